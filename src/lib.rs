@@ -5,5 +5,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod side;
+#[cfg(feature = "tunnel")]
+pub mod tunnel;
 
 pub use side::Side;
