@@ -5,6 +5,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod side;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;
 
