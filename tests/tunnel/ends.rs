@@ -129,6 +129,28 @@ mirrored! {
         assert_eq!((table.near_watch.shutdowns(), table.far_watch.shutdowns()), (1, 1));
     }
 
+    virtual_time async fn a_drain_is_over_when_both_peers_have_closed(near: Side) {
+        let mut table = Table::new(1024);
+        let tunnel = tokio::spawn(seat(near, table.near, table.far).drain(std::future::ready(())).run());
+        // What is still on its way is read, and forgotten, for the sake of the end behind it.
+        table.near_peer.write_all(b"too late").await.unwrap();
+        assert_eq!(table.near_peer.read(&mut [0; 1]).await.unwrap(), 0);
+        assert_eq!(table.far_peer.read(&mut [0; 1]).await.unwrap(), 0);
+        drop((table.near_peer, table.far_peer));
+        let traffic = tunnel.await.unwrap().unwrap();
+        assert_eq!((traffic.end(), delivered_from(near, &traffic)), (End::Drained, 0));
+        assert!(traffic.duration() < milliseconds(10), "{:?}", traffic.duration());
+        assert_eq!(table.near_watch.read(), 8);
+    }
+
+    virtual_time async fn the_streams_are_closed_when_the_result_is_there(near: Side) {
+        let table = Table::new(1024);
+        let mut run = pin!(seat(near, table.near, table.far).run());
+        drop((table.near_peer, table.far_peer));
+        run.as_mut().await.unwrap();
+        assert!(table.near_watch.is_dropped() && table.far_watch.is_dropped());
+    }
+
     real_time async fn a_drain_is_an_orderly_end_even_if_the_peer_keeps_sending(near: Side) {
         let (near_peer, near_stream) = tcp_pair().await;
         let (far_stream, mut far_peer) = tcp_pair().await;

@@ -130,6 +130,66 @@ mirrored! {
         assert_eq!(watch.shutdowns(), 0, "a stream that was cut short ends as if complete");
     }
 
+    virtual_time async fn a_writer_that_buffers_is_flushed_before_a_failure_is_reported(near: Side) {
+        let near_faults = Faults::none().fail_after_reading(35, ErrorKind::InvalidData);
+        let mut table = Table::with_faults(1024, near_faults, Faults::none().hold_until_flush());
+        table.near_peer.write_all(&pattern(1000)).await.unwrap();
+        let error = seat(near, table.near, table.far).run().await.unwrap_err();
+        assert_eq!((error.side(), error.operation()), (near, Operation::Read));
+        assert_eq!(error.source().kind(), ErrorKind::InvalidData);
+        let mut received = Vec::new();
+        table.far_peer.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, pattern(35));
+    }
+
+    virtual_time async fn the_first_of_two_failures_is_reported(near: Side) {
+        let kinds = [ErrorKind::ConnectionReset, ErrorKind::TimedOut];
+        let faults = Faults::none().fail_after_writing(5, kinds[0]).fail_after_reading(20, kinds[1]);
+        let mut table = Table::with_faults(1024, faults, Faults::none().hesitate());
+        table.far_peer.write_all(b"hello, world").await.unwrap();
+        let tunnel = tokio::spawn(seat(near, table.near, table.far).run());
+        sleep(seconds(1)).await;
+        table.near_peer.write_all(&pattern(100)).await.unwrap();
+        let error = tunnel.await.unwrap().unwrap_err();
+        assert_eq!((error.side(), error.operation()), (near, Operation::Write));
+        assert_eq!(error.source().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(delivered_from(near, error.traffic()), 20);
+    }
+
+    virtual_time async fn an_end_that_cannot_be_passed_on_is_a_failure(near: Side) {
+        let far_faults = Faults::none().fail_shutdown(ErrorKind::BrokenPipe);
+        let mut table = Table::with_faults(1024, Faults::none(), far_faults);
+        let config = unlimited().linger_timeout(seconds(10));
+        table.near_peer.shutdown().await.unwrap();
+        let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
+        sleep(seconds(5)).await;
+        table.far_peer.write_all(b"still talking").await.unwrap();
+        let error = tunnel.await.unwrap().unwrap_err();
+        assert_eq!((error.side(), error.operation()), (!near, Operation::Shutdown));
+        assert_eq!(delivered_from(!near, error.traffic()), 13);
+        assert_eq!(error.traffic().duration().as_secs(), 10);
+    }
+
+    virtual_time async fn an_end_that_no_one_is_left_to_hear_is_no_failure(near: Side) {
+        // The peer's own direction tells how it went.
+        let far_faults = Faults::none().fail_shutdown(ErrorKind::NotConnected);
+        let mut table = Table::with_faults(1024, Faults::none(), far_faults);
+        table.near_peer.shutdown().await.unwrap();
+        let tunnel = tokio::spawn(seat(near, table.near, table.far).run());
+        sleep(seconds(5)).await;
+        drop(table.far_peer);
+        tunnel.await.unwrap().unwrap();
+
+        // Everything was delivered both ways: only the closing words of the second direction were not heard.
+        let near_faults = Faults::none().fail_shutdown(ErrorKind::BrokenPipe);
+        let mut table = Table::with_faults(1024, near_faults, Faults::none());
+        table.near_peer.shutdown().await.unwrap();
+        let tunnel = tokio::spawn(seat(near, table.near, table.far).run());
+        sleep(seconds(5)).await;
+        drop(table.far_peer);
+        tunnel.await.unwrap().unwrap();
+    }
+
     virtual_time async fn a_side_that_takes_nothing_holds_up_a_failure_no_longer_than_the_linger_limit(near: Side) {
         let faults = [Faults::none().reset_after_writing(0), Faults::none().stall_after_writing(40)];
         let [near_faults, far_faults] = faults;

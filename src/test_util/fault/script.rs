@@ -1,8 +1,11 @@
 //! The script of a faulty stream: what goes wrong, and after which byte.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
-/// What goes wrong on a [`FaultyStream`](super::FaultyStream). Settings combine.
+/// What goes wrong on a [`FaultyStream`](super::FaultyStream).
+///
+/// Settings combine, except that each direction has one way to stop: the last one named.
 ///
 /// Byte positions count what this stream has read, or has accepted in writes, since it was made.
 ///
@@ -23,6 +26,7 @@ pub struct Faults {
     pub(super) hold_until_flush: bool,
     pub(super) reading_stops: Option<(u64, Stop)>,
     pub(super) writing_stops: Option<(u64, Stop)>,
+    pub(super) shutdown_fails: Option<ErrorKind>,
 }
 
 /// How one direction of a stream comes to its stop.
@@ -33,6 +37,8 @@ pub(super) enum Stop {
     Zero,
     /// Pending for ever.
     Stall,
+    /// Fails, every time.
+    Fail(ErrorKind),
 }
 
 impl Faults {
@@ -149,6 +155,27 @@ impl Faults {
     #[must_use]
     pub fn zero_after_writing(mut self, position: u64) -> Self {
         self.writing_stops = Some((position, Stop::Zero));
+        self
+    }
+
+    /// Every read after `position` bytes fails with `kind`, as a TLS stream does after a record that it cannot open.
+    #[must_use]
+    pub fn fail_after_reading(mut self, position: u64, kind: ErrorKind) -> Self {
+        self.reading_stops = Some((position, Stop::Fail(kind)));
+        self
+    }
+
+    /// Every write after `position` bytes fails with `kind`. Reads are not touched.
+    #[must_use]
+    pub fn fail_after_writing(mut self, position: u64, kind: ErrorKind) -> Self {
+        self.writing_stops = Some((position, Stop::Fail(kind)));
+        self
+    }
+
+    /// Every shutdown fails with `kind`, and the other end does not learn of it.
+    #[must_use]
+    pub fn fail_shutdown(mut self, kind: ErrorKind) -> Self {
+        self.shutdown_fails = Some(kind);
         self
     }
 }

@@ -114,6 +114,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for FaultyStream<S> {
                 this.connection = Connection::ResetFoundByRead;
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
+            Err(Stop::Fail(kind)) => return Poll::Ready(Err(kind.into())),
             Err(Stop::Zero) => return Poll::Ready(Ok(())),
             Err(Stop::Stall) => return Poll::Pending,
         };
@@ -142,6 +143,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FaultyStream<S> {
                 this.connection = Connection::ResetFoundByWrite;
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
+            Err(Stop::Fail(kind)) => return Poll::Ready(Err(kind.into())),
             Err(Stop::Zero) => return Poll::Ready(Ok(0)),
             Err(Stop::Stall) => return Poll::Pending,
         };
@@ -170,6 +172,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FaultyStream<S> {
         let this = self.get_mut();
         ready!(this.writing.poll_start(cx, &this.faults));
         ready!(this.poll_release(cx))?;
+        if let Some(kind) = this.faults.shutdown_fails {
+            return Poll::Ready(Err(kind.into()));
+        }
         ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
         this.writing.started = false;
         this.note.0.note_shutdown();
