@@ -4,6 +4,9 @@
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod head;
+pub mod header;
 mod side;
+pub mod token;
 
 pub use side::Side;
