@@ -5,5 +5,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod side;
+pub mod websocket;
 
 pub use side::Side;
