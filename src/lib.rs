@@ -4,9 +4,11 @@
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod handshake;
 pub mod head;
 pub mod header;
 mod side;
 pub mod token;
+pub mod websocket;
 
 pub use side::Side;
