@@ -4,11 +4,26 @@
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "gateway")]
+pub mod connect;
+#[cfg(feature = "gateway")]
+mod error;
+#[cfg(feature = "gateway")]
+mod exchange;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 pub mod handshake;
 pub mod head;
 pub mod header;
 mod side;
 pub mod token;
+#[cfg(feature = "tunnel")]
+pub mod tunnel;
 pub mod websocket;
+#[cfg(feature = "gateway")]
+mod wire;
+
+#[cfg(feature = "gateway")]
+pub use error::{Cause, Error, Phase};
 
 pub use side::Side;

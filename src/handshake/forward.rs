@@ -11,6 +11,14 @@ use crate::head::BodyLength;
 use crate::header::{Hop, hop_by_hop};
 
 impl UpgradeRequest {
+    /// Takes `Expect: 100-continue` out of a request with a body. If it was there, the caller owes the client a 100:
+    /// a proxy may ask for the content by itself (RFC 9110, section 10.1.1).
+    #[cfg(feature = "gateway")]
+    pub(crate) fn take_expectation(&mut self, parts: &mut Parts) -> bool {
+        crate::header::retain(&mut parts.headers, |name| name != http::header::EXPECT);
+        std::mem::take(&mut self.expects_continue)
+    }
+
     /// Step (4) of the walk: makes of the client's request the one to send upstream, and of the proof the
     /// [`PendingUpgrade`] that judges the answer.
     ///

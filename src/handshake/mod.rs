@@ -46,6 +46,8 @@ mod verdict;
 pub use origin::{Origin, OriginError};
 pub use policy::HandshakePolicy;
 pub use rejection::Rejection;
+#[cfg(feature = "gateway")]
+pub(crate) use rejection::last_response;
 pub use request::{UpgradeRequest, wants_upgrade};
 pub use verdict::{BadSwitch, Declined, PendingUpgrade, Switched, Verdict};
 

@@ -165,15 +165,21 @@ impl Rejection {
     ///
     /// The text repeats nothing that the client sent.
     pub fn into_response(self) -> Response<String> {
-        let mut response = Response::new(format!("{self}\n{}\n", self.hint()));
-        *response.status_mut() = self.status();
-        let headers = response.headers_mut();
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.extend(self.headers());
+        let mut response = last_response(self.status(), format!("{self}\n{}\n", self.hint()));
+        response.headers_mut().extend(self.headers());
         response
     }
+}
+
+/// A response of the proxy's own, after which the connection closes.
+pub(crate) fn last_response(status: StatusCode, text: String) -> Response<String> {
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 fn head_hint(error: &HeadError) -> &'static str {
