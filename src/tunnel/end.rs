@@ -1,0 +1,175 @@
+//! The law that every ended tunnel says why, on which side, and how much it moved.
+//!
+//! Values only: nothing here knows how bytes move.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::Side;
+
+/// What a tunnel carried and why it ended. Its `Display` is made for a log line.
+///
+/// ```
+/// # async fn doc(tunnel: switchover::tunnel::Tunnel<tokio::io::DuplexStream, tokio::io::DuplexStream>) {
+/// match tunnel.run().await {
+///     // 517 B from downstream, 20480 B from upstream in 12.345s: closed, downstream first
+///     Ok(traffic) => println!("{traffic}"),
+///     Err(error) => println!("{error}: {}; {}", error.source(), error.traffic()),
+/// }
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    pub(super) from_downstream: u64,
+    pub(super) from_upstream: u64,
+    pub(super) duration: Duration,
+    pub(super) end: End,
+}
+
+impl Traffic {
+    /// Bytes that came from downstream and that the upstream stream accepted.
+    pub fn from_downstream(&self) -> u64 {
+        self.from_downstream
+    }
+
+    /// Bytes that came from upstream and that the downstream stream accepted.
+    pub fn from_upstream(&self) -> u64 {
+        self.from_upstream
+    }
+
+    /// Why the tunnel ended.
+    pub fn end(&self) -> End {
+        self.end
+    }
+
+    /// The time from the call of [`run`](super::Tunnel::run) to the end.
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Traffic {
+            from_downstream,
+            from_upstream,
+            duration,
+            end,
+        } = self;
+        let seconds = duration.as_secs_f64();
+        write!(
+            f,
+            "{from_downstream} B from downstream, {from_upstream} B from upstream in {seconds:.3}s: {end}"
+        )
+    }
+}
+
+/// Why a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum End {
+    /// Both sides ended their streams, and everything either of them sent was delivered.
+    Closed {
+        /// The side whose end came first.
+        first: Side,
+    },
+    /// No byte in either direction for the [idle limit](super::TunnelConfig::idle_timeout).
+    Idle,
+    /// One side ended its stream, and the other was silent for the
+    /// [linger limit](super::TunnelConfig::linger_timeout).
+    Lingered {
+        /// The side that had not ended its stream.
+        open: Side,
+    },
+    /// Bytes waited for a side that accepted none for the
+    /// [stalled-write limit](super::TunnelConfig::stalled_write_timeout).
+    Stalled {
+        /// The side that did not accept them.
+        side: Side,
+    },
+    /// The [lifetime limit](super::TunnelConfig::lifetime) passed.
+    Lifetime,
+    /// The [drain future](super::Tunnel::drain) completed.
+    Drained,
+    /// A stream failed. Only found in the [`Traffic`] that a [`TunnelError`] carries.
+    Failed {
+        /// The side whose stream failed.
+        side: Side,
+    },
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Closed { first } => write!(f, "closed, {first} first"),
+            End::Idle => f.write_str("idle for too long"),
+            End::Lingered { open } => write!(f, "half-closed, and {open} stayed silent for too long"),
+            End::Stalled { side } => write!(f, "{side} accepted no bytes for too long"),
+            End::Lifetime => f.write_str("lifetime over"),
+            End::Drained => f.write_str("drained"),
+            End::Failed { side } => write!(f, "{side} failed"),
+        }
+    }
+}
+
+/// What the tunnel was doing with a stream when that stream failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Reading what the side sent.
+    Read,
+    /// Writing what the other side had sent.
+    Write,
+    /// Flushing what was written.
+    Flush,
+    /// Passing on that the other side's stream had ended.
+    Shutdown,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Operation::Read => "read",
+            Operation::Write => "write",
+            Operation::Flush => "flush",
+            Operation::Shutdown => "shutdown",
+        })
+    }
+}
+
+/// A stream of the tunnel failed.
+///
+/// An orderly end is not an error, nor is a deadline: both are an [`End`].
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed on the {side} side of the tunnel")]
+pub struct TunnelError {
+    pub(super) side: Side,
+    pub(super) operation: Operation,
+    pub(super) traffic: Traffic,
+    pub(super) source: io::Error,
+}
+
+impl TunnelError {
+    /// The side whose stream failed first.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// What the tunnel was doing with that stream.
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// What the tunnel had delivered, including what it still could deliver after the failure.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// What the stream said.
+    ///
+    /// Typed; [`std::error::Error::source`] gives the same as a trait object.
+    pub fn source(&self) -> &io::Error {
+        &self.source
+    }
+}

@@ -1,0 +1,279 @@
+//! The law of the whole tunnel: two independent directions, one deadline, one way to end.
+//!
+//! Knows two sides, their directions, and what a failure or an end on one side means for the other. It must not know
+//! how bytes move, nor who owns the streams.
+
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::config::TunnelConfig;
+use super::deadline::Timer;
+use super::end::{End, Operation, Traffic, TunnelError};
+use super::half::{Farewell, Half};
+use super::leaving;
+use super::outlet::Failure;
+use super::scratch::Scratch;
+use super::socket::{self, Carried};
+use crate::Side;
+
+/// Everything of a tunnel but its two streams.
+pub(super) struct Engine {
+    pub(super) from_downstream: Half,
+    pub(super) from_upstream: Half,
+    pub(super) phase: Phase,
+    timer: Timer,
+    pub(super) config: TunnelConfig,
+    pub(super) started: Instant,
+    /// Whether the streams are dropped when the tunnel ends, so that a plain socket's end need not be told twice.
+    drops_streams: bool,
+}
+
+pub(super) enum Phase {
+    /// Both directions for themselves.
+    Running { first_end: Option<Side> },
+    /// Nothing is read any more; what was read is delivered.
+    Draining { since: Instant },
+    /// One side has failed; what it had sent is delivered.
+    Failing { since: Instant, cause: Cause },
+    /// Nothing left to move; the kernel gets a moment.
+    Settling { until: Instant, cause: Option<Cause> },
+}
+
+pub(super) struct Cause {
+    side: Side,
+    operation: Operation,
+    source: io::Error,
+}
+
+impl Engine {
+    pub(super) fn new(config: TunnelConfig, drops_streams: bool) -> Self {
+        let now = Instant::now();
+        Engine {
+            from_downstream: Half::new(now),
+            from_upstream: Half::new(now),
+            phase: Phase::Running { first_end: None },
+            timer: Timer::default(),
+            config,
+            started: now,
+            drops_streams,
+        }
+    }
+
+    pub(super) fn put_in_front(&mut self, from_downstream: Bytes, from_upstream: Bytes) {
+        self.from_downstream.put_in_front(from_downstream);
+        self.from_upstream.put_in_front(from_upstream);
+    }
+
+    /// Ends the tunnel in order: reads no more, delivers what was read.
+    pub(super) fn drain(&mut self) {
+        if let Phase::Running { .. } = self.phase {
+            self.phase = Phase::Draining {
+                since: Instant::now(),
+            };
+            self.from_downstream.stop();
+            self.from_upstream.stop();
+        }
+    }
+
+    /// Moves what can be moved, and says when there is nothing left to wait for.
+    pub(super) fn poll<D: Carried, U: Carried>(
+        &mut self,
+        cx: &mut Context<'_>,
+        downstream: &mut D,
+        upstream: &mut U,
+    ) -> Poll<Result<Traffic, TunnelError>> {
+        let now = Instant::now();
+        let mut scratch = Scratch::default();
+
+        // Again after a failure, because that changes what is left to do for either direction.
+        while self.move_from(Side::Downstream, cx, now, &mut scratch, (downstream, upstream))
+            | self.move_from(Side::Upstream, cx, now, &mut scratch, (upstream, downstream))
+        {}
+        if self.from_downstream.has_ended() && self.from_upstream.has_ended() {
+            if let Phase::Running { first_end } = self.phase {
+                let first = first_end.unwrap_or(Side::Downstream);
+                return Poll::Ready(Ok(self.traffic(now, End::Closed { first })));
+            }
+            self.settle(now, socket::can_reset(downstream), socket::can_reset(upstream));
+        }
+        if let Phase::Settling { cause: None, .. } = self.phase {
+            // Bytes left unread would turn the close of a socket into a reset, which throws away what was delivered.
+            let quiet =
+                leaving::discard(cx, &mut scratch, downstream) & leaving::discard(cx, &mut scratch, upstream);
+            if quiet {
+                return Poll::Ready(self.conclude(cx, now, End::Drained, downstream, upstream));
+            }
+        }
+        // After the bytes: whoever is woken late, with bytes there, is not idle.
+        if let Some((deadline, end)) = self.next_deadline() {
+            if self.timer.poll(cx, now, deadline).is_ready() {
+                return Poll::Ready(self.conclude(cx, now, end, downstream, upstream));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// One direction's share of a poll. True if it failed.
+    fn move_from<R: Carried, W: Carried>(
+        &mut self,
+        side: Side,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        streams: (&mut R, &mut W),
+    ) -> bool {
+        let farewell = self.farewell(side, socket::is_plain(streams.1));
+        let half = self.half_mut(side);
+        let outcome = half.poll(cx, now, scratch, streams, farewell);
+        let stopped = half.has_stopped();
+        match &mut self.phase {
+            Phase::Running {
+                first_end: first_end @ None,
+            } if stopped => *first_end = Some(side),
+            _ => {}
+        }
+        let Err(failure) = outcome else { return false };
+        self.fail(side, failure, now);
+        true
+    }
+
+    /// What the writer is to be told if the direction that comes from `side` ends now.
+    fn farewell(&self, side: Side, writer_is_plain: bool) -> Farewell {
+        match self.phase {
+            // What follows is a reset, or a stream dropped without its closing words. Anything else would make a
+            // stream that was cut short look complete.
+            Phase::Failing { .. } => Farewell::Silence,
+            // The second end of two: the socket is closed in the next moment, which says the same.
+            Phase::Running { .. }
+                if self.drops_streams && writer_is_plain && self.half(!side).has_ended() =>
+            {
+                Farewell::Silence
+            }
+            _ => Farewell::Shutdown,
+        }
+    }
+
+    /// The direction that comes from `side` has met a failure: works out which side is gone, and what that leaves.
+    fn fail(&mut self, side: Side, Failure { operation, source }: Failure, now: Instant) {
+        let failed_side = if operation == Operation::Read { side } else { !side };
+        if operation == Operation::Shutdown {
+            // Everything was delivered, only the word that it was all could not be. No news if the peer has gone
+            // (its own direction says how), or if it has nothing more to say either.
+            let settled = !matches!(self.phase, Phase::Running { .. }) || self.half(!side).has_ended();
+            if settled || source.kind() == io::ErrorKind::NotConnected {
+                return;
+            }
+        }
+        if operation == Operation::Read {
+            // Dead both ways. What it had sent before still goes out.
+            self.half_mut(side).stop();
+            self.half_mut(!side).abandon();
+        } else {
+            // Takes nothing any more; what it had sent before may still be there to be read.
+            self.half_mut(side).abandon();
+        }
+        if !matches!(self.phase, Phase::Failing { .. }) {
+            let cause = Cause {
+                side: failed_side,
+                operation,
+                source,
+            };
+            self.phase = Phase::Failing { since: now, cause };
+        }
+    }
+
+    /// Both directions have ended otherwise than by their streams' ends: gives the kernel a moment.
+    fn settle(&mut self, now: Instant, downstream_can_reset: bool, upstream_can_reset: bool) {
+        let settle_time = self
+            .config
+            .get_linger_timeout()
+            .map_or(Duration::ZERO, |l| l.min(leaving::SETTLE_TIME));
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Running { first_end: None }) {
+            Phase::Draining { .. } => Phase::Settling {
+                until: now + settle_time,
+                cause: None,
+            },
+            Phase::Failing { cause, .. } => {
+                let receiver_can_reset = match !cause.side {
+                    Side::Downstream => downstream_can_reset,
+                    Side::Upstream => upstream_can_reset,
+                };
+                let last_delivery = self.half(cause.side).outlet().moved_at();
+                let until = if receiver_can_reset {
+                    last_delivery + settle_time
+                } else {
+                    now
+                };
+                Phase::Settling {
+                    until,
+                    cause: Some(cause),
+                }
+            }
+            other => other,
+        };
+    }
+
+    /// The end. Streams that are dropped after this say the truth about it.
+    fn conclude<D: Carried, U: Carried>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        end: End,
+        downstream: &mut D,
+        upstream: &mut U,
+    ) -> Result<Traffic, TunnelError> {
+        let end = match std::mem::replace(&mut self.phase, Phase::Running { first_end: None }) {
+            Phase::Failing { cause, .. }
+            | Phase::Settling {
+                cause: Some(cause), ..
+            } => {
+                socket::reset_on_drop(downstream);
+                socket::reset_on_drop(upstream);
+                let Cause {
+                    side,
+                    operation,
+                    source,
+                } = cause;
+                let traffic = self.traffic(now, End::Failed { side });
+                return Err(TunnelError {
+                    side,
+                    operation,
+                    traffic,
+                    source,
+                });
+            }
+            Phase::Draining { .. } | Phase::Settling { cause: None, .. } => End::Drained,
+            Phase::Running { .. } => end,
+        };
+        leaving::leave(cx, &self.from_upstream, downstream);
+        leaving::leave(cx, &self.from_downstream, upstream);
+        Ok(self.traffic(now, end))
+    }
+
+    fn traffic(&self, now: Instant, end: End) -> Traffic {
+        Traffic {
+            from_downstream: self.from_downstream.outlet().delivered(),
+            from_upstream: self.from_upstream.outlet().delivered(),
+            duration: now.duration_since(self.started),
+            end,
+        }
+    }
+
+    fn half(&self, side: Side) -> &Half {
+        match side {
+            Side::Downstream => &self.from_downstream,
+            Side::Upstream => &self.from_upstream,
+        }
+    }
+
+    fn half_mut(&mut self, side: Side) -> &mut Half {
+        match side {
+            Side::Downstream => &mut self.from_downstream,
+            Side::Upstream => &mut self.from_upstream,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The law of one direction: what a read has given goes out before anything else is read.
+//!
+//! Knows a reader and a writer. It must not know which side they are, the other direction, or any deadline.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::end::Operation;
+use super::outlet::{Failure, Outlet, Turn, interrupted_or};
+use super::scratch::Scratch;
+
+/// How often one direction may read in one poll before the other tasks of the thread get their turn.
+pub(super) const TURNS: usize = 16;
+
+/// One direction of a tunnel.
+pub(super) struct Half {
+    stage: Stage,
+    outlet: Outlet,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Reads, and writes what it read.
+    Moving,
+    /// Reads no more; what is left goes out, and then the writer is told.
+    Ending,
+    /// Nothing left to do.
+    Ended,
+}
+
+/// What the writer is told when its direction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// That the stream ended in order.
+    Shutdown,
+    /// Nothing: dropping the stream says it, or an orderly end would be a lie.
+    Silence,
+}
+
+impl Half {
+    pub(super) fn new(now: Instant) -> Self {
+        Half {
+            stage: Stage::Moving,
+            outlet: Outlet::new(now),
+        }
+    }
+
+    /// Starts with `leftovers`, as if they had just been read.
+    pub(super) fn put_in_front(&mut self, leftovers: Bytes) {
+        self.outlet.put_in_front(leftovers);
+    }
+
+    pub(super) fn outlet(&self) -> &Outlet {
+        &self.outlet
+    }
+
+    /// Whether the reader's end has been seen, or reading has been given up.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stage != Stage::Moving
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.stage == Stage::Ended
+    }
+
+    /// Reads no more, but still delivers what was read.
+    pub(super) fn stop(&mut self) {
+        if self.stage == Stage::Moving {
+            self.stage = Stage::Ending;
+        }
+    }
+
+    /// Ends at once, because the writer is of no use any more.
+    pub(super) fn abandon(&mut self) {
+        self.outlet.abandon();
+        self.stage = Stage::Ended;
+    }
+
+    /// Moves what can be moved now. Without a failure, a waker is registered or the direction has ended.
+    pub(super) fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        (reader, writer): (&mut R, &mut W),
+        farewell: Farewell,
+    ) -> Result<(), Failure>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        for _ in 0..TURNS {
+            let turn = match self.stage {
+                Stage::Ended => return Ok(()),
+                _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,
+                Stage::Moving => self.read(cx, now, scratch, reader, writer)?,
+                Stage::Ending if self.outlet.is_unflushed() => self.outlet.flush(cx, now, writer)?,
+                Stage::Ending => self.take_leave(cx, now, writer, farewell)?,
+            };
+            if turn == Turn::Wait {
+                return Ok(());
+            }
+        }
+        yield_to_the_thread(cx);
+        Ok(())
+    }
+
+    fn read<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        reader: &mut R,
+        writer: &mut W,
+    ) -> Result<Turn, Failure>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let mut buffer = ReadBuf::new(scratch.bytes());
+        match Pin::new(reader).poll_read(cx, &mut buffer) {
+            // Only here: while the reader has more, a writer that buffers does better with more.
+            Poll::Pending if self.outlet.is_unflushed() => match self.outlet.flush(cx, now, writer)? {
+                Turn::Again if self.outlet.is_unflushed() => Ok(Turn::Again),
+                _ => Ok(Turn::Wait),
+            },
+            Poll::Pending => Ok(Turn::Wait),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                self.stage = Stage::Ending;
+                Ok(Turn::Again)
+            }
+            Poll::Ready(Ok(())) => self.outlet.write_out(cx, now, writer, buffer.filled()),
+            Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source),
+        }
+    }
+
+    fn take_leave<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+        farewell: Farewell,
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        let told = match farewell {
+            Farewell::Silence => Poll::Ready(Ok(())),
+            Farewell::Shutdown => self.outlet.shut_down(cx, now, writer),
+        };
+        if let Poll::Ready(outcome) = told {
+            self.stage = Stage::Ended;
+            outcome?;
+        }
+        Ok(Turn::Wait)
+    }
+}
+
+/// Gives way, and asks to be polled again.
+///
+/// Not by waking the task at once: on a single-threaded runtime it would come round dozens of times before the
+/// runtime looks at its sockets again, and everyone else would wait for that. This way the runtime looks first.
+pub(super) fn yield_to_the_thread(cx: &mut Context<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+}

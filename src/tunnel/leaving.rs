@@ -1,0 +1,42 @@
+//! The law of how a stream is left when the tunnel has ended: what was delivered arrives, what was not is not hidden.
+//!
+//! Knows one stream at a time. It must not know why the tunnel ended.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::ReadBuf;
+
+use super::half::{self, Half};
+use super::scratch::Scratch;
+use super::socket::{self, Carried};
+
+/// How long the kernel may need to hand over what it has taken from us, where closing at once would make it throw
+/// that away: before a reset is passed on, and after a drain if the peer is still sending.
+pub(super) const SETTLE_TIME: Duration = Duration::from_millis(250);
+
+/// Reads and forgets. True once the stream has no more to give.
+pub(super) fn discard<S: Carried>(cx: &mut Context<'_>, scratch: &mut Scratch, stream: &mut S) -> bool {
+    for _ in 0..half::TURNS {
+        let mut buffer = ReadBuf::new(scratch.bytes());
+        match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+            Poll::Ready(_) => return true,
+        }
+    }
+    half::yield_to_the_thread(cx);
+    false
+}
+
+/// A deadline has ended the direction that ends at `writer`.
+pub(super) fn leave<W: Carried>(cx: &mut Context<'_>, half: &Half, writer: &mut W) {
+    if half.outlet().owes() {
+        // Bytes are lost, and an orderly end would hide it.
+        socket::reset_on_drop(writer);
+    } else if !half.has_ended() && !socket::is_plain(writer) {
+        // One try, for streams with closing words of their own, such as TLS. There is no time left to wait for it.
+        let _ = Pin::new(writer).poll_shutdown(cx);
+    }
+}

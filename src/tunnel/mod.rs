@@ -1,0 +1,285 @@
+//! The byte tunnel: moves bytes between two streams, both ways, until there is a reason to end.
+//!
+//! Knows no HTTP: it can carry any two byte streams, and starts where the protocol switch has been agreed to. For a
+//! TCP relay this module is all that is needed.
+//!
+//! # What it does
+//!
+//! 1. Bytes that were read too early go out first: [`Tunnel::leftovers`], or a stream in a [`Rewind`].
+//! 2. Each direction reads into one buffer that all tunnels of a thread share, and writes from it straight on. Only
+//!    what the other side does not take at once, at most 64 KiB, becomes a buffer of the tunnel's own, and until
+//!    that is delivered the direction reads no more. An idle tunnel has no buffer.
+//! 3. The end of one side's stream is passed on as such, and the other direction goes on: a half-close.
+//! 4. A stream that fails is dead in both directions. What it had sent before is still delivered, and then the other
+//!    side sees a reset where its stream is a plain [`TcpStream`](tokio::net::TcpStream), and otherwise an end
+//!    without closing words: what was cut short never looks complete.
+//! 5. [`TunnelConfig`] limits every wait. What ended the tunnel is an [`End`], and how much it carried is in
+//!    [`Traffic`], also when it failed.
+//!
+//! # Which door
+//!
+//! [`copy_bidirectional`] is the plain function on borrowed streams, without deadlines. [`Tunnel`] owns its streams and
+//! has everything else.
+//!
+//! ```
+//! use std::time::Duration;
+//! use switchover::tunnel::{Tunnel, TunnelConfig};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (mut client, downstream) = tokio::io::duplex(1024);
+//! let (upstream, mut origin) = tokio::io::duplex(1024);
+//! let config = TunnelConfig::default().idle_timeout(Duration::from_secs(75));
+//! let tunnel = tokio::spawn(Tunnel::new(downstream, upstream).config(config).run());
+//!
+//! client.write_all(b"ping").await?;
+//! client.shutdown().await?;
+//! let mut request = String::new();
+//! origin.read_to_string(&mut request).await?;
+//! origin.write_all(b"pong!").await?;
+//! drop(origin);
+//!
+//! let traffic = tunnel.await??;
+//! assert_eq!((traffic.from_downstream(), traffic.from_upstream()), (4, 5));
+//! # Ok(())
+//! # }
+//! ```
+
+mod config;
+mod deadline;
+mod end;
+mod engine;
+mod half;
+mod leaving;
+mod limits;
+mod outlet;
+mod rewind;
+mod scratch;
+mod socket;
+
+use std::fmt;
+use std::future::{Future, Pending, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use config::TunnelConfig;
+pub use end::{End, Operation, Traffic, TunnelError};
+use engine::Engine;
+pub use rewind::Rewind;
+
+/// Copies both ways between two borrowed streams until both have ended, without any deadline.
+///
+/// The ends of both streams are passed on (`poll_shutdown`). If one of them fails, what it had sent is still delivered;
+/// and a plain TCP stream is set up so that dropping it resets the connection, because closing it in order would make
+/// what was cut short look complete.
+///
+/// # Errors
+///
+/// The first failure of a stream, with the byte counts up to it. An orderly end is not an error.
+///
+/// # Cancel safety
+///
+/// Bytes read from one stream that the other has not accepted are lost if the future is dropped.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use switchover::Side;
+/// use switchover::tunnel::{End, copy_bidirectional};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// let (mut client, mut downstream) = tokio::io::duplex(64);
+/// let (mut upstream, mut origin) = tokio::io::duplex(64);
+/// let talk = async {
+///     client.write_all(b"all there is").await?;
+///     client.shutdown().await?;
+///     origin.read_to_end(&mut Vec::new()).await?;
+///     origin.shutdown().await
+/// };
+/// let (traffic, _) = tokio::join!(copy_bidirectional(&mut downstream, &mut upstream), talk);
+/// let traffic = traffic?;
+/// assert_eq!(traffic.from_downstream(), 12);
+/// assert_eq!(traffic.end(), End::Closed { first: Side::Downstream });
+/// # Ok(())
+/// # }
+/// ```
+pub async fn copy_bidirectional<D, U>(downstream: &mut D, upstream: &mut U) -> Result<Traffic, TunnelError>
+where
+    D: AsyncRead + AsyncWrite + Unpin + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let mut engine = Engine::new(TunnelConfig::UNLIMITED, false);
+    poll_fn(|cx| engine.poll(cx, downstream, upstream)).await
+}
+
+/// A tunnel between two streams, about to run.
+///
+/// `F` is the type of the [drain](Tunnel::drain) future, if there is one.
+///
+/// ```
+/// use switchover::tunnel::{Rewind, Tunnel, TunnelConfig};
+/// # async fn doc(client: tokio::net::TcpStream, backend: tokio::net::TcpStream, early: bytes::Bytes)
+/// # -> Result<(), switchover::tunnel::TunnelError> {
+/// let traffic = Tunnel::new(Rewind::new(client, early), backend).config(TunnelConfig::default()).run().await?;
+/// println!("{traffic}");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a tunnel does nothing until it is run"]
+pub struct Tunnel<D, U, F = Pending<()>> {
+    downstream: D,
+    upstream: U,
+    config: TunnelConfig,
+    from_downstream: Bytes,
+    from_upstream: Bytes,
+    drain: Option<F>,
+}
+
+impl<D, U> Tunnel<D, U>
+where
+    D: AsyncRead + AsyncWrite + Unpin + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    /// A tunnel with the default [limits](TunnelConfig).
+    pub fn new(downstream: D, upstream: U) -> Self {
+        Tunnel {
+            downstream,
+            upstream,
+            config: TunnelConfig::default(),
+            from_downstream: Bytes::new(),
+            from_upstream: Bytes::new(),
+            drain: None,
+        }
+    }
+}
+
+impl<D, U, F> Tunnel<D, U, F>
+where
+    D: AsyncRead + AsyncWrite + Unpin + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: Future<Output = ()>,
+{
+    /// Sets how long the tunnel waits for what.
+    pub fn config(mut self, config: TunnelConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Bytes that were already read from each side. They are delivered to the opposite side before any other, and
+    /// counted as the others are.
+    pub fn leftovers(mut self, from_downstream: Bytes, from_upstream: Bytes) -> Self {
+        self.from_downstream = from_downstream;
+        self.from_upstream = from_upstream;
+        self
+    }
+
+    /// Ends the tunnel in order when `drain` completes, with [`End::Drained`].
+    ///
+    /// From then on nothing more is read. What was read is delivered and both sides' streams are shut down, all within
+    /// the [linger limit](TunnelConfig::linger_timeout). Then the streams are dropped when both peers have closed, at
+    /// the latest a quarter of a second later; what the peers send in that time is discarded.
+    ///
+    /// The tunnel knows no message boundaries: a message may be cut in two.
+    pub fn drain<G: Future<Output = ()>>(self, drain: G) -> Tunnel<D, U, G> {
+        let Tunnel {
+            downstream,
+            upstream,
+            config,
+            from_downstream,
+            from_upstream,
+            drain: _,
+        } = self;
+        Tunnel {
+            downstream,
+            upstream,
+            config,
+            from_downstream,
+            from_upstream,
+            drain: Some(drain),
+        }
+    }
+
+    /// Runs the tunnel to its end. The clock of its limits starts now, not at the first poll.
+    ///
+    /// One future that polls both directions: no task is spawned. The streams are dropped before it completes.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of a stream, with the byte counts up to the end. An orderly end and a deadline are not errors.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the tunnel and closes both streams. Bytes read from one side that the other has not
+    /// accepted, at most 64 KiB each way, are lost.
+    ///
+    /// # Panics
+    ///
+    /// If any limit is set, when polled outside a tokio runtime with time enabled.
+    pub fn run(self) -> Run<D, U, F> {
+        let mut engine = Engine::new(self.config, true);
+        engine.put_in_front(self.from_downstream, self.from_upstream);
+        Run {
+            streams: Some((self.downstream, self.upstream)),
+            engine,
+            drain: self.drain,
+        }
+    }
+}
+
+impl<D, U, F> fmt::Debug for Tunnel<D, U, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel")
+            .field("config", &self.config)
+            .field("from_downstream", &self.from_downstream.len())
+            .field("from_upstream", &self.from_upstream.len())
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A running tunnel: the future of [`Tunnel::run`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Run<D, U, F = Pending<()>> {
+        // Emptied on completion: the peers need not wait for their ends until the caller drops this.
+        streams: Option<(D, U)>,
+        engine: Engine,
+        #[pin]
+        drain: Option<F>,
+    }
+}
+
+impl<D, U, F> Future for Run<D, U, F>
+where
+    D: AsyncRead + AsyncWrite + Unpin + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: Future<Output = ()>,
+{
+    type Output = Result<Traffic, TunnelError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some((downstream, upstream)) = this.streams else {
+            panic!("`Run` polled after completion")
+        };
+        if let Some(drain) = this.drain.as_mut().as_pin_mut() {
+            if drain.poll(cx).is_ready() {
+                this.engine.drain();
+                this.drain.set(None);
+            }
+        }
+        let result = ready!(this.engine.poll(cx, downstream, upstream));
+        *this.streams = None;
+        Poll::Ready(result)
+    }
+}
+
+impl<D, U, F> fmt::Debug for Run<D, U, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").finish_non_exhaustive()
+    }
+}

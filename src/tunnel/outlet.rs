@@ -1,0 +1,266 @@
+//! The law of the writing end of one direction: what was accepted is counted, what was not is kept, and a writer
+//! that lets us wait is known to.
+//!
+//! Knows a writer. It must not know where the bytes come from, which side this is, or any deadline.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::end::Operation;
+
+/// How often the bytes of one read are offered to a writer that takes them in small pieces, before that counts as a
+/// turn.
+const WRITES_PER_TURN: usize = 16;
+
+/// What one direction knows of its writer.
+pub(super) struct Outlet {
+    /// Bytes read that the writer did not take at once. Nothing is read while there are any, so there is never more
+    /// than one scratch buffer of them.
+    tail: Bytes,
+    delivered: u64,
+    /// When the writer last accepted something, or when it began to let us wait: the later of the two.
+    moved_at: Instant,
+    /// Written to the writer, but not flushed since.
+    unflushed: bool,
+    /// A flush has begun and has not completed.
+    flushing: bool,
+    /// The writer lets us wait: it takes no bytes, or does not complete a flush or a shutdown.
+    waiting: bool,
+}
+
+/// A stream failed; the direction cannot go on by itself.
+pub(super) struct Failure {
+    pub(super) operation: Operation,
+    pub(super) source: io::Error,
+}
+
+/// Whether another turn may follow now, or a waker is registered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Again,
+    Wait,
+}
+
+impl Outlet {
+    pub(super) fn new(now: Instant) -> Self {
+        Outlet {
+            tail: Bytes::new(),
+            delivered: 0,
+            moved_at: now,
+            unflushed: false,
+            flushing: false,
+            waiting: false,
+        }
+    }
+
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    pub(super) fn moved_at(&self) -> Instant {
+        self.moved_at
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting
+    }
+
+    /// Whether bytes were read that the writer has not taken.
+    pub(super) fn owes(&self) -> bool {
+        !self.tail.is_empty()
+    }
+
+    pub(super) fn is_unflushed(&self) -> bool {
+        self.unflushed
+    }
+
+    /// Whether nothing may be read, because the writer has not done its part.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.owes() || self.flushing
+    }
+
+    /// Bytes that go out before any other.
+    pub(super) fn put_in_front(&mut self, bytes: Bytes) {
+        self.tail = bytes;
+    }
+
+    /// The writer is of no use any more.
+    pub(super) fn abandon(&mut self) {
+        self.tail = Bytes::new();
+        self.flushing = false;
+        self.waiting = false;
+    }
+
+    /// Does what stands between a [blocked](Outlet::is_blocked) outlet and the next read.
+    pub(super) fn unblock<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        if self.owes() {
+            self.write_tail(cx, now, writer)
+        } else {
+            self.flush(cx, now, writer)
+        }
+    }
+
+    /// Writes straight from the reader's buffer; what the writer does not take becomes the tail.
+    pub(super) fn write_out<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+        mut bytes: &[u8],
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        let mut turn = Turn::Again;
+        for _ in 0..WRITES_PER_TURN {
+            match self.write(cx, now, writer, bytes)? {
+                Poll::Ready(count) => bytes = &bytes[count..],
+                Poll::Pending => {
+                    turn = Turn::Wait;
+                    break;
+                }
+            }
+            if bytes.is_empty() {
+                return Ok(turn);
+            }
+        }
+        self.tail = Bytes::copy_from_slice(bytes);
+        Ok(turn)
+    }
+
+    fn write_tail<W>(&mut self, cx: &mut Context<'_>, now: Instant, writer: &mut W) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        // Out of its place for the call; a failure leaves no tail, because the writer that it was for is gone.
+        let mut tail = std::mem::take(&mut self.tail);
+        let turn = match self.write(cx, now, writer, &tail)? {
+            Poll::Ready(count) => {
+                tail.advance(count);
+                Turn::Again
+            }
+            Poll::Pending => Turn::Wait,
+        };
+        // Only put back if something is left: an empty `Bytes` would keep the whole buffer.
+        if !tail.is_empty() {
+            self.tail = tail;
+        }
+        Ok(turn)
+    }
+
+    /// One write. Counts what was accepted, so that the numbers are right whatever happens next.
+    fn write<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+        bytes: &[u8],
+    ) -> Result<Poll<usize>, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        let source = match Pin::new(writer).poll_write(cx, bytes) {
+            Poll::Pending => {
+                self.wait(now);
+                return Ok(Poll::Pending);
+            }
+            Poll::Ready(Ok(0)) => io::ErrorKind::WriteZero.into(),
+            Poll::Ready(Ok(count)) => {
+                self.delivered += count as u64;
+                self.unflushed = true;
+                self.progress(now);
+                return Ok(Poll::Ready(count));
+            }
+            Poll::Ready(Err(source)) => source,
+        };
+        interrupted_or(Operation::Write, source).map(|_| Poll::Ready(0))
+    }
+
+    pub(super) fn flush<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        match Pin::new(writer).poll_flush(cx) {
+            // What a flush waits for is bytes that the writer has already counted as accepted. Reading on would hand
+            // it more of them and hide that none leave.
+            Poll::Pending => {
+                self.flushing = true;
+                self.wait(now);
+                Ok(Turn::Wait)
+            }
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
+                self.flushing = false;
+                self.waiting = false;
+                Ok(Turn::Again)
+            }
+            Poll::Ready(Err(source)) => interrupted_or(Operation::Flush, source),
+        }
+    }
+
+    /// Tells the writer that the stream ended in order. Ready when it has been told.
+    pub(super) fn shut_down<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+    ) -> Poll<Result<(), Failure>>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            match Pin::new(&mut *writer).poll_shutdown(cx) {
+                Poll::Pending => {
+                    self.wait(now);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(source)) if source.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(outcome) => {
+                    self.progress(now);
+                    return Poll::Ready(outcome.map_err(|source| Failure {
+                        operation: Operation::Shutdown,
+                        source,
+                    }));
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, now: Instant) {
+        if !self.waiting {
+            self.waiting = true;
+            self.moved_at = now;
+        }
+    }
+
+    fn progress(&mut self, now: Instant) {
+        self.waiting = false;
+        self.moved_at = now;
+    }
+}
+
+/// A call that a signal interrupted did nothing, and is made again.
+pub(super) fn interrupted_or(operation: Operation, source: io::Error) -> Result<Turn, Failure> {
+    if source.kind() == io::ErrorKind::Interrupted {
+        return Ok(Turn::Again);
+    }
+    Err(Failure { operation, source })
+}

@@ -1,0 +1,108 @@
+//! The law that bytes read too early are values: they go back in front of the stream that they came from.
+//!
+//! Knows one stream, no tunnel.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+pin_project! {
+    /// A stream with bytes put back in front of its reads.
+    ///
+    /// Whoever parses a head reads a little too far; what belongs to the next reader goes back here. Once the bytes
+    /// are drained their buffer is freed, and reads cost one check of a length. Writes pass through.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use switchover::tunnel::Rewind;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let (mut client, stream) = tokio::io::duplex(64);
+    /// client.write_all(b", world").await?;
+    /// drop(client);
+    ///
+    /// let mut stream = Rewind::new(stream, Bytes::from_static(b"hello"));
+    /// let mut text = String::new();
+    /// stream.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "hello, world");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[derive(Debug)]
+    pub struct Rewind<S> {
+        #[pin]
+        stream: S,
+        front: Bytes,
+    }
+}
+
+impl<S> Rewind<S> {
+    /// Puts `front` before what `stream` will give. It may be empty.
+    pub fn new(stream: S, front: Bytes) -> Self {
+        Rewind { stream, front }
+    }
+
+    /// The stream, and the bytes in front of it that have not been read.
+    pub fn into_parts(self) -> (S, Bytes) {
+        (self.stream, self.front)
+    }
+
+    /// The stream behind the bytes.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// The stream behind the bytes. Reading from it directly overtakes them.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+}
+
+impl<S: AsyncRead> AsyncRead for Rewind<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.project();
+        if this.front.is_empty() {
+            return this.stream.poll_read(cx, buf);
+        }
+        let length = this.front.len().min(buf.remaining());
+        buf.put_slice(&this.front[..length]);
+        this.front.advance(length);
+        if this.front.is_empty() {
+            // An empty `Bytes` still holds on to the whole buffer that it was cut from.
+            *this.front = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite> AsyncWrite for Rewind<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_shutdown(cx)
+    }
+}
