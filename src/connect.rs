@@ -106,7 +106,10 @@ pub struct TcpConnect {
 impl TcpConnect {
     /// To a host and port: `127.0.0.1:9000`, `[::1]:9000`, `chat.internal:9000`.
     pub fn to(name: impl AsRef<str>) -> Self {
-        TcpConnect { name: Arc::from(name.as_ref()), address: name.as_ref().parse().ok() }
+        TcpConnect {
+            name: Arc::from(name.as_ref()),
+            address: name.as_ref().parse().ok(),
+        }
     }
 
     /// Host and port as given.
@@ -120,12 +123,18 @@ impl TcpConnect {
     ///
     /// The name does not resolve, or no address accepts.
     pub async fn stream(&self) -> Result<TcpStream, ConnectError> {
-        let failed = |source| ConnectError::Failed { name: self.name.to_string(), source };
+        let failed = |source| ConnectError::Failed {
+            name: self.name.to_string(),
+            source,
+        };
         let stream = match self.address {
             Some(address) => TcpStream::connect(address).await.map_err(failed)?,
             None => {
                 let resolved = tokio::net::lookup_host(&*self.name).await;
-                let resolve = |source| ConnectError::Resolve { name: self.name.to_string(), source };
+                let resolve = |source| ConnectError::Resolve {
+                    name: self.name.to_string(),
+                    source,
+                };
                 let addresses: Vec<SocketAddr> = resolved.map_err(resolve)?.collect();
                 TcpStream::connect(&addresses[..]).await.map_err(failed)?
             }

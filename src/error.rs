@@ -93,7 +93,11 @@ pub enum Cause {
 
 impl Error {
     pub(crate) fn new(phase: Phase, side: Side, cause: impl Into<Cause>) -> Self {
-        Error { phase, side, cause: cause.into() }
+        Error {
+            phase,
+            side,
+            cause: cause.into(),
+        }
     }
 
     /// The step of the walk in which it failed.
@@ -123,10 +127,12 @@ impl Error {
     /// where an answer is under way already or the client is gone.
     pub fn status(&self) -> Option<StatusCode> {
         match (self.phase, self.side, &self.cause) {
-            (Phase::Connect | Phase::Request | Phase::ResponseHead, Side::Upstream, cause) => Some(match cause {
-                Cause::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
-                _ => StatusCode::BAD_GATEWAY,
-            }),
+            (Phase::Connect | Phase::Request | Phase::ResponseHead, Side::Upstream, cause) => {
+                Some(match cause {
+                    Cause::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+                    _ => StatusCode::BAD_GATEWAY,
+                })
+            }
             _ => None,
         }
     }
@@ -135,9 +141,13 @@ impl Error {
     pub(crate) fn public_text(&self) -> String {
         let reason = match (&self.cause, self.phase) {
             (Cause::Connect(_) | Cause::Io(_), Phase::Connect) => "the upstream cannot be reached".to_owned(),
-            (Cause::TimedOut(limit), Phase::Connect) => format!("the upstream did not accept within {limit:?}"),
+            (Cause::TimedOut(limit), Phase::Connect) => {
+                format!("the upstream did not accept within {limit:?}")
+            }
             (Cause::TimedOut(limit), _) => format!("the upstream did not answer within {limit:?}"),
-            (Cause::Closed | Cause::Io(_), _) => "the upstream closed the connection without an answer".to_owned(),
+            (Cause::Closed | Cause::Io(_), _) => {
+                "the upstream closed the connection without an answer".to_owned()
+            }
             (cause, _) => format!("the upstream's answer is not acceptable: {cause}"),
         };
         format!("{reason}\n")

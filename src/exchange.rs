@@ -81,7 +81,14 @@ where
             Some(Ok(_)) => return Err(Error::new(Phase::Request, Side::Upstream, Cause::TalksFirst)),
             Some(Err(error)) => return Err(upstream_error(Phase::Request)(error)),
         }
-        let mut exchange = Exchange { upstream, pending, buffer: BytesMut::new(), config, deadline, interim: 0 };
+        let mut exchange = Exchange {
+            upstream,
+            pending,
+            buffer: BytesMut::new(),
+            config,
+            deadline,
+            interim: 0,
+        };
         exchange.write_head(request.head()).await?;
         Ok(exchange)
     }
@@ -111,15 +118,23 @@ where
             Err(_) => return Err(self.too_late(Phase::ResponseHead)),
         };
         match self.pending.judge(head).map_err(|bad| wrong(bad.into()))? {
-            Verdict::Switched(switched) => {
-                Ok(Answer::Switched(Box::new(switched), self.upstream, own(&self.buffer)))
-            }
-            Verdict::Declined(declined) => {
-                Ok(Answer::Declined(Box::new(declined), self.upstream, own(&self.buffer)))
-            }
+            Verdict::Switched(switched) => Ok(Answer::Switched(
+                Box::new(switched),
+                self.upstream,
+                own(&self.buffer),
+            )),
+            Verdict::Declined(declined) => Ok(Answer::Declined(
+                Box::new(declined),
+                self.upstream,
+                own(&self.buffer),
+            )),
             Verdict::Interim { .. } if self.interim >= MAX_INTERIM => Err(wrong(Cause::TooManyInterim)),
             Verdict::Interim { pending, response } => {
-                let exchange = Exchange { pending, interim: self.interim + 1, ..self };
+                let exchange = Exchange {
+                    pending,
+                    interim: self.interim + 1,
+                    ..self
+                };
                 Ok(Answer::Interim(exchange, response))
             }
         }
@@ -143,7 +158,11 @@ where
     }
 
     fn too_late(&self, phase: Phase) -> Error {
-        Error::new(phase, Side::Upstream, Cause::TimedOut(self.config.handshake_timeout))
+        Error::new(
+            phase,
+            Side::Upstream,
+            Cause::TimedOut(self.config.handshake_timeout),
+        )
     }
 }
 

@@ -90,7 +90,9 @@ mod tests {
     use super::*;
 
     fn list(value: &str) -> Vec<&str> {
-        elements(value.as_bytes()).map(|element| std::str::from_utf8(element).unwrap()).collect()
+        elements(value.as_bytes())
+            .map(|element| std::str::from_utf8(element).unwrap())
+            .collect()
     }
 
     #[test]
@@ -118,7 +120,9 @@ mod tests {
         for good in ["a", "Upgrade", "!#$%&'*+-.^_`|~09AZaz"] {
             assert!(is_token(good.as_bytes()), "{good:?}");
         }
-        for bad in ["", " ", "a b", "a,b", "a/b", "a:b", "\"a\"", "(", "a\t", "\u{e9}", "a\0"] {
+        for bad in [
+            "", " ", "a b", "a,b", "a/b", "a:b", "\"a\"", "(", "a\t", "\u{e9}", "a\0",
+        ] {
             assert!(!is_token(bad.as_bytes()), "{bad:?}");
         }
     }

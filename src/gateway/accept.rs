@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use http::uri::PathAndQuery;
 use http::{Method, Uri, request};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -49,7 +48,9 @@ pub struct Incoming<S> {
 impl Acceptor {
     /// An acceptor with this configuration.
     pub fn new(config: GatewayConfig) -> Self {
-        Acceptor { config: Arc::new(config) }
+        Acceptor {
+            config: Arc::new(config),
+        }
     }
 
     /// Reads one request head and decides what it is. A request that must be refused has been answered and its
@@ -88,7 +89,13 @@ impl Acceptor {
                 // The head has been taken in; what is left in the buffer is the client's early data.
                 let config = self.config.clone();
                 client.forget_head();
-                Ok(Accepted::Upgrade(Incoming { client, request, head, hop, config }))
+                Ok(Accepted::Upgrade(Incoming {
+                    client,
+                    request,
+                    head,
+                    hop,
+                    config,
+                }))
             }
             Ok(None) => Ok(Accepted::Ordinary(head, client.rewind())),
             Err(rejection) => client.reject(rejection).await,
@@ -101,11 +108,15 @@ impl Acceptor {
     {
         let mut scan = HeadScan::request();
         loop {
-            let end = scan.advance(&client.early, &self.config.request_limits).map_err(Rejection::from)?;
+            let end = scan
+                .advance(&client.early, &self.config.request_limits)
+                .map_err(Rejection::from)?;
             if let Some(end) = end {
                 client.head_length = end;
                 let head = bytes::Bytes::copy_from_slice(&client.early[..end]);
-                return Ok(Some(Box::new(request_from_head(head, &scan).map_err(Rejection::from)?)));
+                return Ok(Some(Box::new(
+                    request_from_head(head, &scan).map_err(Rejection::from)?,
+                )));
             }
             match wire::read_some(&mut client.stream, &mut client.early, usize::MAX).await {
                 Ok(0) if client.early.is_empty() => return Ok(None),
@@ -158,7 +169,9 @@ where
     ///
     /// The answer cannot be written.
     pub async fn reject(self, rejection: Rejection) -> Result<Rejection, Error> {
-        self.client.refuse(answer::Refusal::from(&rejection)).await.map(|()| rejection)
+        self.client
+            .refuse(answer::Refusal::from(&rejection))
+            .await
+            .map(|()| rejection)
     }
 }
-

@@ -58,7 +58,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     pub(super) fn new(stream: S, send_timeout: Duration) -> Self {
-        Client { stream, early: BytesMut::new(), head_length: 0, head_only: false, send_timeout }
+        Client {
+            stream,
+            early: BytesMut::new(),
+            head_length: 0,
+            head_only: false,
+            send_timeout,
+        }
     }
 
     /// Takes the head out of the buffer, and the buffer with it where nothing else is left.
@@ -96,7 +102,9 @@ where
     /// Sends a final response of the proxy's own, and closes.
     pub(super) async fn refuse(mut self, refusal: Refusal) -> Result<(), Error> {
         let (mut parts, body) = refusal.0.into_parts();
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        parts
+            .headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         let mut bytes = Vec::new();
         encode_response(&parts, &mut bytes);
         if !self.head_only {
@@ -115,7 +123,9 @@ where
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        wire::write_all(&mut self.stream, bytes, self.send_timeout).await.map_err(response_error(Side::Downstream))
+        wire::write_all(&mut self.stream, bytes, self.send_timeout)
+            .await
+            .map_err(response_error(Side::Downstream))
     }
 
     /// Relays the origin's own answer whole, and closes. Nothing that the client sends is read as a request again.
@@ -149,7 +159,12 @@ where
             if scanner.is_complete() {
                 break Ok(());
             }
-            match timeout(read_timeout, wire::read_some(&mut upstream, &mut read, usize::MAX)).await {
+            match timeout(
+                read_timeout,
+                wire::read_some(&mut upstream, &mut read, usize::MAX),
+            )
+            .await
+            {
                 Ok(Ok(0)) if scanner.may_end_here() => break Ok(()),
                 Ok(Ok(0)) => break Err(Cause::Closed),
                 Ok(Ok(_)) => {}

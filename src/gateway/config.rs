@@ -126,7 +126,10 @@ pub struct Builder<C> {
 
 impl<C: Connect> Builder<C> {
     pub(super) fn new(connect: C) -> Self {
-        Builder { config: GatewayConfig::default(), connect }
+        Builder {
+            config: GatewayConfig::default(),
+            connect,
+        }
     }
 
     /// All of the configuration at once.

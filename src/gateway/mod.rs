@@ -60,7 +60,10 @@ pub struct Gateway<C> {
 
 impl<C> Clone for Gateway<C> {
     fn clone(&self) -> Self {
-        Gateway { acceptor: self.acceptor.clone(), connect: self.connect.clone() }
+        Gateway {
+            acceptor: self.acceptor.clone(),
+            connect: self.connect.clone(),
+        }
     }
 }
 
@@ -92,7 +95,10 @@ impl<C: Connect> Gateway<C> {
     }
 
     pub(super) fn new(config: GatewayConfig, connect: C) -> Self {
-        Gateway { acceptor: Acceptor::new(config), connect: Arc::new(connect) }
+        Gateway {
+            acceptor: Acceptor::new(config),
+            connect: Arc::new(connect),
+        }
     }
 
     /// Serves one connection to its end. `hop` is the peer's address, or more ([`Hop`]).
@@ -121,7 +127,12 @@ impl<C: Connect> Gateway<C> {
     /// # Cancel safety
     ///
     /// As [`serve`](Gateway::serve).
-    pub async fn serve_until<S, F>(&self, stream: S, hop: impl Into<Hop>, drain: F) -> Result<Outcome<S>, Error>
+    pub async fn serve_until<S, F>(
+        &self,
+        stream: S,
+        hop: impl Into<Hop>,
+        drain: F,
+    ) -> Result<Outcome<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         F: Future<Output = ()>,

@@ -49,7 +49,8 @@ where
     ///
     /// Dropping the future closes both connections.
     pub async fn proxy<C: Connect>(self, connect: &C) -> Result<Outcome<S>, Error> {
-        self.proxy_until::<C, Never>(connect, std::future::pending()).await
+        self.proxy_until::<C, Never>(connect, std::future::pending())
+            .await
     }
 
     /// As [`proxy`](Incoming::proxy), and ends the tunnel in order when `drain` completes.
@@ -67,7 +68,14 @@ where
             Handshake::Switched(ready) => ready,
             Handshake::Declined(status) => return Ok(Outcome::Declined(status)),
         };
-        let Ready { protocol, downstream, upstream, from_downstream, from_upstream, config } = *ready;
+        let Ready {
+            protocol,
+            downstream,
+            upstream,
+            from_downstream,
+            from_upstream,
+            config,
+        } = *ready;
         // (8)
         let tunnel = Tunnel::new(downstream, upstream)
             .config(config)
@@ -81,17 +89,30 @@ where
     }
 
     async fn handshake<C: Connect>(self, connect: &C) -> Result<Handshake<S, C::Stream>, Error> {
-        let Incoming { mut client, mut request, mut head, hop, config } = self;
+        let Incoming {
+            mut client,
+            mut request,
+            mut head,
+            hop,
+            config,
+        } = self;
         let body = request.body_length();
         if body != BodyLength::None && request.take_expectation(&mut head) {
             client.send_head(&continue_head()).await?;
         }
         let (outgoing, pending) = request.forward(*head, &hop); // (4)
-        let asked = Asked { outgoing, pending, hop, body };
+        let asked = Asked {
+            outgoing,
+            pending,
+            hop,
+            body,
+        };
         let answer = ask(&mut client, connect, asked, &config).await;
         match answer {
             Ok(Final::Declined(declined, upstream, early)) => {
-                let relayed = client.relay(*declined, upstream, early, config.read_timeout).await;
+                let relayed = client
+                    .relay(*declined, upstream, early, config.read_timeout)
+                    .await;
                 relayed.map(Handshake::Declined)
             }
             Ok(Final::Switched(switched, upstream, from_upstream)) => {
@@ -141,7 +162,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     C: Connect,
 {
-    let Asked { outgoing, pending, hop, body } = asked;
+    let Asked {
+        outgoing,
+        pending,
+        hop,
+        body,
+    } = asked;
     let request = ConnectRequest::new(&outgoing, hop);
     let start = Exchange::start(connect, request, pending, config.exchange);
     let mut exchange = match wire::first(start, client.left()).await {
@@ -163,8 +189,12 @@ where
                 }
                 exchange
             }
-            Answer::Declined(declined, upstream, early) => return Ok(Final::Declined(declined, upstream, early)),
-            Answer::Switched(switched, upstream, early) => return Ok(Final::Switched(switched, upstream, early)),
+            Answer::Declined(declined, upstream, early) => {
+                return Ok(Final::Declined(declined, upstream, early));
+            }
+            Answer::Switched(switched, upstream, early) => {
+                return Ok(Final::Switched(switched, upstream, early));
+            }
         };
     }
 }
@@ -183,7 +213,9 @@ where
     let failed = |cause: Cause| Error::new(Phase::Request, Side::Downstream, cause);
     let mut scanner = BodyScanner::new(length);
     loop {
-        let count = scanner.advance(&client.early).map_err(|error| failed(error.into()))?;
+        let count = scanner
+            .advance(&client.early)
+            .map_err(|error| failed(error.into()))?;
         let body: BytesMut = client.early.split_to(count);
         exchange.send(&body).await?;
         if scanner.is_complete() {

@@ -41,11 +41,19 @@ impl UpgradeRequest {
         if let Some([only]) = self.offer.as_ref().map(|offer| &offer.subprotocols[..]) {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, only.clone());
         }
-        debug_assert!(trailers || !headers.contains_key(TE), "TE goes on with its connection option only");
+        debug_assert!(
+            trailers || !headers.contains_key(TE),
+            "TE goes on with its connection option only"
+        );
         self.forwarded.apply(headers, hop);
         parts.version = Version::HTTP_11;
 
-        let pending = PendingUpgrade::new(self.protocols, self.offer, self.expects_continue, parts.method.clone());
+        let pending = PendingUpgrade::new(
+            self.protocols,
+            self.offer,
+            self.expects_continue,
+            parts.method.clone(),
+        );
         (parts, pending)
     }
 }

@@ -68,10 +68,12 @@ struct Repeated;
 
 /// The names in `Sec-WebSocket-Extensions` lines, without parameters (RFC 6455, section 9.1).
 fn extension_names<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> impl Iterator<Item = &'a [u8]> {
-    lines.flat_map(|line| token::elements(line.as_bytes())).map(|element| {
-        let end = token::unquoted(element, b';').unwrap_or(element.len());
-        token::trim_ows(&element[..end])
-    })
+    lines
+        .flat_map(|line| token::elements(line.as_bytes()))
+        .map(|element| {
+            let end = token::unquoted(element, b';').unwrap_or(element.len());
+            token::trim_ows(&element[..end])
+        })
 }
 
 /// The elements of `Sec-WebSocket-Protocol` lines (RFC 6455, section 11.3.4).

@@ -52,14 +52,20 @@ impl FromStr for Origin {
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| OriginError)?),
             _ => (authority, default_port),
         };
-        Ok(Origin { scheme, host: host.to_ascii_lowercase(), port })
+        Ok(Origin {
+            scheme,
+            host: host.to_ascii_lowercase(),
+            port,
+        })
     }
 }
 
 /// RFC 3986, section 3.1; lower case already.
 fn is_scheme(scheme: &str) -> bool {
     scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.'))
+        && scheme
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.'))
 }
 
 impl fmt::Display for Origin {

@@ -128,7 +128,11 @@ impl HandshakePolicy {
     }
 
     pub(super) fn allows_origin(&self, origin: &[u8]) -> bool {
-        let parsed = || std::str::from_utf8(origin).ok().and_then(|text| text.parse().ok());
+        let parsed = || {
+            std::str::from_utf8(origin)
+                .ok()
+                .and_then(|text| text.parse().ok())
+        };
         self.origins.is_empty() || parsed().is_some_and(|origin| self.origins.contains(&origin))
     }
 

@@ -136,7 +136,9 @@ impl Rejection {
             Rejection::Body => {
                 "Send the upgrade request without a body, or allow bodies with HandshakePolicy::allow_request_body."
             }
-            Rejection::Method => "Open the WebSocket with GET; a proxy in between may have changed the method.",
+            Rejection::Method => {
+                "Open the WebSocket with GET; a proxy in between may have changed the method."
+            }
             Rejection::KeyMissing | Rejection::VersionMissing => {
                 "Use a WebSocket client, not a plain HTTP one; a proxy in front may also have removed the field."
             }
@@ -149,7 +151,9 @@ impl Rejection {
             Rejection::SubprotocolNotAllowed => {
                 "Offer an allowed subprotocol, or allow it with HandshakePolicy::allow_subprotocol."
             }
-            Rejection::ExtensionInvalid => "Offer extensions as tokens with parameters (RFC 6455, section 9.1).",
+            Rejection::ExtensionInvalid => {
+                "Offer extensions as tokens with parameters (RFC 6455, section 9.1)."
+            }
             Rejection::OriginMissing => {
                 "Send an Origin, or let programs without one in with HandshakePolicy::allow_missing_origin."
             }
@@ -177,7 +181,10 @@ pub(crate) fn last_response(status: StatusCode, text: String) -> Response<String
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

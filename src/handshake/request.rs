@@ -73,10 +73,19 @@ impl UpgradeRequest {
             return Err(Rejection::Body);
         }
         check_origin(parts, policy)?;
-        let expects_continue =
-            parts.headers.get_all(EXPECT).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let expects_continue = parts
+            .headers
+            .get_all(EXPECT)
+            .iter()
+            .any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         let forwarded = policy.forwarded_rules().clone();
-        Ok(Some(UpgradeRequest { protocols, body, offer, expects_continue, forwarded }))
+        Ok(Some(UpgradeRequest {
+            protocols,
+            body,
+            offer,
+            expects_continue,
+            forwarded,
+        }))
     }
 
     /// The protocols asked for that are allowed, in the client's order of preference.
@@ -99,7 +108,8 @@ impl WebSocketOffer {
             return Err(Rejection::Method);
         }
         // 6: "A |Sec-WebSocket-Version| header field, with a value of 13."
-        let version = single(headers, SEC_WEBSOCKET_VERSION).map_err(|Repeated| Rejection::VersionRepeated)?;
+        let version =
+            single(headers, SEC_WEBSOCKET_VERSION).map_err(|Repeated| Rejection::VersionRepeated)?;
         if version.ok_or(Rejection::VersionMissing)? != "13" {
             return Err(Rejection::VersionUnsupported);
         }
@@ -107,13 +117,22 @@ impl WebSocketOffer {
         let key = single(headers, SEC_WEBSOCKET_KEY).map_err(|Repeated| Rejection::KeyRepeated)?;
         let key = SecWebSocketKey::parse(key.ok_or(Rejection::KeyMissing)?.as_bytes())?;
 
-        let subprotocols: Vec<HeaderValue> = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
+        let subprotocols: Vec<HeaderValue> =
+            headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
         let subprotocols = allowed_subprotocols(subprotocols, policy)?;
-        let extensions: Vec<HeaderValue> = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().cloned().collect();
+        let extensions: Vec<HeaderValue> = headers
+            .get_all(SEC_WEBSOCKET_EXTENSIONS)
+            .iter()
+            .cloned()
+            .collect();
         if !extension_names(extensions.iter()).all(token::is_token) {
             return Err(Rejection::ExtensionInvalid);
         }
-        Ok(WebSocketOffer { key, subprotocols, extensions })
+        Ok(WebSocketOffer {
+            key,
+            subprotocols,
+            extensions,
+        })
     }
 }
 
@@ -124,14 +143,23 @@ fn allowed_subprotocols(
 ) -> Result<Vec<HeaderValue>, Rejection> {
     let names: Vec<&[u8]> = subprotocol_names(offered.iter()).collect();
     // RFC 6455, section 4.1, item 10: not empty, tokens, each different.
-    let different = names.iter().enumerate().all(|(at, name)| !names[..at].contains(name));
-    if !different || !names.iter().all(|name| token::is_token(name)) || names.is_empty() && !offered.is_empty() {
+    let different = names
+        .iter()
+        .enumerate()
+        .all(|(at, name)| !names[..at].contains(name));
+    if !different
+        || !names.iter().all(|name| token::is_token(name))
+        || names.is_empty() && !offered.is_empty()
+    {
         return Err(Rejection::SubprotocolInvalid);
     }
     if !policy.restricts_subprotocols() || names.is_empty() {
         return Ok(offered);
     }
-    let allowed: Vec<&[u8]> = names.into_iter().filter(|name| policy.allows_subprotocol(name)).collect();
+    let allowed: Vec<&[u8]> = names
+        .into_iter()
+        .filter(|name| policy.allows_subprotocol(name))
+        .collect();
     if allowed.is_empty() {
         return Err(Rejection::SubprotocolNotAllowed);
     }

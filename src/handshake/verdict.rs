@@ -24,7 +24,10 @@ pub struct PendingUpgrade {
 
 /// What an answer to an upgrade request is.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "a value to take apart at once, never stored")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a value to take apart at once, never stored"
+)]
 pub enum Verdict {
     /// An interim response: not the answer yet.
     Interim {
@@ -103,7 +106,12 @@ impl PendingUpgrade {
         expects_continue: bool,
         method: Method,
     ) -> Self {
-        PendingUpgrade { protocols, offer, expects_continue, method }
+        PendingUpgrade {
+            protocols,
+            offer,
+            expects_continue,
+            method,
+        }
     }
 
     /// Step (7) of the walk: judges the head of a response.
@@ -122,7 +130,10 @@ impl PendingUpgrade {
             remove_framing(&mut response.headers)?;
             response.version = Version::HTTP_11;
             let wanted = response.status != StatusCode::CONTINUE || self.expects_continue;
-            return Ok(Verdict::Interim { pending: self, response: wanted.then_some(response) });
+            return Ok(Verdict::Interim {
+                pending: self,
+                response: wanted.then_some(response),
+            });
         }
         let body = BodyLength::of_response(&response, &self.method)?;
         let upgrade: Vec<HeaderValue> = response.headers.get_all(UPGRADE).iter().cloned().collect();
@@ -162,9 +173,18 @@ impl PendingUpgrade {
         };
 
         remove_framing(&mut response.headers)?;
-        response.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        response.headers.insert(UPGRADE, [protocol.clone()].into_iter().collect::<Protocols>().to_value());
-        Ok(Switched { protocol, subprotocol, response })
+        response
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers.insert(
+            UPGRADE,
+            [protocol.clone()].into_iter().collect::<Protocols>().to_value(),
+        );
+        Ok(Switched {
+            protocol,
+            subprotocol,
+            response,
+        })
     }
 }
 
@@ -196,7 +216,9 @@ impl WebSocketOffer {
 
         let selected = single(headers, SEC_WEBSOCKET_PROTOCOL);
         let selected = selected.map_err(|Repeated| BadSwitch::SubprotocolNotOffered)?;
-        if selected.is_some_and(|name| !subprotocol_names(self.subprotocols.iter()).any(|o| o == name.as_bytes())) {
+        if selected
+            .is_some_and(|name| !subprotocol_names(self.subprotocols.iter()).any(|o| o == name.as_bytes()))
+        {
             return Err(BadSwitch::SubprotocolNotOffered);
         }
         Ok(selected.cloned())

@@ -80,7 +80,9 @@ impl ChunkedScanner {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Complete {
             if self.state == State::Data {
-                let skipped = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len() - at);
+                let skipped = usize::try_from(self.size)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len() - at);
                 at += skipped;
                 self.size -= skipped as u64;
                 if self.size == 0 {
@@ -126,7 +128,10 @@ impl ChunkedScanner {
     fn digit(&mut self, byte: u8) -> Result<State, ChunkedError> {
         let digit = char::from(byte).to_digit(16).ok_or(ChunkedError::Size)?;
         self.count()?;
-        let size = self.size.checked_mul(16).and_then(|size| size.checked_add(u64::from(digit)));
+        let size = self
+            .size
+            .checked_mul(16)
+            .and_then(|size| size.checked_add(u64::from(digit)));
         self.size = size.ok_or(ChunkedError::Size)?;
         Ok(State::Size)
     }
@@ -149,7 +154,11 @@ impl ChunkedScanner {
 
     fn count(&mut self) -> Result<(), ChunkedError> {
         self.line += 1;
-        if self.line > LINE_LIMIT { Err(ChunkedError::TooLong) } else { Ok(()) }
+        if self.line > LINE_LIMIT {
+            Err(ChunkedError::TooLong)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -160,7 +169,9 @@ mod tests {
     /// Feeds the body whole, byte by byte, and with a tail; returns the length found, if it ended.
     fn scan(body: &[u8]) -> Result<Option<usize>, ChunkedError> {
         let mut whole = ChunkedScanner::default();
-        let found = whole.advance(body).map(|length| whole.is_complete().then_some(length));
+        let found = whole
+            .advance(body)
+            .map(|length| whole.is_complete().then_some(length));
 
         let mut single = ChunkedScanner::default();
         let mut bytes = body.iter();
@@ -215,7 +226,13 @@ mod tests {
     fn extensions_and_trailers_are_bounded() {
         let long = "x".repeat(LINE_LIMIT as usize + 1);
         assert_eq!(scan(format!("5;{long}").as_bytes()), Err(ChunkedError::TooLong));
-        assert_eq!(scan(format!("0\r\na:{long}").as_bytes()), Err(ChunkedError::TooLong));
-        assert_eq!(scan("0".repeat(LINE_LIMIT as usize + 1).as_bytes()), Err(ChunkedError::TooLong));
+        assert_eq!(
+            scan(format!("0\r\na:{long}").as_bytes()),
+            Err(ChunkedError::TooLong)
+        );
+        assert_eq!(
+            scan("0".repeat(LINE_LIMIT as usize + 1).as_bytes()),
+            Err(ChunkedError::TooLong)
+        );
     }
 }

@@ -38,7 +38,13 @@ pub fn encode_request(parts: &request::Parts, into: &mut Vec<u8>) {
     into.reserve(encoded_length(&parts.headers) + 32 + parts.uri.path().len());
     into.extend_from_slice(parts.method.as_str().as_bytes());
     into.push(b' ');
-    into.extend_from_slice(parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+    into.extend_from_slice(
+        parts
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str())
+            .as_bytes(),
+    );
     into.extend_from_slice(b" HTTP/1.1\r\n");
     encode_fields(&parts.headers, into);
 }
@@ -58,7 +64,10 @@ pub fn encode_response(parts: &response::Parts, into: &mut Vec<u8>) {
 }
 
 fn encoded_length(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum()
 }
 
 fn encode_fields(headers: &HeaderMap, into: &mut Vec<u8>) {
@@ -73,7 +82,10 @@ fn encode_fields(headers: &HeaderMap, into: &mut Vec<u8>) {
 
 fn encode_name(name: &HeaderName, into: &mut Vec<u8>) {
     let name = name.as_str();
-    if let Some(spelling) = SPELLINGS.iter().find(|spelling| spelling.eq_ignore_ascii_case(name)) {
+    if let Some(spelling) = SPELLINGS
+        .iter()
+        .find(|spelling| spelling.eq_ignore_ascii_case(name))
+    {
         into.extend_from_slice(spelling.as_bytes());
         return;
     }

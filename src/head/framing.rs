@@ -94,11 +94,18 @@ fn is_chunked(version: Version, headers: &HeaderMap) -> Result<bool, FramingErro
     if version < Version::HTTP_11 {
         return Err(FramingError::CodingInHttp10);
     }
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter().flat_map(|line| token::elements(line.as_bytes()));
+    let mut codings = headers
+        .get_all(TRANSFER_ENCODING)
+        .iter()
+        .flat_map(|line| token::elements(line.as_bytes()));
     let (mut chunked, mut others, mut last_is_chunked) = (0, 0, false);
     for coding in &mut codings {
         last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
-        if last_is_chunked { chunked += 1 } else { others += 1 }
+        if last_is_chunked {
+            chunked += 1
+        } else {
+            others += 1
+        }
     }
     match (chunked, others, last_is_chunked) {
         (1, 0, _) => Ok(true),

@@ -58,13 +58,23 @@ pub fn validate_host(bytes: &[u8]) -> Result<(), HostError> {
         None | Some([]) => true,
         Some(digits) => digits.len() <= 5 && decimal(digits).is_some_and(|port| port <= 65_535),
     };
-    if host_is_valid && port_is_valid { Ok(()) } else { Err(HostError::Invalid) }
+    if host_is_valid && port_is_valid {
+        Ok(())
+    } else {
+        Err(HostError::Invalid)
+    }
 }
 
 fn split_port(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let after_literal = bytes.iter().rposition(|&byte| byte == b']').map_or(0, |at| at + 1);
+    let after_literal = bytes
+        .iter()
+        .rposition(|&byte| byte == b']')
+        .map_or(0, |at| at + 1);
     match bytes[after_literal..].iter().position(|&byte| byte == b':') {
-        Some(at) => (&bytes[..after_literal + at], Some(&bytes[after_literal + at + 1..])),
+        Some(at) => (
+            &bytes[..after_literal + at],
+            Some(&bytes[after_literal + at + 1..]),
+        ),
         None => (bytes, None),
     }
 }
@@ -78,9 +88,11 @@ fn is_registered_name(host: &[u8]) -> bool {
     while let Some(&byte) = bytes.next() {
         let valid = match byte {
             b'%' => {
-                bytes.next().is_some_and(u8::is_ascii_hexdigit) && bytes.next().is_some_and(u8::is_ascii_hexdigit)
+                bytes.next().is_some_and(u8::is_ascii_hexdigit)
+                    && bytes.next().is_some_and(u8::is_ascii_hexdigit)
             }
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => true,
+            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';'
+            | b'=' => true,
             _ => byte.is_ascii_alphanumeric(),
         };
         if !valid {
@@ -92,6 +104,8 @@ fn is_registered_name(host: &[u8]) -> bool {
 
 fn decimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0u32, |number, digit| {
-        digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
+        digit
+            .is_ascii_digit()
+            .then(|| number * 10 + u32::from(digit - b'0'))
     })
 }

@@ -48,6 +48,9 @@ impl HeadLimits {
 
 impl Default for HeadLimits {
     fn default() -> Self {
-        HeadLimits { bytes: 64 * 1024, fields: 128 }
+        HeadLimits {
+            bytes: 64 * 1024,
+            fields: 128,
+        }
     }
 }

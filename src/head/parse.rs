@@ -10,7 +10,10 @@ use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetEr
 
 /// What there is so far of a head.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "a value to take apart at once, never stored")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a value to take apart at once, never stored"
+)]
 pub enum Parsed<T> {
     /// Sound so far, and not yet whole.
     Partial,
@@ -58,7 +61,9 @@ pub fn parse_response(buffer: &[u8], limits: &HeadLimits) -> Result<Parsed<respo
 pub(crate) fn request_from_head(head: Bytes, scan: &HeadScan) -> Result<request::Parts, HeadError> {
     with_fields(scan, |fields| {
         let mut parsed = httparse::Request::new(&mut []);
-        let status = parsed.parse_with_uninit_headers(&head, fields).map_err(head_error)?;
+        let status = parsed
+            .parse_with_uninit_headers(&head, fields)
+            .map_err(head_error)?;
         let (true, Some(method), Some(target)) = (status.is_complete(), parsed.method, parsed.path) else {
             return Err(HeadError::StartLine);
         };
@@ -123,7 +128,11 @@ fn header_map(head: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HeadError::FieldName)?;
         // An empty value has no place in the head to point to.
-        let value = if field.value.is_empty() { Bytes::new() } else { head.slice_ref(field.value) };
+        let value = if field.value.is_empty() {
+            Bytes::new()
+        } else {
+            head.slice_ref(field.value)
+        };
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| HeadError::FieldValue)?;
         headers.append(name, value);
     }

@@ -89,7 +89,11 @@ impl HeadScan {
             b'\r' => self.after_carriage_return = true,
             b'\n' => return Err(HeadError::BareLineFeed { offset }),
             b' ' | b'\t' if offset == self.line_start => {
-                return Err(if self.lines == 0 { HeadError::StartLine } else { HeadError::LineFolding { offset } });
+                return Err(if self.lines == 0 {
+                    HeadError::StartLine
+                } else {
+                    HeadError::LineFolding { offset }
+                });
             }
             b'\t' | b' '..=b'~' | 0x80.. => {}
             _ => return Err(HeadError::ControlByte { offset, byte }),
@@ -101,7 +105,11 @@ impl HeadScan {
         let empty = self.position - self.line_start == 1;
         self.line_start = self.position + 1;
         if empty && self.lines == 0 {
-            return if self.skip_empty_lines { Ok(()) } else { Err(HeadError::StartLine) };
+            return if self.skip_empty_lines {
+                Ok(())
+            } else {
+                Err(HeadError::StartLine)
+            };
         }
         if empty {
             self.end = Some(self.position + 1);
@@ -109,13 +117,19 @@ impl HeadScan {
         }
         self.lines += 1;
         if self.fields() > limits.fields() {
-            return Err(HeadError::TooManyFields { limit: limits.fields() });
+            return Err(HeadError::TooManyFields {
+                limit: limits.fields(),
+            });
         }
         Ok(())
     }
 
     fn too_long(&self, limits: &HeadLimits) -> HeadError {
         let limit = limits.bytes();
-        if self.lines == 0 { HeadError::StartLineTooLong { limit } } else { HeadError::TooLarge { limit } }
+        if self.lines == 0 {
+            HeadError::StartLineTooLong { limit }
+        } else {
+            HeadError::TooLarge { limit }
+        }
     }
 }

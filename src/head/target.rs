@@ -71,7 +71,10 @@ impl RequestTarget {
             return Err(TargetError::TooLong);
         }
         // RFC 3986 has neither controls, spaces nor bytes beyond ASCII; RFC 9112 has no fragment in a target.
-        if target.iter().any(|byte| !byte.is_ascii_graphic() || *byte == b'#') {
+        if target
+            .iter()
+            .any(|byte| !byte.is_ascii_graphic() || *byte == b'#')
+        {
             return Err(TargetError::InvalidByte);
         }
         if *method == Method::CONNECT {
@@ -93,7 +96,11 @@ impl RequestTarget {
             RequestTarget::Origin(path_and_query) => Uri::from(path_and_query),
             RequestTarget::Authority(authority) => Uri::from(authority),
             RequestTarget::Asterisk => Uri::from_static("*"),
-            RequestTarget::Absolute { scheme, authority, path_and_query } => {
+            RequestTarget::Absolute {
+                scheme,
+                authority,
+                path_and_query,
+            } => {
                 let mut parts = http::uri::Parts::default();
                 parts.scheme = Some(scheme);
                 parts.authority = Some(authority);
@@ -117,7 +124,9 @@ fn authority_form(target: Bytes) -> Result<RequestTarget, TargetError> {
 
 fn absolute_form(method: &Method, target: Bytes) -> Result<RequestTarget, TargetError> {
     let has_path = target.split(|&byte| byte == b'/').nth(3).is_some() || target.contains(&b'?');
-    let parts = Uri::from_maybe_shared(target).map_err(|_| TargetError::Form)?.into_parts();
+    let parts = Uri::from_maybe_shared(target)
+        .map_err(|_| TargetError::Form)?
+        .into_parts();
     let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
         return Err(TargetError::Form);
     };
@@ -131,7 +140,11 @@ fn absolute_form(method: &Method, target: Bytes) -> Result<RequestTarget, Target
         _ if *method == Method::OPTIONS => PathAndQuery::from_static("*"),
         _ => PathAndQuery::from_static("/"),
     };
-    Ok(RequestTarget::Absolute { scheme, authority, path_and_query })
+    Ok(RequestTarget::Absolute {
+        scheme,
+        authority,
+        path_and_query,
+    })
 }
 
 #[cfg(test)]
@@ -142,7 +155,11 @@ mod tests {
     fn the_four_forms_by_rfc_9112_section_3_2() {
         let cases: &[(&Method, &str, Result<&str, TargetError>)] = &[
             (&Method::GET, "/", Ok("/")),
-            (&Method::GET, "/a//b/../c?d=%zz&e=%2F", Ok("/a//b/../c?d=%zz&e=%2F")),
+            (
+                &Method::GET,
+                "/a//b/../c?d=%zz&e=%2F",
+                Ok("/a//b/../c?d=%zz&e=%2F"),
+            ),
             (&Method::GET, "//host/path", Ok("//host/path")),
             (&Method::GET, "/?", Ok("/?")),
             (&Method::GET, "/a#b", Err(TargetError::InvalidByte)),
@@ -166,15 +183,22 @@ mod tests {
             (&Method::CONNECT, "/", Err(TargetError::Authority)),
         ];
         for (method, target, expected) in cases {
-            let parsed = RequestTarget::parse(method, target.as_bytes()).map(|target| target.into_uri().to_string());
-            assert_eq!(parsed.as_deref(), expected.as_ref().copied(), "{method} {target:?}");
+            let parsed =
+                RequestTarget::parse(method, target.as_bytes()).map(|target| target.into_uri().to_string());
+            assert_eq!(
+                parsed.as_deref(),
+                expected.as_ref().copied(),
+                "{method} {target:?}"
+            );
         }
     }
 
     #[test]
     fn options_for_a_uri_without_a_path_is_an_asterisk() {
         let target = RequestTarget::parse(&Method::OPTIONS, b"http://a").unwrap();
-        let RequestTarget::Absolute { path_and_query, .. } = target else { panic!("{target:?}") };
+        let RequestTarget::Absolute { path_and_query, .. } = target else {
+            panic!("{target:?}")
+        };
         assert_eq!(path_and_query, "*");
     }
 }

@@ -29,12 +29,16 @@ impl<'a> ConnectionOptions<'a> {
     /// Whether an option is there. Options are compared as whole tokens, without regard to case:
     /// `no-upgrade` and `Upgrade-Insecure-Requests` are not `upgrade`.
     pub fn contains(self, option: &str) -> bool {
-        self.iter().any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
+        self.iter()
+            .any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
     }
 
     /// The options in the order in which they stand.
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.get_all(CONNECTION).iter().flat_map(|line| token::elements(line.as_bytes()))
+        self.headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|line| token::elements(line.as_bytes()))
     }
 }
 
@@ -66,19 +70,29 @@ impl ConnectionMap {
     /// A map of one's own: the value where `Upgrade` is present and not empty, and the value where it is not.
     /// `None` stands for no `Connection` field at all.
     pub fn new(present: impl Into<Option<HeaderValue>>, absent: impl Into<Option<HeaderValue>>) -> Self {
-        ConnectionMap { present: present.into(), absent: absent.into() }
+        ConnectionMap {
+            present: present.into(),
+            absent: absent.into(),
+        }
     }
 
     /// `upgrade` where `Upgrade` is present, else no field, so that the upstream connection stays open for the
     /// next request: `map $http_upgrade $connection_upgrade { default upgrade; '' ''; }`.
     pub fn keep_alive() -> Self {
-        ConnectionMap { present: Some(HeaderValue::from_static("upgrade")), absent: None }
+        ConnectionMap {
+            present: Some(HeaderValue::from_static("upgrade")),
+            absent: None,
+        }
     }
 
     /// The value for a message with these fields.
     pub fn value(&self, headers: &HeaderMap) -> Option<&HeaderValue> {
         let present = headers.get_all(UPGRADE).iter().any(|line| !line.is_empty());
-        if present { self.present.as_ref() } else { self.absent.as_ref() }
+        if present {
+            self.present.as_ref()
+        } else {
+            self.absent.as_ref()
+        }
     }
 
     /// Replaces all `Connection` lines by the value.

@@ -41,7 +41,10 @@ pub struct Hop {
 impl Hop {
     /// A hop from a peer with no address: a Unix socket, a stream in memory. Its `for` is `unknown`.
     pub const fn unknown() -> Self {
-        Hop { peer: None, tls: false }
+        Hop {
+            peer: None,
+            tls: false,
+        }
     }
 
     /// Whether the request came over TLS: its scheme is then `https`, otherwise `http`; `ws` and `wss` are not
@@ -66,7 +69,10 @@ impl Hop {
 impl From<IpAddr> for Hop {
     /// A dual-stack listener sees IPv4 peers as IPv4-mapped IPv6 addresses; they are told as IPv4.
     fn from(peer: IpAddr) -> Self {
-        Hop { peer: Some(peer.to_canonical()), tls: false }
+        Hop {
+            peer: Some(peer.to_canonical()),
+            tls: false,
+        }
     }
 }
 
@@ -141,7 +147,9 @@ impl ForwardedRules {
     pub fn via(mut self, name: Option<&str>) -> Self {
         self.via = match name {
             None => None,
-            Some(name) if token::is_token(name.as_bytes()) => HeaderValue::try_from(format!("1.1 {name}")).ok(),
+            Some(name) if token::is_token(name.as_bytes()) => {
+                HeaderValue::try_from(format!("1.1 {name}")).ok()
+            }
             Some(_) => self.via,
         };
         self
@@ -156,7 +164,9 @@ impl ForwardedRules {
             Forwarding::Yes => !replace,
             Forwarding::LookAlike => false,
         });
-        let peer = hop.peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+        let peer = hop
+            .peer
+            .map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
         if self.x_forwarded {
             self.set_x_forwarded(headers, hop, &peer);
         }
@@ -211,7 +221,11 @@ fn forwarding_field(name: &str) -> Forwarding {
     }
     let same = |byte: &u8, expected: &u8| byte == expected || *byte == b'_' && *expected == b'-';
     let alike = |expected: &[u8], bytes: &[u8]| {
-        bytes.len() == expected.len() && bytes.iter().zip(expected).all(|(byte, expected)| same(byte, expected))
+        bytes.len() == expected.len()
+            && bytes
+                .iter()
+                .zip(expected)
+                .all(|(byte, expected)| same(byte, expected))
     };
     let bytes = name.as_bytes();
     let found = NAMES.iter().any(|expected| alike(expected, bytes))

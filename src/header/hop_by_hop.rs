@@ -126,6 +126,8 @@ pub fn is_fixed(name: &HeaderName) -> bool {
 }
 
 fn nominates(connection: &[HeaderValue], name: &str) -> bool {
-    let mut options = connection.iter().flat_map(|line| token::elements(line.as_bytes()));
+    let mut options = connection
+        .iter()
+        .flat_map(|line| token::elements(line.as_bytes()));
     options.any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
 }

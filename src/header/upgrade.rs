@@ -36,7 +36,10 @@ pub struct ProtocolError;
 
 impl Protocol {
     /// `websocket` (RFC 6455).
-    pub const WEBSOCKET: Protocol = Protocol { name: Cow::Borrowed("websocket"), version: None };
+    pub const WEBSOCKET: Protocol = Protocol {
+        name: Cow::Borrowed("websocket"),
+        version: None,
+    };
 
     /// The name, in the case in which it came.
     pub fn name(&self) -> &str {
@@ -59,7 +62,10 @@ impl Protocol {
         }
         let mut halves = element.splitn(2, |&byte| byte == b'/');
         let name = halves.next().unwrap_or_default();
-        Ok(Protocol { name: owned_token(name)?, version: halves.next().map(owned_token).transpose()? })
+        Ok(Protocol {
+            name: owned_token(name)?,
+            version: halves.next().map(owned_token).transpose()?,
+        })
     }
 }
 
@@ -107,7 +113,10 @@ impl Protocols {
     ///
     /// An element that is not a protocol.
     pub fn of(headers: &HeaderMap) -> Result<Self, ProtocolError> {
-        let elements = headers.get_all(UPGRADE).iter().flat_map(|line| token::elements(line.as_bytes()));
+        let elements = headers
+            .get_all(UPGRADE)
+            .iter()
+            .flat_map(|line| token::elements(line.as_bytes()));
         elements.map(Protocol::parse).collect()
     }
 

@@ -35,9 +35,9 @@ pub struct SecWebSocketKey([u8; KEY_LENGTH]);
 impl SecWebSocketKey {
     /// Reads a field value that has no white space around it.
     ///
-    /// RFC 6455 4.2.1: the server needs "a base64-encoded value that, when decoded, is 16 bytes in length". Sixteen
-    /// bytes leave four bits of the last character over; RFC 4648 3.5 lets a decoder accept any value there, and so
-    /// does this one.
+    /// RFC 6455 4.2.1 asks for a value in base64 "that, when decoded, is 16 bytes in length". Sixteen bytes leave four
+    /// bits of the last character over. An encoder has to set them to zero, a decoder may accept any (RFC 4648 3.5),
+    /// and this one does: even the example that RFC 6455 4.1 prints has them set (erratum 3150).
     ///
     /// # Errors
     ///
@@ -206,12 +206,14 @@ mod tests {
 
     #[test]
     fn rfc6455_4_1_the_other_sample_key() {
-        // "if the value of the nonce was 0x01 0x02 ... 0x10, the value of the header field would be ..."
+        // The bytes 0x01 to 0x10, as erratum 3150 corrects the example.
         let nonce = std::array::from_fn(|index| index as u8 + 1);
         assert_eq!(
             SecWebSocketKey::generate(nonce).as_str(),
             "AQIDBAUGBwgJCgsMDQ4PEA=="
         );
+        // And as the RFC prints it, with left-over bits set.
+        assert!(SecWebSocketKey::parse(b"AQIDBAUGBwgJCgsMDQ4PEC==").is_ok());
     }
 
     #[test]
