@@ -15,6 +15,9 @@ pub mod gateway;
 pub mod handshake;
 pub mod head;
 pub mod header;
+pub mod route;
+#[cfg(feature = "hyper")]
+pub mod service;
 mod side;
 pub mod token;
 #[cfg(feature = "tunnel")]
