@@ -17,15 +17,13 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use flags::{Flags, Target};
-use worker::{Settings, Stage};
+use worker::Settings;
 
 fn main() -> ExitCode {
     let flags = match Flags::parse(std::env::args().skip(1)) {
@@ -89,7 +87,7 @@ fn run(mut flags: Flags) -> io::Result<()> {
         sockets.push(of_address);
     }
     let settings = Arc::new(Settings::new(flags, is_demo));
-    let (stage, watched) = watch::channel(Stage::Running);
+    let (drains, watched) = watch::channel(false);
     let workers: Vec<_> = (0..settings.flags.workers)
         .map(|_| {
             let listeners = sockets.iter_mut().filter_map(Vec::pop).collect();
@@ -109,7 +107,7 @@ fn run(mut flags: Flags) -> io::Result<()> {
     output.flush()?;
     drop(output);
 
-    runtime.block_on(drain(&stage, settings.flags.drain_timeout))?;
+    runtime.block_on(terminated(&drains))?;
     for worker in workers {
         worker
             .join()
@@ -130,20 +128,16 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Waits for SIGTERM or SIGINT, and then until the last connection has ended or the time for it has.
-async fn drain(stage: &watch::Sender<Stage>, limit: Duration) -> io::Result<()> {
+/// Waits for SIGTERM or SIGINT, tells the workers, and waits for them.
+async fn terminated(drains: &watch::Sender<bool>) -> io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         // Every worker has failed.
-        () = stage.closed() => return Ok(()),
+        () = drains.closed() => {}
     }
-    stage.send_replace(Stage::Draining);
-    if timeout(limit, stage.closed()).await.is_err() {
-        stage.send_replace(Stage::Stopped);
-        let _ = timeout(Duration::from_secs(2), stage.closed()).await;
-    }
-    stage.send_replace(Stage::Over);
+    drains.send_replace(true);
+    drains.closed().await;
     Ok(())
 }

@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use super::flags::{Flags, Target};
 
-/// What SIGTERM sets going.
+/// What SIGTERM sets going in a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     Running,
@@ -32,8 +32,6 @@ pub(crate) enum Stage {
     Draining,
     /// Tunnels end now.
     Stopped,
-    /// The process ends now.
-    Over,
 }
 
 /// What all workers share.
@@ -113,7 +111,11 @@ impl Settings {
 
     fn route(&self, head: &request::Parts) -> Option<(&Upstream, Option<PathAndQuery>)> {
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let target = match head.uri.path_and_query().map_or("/", PathAndQuery::as_str) {
+            // OPTIONS for the server as a whole: it has no path to go by, nor one to replace.
+            "*" => return self.routes.find(host, "/").map(|found| (found.value, None)),
+            target => target,
+        };
         let found = self.routes.find(host, target)?;
         let replaced = match &found.value.target.path {
             Some(path) => Some(found.replace_prefix(path, target)?),
@@ -159,27 +161,34 @@ impl Connect for Upstream {
     }
 }
 
-/// Runs a worker until all its connections have ended after a drain.
+/// Runs a worker until `drains` says true or its sender is gone, and then until its last connection has ended or the
+/// time for that has.
 pub(crate) fn run(
     listeners: Vec<TcpListener>,
     settings: Arc<Settings>,
-    stage: watch::Receiver<Stage>,
+    mut drains: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let relay = Relay::new(settings.relay.clone());
+        // Whatever is open holds a receiver: the channel is closed when the last of them has ended.
+        let (stage, watched) = watch::channel(Stage::Running);
         for listener in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tokio::spawn(accept(listener, relay.clone(), settings.clone(), stage.clone()));
+            tokio::spawn(accept(listener, relay.clone(), settings.clone(), watched.clone()));
         }
-        let mut stage = stage;
-        until(&mut stage, Stage::Draining).await;
-        // The last receivers but this one belong to what is still open.
-        let mut over = stage.clone();
-        drop(stage);
-        until(&mut over, Stage::Over).await;
+        drop(watched);
+        let _ = drains.wait_for(|drains| *drains).await;
+        stage.send_replace(Stage::Draining);
+        if timeout(settings.flags.drain_timeout, stage.closed())
+            .await
+            .is_err()
+        {
+            stage.send_replace(Stage::Stopped);
+            let _ = timeout(Duration::from_secs(2), stage.closed()).await;
+        }
         Ok(())
     })
 }

@@ -20,6 +20,10 @@ const READ_SIZE: usize = 16 * 1024;
 /// How much a client may send ahead of the response to its request. Beyond that it is not read: back-pressure.
 const AHEAD_LIMIT: usize = 64 * 1024;
 
+/// The version that the proxy speaks, also to those who speak an older one (RFC 9110, section 2.5). hyper answers
+/// HTTP/1.0 with HTTP/1.0.
+const VERSION: &[u8] = b"HTTP/1.1";
+
 /// A client's stream as hyper's server sees it: one message.
 #[derive(Debug)]
 pub(super) struct OneRequest<S> {
@@ -35,6 +39,8 @@ pub(super) struct OneRequest<S> {
     /// hyper has written nothing since it last flushed: an interim response may go out.
     between_messages: bool,
     interim: BytesMut,
+    /// What is left to be written of the version that starts the response, where it differs from hyper's.
+    version: &'static [u8],
     read_stall: Stall,
     write_stall: Stall,
 }
@@ -70,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
             client_ended: false,
             between_messages: true,
             interim: BytesMut::new(),
+            version: VERSION,
             read_stall: Stall::new(config.read_limit()),
             write_stall: Stall::new(config.send_limit()),
         }
@@ -124,6 +131,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
         Poll::Pending
     }
 
+    /// Writes hyper's bytes, with the proxy's own version in front.
+    fn poll_write_version(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let at_start = self.between_messages && bytes.starts_with(b"HTTP/1.0");
+        if !at_start && self.version.len() == VERSION.len() || self.version.is_empty() {
+            return Pin::new(&mut self.stream).poll_write(cx, bytes);
+        }
+        let count = ready!(Pin::new(&mut self.stream).poll_write(cx, self.version))?;
+        self.version = &self.version[count..];
+        Poll::Ready(Ok(count))
+    }
+
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.between_messages {
             return Poll::Ready(Ok(()));
@@ -171,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequest<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = match this.poll_interim(cx)? {
-            Poll::Ready(()) => Pin::new(&mut this.stream).poll_write(cx, bytes),
+            Poll::Ready(()) => this.poll_write_version(cx, bytes),
             Poll::Pending => Poll::Pending,
         };
         match written {

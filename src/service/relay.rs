@@ -273,8 +273,7 @@ impl Relay {
         let closes = wants_upgrade(&parts);
         let speaks_interim = parts.version >= Version::HTTP_11;
         if let Err(rejection) = self.prepare(&mut parts, destination, hop) {
-            let response = rejection.into_response();
-            return (response.map(|text| RelayBody::text(text, exchange)), None);
+            return (own_response(rejection.into_response(), exchange, closes), None);
         }
         let mut request = Request::from_parts(parts, body);
         if speaks_interim {
@@ -286,9 +285,9 @@ impl Relay {
         match self.ask(request, &exchange).await {
             Ok(response) => match answer(response, closes) {
                 Ok(response) => (response.map(|body| RelayBody::upstream(body, exchange)), None),
-                Err(failure) => failed(failure, exchange),
+                Err(failure) => failed(failure, exchange, closes),
             },
-            Err(failure) => failed(failure, exchange),
+            Err(failure) => failed(failure, exchange, closes),
         }
     }
 
@@ -363,11 +362,21 @@ fn answer(response: Response<Incoming>, closes: bool) -> Result<Response<Incomin
     Ok(Response::from_parts(parts, body))
 }
 
-fn failed(failure: Failure, exchange: Arc<Exchange>) -> (Response<RelayBody>, Option<Arc<Error>>) {
+fn failed(
+    failure: Failure,
+    exchange: Arc<Exchange>,
+    closes: bool,
+) -> (Response<RelayBody>, Option<Arc<Error>>) {
     let status = failure.0.status().unwrap_or(StatusCode::BAD_GATEWAY);
     let response = last_response(status, failure.0.public_text());
-    (
-        response.map(|text| RelayBody::text(text, exchange)),
-        Some(failure.0),
-    )
+    (own_response(response, exchange, closes), Some(failure.0))
+}
+
+/// A response of the proxy's own. Whether the connection goes on after it is hyper's decision, unless it must not.
+fn own_response(response: Response<String>, exchange: Arc<Exchange>, closes: bool) -> Response<RelayBody> {
+    let mut response = response.map(|text| RelayBody::text(text, exchange));
+    if !closes {
+        response.headers_mut().remove(CONNECTION);
+    }
+    response
 }

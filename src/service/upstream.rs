@@ -229,6 +229,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Upstream<S> {
         self.stall.progress();
         if self.asked.is_none() {
             // hyper writes a head in one piece, and only between two responses.
+            // It has polled the read side before, when there was nothing to wait for: now the wait has a deadline.
+            cx.waker().wake_by_ref();
             self.asked = Some(if bytes.starts_with(b"HEAD ") {
                 Method::HEAD
             } else {
