@@ -84,6 +84,8 @@ pub mod route;
 #[cfg(feature = "hyper")]
 pub mod service;
 mod side;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 pub mod token;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;
