@@ -16,6 +16,8 @@ pub mod handshake;
 pub mod head;
 pub mod header;
 mod side;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 pub mod token;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;
