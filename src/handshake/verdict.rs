@@ -139,6 +139,12 @@ impl PendingUpgrade {
         let upgrade: Vec<HeaderValue> = response.headers.get_all(UPGRADE).iter().cloned().collect();
         hop_by_hop::strip(&mut response.headers)?;
         let headers = &mut response.headers;
+        // RFC 9110, section 8.6: none in a 204, and several that agree go on as one.
+        if response.status == StatusCode::NO_CONTENT {
+            retain(headers, |name| name != CONTENT_LENGTH);
+        } else if let Some(length) = headers.get(CONTENT_LENGTH).cloned() {
+            headers.insert(CONTENT_LENGTH, length);
+        }
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         if body == BodyLength::Chunked {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

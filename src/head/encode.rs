@@ -38,13 +38,12 @@ pub fn encode_request(parts: &request::Parts, into: &mut Vec<u8>) {
     into.reserve(encoded_length(&parts.headers) + 32 + parts.uri.path().len());
     into.extend_from_slice(parts.method.as_str().as_bytes());
     into.push(b' ');
-    into.extend_from_slice(
-        parts
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str())
-            .as_bytes(),
-    );
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    // RFC 9112, section 3.2.1: an empty path is sent as "/", also where a query follows it.
+    if target.starts_with('?') {
+        into.push(b'/');
+    }
+    into.extend_from_slice(target.as_bytes());
     into.extend_from_slice(b" HTTP/1.1\r\n");
     encode_fields(&parts.headers, into);
 }

@@ -18,6 +18,8 @@ pub struct HeadLimits {
 }
 
 impl HeadLimits {
+    const MOST_FIELDS: usize = 16 * 1024;
+
     /// The most bytes in a head: start line, all field lines and the empty line. Default 65,536.
     ///
     /// A connection whose head is under way holds a buffer of up to this size. A request beyond it is answered 414
@@ -28,10 +30,15 @@ impl HeadLimits {
         self
     }
 
-    /// The most field lines in a head. Default 128. A request beyond it is answered 431.
+    /// The most field lines in a head. Default 128, at most 16,384. A request beyond it is answered 431.
     #[must_use]
     pub const fn max_fields(mut self, fields: usize) -> Self {
-        self.fields = fields;
+        // A `HeaderMap` panics above 24,576 fields, and the proxy adds some of its own.
+        self.fields = if fields < Self::MOST_FIELDS {
+            fields
+        } else {
+            Self::MOST_FIELDS
+        };
         self
     }
 

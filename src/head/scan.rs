@@ -95,10 +95,20 @@ impl HeadScan {
                     HeadError::LineFolding { offset }
                 });
             }
-            b'\t' | b' '..=b'~' | 0x80.. => {}
+            b'\t' | b' '..=b'~' | 0x80.. if self.may_begin_so(byte) => {}
+            b'\t' | b' '..=b'~' | 0x80.. => return Err(HeadError::StartLine),
             _ => return Err(HeadError::ControlByte { offset, byte }),
         }
         Ok(())
+    }
+
+    /// An upstream that speaks something else is told by its first bytes, not by waiting for its empty line.
+    fn may_begin_so(&self, byte: u8) -> bool {
+        const STATUS_LINE: &[u8] = b"HTTP/";
+        self.skip_empty_lines
+            || STATUS_LINE
+                .get(self.position)
+                .is_none_or(|expected| *expected == byte)
     }
 
     fn end_line(&mut self, limits: &HeadLimits) -> Result<(), HeadError> {
