@@ -122,6 +122,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // What it accepts inherits this on Linux, which saves a call for each connection.
+    socket.set_tcp_nodelay(true)?;
     let named = |error: io::Error| io::Error::new(error.kind(), format!("--listen {address}: {error}"));
     socket.bind(&address.into()).map_err(named)?;
     socket.listen(4096).map_err(named)?;

@@ -92,15 +92,17 @@ pub(crate) enum First<A, B> {
     Right(B),
 }
 
-/// Waits for whichever ends first; the left one where both have. The other is dropped.
-pub(crate) async fn first<A: Future, B: Future>(left: A, right: B) -> First<A::Output, B::Output> {
-    let mut left = pin!(left);
-    let mut right = pin!(right);
-    poll_fn(|cx| {
+/// Waits for whichever ends first; the left one where both have.
+///
+/// Takes what is pinned already: an `async fn` that took the futures by value would hold each of them twice.
+pub(crate) fn first<A: Future, B: Future>(
+    mut left: Pin<&mut A>,
+    mut right: Pin<&mut B>,
+) -> impl Future<Output = First<A::Output, B::Output>> {
+    poll_fn(move |cx| {
         if let Poll::Ready(output) = left.as_mut().poll(cx) {
             return Poll::Ready(First::Left(output));
         }
         right.as_mut().poll(cx).map(First::Right)
     })
-    .await
 }

@@ -1,8 +1,10 @@
 //! One worker of the gateway: a thread with its own runtime, its own listening sockets, its own pool of upstream
 //! connections.
 
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,8 +12,9 @@ use std::time::Duration;
 use http::header::HOST;
 use http::request;
 use http::uri::{Authority, PathAndQuery};
+use switchover::Error;
 use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
-use switchover::gateway::{Accepted, Acceptor, GatewayConfig, Outcome};
+use switchover::gateway::{Accepted, Acceptor, Established, GatewayConfig, Negotiated};
 use switchover::handshake::{HandshakePolicy, Rejection};
 use switchover::head::HeadLimits;
 use switchover::header::Hop;
@@ -19,20 +22,10 @@ use switchover::route::Routes;
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::tunnel::{Rewind, TunnelConfig};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::flags::{Flags, Target};
-
-/// What SIGTERM sets going in a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
-    Running,
-    /// Nothing new is accepted; what is open goes on.
-    Draining,
-    /// Tunnels end now.
-    Stopped,
-}
 
 /// What all workers share.
 pub(crate) struct Settings {
@@ -161,6 +154,14 @@ impl Connect for Upstream {
     }
 }
 
+/// What the connections of one worker share.
+struct Worker {
+    settings: Arc<Settings>,
+    relay: Relay,
+    /// Ends the tunnels.
+    stopped: Arc<Notify>,
+}
+
 /// Runs a worker until `drains` says true or its sender is gone, and then until its last connection has ended or the
 /// time for that has.
 pub(crate) fn run(
@@ -172,57 +173,50 @@ pub(crate) fn run(
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let drain_timeout = settings.flags.drain_timeout;
         let relay = Relay::new(settings.relay.clone());
+        let worker = Arc::new(Worker {
+            settings,
+            relay,
+            stopped: Arc::default(),
+        });
         // Whatever is open holds a receiver: the channel is closed when the last of them has ended.
-        let (stage, watched) = watch::channel(Stage::Running);
+        let (draining, watched) = watch::channel(false);
         for listener in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tokio::spawn(accept(listener, relay.clone(), settings.clone(), watched.clone()));
+            tokio::spawn(accept(listener, worker.clone(), watched.clone()));
         }
         drop(watched);
         let _ = drains.wait_for(|drains| *drains).await;
-        stage.send_replace(Stage::Draining);
-        if timeout(settings.flags.drain_timeout, stage.closed())
-            .await
-            .is_err()
-        {
-            stage.send_replace(Stage::Stopped);
-            let _ = timeout(Duration::from_secs(2), stage.closed()).await;
+        draining.send_replace(true);
+        if timeout(drain_timeout, draining.closed()).await.is_err() {
+            worker.stopped.notify_waiters();
+            let _ = timeout(Duration::from_secs(2), draining.closed()).await;
         }
         Ok(())
     })
 }
 
-async fn until(stage: &mut watch::Receiver<Stage>, wanted: Stage) {
-    // An error means that the sender is gone, and with it the process.
-    let _ = stage.wait_for(|stage| *stage >= wanted).await;
+async fn drained(mut draining: watch::Receiver<bool>) {
+    // An error means that the worker is gone, and with it everything else.
+    let _ = draining.wait_for(|draining| *draining).await;
 }
 
-async fn accept(
-    listener: tokio::net::TcpListener,
-    relay: Relay,
-    settings: Arc<Settings>,
-    mut stage: watch::Receiver<Stage>,
-) {
-    let watched = stage.clone();
-    let mut draining = std::pin::pin!(until(&mut stage, Stage::Draining));
+async fn accept(listener: tokio::net::TcpListener, worker: Arc<Worker>, draining: watch::Receiver<bool>) {
+    let mut end = pin!(drained(draining.clone()));
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut draining => return,
+            () = &mut end => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                // A message must not wait for the next one to fill a segment.
-                let _ = stream.set_nodelay(true);
-                tokio::spawn(connection(
-                    stream,
-                    peer,
-                    relay.clone(),
-                    settings.clone(),
-                    watched.clone(),
-                ));
+                // A message must not wait for the next one to fill a segment. On Linux the listener has passed that on.
+                if cfg!(not(target_os = "linux")) {
+                    let _ = stream.set_nodelay(true);
+                }
+                tokio::spawn(connection(stream, peer, worker.clone(), draining.clone()));
             }
             // The peer was gone before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -233,73 +227,83 @@ async fn accept(
 }
 
 /// Serves a connection to its end: ordinary requests as long as they come, and at most one upgrade.
-async fn connection(
+///
+/// A future is as large as its largest state, so everything up to the tunnel is boxed, and gone before the tunnel runs.
+fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    relay: Relay,
-    settings: Arc<Settings>,
-    mut stage: watch::Receiver<Stage>,
-) {
-    let hop = Hop::from(peer);
-    let Some(stream) = speaks(
-        Rewind::new(stream, Default::default()),
-        &mut stage,
-        settings.flags.header_timeout,
-    )
-    .await
-    else {
-        return;
-    };
-    let (stream, _) = stream.into_parts();
-    let mut accepted = Box::pin(settings.acceptor.accept(stream, hop)).await;
+    worker: Arc<Worker>,
+    draining: watch::Receiver<bool>,
+) -> impl Future<Output = ()> {
+    let stopped = worker.stopped.clone();
+    let settings = worker
+        .settings
+        .talks
+        .then(|| Box::new((worker.settings.clone(), peer)));
+    let open = draining.clone();
+    let requests = Box::pin(requests(stream, peer, worker, draining));
+    async move {
+        if let Some(established) = requests.await {
+            let protocol = settings
+                .is_some()
+                .then(|| Box::new(established.protocol().clone()));
+            let traffic = established.run_until(stopped.notified_owned()).await;
+            if let (Some(settings), Some(protocol)) = (settings, protocol) {
+                settings.0.tell(settings.1, || match traffic {
+                    Ok(traffic) => format!("{protocol}: {traffic}"),
+                    Err(error) => format!("{protocol}: {} {}: {error}", error.side(), error.phase()),
+                });
+            }
+        }
+        drop(open);
+    }
+}
+
+/// Everything that comes before a tunnel. None if the connection has ended without one.
+async fn requests(
+    stream: TcpStream,
+    peer: SocketAddr,
+    worker: Arc<Worker>,
+    draining: watch::Receiver<bool>,
+) -> Option<Box<Established<TcpStream, TcpStream>>> {
+    let (settings, hop) = (&worker.settings, Hop::from(peer));
+    let failed =
+        |error: Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
+    let mut accepted = settings
+        .acceptor
+        .accept_until(stream, hop, drained(draining.clone()))
+        .await;
     loop {
-        match accepted {
-            Ok(Accepted::Upgrade(mut incoming)) => {
+        match accepted.map_err(failed).ok()? {
+            Accepted::Upgrade(mut incoming) => {
                 let Some((upstream, target)) = settings.route(incoming.head()) else {
-                    let _ = incoming.reject(Rejection::NoRoute).await;
-                    return;
+                    incoming.reject(Rejection::NoRoute).await.ok()?;
+                    return None;
                 };
                 if let Some(target) = target {
                     incoming.set_target(target);
                 }
-                let outcome = incoming.proxy_until(upstream, stopped(stage)).await;
-                settings.tell(peer, || describe(&outcome));
-                return;
-            }
-            Ok(Accepted::Ordinary(head, stream)) => {
-                let Some(next) = Box::pin(ordinary(*head, stream, hop, peer, &relay, &settings)).await else {
-                    return;
+                return match incoming.negotiate(upstream).await.map_err(failed).ok()? {
+                    Negotiated::Switched(established) => Some(established),
+                    Negotiated::Declined(status) => {
+                        settings.tell(peer, || format!("the upstream said {status}"));
+                        None
+                    }
                 };
-                let Some(next) = speaks(next, &mut stage, Duration::from_secs(75)).await else {
-                    return;
-                };
-                accepted = Box::pin(settings.acceptor.resume(next, hop)).await;
             }
-            Ok(Accepted::Rejected(why)) => {
-                return settings.tell(peer, || format!("{} {why}. {}", why.status(), why.hint()));
+            Accepted::Ordinary(head, stream) => {
+                let next = Box::pin(ordinary(*head, stream, hop, peer, &worker)).await?;
+                accepted = settings
+                    .acceptor
+                    .resume_until(next, hop, drained(draining.clone()))
+                    .await;
             }
-            Ok(Accepted::Closed) => return,
-            Err(error) => {
-                return settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
+            Accepted::Rejected(why) => {
+                settings.tell(peer, || format!("{} {why}. {}", why.status(), why.hint()));
+                return None;
             }
+            Accepted::Closed => return None,
         }
-    }
-}
-
-/// Waits for the first byte of a request. A connection that has nothing to say is not kept when the gateway drains.
-async fn speaks(
-    stream: Rewind<TcpStream>,
-    stage: &mut watch::Receiver<Stage>,
-    limit: Duration,
-) -> Option<Rewind<TcpStream>> {
-    if !stream.front().is_empty() {
-        return Some(stream);
-    }
-    let readable = timeout(limit, stream.get_ref().readable());
-    tokio::select! {
-        biased;
-        readable = readable => readable.is_ok().then_some(stream),
-        () = until(stage, Stage::Draining) => None,
     }
 }
 
@@ -309,42 +313,27 @@ async fn ordinary(
     stream: Rewind<TcpStream>,
     hop: Hop,
     peer: SocketAddr,
-    relay: &Relay,
-    settings: &Settings,
+    worker: &Worker,
 ) -> Option<Rewind<TcpStream>> {
+    let settings = &worker.settings;
+    let failed =
+        |error: &Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
     let Some((upstream, target)) = settings.route(&head) else {
-        let _ = settings.acceptor.reject(stream, &head, Rejection::NoRoute).await;
+        settings
+            .acceptor
+            .reject(stream, &head, Rejection::NoRoute)
+            .await
+            .ok()?;
         return None;
     };
     let mut destination = Destination::new(upstream.next_server());
     if let Some(target) = target {
         destination = destination.target(target);
     }
-    match relay.serve(stream, &head, destination, hop).await {
-        Ok(relayed) => {
-            if let Some(failure) = &relayed.failure {
-                settings.tell(peer, || {
-                    format!("{} {}: {failure}", failure.side(), failure.phase())
-                });
-            }
-            relayed.stream
-        }
-        Err(error) => {
-            settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
-            None
-        }
+    let relayed = worker.relay.serve(stream, &head, destination, hop).await;
+    let relayed = relayed.inspect_err(|error| failed(error)).ok()?;
+    if let Some(failure) = &relayed.failure {
+        failed(failure);
     }
-}
-
-async fn stopped(mut stage: watch::Receiver<Stage>) {
-    until(&mut stage, Stage::Stopped).await;
-}
-
-fn describe(outcome: &Result<Outcome<TcpStream>, switchover::Error>) -> String {
-    match outcome {
-        Ok(Outcome::Tunnelled { protocol, traffic }) => format!("{protocol}: {traffic}"),
-        Ok(Outcome::Declined(status)) => format!("the upstream said {status}"),
-        Ok(_) => "closed".to_owned(),
-        Err(error) => format!("{} {}: {error}", error.side(), error.phase()),
-    }
+    relayed.stream
 }

@@ -1,20 +1,23 @@
 //! Law: steps (1) to (3) of the walk: a request head within its deadline and limits, and what it is.
 
+use std::future::{Future, pending};
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use http::{Method, Uri, request};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Client};
 use super::config::GatewayConfig;
+use crate::Side;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::head::{HeadScan, request_from_head};
 use crate::header::Hop;
 use crate::tunnel::Rewind;
-use crate::{Side, wire};
+use crate::wire::{self, First};
 
 /// Takes connections as far as step (3), so that the caller chooses the upstream. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -67,13 +70,73 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.read(Client::new(stream, self.config.send_timeout), hop.into())
-            .await
+        self.accept_until(stream, hop, pending()).await
+    }
+
+    /// As [`accept`](Acceptor::accept), and gives up a client that has not sent a byte yet when `drain` completes.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Acceptor::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`accept`](Acceptor::accept).
+    pub async fn accept_until<S, F>(
+        &self,
+        stream: S,
+        hop: impl Into<Hop>,
+        drain: F,
+    ) -> Result<Accepted<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        F: Future<Output = ()>,
+    {
+        let mut client = Client::new(stream, self.config.send_timeout);
+        let deadline = Instant::now() + self.config.header_timeout;
+        match self.first_bytes(&mut client, deadline, drain).await {
+            Some(()) => self.read(client, hop.into(), deadline).await,
+            None => Ok(Accepted::Closed),
+        }
     }
 
     /// Goes on with a connection that has carried a request before: what follows it, and then the stream.
     ///
-    /// The next head may take until the keep-alive deadline to begin, and from then on until the header deadline.
+    /// The next head may take until the keep-alive deadline to begin, and from then on until the header deadline. A
+    /// connection that has sent nothing by the former, or when `drain` completes, is closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Acceptor::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`accept`](Acceptor::accept).
+    pub async fn resume_until<S, F>(
+        &self,
+        stream: Rewind<S>,
+        hop: impl Into<Hop>,
+        drain: F,
+    ) -> Result<Accepted<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        F: Future<Output = ()>,
+    {
+        let (stream, early) = stream.into_parts();
+        let mut client = Client::new(stream, self.config.send_timeout);
+        client.early.extend_from_slice(&early);
+        drop(early);
+        let keep_alive = Instant::now() + self.config.keep_alive_timeout;
+        match self.first_bytes(&mut client, keep_alive, drain).await {
+            Some(()) => {
+                let deadline = Instant::now() + self.config.header_timeout;
+                self.read(client, hop.into(), deadline).await
+            }
+            None => Ok(Accepted::Closed),
+        }
+    }
+
+    /// As [`resume_until`](Acceptor::resume_until), without a drain.
     ///
     /// # Errors
     ///
@@ -86,19 +149,25 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (stream, early) = stream.into_parts();
-        let mut client = Client::new(stream, self.config.send_timeout);
-        client.early.extend_from_slice(&early);
-        drop(early);
-        if client.early.is_empty() {
-            let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
-            match timeout(self.config.keep_alive_timeout, read).await {
-                Ok(Ok(count)) if count > 0 => {}
-                // A kept connection that ends between two requests, in whatever way, has done nothing wrong.
-                _ => return Ok(Accepted::Closed),
-            }
+        self.resume_until(stream, hop, pending()).await
+    }
+
+    /// Waits until the client has said something. None if it does not, and then nobody is to be told: a connection
+    /// that ends without a request, in whatever way, has done nothing wrong.
+    async fn first_bytes<S, F>(&self, client: &mut Client<S>, deadline: Instant, drain: F) -> Option<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        F: Future<Output = ()>,
+    {
+        if !client.early.is_empty() {
+            return Some(());
         }
-        self.read(client, hop.into()).await
+        let read = pin!(wire::read_some(&mut client.stream, &mut client.early, usize::MAX));
+        let drain = pin!(drain);
+        match timeout_at(deadline, wire::first(read, drain)).await {
+            Ok(First::Left(Ok(count))) if count > 0 => Some(()),
+            _ => None,
+        }
     }
 
     /// Refuses an ordinary request that came from [`accept`](Acceptor::accept): answers and closes.
@@ -123,19 +192,17 @@ impl Acceptor {
             .map(|()| rejection)
     }
 
-    async fn read<S>(&self, mut client: Client<S>, hop: Hop) -> Result<Accepted<S>, Error>
+    async fn read<S>(&self, mut client: Client<S>, hop: Hop, deadline: Instant) -> Result<Accepted<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let read = timeout(self.config.header_timeout, self.read_head(&mut client)).await;
+        let read = timeout_at(deadline, self.read_head(&mut client)).await;
         let head = match read {
-            Ok(Ok(Some(head))) => head,
-            Ok(Ok(None)) => return Ok(Accepted::Closed),
+            Ok(Ok(head)) => head,
             Ok(Err(HeadFailure::Stream(cause))) => {
                 return Err(Error::new(Phase::RequestHead, Side::Downstream, cause));
             }
             Ok(Err(HeadFailure::Rejected(rejection))) => return client.reject(rejection).await,
-            Err(_) if client.early.is_empty() => return Ok(Accepted::Closed),
             Err(_) => return client.reject(Rejection::HeadTimeout).await,
         };
         if head.method == Method::CONNECT {
@@ -160,7 +227,7 @@ impl Acceptor {
         }
     }
 
-    async fn read_head<S>(&self, client: &mut Client<S>) -> Result<Option<Box<request::Parts>>, HeadFailure>
+    async fn read_head<S>(&self, client: &mut Client<S>) -> Result<Box<request::Parts>, HeadFailure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -172,12 +239,9 @@ impl Acceptor {
             if let Some(end) = end {
                 client.head_length = end;
                 let head = bytes::Bytes::copy_from_slice(&client.early[..end]);
-                return Ok(Some(Box::new(
-                    request_from_head(head, &scan).map_err(Rejection::from)?,
-                )));
+                return Ok(Box::new(request_from_head(head, &scan).map_err(Rejection::from)?));
             }
             match wire::read_some(&mut client.stream, &mut client.early, usize::MAX).await {
-                Ok(0) if client.early.is_empty() => return Ok(None),
                 Ok(0) => return Err(HeadFailure::Stream(Cause::Closed)),
                 Ok(_) => {}
                 Err(error) => return Err(HeadFailure::Stream(Cause::Io(error))),

@@ -38,8 +38,9 @@ mod proxy;
 
 pub use accept::{Accepted, Acceptor, Incoming};
 pub use config::{Builder, GatewayConfig};
+pub use proxy::{Carrying, Established, Negotiated};
 
-use std::future::{Future, Pending};
+use std::future::Future;
 use std::sync::Arc;
 
 use http::{StatusCode, request};
@@ -147,6 +148,3 @@ impl<C: Connect> Gateway<C> {
         }
     }
 }
-
-/// The drain future of a tunnel that nobody drains.
-type Never = Pending<()>;

@@ -1,38 +1,105 @@
 //! Law: steps (4) to (8) of the walk for one upgrade, with the client watched while the upstream is asked.
 
-use std::future::Future;
+use std::fmt;
+use std::future::{Future, Pending, pending};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::response;
+use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{Client, Refusal};
-use super::{Incoming, Never, Outcome};
+use super::{Incoming, Outcome};
 use crate::connect::{Connect, ConnectRequest};
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::{Answer, Exchange};
 use crate::handshake::PendingUpgrade;
 use crate::head::{BodyLength, BodyScanner};
 use crate::header::{Hop, Protocol};
-use crate::tunnel::{Tunnel, TunnelConfig};
+use crate::tunnel::{self, Traffic, Tunnel, TunnelConfig};
 use crate::wire::{self, First};
 use crate::{Side, handshake};
 
-/// Where the handshake has led.
-enum Handshake<S, U> {
-    Switched(Box<Ready<S, U>>),
+/// How an upgrade was answered.
+#[derive(Debug)]
+pub enum Negotiated<S, U> {
+    /// Both sides have agreed; the client has its 101, and the tunnel waits to be run.
+    Switched(Box<Established<S, U>>),
+    /// The origin has answered with another status than 101; the answer has been relayed whole.
     Declined(StatusCode),
 }
 
-/// Two sides that have agreed, and what each has said already.
-struct Ready<S, U> {
+/// Two sides that have agreed on a protocol, and what each of them has said already.
+#[must_use = "nothing is carried until it is run"]
+pub struct Established<S, U> {
     protocol: Protocol,
     downstream: S,
     upstream: U,
     from_downstream: Bytes,
     from_upstream: Bytes,
     config: TunnelConfig,
+}
+
+impl<S, U> fmt::Debug for Established<S, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Established")
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, U> Established<S, U>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    /// What both sides speak.
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    /// Step (8) of the walk. The future is small: nothing of the handshake is left in it.
+    pub fn run(self) -> Carrying<S, U> {
+        self.run_until(pending())
+    }
+
+    /// As [`run`](Established::run), and ends the tunnel in order when `drain` completes.
+    pub fn run_until<F: Future<Output = ()>>(self, drain: F) -> Carrying<S, U, F> {
+        let tunnel = Tunnel::new(self.downstream, self.upstream)
+            .config(self.config)
+            .leftovers(self.from_downstream, self.from_upstream)
+            .drain(drain);
+        Carrying { run: tunnel.run() }
+    }
+}
+
+pin_project! {
+    /// A tunnel on its way: the future of [`Established::run`].
+    ///
+    /// It ends with the traffic, or with the [`Error`] of the side that failed.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Carrying<S, U, F = Pending<()>> {
+        #[pin]
+        run: tunnel::Run<S, U, F>,
+    }
+}
+
+impl<S, U, F> Future for Carrying<S, U, F>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: Future<Output = ()>,
+{
+    type Output = Result<Traffic, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let failed =
+            |error: tunnel::TunnelError| Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error));
+        self.project().run.poll(cx).map_err(failed)
+    }
 }
 
 impl<S> Incoming<S>
@@ -49,8 +116,7 @@ where
     ///
     /// Dropping the future closes both connections.
     pub async fn proxy<C: Connect>(self, connect: &C) -> Result<Outcome<S>, Error> {
-        self.proxy_until::<C, Never>(connect, std::future::pending())
-            .await
+        self.proxy_until(connect, pending()).await
     }
 
     /// As [`proxy`](Incoming::proxy), and ends the tunnel in order when `drain` completes.
@@ -64,31 +130,27 @@ where
         F: Future<Output = ()>,
     {
         // Boxed and gone before the tunnel: a future is as large as its largest state.
-        let ready = match Box::pin(self.handshake(connect)).await? {
-            Handshake::Switched(ready) => ready,
-            Handshake::Declined(status) => return Ok(Outcome::Declined(status)),
-        };
-        let Ready {
-            protocol,
-            downstream,
-            upstream,
-            from_downstream,
-            from_upstream,
-            config,
-        } = *ready;
-        // (8)
-        let tunnel = Tunnel::new(downstream, upstream)
-            .config(config)
-            .leftovers(from_downstream, from_upstream)
-            .drain(drain)
-            .run();
-        match tunnel.await {
-            Ok(traffic) => Ok(Outcome::Tunnelled { protocol, traffic }),
-            Err(error) => Err(Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error))),
+        match Box::pin(self.negotiate(connect)).await? {
+            Negotiated::Declined(status) => Ok(Outcome::Declined(status)),
+            Negotiated::Switched(established) => {
+                let protocol = established.protocol.clone();
+                let traffic = established.run_until(drain).await?;
+                Ok(Outcome::Tunnelled { protocol, traffic })
+            }
         }
     }
 
-    async fn handshake<C: Connect>(self, connect: &C) -> Result<Handshake<S, C::Stream>, Error> {
+    /// Steps (4) to (7): asks the upstream, and answers the client. The tunnel is the caller's to run, in a task that
+    /// holds nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::serve`](super::Gateway::serve).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes both connections.
+    pub async fn negotiate<C: Connect>(self, connect: &C) -> Result<Negotiated<S, C::Stream>, Error> {
         let Incoming {
             mut client,
             mut request,
@@ -113,13 +175,13 @@ where
                 let relayed = client
                     .relay(*declined, upstream, early, config.read_timeout)
                     .await;
-                relayed.map(Handshake::Declined)
+                relayed.map(Negotiated::Declined)
             }
             Ok(Final::Switched(switched, upstream, from_upstream)) => {
                 // From here on not one more byte of HTTP goes to this client.
                 let (response, protocol) = switched.into_response();
                 client.send_head(&response).await?;
-                Ok(Handshake::Switched(Box::new(Ready {
+                Ok(Negotiated::Switched(Box::new(Established {
                     protocol,
                     downstream: client.stream,
                     upstream,
@@ -170,7 +232,7 @@ where
     } = asked;
     let request = ConnectRequest::new(&outgoing, hop);
     let start = Exchange::start(connect, request, pending, config.exchange);
-    let mut exchange = match wire::first(start, client.left()).await {
+    let mut exchange = match wire::first(pin!(start), pin!(client.left())).await {
         First::Left(exchange) => exchange?,
         First::Right(left) => return Err(left),
     };
@@ -178,7 +240,7 @@ where
         send_body(client, &mut exchange, body, config).await?;
     }
     loop {
-        let answer = match wire::first(exchange.next(), client.left()).await {
+        let answer = match wire::first(pin!(exchange.next()), pin!(client.left())).await {
             First::Left(answer) => answer?,
             First::Right(left) => return Err(left),
         };
