@@ -3,6 +3,8 @@
 //! Nothing in here is used by the rest of the crate.
 //!
 //! - [`fault`]: streams that read and write in pieces, hesitate, stall, end and reset, as scripted or by a seed.
+//! - [`ScriptedOrigin`] and [`ScriptedClient`]: what a proxy stands between, acting by a script and remembering what
+//!   they saw. Every wait is bounded, and says what it waited for when it panics.
 //!
 //! ```
 //! use switchover::test_util::fault::{self, Faults};
@@ -20,4 +22,15 @@
 //! # }
 //! ```
 
+mod client;
 pub mod fault;
+mod origin;
+mod patience;
+mod record;
+mod script;
+
+pub use client::{SAMPLE_KEY, ScriptedClient, UPGRADE_REQUEST};
+pub use origin::ScriptedOrigin;
+pub use patience::PATIENCE;
+pub use record::{Connection, Ended};
+pub use script::{Script, switching_protocols};

@@ -71,6 +71,8 @@ pub use config::TunnelConfig;
 pub use end::{End, Operation, Traffic, TunnelError};
 use engine::Engine;
 pub use rewind::Rewind;
+#[cfg(feature = "gateway")]
+pub(crate) use socket::reset_on_drop;
 
 /// Copies both ways between two borrowed streams until both have ended, without any deadline.
 ///

@@ -27,7 +27,7 @@ pub(super) fn can_reset<S: Any>(stream: &S) -> bool {
 /// Makes the peer of a plain TCP socket see a reset, not an orderly end, when the socket is dropped.
 ///
 /// Discards what the kernel has not sent yet.
-pub(super) fn reset_on_drop<S: Any>(stream: &S) {
+pub(crate) fn reset_on_drop<S: Any>(stream: &S) {
     if let Some(tcp) = tcp(stream) {
         // Fails only on a socket that is no longer connected, and then there is no one to tell.
         let _ = tcp.set_zero_linger();

@@ -1,0 +1,164 @@
+//! Floor 4: a roof over the errors of the floors below: in which phase, on which side, and what.
+//!
+//! Used from here upwards only; each module below has an error of its own.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::Side;
+use crate::connect::ConnectError;
+use crate::handshake::BadSwitch;
+use crate::head::{ChunkedError, HeadError};
+use crate::tunnel::{Traffic, TunnelError};
+
+/// A step of the walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Steps (1) to (3): the client's request head.
+    RequestHead,
+    /// Step (5): the connection to the upstream.
+    Connect,
+    /// Step (6): the request on its way upstream.
+    Request,
+    /// Steps (6) and (7): the head of the answer.
+    ResponseHead,
+    /// The answer on its way to the client: a refusal, a declined upgrade, or the 101.
+    Response,
+    /// Step (8).
+    Tunnel,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::RequestHead => "request head",
+            Phase::Connect => "connect",
+            Phase::Request => "request",
+            Phase::ResponseHead => "response head",
+            Phase::Response => "response",
+            Phase::Tunnel => "tunnel",
+        })
+    }
+}
+
+/// Why serving a connection has failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct Error {
+    phase: Phase,
+    side: Side,
+    #[source]
+    cause: Cause,
+}
+
+/// What has failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The stream.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// No upstream connection.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    /// The deadline of the phase has passed.
+    #[error("nothing happened within {0:?}")]
+    TimedOut(Duration),
+    /// The side has closed its connection, or its write side, before its part was done.
+    #[error("the connection was closed before its time")]
+    Closed,
+    /// The upstream has sent bytes before it was asked (CVE-2026-1642).
+    #[error("bytes arrived before the request was sent")]
+    TalksFirst,
+    /// The upstream's head is malformed, or too large.
+    #[error("the response head is invalid: {0}")]
+    Head(#[from] HeadError),
+    /// The upstream's answer is no switch, though it says so, or cannot be relayed.
+    #[error("{0}")]
+    Switch(#[from] BadSwitch),
+    /// More interim responses than anyone needs.
+    #[error("too many interim responses")]
+    TooManyInterim,
+    /// A chunked body is malformed.
+    #[error("the body is invalid: {0}")]
+    Body(#[from] ChunkedError),
+    /// The tunnel has ended with an error.
+    #[error("{0}")]
+    Tunnel(#[from] TunnelError),
+}
+
+impl Error {
+    pub(crate) fn new(phase: Phase, side: Side, cause: impl Into<Cause>) -> Self {
+        Error {
+            phase,
+            side,
+            cause: cause.into(),
+        }
+    }
+
+    /// The step of the walk in which it failed.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The side that failed: the one that was slow, wrong, or gone.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// What has failed.
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// What the tunnel had moved when it failed.
+    pub fn traffic(&self) -> Option<&Traffic> {
+        match &self.cause {
+            Cause::Tunnel(error) => Some(error.traffic()),
+            _ => None,
+        }
+    }
+
+    /// What the client is answered: 504 for an upstream that is too slow, 502 for one that is wrong, 408 and 400 for a
+    /// request body of the client's own that is, and nothing where an answer is under way already or the client is
+    /// gone.
+    pub fn status(&self) -> Option<StatusCode> {
+        match (self.phase, self.side, &self.cause) {
+            (Phase::Connect | Phase::Request | Phase::ResponseHead, Side::Upstream, cause) => {
+                Some(match cause {
+                    Cause::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+                    _ => StatusCode::BAD_GATEWAY,
+                })
+            }
+            (Phase::Request, Side::Downstream, Cause::TimedOut(_)) => Some(StatusCode::REQUEST_TIMEOUT),
+            (Phase::Request, Side::Downstream, Cause::Body(_)) => Some(StatusCode::BAD_REQUEST),
+            _ => None,
+        }
+    }
+
+    /// What to tell the client: no address, and nothing that the upstream has said.
+    pub(crate) fn public_text(&self) -> String {
+        let reason = match (&self.cause, self.phase) {
+            (Cause::TimedOut(limit), Phase::Request) if self.side == Side::Downstream => {
+                format!("nothing of the request's body arrived within {limit:?}")
+            }
+            (cause, Phase::Request) if self.side == Side::Downstream => {
+                format!("the request's body: {cause}")
+            }
+            (Cause::Connect(_) | Cause::Io(_), Phase::Connect) => "the upstream cannot be reached".to_owned(),
+            (Cause::TimedOut(limit), Phase::Connect) => {
+                format!("the upstream did not accept within {limit:?}")
+            }
+            (Cause::TimedOut(limit), _) => format!("the upstream did not answer within {limit:?}"),
+            (Cause::Closed | Cause::Io(_), _) => {
+                "the upstream closed the connection without an answer".to_owned()
+            }
+            (cause, _) => format!("the upstream's answer is not acceptable: {cause}"),
+        };
+        format!("{reason}\n")
+    }
+}

@@ -1,0 +1,172 @@
+//! Floor 4: the upstream leg of the walk, steps (5) to (7): connect, write the head, read the heads of the answer,
+//! judge. Shared by both doors; knows no client.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{request, response};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::connect::{Connect, ConnectRequest};
+use crate::error::{Cause, Error, Phase};
+use crate::handshake::{Declined, PendingUpgrade, Switched, Verdict};
+use crate::head::{HeadLimits, HeadScan, encode_request, response_from_head};
+use crate::{Side, wire};
+
+/// The most interim responses before the answer.
+const MAX_INTERIM: usize = 32;
+
+/// The deadlines and limits of the upstream leg.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExchangeConfig {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) limits: HeadLimits,
+}
+
+/// A request that is on its way, and whose answer has not come.
+pub(crate) struct Exchange<U> {
+    upstream: U,
+    pending: PendingUpgrade,
+    buffer: BytesMut,
+    config: ExchangeConfig,
+    /// When the answer must be here. It is of no consequence once `next` has returned a switch.
+    deadline: Instant,
+    interim: usize,
+}
+
+/// What the upstream says next.
+pub(crate) enum Answer<U> {
+    /// Not the answer yet. The response is what the client should get, if anything.
+    Interim(Box<Exchange<U>>, Option<response::Parts>),
+    /// No. The bytes are what came with the head.
+    Declined(Box<Declined>, U, Bytes),
+    /// Yes. The bytes are what came with the head.
+    Switched(Box<Switched>, U, Bytes),
+}
+
+fn upstream_error(phase: Phase) -> impl FnOnce(io::Error) -> Error {
+    move |source| {
+        let cause = match source.kind() {
+            io::ErrorKind::UnexpectedEof => Cause::Closed,
+            _ => Cause::Io(source),
+        };
+        Error::new(phase, Side::Upstream, cause)
+    }
+}
+
+impl<U> Exchange<U>
+where
+    U: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    /// Steps (5) and (6): connects and writes the head.
+    pub(crate) async fn start<C: Connect<Stream = U>>(
+        connect: &C,
+        request: ConnectRequest<'_>,
+        pending: PendingUpgrade,
+        config: ExchangeConfig,
+    ) -> Result<Self, Error> {
+        let connected = timeout(config.connect_timeout, connect.connect(request)).await;
+        let failed = |cause| Error::new(Phase::Connect, Side::Upstream, cause);
+        let mut upstream = connected
+            .map_err(|_| failed(Cause::TimedOut(config.connect_timeout)))?
+            .map_err(|error| failed(Cause::Connect(error)))?;
+
+        let deadline = Instant::now() + config.handshake_timeout;
+        // What comes before the request cannot be an answer to it (CVE-2026-1642).
+        match wire::heard_already(&mut upstream).await {
+            None => {}
+            Some(Ok(0)) => return Err(Error::new(Phase::Request, Side::Upstream, Cause::Closed)),
+            Some(Ok(_)) => return Err(Error::new(Phase::Request, Side::Upstream, Cause::TalksFirst)),
+            Some(Err(error)) => return Err(upstream_error(Phase::Request)(error)),
+        }
+        let mut exchange = Exchange {
+            upstream,
+            pending,
+            buffer: BytesMut::new(),
+            config,
+            deadline,
+            interim: 0,
+        };
+        exchange.write_head(request.head()).await?;
+        Ok(exchange)
+    }
+
+    async fn write_head(&mut self, head: &request::Parts) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        encode_request(head, &mut bytes);
+        self.send(&bytes).await
+    }
+
+    /// Sends bytes of the request's body, within the handshake deadline.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        match wire::write_all(&mut self.upstream, bytes, left).await {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.too_late(Phase::Request)),
+            // An upstream that has stopped reading may have answered nevertheless: the answer counts.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(upstream_error(Phase::Request)),
+        }
+    }
+
+    /// Step (7): reads the next response head and judges it.
+    pub(crate) async fn next(mut self) -> Result<Answer<U>, Error> {
+        let wrong = |cause: Cause| Error::new(Phase::ResponseHead, Side::Upstream, cause);
+        let head = match timeout_at(self.deadline, self.read_head()).await {
+            Ok(head) => head?,
+            Err(_) => return Err(self.too_late(Phase::ResponseHead)),
+        };
+        match self.pending.judge(head).map_err(|bad| wrong(bad.into()))? {
+            Verdict::Switched(switched) => Ok(Answer::Switched(
+                Box::new(switched),
+                self.upstream,
+                own(&self.buffer),
+            )),
+            Verdict::Declined(declined) => Ok(Answer::Declined(
+                Box::new(declined),
+                self.upstream,
+                own(&self.buffer),
+            )),
+            Verdict::Interim { .. } if self.interim >= MAX_INTERIM => Err(wrong(Cause::TooManyInterim)),
+            Verdict::Interim { pending, response } => {
+                let exchange = Exchange {
+                    pending,
+                    interim: self.interim + 1,
+                    ..self
+                };
+                Ok(Answer::Interim(Box::new(exchange), response))
+            }
+        }
+    }
+
+    async fn read_head(&mut self) -> Result<response::Parts, Error> {
+        let failed = upstream_error(Phase::ResponseHead);
+        let invalid = |error| Error::new(Phase::ResponseHead, Side::Upstream, Cause::Head(error));
+        let mut scan = HeadScan::response();
+        loop {
+            if let Some(end) = scan.advance(&self.buffer, &self.config.limits).map_err(invalid)? {
+                let head = self.buffer.split_to(end).freeze();
+                return response_from_head(head, &scan).map_err(invalid);
+            }
+            match wire::read_some(&mut self.upstream, &mut self.buffer, usize::MAX).await {
+                Ok(0) => return Err(Error::new(Phase::ResponseHead, Side::Upstream, Cause::Closed)),
+                Ok(_) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    fn too_late(&self, phase: Phase) -> Error {
+        Error::new(
+            phase,
+            Side::Upstream,
+            Cause::TimedOut(self.config.handshake_timeout),
+        )
+    }
+}
+
+/// A copy of its own, so that a few leftover bytes do not hold on to the whole head buffer.
+fn own(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}

@@ -1,0 +1,184 @@
+//! Law: what the client is told by HTTP: a refusal, a declined upgrade relayed whole, the 101. One final response on
+//! a connection, and after it the end or the tunnel.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::{Response, StatusCode, response};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+
+use super::Accepted;
+use crate::error::{Cause, Error, Phase};
+use crate::handshake::{Declined, Rejection, last_response};
+use crate::head::{BodyScanner, encode_response};
+use crate::tunnel::{self, Rewind};
+use crate::{Side, wire};
+
+/// How much a client may send before its upgrade is answered. Beyond that it is not read: back-pressure.
+const EARLY_LIMIT: usize = 64 * 1024;
+
+/// The client's connection while HTTP is spoken on it.
+#[derive(Debug)]
+pub(super) struct Client<S> {
+    pub(super) stream: S,
+    /// What has been read: the request head, and what came after it.
+    pub(super) early: BytesMut,
+    /// How many of the bytes in `early` are the head.
+    pub(super) head_length: usize,
+    /// The request was a HEAD: no answer has a body.
+    pub(super) head_only: bool,
+    send_timeout: Duration,
+}
+
+/// A final response made by the proxy.
+pub(super) struct Refusal(Response<String>);
+
+impl From<&Rejection> for Refusal {
+    fn from(rejection: &Rejection) -> Self {
+        Refusal(rejection.clone().into_response())
+    }
+}
+
+impl Refusal {
+    /// What the client is told of a failed upstream leg.
+    pub(super) fn of(status: StatusCode, error: &Error) -> Self {
+        Refusal(last_response(status, error.public_text()))
+    }
+}
+
+fn response_error(side: Side) -> impl FnOnce(io::Error) -> Error {
+    move |error| Error::new(Phase::Response, side, Cause::Io(error))
+}
+
+impl<S> Client<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    pub(super) fn new(stream: S, send_timeout: Duration) -> Self {
+        Client {
+            stream,
+            early: BytesMut::new(),
+            head_length: 0,
+            head_only: false,
+            send_timeout,
+        }
+    }
+
+    /// Takes the head out of the buffer, and the buffer with it where nothing else is left.
+    pub(super) fn forget_head(&mut self) {
+        self.early = BytesMut::from(&self.early[std::mem::take(&mut self.head_length)..]);
+    }
+
+    /// The connection as if nothing had been read from it.
+    pub(super) fn rewind(self) -> Rewind<S> {
+        Rewind::new(self.stream, self.early.freeze())
+    }
+
+    /// Waits for the client to leave. Reads what it sends meanwhile, as much as fits.
+    ///
+    /// A client that ends its write side before the answer has left: there is no way to tell it from one that has
+    /// closed, and nothing can be tunnelled to the origin for it.
+    pub(super) async fn left(&mut self) -> Error {
+        while self.early.len() < EARLY_LIMIT {
+            let limit = EARLY_LIMIT - self.early.len();
+            let cause = match wire::read_some(&mut self.stream, &mut self.early, limit).await {
+                Ok(0) => Cause::Closed,
+                Ok(_) => continue,
+                Err(error) => Cause::Io(error),
+            };
+            return Error::new(Phase::ResponseHead, Side::Downstream, cause);
+        }
+        std::future::pending().await
+    }
+
+    pub(super) async fn reject<T>(self, rejection: Rejection) -> Result<Accepted<T>, Error> {
+        self.refuse(Refusal::from(&rejection)).await?;
+        Ok(Accepted::Rejected(rejection))
+    }
+
+    /// Sends a final response of the proxy's own, and closes.
+    pub(super) async fn refuse(mut self, refusal: Refusal) -> Result<(), Error> {
+        let (mut parts, body) = refusal.0.into_parts();
+        parts
+            .headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let mut bytes = Vec::new();
+        encode_response(&parts, &mut bytes);
+        if !self.head_only {
+            bytes.extend_from_slice(body.as_bytes());
+        }
+        self.write(&bytes).await?;
+        wire::close(&mut self.stream).await;
+        Ok(())
+    }
+
+    /// Sends a head of the upstream's that has been made ready: an interim one, or the 101.
+    pub(super) async fn send_head(&mut self, head: &response::Parts) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        encode_response(head, &mut bytes);
+        self.write(&bytes).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        wire::write_all(&mut self.stream, bytes, self.send_timeout)
+            .await
+            .map_err(response_error(Side::Downstream))
+    }
+
+    /// Relays the origin's own answer whole, and closes. Nothing that the client sends is read as a request again.
+    pub(super) async fn relay<U>(
+        mut self,
+        declined: Declined,
+        mut upstream: U,
+        early: Bytes,
+        read_timeout: Duration,
+    ) -> Result<StatusCode, Error>
+    where
+        S: 'static,
+        U: AsyncRead + AsyncWrite + Unpin,
+    {
+        let status = declined.response().status;
+        let mut scanner = BodyScanner::new(declined.body_length());
+        let mut pending = Vec::new();
+        encode_response(declined.response(), &mut pending);
+        let mut read = BytesMut::from(&early[..]);
+        let relayed = loop {
+            let body = scanner.advance(&read);
+            pending.extend_from_slice(&read[..*body.as_ref().unwrap_or(&0)]);
+            read.advance(read.len());
+            if !pending.is_empty() {
+                self.write(&pending).await?;
+                pending.clear();
+            }
+            if let Err(error) = body {
+                break Err(Cause::Body(error));
+            }
+            if scanner.is_complete() {
+                break Ok(());
+            }
+            match timeout(
+                read_timeout,
+                wire::read_some(&mut upstream, &mut read, usize::MAX),
+            )
+            .await
+            {
+                Ok(Ok(0)) if scanner.may_end_here() => break Ok(()),
+                Ok(Ok(0)) => break Err(Cause::Closed),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => break Err(Cause::Io(error)),
+                Err(_) => break Err(Cause::TimedOut(read_timeout)),
+            }
+        };
+        drop(upstream);
+        if let Err(cause) = relayed {
+            // A body that was cut short must not look complete: a reset, not an orderly end.
+            tunnel::reset_on_drop(&self.stream);
+            return Err(Error::new(Phase::Response, Side::Upstream, cause));
+        }
+        wire::close(&mut self.stream).await;
+        Ok(status)
+    }
+}

@@ -1,0 +1,150 @@
+//! Floor 5, the raw door: serves HTTP/1.1 connections of one's own listener, from the first byte to the tunnel's end.
+//!
+//! [`Gateway::serve`] walks all steps with one [`Connect`]. [`Acceptor::accept`] stops after step (3) and hands the
+//! upgrade over as an [`Incoming`], for gateways that choose the upstream by the request. Ordinary requests come back
+//! untouched, with every byte still to be read.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use switchover::connect::TcpConnect;
+//! use switchover::gateway::{Gateway, Outcome};
+//! use switchover::tunnel::TunnelConfig;
+//!
+//! # async fn run(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+//! let gateway = Gateway::builder(TcpConnect::to("127.0.0.1:9000"))
+//!     .tunnel(TunnelConfig::default().idle_timeout(Duration::from_secs(75)))
+//!     .build();
+//! loop {
+//!     let (client, peer) = listener.accept().await?;
+//!     let gateway = gateway.clone();
+//!     tokio::spawn(async move {
+//!         match gateway.serve(client, peer).await {
+//!             Ok(Outcome::Tunnelled { protocol, traffic }) => println!("{peer} {protocol}: {traffic}"),
+//!             Ok(Outcome::Rejected(why)) => println!("{peer}: {} {why}: {}", why.status(), why.hint()),
+//!             Ok(Outcome::Declined(status)) => println!("{peer}: the origin said {status}"),
+//!             Ok(Outcome::Ordinary(head, _stream)) => println!("{peer}: {} {}, no upgrade", head.method, head.uri),
+//!             Ok(_) => {}
+//!             Err(error) => eprintln!("{peer}: {} failed {}: {error}", error.phase(), error.side()),
+//!         }
+//!     });
+//! }
+//! # }
+//! ```
+
+mod accept;
+mod answer;
+mod config;
+mod proxy;
+
+pub use accept::{Accepted, Acceptor, Incoming};
+pub use config::{Builder, GatewayConfig};
+pub use proxy::{Carrying, Established, Negotiated};
+
+use std::future::Future;
+use std::sync::Arc;
+
+use http::{StatusCode, request};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::connect::Connect;
+use crate::error::Error;
+use crate::handshake::Rejection;
+use crate::header::{Hop, Protocol};
+use crate::tunnel::{Rewind, Traffic};
+
+/// A gateway to one upstream, or to whatever its [`Connect`] chooses. Cheap to clone.
+#[derive(Debug)]
+pub struct Gateway<C> {
+    acceptor: Acceptor,
+    connect: Arc<C>,
+}
+
+impl<C> Clone for Gateway<C> {
+    fn clone(&self) -> Self {
+        Gateway {
+            acceptor: self.acceptor.clone(),
+            connect: self.connect.clone(),
+        }
+    }
+}
+
+/// How serving a connection has ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome<S> {
+    /// The protocol was switched, and the tunnel has ended.
+    Tunnelled {
+        /// What both sides spoke.
+        protocol: Protocol,
+        /// How much, for how long, and why it ended.
+        traffic: Traffic,
+    },
+    /// The request was refused by the proxy; no upstream has heard of it.
+    Rejected(Rejection),
+    /// The origin has answered with another status than 101; the answer has been relayed whole.
+    Declined(StatusCode),
+    /// Not an upgrade. The head is for deciding what to do; the stream reads from the head's first byte on.
+    Ordinary(Box<request::Parts>, Rewind<S>),
+    /// The client has closed the connection, or let the header deadline pass, without sending a byte.
+    Closed,
+}
+
+impl<C: Connect> Gateway<C> {
+    /// Starts to build a gateway.
+    pub fn builder(connect: C) -> Builder<C> {
+        Builder::new(connect)
+    }
+
+    pub(super) fn new(config: GatewayConfig, connect: C) -> Self {
+        Gateway {
+            acceptor: Acceptor::new(config),
+            connect: Arc::new(connect),
+        }
+    }
+
+    /// Serves one connection to its end. `hop` is the peer's address, or more ([`Hop`]).
+    ///
+    /// # Errors
+    ///
+    /// The phase and side that failed. The client has been answered 502 or 504 where an answer was possible
+    /// ([`Error::status`]), and both connections are closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes both connections; nothing goes on in the background.
+    pub async fn serve<S>(&self, stream: S, hop: impl Into<Hop>) -> Result<Outcome<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.serve_until(stream, hop, std::future::pending()).await
+    }
+
+    /// Serves one connection to its end, and ends its tunnel in order when `drain` completes.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Gateway::serve).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`serve`](Gateway::serve).
+    pub async fn serve_until<S, F>(
+        &self,
+        stream: S,
+        hop: impl Into<Hop>,
+        drain: F,
+    ) -> Result<Outcome<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = ()>,
+    {
+        let hop = hop.into();
+        // Boxed and gone before the tunnel: its future is as large as its largest state.
+        match Box::pin(self.acceptor.accept(stream, hop)).await? {
+            Accepted::Upgrade(incoming) => incoming.proxy_until(&*self.connect, drain).await,
+            Accepted::Ordinary(head, stream) => Ok(Outcome::Ordinary(head, stream)),
+            Accepted::Rejected(rejection) => Ok(Outcome::Rejected(rejection)),
+            Accepted::Closed => Ok(Outcome::Closed),
+        }
+    }
+}

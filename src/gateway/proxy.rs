@@ -1,0 +1,300 @@
+//! Law: steps (4) to (8) of the walk for one upgrade, with the client watched while the upstream is asked.
+
+use std::fmt;
+use std::future::{Future, Pending, pending};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::response;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::answer::{Client, Refusal};
+use super::{Incoming, Outcome};
+use crate::connect::{Connect, ConnectRequest};
+use crate::error::{Cause, Error, Phase};
+use crate::exchange::{Answer, Exchange};
+use crate::handshake::PendingUpgrade;
+use crate::head::{BodyLength, BodyScanner};
+use crate::header::{Hop, Protocol};
+use crate::tunnel::{self, Traffic, Tunnel, TunnelConfig};
+use crate::wire::{self, First};
+use crate::{Side, handshake};
+
+/// How an upgrade was answered.
+#[derive(Debug)]
+pub enum Negotiated<S, U> {
+    /// Both sides have agreed; the client has its 101, and the tunnel waits to be run.
+    Switched(Box<Established<S, U>>),
+    /// The origin has answered with another status than 101; the answer has been relayed whole.
+    Declined(StatusCode),
+}
+
+/// Two sides that have agreed on a protocol, and what each of them has said already.
+#[must_use = "nothing is carried until it is run"]
+pub struct Established<S, U> {
+    protocol: Protocol,
+    downstream: S,
+    upstream: U,
+    from_downstream: Bytes,
+    from_upstream: Bytes,
+    config: TunnelConfig,
+}
+
+impl<S, U> fmt::Debug for Established<S, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Established")
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, U> Established<S, U>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    /// What both sides speak.
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    /// Step (8) of the walk. The future is small: nothing of the handshake is left in it.
+    pub fn run(self) -> Carrying<S, U> {
+        self.run_until(pending())
+    }
+
+    /// As [`run`](Established::run), and ends the tunnel in order when `drain` completes.
+    pub fn run_until<F: Future<Output = ()>>(self, drain: F) -> Carrying<S, U, F> {
+        let tunnel = Tunnel::new(self.downstream, self.upstream)
+            .config(self.config)
+            .leftovers(self.from_downstream, self.from_upstream)
+            .drain(drain);
+        Carrying { run: tunnel.run() }
+    }
+}
+
+pin_project! {
+    /// A tunnel on its way: the future of [`Established::run`].
+    ///
+    /// It ends with the traffic, or with the [`Error`] of the side that failed.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Carrying<S, U, F = Pending<()>> {
+        #[pin]
+        run: tunnel::Run<S, U, F>,
+    }
+}
+
+impl<S, U, F> Future for Carrying<S, U, F>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: Future<Output = ()>,
+{
+    type Output = Result<Traffic, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let failed =
+            |error: tunnel::TunnelError| Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error));
+        self.project().run.poll(cx).map_err(failed)
+    }
+}
+
+impl<S> Incoming<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Proxies the upgrade: asks the upstream, and tunnels if it switches.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::serve`](super::Gateway::serve).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes both connections.
+    pub async fn proxy<C: Connect>(self, connect: &C) -> Result<Outcome<S>, Error> {
+        self.proxy_until(connect, pending()).await
+    }
+
+    /// As [`proxy`](Incoming::proxy), and ends the tunnel in order when `drain` completes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::serve`](super::Gateway::serve).
+    pub async fn proxy_until<C, F>(self, connect: &C, drain: F) -> Result<Outcome<S>, Error>
+    where
+        C: Connect,
+        F: Future<Output = ()>,
+    {
+        // Boxed and gone before the tunnel: a future is as large as its largest state.
+        match Box::pin(self.negotiate(connect)).await? {
+            Negotiated::Declined(status) => Ok(Outcome::Declined(status)),
+            Negotiated::Switched(established) => {
+                let protocol = established.protocol.clone();
+                let traffic = established.run_until(drain).await?;
+                Ok(Outcome::Tunnelled { protocol, traffic })
+            }
+        }
+    }
+
+    /// Steps (4) to (7): asks the upstream, and answers the client. The tunnel is the caller's to run, in a task that
+    /// holds nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::serve`](super::Gateway::serve).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes both connections.
+    pub async fn negotiate<C: Connect>(self, connect: &C) -> Result<Negotiated<S, C::Stream>, Error> {
+        let Incoming {
+            mut client,
+            mut request,
+            mut head,
+            hop,
+            config,
+        } = self;
+        let body = request.body_length();
+        if body != BodyLength::None && request.take_expectation(&mut head) {
+            client.send_head(&continue_head()).await?;
+        }
+        let (outgoing, pending) = request.forward(*head, &hop); // (4)
+        let asked = Asked {
+            outgoing,
+            pending,
+            hop,
+            body,
+        };
+        let answer = ask(&mut client, connect, asked, &config).await;
+        match answer {
+            Ok(Final::Declined(declined, upstream, early)) => {
+                let relayed = client
+                    .relay(*declined, upstream, early, config.read_timeout)
+                    .await;
+                relayed.map(Negotiated::Declined)
+            }
+            Ok(Final::Switched(switched, upstream, from_upstream)) => {
+                // From here on not one more byte of HTTP goes to this client.
+                let (response, protocol) = switched.into_response();
+                client.send_head(&response).await?;
+                Ok(Negotiated::Switched(Box::new(Established {
+                    protocol,
+                    downstream: client.stream,
+                    upstream,
+                    from_downstream: client.early.freeze(),
+                    from_upstream,
+                    config: config.tunnel.clone(),
+                })))
+            }
+            Err(error) => {
+                if let Some(status) = error.status() {
+                    // The client may be gone too; the upstream's failure is the news.
+                    let _ = client.refuse(Refusal::of(status, &error)).await;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+struct Asked {
+    outgoing: http::request::Parts,
+    pending: PendingUpgrade,
+    hop: Hop,
+    body: BodyLength,
+}
+
+enum Final<U> {
+    Declined(Box<handshake::Declined>, U, Bytes),
+    Switched(Box<handshake::Switched>, U, Bytes),
+}
+
+/// Steps (5) to (7), given up as soon as the client leaves.
+async fn ask<S, C>(
+    client: &mut Client<S>,
+    connect: &C,
+    asked: Asked,
+    config: &super::GatewayConfig,
+) -> Result<Final<C::Stream>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    C: Connect,
+{
+    let Asked {
+        outgoing,
+        pending,
+        hop,
+        body,
+    } = asked;
+    let request = ConnectRequest::new(&outgoing, hop);
+    let start = Exchange::start(connect, request, pending, config.exchange);
+    let mut exchange = match wire::first(pin!(start), pin!(client.left())).await {
+        First::Left(exchange) => exchange?,
+        First::Right(left) => return Err(left),
+    };
+    if body != BodyLength::None {
+        send_body(client, &mut exchange, body, config).await?;
+    }
+    loop {
+        let answer = match wire::first(pin!(exchange.next()), pin!(client.left())).await {
+            First::Left(answer) => answer?,
+            First::Right(left) => return Err(left),
+        };
+        exchange = match answer {
+            Answer::Interim(exchange, response) => {
+                if let Some(response) = response {
+                    client.send_head(&response).await?;
+                }
+                *exchange
+            }
+            Answer::Declined(declined, upstream, early) => {
+                return Ok(Final::Declined(declined, upstream, early));
+            }
+            Answer::Switched(switched, upstream, early) => {
+                return Ok(Final::Switched(switched, upstream, early));
+            }
+        };
+    }
+}
+
+/// Forwards the request's body as it is framed. What follows it waits for the switch.
+async fn send_body<S, U>(
+    client: &mut Client<S>,
+    exchange: &mut Exchange<U>,
+    length: BodyLength,
+    config: &super::GatewayConfig,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let failed = |cause: Cause| Error::new(Phase::Request, Side::Downstream, cause);
+    let mut scanner = BodyScanner::new(length);
+    loop {
+        let count = scanner
+            .advance(&client.early)
+            .map_err(|error| failed(error.into()))?;
+        let body: BytesMut = client.early.split_to(count);
+        exchange.send(&body).await?;
+        if scanner.is_complete() {
+            return Ok(());
+        }
+        let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
+        match tokio::time::timeout(config.read_timeout, read).await {
+            Ok(Ok(0)) => return Err(failed(Cause::Closed)),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(failed(error.into())),
+            Err(_) => return Err(failed(Cause::TimedOut(config.read_timeout))),
+        }
+    }
+}
+
+fn continue_head() -> response::Parts {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = StatusCode::CONTINUE;
+    parts
+}

@@ -1,0 +1,59 @@
+//! Law: the request that goes upstream: hop-by-hop fields off first, the proxy's own on after.
+
+use http::Version;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_PROTOCOL, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+
+use super::{PendingUpgrade, UpgradeRequest};
+use crate::head::BodyLength;
+use crate::header::{Hop, hop_by_hop};
+
+impl UpgradeRequest {
+    /// Takes `Expect: 100-continue` out of a request with a body. If it was there, the caller owes the client a 100:
+    /// a proxy may ask for the content by itself (RFC 9110, section 10.1.1).
+    #[cfg(feature = "gateway")]
+    pub(crate) fn take_expectation(&mut self, parts: &mut Parts) -> bool {
+        crate::header::retain(&mut parts.headers, |name| name != http::header::EXPECT);
+        std::mem::take(&mut self.expects_continue)
+    }
+
+    /// Step (4) of the walk: makes of the client's request the one to send upstream, and of the proof the
+    /// [`PendingUpgrade`] that judges the answer.
+    ///
+    /// `Upgrade` names the allowed protocols only; `Connection` is ours alone. The target, the method and `Host`
+    /// stay as they are.
+    pub fn forward(self, mut parts: Parts, hop: &Hop) -> (Parts, PendingUpgrade) {
+        let headers = &mut parts.headers;
+        // `parse` has counted the options, which is the only thing that this could refuse.
+        let trailers = hop_by_hop::strip(headers).is_ok_and(|stripped| stripped.trailers);
+        match self.body {
+            BodyLength::Chunked => {
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            BodyLength::Exactly(_) => {}
+            _ => crate::header::retain(headers, |name| name != CONTENT_LENGTH),
+        }
+        let connection = if trailers { "upgrade, te" } else { "upgrade" };
+        headers.insert(CONNECTION, HeaderValue::from_static(connection));
+        headers.insert(UPGRADE, self.protocols.to_value());
+        if let Some([only]) = self.offer.as_ref().map(|offer| &offer.subprotocols[..]) {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, only.clone());
+        }
+        debug_assert!(
+            trailers || !headers.contains_key(TE),
+            "TE goes on with its connection option only"
+        );
+        self.forwarded.apply(headers, hop);
+        parts.version = Version::HTTP_11;
+
+        let pending = PendingUpgrade::new(
+            self.protocols,
+            self.offer,
+            self.expects_continue,
+            parts.method.clone(),
+        );
+        (parts, pending)
+    }
+}

@@ -1,0 +1,82 @@
+//! Floor 3: the decisions. What is an upgrade, what is asked of the origin, and whether its answer is a switch.
+//! Pure, on `http` types, no IO.
+//!
+//! The steps are types, each made from the one before and by nothing else:
+//!
+//! ```text
+//! UpgradeRequest::parse  ->  UpgradeRequest::forward  ->  PendingUpgrade::judge  ->  Switched
+//! ```
+//!
+//! ```
+//! use switchover::handshake::{HandshakePolicy, UpgradeRequest, Verdict};
+//! use switchover::header::Hop;
+//!
+//! let (request, ()) = http::Request::get("/chat")
+//!     .header("host", "example.com")
+//!     .header("connection", "Upgrade")
+//!     .header("upgrade", "websocket")
+//!     .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+//!     .header("sec-websocket-version", "13")
+//!     .body(())
+//!     .unwrap()
+//!     .into_parts();
+//! let policy = HandshakePolicy::default();
+//! let upgrade = UpgradeRequest::parse(&request, &policy).unwrap().expect("an upgrade");
+//! let (_outgoing, pending) = upgrade.forward(request, &Hop::unknown());
+//!
+//! // … send `_outgoing` to the origin, read the head of its answer …
+//! let (answer, ()) = http::Response::builder()
+//!     .status(101)
+//!     .header("connection", "upgrade")
+//!     .header("upgrade", "websocket")
+//!     .header("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+//!     .body(())
+//!     .unwrap()
+//!     .into_parts();
+//! assert!(matches!(pending.judge(answer), Ok(Verdict::Switched(_))));
+//! ```
+
+mod forward;
+mod origin;
+mod policy;
+mod rejection;
+mod request;
+mod verdict;
+
+pub use origin::{Origin, OriginError};
+pub use policy::HandshakePolicy;
+pub use rejection::Rejection;
+#[cfg(feature = "gateway")]
+pub(crate) use rejection::last_response;
+pub use request::{UpgradeRequest, wants_upgrade};
+pub use verdict::{BadSwitch, Declined, PendingUpgrade, Switched, Verdict};
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::token;
+
+/// A field that may be there once: its value, or whether it is repeated.
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Repeated> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (_, Some(_)) => Err(Repeated),
+        (value, None) => Ok(value),
+    }
+}
+
+struct Repeated;
+
+/// The names in `Sec-WebSocket-Extensions` lines, without parameters (RFC 6455, section 9.1).
+fn extension_names<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> impl Iterator<Item = &'a [u8]> {
+    lines
+        .flat_map(|line| token::elements(line.as_bytes()))
+        .map(|element| {
+            let end = token::unquoted(element, b';').unwrap_or(element.len());
+            token::trim_ows(&element[..end])
+        })
+}
+
+/// The elements of `Sec-WebSocket-Protocol` lines (RFC 6455, section 11.3.4).
+fn subprotocol_names<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> impl Iterator<Item = &'a [u8]> {
+    lines.flat_map(|line| token::elements(line.as_bytes()))
+}

@@ -1,0 +1,205 @@
+//! Law: how the proxy itself says no to a request: status, required fields, the reason, and what to change.
+
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{Response, StatusCode};
+
+use crate::head::HeadError;
+use crate::header::ProtocolError;
+use crate::header::hop_by_hop::TooManyOptions;
+use crate::websocket::KeyError;
+
+/// A request that the proxy refuses by itself, before any upstream has heard of it.
+///
+/// The `Display` text is the reason; [`hint`](Rejection::hint) tells an operator what to change.
+///
+/// ```
+/// use switchover::handshake::Rejection;
+///
+/// let rejection = Rejection::VersionUnsupported;
+/// assert_eq!(rejection.status(), 426);
+/// assert_eq!(rejection.headers()["sec-websocket-version"], "13");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The head is not a valid HTTP/1.1 request head.
+    #[error("the request head is invalid: {0}")]
+    Head(#[from] HeadError),
+    /// No whole request head within the header deadline.
+    #[error("the request head did not arrive in time")]
+    HeadTimeout,
+    /// CONNECT, which asks for a forward proxy.
+    #[error("CONNECT is not served here")]
+    Connect,
+    /// More connection options than anyone needs.
+    #[error(transparent)]
+    ConnectionOptions(#[from] TooManyOptions),
+    /// An `Upgrade` field that is not a list of protocols.
+    #[error("the Upgrade field is invalid: {0}")]
+    Upgrade(#[from] ProtocolError),
+    /// An upgrade request with a body.
+    #[error("an upgrade request with a body")]
+    Body,
+    /// A WebSocket handshake that is not a GET (RFC 6455, section 4.1).
+    #[error("a WebSocket handshake is a GET")]
+    Method,
+    /// No `Sec-WebSocket-Key`.
+    #[error("the Sec-WebSocket-Key field is missing")]
+    KeyMissing,
+    /// More than one `Sec-WebSocket-Key`.
+    #[error("the Sec-WebSocket-Key field is repeated")]
+    KeyRepeated,
+    /// A `Sec-WebSocket-Key` that is not 16 bytes in base64.
+    #[error("the Sec-WebSocket-Key field is invalid: {0}")]
+    KeyInvalid(#[from] KeyError),
+    /// No `Sec-WebSocket-Version`.
+    #[error("the Sec-WebSocket-Version field is missing")]
+    VersionMissing,
+    /// More than one `Sec-WebSocket-Version`.
+    #[error("the Sec-WebSocket-Version field is repeated")]
+    VersionRepeated,
+    /// A WebSocket version other than 13 (RFC 6455, section 4.4).
+    #[error("the WebSocket version is not 13")]
+    VersionUnsupported,
+    /// A `Sec-WebSocket-Protocol` that is not a list of different tokens.
+    #[error("the Sec-WebSocket-Protocol field is not a list of different tokens")]
+    SubprotocolInvalid,
+    /// None of the subprotocols offered is allowed.
+    #[error("none of the offered subprotocols is allowed")]
+    SubprotocolNotAllowed,
+    /// A `Sec-WebSocket-Extensions` that is not a list of extensions.
+    #[error("the Sec-WebSocket-Extensions field is not a list of extensions")]
+    ExtensionInvalid,
+    /// No `Origin`, where an allow-list wants one.
+    #[error("the Origin field is missing")]
+    OriginMissing,
+    /// An `Origin` that is not on the allow-list, or more than one.
+    #[error("the Origin is not allowed")]
+    OriginNotAllowed,
+    /// No route leads anywhere for this host and path.
+    #[error("there is no route for this host and path")]
+    NoRoute,
+    /// As many tunnels as the proxy may carry are open.
+    #[error("as many tunnels as allowed are open")]
+    TooManyTunnels,
+}
+
+impl Rejection {
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Rejection::Head(error) => error.status(),
+            Rejection::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Rejection::Connect => StatusCode::NOT_IMPLEMENTED,
+            Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Rejection::VersionUnsupported => StatusCode::UPGRADE_REQUIRED,
+            Rejection::OriginMissing | Rejection::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Rejection::NoRoute => StatusCode::NOT_FOUND,
+            Rejection::TooManyTunnels => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The fields that the status requires, besides those that every answer has.
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        match self {
+            Rejection::Method => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET"));
+            }
+            // RFC 6455, section 4.4: the versions that would do.
+            Rejection::VersionMissing | Rejection::VersionRepeated => {
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            // RFC 9110, section 15.5.22: a 426 names the protocol, as a connection option too.
+            Rejection::VersionUnsupported => {
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("close, upgrade"));
+            }
+            _ => {}
+        }
+        headers
+    }
+
+    /// One sentence for whoever runs the client or the proxy: what to change.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Rejection::Head(error) => head_hint(error),
+            Rejection::HeadTimeout => "Send the whole head at once, or raise the header deadline.",
+            Rejection::Connect => "Use a forward proxy for CONNECT; this one serves origins of its own.",
+            Rejection::ConnectionOptions(_) => "Send only the connection options that this hop needs.",
+            Rejection::Upgrade(_) => "Send a list of protocols, as in `Upgrade: websocket`.",
+            Rejection::Body => {
+                "Send the upgrade request without a body, or allow bodies with HandshakePolicy::allow_request_body."
+            }
+            Rejection::Method => {
+                "Open the WebSocket with GET; a proxy in between may have changed the method."
+            }
+            Rejection::KeyMissing | Rejection::VersionMissing => {
+                "Use a WebSocket client, not a plain HTTP one; a proxy in front may also have removed the field."
+            }
+            Rejection::KeyRepeated | Rejection::VersionRepeated => {
+                "Send the field once; a proxy in front may have added its own."
+            }
+            Rejection::KeyInvalid(_) => "Send 16 random bytes in base64, 24 characters.",
+            Rejection::VersionUnsupported => "Use a client that speaks version 13, the one of RFC 6455.",
+            Rejection::SubprotocolInvalid => "Offer each subprotocol once, as a token.",
+            Rejection::SubprotocolNotAllowed => {
+                "Offer an allowed subprotocol, or allow it with HandshakePolicy::allow_subprotocol."
+            }
+            Rejection::ExtensionInvalid => {
+                "Offer extensions as tokens with parameters (RFC 6455, section 9.1)."
+            }
+            Rejection::OriginMissing => {
+                "Send an Origin, or let programs without one in with HandshakePolicy::allow_missing_origin."
+            }
+            Rejection::OriginNotAllowed => {
+                "Open the page from an allowed origin, or add its origin with HandshakePolicy::allow_origin."
+            }
+            Rejection::NoRoute => "Ask for a host and path that a route names, or add a route for this one.",
+            Rejection::TooManyTunnels => "Try again later, or raise the cap on tunnels.",
+        }
+    }
+
+    /// The whole answer: a short text with the reason and the hint, and `Connection: close`.
+    ///
+    /// The text repeats nothing that the client sent.
+    pub fn into_response(self) -> Response<String> {
+        let mut response = last_response(self.status(), format!("{self}\n{}\n", self.hint()));
+        response.headers_mut().extend(self.headers());
+        response
+    }
+}
+
+/// A response of the proxy's own, after which the connection closes.
+pub(crate) fn last_response(status: StatusCode, text: String) -> Response<String> {
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn head_hint(error: &HeadError) -> &'static str {
+    match error {
+        HeadError::StartLineTooLong { .. } | HeadError::TooLarge { .. } => {
+            "Send less, cookies above all, or raise HeadLimits::max_bytes."
+        }
+        HeadError::TooManyFields { .. } => "Send fewer fields, or raise HeadLimits::max_fields.",
+        HeadError::Version => "Speak HTTP/1.1.",
+        HeadError::Host(_) => "Send one Host field, with a host and perhaps a port.",
+        HeadError::Framing(_) => "Frame the body by one Content-Length, or by chunked alone.",
+        HeadError::Target(_) => "Send a path, percent-encoded where it needs to be.",
+        HeadError::StartLine => "Speak HTTP/1.1 here, without TLS if the listener has none.",
+        _ => "Send lines that end with CRLF, without folding and without control bytes.",
+    }
+}

@@ -1,0 +1,178 @@
+//! Law: what an upgrade request is, and which ones are refused (RFC 9110, section 7.8; RFC 6455, section 4.2.1).
+
+use http::header::{
+    EXPECT, HeaderValue, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::request::Parts;
+use http::{Method, Version};
+
+use super::{HandshakePolicy, Rejection, Repeated, extension_names, single, subprotocol_names};
+use crate::head::{BodyLength, HeadError, check_host};
+use crate::header::{ConnectionOptions, ForwardedRules, Protocol, Protocols, hop_by_hop};
+use crate::token;
+use crate::websocket::SecWebSocketKey;
+
+/// The proof that a request asks for an upgrade that the policy allows.
+#[derive(Clone, Debug)]
+pub struct UpgradeRequest {
+    pub(super) protocols: Protocols,
+    pub(super) body: BodyLength,
+    pub(super) offer: Option<WebSocketOffer>,
+    pub(super) expects_continue: bool,
+    pub(super) forwarded: ForwardedRules,
+}
+
+/// What a WebSocket client offers, and the answer is measured by.
+#[derive(Clone, Debug)]
+pub(super) struct WebSocketOffer {
+    pub(super) key: SecWebSocketKey,
+    pub(super) subprotocols: Vec<HeaderValue>,
+    pub(super) extensions: Vec<HeaderValue>,
+}
+
+/// Whether a request asks for a protocol switch at all: HTTP/1.1, an `Upgrade` field, and the connection option
+/// `upgrade` on any `Connection` line (RFC 9110, section 7.8).
+///
+/// A connection on which a client has asked for one must close after an answer other than 101: what follows on it
+/// may already be the other protocol (RFC 9931).
+pub fn wants_upgrade(parts: &Parts) -> bool {
+    parts.version == Version::HTTP_11
+        && parts.headers.contains_key(UPGRADE)
+        && ConnectionOptions::of(&parts.headers).contains("upgrade")
+}
+
+impl UpgradeRequest {
+    /// Step (3) of the walk: decides whether a request is an upgrade.
+    ///
+    /// `Ok(None)` is an ordinary request: it asks for no upgrade, or only for protocols that are not allowed, which
+    /// a server may ignore (RFC 9110, section 7.8). See [`wants_upgrade`] for what the latter means for the
+    /// connection.
+    ///
+    /// # Errors
+    ///
+    /// A request that asks for an allowed upgrade and breaks a rule of it.
+    pub fn parse(parts: &Parts, policy: &HandshakePolicy) -> Result<Option<Self>, Rejection> {
+        if !wants_upgrade(parts) {
+            return Ok(None);
+        }
+        let protocols = Protocols::of(&parts.headers)?.intersection(policy.protocols());
+        if protocols.is_empty() {
+            return Ok(None);
+        }
+        if ConnectionOptions::of(&parts.headers).iter().count() > hop_by_hop::MAX_OPTIONS {
+            return Err(hop_by_hop::TooManyOptions.into());
+        }
+        check_host(parts.version, &parts.headers).map_err(HeadError::from)?;
+        let body = BodyLength::of_request(parts).map_err(HeadError::from)?;
+        let offer = match protocols.contains(&Protocol::WEBSOCKET) {
+            true => Some(WebSocketOffer::parse(parts, policy)?),
+            false => None,
+        };
+        if body != BodyLength::None && !policy.allows_request_body() {
+            return Err(Rejection::Body);
+        }
+        check_origin(parts, policy)?;
+        let expects_continue = parts
+            .headers
+            .get_all(EXPECT)
+            .iter()
+            .any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let forwarded = policy.forwarded_rules().clone();
+        Ok(Some(UpgradeRequest {
+            protocols,
+            body,
+            offer,
+            expects_continue,
+            forwarded,
+        }))
+    }
+
+    /// The protocols asked for that are allowed, in the client's order of preference.
+    pub fn protocols(&self) -> &Protocols {
+        &self.protocols
+    }
+
+    /// The length of the request's body: none, unless the policy allows one.
+    pub fn body_length(&self) -> BodyLength {
+        self.body
+    }
+}
+
+impl WebSocketOffer {
+    /// The items of RFC 6455, section 4.2.1 that the caller has not checked yet.
+    fn parse(parts: &Parts, policy: &HandshakePolicy) -> Result<Self, Rejection> {
+        let headers = &parts.headers;
+        // 1: "An HTTP/1.1 or higher GET request".
+        if parts.method != Method::GET {
+            return Err(Rejection::Method);
+        }
+        // 6: "A |Sec-WebSocket-Version| header field, with a value of 13."
+        let version =
+            single(headers, SEC_WEBSOCKET_VERSION).map_err(|Repeated| Rejection::VersionRepeated)?;
+        if version.ok_or(Rejection::VersionMissing)? != "13" {
+            return Err(Rejection::VersionUnsupported);
+        }
+        // 5: a key "that, when decoded, is 16 bytes in length".
+        let key = single(headers, SEC_WEBSOCKET_KEY).map_err(|Repeated| Rejection::KeyRepeated)?;
+        let key = SecWebSocketKey::parse(key.ok_or(Rejection::KeyMissing)?.as_bytes())?;
+
+        let subprotocols: Vec<HeaderValue> =
+            headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
+        let subprotocols = allowed_subprotocols(subprotocols, policy)?;
+        let extensions: Vec<HeaderValue> = headers
+            .get_all(SEC_WEBSOCKET_EXTENSIONS)
+            .iter()
+            .cloned()
+            .collect();
+        if !extension_names(extensions.iter()).all(token::is_token) {
+            return Err(Rejection::ExtensionInvalid);
+        }
+        Ok(WebSocketOffer {
+            key,
+            subprotocols,
+            extensions,
+        })
+    }
+}
+
+/// The subprotocols to forward: the client's own lines, or one line with those that the policy allows.
+fn allowed_subprotocols(
+    offered: Vec<HeaderValue>,
+    policy: &HandshakePolicy,
+) -> Result<Vec<HeaderValue>, Rejection> {
+    let names: Vec<&[u8]> = subprotocol_names(offered.iter()).collect();
+    // RFC 6455, section 4.1, item 10: not empty, tokens, each different.
+    let different = names
+        .iter()
+        .enumerate()
+        .all(|(at, name)| !names[..at].contains(name));
+    if !different
+        || !names.iter().all(|name| token::is_token(name))
+        || names.is_empty() && !offered.is_empty()
+    {
+        return Err(Rejection::SubprotocolInvalid);
+    }
+    if !policy.restricts_subprotocols() || names.is_empty() {
+        return Ok(offered);
+    }
+    let allowed: Vec<&[u8]> = names
+        .into_iter()
+        .filter(|name| policy.allows_subprotocol(name))
+        .collect();
+    if allowed.is_empty() {
+        return Err(Rejection::SubprotocolNotAllowed);
+    }
+    HeaderValue::from_bytes(&allowed.join(&b", "[..]))
+        .map(|line| vec![line])
+        .map_err(|_| Rejection::SubprotocolInvalid)
+}
+
+fn check_origin(parts: &Parts, policy: &HandshakePolicy) -> Result<(), Rejection> {
+    match single(&parts.headers, ORIGIN) {
+        Ok(None) if policy.allows_missing_origin() => Ok(()),
+        Ok(None) => Err(Rejection::OriginMissing),
+        Ok(Some(origin)) if policy.allows_origin(origin.as_bytes()) => Ok(()),
+        Ok(Some(_)) | Err(Repeated) => Err(Rejection::OriginNotAllowed),
+    }
+}

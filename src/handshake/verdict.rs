@@ -1,0 +1,271 @@
+//! Law: what makes a switch (RFC 9110, section 15.2.2; RFC 6455, section 4.1). The only place where [`Switched`] is
+//! made: from what was asked and what was answered, both.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
+};
+use http::response::Parts;
+use http::{Method, StatusCode, Version};
+
+use super::request::WebSocketOffer;
+use super::{Repeated, extension_names, single, subprotocol_names};
+use crate::head::{BodyLength, FramingError};
+use crate::header::{ConnectionOptions, Protocol, ProtocolError, Protocols, hop_by_hop, retain};
+
+/// An upgrade that has been asked for and not been answered.
+#[derive(Debug)]
+pub struct PendingUpgrade {
+    protocols: Protocols,
+    offer: Option<WebSocketOffer>,
+    expects_continue: bool,
+    method: Method,
+}
+
+/// What an answer to an upgrade request is.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a value to take apart at once, never stored"
+)]
+pub enum Verdict {
+    /// An interim response: not the answer yet.
+    Interim {
+        /// Judges the next response.
+        pending: PendingUpgrade,
+        /// What to send to the client; none for a 100 that it did not ask for.
+        response: Option<Parts>,
+    },
+    /// The origin goes on with HTTP.
+    Declined(Declined),
+    /// Both sides agree on another protocol.
+    Switched(Switched),
+}
+
+/// A final answer other than 101. The connection closes after it (RFC 9931).
+#[derive(Debug)]
+pub struct Declined {
+    response: Parts,
+    body: BodyLength,
+}
+
+/// The proof that both sides have agreed on a protocol. Nothing but [`PendingUpgrade::judge`] makes one.
+#[derive(Debug)]
+pub struct Switched {
+    protocol: Protocol,
+    subprotocol: Option<HeaderValue>,
+    response: Parts,
+}
+
+/// A 101 that is none, or an answer that cannot be relayed. The client gets a 502.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadSwitch {
+    /// A 101 that is not HTTP/1.1.
+    #[error("the 101 is not HTTP/1.1")]
+    Version,
+    /// A 101 without the connection option `upgrade`.
+    #[error("the 101 has no Connection field with the option upgrade")]
+    Connection,
+    /// A 101 without `Upgrade`.
+    #[error("the 101 has no Upgrade field")]
+    UpgradeMissing,
+    /// A 101 with an `Upgrade` that is not a protocol.
+    #[error("the Upgrade field of the 101 is invalid: {0}")]
+    UpgradeInvalid(#[from] ProtocolError),
+    /// A 101 to a protocol that was not asked for, or to several.
+    #[error("the 101 switches to a protocol that was not asked for")]
+    UpgradeNotOffered,
+    /// A 101 without `Sec-WebSocket-Accept`.
+    #[error("the 101 has no Sec-WebSocket-Accept field")]
+    AcceptMissing,
+    /// A 101 with several `Sec-WebSocket-Accept`.
+    #[error("the Sec-WebSocket-Accept field of the 101 is repeated")]
+    AcceptRepeated,
+    /// A `Sec-WebSocket-Accept` that does not answer the key.
+    #[error("the Sec-WebSocket-Accept of the 101 does not answer the Sec-WebSocket-Key")]
+    AcceptWrong,
+    /// A subprotocol that was not offered, or several.
+    #[error("the 101 selects a subprotocol that was not offered")]
+    SubprotocolNotOffered,
+    /// An extension that was not offered, or several `Sec-WebSocket-Extensions` lines.
+    #[error("the 101 selects an extension that was not offered")]
+    ExtensionNotOffered,
+    /// A final answer whose length is ambiguous.
+    #[error("the answer's framing is ambiguous: {0}")]
+    Framing(#[from] FramingError),
+    /// More connection options than anyone needs.
+    #[error(transparent)]
+    ConnectionOptions(#[from] hop_by_hop::TooManyOptions),
+}
+
+impl PendingUpgrade {
+    pub(super) fn new(
+        protocols: Protocols,
+        offer: Option<WebSocketOffer>,
+        expects_continue: bool,
+        method: Method,
+    ) -> Self {
+        PendingUpgrade {
+            protocols,
+            offer,
+            expects_continue,
+            method,
+        }
+    }
+
+    /// Step (7) of the walk: judges the head of a response.
+    ///
+    /// Whatever the verdict, the head in it is ready to be sent to the client: hop-by-hop fields removed, the
+    /// proxy's own set.
+    ///
+    /// # Errors
+    ///
+    /// [`BadSwitch`]: nothing may be tunnelled, the upstream connection must close, the client gets a 502.
+    pub fn judge(self, mut response: Parts) -> Result<Verdict, BadSwitch> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(response).map(Verdict::Switched);
+        }
+        if response.status.is_informational() {
+            remove_framing(&mut response.headers)?;
+            response.version = Version::HTTP_11;
+            let wanted = response.status != StatusCode::CONTINUE || self.expects_continue;
+            return Ok(Verdict::Interim {
+                pending: self,
+                response: wanted.then_some(response),
+            });
+        }
+        let body = BodyLength::of_response(&response, &self.method)?;
+        let upgrade: Vec<HeaderValue> = response.headers.get_all(UPGRADE).iter().cloned().collect();
+        hop_by_hop::strip(&mut response.headers)?;
+        let headers = &mut response.headers;
+        // RFC 9110, section 8.6: none in a 204, and several that agree go on as one.
+        if response.status == StatusCode::NO_CONTENT {
+            retain(headers, |name| name != CONTENT_LENGTH);
+        } else if let Some(length) = headers.get(CONTENT_LENGTH).cloned() {
+            headers.insert(CONTENT_LENGTH, length);
+        }
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        if body == BodyLength::Chunked {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        // RFC 9110, section 15.5.22: a 426 without Upgrade tells the client nothing.
+        if response.status == StatusCode::UPGRADE_REQUIRED && !upgrade.is_empty() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close, upgrade"));
+            headers.extend(upgrade.into_iter().map(|value| (UPGRADE, value)));
+        }
+        response.version = Version::HTTP_11;
+        Ok(Verdict::Declined(Declined { response, body }))
+    }
+
+    fn switch(self, mut response: Parts) -> Result<Switched, BadSwitch> {
+        if response.version != Version::HTTP_11 {
+            return Err(BadSwitch::Version);
+        }
+        if !ConnectionOptions::of(&response.headers).contains("upgrade") {
+            return Err(BadSwitch::Connection);
+        }
+        let answered = Protocols::of(&response.headers)?;
+        let mut answered = answered.iter();
+        let protocol = match (answered.next(), answered.next()) {
+            (None, _) => return Err(BadSwitch::UpgradeMissing),
+            (Some(protocol), None) => self.protocols.iter().find(|asked| *asked == protocol).cloned(),
+            (Some(_), Some(_)) => None,
+        };
+        let protocol = protocol.ok_or(BadSwitch::UpgradeNotOffered)?;
+        let subprotocol = match &self.offer {
+            Some(offer) if protocol.is_websocket() => offer.check(&response.headers)?,
+            _ => None,
+        };
+
+        remove_framing(&mut response.headers)?;
+        response
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers.insert(
+            UPGRADE,
+            [protocol.clone()].into_iter().collect::<Protocols>().to_value(),
+        );
+        Ok(Switched {
+            protocol,
+            subprotocol,
+            response,
+        })
+    }
+}
+
+/// RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
+fn remove_framing(headers: &mut HeaderMap) -> Result<(), BadSwitch> {
+    hop_by_hop::strip(headers)?;
+    retain(headers, |name| name != CONTENT_LENGTH);
+    Ok(())
+}
+
+impl WebSocketOffer {
+    /// RFC 6455, section 4.1: the checks 4 to 6 that a client makes on the server's handshake. Returns the
+    /// subprotocol selected.
+    fn check(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, BadSwitch> {
+        let accept = single(headers, SEC_WEBSOCKET_ACCEPT).map_err(|Repeated| BadSwitch::AcceptRepeated)?;
+        let accept = accept.ok_or(BadSwitch::AcceptMissing)?;
+        if !self.key.accept().matches(accept.as_bytes()) {
+            return Err(BadSwitch::AcceptWrong);
+        }
+
+        let selected = single(headers, SEC_WEBSOCKET_EXTENSIONS);
+        let selected = selected.map_err(|Repeated| BadSwitch::ExtensionNotOffered)?;
+        let offered = |name: &[u8]| {
+            extension_names(self.extensions.iter()).any(|offered| offered.eq_ignore_ascii_case(name))
+        };
+        if !extension_names(selected.into_iter()).all(offered) {
+            return Err(BadSwitch::ExtensionNotOffered);
+        }
+
+        let selected = single(headers, SEC_WEBSOCKET_PROTOCOL);
+        let selected = selected.map_err(|Repeated| BadSwitch::SubprotocolNotOffered)?;
+        if selected
+            .is_some_and(|name| !subprotocol_names(self.subprotocols.iter()).any(|o| o == name.as_bytes()))
+        {
+            return Err(BadSwitch::SubprotocolNotOffered);
+        }
+        Ok(selected.cloned())
+    }
+}
+
+impl Declined {
+    /// The head to send to the client, with `Connection: close`.
+    pub fn response(&self) -> &Parts {
+        &self.response
+    }
+
+    /// How the end of the body is found.
+    pub fn body_length(&self) -> BodyLength {
+        self.body
+    }
+
+    /// The head to send to the client.
+    pub fn into_response(self) -> Parts {
+        self.response
+    }
+}
+
+impl Switched {
+    /// The protocol that both sides speak from here on.
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    /// The WebSocket subprotocol that the origin has selected.
+    pub fn subprotocol(&self) -> Option<&HeaderValue> {
+        self.subprotocol.as_ref()
+    }
+
+    /// The 101 to send to the client.
+    pub fn response(&self) -> &Parts {
+        &self.response
+    }
+
+    /// The 101 to send to the client, and the protocol.
+    pub fn into_response(self) -> (Parts, Protocol) {
+        (self.response, self.protocol)
+    }
+}

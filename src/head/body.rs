@@ -1,0 +1,66 @@
+//! Law: which of the bytes after a head belong to its body, for every framing.
+
+use super::{BodyLength, ChunkedError, ChunkedScanner};
+
+/// Finds the end of a body in bytes that arrive in pieces, whatever its framing.
+///
+/// ```
+/// use switchover::head::{BodyLength, BodyScanner};
+///
+/// let mut scanner = BodyScanner::new(BodyLength::Exactly(5));
+/// assert_eq!(scanner.advance(b"hel"), Ok(3));
+/// assert_eq!(scanner.advance(b"lo, and more"), Ok(2));
+/// assert!(scanner.is_complete());
+/// ```
+#[derive(Clone, Debug)]
+pub struct BodyScanner(State);
+
+#[derive(Clone, Debug)]
+enum State {
+    Exactly(u64),
+    Chunked(ChunkedScanner),
+    UntilClose,
+}
+
+impl BodyScanner {
+    /// A scanner at the start of a body.
+    pub fn new(length: BodyLength) -> Self {
+        BodyScanner(match length {
+            BodyLength::None => State::Exactly(0),
+            BodyLength::Exactly(length) => State::Exactly(length),
+            BodyLength::Chunked => State::Chunked(ChunkedScanner::default()),
+            BodyLength::UntilClose => State::UntilClose,
+        })
+    }
+
+    /// Looks at the next bytes and returns how many of them belong to the body.
+    ///
+    /// # Errors
+    ///
+    /// The rule of the chunked coding that the bytes break.
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
+        match &mut self.0 {
+            State::Exactly(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= taken as u64;
+                Ok(taken)
+            }
+            State::Chunked(scanner) => scanner.advance(bytes),
+            State::UntilClose => Ok(bytes.len()),
+        }
+    }
+
+    /// Whether the whole body has been seen. A body that ends with the connection never is.
+    pub fn is_complete(&self) -> bool {
+        match &self.0 {
+            State::Exactly(left) => *left == 0,
+            State::Chunked(scanner) => scanner.is_complete(),
+            State::UntilClose => false,
+        }
+    }
+
+    /// Whether the end of the connection may end this body: true for a complete one and for one without a length.
+    pub fn may_end_here(&self) -> bool {
+        matches!(self.0, State::UntilClose) || self.is_complete()
+    }
+}

@@ -1,0 +1,238 @@
+//! Law: where a chunked body ends (RFC 9112, section 7.1). Skips the data, keeps nothing, alters nothing.
+//!
+//! A proxy that relays the coding as it is needs the end, not the content.
+
+/// What is wrong with a chunked body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChunkedError {
+    /// A chunk size that is not hexadecimal, or does not fit 64 bits.
+    #[error("a chunk size is not a hexadecimal number")]
+    Size,
+    /// A line that does not end with CRLF, or chunk data longer than its size.
+    #[error("a chunk does not end with CRLF")]
+    LineEnd,
+    /// A control byte in a chunk extension or trailer.
+    #[error("a control byte in a chunk extension or trailer field")]
+    ControlByte,
+    /// A trailer field without a valid name.
+    #[error("a trailer field has an invalid name")]
+    TrailerName,
+    /// Chunk extensions or trailers beyond 16 KiB.
+    #[error("chunk extensions or trailer fields are longer than 16384 bytes")]
+    TooLong,
+}
+
+/// The most bytes of one chunk's extensions, or of all trailers.
+const LINE_LIMIT: u32 = 16 * 1024;
+
+/// Finds the end of a chunked body in bytes that arrive in pieces.
+///
+/// ```
+/// use switchover::head::ChunkedScanner;
+///
+/// let mut scanner = ChunkedScanner::default();
+/// let body = b"5\r\nhello\r\n0\r\n\r\nnext message";
+/// assert_eq!(scanner.advance(body), Ok(15));
+/// assert!(scanner.is_complete());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ChunkedScanner {
+    state: State,
+    /// The size of the chunk that is being announced, or what is left of its data.
+    size: u64,
+    /// Bytes of the line or trailer section so far.
+    line: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Before the first digit of a size.
+    #[default]
+    SizeStart,
+    Size,
+    Extension,
+    SizeLineFeed,
+    Data,
+    DataCarriageReturn,
+    DataLineFeed,
+    /// At the start of a line of the trailer section.
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLineFeed,
+    LastLineFeed,
+    Complete,
+}
+
+impl ChunkedScanner {
+    /// Whether the whole body, last chunk and trailer section included, has been seen.
+    pub fn is_complete(&self) -> bool {
+        self.state == State::Complete
+    }
+
+    /// Looks at the next bytes and returns how many of them belong to the body.
+    ///
+    /// # Errors
+    ///
+    /// The rule of the coding that the bytes break. The scanner must not be used after that.
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
+        let mut at = 0;
+        while at < bytes.len() && self.state != State::Complete {
+            if self.state == State::Data {
+                let skipped = usize::try_from(self.size)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len() - at);
+                at += skipped;
+                self.size -= skipped as u64;
+                if self.size == 0 {
+                    self.state = State::DataCarriageReturn;
+                }
+                continue;
+            }
+            self.state = self.step(bytes[at])?;
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    fn step(&mut self, byte: u8) -> Result<State, ChunkedError> {
+        Ok(match (self.state, byte) {
+            (State::SizeStart, _) => {
+                (self.size, self.line) = (0, 0);
+                self.digit(byte)?
+            }
+            (State::Size, b';') => State::Extension,
+            (State::Size | State::Extension, b'\r') => State::SizeLineFeed,
+            (State::Size, _) => self.digit(byte)?,
+            (State::Extension, _) => self.text(byte, State::Extension)?,
+            (State::SizeLineFeed, b'\n') if self.size > 0 => State::Data,
+            (State::SizeLineFeed, b'\n') => {
+                self.line = 0;
+                State::TrailerStart
+            }
+            (State::DataCarriageReturn, b'\r') => State::DataLineFeed,
+            (State::DataLineFeed, b'\n') => State::SizeStart,
+            (State::TrailerStart, b'\r') => State::LastLineFeed,
+            (State::TrailerStart, _) => self.trailer_name(byte)?,
+            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerName, _) => self.trailer_name(byte)?,
+            (State::TrailerValue, b'\r') => State::TrailerLineFeed,
+            (State::TrailerValue, _) => self.text(byte, State::TrailerValue)?,
+            (State::TrailerLineFeed, b'\n') => State::TrailerStart,
+            (State::LastLineFeed, b'\n') => State::Complete,
+            _ => return Err(ChunkedError::LineEnd),
+        })
+    }
+
+    fn digit(&mut self, byte: u8) -> Result<State, ChunkedError> {
+        let digit = char::from(byte).to_digit(16).ok_or(ChunkedError::Size)?;
+        self.count()?;
+        let size = self
+            .size
+            .checked_mul(16)
+            .and_then(|size| size.checked_add(u64::from(digit)));
+        self.size = size.ok_or(ChunkedError::Size)?;
+        Ok(State::Size)
+    }
+
+    fn trailer_name(&mut self, byte: u8) -> Result<State, ChunkedError> {
+        if !crate::token::is_tchar(byte) {
+            return Err(ChunkedError::TrailerName);
+        }
+        self.count()?;
+        Ok(State::TrailerName)
+    }
+
+    fn text(&mut self, byte: u8, state: State) -> Result<State, ChunkedError> {
+        match byte {
+            b'\n' => Err(ChunkedError::LineEnd),
+            b'\t' | b' '..=b'~' | 0x80.. => self.count().map(|()| state),
+            _ => Err(ChunkedError::ControlByte),
+        }
+    }
+
+    fn count(&mut self) -> Result<(), ChunkedError> {
+        self.line += 1;
+        if self.line > LINE_LIMIT {
+            Err(ChunkedError::TooLong)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds the body whole, byte by byte, and with a tail; returns the length found, if it ended.
+    fn scan(body: &[u8]) -> Result<Option<usize>, ChunkedError> {
+        let mut whole = ChunkedScanner::default();
+        let found = whole
+            .advance(body)
+            .map(|length| whole.is_complete().then_some(length));
+
+        let mut single = ChunkedScanner::default();
+        let mut bytes = body.iter();
+        let by_byte = loop {
+            if single.is_complete() {
+                break Ok(Some(body.len() - bytes.len()));
+            }
+            let Some(byte) = bytes.next() else { break Ok(None) };
+            if let Err(error) = single.advance(std::slice::from_ref(byte)) {
+                break Err(error);
+            }
+        };
+        assert_eq!(found, by_byte, "whole and byte by byte: {body:?}");
+        if let Ok(Some(length)) = found {
+            let mut tailed = ChunkedScanner::default();
+            assert_eq!(tailed.advance(&[body, b"HTTP/1.1 200 OK"].concat()), Ok(length));
+        }
+        found
+    }
+
+    #[test]
+    fn bodies_by_rfc_9112_section_7_1() {
+        let cases: &[(&str, Result<Option<usize>, ChunkedError>)] = &[
+            ("0\r\n\r\n", Ok(Some(5))),
+            ("5\r\nhello\r\n0\r\n\r\n", Ok(Some(15))),
+            ("A;name=\"v;\"\r\n0123456789\r\n00\r\n\r\n", Ok(Some(31))),
+            ("0\r\nExpires: now\r\nX: y\r\n\r\n", Ok(Some(25))),
+            ("5\r\nhello\r\n", Ok(None)),
+            ("5\r\nhelloo\r\n", Err(ChunkedError::LineEnd)),
+            ("5\nhello\r\n", Err(ChunkedError::Size)),
+            ("5;a\nhello\r\n", Err(ChunkedError::LineEnd)),
+            ("5\r\nhello\n0\r\n\r\n", Err(ChunkedError::LineEnd)),
+            ("0\r\n\n", Err(ChunkedError::TrailerName)),
+            ("\r\n", Err(ChunkedError::Size)),
+            (" 5\r\n", Err(ChunkedError::Size)),
+            ("5 \r\nhello", Err(ChunkedError::Size)),
+            ("+5\r\nhello", Err(ChunkedError::Size)),
+            ("0x5\r\nhello", Err(ChunkedError::Size)),
+            ("-1\r\n", Err(ChunkedError::Size)),
+            ("10000000000000000\r\n", Err(ChunkedError::Size)),
+            ("ffffffffffffffff\r\nx", Ok(None)),
+            ("5;a\0\r\n", Err(ChunkedError::ControlByte)),
+            ("0\r\nBad Name: x\r\n\r\n", Err(ChunkedError::TrailerName)),
+            ("0\r\n: x\r\n\r\n", Err(ChunkedError::TrailerName)),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(scan(body.as_bytes()), *expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn extensions_and_trailers_are_bounded() {
+        let long = "x".repeat(LINE_LIMIT as usize + 1);
+        assert_eq!(scan(format!("5;{long}").as_bytes()), Err(ChunkedError::TooLong));
+        assert_eq!(
+            scan(format!("0\r\na:{long}").as_bytes()),
+            Err(ChunkedError::TooLong)
+        );
+        assert_eq!(
+            scan("0".repeat(LINE_LIMIT as usize + 1).as_bytes()),
+            Err(ChunkedError::TooLong)
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! Law: heads as bytes: fields in the order of the map, repetitions kept, names in the spelling that RFCs use.
+
+use http::header::HeaderName;
+use http::{HeaderMap, request, response};
+
+/// Names whose usual spelling is not just a capital after each hyphen. Some WebSocket peers compare names by case.
+const SPELLINGS: [&str; 12] = [
+    "Sec-WebSocket-Accept",
+    "Sec-WebSocket-Extensions",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Version",
+    "X-Real-IP",
+    "WWW-Authenticate",
+    "ETag",
+    "TE",
+    "DNT",
+    "X-Request-ID",
+    "X-XSS-Protection",
+];
+
+/// Appends a request head, ending with the empty line. The version written is always HTTP/1.1.
+///
+/// The target is the URI's path and query (`/` where it has none), which is what an origin expects
+/// (RFC 9112, section 3.2.1).
+///
+/// ```
+/// let (parts, ()) = http::Request::get("http://example.com/chat?room=1")
+///     .header("sec-websocket-version", "13")
+///     .body(())
+///     .unwrap()
+///     .into_parts();
+/// let mut bytes = Vec::new();
+/// switchover::head::encode_request(&parts, &mut bytes);
+/// assert_eq!(bytes, b"GET /chat?room=1 HTTP/1.1\r\nSec-WebSocket-Version: 13\r\n\r\n");
+/// ```
+pub fn encode_request(parts: &request::Parts, into: &mut Vec<u8>) {
+    into.reserve(encoded_length(&parts.headers) + 32 + parts.uri.path().len());
+    into.extend_from_slice(parts.method.as_str().as_bytes());
+    into.push(b' ');
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    // RFC 9112, section 3.2.1: an empty path is sent as "/", also where a query follows it.
+    if target.starts_with('?') {
+        into.push(b'/');
+    }
+    into.extend_from_slice(target.as_bytes());
+    into.extend_from_slice(b" HTTP/1.1\r\n");
+    encode_fields(&parts.headers, into);
+}
+
+/// Appends a response head, ending with the empty line. The version written is always HTTP/1.1.
+///
+/// The reason phrase is the canonical one of the status, or empty where it has none: no recipient may rely on it
+/// (RFC 9112, section 4).
+pub fn encode_response(parts: &response::Parts, into: &mut Vec<u8>) {
+    into.reserve(encoded_length(&parts.headers) + 48);
+    into.extend_from_slice(b"HTTP/1.1 ");
+    into.extend_from_slice(parts.status.as_str().as_bytes());
+    into.push(b' ');
+    into.extend_from_slice(parts.status.canonical_reason().unwrap_or_default().as_bytes());
+    into.extend_from_slice(b"\r\n");
+    encode_fields(&parts.headers, into);
+}
+
+fn encoded_length(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum()
+}
+
+fn encode_fields(headers: &HeaderMap, into: &mut Vec<u8>) {
+    for (name, value) in headers {
+        encode_name(name, into);
+        into.extend_from_slice(b": ");
+        into.extend_from_slice(value.as_bytes());
+        into.extend_from_slice(b"\r\n");
+    }
+    into.extend_from_slice(b"\r\n");
+}
+
+fn encode_name(name: &HeaderName, into: &mut Vec<u8>) {
+    let name = name.as_str();
+    if let Some(spelling) = SPELLINGS
+        .iter()
+        .find(|spelling| spelling.eq_ignore_ascii_case(name))
+    {
+        into.extend_from_slice(spelling.as_bytes());
+        return;
+    }
+    let mut after_hyphen = true;
+    into.extend(name.bytes().map(|byte| {
+        let capital = std::mem::replace(&mut after_hyphen, byte == b'-');
+        if capital { byte.to_ascii_uppercase() } else { byte }
+    }));
+}

@@ -1,0 +1,98 @@
+//! Law: everything that can be wrong with a message head, and the status that tells a client so.
+
+use http::StatusCode;
+
+use super::{FramingError, HostError, TargetError};
+
+/// Why a message head was refused.
+///
+/// [`status`](HeadError::status) is the answer to the client whose *request* it was. An upstream's answer with any
+/// of these is a 502 to the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeadError {
+    /// A line feed without a carriage return before it (RFC 9112, section 2.2).
+    #[error("a line ends with a bare line feed at byte {offset}")]
+    BareLineFeed {
+        /// Offset from the start of the head.
+        offset: usize,
+    },
+    /// A carriage return without a line feed after it (RFC 9112, section 2.2).
+    #[error("a bare carriage return at byte {offset}")]
+    BareCarriageReturn {
+        /// Offset from the start of the head.
+        offset: usize,
+    },
+    /// A control byte other than a tab (RFC 9110, section 5.5).
+    #[error("the control byte 0x{byte:02x} at byte {offset}")]
+    ControlByte {
+        /// Offset from the start of the head.
+        offset: usize,
+        /// The byte.
+        byte: u8,
+    },
+    /// A field line that begins with white space: obsolete line folding (RFC 9112, section 5.2).
+    #[error("a folded field line at byte {offset}")]
+    LineFolding {
+        /// Offset from the start of the head.
+        offset: usize,
+    },
+    /// The first line is not a request line or status line.
+    #[error("the first line is malformed")]
+    StartLine,
+    /// A version other than HTTP/1.1 or HTTP/1.0.
+    #[error("the HTTP version is not 1.1 or 1.0")]
+    Version,
+    /// The request target (RFC 9112, section 3.2).
+    #[error("the request target is invalid: {0}")]
+    Target(#[from] TargetError),
+    /// A field line without a colon, with an invalid name, or with white space before the colon
+    /// (RFC 9112, section 5.1).
+    #[error("a field line has an invalid name (white space before the colon counts)")]
+    FieldName,
+    /// A field value with bytes that no value may hold.
+    #[error("a field value holds an invalid byte")]
+    FieldValue,
+    /// The `Host` field (RFC 9112, section 3.2).
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// `Content-Length` and `Transfer-Encoding` (RFC 9112, section 6).
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// The first line alone is longer than the limit.
+    #[error("the first line is longer than the limit of {limit} bytes for a head")]
+    StartLineTooLong {
+        /// [`HeadLimits::bytes`](super::HeadLimits::bytes).
+        limit: usize,
+    },
+    /// The head is longer than the limit.
+    #[error("the head is longer than the limit of {limit} bytes")]
+    TooLarge {
+        /// [`HeadLimits::bytes`](super::HeadLimits::bytes).
+        limit: usize,
+    },
+    /// The head has more field lines than the limit.
+    #[error("the head has more than the limit of {limit} fields")]
+    TooManyFields {
+        /// [`HeadLimits::fields`](super::HeadLimits::fields).
+        limit: usize,
+    },
+}
+
+impl HeadError {
+    /// What to answer to a client whose request head this was: 400, 414, 431, 501 or 505.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            HeadError::StartLineTooLong { .. } | HeadError::Target(TargetError::TooLong) => {
+                StatusCode::URI_TOO_LONG
+            }
+            HeadError::TooLarge { .. } | HeadError::TooManyFields { .. } => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
+            HeadError::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            // RFC 9112, section 6.1: a transfer coding that is not understood is a 501.
+            HeadError::Framing(FramingError::UnknownCoding) => StatusCode::NOT_IMPLEMENTED,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}

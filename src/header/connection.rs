@@ -1,0 +1,117 @@
+//! Law: what the `Connection` field means (RFC 9110, section 7.6.1): options, over all lines, as whole tokens.
+//!
+//! ```
+//! use http::HeaderMap;
+//! use switchover::header::ConnectionOptions;
+//!
+//! let mut headers = HeaderMap::new();
+//! headers.append("connection", "keep-alive".parse().unwrap());
+//! headers.append("connection", "Upgrade".parse().unwrap());
+//! assert!(ConnectionOptions::of(&headers).contains("upgrade"));
+//! ```
+
+use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+
+use crate::token;
+
+/// The connection options of a message: all elements of all `Connection` lines.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionOptions<'a> {
+    headers: &'a HeaderMap,
+}
+
+impl<'a> ConnectionOptions<'a> {
+    /// The options in these fields.
+    pub fn of(headers: &'a HeaderMap) -> Self {
+        ConnectionOptions { headers }
+    }
+
+    /// Whether an option is there. Options are compared as whole tokens, without regard to case:
+    /// `no-upgrade` and `Upgrade-Insecure-Requests` are not `upgrade`.
+    pub fn contains(self, option: &str) -> bool {
+        self.iter()
+            .any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
+    }
+
+    /// The options in the order in which they stand.
+    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+        self.headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|line| token::elements(line.as_bytes()))
+    }
+}
+
+/// A `Connection` value chosen by the presence of `Upgrade`: nginx's
+/// `map $http_upgrade $connection_upgrade { default upgrade; '' close; }` as a value.
+///
+/// For proxies that set the two fields by hand. It looks at nothing else: whether the upgrade is one that both
+/// sides agree to is the business of `UpgradeRequest` in the `handshake` module, which needs no map.
+///
+/// ```
+/// use http::HeaderMap;
+/// use switchover::header::ConnectionMap;
+///
+/// let mut headers = HeaderMap::new();
+/// assert_eq!(ConnectionMap::default().value(&headers).unwrap(), "close");
+/// assert_eq!(ConnectionMap::keep_alive().value(&headers), None);
+///
+/// headers.insert("upgrade", "websocket".parse().unwrap());
+/// ConnectionMap::default().apply(&mut headers);
+/// assert_eq!(headers["connection"], "upgrade");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionMap {
+    present: Option<HeaderValue>,
+    absent: Option<HeaderValue>,
+}
+
+impl ConnectionMap {
+    /// A map of one's own: the value where `Upgrade` is present and not empty, and the value where it is not.
+    /// `None` stands for no `Connection` field at all.
+    pub fn new(present: impl Into<Option<HeaderValue>>, absent: impl Into<Option<HeaderValue>>) -> Self {
+        ConnectionMap {
+            present: present.into(),
+            absent: absent.into(),
+        }
+    }
+
+    /// `upgrade` where `Upgrade` is present, else no field, so that the upstream connection stays open for the
+    /// next request: `map $http_upgrade $connection_upgrade { default upgrade; '' ''; }`.
+    pub fn keep_alive() -> Self {
+        ConnectionMap {
+            present: Some(HeaderValue::from_static("upgrade")),
+            absent: None,
+        }
+    }
+
+    /// The value for a message with these fields.
+    pub fn value(&self, headers: &HeaderMap) -> Option<&HeaderValue> {
+        let present = headers.get_all(UPGRADE).iter().any(|line| !line.is_empty());
+        if present {
+            self.present.as_ref()
+        } else {
+            self.absent.as_ref()
+        }
+    }
+
+    /// Replaces all `Connection` lines by the value.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        match self.value(headers).cloned() {
+            Some(value) => {
+                headers.insert(CONNECTION, value);
+            }
+            None => super::retain(headers, |name| name != CONNECTION),
+        }
+    }
+}
+
+impl Default for ConnectionMap {
+    /// `upgrade` where `Upgrade` is present, else `close`.
+    fn default() -> Self {
+        ConnectionMap {
+            present: Some(HeaderValue::from_static("upgrade")),
+            absent: Some(HeaderValue::from_static("close")),
+        }
+    }
+}

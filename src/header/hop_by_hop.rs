@@ -1,0 +1,133 @@
+//! Law: which fields end at this hop (RFC 9110, section 7.6.1), and which ones no `Connection` field can remove.
+//!
+//! Applied alike to requests, interim, final and 101 responses. Adds nothing but the `TE: trailers` that it found:
+//! what the proxy sets of its own comes after.
+//!
+//! ```
+//! use http::HeaderMap;
+//! use switchover::header::hop_by_hop;
+//!
+//! let mut headers = HeaderMap::new();
+//! headers.insert("connection", "close, x-internal, cookie".parse().unwrap());
+//! headers.insert("x-internal", "1".parse().unwrap());
+//! headers.insert("cookie", "session=1".parse().unwrap());
+//! hop_by_hop::strip(&mut headers).unwrap();
+//! assert_eq!(headers.len(), 1);
+//! assert!(headers.contains_key("cookie"), "protected: no client may have it removed");
+//! ```
+
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE};
+
+use super::{ConnectionOptions, retain};
+use crate::token;
+
+/// Fields that end at this hop whether `Connection` nominates them or not.
+///
+/// RFC 9110, section 7.6.1 lists the first six; the `Proxy-*` fields are for the next proxy only (section 11.7),
+/// which a gateway is; `HTTP2-Settings` belongs to the `h2c` upgrade (RFC 7540, section 3.2.1).
+pub const FIXED: [&str; 10] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "http2-settings",
+];
+
+/// Fields that a nomination cannot remove, besides all that begin with one of [`PROTECTED_PREFIXES`].
+///
+/// They are meant for every recipient, frame the message, or carry what the origin decides by; their removal by a
+/// client has been an attack more than once (CVE-2022-31813, CVE-2021-32813, CVE-2024-45410).
+pub const PROTECTED: [&str; 22] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "content-type",
+    "content-encoding",
+    "content-range",
+    "content-security-policy",
+    "authorization",
+    "www-authenticate",
+    "cookie",
+    "set-cookie",
+    "origin",
+    "cache-control",
+    "vary",
+    "date",
+    "location",
+    "expect",
+    "range",
+    "strict-transport-security",
+    "forwarded",
+    "via",
+    "x-real-ip",
+];
+
+/// Beginnings of the names that a nomination cannot remove.
+pub const PROTECTED_PREFIXES: [&str; 3] = ["sec-", "x-forwarded-", "access-control-"];
+
+/// The most connection options that a message may have. More is an attempt to make the proxy work.
+pub const MAX_OPTIONS: usize = 64;
+
+/// A message with more than [`MAX_OPTIONS`] connection options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the Connection field holds more than {MAX_OPTIONS} options")]
+pub struct TooManyOptions;
+
+/// What [`strip`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stripped {
+    /// `TE: trailers` was there and has been kept. Who sends it on must send the connection option `TE` with it
+    /// (RFC 9110, section 10.1.4).
+    pub trailers: bool,
+}
+
+/// Removes the fields that end at this hop: the [`FIXED`] ones and those that any `Connection` line nominates,
+/// except the [`PROTECTED`] ones. The order of the others stays.
+///
+/// # Errors
+///
+/// More than [`MAX_OPTIONS`] connection options; nothing has been removed then.
+pub fn strip(headers: &mut HeaderMap) -> Result<Stripped, TooManyOptions> {
+    let options = ConnectionOptions::of(headers).iter().count();
+    if options > MAX_OPTIONS {
+        return Err(TooManyOptions);
+    }
+    let trailers = headers
+        .get_all(TE)
+        .iter()
+        .flat_map(|line| token::elements(line.as_bytes()))
+        .any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+
+    let connection: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+    retain(headers, |name| {
+        let name = name.as_str();
+        !FIXED.contains(&name) && (is_protected(name) || !nominates(&connection, name))
+    });
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    Ok(Stripped { trailers })
+}
+
+/// Whether a nomination leaves the field where it is.
+pub fn is_protected(name: &str) -> bool {
+    PROTECTED.contains(&name) || PROTECTED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether a field ends at this hop even if no `Connection` field nominates it.
+pub fn is_fixed(name: &HeaderName) -> bool {
+    FIXED.contains(&name.as_str())
+}
+
+fn nominates(connection: &[HeaderValue], name: &str) -> bool {
+    let mut options = connection
+        .iter()
+        .flat_map(|line| token::elements(line.as_bytes()));
+    options.any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+}

@@ -1,0 +1,39 @@
+//! Floor 2: rules for header fields, each usable alone in a proxy that one already has. Pure, no tokio.
+//!
+//! - [`connection`]: what `Connection` says over all its lines, and nginx's `$connection_upgrade` map as a value.
+//! - [`upgrade`]: the protocols that an `Upgrade` field names.
+//! - [`hop_by_hop`]: which fields end at this proxy, and which no `Connection` field can remove.
+//! - [`forwarded`]: what the proxy tells the origin about the client.
+//!
+//! The order matters: remove first, then add. What the proxy adds after [`hop_by_hop::strip`] cannot be removed by
+//! a client that nominates it.
+
+pub mod connection;
+pub mod forwarded;
+pub mod hop_by_hop;
+pub mod upgrade;
+
+pub use connection::{ConnectionMap, ConnectionOptions};
+pub use forwarded::{ForwardedRules, Hop, Inbound};
+pub use upgrade::{Protocol, ProtocolError, Protocols};
+
+use http::header::{HeaderMap, HeaderName};
+
+/// Keeps the fields for which `keep` says so, in their order (`HeaderMap::remove` would move the last one).
+pub(crate) fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
+    if headers.keys().all(&keep) {
+        return;
+    }
+    let mut kept = HeaderMap::with_capacity(headers.len() + 8);
+    let mut current = None;
+    for (name, value) in std::mem::take(headers) {
+        // The iterator names a field at its first value only.
+        if let Some(name) = name {
+            current = keep(&name).then_some(name);
+        }
+        if let Some(name) = &current {
+            kept.append(name.clone(), value);
+        }
+    }
+    *headers = kept;
+}

@@ -1,0 +1,174 @@
+//! Law: what the `Upgrade` field names (RFC 9110, section 7.8): a list of protocols, each a name and perhaps a
+//! version.
+//!
+//! ```
+//! use http::HeaderMap;
+//! use switchover::header::{Protocol, Protocols};
+//!
+//! let mut headers = HeaderMap::new();
+//! headers.insert("upgrade", "WebSocket, IRC/6.9".parse().unwrap());
+//! let protocols = Protocols::of(&headers).unwrap();
+//! assert!(protocols.contains(&Protocol::WEBSOCKET));
+//! assert!(protocols.contains(&"irc/6.9".parse().unwrap()));
+//! ```
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use http::header::{HeaderMap, HeaderValue, UPGRADE};
+
+use crate::token;
+
+/// One protocol of an `Upgrade` field: a name, and perhaps a version.
+///
+/// Names are compared without regard to case, versions exactly (RFC 9110, section 7.8).
+#[derive(Clone, Debug)]
+pub struct Protocol {
+    name: Cow<'static, str>,
+    version: Option<Cow<'static, str>>,
+}
+
+/// An element of `Upgrade` that is not `token [ "/" token ]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a protocol is a token, or two tokens with a slash between")]
+pub struct ProtocolError;
+
+impl Protocol {
+    /// `websocket` (RFC 6455).
+    pub const WEBSOCKET: Protocol = Protocol {
+        name: Cow::Borrowed("websocket"),
+        version: None,
+    };
+
+    /// The name, in the case in which it came.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What stands after the slash.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// Whether this is WebSocket, to which the rules of RFC 6455 apply.
+    pub fn is_websocket(&self) -> bool {
+        *self == Protocol::WEBSOCKET
+    }
+
+    fn parse(element: &[u8]) -> Result<Self, ProtocolError> {
+        if element.eq_ignore_ascii_case(b"websocket") {
+            return Ok(Protocol::WEBSOCKET);
+        }
+        let mut halves = element.splitn(2, |&byte| byte == b'/');
+        let name = halves.next().unwrap_or_default();
+        Ok(Protocol {
+            name: owned_token(name)?,
+            version: halves.next().map(owned_token).transpose()?,
+        })
+    }
+}
+
+fn owned_token(bytes: &[u8]) -> Result<Cow<'static, str>, ProtocolError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if token::is_token(bytes) => Ok(Cow::Owned(text.to_owned())),
+        _ => Err(ProtocolError),
+    }
+}
+
+impl PartialEq for Protocol {
+    fn eq(&self, other: &Self) -> bool {
+        self.name.eq_ignore_ascii_case(&other.name) && self.version == other.version
+    }
+}
+
+impl Eq for Protocol {}
+
+impl FromStr for Protocol {
+    type Err = ProtocolError;
+
+    fn from_str(text: &str) -> Result<Self, ProtocolError> {
+        Protocol::parse(text.as_bytes())
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match &self.version {
+            Some(version) => write!(f, "/{version}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The protocols of all `Upgrade` lines, in order of preference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protocols(Vec<Protocol>);
+
+impl Protocols {
+    /// The protocols that these fields name. None where there is no `Upgrade`.
+    ///
+    /// # Errors
+    ///
+    /// An element that is not a protocol.
+    pub fn of(headers: &HeaderMap) -> Result<Self, ProtocolError> {
+        let elements = headers
+            .get_all(UPGRADE)
+            .iter()
+            .flat_map(|line| token::elements(line.as_bytes()));
+        elements.map(Protocol::parse).collect()
+    }
+
+    /// Whether a protocol is among them.
+    pub fn contains(&self, protocol: &Protocol) -> bool {
+        self.0.contains(protocol)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// In order of preference.
+    pub fn iter(&self) -> std::slice::Iter<'_, Protocol> {
+        self.0.iter()
+    }
+
+    /// The ones that are also in `allowed`, each once, in the order of `self`.
+    #[must_use]
+    pub fn intersection(&self, allowed: &Protocols) -> Protocols {
+        let mut common = Protocols::default();
+        for protocol in self.0.iter().filter(|protocol| allowed.contains(protocol)) {
+            if !common.contains(protocol) {
+                common.0.push(protocol.clone());
+            }
+        }
+        common
+    }
+
+    /// Adds a protocol at the end, unless it is there.
+    pub fn add(&mut self, protocol: Protocol) {
+        if !self.contains(&protocol) {
+            self.0.push(protocol);
+        }
+    }
+
+    /// The value of an `Upgrade` field that names these.
+    pub fn to_value(&self) -> HeaderValue {
+        match &self.0[..] {
+            [only] if only.is_websocket() => HeaderValue::from_static("websocket"),
+            protocols => {
+                let names: Vec<String> = protocols.iter().map(Protocol::to_string).collect();
+                // Tokens and slashes are valid in every value.
+                HeaderValue::try_from(names.join(", ")).unwrap_or(HeaderValue::from_static(""))
+            }
+        }
+    }
+}
+
+impl FromIterator<Protocol> for Protocols {
+    fn from_iter<I: IntoIterator<Item = Protocol>>(protocols: I) -> Self {
+        Protocols(protocols.into_iter().collect())
+    }
+}

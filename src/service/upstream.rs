@@ -1,0 +1,206 @@
+//! Law: hyper's client gets only response heads that the crate's parser has accepted, each in answer to a request.
+//!
+//! What an upstream says without having been asked, on a connection that waits in the pool, is never the answer to
+//! the next request.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use http::{Method, Uri};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::failure::Failure;
+use super::relay::RelayConfig;
+use super::stall::Stall;
+use crate::connect::TcpConnect;
+use crate::error::{Cause, Phase};
+use crate::head::{BodyLength, BodyScanner, HeadLimits, HeadScan, response_from_head};
+
+const READ_SIZE: usize = 16 * 1024;
+
+/// Connects hyper-util's client to the authority of the request's URI.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    config: RelayConfig,
+}
+
+impl Connector {
+    pub(super) fn new(config: RelayConfig) -> Self {
+        Connector { config }
+    }
+}
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<Upstream<TcpStream>>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let config = self.config.clone();
+        Box::pin(async move {
+            let host = uri.host().unwrap_or_default();
+            let port = uri.port_u16().unwrap_or(80);
+            let connect = TcpConnect::to(format!("{host}:{port}"));
+            let limit = config.connect_limit();
+            let stream = timeout(limit, connect.stream())
+                .await
+                .map_err(|_| Failure::new(Phase::Connect, Cause::TimedOut(limit)))?
+                .map_err(|error| Failure::new(Phase::Connect, error))?;
+            Ok(TokioIo::new(Upstream::new(stream, &config)))
+        })
+    }
+}
+
+/// An upstream's stream as hyper's client sees it.
+#[derive(Debug)]
+pub(super) struct Upstream<S> {
+    stream: S,
+    /// Read, and not yet found to be sound.
+    raw: BytesMut,
+    /// Sound, and not yet handed to hyper.
+    sound: BytesMut,
+    stage: Stage,
+    /// The method of the request under way; none while the connection waits for one.
+    asked: Option<Method>,
+    limits: HeadLimits,
+    /// Between two reads of a body. The wait for a head is the relay's business.
+    read_stall: Stall,
+    write_stall: Stall,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Head(HeadScan),
+    Body(BodyScanner),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
+    fn new(stream: S, config: &RelayConfig) -> Self {
+        Upstream {
+            stream,
+            raw: BytesMut::new(),
+            sound: BytesMut::new(),
+            stage: Stage::Head(HeadScan::response()),
+            asked: None,
+            limits: config.limits(),
+            read_stall: Stall::new(config.read_limit()),
+            write_stall: Stall::new(config.send_limit()),
+        }
+    }
+
+    /// Moves what is sound from `raw` to `sound`.
+    fn sift(&mut self) -> Result<(), Failure> {
+        while !self.raw.is_empty() {
+            let Some(method) = &self.asked else {
+                return Err(Failure::new(Phase::Request, Cause::TalksFirst));
+            };
+            match &mut self.stage {
+                Stage::Head(scan) => {
+                    let invalid = |error| Failure::new(Phase::ResponseHead, Cause::Head(error));
+                    let Some(end) = scan.advance(&self.raw, &self.limits).map_err(invalid)? else {
+                        return Ok(());
+                    };
+                    let head = self.raw.split_to(end);
+                    let parts = response_from_head(head.clone().freeze(), scan).map_err(invalid)?;
+                    self.sound.unsplit(head);
+                    *scan = HeadScan::response();
+                    if !parts.status.is_informational() {
+                        let length = BodyLength::of_response(&parts, method);
+                        let length = length.map_err(|error| invalid(error.into()))?;
+                        self.stage = Stage::Body(BodyScanner::new(length));
+                    }
+                }
+                Stage::Body(scanner) => {
+                    let invalid = |error| Failure::new(Phase::Response, Cause::Body(error));
+                    let count = scanner.advance(&self.raw).map_err(invalid)?;
+                    self.sound.unsplit(self.raw.split_to(count));
+                }
+            }
+            self.end_message();
+        }
+        Ok(())
+    }
+
+    fn end_message(&mut self) {
+        if matches!(&self.stage, Stage::Body(scanner) if scanner.is_complete()) {
+            self.stage = Stage::Head(HeadScan::response());
+            self.asked = None;
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Upstream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        while this.sound.is_empty() {
+            let mut space = [0; READ_SIZE];
+            let mut read = ReadBuf::new(&mut space);
+            match Pin::new(&mut this.stream).poll_read(cx, &mut read)? {
+                Poll::Ready(()) if read.filled().is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(()) => {
+                    this.read_stall.progress();
+                    this.raw.extend_from_slice(read.filled());
+                    this.sift().map_err(Failure::into_io)?;
+                }
+                Poll::Pending if matches!(this.stage, Stage::Head(_)) => return Poll::Pending,
+                Poll::Pending => {
+                    let late = Failure::late(this.read_stall.limit());
+                    return this.read_stall.poll_waiting(cx).map(|_| Err(late.into_io()));
+                }
+            }
+        }
+        let count = this.sound.len().min(into.remaining());
+        into.put_slice(&this.sound[..count]);
+        this.sound.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Upstream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let Poll::Ready(written) = Pin::new(&mut this.stream).poll_write(cx, bytes)? else {
+            let late = Failure::late(this.write_stall.limit());
+            return this.write_stall.poll_waiting(cx).map(|_| Err(late.into_io()));
+        };
+        this.write_stall.progress();
+        if this.asked.is_none() {
+            // hyper writes a head in one piece, and only between two responses.
+            this.asked = Some(if bytes.starts_with(b"HEAD ") {
+                Method::HEAD
+            } else {
+                Method::GET
+            });
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Connection for Upstream<TcpStream> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}

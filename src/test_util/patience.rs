@@ -1,0 +1,19 @@
+//! Law: no test waits for ever, and one that has waited too long says for what.
+
+use std::future::Future;
+use std::time::Duration;
+
+/// How long the scripted peers wait for anything before they panic.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn within<T>(limit: Duration, awaited: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(limit, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {limit:?} in vain for {awaited}"),
+    }
+}
+
+/// Bytes as a test's author would have written them.
+pub(super) fn show(bytes: &[u8]) -> String {
+    format!("\"{}\"", bytes.escape_ascii())
+}

@@ -1,0 +1,129 @@
+//! Law: what a token, optional white space and a `#element` list are (RFC 9110, section 5.6).
+//!
+//! Used by every rule that looks inside a field value. Knows no field by name.
+//!
+//! ```
+//! use switchover::token;
+//!
+//! let connection = b"keep-alive, , Upgrade";
+//! assert!(token::elements(connection).eq([&b"keep-alive"[..], b"Upgrade"]));
+//! assert!(token::is_token(b"Sec-WebSocket-Key"));
+//! assert!(!token::is_token(b"Sec-WebSocket-Key "));
+//! ```
+
+/// Whether a byte may stand in a token (RFC 9110, section 5.6.2).
+pub const fn is_tchar(byte: u8) -> bool {
+    matches!(byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
+}
+
+/// Whether the bytes are one token: at least one byte, each a [`is_tchar`].
+pub const fn is_token(bytes: &[u8]) -> bool {
+    let mut at = 0;
+    while at < bytes.len() {
+        if !is_tchar(bytes[at]) {
+            return false;
+        }
+        at += 1;
+    }
+    !bytes.is_empty()
+}
+
+/// The bytes without optional white space (spaces and tabs) at either end (RFC 9110, section 5.6.3).
+pub const fn trim_ows(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The elements of a comma-separated list, trimmed, empty ones skipped (RFC 9110, section 5.6.1.2).
+///
+/// A comma inside a quoted-string does not separate. A quoted-string that is never closed runs to the end.
+pub fn elements(value: &[u8]) -> Elements<'_> {
+    Elements { rest: value }
+}
+
+/// The iterator that [`elements`] returns.
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while !self.rest.is_empty() {
+            let end = unquoted(self.rest, b',').unwrap_or(self.rest.len());
+            let element = trim_ows(&self.rest[..end]);
+            self.rest = self.rest.get(end + 1..).unwrap_or_default();
+            if !element.is_empty() {
+                return Some(element);
+            }
+        }
+        None
+    }
+}
+
+/// Where `separator` first stands outside a quoted-string.
+pub(crate) fn unquoted(bytes: &[u8], separator: u8) -> Option<usize> {
+    let mut quoted = false;
+    let mut escaped = false;
+    bytes.iter().position(|&byte| {
+        let literal = std::mem::take(&mut escaped);
+        match byte {
+            b'"' if !literal => quoted = !quoted,
+            b'\\' if quoted && !literal => escaped = true,
+            _ => {}
+        }
+        byte == separator && !quoted
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(value: &str) -> Vec<&str> {
+        elements(value.as_bytes())
+            .map(|element| std::str::from_utf8(element).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn list_elements_by_rfc_9110_section_5_6_1() {
+        let cases: &[(&str, &[&str])] = &[
+            ("", &[]),
+            (",", &[]),
+            (" , ,\t", &[]),
+            ("a", &["a"]),
+            ("a,b", &["a", "b"]),
+            (" a ,\tb , ", &["a", "b"]),
+            (",a,,b,", &["a", "b"]),
+            ("a b, c", &["a b", "c"]),
+            (r#"x; y="1,2", z"#, &[r#"x; y="1,2""#, "z"]),
+            (r#""a\",b", c"#, &[r#""a\",b""#, "c"]),
+            (r#"a, "never closed, b"#, &["a", r#""never closed, b"#]),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(list(value), *expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_by_rfc_9110_section_5_6_2() {
+        for good in ["a", "Upgrade", "!#$%&'*+-.^_`|~09AZaz"] {
+            assert!(is_token(good.as_bytes()), "{good:?}");
+        }
+        for bad in [
+            "", " ", "a b", "a,b", "a/b", "a:b", "\"a\"", "(", "a\t", "\u{e9}", "a\0",
+        ] {
+            assert!(!is_token(bad.as_bytes()), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Floor 2: bytes on and off a stream, outside the tunnel: every wait with a deadline, nothing held while waiting.
+//!
+//! Knows no HTTP.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+
+/// The most that one read takes.
+const READ_SIZE: usize = 8 * 1024;
+
+/// How long the other side gets to read an answer and close, and how much it may still send (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Reads what there is, at most `limit` bytes, onto the end of `buffer`. Zero is the end of the stream.
+///
+/// `buffer` grows when bytes are there, not before: a connection that says nothing costs no memory.
+pub(crate) async fn read_some<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut BytesMut,
+    limit: usize,
+) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut space = [const { MaybeUninit::uninit() }; READ_SIZE];
+        let mut read = ReadBuf::uninit(&mut space[..limit.min(READ_SIZE)]);
+        std::task::ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+        buffer.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
+    })
+    .await
+}
+
+/// What a stream has to say right now, without waiting: `None` where it is silent, else the count of bytes read.
+pub(crate) async fn heard_already<S: AsyncRead + Unpin>(stream: &mut S) -> Option<io::Result<usize>> {
+    let mut byte = BytesMut::new();
+    let mut read = pin!(read_some(stream, &mut byte, 1));
+    poll_fn(|cx| match read.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Writes all bytes; `limit` is for all of them.
+pub(crate) async fn write_all<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    bytes: &[u8],
+    limit: Duration,
+) -> io::Result<()> {
+    let written = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    timeout(limit, written)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Ends a connection after its last response so that the peer gets to read that response.
+///
+/// Closing a socket with bytes unread sends a reset, which throws away what the peer has not read yet. So the write
+/// side ends first, and what still comes is discarded for a while (RFC 9112, section 9.6).
+pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let farewell = async {
+        stream.shutdown().await?;
+        let mut discarded = BytesMut::new();
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            discarded.clear();
+            match read_some(stream, &mut discarded, READ_SIZE).await? {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whether the peer has heard it or not, the connection ends here.
+    let _ = timeout(LINGER, farewell).await;
+}
+
+/// What ended first.
+pub(crate) enum First<A, B> {
+    Left(A),
+    Right(B),
+}
+
+/// Waits for whichever ends first; the left one where both have.
+///
+/// Takes what is pinned already: an `async fn` that took the futures by value would hold each of them twice.
+pub(crate) fn first<A: Future, B: Future>(
+    mut left: Pin<&mut A>,
+    mut right: Pin<&mut B>,
+) -> impl Future<Output = First<A::Output, B::Output>> {
+    poll_fn(move |cx| {
+        if let Poll::Ready(output) = left.as_mut().poll(cx) {
+            return Poll::Ready(First::Left(output));
+        }
+        right.as_mut().poll(cx).map(First::Right)
+    })
+}

@@ -1,0 +1,80 @@
+//! RFC 9112, section 2.3: `HTTP/1.1` or `HTTP/1.0`, by case.
+
+use http::Version;
+use switchover::head::HeadError;
+
+use crate::parsed::{request, response};
+
+const OTHERS: [&str; 15] = [
+    "HTTP/2.0",
+    "HTTP/2",
+    "HTTP/3.0",
+    "HTTP/1.2",
+    "HTTP/0.9",
+    "HTTP/1",
+    "HTTP/1.",
+    "HTTP/1.10",
+    "HTTP/11.1",
+    "HTTP/01.1",
+    "http/1.1",
+    "Http/1.1",
+    "HTTPS/1.1",
+    "HTTP /1.1",
+    "HTCPCP/1.0",
+];
+
+#[test]
+fn the_two_versions_of_a_request() {
+    for (text, version) in [("HTTP/1.1", Version::HTTP_11), ("HTTP/1.0", Version::HTTP_10)] {
+        assert_eq!(
+            request(format!("GET / {text}\r\nHost: a\r\n\r\n"))
+                .unwrap()
+                .version,
+            version
+        );
+    }
+}
+
+#[test]
+fn other_versions_of_a_request() {
+    for text in OTHERS {
+        let error = request(format!("GET / {text}\r\nHost: a\r\n\r\n")).unwrap_err();
+        assert!(
+            matches!(error, HeadError::Version | HeadError::StartLine),
+            "{text:?}: {error}"
+        );
+        assert!(
+            [400, 505].contains(&error.status().as_u16()),
+            "{text:?}: {}",
+            error.status()
+        );
+    }
+}
+
+#[test]
+fn other_versions_of_a_response() {
+    for text in OTHERS {
+        let error = response(format!("{text} 200 OK\r\n\r\n")).unwrap_err();
+        assert!(
+            matches!(error, HeadError::Version | HeadError::StartLine),
+            "{text:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn the_connection_preface_of_http_2() {
+    let error = request("PRI * HTTP/2.0\r\n\r\n").unwrap_err();
+    assert_eq!(
+        (error.clone(), error.status().as_u16()),
+        (HeadError::Version, 505)
+    );
+}
+
+#[test]
+fn a_request_of_http_0_9() {
+    for head in ["GET /\r\n\r\n", "GET / \r\n\r\n", "GET\r\n\r\n"] {
+        let error = request(head).unwrap_err();
+        assert!([400, 505].contains(&error.status().as_u16()), "{head:?}: {error}");
+    }
+}

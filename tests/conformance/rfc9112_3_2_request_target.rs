@@ -1,0 +1,215 @@
+//! RFC 9112, section 3.2: the forms of a request target, and `Host`.
+
+use switchover::head::{HeadError, HostError, TargetError, encode_request};
+
+use crate::parsed::request;
+
+fn target_error(line: &str) -> TargetError {
+    match request(format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n")) {
+        Err(HeadError::Target(error)) => error,
+        other => panic!("{line:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn targets_that_no_method_may_use() {
+    let cases = [
+        ("GET /a#b", TargetError::InvalidByte),
+        ("GET /#", TargetError::InvalidByte),
+        ("GET #", TargetError::InvalidByte),
+        ("GET http://a/#b", TargetError::InvalidByte),
+        ("GET example.com", TargetError::Form),
+        ("GET example.com:80", TargetError::Form),
+        ("GET example.com/path", TargetError::Form),
+        ("GET ?query", TargetError::Form),
+        ("GET ../a", TargetError::Form),
+        ("GET ftp://a/", TargetError::Form),
+        ("GET file:///etc/passwd", TargetError::Form),
+        ("GET javascript:alert(1)", TargetError::Form),
+        ("GET http:/a", TargetError::Form),
+        ("GET http:a", TargetError::Form),
+        ("GET http:///a", TargetError::Form),
+        ("GET http://", TargetError::Form),
+        ("GET http://user@a/", TargetError::Authority),
+        ("GET http://user:password@a/", TargetError::Authority),
+        ("GET http://@a/", TargetError::Authority),
+        ("GET http://a:80:80/", TargetError::Form),
+        ("GET http://a:b/", TargetError::Form),
+        ("GET http://a:65536/", TargetError::Authority),
+        ("GET http://[::1/", TargetError::Form),
+        ("GET http://a b/", TargetError::InvalidByte),
+        ("GET *", TargetError::Method),
+        ("POST *", TargetError::Method),
+        ("OPTIONS **", TargetError::Form),
+        ("CONNECT /", TargetError::Authority),
+        ("CONNECT a", TargetError::Authority),
+        ("CONNECT http://a/", TargetError::Authority),
+        ("CONNECT user@a:80", TargetError::Authority),
+        ("CONNECT a:0x50", TargetError::Authority),
+        ("CONNECT a:80/path", TargetError::Authority),
+    ];
+    for (line, expected) in cases {
+        // How an authority fails is told less exactly by the URI parser below; that it fails is what counts.
+        let error = match line {
+            "GET http://a b/" => {
+                assert!(request(format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n")).is_err());
+                continue;
+            }
+            _ => target_error(line),
+        };
+        let either = [TargetError::Form, TargetError::Authority];
+        assert!(
+            error == expected || either.contains(&error) && either.contains(&expected),
+            "{line:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn bytes_beyond_ascii_in_a_target() {
+    assert_eq!(target_error("GET /\u{e9}"), TargetError::InvalidByte);
+    let error = request(b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n").unwrap_err();
+    assert!(
+        matches!(error, HeadError::Target(_) | HeadError::StartLine),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_target_goes_on_as_it_came() {
+    for target in [
+        "/",
+        "//",
+        "//evil.example/a",
+        "/a/../b",
+        "/%2e%2e/%00?%zz",
+        "/?",
+        "/?a=b&c=d?e",
+        "/a;b=c,d",
+        "/~user",
+        "/a%20b",
+        "/[a]{b}|\\^`\"<>",
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let Ok(parts) = request(&head) else {
+            // Unwise characters may be refused; what is not refused must not be changed.
+            assert!(target.contains('{'), "{target:?}");
+            continue;
+        };
+        let mut encoded = Vec::new();
+        encode_request(&parts, &mut encoded);
+        assert_eq!(String::from_utf8(encoded).unwrap(), head);
+    }
+}
+
+#[test]
+fn an_absolute_target_replaces_host_and_is_sent_on_as_a_path() {
+    let cases = [
+        ("http://inner.example/a?b", "inner.example", "/a?b"),
+        ("HTTP://Inner.Example:8080/a", "Inner.Example:8080", "/a"),
+        ("ws://inner.example/a", "inner.example", "/a"),
+        ("https://inner.example", "inner.example", "/"),
+        ("http://inner.example?b", "inner.example", "/?b"),
+        ("wss://[2001:db8::1]:9/a", "[2001:db8::1]:9", "/a"),
+    ];
+    for (target, host, path) in cases {
+        let parts = request(format!("GET {target} HTTP/1.1\r\nHost: outer.example\r\n\r\n")).unwrap();
+        assert_eq!(parts.headers["host"], host, "{target:?}");
+        assert_eq!(parts.headers.get_all("host").iter().count(), 1, "{target:?}");
+        let mut encoded = Vec::new();
+        encode_request(&parts, &mut encoded);
+        assert!(
+            encoded.starts_with(format!("GET {path} HTTP/1.1\r\n").as_bytes()),
+            "{target:?}"
+        );
+    }
+}
+
+#[test]
+fn options_for_a_whole_server() {
+    for target in ["*", "http://a"] {
+        let parts = request(format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+        let mut encoded = Vec::new();
+        encode_request(&parts, &mut encoded);
+        assert!(
+            encoded.starts_with(b"OPTIONS * HTTP/1.1\r\n"),
+            "{target:?}: {}",
+            encoded.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn host_fields_that_are_refused() {
+    let cases: &[(&str, HostError)] = &[
+        ("", HostError::Missing),
+        ("Hosts: a\r\n", HostError::Missing),
+        ("Host: a\r\nHost: a\r\n", HostError::Repeated),
+        ("Host: a\r\nX: y\r\nhost: b\r\n", HostError::Repeated),
+        ("Host: a\r\nHost:\r\n", HostError::Repeated),
+        ("Host:\r\n", HostError::Invalid),
+        ("Host: \t \r\n", HostError::Invalid),
+        ("Host: a b\r\n", HostError::Invalid),
+        ("Host: a, b\r\n", HostError::Invalid),
+        ("Host: a,b\r\n", HostError::Invalid),
+        ("Host: user@a\r\n", HostError::Invalid),
+        ("Host: a/b\r\n", HostError::Invalid),
+        ("Host: http://a\r\n", HostError::Invalid),
+        ("Host: a?b\r\n", HostError::Invalid),
+        ("Host: a#b\r\n", HostError::Invalid),
+        ("Host: a\\b\r\n", HostError::Invalid),
+        ("Host: a:80:80\r\n", HostError::Invalid),
+        ("Host: a:b\r\n", HostError::Invalid),
+        ("Host: a:-1\r\n", HostError::Invalid),
+        ("Host: a:+80\r\n", HostError::Invalid),
+        ("Host: a:65536\r\n", HostError::Invalid),
+        ("Host: a:0000080\r\n", HostError::Invalid),
+        ("Host: :80\r\n", HostError::Invalid),
+        ("Host: ::1\r\n", HostError::Invalid),
+        ("Host: [::1\r\n", HostError::Invalid),
+        ("Host: [::1]a\r\n", HostError::Invalid),
+        ("Host: [::1]:80]:81\r\n", HostError::Invalid),
+        ("Host: [a]\r\n", HostError::Invalid),
+        ("Host: [::1%25eth0]\r\n", HostError::Invalid),
+        ("Host: a%\r\n", HostError::Invalid),
+        ("Host: a%0\r\n", HostError::Invalid),
+        ("Host: a%gg\r\n", HostError::Invalid),
+        ("Host: \u{e9}\r\n", HostError::Invalid),
+        ("Host: \"a\"\r\n", HostError::Invalid),
+        ("Host: a\tb\r\n", HostError::Invalid),
+    ];
+    for (fields, expected) in cases {
+        let error = request(format!("GET / HTTP/1.1\r\n{fields}\r\n")).unwrap_err();
+        assert_eq!(error, HeadError::Host(*expected), "{fields:?}");
+        assert_eq!(error.status(), 400);
+        // The authority of the target does not make up for it.
+        let error = request(format!("GET http://a/ HTTP/1.1\r\n{fields}\r\n")).unwrap_err();
+        assert_eq!(error, HeadError::Host(*expected), "absolute: {fields:?}");
+    }
+}
+
+#[test]
+fn host_fields_that_pass() {
+    for host in [
+        "a",
+        "A.Example",
+        "a.",
+        "a:80",
+        "a:",
+        "127.0.0.1:1",
+        "[::1]",
+        "[2001:db8::1]:65535",
+        "a_b",
+        "%41",
+    ] {
+        let parts = request(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).unwrap();
+        assert_eq!(parts.headers["host"], host);
+    }
+}
+
+#[test]
+fn http_1_0_without_host() {
+    assert!(request("GET / HTTP/1.0\r\n\r\n").is_ok());
+    let error = request("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n").unwrap_err();
+    assert_eq!(error, HeadError::Host(HostError::Repeated));
+}

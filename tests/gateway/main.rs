@@ -1,0 +1,14 @@
+//! What a client and an origin see of a gateway between them, as stories on loopback sockets.
+
+mod cancel;
+mod client_leaves;
+mod deadlines;
+mod declined;
+mod early_data;
+mod interim;
+mod ordinary;
+mod request_body;
+#[path = "../running_gateway/mod.rs"]
+mod running_gateway;
+mod switching;
+mod upstream_failures;

@@ -1,0 +1,148 @@
+//! An upgrade request with a body: refused, or forwarded as it is framed where the policy says so.
+
+use std::time::Duration;
+
+use switchover::gateway::{GatewayConfig, Outcome};
+use switchover::handshake::{HandshakePolicy, Rejection};
+use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
+
+use crate::running_gateway::{RunningGateway, refused};
+
+const CHUNKS: &str = "5;a=b\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n";
+
+/// The good request with more field lines.
+fn request_with(lines: &str) -> String {
+    UPGRADE_REQUEST.replacen("Host", &format!("{lines}Host"), 1)
+}
+
+fn allowing_bodies() -> GatewayConfig {
+    GatewayConfig::default().policy(HandshakePolicy::default().allow_request_body(true))
+}
+
+#[tokio::test]
+async fn bodies_are_refused_by_default() {
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let mut gateway = RunningGateway::to(&origin).await;
+    for request in [
+        format!("{}hello", request_with("Content-Length: 5\r\n")),
+        format!("{}{CHUNKS}", request_with("Transfer-Encoding: chunked\r\n")),
+        request_with("Content-Length: 5\r\nExpect: 100-continue\r\n"),
+    ] {
+        let mut client = gateway.client_sending(request).await;
+        refused(&mut client, 400).await;
+        drop(client);
+        assert!(matches!(
+            gateway.served().await,
+            Ok(Outcome::Rejected(Rejection::Body))
+        ));
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_body_is_forwarded_as_it_is_framed_and_the_tunnel_starts_after_it() {
+    for (lines, body) in [
+        ("Content-Length: 5\r\n", "hello"),
+        ("Transfer-Encoding: chunked\r\n", CHUNKS),
+    ] {
+        let script = Script::new()
+            .read_head()
+            .read(body.len())
+            .pause(Duration::from_millis(30))
+            .switch()
+            .echo();
+        let origin = ScriptedOrigin::start(script).await;
+        let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+        let bytes = format!("{}{body}frame", request_with(lines));
+        let mut client = gateway.client().await;
+        client.send_split_at(bytes.as_bytes(), bytes.len() - 7).await;
+
+        let connection = origin.connection(0).await;
+        let head = connection.head().await;
+        assert!(head.contains(lines), "{head:?}");
+        connection.receives(format!("{head}{body}").as_bytes()).await;
+        assert_eq!(client.head().await.status, 101);
+        client.receives(b"frame").await;
+        assert_eq!(connection.received(), format!("{head}{body}frame").as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_segment_ends_at_every_offset_of_a_chunked_body() {
+    let script = Script::new().read_head().read(CHUNKS.len()).switch().echo();
+    let origin = ScriptedOrigin::start(script).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let head = request_with("Transfer-Encoding: chunked\r\n");
+    let bytes = format!("{head}{CHUNKS}frame");
+    for offset in head.len()..bytes.len() {
+        let mut client = gateway.client().await;
+        client.send_split_at(bytes.as_bytes(), offset).await;
+        assert_eq!(client.head().await.status, 101, "split at {offset}");
+        client.receives(b"frame").await;
+        client.end_writes().await;
+        client.ends().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_expects_100_gets_it_from_the_proxy() {
+    let script = Script::new()
+        .read_head()
+        .send("HTTP/1.1 100 Continue\r\n\r\n")
+        .read(5)
+        .switch()
+        .echo();
+    let origin = ScriptedOrigin::start(script).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let request = request_with("Content-Length: 5\r\nExpect: 100-continue\r\n");
+    let mut client = gateway.client_sending(request).await;
+    assert_eq!(client.head().await.status, 100);
+    client.send("helloframe").await;
+    assert_eq!(client.head().await.status, 101, "one 100, not two");
+    client.receives(b"frame").await;
+    let head = origin.connection(0).await.head().await;
+    assert!(!head.contains("Expect"), "met already: {head:?}");
+}
+
+#[tokio::test]
+async fn a_malformed_body_never_becomes_tunnel_data() {
+    for body in ["5\r\nhelloX\r\n", "x\r\n", "5\nhello\n0\n\n", "-1\r\n"] {
+        let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+        let mut gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+        let request = request_with("Transfer-Encoding: chunked\r\n");
+        let client = gateway.client_sending(format!("{request}{body}")).await;
+        let (place, _) = gateway.failed().await;
+        assert_eq!(place, "request downstream", "{body:?}");
+        drop(client);
+        origin.connection(0).await.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_the_client_cuts_short_is_cut_short_upstream() {
+    let origin = ScriptedOrigin::start(Script::new().read_head().read(5).switch()).await;
+    let mut gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let client = gateway
+        .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
+        .await;
+    let connection = origin.connection(0).await;
+    connection.receives(b"hel").await;
+    drop(client);
+    connection.end().await;
+    assert_eq!(gateway.failed().await.0, "request downstream");
+}
+
+#[tokio::test]
+async fn an_origin_that_declines_after_the_body() {
+    let script = Script::new()
+        .read_head()
+        .read(5)
+        .send("HTTP/1.1 403 x\r\nContent-Length: 2\r\n\r\nno");
+    let origin = ScriptedOrigin::start(script).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let request = format!("{}hello{UPGRADE_REQUEST}", request_with("Content-Length: 5\r\n"));
+    let mut client = gateway.client_sending(request).await;
+    assert_eq!(client.head().await.status, 403);
+    assert_eq!(client.rest().await, b"no");
+    assert_eq!(origin.requests(), 1);
+}
