@@ -39,7 +39,7 @@ pub(crate) struct Exchange<U> {
 /// What the upstream says next.
 pub(crate) enum Answer<U> {
     /// Not the answer yet. The response is what the client should get, if anything.
-    Interim(Exchange<U>, Option<response::Parts>),
+    Interim(Box<Exchange<U>>, Option<response::Parts>),
     /// No. The bytes are what came with the head.
     Declined(Box<Declined>, U, Bytes),
     /// Yes. The bytes are what came with the head.
@@ -135,7 +135,7 @@ where
                     interim: self.interim + 1,
                     ..self
                 };
-                Ok(Answer::Interim(exchange, response))
+                Ok(Answer::Interim(Box::new(exchange), response))
             }
         }
     }

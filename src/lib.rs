@@ -1,8 +1,71 @@
-//! Upgrade-aware proxying: carries an HTTP connection across a protocol switch.
+//! Upgrade-aware proxying: carries an HTTP connection across a protocol switch (`Upgrade`, `101 Switching Protocols`,
+//! WebSocket above all) without losing a byte, and without opening a tunnel that both sides have not agreed to.
+//!
+//! # The walk
+//!
+//! ```text
+//! (1) bytes in -> (2) request head -> (3) handshake check -> (4) forward -> (5) connect -> (6) request, response head
+//!                                                                                           -> (7) verdict -> (8) tunnel
+//! ```
+//!
+//! 1. A client's bytes arrive. They are read into one buffer until a request head is whole.
+//! 2. [`head`] parses it, strictly: one reading of the bytes, or none.
+//! 3. [`handshake::UpgradeRequest::parse`] decides: an upgrade that the policy allows, an ordinary request, or a
+//!    [`handshake::Rejection`] that says which rule was broken and what to change.
+//! 4. [`handshake::UpgradeRequest::forward`] makes the request for the upstream: hop-by-hop fields off, the proxy's own
+//!    on, in this order.
+//! 5. [`connect::Connect`] makes the connection.
+//! 6. The head goes up in one write; the heads of the answer come back, interim ones passed on.
+//! 7. [`handshake::PendingUpgrade::judge`] is the only place where a [`handshake::Switched`] is made: status,
+//!    `Upgrade`, `Connection` and, for WebSocket, the exact `Sec-WebSocket-Accept` all agree with what was asked.
+//! 8. [`tunnel`] carries the bytes, first those that came early.
+//!
+//! Values only move right. Each step takes the proof that the step before has made, so a wrong order does not compile.
+//! A client byte that arrives between (2) and (7) waits; it becomes tunnel data through `Switched`, or nothing at all:
+//! after a declined upgrade the connection closes (RFC 9931).
+//!
+//! **Downstream** is the side that connected to us, **upstream** the side that we connect to. Downstream is always the
+//! first argument.
+//!
+//! # The floors, and who stays on which
+//!
+//! | floor | modules | for whom |
+//! |---|---|---|
+//! | 1, pure | [`token`], [`head`], [`websocket`] | parsers and proxies of one's own, without tokio |
+//! | 2, header rules | [`header`] | a proxy that one already has |
+//! | 2, streams | [`tunnel`], [`connect`] | relays on layer 4 |
+//! | 3, decisions | [`handshake`], [`route`] | proxies with their own IO |
+//! | 5, doors | [`gateway`], [`service`] | whoever wants the whole walk |
+//!
+//! Imports go downward only. Floors 1 and 3 and [`header`] know no tokio: `default-features = false` has none in the
+//! tree.
+//!
+//! # In scope, out of scope
+//!
+//! In scope is everything between a client that asks for another protocol and an origin that speaks it. Out of scope:
+//! caching, compression, rewriting bodies, forward proxying (CONNECT), speaking WebSocket as an end. Ordinary HTTP is
+//! relayed by hyper, not by code of this crate.
+//!
+//! The library installs no global, logs nothing, and holds no state outside the values that it hands out.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `tunnel` | by `gateway` | [`tunnel`]: the copy engine |
+//! | `gateway` | yes | [`gateway`], [`connect`]: the raw door on tokio |
+//! | `hyper` | no | [`service`]: ordinary requests relayed by hyper and hyper-util |
+//! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |
+//! | `full` | no | all of them |
+//!
+//! Features only add; none changes what another does.
+//!
+//! The [`manual`] has what does not belong to one module.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(feature = "gateway")]
 pub mod connect;
@@ -15,6 +78,11 @@ pub mod gateway;
 pub mod handshake;
 pub mod head;
 pub mod header;
+#[cfg(any(doc, doctest))]
+pub mod manual;
+pub mod route;
+#[cfg(feature = "hyper")]
+pub mod service;
 mod side;
 #[cfg(feature = "test-util")]
 pub mod test_util;
@@ -27,5 +95,8 @@ mod wire;
 
 #[cfg(feature = "gateway")]
 pub use error::{Cause, Error, Phase};
-
 pub use side::Side;
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

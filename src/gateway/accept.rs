@@ -26,7 +26,7 @@ pub struct Acceptor {
 #[derive(Debug)]
 pub enum Accepted<S> {
     /// An upgrade that the policy allows, to be proxied or refused.
-    Upgrade(Incoming<S>),
+    Upgrade(Box<Incoming<S>>),
     /// Not an upgrade. The stream reads from the head's first byte on.
     Ordinary(Box<request::Parts>, Rewind<S>),
     /// Refused, answered and closed.
@@ -67,8 +67,66 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let hop = hop.into();
+        self.read(Client::new(stream, self.config.send_timeout), hop.into())
+            .await
+    }
+
+    /// Goes on with a connection that has carried a request before: what follows it, and then the stream.
+    ///
+    /// The next head may take until the keep-alive deadline to begin, and from then on until the header deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Acceptor::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`accept`](Acceptor::accept).
+    pub async fn resume<S>(&self, stream: Rewind<S>, hop: impl Into<Hop>) -> Result<Accepted<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (stream, early) = stream.into_parts();
         let mut client = Client::new(stream, self.config.send_timeout);
+        client.early.extend_from_slice(&early);
+        drop(early);
+        if client.early.is_empty() {
+            let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
+            match timeout(self.config.keep_alive_timeout, read).await {
+                Ok(Ok(count)) if count > 0 => {}
+                // A kept connection that ends between two requests, in whatever way, has done nothing wrong.
+                _ => return Ok(Accepted::Closed),
+            }
+        }
+        self.read(client, hop.into()).await
+    }
+
+    /// Refuses an ordinary request that came from [`accept`](Acceptor::accept): answers and closes.
+    ///
+    /// # Errors
+    ///
+    /// The answer cannot be written.
+    pub async fn reject<S>(
+        &self,
+        stream: Rewind<S>,
+        head: &request::Parts,
+        rejection: Rejection,
+    ) -> Result<Rejection, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut client = Client::new(stream.into_parts().0, self.config.send_timeout);
+        client.head_only = head.method == Method::HEAD;
+        client
+            .refuse(answer::Refusal::from(&rejection))
+            .await
+            .map(|()| rejection)
+    }
+
+    async fn read<S>(&self, mut client: Client<S>, hop: Hop) -> Result<Accepted<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let read = timeout(self.config.header_timeout, self.read_head(&mut client)).await;
         let head = match read {
             Ok(Ok(Some(head))) => head,
@@ -89,13 +147,13 @@ impl Acceptor {
                 // The head has been taken in; what is left in the buffer is the client's early data.
                 let config = self.config.clone();
                 client.forget_head();
-                Ok(Accepted::Upgrade(Incoming {
+                Ok(Accepted::Upgrade(Box::new(Incoming {
                     client,
                     request,
                     head,
                     hop,
                     config,
-                }))
+                })))
             }
             Ok(None) => Ok(Accepted::Ordinary(head, client.rewind())),
             Err(rejection) => client.reject(rejection).await,

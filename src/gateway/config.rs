@@ -24,6 +24,7 @@ pub struct GatewayConfig {
     pub(super) tunnel: TunnelConfig,
     pub(super) request_limits: HeadLimits,
     pub(super) header_timeout: Duration,
+    pub(super) keep_alive_timeout: Duration,
     pub(super) send_timeout: Duration,
     pub(super) read_timeout: Duration,
     pub(super) exchange: ExchangeConfig,
@@ -36,6 +37,7 @@ impl Default for GatewayConfig {
             tunnel: TunnelConfig::default(),
             request_limits: HeadLimits::default(),
             header_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(60),
             exchange: ExchangeConfig {
@@ -83,6 +85,14 @@ impl GatewayConfig {
     #[must_use]
     pub fn header_timeout(mut self, limit: Duration) -> Self {
         self.header_timeout = limit;
+        self
+    }
+
+    /// How long a connection that has carried a request may wait for the next one to begin; then it closes. Default
+    /// 75 seconds, as nginx.
+    #[must_use]
+    pub fn keep_alive_timeout(mut self, limit: Duration) -> Self {
+        self.keep_alive_timeout = limit;
         self
     }
 

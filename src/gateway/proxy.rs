@@ -187,7 +187,7 @@ where
                 if let Some(response) = response {
                     client.send_head(&response).await?;
                 }
-                exchange
+                *exchange
             }
             Answer::Declined(declined, upstream, early) => {
                 return Ok(Final::Declined(declined, upstream, early));

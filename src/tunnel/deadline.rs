@@ -63,3 +63,30 @@ impl<T> Earliest<T> {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_moves_away_does_not_touch_the_timer() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let start = Instant::now();
+        let [near, far] = [10, 20].map(|seconds| start + Duration::from_secs(seconds));
+        let mut timer = Timer::default();
+        let armed = |timer: &Timer| timer.sleep.as_ref().unwrap().deadline();
+
+        assert!(timer.poll(cx, start, near).is_pending());
+        assert!(timer.poll(cx, start, far).is_pending());
+        assert_eq!(armed(&timer), near, "every message would re-arm the timer");
+
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert!(timer.poll(cx, Instant::now(), far).is_pending());
+        assert_eq!(armed(&timer), far, "it has fired and sleeps again");
+
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(timer.poll(cx, Instant::now(), far).is_ready());
+    }
+}

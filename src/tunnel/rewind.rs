@@ -53,6 +53,11 @@ impl<S> Rewind<S> {
         (self.stream, self.front)
     }
 
+    /// The bytes in front that have not been read.
+    pub fn front(&self) -> &[u8] {
+        &self.front
+    }
+
     /// The stream behind the bytes.
     pub fn get_ref(&self) -> &S {
         &self.stream

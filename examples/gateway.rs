@@ -1,0 +1,143 @@
+//! A gateway for HTTP/1.1 and its upgrades, WebSocket above all. `--help` lists its flags; without `--route` it is a
+//! demo with an echo, a chat room and a page to try them.
+//!
+//! ```text
+//! cargo run --release --example gateway
+//! cargo run --release --example gateway -- --listen 0.0.0.0:80 --route /chat=http://127.0.0.1:9000
+//! ```
+
+#[path = "gateway/demo.rs"]
+mod demo;
+#[path = "gateway/flags.rs"]
+mod flags;
+#[path = "gateway/worker.rs"]
+mod worker;
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use flags::{Flags, Target};
+use worker::Settings;
+
+fn main() -> ExitCode {
+    let flags = match Flags::parse(std::env::args().skip(1)) {
+        Ok(flags) => flags,
+        Err(text) if text == flags::USAGE => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => {
+            eprintln!("gateway: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("gateway: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut flags: Flags) -> io::Result<()> {
+    let is_demo = flags.routes.is_empty();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    if is_demo {
+        let upstream = TcpListener::bind("127.0.0.1:0")?;
+        upstream.set_nonblocking(true)?;
+        let authority = upstream
+            .local_addr()?
+            .to_string()
+            .parse()
+            .map_err(io::Error::other)?;
+        let everything = "/".parse().map_err(io::Error::other)?;
+        flags.routes.push((
+            everything,
+            Target {
+                servers: vec![authority],
+                path: None,
+            },
+        ));
+        runtime.spawn(async move {
+            if let Ok(upstream) = tokio::net::TcpListener::from_std(upstream) {
+                demo::serve_upstream(upstream).await;
+            }
+        });
+    }
+
+    // Every listening socket of every worker, before any of them accepts.
+    let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
+    for address in &flags.listen {
+        let first = listen(*address)?;
+        let address = first.local_addr()?;
+        let mut of_address = vec![first];
+        for _ in 1..flags.workers {
+            of_address.push(listen(address)?);
+        }
+        addresses.push(address);
+        sockets.push(of_address);
+    }
+    let settings = Arc::new(Settings::new(flags, is_demo));
+    let (drains, watched) = watch::channel(false);
+    let workers: Vec<_> = (0..settings.flags.workers)
+        .map(|_| {
+            let listeners = sockets.iter_mut().filter_map(Vec::pop).collect();
+            let (settings, watched) = (settings.clone(), watched.clone());
+            std::thread::spawn(move || worker::run(listeners, settings, watched))
+        })
+        .collect();
+    drop(watched);
+
+    let mut output = io::stdout().lock();
+    for address in addresses {
+        writeln!(output, "listening on {address}")?;
+        if is_demo {
+            eprintln!("open http://{address}/ in a browser");
+        }
+    }
+    output.flush()?;
+    drop(output);
+
+    runtime.block_on(terminated(&drains))?;
+    for worker in workers {
+        worker
+            .join()
+            .map_err(|_| io::Error::other("a worker has panicked"))??;
+    }
+    Ok(())
+}
+
+/// A listening socket of one worker. The kernel spreads the connections over those that share an address.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("--listen {address}: {error}"));
+    socket.bind(&address.into()).map_err(named)?;
+    socket.listen(4096).map_err(named)?;
+    Ok(socket.into())
+}
+
+/// Waits for SIGTERM or SIGINT, tells the workers, and waits for them.
+async fn terminated(drains: &watch::Sender<bool>) -> io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        // Every worker has failed.
+        () = drains.closed() => {}
+    }
+    drains.send_replace(true);
+    drains.closed().await;
+    Ok(())
+}

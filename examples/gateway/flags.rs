@@ -1,0 +1,209 @@
+//! The flags of the gateway: what each means, and a clear word about one that is wrong.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::uri::Authority;
+use switchover::handshake::Origin;
+use switchover::header::Protocol;
+use switchover::route::RoutePattern;
+
+pub(crate) const USAGE: &str = "\
+An HTTP/1.1 gateway that carries upgrades, WebSocket above all, and relays everything else.
+
+  --listen ADDR              listen here; repeatable (127.0.0.1:8080)
+  --route '[HOST]/PREFIX=URL[,URL...]'
+                             send what matches to URL (http or ws); repeatable. The longest prefix wins. A URL with
+                             a path replaces the matched prefix, one without keeps the request target. Several URLs
+                             take turns, and the next one steps in where a connection fails
+  --workers N                threads, each with its own runtime and its own listening sockets (1)
+  --connect-timeout DURATION connecting to an upstream; then 504 (10s)
+  --handshake-timeout DURATION
+                             from the connection to the head of the answer; then 504 (as --read-timeout, or 60s)
+  --read-timeout DURATION    a tunnel without a byte in either direction ends (5m); also the wait for an answer
+  --send-timeout DURATION    a side that does not take bytes meant for it (60s)
+  --header-timeout DURATION  a request head, from the first byte to the last; then 408 (30s)
+  --linger-timeout DURATION  after one side of a tunnel has ended, silence of the other (30s)
+  --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s)
+  --max-header-bytes N       the largest head, request or response (65536)
+  --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket)
+  --allow-origin ORIGIN      an Origin that may open a WebSocket; repeatable (any)
+
+DURATION is a number with ms, s, m or h. Without --route there is a demo: open the address that it listens on.
+";
+
+#[derive(Debug)]
+pub(crate) struct Flags {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) routes: Vec<(RoutePattern, Target)>,
+    pub(crate) workers: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) handshake_timeout: Option<Duration>,
+    pub(crate) read_timeout: Option<Duration>,
+    pub(crate) send_timeout: Duration,
+    pub(crate) header_timeout: Duration,
+    pub(crate) linger_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) max_header_bytes: usize,
+    pub(crate) upgrades: Vec<Protocol>,
+    pub(crate) origins: Vec<Origin>,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) servers: Vec<Authority>,
+    /// What replaces the matched prefix.
+    pub(crate) path: Option<String>,
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        Flags {
+            listen: Vec::new(),
+            routes: Vec::new(),
+            workers: 1,
+            connect_timeout: Duration::from_secs(10),
+            handshake_timeout: None,
+            read_timeout: None,
+            send_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+            max_header_bytes: 64 * 1024,
+            upgrades: Vec::new(),
+            origins: Vec::new(),
+        }
+    }
+}
+
+impl Flags {
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Flags, String> {
+        let mut flags = Flags::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let (flag, attached) = match argument.split_once('=') {
+                Some((flag, value)) if flag.starts_with("--") => (flag.to_owned(), Some(value.to_owned())),
+                _ => (argument, None),
+            };
+            if flag == "--help" || flag == "-h" {
+                return Err(USAGE.to_owned());
+            }
+            let value = attached
+                .or_else(|| arguments.next())
+                .ok_or(format!("{flag} needs a value; see --help"))?;
+            flags
+                .set(&flag, &value)
+                .map_err(|why| format!("{flag} {value}: {why}"))?;
+        }
+        if flags.listen.is_empty() {
+            flags.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        }
+        Ok(flags)
+    }
+
+    fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
+        match flag {
+            "--listen" => self.listen.push(
+                value
+                    .parse()
+                    .map_err(|_| "an address is HOST:PORT, with numbers")?,
+            ),
+            "--route" => self.routes.push(route(value)?),
+            "--workers" => self.workers = positive(value)?,
+            "--connect-timeout" => self.connect_timeout = duration(value)?,
+            "--handshake-timeout" => self.handshake_timeout = Some(duration(value)?),
+            "--read-timeout" => self.read_timeout = Some(duration(value)?),
+            "--send-timeout" => self.send_timeout = duration(value)?,
+            "--header-timeout" => self.header_timeout = duration(value)?,
+            "--linger-timeout" => self.linger_timeout = duration(value)?,
+            "--drain-timeout" => self.drain_timeout = duration(value)?,
+            "--max-header-bytes" => self.max_header_bytes = positive(value)?,
+            "--allow-upgrade" => self
+                .upgrades
+                .push(value.parse::<Protocol>().map_err(|why| why.to_string())?),
+            "--allow-origin" => self
+                .origins
+                .push(value.parse::<Origin>().map_err(|why| why.to_string())?),
+            "--tunnel-mode" if value == "stream" => {}
+            "--tunnel-mode" | "--ping-interval" | "--set-header" | "--max-tunnels" | "--tls-cert"
+            | "--tls-key" | "--upstream-ca" | "--access-log" => {
+                return Err("this version cannot do that yet".to_owned());
+            }
+            _ => return Err("there is no such flag; see --help".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a whole number above zero".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit = text
+        .find(|byte: char| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        _ => 0,
+    };
+    let number: u64 = number.parse().unwrap_or(0);
+    match number.checked_mul(milliseconds) {
+        Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
+        _ => Err("expected a duration above zero, as in 500ms, 2s, 10m or 1h".to_owned()),
+    }
+}
+
+fn route(text: &str) -> Result<(RoutePattern, Target), String> {
+    let (pattern, urls) = text.split_once('=').ok_or("a route is [HOST]/PREFIX=URL")?;
+    let pattern = pattern.parse::<RoutePattern>().map_err(|why| why.to_string())?;
+    let mut target: Option<Target> = None;
+    for url in urls.split(',') {
+        let (server, path) = server(url)?;
+        let target = target.get_or_insert_with(|| Target {
+            servers: Vec::new(),
+            path: path.clone(),
+        });
+        if target.path != path {
+            return Err("all URLs of a route must have the same path".to_owned());
+        }
+        target.servers.push(server);
+    }
+    target
+        .map(|target| (pattern, target))
+        .ok_or_else(|| "a route needs a URL".to_owned())
+}
+
+fn server(url: &str) -> Result<(Authority, Option<String>), String> {
+    let (scheme, rest) = url
+        .split_once("://")
+        .ok_or("a URL is http://HOST:PORT or http://HOST:PORT/PATH")?;
+    match scheme {
+        "http" | "ws" => {}
+        "https" | "wss" => return Err(format!("{scheme} upstreams: this version cannot do that yet")),
+        _ => return Err(format!("the scheme {scheme} is none of http and ws")),
+    }
+    let (host, path) = match rest.find('/') {
+        Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
+        None => (rest, None),
+    };
+    if switchover::head::validate_host(host.as_bytes()).is_err() {
+        return Err("a URL names a host, with a port if it is not 80".to_owned());
+    }
+    if path.as_ref().is_some_and(|path| path.contains(['?', '#'])) {
+        return Err("the URL of a route has a path at most, no query and no fragment".to_owned());
+    }
+    let authority = match host.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => host.to_owned(),
+        _ => format!("{host}:80"),
+    };
+    Ok((authority.parse().map_err(|_| "a URL names a host")?, path))
+}

@@ -1,0 +1,224 @@
+//! Law: hyper's server gets exactly one request message of a connection, one that the crate's parser has accepted,
+//! and then the end of the stream. What follows stays here.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::interim::Exchange;
+use super::relay::RelayConfig;
+use super::stall::Stall;
+use crate::head::{BodyLength, BodyScanner};
+use crate::tunnel::Rewind;
+
+/// How much is read at a time.
+const READ_SIZE: usize = 16 * 1024;
+/// How much a client may send ahead of the response to its request. Beyond that it is not read: back-pressure.
+const AHEAD_LIMIT: usize = 64 * 1024;
+
+/// The version that the proxy speaks, also to those who speak an older one (RFC 9110, section 2.5). hyper answers
+/// HTTP/1.0 with HTTP/1.0.
+const VERSION: &[u8] = b"HTTP/1.1";
+
+/// A client's stream as hyper's server sees it: one message.
+#[derive(Debug)]
+pub(super) struct OneRequest<S> {
+    stream: S,
+    /// Read and not handed to hyper: of this message until that is complete, of the next after.
+    buffer: BytesMut,
+    head_left: usize,
+    body: BodyScanner,
+    exchange: Arc<Exchange>,
+    stage: Stage,
+    reader: Option<Waker>,
+    client_ended: bool,
+    /// hyper has written nothing since it last flushed: an interim response may go out.
+    between_messages: bool,
+    interim: BytesMut,
+    /// What is left to be written of the version that starts the response, where it differs from hyper's.
+    version: &'static [u8],
+    read_stall: Stall,
+    write_stall: Stall,
+}
+
+/// How far the exchange has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The response is not out yet.
+    Answering,
+    /// The response is out, and hyper may have the end of the stream.
+    Answered,
+    /// hyper has asked for another request and was told that there is none.
+    Ended,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
+    pub(super) fn new(
+        stream: Rewind<S>,
+        head_length: usize,
+        body: BodyLength,
+        exchange: Arc<Exchange>,
+        config: &RelayConfig,
+    ) -> Self {
+        let (stream, front) = stream.into_parts();
+        OneRequest {
+            stream,
+            buffer: BytesMut::from(front),
+            head_left: head_length,
+            body: BodyScanner::new(body),
+            exchange,
+            stage: Stage::Answering,
+            reader: None,
+            client_ended: false,
+            between_messages: true,
+            interim: BytesMut::new(),
+            version: VERSION,
+            read_stall: Stall::new(config.read_limit()),
+            write_stall: Stall::new(config.send_limit()),
+        }
+    }
+
+    /// The stream with what follows the message, and whether the connection can go on: the message was read whole,
+    /// and hyper has kept the connection alive for another.
+    pub(super) fn into_rest(self) -> (Rewind<S>, bool) {
+        let goes_on = self.stage == Stage::Ended && !(self.client_ended && self.buffer.is_empty());
+        (Rewind::new(self.stream, self.buffer.freeze()), goes_on)
+    }
+
+    fn message_is_read(&self) -> bool {
+        self.head_left == 0 && self.body.is_complete()
+    }
+
+    /// Hands out buffered bytes of the message.
+    fn hand_out(&mut self, into: &mut ReadBuf<'_>) -> io::Result<()> {
+        let available = self.buffer.len().min(into.remaining());
+        let count = if self.head_left > 0 {
+            let count = available.min(self.head_left);
+            self.head_left -= count;
+            count
+        } else {
+            let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            self.body.advance(&self.buffer[..available]).map_err(invalid)?
+        };
+        into.put_slice(&self.buffer[..count]);
+        self.buffer.advance(count);
+        Ok(())
+    }
+
+    /// Reads more into the buffer. Ready with `false` at the end of the stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut space = [0; READ_SIZE];
+        let mut read = ReadBuf::new(&mut space);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        self.buffer.extend_from_slice(read.filled());
+        Poll::Ready(Ok(!read.filled().is_empty()))
+    }
+
+    /// While the response is under way: notices a client that has been reset, and keeps what it sends ahead.
+    ///
+    /// A client that has ended its write side still gets its response.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        while !self.client_ended && self.buffer.len() < AHEAD_LIMIT {
+            match ready!(self.poll_fill(cx)) {
+                Ok(more) => self.client_ended = !more,
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Writes hyper's bytes, with the proxy's own version in front.
+    fn poll_write_version(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let at_start = self.between_messages && bytes.starts_with(b"HTTP/1.0");
+        if !at_start && self.version.len() == VERSION.len() || self.version.is_empty() {
+            return Pin::new(&mut self.stream).poll_write(cx, bytes);
+        }
+        let count = ready!(Pin::new(&mut self.stream).poll_write(cx, self.version))?;
+        self.version = &self.version[count..];
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.between_messages {
+            return Poll::Ready(Ok(()));
+        }
+        self.interim.extend_from_slice(&self.exchange.take_interim());
+        while !self.interim.is_empty() {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.interim))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.interim.advance(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for OneRequest<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        while !this.message_is_read() {
+            if !this.buffer.is_empty() {
+                return Poll::Ready(this.hand_out(into));
+            }
+            match this.poll_fill(cx)? {
+                Poll::Ready(true) => this.read_stall.progress(),
+                // A message cut short: hyper is told, and so is the upstream.
+                Poll::Ready(false) => return Poll::Ready(Ok(())),
+                Poll::Pending => return this.read_stall.poll_waiting(cx).map(Err),
+            }
+        }
+        if this.stage != Stage::Answering {
+            this.stage = Stage::Ended;
+            return Poll::Ready(Ok(()));
+        }
+        this.reader = Some(cx.waker().clone());
+        this.poll_ahead(cx).map(Err)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequest<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = match this.poll_interim(cx)? {
+            Poll::Ready(()) => this.poll_write_version(cx, bytes),
+            Poll::Pending => Poll::Pending,
+        };
+        match written {
+            Poll::Ready(result) => {
+                this.write_stall.progress();
+                this.between_messages = false;
+                Poll::Ready(result)
+            }
+            Poll::Pending => this.write_stall.poll_waiting(cx).map(Err),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        // hyper calls this only when its own buffer is empty: whatever it has written so far is whole.
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        this.between_messages = true;
+        ready!(this.poll_interim(cx))?;
+        if this.stage == Stage::Answering && this.exchange.is_done() {
+            this.stage = Stage::Answered;
+            if let Some(reader) = this.reader.take() {
+                reader.wake();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection may go on after this message; whoever gets the stream back closes it.
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,90 @@
+//! Law: interim responses pass on (RFC 9110, section 15.2), which hyper's server cannot do: they are written beside it,
+//! between its own messages.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use http::{HeaderMap, StatusCode, Version};
+
+use crate::error::Error;
+use crate::head::encode_response;
+use crate::header::{hop_by_hop, retain};
+
+/// The most bytes of interim responses that wait for the client.
+const LIMIT: usize = 64 * 1024;
+
+/// What the relay of one message shares with the stream under hyper.
+#[derive(Debug, Default)]
+pub(super) struct Exchange(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    interim: Vec<u8>,
+    /// hyper has let go of the response's body: the response is complete once it is flushed.
+    done: bool,
+    service: Option<Waker>,
+    outcome: Outcome,
+}
+
+/// The status that the client is sent, and the failure that it tells of.
+type Outcome = (Option<StatusCode>, Option<Arc<Error>>);
+
+impl Exchange {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing here panics while it holds the lock; and if it did, the state would still be sound.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an interim response of the upstream's. A 100 is not taken: hyper's server sends its own where the
+    /// client expects one.
+    pub(super) fn interim(&self, status: StatusCode, headers: &HeaderMap) {
+        if status == StatusCode::CONTINUE || status == StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        let (mut parts, ()) = http::Response::new(()).into_parts();
+        parts.status = status;
+        parts.version = Version::HTTP_11;
+        parts.headers = headers.clone();
+        if hop_by_hop::strip(&mut parts.headers).is_err() {
+            return;
+        }
+        retain(&mut parts.headers, |name| name != http::header::CONTENT_LENGTH);
+        let mut state = self.state();
+        if state.interim.len() < LIMIT {
+            encode_response(&parts, &mut state.interim);
+        }
+        if let Some(waker) = state.service.take() {
+            waker.wake();
+        }
+    }
+
+    /// The bytes to be written before hyper's next message.
+    pub(super) fn take_interim(&self) -> Vec<u8> {
+        std::mem::take(&mut self.state().interim)
+    }
+
+    /// Whom to wake when there is an interim response: the task that drives hyper.
+    pub(super) fn wake_service_by(&self, waker: &Waker) {
+        let mut state = self.state();
+        match &mut state.service {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    pub(super) fn set_outcome(&self, status: StatusCode, failure: Option<Arc<Error>>) {
+        self.state().outcome = (Some(status), failure);
+    }
+
+    pub(super) fn take_outcome(&self) -> Outcome {
+        std::mem::take(&mut self.state().outcome)
+    }
+
+    pub(super) fn set_done(&self) {
+        self.state().done = true;
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.state().done
+    }
+}
