@@ -102,7 +102,15 @@ fn the_default_features_bring_no_http_library() {
 
 #[test]
 fn the_pure_floors_never_name_tokio() {
-    for (path, lines) in code(&["head", "header", "handshake", "websocket", "side.rs", "token.rs"]) {
+    for (path, lines) in code(&[
+        "head",
+        "header",
+        "handshake",
+        "websocket",
+        "route.rs",
+        "side.rs",
+        "token.rs",
+    ]) {
         for line in lines {
             assert!(!names(&line, "tokio"), "{}: {line}", path.display());
         }
@@ -175,8 +183,16 @@ fn imports_go_down_only() {
         let found = imports(paths, above);
         assert!(found.is_empty(), "{found:#?}");
     }
-    let found = imports(&["exchange.rs", "error.rs"], &["gateway"]);
+    let found = imports(&["exchange.rs", "error.rs", "route.rs"], &["gateway", "service"]);
     assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_doors_do_not_know_each_other() {
+    for (door, other) in [("gateway", "service"), ("service", "gateway")] {
+        let found = imports(&[door], &[other]);
+        assert!(found.is_empty(), "{found:#?}");
+    }
 }
 
 #[test]

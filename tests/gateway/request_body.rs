@@ -146,3 +146,41 @@ async fn an_origin_that_declines_after_the_body() {
     assert_eq!(client.rest().await, b"no");
     assert_eq!(origin.requests(), 1);
 }
+
+#[tokio::test]
+async fn an_origin_that_declines_without_reading_the_body_and_closes() {
+    let script = Script::answering("HTTP/1.1 413 x\r\nContent-Length: 2\r\n\r\nno").close();
+    let origin = ScriptedOrigin::start(script).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let mut client = gateway
+        .client_sending(request_with("Content-Length: 30\r\n"))
+        .await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        client.send("ten bytes.").await;
+    }
+    assert_eq!(client.head().await.status, 413);
+    assert_eq!(client.rest().await, b"no");
+}
+
+#[tokio::test]
+async fn an_origin_that_declines_while_the_client_hesitates_with_the_body() {
+    let script = Script::answering("HTTP/1.1 413 x\r\nContent-Length: 2\r\n\r\nno");
+    let origin = ScriptedOrigin::start(script).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let mut client = gateway
+        .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
+        .await;
+    assert_eq!(client.head().await.status, 413);
+    assert_eq!(client.rest().await, b"no");
+}
+
+#[tokio::test]
+async fn an_origin_that_leaves_while_the_client_hesitates_with_the_body() {
+    let origin = ScriptedOrigin::start(Script::new().read_head().close()).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let mut client = gateway
+        .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
+        .await;
+    refused(&mut client, 502).await;
+}
