@@ -123,8 +123,9 @@ impl Error {
         }
     }
 
-    /// What the client is answered: 504 for an upstream that is too slow, 502 for one that is wrong, and nothing
-    /// where an answer is under way already or the client is gone.
+    /// What the client is answered: 504 for an upstream that is too slow, 502 for one that is wrong, 408 and 400 for a
+    /// request body of the client's own that is, and nothing where an answer is under way already or the client is
+    /// gone.
     pub fn status(&self) -> Option<StatusCode> {
         match (self.phase, self.side, &self.cause) {
             (Phase::Connect | Phase::Request | Phase::ResponseHead, Side::Upstream, cause) => {
@@ -133,6 +134,8 @@ impl Error {
                     _ => StatusCode::BAD_GATEWAY,
                 })
             }
+            (Phase::Request, Side::Downstream, Cause::TimedOut(_)) => Some(StatusCode::REQUEST_TIMEOUT),
+            (Phase::Request, Side::Downstream, Cause::Body(_)) => Some(StatusCode::BAD_REQUEST),
             _ => None,
         }
     }
@@ -140,6 +143,12 @@ impl Error {
     /// What to tell the client: no address, and nothing that the upstream has said.
     pub(crate) fn public_text(&self) -> String {
         let reason = match (&self.cause, self.phase) {
+            (Cause::TimedOut(limit), Phase::Request) if self.side == Side::Downstream => {
+                format!("nothing of the request's body arrived within {limit:?}")
+            }
+            (cause, Phase::Request) if self.side == Side::Downstream => {
+                format!("the request's body: {cause}")
+            }
             (Cause::Connect(_) | Cause::Io(_), Phase::Connect) => "the upstream cannot be reached".to_owned(),
             (Cause::TimedOut(limit), Phase::Connect) => {
                 format!("the upstream did not accept within {limit:?}")

@@ -1,13 +1,16 @@
-//! Law: the body of a relayed response, or of one that the proxy makes itself.
+//! Law: the bodies that hyper moves: a request's, a relayed response's, and that of a response of the proxy's own. Each
+//! tells the exchange when hyper lets go of it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::failure::Failure;
 use super::interim::Exchange;
 
 /// The body of a response from [`Relay`](super::Relay): the upstream's, streamed, or a short text of the proxy's own.
@@ -72,5 +75,55 @@ impl Body for RelayBody {
 impl Drop for RelayBody {
     fn drop(&mut self) {
         self.exchange.set_done();
+    }
+}
+
+/// The body of a relayed request.
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    body: Incoming,
+    exchange: Arc<Exchange>,
+    /// How long the client may stop in the middle of it.
+    limit: Duration,
+}
+
+impl RequestBody {
+    pub(super) fn new(body: Incoming, exchange: Arc<Exchange>, limit: Duration) -> Self {
+        RequestBody {
+            body,
+            exchange,
+            limit,
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Err(error))) = &frame {
+            self.exchange
+                .set_client_failure(Failure::of_client(error, self.limit));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.exchange.set_sent();
     }
 }

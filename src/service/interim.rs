@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use http::{HeaderMap, StatusCode, Version};
 
+use super::failure::Failure;
 use crate::error::Error;
 use crate::head::encode_response;
 use crate::header::{hop_by_hop, retain};
@@ -22,6 +23,10 @@ struct State {
     interim: Vec<u8>,
     /// hyper has let go of the response's body: the response is complete once it is flushed.
     done: bool,
+    /// hyper has let go of the request's body: all of it is on its way upstream.
+    sent: bool,
+    /// What the client has done wrong with its request's body.
+    client_failure: Option<Failure>,
     service: Option<Waker>,
     outcome: Outcome,
 }
@@ -70,6 +75,26 @@ impl Exchange {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
+    }
+
+    pub(super) fn set_sent(&self) {
+        let mut state = self.state();
+        state.sent = true;
+        if let Some(waker) = state.service.take() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn set_client_failure(&self, failure: Failure) {
+        self.state().client_failure = Some(failure);
+    }
+
+    pub(super) fn take_client_failure(&self) -> Option<Failure> {
+        self.state().client_failure.take()
+    }
+
+    pub(super) fn is_sent(&self) -> bool {
+        self.state().sent
     }
 
     pub(super) fn set_outcome(&self, status: StatusCode, failure: Option<Arc<Error>>) {

@@ -36,6 +36,7 @@
 
 mod body;
 mod downstream;
+mod failure;
 mod interim;
 mod relay;
 mod stall;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue};
@@ -16,10 +17,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::body::RelayBody;
+use super::body::{RelayBody, RequestBody};
 use super::downstream::OneRequest;
+use super::failure::Failure;
 use super::interim::Exchange;
-use super::upstream::{Connector, Failure};
+use super::stall::Stall;
+use super::upstream::Connector;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::head::{BodyLength, HeadError, HeadLimits, HeadScan};
@@ -157,7 +160,7 @@ pub struct Relayed<S> {
 /// program with several runtimes wants a relay in each.
 #[derive(Clone, Debug)]
 pub struct Relay {
-    client: Client<Connector, Incoming>,
+    client: Client<Connector, RequestBody>,
     config: RelayConfig,
 }
 
@@ -275,7 +278,8 @@ impl Relay {
         if let Err(rejection) = self.prepare(&mut parts, destination, hop) {
             return (own_response(rejection.into_response(), exchange, closes), None);
         }
-        let mut request = Request::from_parts(parts, body);
+        let mut request =
+            Request::from_parts(parts, RequestBody::new(body, exchange.clone(), self.config.read));
         if speaks_interim {
             let exchange = exchange.clone();
             hyper::ext::on_informational(&mut request, move |response| {
@@ -328,16 +332,30 @@ impl Relay {
 
     async fn ask(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         exchange: &Exchange,
     ) -> Result<Response<Incoming>, Failure> {
         let mut answer = pin!(self.client.request(request));
+        let mut wait = Stall::new(self.config.read);
         std::future::poll_fn(|cx| {
             exchange.wake_service_by(cx.waker());
-            answer.as_mut().poll(cx)
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                let failed = |error| {
+                    exchange
+                        .take_client_failure()
+                        .unwrap_or_else(|| Failure::within(&error))
+                };
+                return Poll::Ready(answer.map_err(failed));
+            }
+            // An upstream that is still being told what to answer is not late.
+            match exchange.is_sent() {
+                true => wait
+                    .poll_waiting(cx)
+                    .map(|_| Err(Failure::late(self.config.read))),
+                false => Poll::Pending,
+            }
         })
         .await
-        .map_err(|error| Failure::within(&error))
     }
 }
 

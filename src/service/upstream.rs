@@ -3,13 +3,10 @@
 //! What an upstream says without having been asked, on a connection that waits in the pool, is never the answer to
 //! the next request.
 
-use std::error::Error as StdError;
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use http::{Method, Uri};
@@ -19,64 +16,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::failure::Failure;
 use super::relay::RelayConfig;
 use super::stall::Stall;
-use crate::Side;
 use crate::connect::TcpConnect;
-use crate::error::{Cause, Error, Phase};
-use crate::handshake::BadSwitch;
+use crate::error::{Cause, Phase};
 use crate::head::{BodyLength, BodyScanner, HeadLimits, HeadScan, response_from_head};
 
 const READ_SIZE: usize = 16 * 1024;
-
-/// An [`Error`] on its way through hyper, to be found again by [`Failure::within`].
-#[derive(Clone, Debug)]
-pub(super) struct Failure(pub(super) Arc<Error>);
-
-impl Failure {
-    fn new(phase: Phase, cause: impl Into<Cause>) -> Self {
-        Failure(Arc::new(Error::new(phase, Side::Upstream, cause)))
-    }
-
-    /// A 101 to a request that asked for no upgrade.
-    pub(super) fn unasked_switch() -> Self {
-        Failure::unusable(BadSwitch::UpgradeNotOffered)
-    }
-
-    /// A response that cannot be relayed.
-    pub(super) fn unusable(why: BadSwitch) -> Self {
-        Failure::new(Phase::ResponseHead, why)
-    }
-
-    fn into_io(self) -> io::Error {
-        io::Error::other(self)
-    }
-
-    /// The failure that has made hyper fail; any other is an upstream that broke off.
-    pub(super) fn within(error: &(dyn StdError + 'static)) -> Failure {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(failure) = error.downcast_ref::<Failure>() {
-                return failure.clone();
-            }
-            if let Some(io) = error.downcast_ref::<io::Error>() {
-                if let Some(failure) = io.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
-                    return failure.clone();
-                }
-            }
-            next = error.source();
-        }
-        Failure::new(Phase::ResponseHead, Cause::Closed)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl StdError for Failure {}
 
 /// Connects hyper-util's client to the authority of the request's URI.
 #[derive(Clone, Debug)]
@@ -127,7 +74,9 @@ pub(super) struct Upstream<S> {
     /// The method of the request under way; none while the connection waits for one.
     asked: Option<Method>,
     limits: HeadLimits,
-    stall: Stall,
+    /// Between two reads of a body. The wait for a head is the relay's business.
+    read_stall: Stall,
+    write_stall: Stall,
 }
 
 #[derive(Debug)]
@@ -145,7 +94,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
             stage: Stage::Head(HeadScan::response()),
             asked: None,
             limits: config.limits(),
-            stall: Stall::new(config.read_limit()),
+            read_stall: Stall::new(config.read_limit()),
+            write_stall: Stall::new(config.send_limit()),
         }
     }
 
@@ -203,15 +153,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Upstream<S> {
             match Pin::new(&mut this.stream).poll_read(cx, &mut read)? {
                 Poll::Ready(()) if read.filled().is_empty() => return Poll::Ready(Ok(())),
                 Poll::Ready(()) => {
-                    this.stall.progress();
+                    this.read_stall.progress();
                     this.raw.extend_from_slice(read.filled());
                     this.sift().map_err(Failure::into_io)?;
                 }
-                Poll::Pending if this.asked.is_none() => return Poll::Pending,
+                Poll::Pending if matches!(this.stage, Stage::Head(_)) => return Poll::Pending,
                 Poll::Pending => {
-                    ready!(this.stall.poll_waiting(cx));
-                    let cause = Cause::TimedOut(this.stall.limit());
-                    return Poll::Ready(Err(Failure::new(Phase::ResponseHead, cause).into_io()));
+                    let late = Failure::late(this.read_stall.limit());
+                    return this.read_stall.poll_waiting(cx).map(|_| Err(late.into_io()));
                 }
             }
         }
@@ -224,14 +173,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Upstream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Upstream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
-        // The upstream has been given something to answer.
-        self.stall.progress();
-        if self.asked.is_none() {
+        let this = &mut *self;
+        let Poll::Ready(written) = Pin::new(&mut this.stream).poll_write(cx, bytes)? else {
+            let late = Failure::late(this.write_stall.limit());
+            return this.write_stall.poll_waiting(cx).map(|_| Err(late.into_io()));
+        };
+        this.write_stall.progress();
+        if this.asked.is_none() {
             // hyper writes a head in one piece, and only between two responses.
-            // It has polled the read side before, when there was nothing to wait for: now the wait has a deadline.
-            cx.waker().wake_by_ref();
-            self.asked = Some(if bytes.starts_with(b"HEAD ") {
+            this.asked = Some(if bytes.starts_with(b"HEAD ") {
                 Method::HEAD
             } else {
                 Method::GET

@@ -1,0 +1,93 @@
+//! Law: a failure keeps its phase, side and cause on its way through hyper, which knows none of them.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Side;
+use crate::error::{Cause, Error, Phase};
+use crate::handshake::BadSwitch;
+use crate::head::ChunkedError;
+
+/// An [`Error`] on its way through hyper, to be found again by [`Failure::within`].
+#[derive(Clone, Debug)]
+pub(super) struct Failure(pub(super) Arc<Error>);
+
+impl Failure {
+    pub(super) fn new(phase: Phase, cause: impl Into<Cause>) -> Self {
+        Failure(Arc::new(Error::new(phase, Side::Upstream, cause)))
+    }
+
+    /// An upstream that lets the relay wait for longer than this.
+    pub(super) fn late(limit: Duration) -> Self {
+        Failure::new(Phase::ResponseHead, Cause::TimedOut(limit))
+    }
+
+    /// A 101 to a request that asked for no upgrade.
+    pub(super) fn unasked_switch() -> Self {
+        Failure::unusable(BadSwitch::UpgradeNotOffered)
+    }
+
+    /// A client that stops in the middle of its request's body, leaves, or breaks the chunked coding.
+    pub(super) fn of_client(error: &hyper::Error, limit: Duration) -> Self {
+        let cause = match source_of::<io::Error>(error) {
+            Some(io) if io.kind() == io::ErrorKind::TimedOut => Cause::TimedOut(limit),
+            Some(io) => match io
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<ChunkedError>())
+            {
+                Some(chunked) => Cause::Body(*chunked),
+                None => Cause::Closed,
+            },
+            None => Cause::Closed,
+        };
+        Failure(Arc::new(Error::new(Phase::Request, Side::Downstream, cause)))
+    }
+
+    /// A response that cannot be relayed.
+    pub(super) fn unusable(why: BadSwitch) -> Self {
+        Failure::new(Phase::ResponseHead, why)
+    }
+
+    pub(super) fn into_io(self) -> io::Error {
+        io::Error::other(self)
+    }
+
+    /// The failure that has made hyper fail; any other is an upstream that broke off.
+    pub(super) fn within(error: &(dyn StdError + 'static)) -> Failure {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(failure) = error.downcast_ref::<Failure>() {
+                return failure.clone();
+            }
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                if let Some(failure) = io.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
+                    return failure.clone();
+                }
+            }
+            next = error.source();
+        }
+        Failure::new(Phase::ResponseHead, Cause::Closed)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Failure {}
+
+fn source_of<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}

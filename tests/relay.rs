@@ -1,0 +1,413 @@
+//! Ordinary requests beside upgrades: what a client and an origin see of `Relay` between them, on loopback sockets.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use switchover::connect::TcpConnect;
+use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
+use switchover::service::{Destination, Relay, RelayConfig};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+const GET: &str = "GET /a?b=%20 HTTP/1.1\r\nHost: example.com\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+struct RunningRelay {
+    address: SocketAddr,
+    _accepting: JoinSet<()>,
+}
+
+impl RunningRelay {
+    async fn to(origin: &ScriptedOrigin) -> Self {
+        Self::with(RelayConfig::default(), origin).await
+    }
+
+    async fn with(config: RelayConfig, origin: &ScriptedOrigin) -> Self {
+        let (relay, upstream) = (Relay::new(config), origin.address());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut accepting = JoinSet::new();
+        accepting.spawn(async move {
+            let mut serving = JoinSet::new();
+            loop {
+                let (stream, peer) = listener.accept().await.unwrap();
+                serving.spawn(serve(stream, peer, relay.clone(), upstream));
+            }
+        });
+        RunningRelay {
+            address,
+            _accepting: accepting,
+        }
+    }
+
+    async fn client_sending(&self, bytes: impl AsRef<[u8]>) -> ScriptedClient {
+        let mut client = ScriptedClient::connect(self.address).await;
+        client.send(bytes).await;
+        client
+    }
+}
+
+/// The loop that the documentation of `service` shows.
+async fn serve(stream: TcpStream, peer: SocketAddr, relay: Relay, upstream: SocketAddr) {
+    let config = GatewayConfig::default().header_timeout(Duration::from_millis(500));
+    let acceptor = Acceptor::new(config.keep_alive_timeout(Duration::from_secs(1)));
+    let mut accepted = acceptor.accept(stream, peer).await;
+    loop {
+        match accepted {
+            Ok(Accepted::Upgrade(incoming)) => {
+                let _ = incoming.proxy(&TcpConnect::to(upstream.to_string())).await;
+                return;
+            }
+            Ok(Accepted::Ordinary(head, stream)) => {
+                let destination = Destination::new(upstream.to_string().parse().unwrap());
+                let Ok(relayed) = relay.serve(stream, &head, destination, peer.into()).await else {
+                    return;
+                };
+                let Some(stream) = relayed.stream else { return };
+                accepted = acceptor.resume(stream, peer).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+/// An origin that gives the same answer to every request of a connection.
+fn always(answer: &'static str) -> Script {
+    (0..8).fold(Script::new(), |script, _| script.read_head().send(answer))
+}
+
+#[tokio::test]
+async fn requests_share_both_connections() {
+    let origin = ScriptedOrigin::start(always(OK)).await;
+    let relay = RunningRelay::to(&origin).await;
+    let mut client = relay.client_sending(GET).await;
+    for _ in 0..3 {
+        let (head, body) = client.response().await;
+        assert_eq!((head.status.as_u16(), body.as_slice()), (200, &b"hi"[..]));
+        assert!(!head.headers.contains_key("connection"), "{head:?}");
+        client.send(GET).await;
+    }
+    client.response().await;
+    assert_eq!(origin.connections(), 1);
+    assert_eq!(origin.requests(), 4);
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_turn() {
+    let origin = ScriptedOrigin::start(always(OK)).await;
+    let relay = RunningRelay::to(&origin).await;
+    let mut client = relay.client_sending(format!("{GET}{GET}{GET}")).await;
+    for _ in 0..3 {
+        assert_eq!(client.response().await.0.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn the_header_rules_are_those_of_an_upgrade() {
+    let origin = ScriptedOrigin::start(Script::answering(
+        "HTTP/1.1 200 OK\r\nConnection: x-secret\r\nX-Secret: 1\r\nKeep-Alive: 5\r\nProxy-Authenticate: Basic\r\n\
+         X-Kept: 1\r\nContent-Length: 0\r\n\r\n",
+    ))
+    .await;
+    let relay = RunningRelay::to(&origin).await;
+    let request = "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: X-Forwarded-For, cookie, x-mine\r\nX-Mine: 1\r\n\
+                   Cookie: a\r\nX-Forwarded-For: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\nUpgrade: websocket\r\n\
+                   Proxy-Authorization: x\r\n\r\n";
+    let mut client = relay.client_sending(request).await;
+    let (head, _) = client.response().await;
+    let names: Vec<&str> = head.headers.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["x-kept", "content-length", "date"]);
+
+    let upstream = origin.connection(0).await.head().await.to_lowercase();
+    for there in [
+        "cookie: a\r\n",
+        "x-forwarded-for: 127.0.0.1\r\n",
+        "via: 1.1 switchover\r\n",
+    ] {
+        assert!(upstream.contains(there), "{there:?} in {upstream}");
+    }
+    for gone in [
+        "x-mine",
+        "6.6.6.6",
+        "upgrade",
+        "proxy-authorization",
+        "connection",
+    ] {
+        assert!(!upstream.contains(gone), "{gone:?} in {upstream}");
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_later_on_the_same_connection() {
+    let origin = ScriptedOrigin::start_with(|index| match index {
+        0 => always(OK),
+        _ => Script::websocket_echo(),
+    })
+    .await;
+    let relay = RunningRelay::to(&origin).await;
+    let mut client = relay.client_sending(format!("{GET}{UPGRADE_REQUEST}first")).await;
+    assert_eq!(client.response().await.0.status, 200);
+    assert_eq!(client.head().await.status, 101);
+    client.receives(b"first").await;
+    client.send("second").await;
+    client.receives(b"second").await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_not_allowed_ends_the_connection_with_its_answer() {
+    for upgrade in ["foo", "h2c", "H2C, TLS/1.0"] {
+        let origin = ScriptedOrigin::start(always(OK)).await;
+        let relay = RunningRelay::to(&origin).await;
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: {upgrade}\r\n\r\n");
+        let mut client = relay.client_sending(format!("{request}{GET}")).await;
+        let (head, _) = client.response().await;
+        assert_eq!(
+            (head.status.as_u16(), &head.headers["connection"]),
+            (200, &"close".parse().unwrap())
+        );
+        client.ends().await;
+        assert_eq!(origin.requests(), 1, "{upgrade}");
+        let upstream = origin.connection(0).await.head().await.to_lowercase();
+        assert!(!upstream.contains("upgrade"), "{upstream}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_request_after_a_good_one_is_refused_as_the_first_would_be() {
+    for bad in [
+        "GET / HTTP/1.1\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let origin = ScriptedOrigin::start(always(OK)).await;
+        let relay = RunningRelay::to(&origin).await;
+        let mut client = relay.client_sending(format!("{GET}{bad}")).await;
+        assert_eq!(client.response().await.0.status, 200);
+        assert_eq!(client.response().await.0.status, 400, "{bad:?}");
+        client.ends().await;
+        assert_eq!(origin.requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn bodies_go_both_ways_and_in_between_heads() {
+    let origin = ScriptedOrigin::start(
+        Script::new()
+            .read_head()
+            .read(300_000)
+            .send(OK)
+            .read_head()
+            .send("HTTP/1.1 204 No Content\r\n\r\n"),
+    )
+    .await;
+    let relay = RunningRelay::to(&origin).await;
+    let body = "x".repeat(300_000);
+    let post = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut client = relay.client_sending(format!("{post}{GET}")).await;
+    assert_eq!(client.response().await.0.status, 200);
+    assert_eq!(client.response().await.0.status, 204);
+}
+
+#[tokio::test]
+async fn answers_that_cannot_be_relayed_are_a_502_and_the_next_request_is_served() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: a\nSet-Cookie: b\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "SSH-2.0-OpenSSH\r\n",
+        "",
+    ] {
+        let origin = ScriptedOrigin::start_with(move |index| match index {
+            0 => Script::answering(answer).close(),
+            _ => always(OK),
+        })
+        .await;
+        let relay = RunningRelay::to(&origin).await;
+        let mut client = relay.client_sending(GET).await;
+        assert_eq!(client.response().await.0.status, 502, "{answer:?}");
+        client.send(GET).await;
+        assert_eq!(client.response().await.0.status, 200, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_never_ends_as_complete() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n14\r\nhi",
+    ] {
+        for version in ["1.0", "1.1"] {
+            let origin =
+                ScriptedOrigin::start(Script::answering(answer).pause(Duration::from_millis(50)).close())
+                    .await;
+            let relay = RunningRelay::to(&origin).await;
+            let mut client = relay
+                .client_sending(format!("GET / HTTP/{version}\r\nHost: a\r\n\r\n"))
+                .await;
+            assert_eq!(client.head().await.status, 200);
+            let rest = client.rest_until_reset().await;
+            assert!(!rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_talks_in_the_pool_is_not_the_next_answer() {
+    let origin = ScriptedOrigin::start_with(|index| match index {
+        0 => Script::answering(OK)
+            .pause(Duration::from_millis(50))
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"),
+        _ => always(OK),
+    })
+    .await;
+    let relay = RunningRelay::to(&origin).await;
+    let mut client = relay.client_sending(GET).await;
+    assert_eq!(client.response().await.1, b"hi");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    client.send(GET).await;
+    assert_eq!(client.response().await.1, b"hi");
+}
+
+#[tokio::test]
+async fn interim_responses_pass_on_at_once_except_to_http_1_0() {
+    let hint = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n";
+    let script = move || {
+        Script::new()
+            .read_head()
+            .send(hint)
+            .pause(Duration::from_millis(300))
+            .send(OK)
+    };
+    let origin = ScriptedOrigin::start_with(move |_| script()).await;
+    let relay = RunningRelay::to(&origin).await;
+
+    let mut client = relay.client_sending(GET).await;
+    let asked = std::time::Instant::now();
+    let interim = client.head().await;
+    assert_eq!((interim.status.as_u16(), interim.headers.len()), (103, 1));
+    assert!(
+        asked.elapsed() < Duration::from_millis(250),
+        "it did not wait for the answer"
+    );
+    assert_eq!(client.response().await.0.status, 200);
+
+    let relay = RunningRelay::to(&origin).await;
+    let mut old = relay.client_sending("GET / HTTP/1.0\r\n\r\n").await;
+    assert_eq!(old.head().await.status, 200);
+}
+
+#[tokio::test]
+async fn trailers_pass_to_a_client_that_takes_them() {
+    let origin = ScriptedOrigin::start(Script::answering(
+        "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n",
+    ))
+    .await;
+    let relay = RunningRelay::to(&origin).await;
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: TE, close\r\nTE: trailers\r\n\r\n";
+    let mut client = relay.client_sending(request).await;
+    client.head().await;
+    let rest = String::from_utf8(client.rest().await).unwrap().to_lowercase();
+    assert!(rest.ends_with("0\r\nx-sum: 7\r\n\r\n"), "{rest}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_silent_is_a_504_and_one_that_is_gone_a_502() {
+    let origin = ScriptedOrigin::start(Script::new().read_head().pause(Duration::from_secs(9))).await;
+    let config = RelayConfig::default().read_timeout(Duration::from_millis(200));
+    let relay = RunningRelay::with(config, &origin).await;
+    let mut client = relay.client_sending(GET).await;
+    assert_eq!(client.response().await.0.status, 504);
+
+    let origin = ScriptedOrigin::start(Script::new()).await;
+    let relay = RunningRelay::to(&origin).await;
+    drop(origin);
+    let mut client = relay.client_sending(GET).await;
+    assert_eq!(client.response().await.0.status, 502);
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_writes_still_gets_its_answer() {
+    let origin = ScriptedOrigin::start(
+        Script::new()
+            .read_head()
+            .pause(Duration::from_millis(200))
+            .send(OK),
+    )
+    .await;
+    let relay = RunningRelay::to(&origin).await;
+    let mut client = relay.client_sending(GET).await;
+    client.end_writes().await;
+    assert_eq!(client.response().await.1, b"hi");
+    client.ends().await;
+}
+
+#[tokio::test]
+async fn a_request_body_that_stops_or_is_malformed_is_told_to_the_client() {
+    let cases = [
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", 408),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n",
+            400,
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n",
+            400,
+        ),
+    ];
+    for (request, status) in cases {
+        let origin = ScriptedOrigin::start(Script::new().read_head().read(10).send(OK)).await;
+        let config = RelayConfig::default().read_timeout(Duration::from_millis(200));
+        let relay = RunningRelay::with(config, &origin).await;
+        let mut client = relay.client_sending(request).await;
+        assert_eq!(client.response().await.0.status, status, "{request:?}");
+        origin.connection(0).await.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_takes_no_body_is_a_504_and_a_slow_upload_is_not() {
+    let limit = Duration::from_millis(300);
+    let config = RelayConfig::default().read_timeout(limit).send_timeout(limit);
+    let origin = ScriptedOrigin::start(Script::new().read_head().pause(Duration::from_secs(9))).await;
+    let relay = RunningRelay::with(config.clone(), &origin).await;
+    let body = vec![0; 20 << 20];
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut client = relay.client_sending(head).await;
+    let _ = tokio::time::timeout(Duration::from_millis(100), client.try_send(body)).await;
+    assert_eq!(client.head().await.status, 504);
+
+    let origin = ScriptedOrigin::start(Script::new().read_head().read(5).send(OK)).await;
+    let relay = RunningRelay::with(config, &origin).await;
+    let mut client = relay
+        .client_sending("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        .await;
+    for byte in ["1", "2", "3", "4", "5"] {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        client.send(byte).await;
+    }
+    assert_eq!(client.response().await.0.status, 200);
+}
+
+#[tokio::test]
+async fn a_kept_connection_without_a_request_ends() {
+    let origin = ScriptedOrigin::start(always(OK)).await;
+    let relay = RunningRelay::to(&origin).await;
+    let mut client = relay.client_sending(GET).await;
+    client.response().await;
+    client.ends().await;
+    let mut slow = relay.client_sending(format!("{GET}GET / HT")).await;
+    assert_eq!(slow.response().await.0.status, 200);
+    assert_eq!(slow.response().await.0.status, 408);
+}
