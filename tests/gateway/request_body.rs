@@ -110,10 +110,11 @@ async fn a_malformed_body_never_becomes_tunnel_data() {
         let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
         let mut gateway = RunningGateway::with(allowing_bodies(), &origin).await;
         let request = request_with("Transfer-Encoding: chunked\r\n");
-        let client = gateway.client_sending(format!("{request}{body}")).await;
+        let mut client = gateway.client_sending(format!("{request}{body}")).await;
+        refused(&mut client, 400).await;
+        drop(client);
         let (place, _) = gateway.failed().await;
         assert_eq!(place, "request downstream", "{body:?}");
-        drop(client);
         origin.connection(0).await.end().await;
     }
 }
@@ -183,4 +184,31 @@ async fn an_origin_that_leaves_while_the_client_hesitates_with_the_body() {
         .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
         .await;
     refused(&mut client, 502).await;
+}
+
+#[tokio::test]
+async fn an_origin_that_switches_before_the_body_is_whole_gets_the_rest_of_it_first() {
+    let script = Script::new().read_head().switch().read(5).echo();
+    let origin = ScriptedOrigin::start(script).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let mut client = gateway
+        .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
+        .await;
+    client.hears_nothing_for(Duration::from_millis(50)).await;
+    client.send("loframe").await;
+    assert_eq!(client.head().await.status, 101);
+    client.receives(b"frame").await;
+}
+
+#[tokio::test]
+async fn a_body_that_stops() {
+    let origin = ScriptedOrigin::start(Script::new()).await;
+    let config = allowing_bodies().read_timeout(Duration::from_millis(50));
+    let gateway = RunningGateway::with(config, &origin).await;
+    let mut client = gateway
+        .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
+        .await;
+    let text = refused(&mut client, 408).await;
+    assert!(text.contains("50ms"), "names the limit: {text:?}");
+    origin.connection(0).await.end().await;
 }
