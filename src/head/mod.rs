@@ -40,4 +40,5 @@ pub use parse::{Parsed, parse_request, parse_response};
 pub use scan::HeadScan;
 pub use target::{RequestTarget, TargetError};
 
+#[cfg(feature = "gateway")]
 pub(crate) use parse::{request_from_head, response_from_head};
