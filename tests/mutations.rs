@@ -96,7 +96,7 @@ fn mutated(message: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 fn config() -> GatewayConfig {
-    let short = Duration::from_millis(20);
+    let short = Duration::from_millis(100);
     GatewayConfig::default()
         .policy(
             HandshakePolicy::default()
