@@ -110,6 +110,27 @@ where
         }
     }
 
+    /// Waits for the beginning of a final answer other than 101. Keeps what it reads for [`Exchange::next`].
+    ///
+    /// RFC 9112, section 9.5: who sends a body watches for an answer that declines it, and then sends no more of it.
+    ///
+    /// A 101 does not count: the tunnel starts after the body.
+    pub(crate) async fn declines_early(&mut self) -> Result<(), Error> {
+        let failed = |cause| Error::new(Phase::Request, Side::Upstream, cause);
+        while !begins_to_decline(&self.buffer) {
+            if self.buffer.len() >= self.config.limits.bytes() {
+                // More of interim answers, or of a protocol not yet agreed to, than is read before its time.
+                return std::future::pending().await;
+            }
+            match wire::read_some(&mut self.upstream, &mut self.buffer, usize::MAX).await {
+                Ok(0) => return Err(failed(Cause::Closed)),
+                Ok(_) => {}
+                Err(error) => return Err(upstream_error(Phase::Request)(error)),
+            }
+        }
+        Ok(())
+    }
+
     /// Step (7): reads the next response head and judges it.
     pub(crate) async fn next(mut self) -> Result<Answer<U>, Error> {
         let wrong = |cause: Cause| Error::new(Phase::ResponseHead, Side::Upstream, cause);
@@ -169,4 +190,21 @@ where
 /// A copy of its own, so that a few leftover bytes do not hold on to the whole head buffer.
 fn own(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
+}
+
+/// Whether a final answer other than 101 has begun, behind any other interim ones. Bytes that are no answer count:
+/// they will not become one.
+fn begins_to_decline(mut bytes: &[u8]) -> bool {
+    const STATUS: usize = b"HTTP/1.1 ".len();
+    loop {
+        match bytes.get(STATUS..STATUS + 3) {
+            None | Some(b"101") => return false,
+            Some([b'1', _, _]) => {}
+            Some(_) => return true,
+        }
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+            return false;
+        };
+        bytes = &bytes[end + 4..];
+    }
 }

@@ -261,7 +261,8 @@ where
     }
 }
 
-/// Forwards the request's body as it is framed. What follows it waits for the switch.
+/// Forwards the request's body as it is framed, unless the upstream declines before it is whole. What follows it
+/// waits for the switch.
 async fn send_body<S, U>(
     client: &mut Client<S>,
     exchange: &mut Exchange<U>,
@@ -284,7 +285,12 @@ where
             return Ok(());
         }
         let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
-        match tokio::time::timeout(config.read_timeout, read).await {
+        let read = tokio::time::timeout(config.read_timeout, read);
+        let read = match wire::first(read, exchange.declines_early()).await {
+            First::Left(read) => read,
+            First::Right(declined) => return declined,
+        };
+        match read {
             Ok(Ok(0)) => return Err(failed(Cause::Closed)),
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(failed(error.into())),
