@@ -73,7 +73,6 @@ where
             .map_err(|_| failed(Cause::TimedOut(config.connect_timeout)))?
             .map_err(|error| failed(Cause::Connect(error)))?;
 
-        let deadline = Instant::now() + config.handshake_timeout;
         // What comes before the request cannot be an answer to it (CVE-2026-1642).
         match wire::heard_already(&mut upstream).await {
             None => {}
@@ -86,7 +85,7 @@ where
             pending,
             buffer: BytesMut::new(),
             config,
-            deadline,
+            deadline: Instant::now() + config.handshake_timeout,
             interim: 0,
         };
         exchange.write_head(request.head()).await?;
@@ -99,15 +98,19 @@ where
         self.send(&bytes).await
     }
 
-    /// Sends bytes of the request's body, within the handshake deadline.
+    /// Sends bytes of the request. The upstream may take as long for them as for its answer.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        match wire::write_all(&mut self.upstream, bytes, left).await {
+        match wire::write_all(&mut self.upstream, bytes, self.config.handshake_timeout).await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.too_late(Phase::Request)),
             // An upstream that has stopped reading may have answered nevertheless: the answer counts.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(upstream_error(Phase::Request)),
         }
+    }
+
+    /// The request is whole: from now on the upstream owes its answer.
+    pub(crate) fn is_asked(&mut self) {
+        self.deadline = Instant::now() + self.config.handshake_timeout;
     }
 
     /// Waits for the beginning of a final answer other than 101. Keeps what it reads for [`Exchange::next`].

@@ -221,7 +221,7 @@ async fn ask<S, C>(
     config: &super::GatewayConfig,
 ) -> Result<Final<C::Stream>, Error>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
     C: Connect,
 {
     let Asked {
@@ -282,11 +282,12 @@ where
         let body: BytesMut = client.early.split_to(count);
         exchange.send(&body).await?;
         if scanner.is_complete() {
+            exchange.is_asked();
             return Ok(());
         }
         let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
         let read = tokio::time::timeout(config.read_timeout, read);
-        let read = match wire::first(read, exchange.declines_early()).await {
+        let read = match wire::first(pin!(read), pin!(exchange.declines_early())).await {
             First::Left(read) => read,
             First::Right(declined) => return declined,
         };

@@ -72,7 +72,7 @@ pub use end::{End, Operation, Traffic, TunnelError};
 use engine::Engine;
 pub use rewind::Rewind;
 #[cfg(feature = "gateway")]
-pub(crate) use socket::reset_on_drop;
+pub(crate) use socket::{read_closed, reset_on_drop};
 
 /// Copies both ways between two borrowed streams until both have ended, without any deadline.
 ///

@@ -130,23 +130,30 @@ async fn a_flood_before_the_101_is_held_back_and_then_arrives_whole() {
     serving.await.unwrap().unwrap();
 }
 
+/// The end of the client's stream stands behind bytes that are not read.
+#[cfg(target_os = "linux")]
 #[tokio::test]
-#[ignore = "a gap: behind 64 KiB of early data nobody reads, so nobody sees the client leave before the deadline"]
 async fn a_client_that_floods_and_leaves_frees_the_upstream() {
-    let origin = ScriptedOrigin::start(Script::new()).await;
-    let gateway = RunningGateway::to(&origin).await;
-    let client = gateway
-        .client_sending(format!("{UPGRADE_REQUEST}{}", "x".repeat(100_000)))
-        .await;
-    let connection = origin.connection(0).await;
-    connection.head().await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let left = Instant::now();
-    client.reset();
-    connection.end().await;
-    assert!(
-        left.elapsed() < Duration::from_secs(1),
-        "freed after {:?}",
-        left.elapsed()
-    );
+    for resets in [true, false] {
+        let origin = ScriptedOrigin::start(Script::new()).await;
+        let gateway = RunningGateway::to(&origin).await;
+        let client = gateway
+            .client_sending(format!("{UPGRADE_REQUEST}{}", "x".repeat(100_000)))
+            .await;
+        let connection = origin.connection(0).await;
+        connection.head().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let left = Instant::now();
+        if resets {
+            client.reset()
+        } else {
+            drop(client)
+        }
+        connection.end().await;
+        assert!(
+            left.elapsed() < Duration::from_secs(1),
+            "freed after {:?}",
+            left.elapsed()
+        );
+    }
 }
