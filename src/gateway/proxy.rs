@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::{Future, Pending, pending};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -40,7 +41,7 @@ pub struct Established<S, U> {
     upstream: U,
     from_downstream: Bytes,
     from_upstream: Bytes,
-    config: TunnelConfig,
+    config: Arc<TunnelConfig>,
 }
 
 impl<S, U> fmt::Debug for Established<S, U> {

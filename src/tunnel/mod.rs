@@ -50,10 +50,13 @@ mod config;
 mod deadline;
 mod end;
 mod engine;
+mod gear;
 mod half;
 mod leaving;
 mod limits;
 mod outlet;
+#[cfg_attr(not(all(target_os = "linux", feature = "splice")), path = "pipe/absent.rs")]
+mod pipe;
 mod rewind;
 mod scratch;
 mod socket;
@@ -61,13 +64,14 @@ mod socket;
 use std::fmt;
 use std::future::{Future, Pending, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use config::TunnelConfig;
+pub use config::{SpliceConfig, TunnelConfig};
 pub use end::{End, Operation, Traffic, TunnelError};
 use engine::Engine;
 pub use rewind::Rewind;
@@ -115,7 +119,7 @@ where
     D: AsyncRead + AsyncWrite + Unpin + 'static,
     U: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut engine = Engine::new(TunnelConfig::UNLIMITED, false);
+    let mut engine = Engine::new(Arc::new(TunnelConfig::unlimited()), false);
     poll_fn(|cx| engine.poll(cx, downstream, upstream)).await
 }
 
@@ -136,7 +140,7 @@ where
 pub struct Tunnel<D, U, F = Pending<()>> {
     downstream: D,
     upstream: U,
-    config: TunnelConfig,
+    config: Arc<TunnelConfig>,
     from_downstream: Bytes,
     from_upstream: Bytes,
     drain: Option<F>,
@@ -152,7 +156,7 @@ where
         Tunnel {
             downstream,
             upstream,
-            config: TunnelConfig::default(),
+            config: Arc::default(),
             from_downstream: Bytes::new(),
             from_upstream: Bytes::new(),
             drain: None,
@@ -166,9 +170,9 @@ where
     U: AsyncRead + AsyncWrite + Unpin + 'static,
     F: Future<Output = ()>,
 {
-    /// Sets how long the tunnel waits for what.
-    pub fn config(mut self, config: TunnelConfig) -> Self {
-        self.config = config;
+    /// Sets how long the tunnel waits for what. Tunnels may share one configuration, in an `Arc`.
+    pub fn config(mut self, config: impl Into<Arc<TunnelConfig>>) -> Self {
+        self.config = config.into();
         self
     }
 
