@@ -62,7 +62,6 @@ impl Gear {
     }
 }
 
-#[cfg_attr(not(all(target_os = "linux", feature = "splice")), allow(dead_code))]
 /// What came of an attempt to fill a pipe.
 #[cfg_attr(not(all(target_os = "linux", feature = "splice")), allow(dead_code))]
 pub(super) enum Filled<P> {
