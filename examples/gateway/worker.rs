@@ -261,17 +261,20 @@ fn connection(
     let open = draining.clone();
     let requests = Box::pin(requests(stream, peer, worker, draining));
     async move {
-        if let Some(established) = requests.await {
+        let (protocol, carrying) = {
+            let Some(established) = requests.await else { return };
             let protocol = settings
                 .is_some()
                 .then(|| Box::new(established.protocol().clone()));
-            let traffic = established.run_until(stopped.notified_owned()).await;
-            if let (Some(settings), Some(protocol)) = (settings, protocol) {
-                settings.0.tell(settings.1, || match traffic {
-                    Ok(traffic) => format!("{protocol}: {traffic}"),
-                    Err(error) => format!("{protocol}: {} {}: {error}", error.side(), error.phase()),
-                });
-            }
+            (protocol, established.run_until(stopped.notified_owned()))
+        };
+        // Pinned where it is: awaited by value it would stand in this future twice.
+        let traffic = pin!(carrying).await;
+        if let (Some(settings), Some(protocol)) = (settings, protocol) {
+            settings.0.tell(settings.1, || match traffic {
+                Ok(traffic) => format!("{protocol}: {traffic}"),
+                Err(error) => format!("{protocol}: {} {}: {error}", error.side(), error.phase()),
+            });
         }
         drop(open);
     }
