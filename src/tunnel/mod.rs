@@ -48,6 +48,8 @@
 
 mod config;
 mod deadline;
+mod drain;
+mod draining;
 mod end;
 mod engine;
 mod half;
@@ -57,6 +59,7 @@ mod outlet;
 mod rewind;
 mod scratch;
 mod socket;
+mod wakers;
 
 use std::fmt;
 use std::future::{Future, Pending, poll_fn};
@@ -68,6 +71,8 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use config::TunnelConfig;
+pub use drain::{Drain, Schedule};
+pub use draining::Draining;
 pub use end::{End, Operation, Traffic, TunnelError};
 use engine::Engine;
 pub use rewind::Rewind;
