@@ -46,6 +46,7 @@
 //! # }
 //! ```
 
+mod cap;
 mod config;
 mod deadline;
 mod drain;
@@ -56,6 +57,7 @@ mod half;
 mod leaving;
 mod limits;
 mod outlet;
+mod peer_cap;
 mod rewind;
 mod scratch;
 mod socket;
@@ -70,11 +72,13 @@ use bytes::Bytes;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use cap::{Cap, Emptied, Permit};
 pub use config::TunnelConfig;
 pub use drain::{Drain, Schedule};
 pub use draining::Draining;
 pub use end::{End, Operation, Traffic, TunnelError};
 use engine::Engine;
+pub use peer_cap::{PeerCap, PeerPermit};
 pub use rewind::Rewind;
 #[cfg(feature = "gateway")]
 pub(crate) use socket::reset_on_drop;
