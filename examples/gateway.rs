@@ -48,9 +48,7 @@ fn main() -> ExitCode {
 
 fn run(mut flags: Flags) -> io::Result<()> {
     let is_demo = flags.routes.is_empty();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = worker::runtime()?;
     if is_demo {
         let upstream = TcpListener::bind("127.0.0.1:0")?;
         upstream.set_nonblocking(true)?;
@@ -77,25 +75,27 @@ fn run(mut flags: Flags) -> io::Result<()> {
     // Every listening socket of every worker, before any of them accepts.
     let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
     for address in &flags.listen {
-        let first = listen(*address)?;
+        let shared = flags.workers > 1;
+        let first = listen(*address, shared)?;
         let address = first.local_addr()?;
         let mut of_address = vec![first];
         for _ in 1..flags.workers {
-            of_address.push(listen(address)?);
+            of_address.push(listen(address, shared)?);
         }
         addresses.push(address);
         sockets.push(of_address);
     }
     let settings = Arc::new(Settings::new(flags, is_demo));
     let (drains, watched) = watch::channel(false);
-    let workers: Vec<_> = (0..settings.flags.workers)
+    // The first worker runs here: a process with one thread spares the kernel and the allocator some locking.
+    let mut of_worker = || sockets.iter_mut().filter_map(Vec::pop).collect::<Vec<_>>();
+    let of_first = of_worker();
+    let workers: Vec<_> = (1..settings.flags.workers)
         .map(|_| {
-            let listeners = sockets.iter_mut().filter_map(Vec::pop).collect();
-            let (settings, watched) = (settings.clone(), watched.clone());
-            std::thread::spawn(move || worker::run(listeners, settings, watched))
+            let (listeners, settings, watched) = (of_worker(), settings.clone(), watched.clone());
+            std::thread::spawn(move || worker::runtime()?.block_on(worker::run(listeners, settings, watched)))
         })
         .collect();
-    drop(watched);
 
     let mut output = io::stdout().lock();
     for address in addresses {
@@ -107,7 +107,10 @@ fn run(mut flags: Flags) -> io::Result<()> {
     output.flush()?;
     drop(output);
 
-    runtime.block_on(terminated(&drains))?;
+    runtime.block_on(async {
+        tokio::spawn(terminated(drains));
+        worker::run(of_first, settings, watched).await
+    })?;
     for worker in workers {
         worker
             .join()
@@ -116,11 +119,12 @@ fn run(mut flags: Flags) -> io::Result<()> {
     Ok(())
 }
 
-/// A listening socket of one worker. The kernel spreads the connections over those that share an address.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// A listening socket of one worker. The kernel spreads the connections over those that share an address. One that need
+/// not share it does not, so that a second gateway on the same address is told.
+fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     // What it accepts inherits this on Linux, which saves a call for each connection.
     socket.set_tcp_nodelay(true)?;
@@ -130,16 +134,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Waits for SIGTERM or SIGINT, tells the workers, and waits for them.
-async fn terminated(drains: &watch::Sender<bool>) -> io::Result<()> {
+/// Waits for SIGTERM or SIGINT, and tells the workers.
+async fn terminated(drains: watch::Sender<bool>) -> io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        // Every worker has failed.
-        () = drains.closed() => {}
     }
     drains.send_replace(true);
-    drains.closed().await;
     Ok(())
 }

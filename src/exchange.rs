@@ -73,7 +73,6 @@ where
             .map_err(|_| failed(Cause::TimedOut(config.connect_timeout)))?
             .map_err(|error| failed(Cause::Connect(error)))?;
 
-        let deadline = Instant::now() + config.handshake_timeout;
         // What comes before the request cannot be an answer to it (CVE-2026-1642).
         match wire::heard_already(&mut upstream).await {
             None => {}
@@ -86,7 +85,7 @@ where
             pending,
             buffer: BytesMut::new(),
             config,
-            deadline,
+            deadline: Instant::now() + config.handshake_timeout,
             interim: 0,
         };
         exchange.write_head(request.head()).await?;
@@ -99,15 +98,40 @@ where
         self.send(&bytes).await
     }
 
-    /// Sends bytes of the request's body, within the handshake deadline.
+    /// Sends bytes of the request. The upstream may take as long for them as for its answer.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        match wire::write_all(&mut self.upstream, bytes, left).await {
+        match wire::write_all(&mut self.upstream, bytes, self.config.handshake_timeout).await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.too_late(Phase::Request)),
             // An upstream that has stopped reading may have answered nevertheless: the answer counts.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(upstream_error(Phase::Request)),
         }
+    }
+
+    /// The request is whole: from now on the upstream owes its answer.
+    pub(crate) fn is_asked(&mut self) {
+        self.deadline = Instant::now() + self.config.handshake_timeout;
+    }
+
+    /// Waits for the beginning of a final answer other than 101. Keeps what it reads for [`Exchange::next`].
+    ///
+    /// RFC 9112, section 9.5: who sends a body watches for an answer that declines it, and then sends no more of it.
+    ///
+    /// A 101 does not count: the tunnel starts after the body.
+    pub(crate) async fn declines_early(&mut self) -> Result<(), Error> {
+        let failed = |cause| Error::new(Phase::Request, Side::Upstream, cause);
+        while !begins_to_decline(&self.buffer) {
+            if self.buffer.len() >= self.config.limits.bytes() {
+                // More of interim answers, or of a protocol not yet agreed to, than is read before its time.
+                return std::future::pending().await;
+            }
+            match wire::read_some(&mut self.upstream, &mut self.buffer, usize::MAX).await {
+                Ok(0) => return Err(failed(Cause::Closed)),
+                Ok(_) => {}
+                Err(error) => return Err(upstream_error(Phase::Request)(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Step (7): reads the next response head and judges it.
@@ -169,4 +193,21 @@ where
 /// A copy of its own, so that a few leftover bytes do not hold on to the whole head buffer.
 fn own(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
+}
+
+/// Whether a final answer other than 101 has begun, behind any other interim ones. Bytes that are no answer count:
+/// they will not become one.
+fn begins_to_decline(mut bytes: &[u8]) -> bool {
+    const STATUS: usize = b"HTTP/1.1 ".len();
+    loop {
+        match bytes.get(STATUS..STATUS + 3) {
+            None | Some(b"101") => return false,
+            Some([b'1', _, _]) => {}
+            Some(_) => return true,
+        }
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+            return false;
+        };
+        bytes = &bytes[end + 4..];
+    }
 }

@@ -48,6 +48,23 @@ pub fn elements(value: &[u8]) -> Elements<'_> {
     Elements { rest: value }
 }
 
+/// The elements of a comma-separated list of tokens: as [`elements`], but every comma separates.
+///
+/// For fields in which no quoted-string may stand, such as `Connection` and `Upgrade`: a stray quote must not hide
+/// from us what another recipient reads.
+///
+/// ```
+/// use switchover::token;
+///
+/// assert!(token::unquoted_elements(b"\"a, b").eq([&b"\"a"[..], b"b"]));
+/// ```
+pub fn unquoted_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(trim_ows)
+        .filter(|element| !element.is_empty())
+}
+
 /// The iterator that [`elements`] returns.
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {

@@ -22,6 +22,7 @@ use switchover::route::Routes;
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::tunnel::{Rewind, TunnelConfig};
 use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
@@ -160,41 +161,57 @@ struct Worker {
     relay: Relay,
     /// Ends the tunnels.
     stopped: Arc<Notify>,
+    /// Told of every connection.
+    accepts: Notify,
+}
+
+/// The runtime of one worker.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// Runs a worker until `drains` says true or its sender is gone, and then until its last connection has ended or the
 /// time for that has.
-pub(crate) fn run(
+pub(crate) async fn run(
     listeners: Vec<TcpListener>,
     settings: Arc<Settings>,
     mut drains: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let drain_timeout = settings.flags.drain_timeout;
-        let relay = Relay::new(settings.relay.clone());
-        let worker = Arc::new(Worker {
-            settings,
-            relay,
-            stopped: Arc::default(),
-        });
-        // Whatever is open holds a receiver: the channel is closed when the last of them has ended.
-        let (draining, watched) = watch::channel(false);
-        for listener in listeners {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            tokio::spawn(accept(listener, worker.clone(), watched.clone()));
-        }
-        drop(watched);
-        let _ = drains.wait_for(|drains| *drains).await;
-        draining.send_replace(true);
-        if timeout(drain_timeout, draining.closed()).await.is_err() {
-            worker.stopped.notify_waiters();
-            let _ = timeout(Duration::from_secs(2), draining.closed()).await;
-        }
-        Ok(())
-    })
+    let drain_timeout = settings.flags.drain_timeout;
+    let relay = Relay::new(settings.relay.clone());
+    let worker = Arc::new(Worker {
+        settings,
+        relay,
+        stopped: Arc::default(),
+        accepts: Notify::new(),
+    });
+    // Whatever is open holds a receiver: the channel is closed when the last of them has ended.
+    let (draining, watched) = watch::channel(false);
+    for listener in listeners {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tokio::spawn(accept(listener, worker.clone(), watched.clone()));
+    }
+    drop(watched);
+    tokio::spawn(beat(worker.clone()));
+    let _ = drains.wait_for(|drains| *drains).await;
+    draining.send_replace(true);
+    if timeout(drain_timeout, draining.closed()).await.is_err() {
+        worker.stopped.notify_waiters();
+        let _ = timeout(Duration::from_secs(2), draining.closed()).await;
+    }
+    Ok(())
+}
+
+/// Keeps a timer due before any other while connections come in.
+///
+/// The runtime wakes itself, with two system calls, whenever a timer is set that is due before all others; the first
+/// deadline of a connection mostly would be. With this one in front, none is. A worker that accepts nothing is left in
+/// peace.
+async fn beat(worker: Arc<Worker>) {
+    loop {
+        worker.accepts.notified().await;
+        sleep(Duration::from_millis(500)).await;
+    }
 }
 
 async fn drained(mut draining: watch::Receiver<bool>) {
@@ -216,6 +233,7 @@ async fn accept(listener: tokio::net::TcpListener, worker: Arc<Worker>, draining
                 if cfg!(not(target_os = "linux")) {
                     let _ = stream.set_nodelay(true);
                 }
+                worker.accepts.notify_one();
                 tokio::spawn(connection(stream, peer, worker.clone(), draining.clone()));
             }
             // The peer was gone before it was accepted.

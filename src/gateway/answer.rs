@@ -2,6 +2,7 @@
 //! a connection, and after it the end or the tunnel.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -11,11 +12,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::Accepted;
+use crate::Side;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Rejection, last_response};
 use crate::head::{BodyScanner, encode_response};
 use crate::tunnel::{self, Rewind};
-use crate::{Side, wire};
+use crate::wire::{self, First};
 
 /// How much a client may send before its upgrade is answered. Beyond that it is not read: back-pressure.
 const EARLY_LIMIT: usize = 64 * 1024;
@@ -81,17 +83,35 @@ where
     ///
     /// A client that ends its write side before the answer has left: there is no way to tell it from one that has
     /// closed, and nothing can be tunnelled to the origin for it.
-    pub(super) async fn left(&mut self) -> Error {
+    pub(super) async fn left(&mut self) -> Error
+    where
+        S: 'static,
+    {
+        let left = |cause| Error::new(Phase::ResponseHead, Side::Downstream, cause);
         while self.early.len() < EARLY_LIMIT {
             let limit = EARLY_LIMIT - self.early.len();
-            let cause = match wire::read_some(&mut self.stream, &mut self.early, limit).await {
-                Ok(0) => Cause::Closed,
-                Ok(_) => continue,
-                Err(error) => Cause::Io(error),
-            };
-            return Error::new(Phase::ResponseHead, Side::Downstream, cause);
+            match wire::read_some(&mut self.stream, &mut self.early, limit).await {
+                Ok(0) => return left(Cause::Closed),
+                Ok(_) => {}
+                Err(error) => return left(Cause::Io(error)),
+            }
         }
-        std::future::pending().await
+        // What it has sent beyond the limit is not read, and its end stands behind that.
+        tunnel::read_closed(&self.stream).await;
+        left(Cause::Closed)
+    }
+
+    /// Waits for the client's connection to fail, while it is answered. What it still sends is of no interest, and
+    /// that it sends no more is no failure.
+    async fn failed(stream: &mut S) -> io::Error {
+        let mut ignored = BytesMut::new();
+        loop {
+            match wire::read_some(stream, &mut ignored, usize::MAX).await {
+                Ok(0) => return std::future::pending().await,
+                Ok(_) => ignored.clear(),
+                Err(error) => return error,
+            }
+        }
     }
 
     pub(super) async fn reject<T>(self, rejection: Rejection) -> Result<Accepted<T>, Error> {
@@ -159,12 +179,15 @@ where
             if scanner.is_complete() {
                 break Ok(());
             }
-            match timeout(
+            let next = timeout(
                 read_timeout,
                 wire::read_some(&mut upstream, &mut read, usize::MAX),
-            )
-            .await
-            {
+            );
+            let next = match wire::first(pin!(next), pin!(Self::failed(&mut self.stream))).await {
+                First::Left(next) => next,
+                First::Right(error) => return Err(response_error(Side::Downstream)(error)),
+            };
+            match next {
                 Ok(Ok(0)) if scanner.may_end_here() => break Ok(()),
                 Ok(Ok(0)) => break Err(Cause::Closed),
                 Ok(Ok(_)) => {}

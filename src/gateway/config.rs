@@ -1,5 +1,6 @@
 //! Law: the deadlines and limits of a gateway, and their defaults.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Gateway;
@@ -21,7 +22,7 @@ use crate::tunnel::{Cap, PeerCap, TunnelConfig};
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
     pub(super) policy: HandshakePolicy,
-    pub(super) tunnel: TunnelConfig,
+    pub(super) tunnel: Arc<TunnelConfig>,
     pub(super) request_limits: HeadLimits,
     pub(super) header_timeout: Duration,
     pub(super) keep_alive_timeout: Duration,
@@ -36,7 +37,7 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         GatewayConfig {
             policy: HandshakePolicy::default(),
-            tunnel: TunnelConfig::default(),
+            tunnel: Arc::default(),
             request_limits: HeadLimits::default(),
             header_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
@@ -63,8 +64,8 @@ impl GatewayConfig {
 
     /// The deadlines of the tunnel. Default [`TunnelConfig::default`].
     #[must_use]
-    pub fn tunnel(mut self, tunnel: TunnelConfig) -> Self {
-        self.tunnel = tunnel;
+    pub fn tunnel(mut self, tunnel: impl Into<Arc<TunnelConfig>>) -> Self {
+        self.tunnel = tunnel.into();
         self
     }
 
@@ -190,7 +191,7 @@ impl<C: Connect> Builder<C> {
 
     /// The deadlines of the tunnel: [`GatewayConfig::tunnel`].
     #[must_use]
-    pub fn tunnel(mut self, tunnel: TunnelConfig) -> Self {
+    pub fn tunnel(mut self, tunnel: impl Into<Arc<TunnelConfig>>) -> Self {
         self.config = self.config.tunnel(tunnel);
         self
     }

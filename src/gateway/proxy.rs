@@ -140,7 +140,7 @@ async fn ask<S, C>(
     config: &super::GatewayConfig,
 ) -> Result<Final<C::Stream>, Error>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
     C: Connect,
 {
     let Asked {
@@ -180,7 +180,8 @@ where
     }
 }
 
-/// Forwards the request's body as it is framed. What follows it waits for the switch.
+/// Forwards the request's body as it is framed, unless the upstream declines before it is whole. What follows it
+/// waits for the switch.
 async fn send_body<S, U>(
     client: &mut Client<S>,
     exchange: &mut Exchange<U>,
@@ -200,10 +201,16 @@ where
         let body: BytesMut = client.early.split_to(count);
         exchange.send(&body).await?;
         if scanner.is_complete() {
+            exchange.is_asked();
             return Ok(());
         }
         let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
-        match tokio::time::timeout(config.read_timeout, read).await {
+        let read = tokio::time::timeout(config.read_timeout, read);
+        let read = match wire::first(pin!(read), pin!(exchange.declines_early())).await {
+            First::Left(read) => read,
+            First::Right(declined) => return declined,
+        };
+        match read {
             Ok(Ok(0)) => return Err(failed(Cause::Closed)),
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(failed(error.into())),

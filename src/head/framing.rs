@@ -97,7 +97,7 @@ fn is_chunked(version: Version, headers: &HeaderMap) -> Result<bool, FramingErro
     let mut codings = headers
         .get_all(TRANSFER_ENCODING)
         .iter()
-        .flat_map(|line| token::elements(line.as_bytes()));
+        .flat_map(|line| token::unquoted_elements(line.as_bytes()));
     let (mut chunked, mut others, mut last_is_chunked) = (0, 0, false);
     for coding in &mut codings {
         last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");

@@ -38,7 +38,7 @@ impl<'a> ConnectionOptions<'a> {
         self.headers
             .get_all(CONNECTION)
             .iter()
-            .flat_map(|line| token::elements(line.as_bytes()))
+            .flat_map(|line| token::unquoted_elements(line.as_bytes()))
     }
 }
 

@@ -101,7 +101,7 @@ pub fn strip(headers: &mut HeaderMap) -> Result<Stripped, TooManyOptions> {
     let trailers = headers
         .get_all(TE)
         .iter()
-        .flat_map(|line| token::elements(line.as_bytes()))
+        .flat_map(|line| token::unquoted_elements(line.as_bytes()))
         .any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
 
     let connection: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
@@ -128,6 +128,6 @@ pub fn is_fixed(name: &HeaderName) -> bool {
 fn nominates(connection: &[HeaderValue], name: &str) -> bool {
     let mut options = connection
         .iter()
-        .flat_map(|line| token::elements(line.as_bytes()));
+        .flat_map(|line| token::unquoted_elements(line.as_bytes()));
     options.any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
 }

@@ -116,7 +116,7 @@ impl Protocols {
         let elements = headers
             .get_all(UPGRADE)
             .iter()
-            .flat_map(|line| token::elements(line.as_bytes()));
+            .flat_map(|line| token::unquoted_elements(line.as_bytes()));
         elements.map(Protocol::parse).collect()
     }
 

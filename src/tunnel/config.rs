@@ -28,6 +28,67 @@ pub struct TunnelConfig {
     stalled_write: Option<Duration>,
     linger: Option<Duration>,
     lifetime: Option<Duration>,
+    splice: Option<SpliceConfig>,
+}
+
+/// How bulk goes from one plain socket to another without being copied: Linux's `splice`, through a pipe.
+///
+/// It is used only where both ends of a tunnel are plain `TcpStream`s or `UnixStream`s (also in a
+/// [`Rewind`](super::Rewind)), and only while a direction is in sustained bulk. Pipes are borrowed from a pool of the
+/// thread while bytes are in them, and a tunnel that waits for bytes holds none. If there is no pipe to be had, the
+/// bytes are copied as ever.
+///
+/// ```
+/// use switchover::tunnel::{SpliceConfig, TunnelConfig};
+///
+/// let splice = SpliceConfig::default().max_pipes(64);
+/// let config = TunnelConfig::default().splice(splice);
+/// assert_eq!(config.get_splice().map(|splice| splice.get_max_pipes()), Some(64));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpliceConfig {
+    pipe_size: u32,
+    max_pipes: u32,
+}
+
+impl Default for SpliceConfig {
+    fn default() -> Self {
+        SpliceConfig {
+            pipe_size: 512 * 1024,
+            max_pipes: 32,
+        }
+    }
+}
+
+impl SpliceConfig {
+    /// The capacity of a pipe in bytes, at most 1 MiB. Default: 512 KiB.
+    ///
+    /// A larger pipe needs fewer system calls per byte. Linux lets an unprivileged user have 64 MiB of pipes in all
+    /// (`fs.pipe-user-pages-soft`) and refuses a larger size than the usual one beyond that; bytes are copied then.
+    /// It also bounds what is under way for a receiver that does not read.
+    #[must_use]
+    pub fn pipe_size(mut self, bytes: u32) -> Self {
+        self.pipe_size = bytes.clamp(64 * 1024, 1024 * 1024);
+        self
+    }
+
+    /// The most pipes that a thread may have with bytes in them, each two descriptors. Default: 32. Beyond that bytes
+    /// are copied.
+    #[must_use]
+    pub fn max_pipes(mut self, pipes: u32) -> Self {
+        self.max_pipes = pipes;
+        self
+    }
+
+    /// The capacity of a pipe in bytes.
+    pub fn get_pipe_size(&self) -> u32 {
+        self.pipe_size
+    }
+
+    /// The most pipes that a thread may have with bytes in them.
+    pub fn get_max_pipes(&self) -> u32 {
+        self.max_pipes
+    }
 }
 
 impl Default for TunnelConfig {
@@ -37,18 +98,22 @@ impl Default for TunnelConfig {
             stalled_write: Some(Duration::from_secs(60)),
             linger: Some(Duration::from_secs(30)),
             lifetime: None,
+            splice: Some(SpliceConfig::default()),
         }
     }
 }
 
 impl TunnelConfig {
     /// No limit at all: what the plain function uses.
-    pub(super) const UNLIMITED: TunnelConfig = TunnelConfig {
-        idle: None,
-        stalled_write: None,
-        linger: None,
-        lifetime: None,
-    };
+    pub(super) fn unlimited() -> Self {
+        TunnelConfig {
+            idle: None,
+            stalled_write: None,
+            linger: None,
+            lifetime: None,
+            splice: Some(SpliceConfig::default()),
+        }
+    }
 
     /// The longest time without a byte in *either* direction. Default: 5 minutes.
     ///
@@ -102,6 +167,19 @@ impl TunnelConfig {
     pub fn lifetime(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.lifetime = limit.into();
         self
+    }
+
+    /// How bulk between two plain sockets is spliced; `None` copies it. Default: [`SpliceConfig::default`], with the
+    /// feature `splice` on Linux. Elsewhere it has no effect.
+    #[must_use]
+    pub fn splice(mut self, splice: impl Into<Option<SpliceConfig>>) -> Self {
+        self.splice = splice.into();
+        self
+    }
+
+    /// How bulk is [spliced](TunnelConfig::splice); `None` copies it.
+    pub fn get_splice(&self) -> Option<SpliceConfig> {
+        self.splice
     }
 
     /// The [idle limit](TunnelConfig::idle_timeout); `None` is no limit.

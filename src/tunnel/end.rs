@@ -23,6 +23,8 @@ use crate::Side;
 pub struct Traffic {
     pub(super) from_downstream: u64,
     pub(super) from_upstream: u64,
+    pub(super) spliced_from_downstream: u64,
+    pub(super) spliced_from_upstream: u64,
     pub(super) duration: Duration,
     pub(super) end: End,
 }
@@ -36,6 +38,16 @@ impl Traffic {
     /// Bytes that came from upstream and that the downstream stream accepted.
     pub fn from_upstream(&self) -> u64 {
         self.from_upstream
+    }
+
+    /// How many of the bytes [from downstream](Traffic::from_downstream) were spliced; the others were copied.
+    pub fn spliced_from_downstream(&self) -> u64 {
+        self.spliced_from_downstream
+    }
+
+    /// How many of the bytes [from upstream](Traffic::from_upstream) were spliced; the others were copied.
+    pub fn spliced_from_upstream(&self) -> u64 {
+        self.spliced_from_upstream
     }
 
     /// Why the tunnel ended.
@@ -56,6 +68,7 @@ impl fmt::Display for Traffic {
             from_upstream,
             duration,
             end,
+            ..
         } = self;
         let seconds = duration.as_secs_f64();
         write!(

@@ -4,6 +4,7 @@
 //! how bytes move, nor who owns the streams.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::end::{End, Operation, Traffic, TunnelError};
 use super::half::{Farewell, Half};
 use super::leaving;
 use super::outlet::Failure;
+use super::pipe;
 use super::scratch::Scratch;
 use super::socket::{self, Carried};
 use crate::Side;
@@ -26,7 +28,7 @@ pub(super) struct Engine {
     pub(super) from_upstream: Half,
     pub(super) phase: Phase,
     timer: Timer,
-    pub(super) config: TunnelConfig,
+    pub(super) config: Arc<TunnelConfig>,
     pub(super) started: Instant,
     /// Whether the streams are dropped when the tunnel ends, so that a plain socket's end need not be told twice.
     drops_streams: bool,
@@ -50,11 +52,11 @@ pub(super) struct Cause {
 }
 
 impl Engine {
-    pub(super) fn new(config: TunnelConfig, drops_streams: bool) -> Self {
+    pub(super) fn new(config: Arc<TunnelConfig>, drops_streams: bool) -> Self {
         let now = Instant::now();
         Engine {
-            from_downstream: Half::new(now),
-            from_upstream: Half::new(now),
+            from_downstream: Half::new(now, config.get_splice()),
+            from_upstream: Half::new(now, config.get_splice()),
             phase: Phase::Running { first_end: None },
             timer: Timer::default(),
             config,
@@ -129,8 +131,9 @@ impl Engine {
         streams: (&mut R, &mut W),
     ) -> bool {
         let farewell = self.farewell(side, socket::is_plain(streams.1));
+        let splice = self.config.get_splice();
         let half = self.half_mut(side);
-        let outcome = half.poll(cx, now, scratch, streams, farewell);
+        let outcome = half.poll(cx, now, scratch, streams, farewell, splice);
         let stopped = half.has_stopped();
         match &mut self.phase {
             Phase::Running {
@@ -257,9 +260,12 @@ impl Engine {
     }
 
     fn traffic(&self, now: Instant, end: End) -> Traffic {
+        pipe::tidy();
         Traffic {
             from_downstream: self.from_downstream.outlet().delivered(),
             from_upstream: self.from_upstream.outlet().delivered(),
+            spliced_from_downstream: self.from_downstream.outlet().spliced(),
+            spliced_from_upstream: self.from_upstream.outlet().spliced(),
             duration: now.duration_since(self.started),
             end,
         }

@@ -2,6 +2,7 @@
 //!
 //! Knows a reader and a writer. It must not know which side they are, the other direction, or any deadline.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -10,16 +11,23 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::config::SpliceConfig;
 use super::end::Operation;
+use super::gear::{Filled, Gear};
 use super::outlet::{Failure, Outlet, Turn, interrupted_or};
+use super::pipe;
 use super::scratch::Scratch;
 
 /// How often one direction may read in one poll before the other tasks of the thread get their turn.
 pub(super) const TURNS: usize = 16;
 
+/// How many of these a splice counts for. It moves up to a pipe at a time, as much as eight reads.
+const TURNS_PER_SPLICE: usize = 8;
+
 /// One direction of a tunnel.
 pub(super) struct Half {
     stage: Stage,
+    gear: Gear,
     outlet: Outlet,
 }
 
@@ -43,9 +51,10 @@ pub(super) enum Farewell {
 }
 
 impl Half {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, splice: Option<SpliceConfig>) -> Self {
         Half {
             stage: Stage::Moving,
+            gear: Gear::new(pipe::is_possible(splice)),
             outlet: Outlet::new(now),
         }
     }
@@ -89,18 +98,30 @@ impl Half {
         scratch: &mut Scratch,
         (reader, writer): (&mut R, &mut W),
         farewell: Farewell,
+        splice: Option<SpliceConfig>,
     ) -> Result<(), Failure>
     where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        R: AsyncRead + Unpin + Any,
+        W: AsyncWrite + Unpin + Any,
     {
-        for _ in 0..TURNS {
-            let turn = match self.stage {
-                Stage::Ended => return Ok(()),
+        let mut turns = 0;
+        while turns < TURNS {
+            turns += 1;
+            let turn = match (self.stage, splice) {
+                (Stage::Ended, _) => return Ok(()),
                 _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,
-                Stage::Moving => self.read(cx, now, scratch, reader, writer)?,
-                Stage::Ending if self.outlet.is_unflushed() => self.outlet.flush(cx, now, writer)?,
-                Stage::Ending => self.take_leave(cx, now, writer, farewell)?,
+                (Stage::Moving, Some(splice)) if self.gear.is_splicing() => {
+                    match self.splice(cx, now, splice, reader, writer)? {
+                        Some(turn) => {
+                            turns += TURNS_PER_SPLICE - 1;
+                            turn
+                        }
+                        None => self.read(cx, now, scratch, reader, writer)?,
+                    }
+                }
+                (Stage::Moving, _) => self.read(cx, now, scratch, reader, writer)?,
+                (Stage::Ending, _) if self.outlet.is_unflushed() => self.outlet.flush(cx, now, writer)?,
+                (Stage::Ending, _) => self.take_leave(cx, now, writer, farewell)?,
             };
             if turn == Turn::Wait {
                 return Ok(());
@@ -134,9 +155,48 @@ impl Half {
                 self.stage = Stage::Ending;
                 Ok(Turn::Again)
             }
-            Poll::Ready(Ok(())) => self.outlet.write_out(cx, now, writer, buffer.filled()),
+            Poll::Ready(Ok(())) => {
+                self.gear.copied(buffer.filled().len());
+                self.outlet.write_out(cx, now, writer, buffer.filled())
+            }
             Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source),
         }
+    }
+
+    /// Moves bytes through a pipe. None if that is not possible, now or ever.
+    fn splice<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        config: SpliceConfig,
+        reader: &mut R,
+        writer: &mut W,
+    ) -> Result<Option<Turn>, Failure>
+    where
+        R: AsyncRead + Unpin + Any,
+        W: AsyncWrite + Unpin + Any,
+    {
+        let filled = pipe::fill(cx, config, (reader, writer)).map_err(|source| Failure {
+            operation: Operation::Read,
+            source,
+        })?;
+        Ok(Some(match filled {
+            Filled::With(pipe, count) => {
+                self.gear.spliced(count);
+                self.outlet.empty(cx, now, writer, pipe)?
+            }
+            Filled::Waiting => Turn::Wait,
+            Filled::Again => Turn::Again,
+            Filled::End => {
+                self.stage = Stage::Ending;
+                Turn::Again
+            }
+            Filled::NotNow => return Ok(None),
+            Filled::Impossible => {
+                self.gear = Gear::OnlyCopying;
+                return Ok(None);
+            }
+        }))
     }
 
     fn take_leave<W>(

@@ -56,11 +56,14 @@ mod drain;
 mod draining;
 mod end;
 mod engine;
+mod gear;
 mod half;
 mod leaving;
 mod limits;
 mod outlet;
 mod peer_cap;
+#[cfg_attr(not(all(target_os = "linux", feature = "splice")), path = "pipe/absent.rs")]
+mod pipe;
 mod rewind;
 mod run;
 mod scratch;
@@ -70,12 +73,13 @@ mod watch;
 
 use std::fmt;
 use std::future::{Future, Pending, poll_fn};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use cap::{Cap, Emptied, Permit};
-pub use config::TunnelConfig;
+pub use config::{SpliceConfig, TunnelConfig};
 pub use drain::{Drain, Schedule};
 pub use draining::Draining;
 pub use end::{End, Operation, Traffic, TunnelError};
@@ -84,7 +88,7 @@ pub use peer_cap::{PeerCap, PeerPermit};
 pub use rewind::Rewind;
 pub use run::Run;
 #[cfg(feature = "gateway")]
-pub(crate) use socket::reset_on_drop;
+pub(crate) use socket::{read_closed, reset_on_drop};
 pub use watch::TunnelWatch;
 use watch::Watched;
 
@@ -129,7 +133,7 @@ where
     D: AsyncRead + AsyncWrite + Unpin + 'static,
     U: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut engine = Engine::new(TunnelConfig::UNLIMITED, false);
+    let mut engine = Engine::new(Arc::new(TunnelConfig::unlimited()), false);
     poll_fn(|cx| engine.poll(cx, downstream, upstream)).await
 }
 
@@ -150,7 +154,7 @@ where
 pub struct Tunnel<D, U, F = Pending<()>> {
     downstream: D,
     upstream: U,
-    config: TunnelConfig,
+    config: Arc<TunnelConfig>,
     from_downstream: Bytes,
     from_upstream: Bytes,
     drain: Option<F>,
@@ -168,7 +172,7 @@ where
         Tunnel {
             downstream,
             upstream,
-            config: TunnelConfig::default(),
+            config: Arc::default(),
             from_downstream: Bytes::new(),
             from_upstream: Bytes::new(),
             drain: None,
@@ -183,9 +187,9 @@ where
     U: AsyncRead + AsyncWrite + Unpin + 'static,
     F: Future<Output = ()>,
 {
-    /// Sets how long the tunnel waits for what.
-    pub fn config(mut self, config: TunnelConfig) -> Self {
-        self.config = config;
+    /// Sets how long the tunnel waits for what. Tunnels may share one configuration, in an `Arc`.
+    pub fn config(mut self, config: impl Into<Arc<TunnelConfig>>) -> Self {
+        self.config = config.into();
         self
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Knows a writer. It must not know where the bytes come from, which side this is, or any deadline.
 
+use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,6 +13,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use super::end::Operation;
+use super::pipe::{self, Pipe};
 
 /// How often the bytes of one read are offered to a writer that takes them in small pieces, before that counts as a
 /// turn.
@@ -22,7 +24,11 @@ pub(super) struct Outlet {
     /// Bytes read that the writer did not take at once. Nothing is read while there are any, so there is never more
     /// than one scratch buffer of them.
     tail: Bytes,
+    /// Bytes spliced that the writer did not take at once. Never beside a tail.
+    pipe: Option<Pipe>,
     delivered: u64,
+    /// How many of the delivered bytes were spliced.
+    spliced: u64,
     /// When the writer last accepted something, or when it began to let us wait: the later of the two.
     moved_at: Instant,
     /// Written to the writer, but not flushed since.
@@ -50,7 +56,9 @@ impl Outlet {
     pub(super) fn new(now: Instant) -> Self {
         Outlet {
             tail: Bytes::new(),
+            pipe: None,
             delivered: 0,
+            spliced: 0,
             moved_at: now,
             unflushed: false,
             flushing: false,
@@ -60,6 +68,10 @@ impl Outlet {
 
     pub(super) fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    pub(super) fn spliced(&self) -> u64 {
+        self.spliced
     }
 
     pub(super) fn moved_at(&self) -> Instant {
@@ -72,7 +84,7 @@ impl Outlet {
 
     /// Whether bytes were read that the writer has not taken.
     pub(super) fn owes(&self) -> bool {
-        !self.tail.is_empty()
+        !self.tail.is_empty() || self.pipe.is_some()
     }
 
     pub(super) fn is_unflushed(&self) -> bool {
@@ -92,6 +104,7 @@ impl Outlet {
     /// The writer is of no use any more.
     pub(super) fn abandon(&mut self) {
         self.tail = Bytes::new();
+        self.pipe = None;
         self.flushing = false;
         self.waiting = false;
     }
@@ -104,13 +117,55 @@ impl Outlet {
         writer: &mut W,
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
-        if self.owes() {
+        if let Some(pipe) = self.pipe.take() {
+            self.empty(cx, now, writer, pipe)
+        } else if self.owes() {
             self.write_tail(cx, now, writer)
         } else {
             self.flush(cx, now, writer)
         }
+    }
+
+    /// Splices out of the pipe; what the writer does not take stays in it.
+    pub(super) fn empty<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+        mut pipe: Pipe,
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin + Any,
+    {
+        while !pipe.is_empty() {
+            match pipe.poll_empty_into(cx, writer) {
+                Poll::Pending => {
+                    self.pipe = Some(pipe);
+                    self.wait(now);
+                    return Ok(Turn::Wait);
+                }
+                Poll::Ready(Ok(count)) => {
+                    self.delivered += count as u64;
+                    self.spliced += count as u64;
+                    self.progress(now);
+                }
+                Poll::Ready(Err(error)) if pipe::is_refusal(&error) => {
+                    // The writer cannot be spliced to, but it can be written to.
+                    let bytes = pipe.take_out();
+                    self.tail = bytes.map(Bytes::from).map_err(|source| Failure {
+                        operation: Operation::Write,
+                        source,
+                    })?;
+                    return Ok(Turn::Again);
+                }
+                Poll::Ready(Err(source)) => {
+                    interrupted_or(Operation::Write, source)?;
+                }
+            }
+        }
+        Ok(Turn::Again)
     }
 
     /// Writes straight from the reader's buffer; what the writer does not take becomes the tail.

@@ -4,9 +4,19 @@
 //! operation on it would go around the encryption. Knows nothing of directions or deadlines.
 
 use std::any::Any;
+#[cfg(all(target_os = "linux", feature = "splice"))]
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    task::{Context, Poll},
+};
 
+#[cfg(all(target_os = "linux", feature = "splice"))]
+use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
 use super::Rewind;
 
@@ -34,6 +44,20 @@ pub(crate) fn reset_on_drop<S: Any>(stream: &S) {
     }
 }
 
+/// Waits until the peer of a plain TCP socket has ended its write side, even if bytes before that are still unread.
+/// Of any other stream only a read can tell, so this never completes.
+#[cfg(feature = "gateway")]
+pub(crate) async fn read_closed<S: Any>(stream: &S) {
+    // The interest that is met by the end of the stream and not by bytes. Only Linux has it.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(tcp) = tcp(stream) {
+        if tcp.ready(tokio::io::Interest::PRIORITY).await.is_ok() {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
 fn tcp<S: Any>(stream: &S) -> Option<&TcpStream> {
     let any: &dyn Any = stream;
     any.downcast_ref::<TcpStream>()
@@ -41,12 +65,74 @@ fn tcp<S: Any>(stream: &S) -> Option<&TcpStream> {
 }
 
 #[cfg(unix)]
-fn is_unix<S: Any>(stream: &S) -> bool {
+fn unix<S: Any>(stream: &S) -> Option<&UnixStream> {
     let any: &dyn Any = stream;
-    any.is::<tokio::net::UnixStream>() || any.is::<Rewind<tokio::net::UnixStream>>()
+    any.downcast_ref::<UnixStream>()
+        .or_else(|| any.downcast_ref::<Rewind<UnixStream>>().map(Rewind::get_ref))
+}
+
+#[cfg(unix)]
+fn is_unix<S: Any>(stream: &S) -> bool {
+    unix(stream).is_some()
 }
 
 #[cfg(not(unix))]
 fn is_unix<S: Any>(_stream: &S) -> bool {
     false
+}
+
+/// Whether bytes stand in front of the socket that are still to be read.
+#[cfg(all(target_os = "linux", feature = "splice"))]
+pub(super) fn is_behind_bytes<S: Any>(stream: &S) -> bool {
+    let any: &dyn Any = stream;
+    any.downcast_ref::<Rewind<TcpStream>>()
+        .is_some_and(|rewind| !rewind.front().is_empty())
+        || any
+            .downcast_ref::<Rewind<UnixStream>>()
+            .is_some_and(|rewind| !rewind.front().is_empty())
+}
+
+/// A plain socket that may be read and written by its descriptor.
+#[cfg(all(target_os = "linux", feature = "splice"))]
+#[derive(Clone, Copy)]
+pub(super) enum Socket<'a> {
+    Tcp(&'a TcpStream),
+    Unix(&'a UnixStream),
+}
+
+#[cfg(all(target_os = "linux", feature = "splice"))]
+impl<'a> Socket<'a> {
+    /// The socket that the stream is, if it is one.
+    pub(super) fn of<S: Any>(stream: &'a S) -> Option<Self> {
+        tcp(stream)
+            .map(Socket::Tcp)
+            .or_else(|| unix(stream).map(Socket::Unix))
+    }
+
+    pub(super) fn poll_read_ready(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(socket) => socket.poll_read_ready(cx),
+            Socket::Unix(socket) => socket.poll_read_ready(cx),
+        }
+    }
+
+    pub(super) fn poll_write_ready(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(socket) => socket.poll_write_ready(cx),
+            Socket::Unix(socket) => socket.poll_write_ready(cx),
+        }
+    }
+
+    /// Calls `operation` with the descriptor. If it would block, the runtime takes the socket for not ready until
+    /// the kernel says otherwise: it must be the socket that blocks, and nothing else.
+    pub(super) fn try_io(
+        self,
+        interest: Interest,
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => socket.try_io(interest, || operation(socket.as_fd())),
+            Socket::Unix(socket) => socket.try_io(interest, || operation(socket.as_fd())),
+        }
+    }
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::running_gateway::{RunningGateway, refused};
 
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_millis(200);
 
 /// A connector that never gets an answer.
 pub(crate) struct NeverConnects;
@@ -48,7 +48,7 @@ async fn a_head_that_drips() {
     let started = Instant::now();
     for byte in UPGRADE_REQUEST.as_bytes().chunks(1) {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        if client.try_send(byte).await.is_err() || started.elapsed() > Duration::from_millis(400) {
+        if client.try_send(byte).await.is_err() || started.elapsed() > SHORT * 3 {
             break;
         }
     }
@@ -85,7 +85,7 @@ async fn an_upstream_that_does_not_accept() {
     let mut gateway = RunningGateway::connecting(config, NeverConnects).await;
     let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
     let text = refused(&mut client, 504).await;
-    assert!(text.contains("100ms"), "names the limit: {text:?}");
+    assert!(text.contains("200ms"), "names the limit: {text:?}");
     drop(client);
     assert_eq!(gateway.failed().await.0, "connect upstream");
 }
@@ -118,7 +118,7 @@ async fn an_upstream_that_accepts_and_is_silent() {
         drop(client);
         let (place, text) = gateway.failed().await;
         assert!(
-            place.ends_with("upstream") && text.contains("100ms"),
+            place.ends_with("upstream") && text.contains("200ms"),
             "{described}: {place} {text}"
         );
         origin.connection(0).await.end().await;
@@ -137,7 +137,7 @@ async fn the_handshake_deadline_is_disarmed_at_the_101() {
     let gateway = RunningGateway::with(config, &origin).await;
     let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
     assert_eq!(client.head().await.status, 101);
-    client.hears_nothing_for(SHORT * 4).await;
+    client.hears_nothing_for(SHORT * 3).await;
     client.send(b"still there").await;
     client.receives(b"still there").await;
 }

@@ -75,8 +75,11 @@ async fn bytes_after_a_refusal_of_the_proxy_do_not_reset_it_away() {
     let mut client = gateway
         .client_sending(format!("{wrong}{}", "x".repeat(200_000)))
         .await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let _ = client.try_send("more").await;
+    for _ in 0..3 {
+        // Were the connection closed with bytes unread, the second of these would fail.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        client.send("more").await;
+    }
     refused(&mut client, 426).await;
     assert_eq!(origin.connections(), 0);
 }
@@ -84,10 +87,8 @@ async fn bytes_after_a_refusal_of_the_proxy_do_not_reset_it_away() {
 #[tokio::test]
 async fn a_flood_before_the_101_is_held_back_and_then_arrives_whole() {
     const FLOOD: usize = 1024 * 1024;
-    let script = Script::new()
-        .read_head()
-        .pause(Duration::from_millis(300))
-        .switch();
+    const THINKING: Duration = Duration::from_millis(800);
+    let script = Script::new().read_head().pause(THINKING).switch();
     let origin = ScriptedOrigin::start(script).await;
     let gateway = Gateway::builder(TcpConnect::to(origin.address().to_string()))
         .config(GatewayConfig::default())
@@ -112,7 +113,7 @@ async fn a_flood_before_the_101_is_held_back_and_then_arrives_whole() {
     let head = connection.head().await;
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert!(
-        started.elapsed() < Duration::from_millis(300),
+        started.elapsed() < THINKING,
         "the machine is too slow for this test"
     );
     let early = accepted.load(Ordering::SeqCst);
@@ -129,23 +130,30 @@ async fn a_flood_before_the_101_is_held_back_and_then_arrives_whole() {
     serving.await.unwrap().unwrap();
 }
 
+/// The end of the client's stream stands behind bytes that are not read.
+#[cfg(target_os = "linux")]
 #[tokio::test]
-#[ignore = "a gap: behind 64 KiB of early data nobody reads, so nobody sees the client leave before the deadline"]
 async fn a_client_that_floods_and_leaves_frees_the_upstream() {
-    let origin = ScriptedOrigin::start(Script::new()).await;
-    let gateway = RunningGateway::to(&origin).await;
-    let client = gateway
-        .client_sending(format!("{UPGRADE_REQUEST}{}", "x".repeat(100_000)))
-        .await;
-    let connection = origin.connection(0).await;
-    connection.head().await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let left = Instant::now();
-    client.reset();
-    connection.end().await;
-    assert!(
-        left.elapsed() < Duration::from_secs(1),
-        "freed after {:?}",
-        left.elapsed()
-    );
+    for resets in [true, false] {
+        let origin = ScriptedOrigin::start(Script::new()).await;
+        let gateway = RunningGateway::to(&origin).await;
+        let client = gateway
+            .client_sending(format!("{UPGRADE_REQUEST}{}", "x".repeat(100_000)))
+            .await;
+        let connection = origin.connection(0).await;
+        connection.head().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let left = Instant::now();
+        if resets {
+            client.reset()
+        } else {
+            drop(client)
+        }
+        connection.end().await;
+        assert!(
+            left.elapsed() < Duration::from_secs(1),
+            "freed after {:?}",
+            left.elapsed()
+        );
+    }
 }

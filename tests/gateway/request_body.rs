@@ -110,10 +110,11 @@ async fn a_malformed_body_never_becomes_tunnel_data() {
         let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
         let mut gateway = RunningGateway::with(allowing_bodies(), &origin).await;
         let request = request_with("Transfer-Encoding: chunked\r\n");
-        let client = gateway.client_sending(format!("{request}{body}")).await;
+        let mut client = gateway.client_sending(format!("{request}{body}")).await;
+        refused(&mut client, 400).await;
+        drop(client);
         let (place, _) = gateway.failed().await;
         assert_eq!(place, "request downstream", "{body:?}");
-        drop(client);
         origin.connection(0).await.end().await;
     }
 }
@@ -145,4 +146,69 @@ async fn an_origin_that_declines_after_the_body() {
     assert_eq!(client.head().await.status, 403);
     assert_eq!(client.rest().await, b"no");
     assert_eq!(origin.requests(), 1);
+}
+
+#[tokio::test]
+async fn an_origin_that_declines_without_reading_the_body_and_closes() {
+    let script = Script::answering("HTTP/1.1 413 x\r\nContent-Length: 2\r\n\r\nno").close();
+    let origin = ScriptedOrigin::start(script).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let mut client = gateway
+        .client_sending(request_with("Content-Length: 30\r\n"))
+        .await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        client.send("ten bytes.").await;
+    }
+    assert_eq!(client.head().await.status, 413);
+    assert_eq!(client.rest().await, b"no");
+}
+
+#[tokio::test]
+async fn an_origin_that_declines_while_the_client_hesitates_with_the_body() {
+    let script = Script::answering("HTTP/1.1 413 x\r\nContent-Length: 2\r\n\r\nno");
+    let origin = ScriptedOrigin::start(script).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let mut client = gateway
+        .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
+        .await;
+    assert_eq!(client.head().await.status, 413);
+    assert_eq!(client.rest().await, b"no");
+}
+
+#[tokio::test]
+async fn an_origin_that_leaves_while_the_client_hesitates_with_the_body() {
+    let origin = ScriptedOrigin::start(Script::new().read_head().close()).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let mut client = gateway
+        .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
+        .await;
+    refused(&mut client, 502).await;
+}
+
+#[tokio::test]
+async fn an_origin_that_switches_before_the_body_is_whole_gets_the_rest_of_it_first() {
+    let script = Script::new().read_head().switch().read(5).echo();
+    let origin = ScriptedOrigin::start(script).await;
+    let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+    let mut client = gateway
+        .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
+        .await;
+    client.hears_nothing_for(Duration::from_millis(50)).await;
+    client.send("loframe").await;
+    assert_eq!(client.head().await.status, 101);
+    client.receives(b"frame").await;
+}
+
+#[tokio::test]
+async fn a_body_that_stops() {
+    let origin = ScriptedOrigin::start(Script::new()).await;
+    let config = allowing_bodies().read_timeout(Duration::from_millis(50));
+    let gateway = RunningGateway::with(config, &origin).await;
+    let mut client = gateway
+        .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
+        .await;
+    let text = refused(&mut client, 408).await;
+    assert!(text.contains("50ms"), "names the limit: {text:?}");
+    origin.connection(0).await.end().await;
 }

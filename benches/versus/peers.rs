@@ -1,0 +1,237 @@
+//! The proxies: who they are, whether they are installed, and how each is set up well for upgrades.
+//!
+//! Everyone gets one worker, no log, tunnels that may be idle for five minutes, and room for the idle load.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::machine::Cores;
+use super::options::Options;
+use super::process::Process;
+
+/// One proxy, found on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    /// What it says of itself.
+    pub(crate) version: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Direct,
+    Gateway(PathBuf),
+    Nginx { buffer: &'static str },
+    Haproxy { splices: bool },
+    Hyper,
+}
+
+/// The proxies that were asked for and are there. Says which are not.
+pub(crate) fn find(options: &Options) -> Vec<Peer> {
+    let wanted =
+        |name: &str| options.proxies.is_empty() || options.proxies.iter().any(|wanted| wanted == name);
+    let mut peers = Vec::new();
+    let mut found = |name: &str, version: Result<String, String>, kind: Kind| match version {
+        Ok(version) => peers.push(Peer {
+            name: name.to_owned(),
+            version,
+            kind,
+        }),
+        Err(why) => println!("skipped: {name} ({why})"),
+    };
+    if wanted("gateway") {
+        let (path, version) = match build_gateway() {
+            Ok(path) => (path, Ok(format!("switchover {}", env!("CARGO_PKG_VERSION")))),
+            Err(why) => (PathBuf::new(), Err(why)),
+        };
+        found("gateway", version, Kind::Gateway(path));
+    }
+    for (name, path) in &options.gateways {
+        found(name, Ok(path.display().to_string()), Kind::Gateway(path.clone()));
+    }
+    for (name, buffer) in [("nginx", "4k"), ("nginx-64k", "64k")] {
+        if wanted(name) {
+            found(name, version("nginx", "-v"), Kind::Nginx { buffer });
+        }
+    }
+    for (name, splices) in [("haproxy", false), ("haproxy-splice", true)] {
+        if wanted(name) {
+            found(name, version("haproxy", "-v"), Kind::Haproxy { splices });
+        }
+    }
+    if wanted("hyper") {
+        found(
+            "hyper",
+            Ok("hyper 1 and copy_bidirectional".to_owned()),
+            Kind::Hyper,
+        );
+    }
+    if wanted("direct") {
+        found("direct", Ok("no proxy".to_owned()), Kind::Direct);
+    }
+    peers
+}
+
+fn version(program: &str, flag: &str) -> Result<String, String> {
+    let output = Command::new(program).arg(flag).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().unwrap_or(program);
+    Ok(line
+        .trim_start_matches("nginx version: ")
+        .split(" 20")
+        .next()
+        .unwrap_or(line)
+        .to_owned())
+}
+
+/// The example gateway as it is in this source tree: cargo is asked each time, because an old executable would be
+/// measured in silence.
+fn build_gateway() -> Result<PathBuf, String> {
+    let this = env::current_exe().map_err(|error| error.to_string())?;
+    let release = this
+        .parent()
+        .and_then(Path::parent)
+        .ok_or("the bench is in no target directory")?;
+    let target = release.parent().ok_or("the bench is in no target directory")?;
+    let path = release.join("examples/gateway");
+    let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--example",
+            "gateway",
+            "--target-dir",
+        ])
+        .arg(target)
+        .status();
+    match built {
+        Ok(status) if status.success() => Ok(path),
+        Ok(status) => Err(format!("cargo build: {status}")),
+        Err(_) if path.exists() => {
+            println!("no cargo here: the gateway is the one built last");
+            Ok(path)
+        }
+        Err(error) => Err(format!("cargo build: {error}")),
+    }
+}
+
+impl Peer {
+    pub(crate) fn is_gateway(&self) -> bool {
+        matches!(self.kind, Kind::Gateway(_))
+    }
+
+    /// Starts the proxy in front of `upstream`. Returns where to connect, and the process where there is one.
+    pub(crate) fn start(
+        &self,
+        upstream: SocketAddr,
+        directory: &Path,
+        cores: Cores,
+    ) -> io::Result<(SocketAddr, Option<Process>)> {
+        // The port is free once this socket is closed; all of them are, until the kernel has gone round.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let listen = address.to_string();
+        let command = match &self.kind {
+            Kind::Direct => return Ok((upstream, None)),
+            Kind::Gateway(path) => {
+                let mut command = Command::new(path);
+                command.args(["--listen", &listen, "--workers", "1"]);
+                command.arg("--route").arg(format!("/=http://{upstream}"));
+                command
+            }
+            Kind::Nginx { buffer } => {
+                let file = directory.join("nginx.conf");
+                fs::write(&file, nginx(address, upstream, buffer, directory))?;
+                let mut command = Command::new("nginx");
+                command
+                    .arg("-e")
+                    .arg("stderr")
+                    .arg("-p")
+                    .arg(directory)
+                    .arg("-c")
+                    .arg(file);
+                command
+            }
+            Kind::Haproxy { splices } => {
+                let file = directory.join("haproxy.cfg");
+                fs::write(&file, haproxy(address, upstream, *splices))?;
+                let mut command = Command::new("haproxy");
+                command.arg("-q").arg("-db").arg("-f").arg(file);
+                command
+            }
+            Kind::Hyper => {
+                let mut command = Command::new(env::current_exe()?);
+                command.args(["baseline", &listen, &upstream.to_string()]);
+                command
+            }
+        };
+        Process::start(command, address, cores).map(|process| (address, Some(process)))
+    }
+}
+
+fn nginx(address: SocketAddr, upstream: SocketAddr, buffer: &str, directory: &Path) -> String {
+    let directory = directory.display();
+    format!(
+        "daemon off; master_process off; worker_processes 1;
+pid {directory}/nginx.pid; error_log stderr crit;
+events {{ worker_connections 12000; multi_accept on; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+    map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
+    upstream origin {{ server {upstream}; }}
+    server {{
+        listen {address} backlog=4096;
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Host $host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_set_header X-Real-IP $remote_addr;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_read_timeout 5m; proxy_send_timeout 60s;
+            proxy_buffer_size {buffer}; proxy_buffers 8 {buffer};
+        }}
+    }}
+}}
+"
+    )
+}
+
+fn haproxy(address: SocketAddr, upstream: SocketAddr, splices: bool) -> String {
+    let splice = if splices { "option splice-auto" } else { "" };
+    format!(
+        "global
+    nbthread 1
+    maxconn 6000
+    maxpipes 512
+defaults
+    mode http
+    {splice}
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+    timeout http-request 30s
+    timeout tunnel 5m
+    timeout client-fin 30s
+frontend clients
+    bind {address} backlog 4096
+    option forwardfor
+    http-request set-header X-Forwarded-Proto http
+    default_backend origin
+backend origin
+    server origin {upstream}
+"
+    )
+}

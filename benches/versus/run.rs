@@ -1,0 +1,207 @@
+//! The order of things: which load, which proxy, how often, and what becomes of the numbers.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::load::{Load, Measured};
+use super::machine::{self, Cores};
+use super::options::{self, Options};
+use super::peers::{self, Peer};
+use super::report::{Report, Sample};
+use super::upstream::Upstream;
+use super::{baseline, bulk, echo, idle, plot, syscalls};
+
+/// No single measurement takes longer: a proxy that hangs is a failure, not a wait.
+const AT_MOST: Duration = Duration::from_secs(120);
+
+/// What all measurements share.
+pub(crate) struct Bench {
+    pub(crate) options: Options,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) cores: Cores,
+    pub(crate) directory: Directory,
+}
+
+/// A place for the configurations of the peers, removed at the end.
+pub(crate) struct Directory(PathBuf);
+
+pub(crate) fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [word, listen, upstream] = &arguments[..] {
+        if word == "baseline" {
+            return exit(run_baseline(listen, upstream));
+        }
+    }
+    match Options::parse(arguments) {
+        Ok(options) if options.is_bench => exit(run(options)),
+        Ok(_) => {
+            println!("versus measures, and tests nothing: cargo bench --bench versus -- --help");
+            ExitCode::SUCCESS
+        }
+        Err(text) if text == options::USAGE => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("versus: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn exit(result: io::Result<bool>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("versus: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_baseline(listen: &str, upstream: &str) -> io::Result<bool> {
+    let address = |text: &str| text.parse().map_err(io::Error::other);
+    baseline::run(address(listen)?, address(upstream)?).map(|()| true)
+}
+
+/// True if every gate that was asked for holds.
+fn run(mut options: Options) -> io::Result<bool> {
+    let descriptors = machine::raise_descriptor_limit();
+    // Both ends of every tunnel are in this process, and both of its connections in the proxy.
+    let room = descriptors.saturating_sub(200) / 2;
+    if room < options.tunnels {
+        println!(
+            "{room} idle tunnels instead of {}: {descriptors} descriptors are allowed",
+            options.tunnels
+        );
+        options.tunnels = room;
+    }
+    if options.syscalls && options.proxies.is_empty() {
+        options.proxies.push("gateway".to_owned());
+    }
+    let peers = peers::find(&options);
+    let cores = Cores::choose();
+    let bench = Bench {
+        options,
+        peers,
+        cores,
+        directory: Directory::create()?,
+    };
+    println!("{}; {}", machine::describe(), cores.describe());
+    for peer in &bench.peers {
+        println!("  {:<16}{}", peer.name, peer.version);
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let work = async {
+            if bench.options.syscalls {
+                return syscalls::count(&bench).await;
+            }
+            let report = bench.measure().await;
+            bench.publish(&report).map(|()| true)
+        };
+        // Whoever is interrupted drops its children too.
+        tokio::select! {
+            result = work => result,
+            _ = tokio::signal::ctrl_c() => Err(io::ErrorKind::Interrupted.into()),
+        }
+    })
+}
+
+impl Bench {
+    async fn measure(&self) -> Report {
+        let names = self.peers.iter().map(|peer| peer.name.clone()).collect();
+        let ours = self.peers.iter().position(Peer::is_gateway);
+        let mut report = Report::new(names, ours);
+        for round in 0..self.options.rounds {
+            for (turn, load) in self.options.loads.iter().enumerate() {
+                for place in 0..self.peers.len() {
+                    // Nobody always comes first, or always after the same other.
+                    let peer = (place + turn + round) % self.peers.len();
+                    eprint!(
+                        "\rround {}, {:<14} {:<16}",
+                        round + 1,
+                        load.name(),
+                        self.peers[peer].name
+                    );
+                    match timeout(AT_MOST, self.run(*load, &self.peers[peer])).await {
+                        Ok(Ok(measured)) => report.add(measured.into_iter().map(|(metric, value)| Sample {
+                            round,
+                            load: load.name(),
+                            peer,
+                            metric,
+                            value,
+                        })),
+                        Ok(Err(error)) => eprintln!("\n  no number: {error}"),
+                        Err(_) => eprintln!("\n  no number: not done after {AT_MOST:?}"),
+                    }
+                }
+            }
+        }
+        eprintln!("\r{:50}", "");
+        report
+    }
+
+    /// One load on one proxy, in a process of its own.
+    async fn run(&self, load: Load, peer: &Peer) -> io::Result<Measured> {
+        let upstream = Upstream::start()?;
+        let (proxy, process) = peer.start(upstream.address, self.directory.path(), self.cores)?;
+        let (process, duration) = (process.as_ref(), self.options.duration);
+        match load {
+            Load::Echo { payload, connections } => {
+                echo::measure(proxy, process, payload, connections, duration).await
+            }
+            Load::Bulk { streams, direction } => {
+                bulk::measure(proxy, process, &upstream, (streams, direction), duration).await
+            }
+            Load::Handshake => idle::measure_handshakes(proxy, process, duration).await,
+            Load::Idle => match process {
+                Some(process) => idle::measure(proxy, process, self.options.tunnels).await,
+                None => Ok(Measured::new()),
+            },
+        }
+    }
+
+    fn publish(&self, report: &Report) -> io::Result<()> {
+        print!("{}", report.table());
+        if let Some(path) = &self.options.json {
+            let versions = self.peers.iter().map(|peer| peer.version.as_str());
+            fs::write(
+                path,
+                report.json(&machine::describe(), &self.cores.describe(), versions),
+            )?;
+        }
+        if let Some(path) = &self.options.plot {
+            fs::write(path, plot::svg(report))?;
+        }
+        Ok(())
+    }
+}
+
+impl Directory {
+    fn create() -> io::Result<Directory> {
+        let path = env::temp_dir().join(format!("versus-{}", std::process::id()));
+        fs::create_dir(&path)?;
+        Ok(Directory(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

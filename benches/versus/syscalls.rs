@@ -1,0 +1,229 @@
+//! System calls per unit of work. They do not depend on what else the machine is doing, so they can be a gate.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::sleep;
+
+use super::bulk::Flow;
+use super::load::Direction;
+use super::process::{self, Process};
+use super::run::Bench;
+use super::upstream::Upstream;
+use super::{client, echo, idle};
+
+/// A unit of work, and the most calls that the gateway may make for one.
+#[derive(Clone, Copy)]
+struct Unit {
+    name: &'static str,
+    work: Work,
+    bound: f64,
+}
+
+#[derive(Clone, Copy)]
+enum Work {
+    RoundTrip { connections: usize },
+    Mebibyte,
+    Handshake { at_a_time: usize },
+}
+
+/// One connection pays for its own wake-up on each side; sixty-four share them. The bulk bound is for splicing.
+const UNITS: [Unit; 5] = [
+    Unit {
+        name: "echo-1",
+        work: Work::RoundTrip { connections: 1 },
+        bound: 6.0,
+    },
+    Unit {
+        name: "echo-64",
+        work: Work::RoundTrip { connections: 64 },
+        bound: 4.1,
+    },
+    Unit {
+        name: "bulk",
+        work: Work::Mebibyte,
+        bound: 11.0,
+    },
+    Unit {
+        name: "handshake",
+        work: Work::Handshake { at_a_time: 16 },
+        bound: 21.0,
+    },
+    Unit {
+        name: "handshake-alone",
+        work: Work::Handshake { at_a_time: 1 },
+        bound: f64::INFINITY,
+    },
+];
+
+/// What happens once, when the counting begins and ends, is not the work's: a call that is interrupted, another that
+/// is not finished. Of thousands of units it must not turn a whole number into one above it.
+const SLACK: f64 = 0.01;
+
+/// Counts for every peer. False if a bound is exceeded that was asked for.
+pub(crate) async fn count(bench: &Bench) -> io::Result<bool> {
+    if Command::new("strace")
+        .arg("-V")
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
+        println!("skipped: system calls (strace is not installed)");
+        return Ok(true);
+    }
+    let mut holds = true;
+    for peer in &bench.peers {
+        for unit in UNITS {
+            let upstream = Upstream::start()?;
+            let (proxy, process) = peer.start(upstream.address, bench.directory.path(), bench.cores)?;
+            let Some(process) = process else { continue };
+            let counted = work(unit.work, proxy, &process, &upstream, bench.directory.path()).await;
+            let (calls, units) = match counted {
+                Ok(counted) => counted,
+                Err(error) => {
+                    println!("{:<16}{:<17}no number: {error}", peer.name, unit.name);
+                    holds &= !bench.options.gates.iter().any(|gate| gate == unit.name);
+                    continue;
+                }
+            };
+            let each = calls.values().sum::<u64>() as f64 / units;
+            print!("{:<16}{:<17}{each:8.2}", peer.name, unit.name);
+            if peer.is_gateway() && bench.options.gates.iter().any(|gate| gate == unit.name) {
+                let fits = each <= unit.bound + SLACK;
+                print!("  {} {}", if fits { "<=" } else { "EXCEEDS" }, unit.bound);
+                holds &= fits;
+            }
+            println!("  {}", breakdown(&calls, units));
+        }
+    }
+    Ok(holds)
+}
+
+type Calls = BTreeMap<String, u64>;
+
+/// Does the work while the calls are counted. Returns them, and how many units there were.
+async fn work(
+    work: Work,
+    proxy: SocketAddr,
+    process: &Process,
+    upstream: &Upstream,
+    directory: &Path,
+) -> io::Result<(Calls, f64)> {
+    const LIMIT: Duration = Duration::from_secs(60);
+    match work {
+        Work::RoundTrip { connections } => {
+            let streams = client::open_many(proxy, "/echo?64", connections).await?;
+            let (streams, _) = echo::exchange(streams, 64, LIMIT, 20).await?;
+            let counter = Counter::attach(process, directory).await?;
+            let (_streams, count) =
+                echo::exchange(streams, 64, LIMIT, 4000 / connections.min(20) as u64).await?;
+            Ok((counter.finish().await?, count as f64))
+        }
+        Work::Mebibyte => {
+            let mut flow = Flow::start(proxy, upstream, 1, Direction::Down).await?;
+            sleep(Duration::from_millis(300)).await;
+            let counter = Counter::attach(process, directory).await?;
+            let bytes = flow.arrived();
+            sleep(Duration::from_secs(2)).await;
+            let bytes = flow.arrived() - bytes;
+            let calls = counter.finish().await?;
+            flow.check()?;
+            Ok((calls, bytes as f64 / (1024.0 * 1024.0)))
+        }
+        Work::Handshake { at_a_time } => {
+            idle::shake_hands(proxy, at_a_time, LIMIT, 20).await?;
+            process.cpu_when_quiet().await;
+            let counter = Counter::attach(process, directory).await?;
+            let count = idle::shake_hands(proxy, at_a_time, LIMIT, 1600 / at_a_time as u64).await?;
+            process.cpu_when_quiet().await;
+            Ok((counter.finish().await?, count as f64))
+        }
+    }
+}
+
+fn breakdown(calls: &Calls, units: f64) -> String {
+    let mut calls: Vec<_> = calls
+        .iter()
+        .map(|(name, count)| (name, *count as f64 / units))
+        .collect();
+    calls.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let shown = calls.iter().filter(|(_, each)| *each >= 0.005);
+    shown
+        .map(|(name, each)| format!("{name} {each:.2}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// strace, attached to a process.
+struct Counter {
+    strace: std::process::Child,
+    output: std::path::PathBuf,
+}
+
+impl Counter {
+    async fn attach(process: &Process, directory: &Path) -> io::Result<Counter> {
+        let output = directory.join("strace.txt");
+        let strace = Command::new("strace")
+            .args(["-c", "-f", "-p", &process.id().to_string(), "-o"])
+            .arg(&output)
+            .stderr(Stdio::null())
+            .spawn()?;
+        let counter = Counter { strace, output };
+        let since = Instant::now();
+        while !is_traced(process.id()) {
+            if since.elapsed() > Duration::from_secs(5) {
+                return Err(io::Error::other("strace does not attach"));
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        // Traced is not yet running again.
+        sleep(Duration::from_millis(100)).await;
+        Ok(counter)
+    }
+
+    async fn finish(mut self) -> io::Result<Calls> {
+        let id = i32::try_from(self.strace.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.ok_or(io::ErrorKind::NotFound)?, Signal::INT)?;
+        while self.strace.try_wait()?.is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(parse(&fs::read_to_string(&self.output)?))
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        // Has no effect where it has been waited for.
+        let _ = self.strace.kill();
+        let _ = self.strace.wait();
+    }
+}
+
+/// Whether every thread of the process is.
+fn is_traced(id: u32) -> bool {
+    process::threads(id).into_iter().all(|thread| {
+        let status = fs::read_to_string(format!("/proc/{id}/task/{thread}/status")).unwrap_or_default();
+        let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+        tracer.is_some_and(|tracer| tracer.trim() != "0")
+    })
+}
+
+/// The calls of each name in strace's summary: share, seconds, microseconds, calls, perhaps errors, name.
+fn parse(summary: &str) -> Calls {
+    let mut calls = Calls::new();
+    for line in summary.lines() {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        if let [share, _, _, count, .., name] = columns[..] {
+            if share.parse::<f64>().is_ok() && name != "total" {
+                *calls.entry(name.to_owned()).or_default() += count.parse().unwrap_or(0);
+            }
+        }
+    }
+    calls
+}

@@ -1,0 +1,48 @@
+//! What stands for splicing where it is not to be had: a pipe that does not exist.
+
+use std::convert::Infallible;
+use std::io;
+use std::task::{Context, Poll};
+
+use super::config::SpliceConfig;
+use super::gear::Filled;
+
+/// No value of this type is ever made.
+pub(super) struct Pipe(Infallible);
+
+/// Whether bulk between these two may be spliced at all.
+pub(super) fn is_possible(_splice: Option<SpliceConfig>) -> bool {
+    false
+}
+
+pub(super) fn fill<R, W>(
+    _cx: &mut Context<'_>,
+    _splice: SpliceConfig,
+    _streams: (&R, &W),
+) -> io::Result<Filled<Pipe>> {
+    Ok(Filled::Impossible)
+}
+
+impl Pipe {
+    pub(super) fn poll_empty_into<W>(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _writer: &W,
+    ) -> Poll<io::Result<usize>> {
+        match self.0 {}
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn take_out(&mut self) -> io::Result<Vec<u8>> {
+        match self.0 {}
+    }
+}
+
+pub(super) fn tidy() {}
+
+pub(super) fn is_refusal(_error: &io::Error) -> bool {
+    false
+}

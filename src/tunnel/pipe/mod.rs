@@ -1,0 +1,139 @@
+//! The law of a pipe: bytes go from a socket into it and out of it into another, and it is somebody's only while bytes
+//! are in it.
+//!
+//! Knows sockets and the kernel's answers. It must not know directions, ends or deadlines.
+
+mod pool;
+
+use std::any::Any;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+
+use rustix::pipe::{SpliceFlags, splice};
+use tokio::io::Interest;
+
+use super::config::SpliceConfig;
+use super::gear::Filled;
+use super::socket::{self, Socket};
+use pool::Loan;
+pub(super) use pool::tidy;
+
+/// A pipe with bytes in it. Emptied, it goes back to the pool; dropped otherwise, it is closed.
+pub(super) struct Pipe {
+    loan: Loan,
+}
+
+/// Whether splicing may be tried at all.
+pub(super) fn is_possible(splice: Option<SpliceConfig>) -> bool {
+    splice.is_some()
+}
+
+/// Splices what `reader` has into a pipe that is empty.
+///
+/// Empty, because "would block" is ambiguous otherwise: the socket may have nothing, or the pipe may have no free slot,
+/// and a pipe runs out of slots long before it runs out of bytes. Taken for the socket's word, the latter would lose the
+/// wake-up.
+pub(super) fn fill<R: Any, W: Any>(
+    cx: &mut Context<'_>,
+    config: SpliceConfig,
+    (reader, writer): (&R, &W),
+) -> io::Result<Filled<Pipe>> {
+    if socket::is_behind_bytes(reader) {
+        return Ok(Filled::NotNow);
+    }
+    let (Some(reader), Some(_)) = (Socket::of(reader), Socket::of(writer)) else {
+        return Ok(Filled::Impossible);
+    };
+    if reader.poll_read_ready(cx)?.is_pending() {
+        return Ok(Filled::Waiting);
+    }
+    let mut loan = match pool::borrow(config) {
+        Ok(Some(loan)) => loan,
+        Ok(None) => return Ok(Filled::NotNow),
+        // No descriptor, no permission, no such call: bytes can still be copied.
+        Err(_) => return Ok(Filled::Impossible),
+    };
+    let capacity = config.get_pipe_size() as usize;
+    let spliced = reader.try_io(Interest::READABLE, |socket| {
+        let spliced = splice(socket, None, &loan.ends().write, None, capacity, NON_BLOCKING);
+        spliced.map_err(io::Error::from)
+    });
+    match spliced {
+        Ok(0) => Ok(Filled::End),
+        Ok(count) => {
+            loan.set_bytes(count);
+            Ok(Filled::With(Pipe { loan }, count))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Filled::Again),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Filled::Again),
+        Err(error) if is_refusal(&error) => Ok(Filled::Impossible),
+        Err(error) => Err(error),
+    }
+}
+
+/// Neither end may block. `MORE` is left out: it would hold back the end of what was sent until more comes.
+const NON_BLOCKING: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
+
+/// Whether the kernel says that it cannot splice here, and not that the stream has failed.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+    )
+}
+
+impl Pipe {
+    pub(super) fn is_empty(&self) -> bool {
+        self.loan.bytes() == 0
+    }
+
+    /// One splice out of the pipe. The count is of the bytes that the writer has taken.
+    pub(super) fn poll_empty_into<W: Any>(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &W,
+    ) -> Poll<io::Result<usize>> {
+        let Some(writer) = Socket::of(writer) else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        loop {
+            ready!(writer.poll_write_ready(cx))?;
+            let bytes = self.loan.bytes();
+            // The pipe is not empty, so if this would block it is the socket that does.
+            let spliced = writer.try_io(Interest::WRITABLE, |socket| {
+                let spliced = splice(&self.loan.ends().read, None, socket, None, bytes, NON_BLOCKING);
+                spliced.map_err(io::Error::from)
+            });
+            match spliced {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(count) => {
+                    self.loan.set_bytes(bytes - count);
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Takes the bytes out of the pipe, where they cannot be spliced out of it.
+    pub(super) fn take_out(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.loan.bytes()];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match rustix::io::read(&self.loan.ends().read, &mut bytes[filled..])? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        bytes.truncate(filled);
+        self.loan.set_bytes(0);
+        Ok(bytes)
+    }
+}
+
+/// The two ends of a pipe.
+struct Ends {
+    read: OwnedFd,
+    write: OwnedFd,
+}

@@ -1,0 +1,208 @@
+//! The invariants of the house that a compiler does not check: which floor may name what.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The crates that a build with these arguments depends on.
+fn dependencies(arguments: &[&str]) -> Vec<String> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{lib}",
+        ])
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo tree: {errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The Rust files in these files and folders of the sources, with their lines that are no comments.
+fn code(paths: &[&str]) -> Vec<(PathBuf, Vec<String>)> {
+    let mut left: Vec<PathBuf> = paths.iter().map(|path| root().join("src").join(path)).collect();
+    let mut files = Vec::new();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let lines = text
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| !line.starts_with("//"));
+        files.push((path, lines.map(str::to_owned).collect()));
+    }
+    assert!(files.len() >= paths.len());
+    files
+}
+
+/// Whether a line names a path like `crate::head`, alone or in a list in braces.
+fn names(line: &str, module: &str) -> bool {
+    let whole = |at: usize| {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let before = at.checked_sub(1).map(|at| line.as_bytes()[at]);
+        let after = line.as_bytes().get(at + module.len()).copied();
+        !before.is_some_and(word) && !after.is_some_and(word)
+    };
+    line.match_indices(module).any(|(at, _)| whole(at))
+}
+
+/// Lines of these sources that name one of these modules of the crate.
+fn imports(paths: &[&str], modules: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, lines) in code(paths) {
+        for line in lines.iter().filter(|line| line.contains("crate::")) {
+            let after = &line[line.find("crate::").unwrap_or(0)..];
+            if modules.iter().any(|module| names(after, module)) {
+                found.push(format!("{}: {line}", path.display()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_pure_floors_build_without_tokio() {
+    let dependencies = dependencies(&["--no-default-features"]);
+    assert!(dependencies.iter().any(|name| name == "http"), "{dependencies:?}");
+    for name in &dependencies {
+        assert!(
+            !["tokio", "mio", "socket2", "hyper", "futures_util"].contains(&name.as_str()),
+            "{dependencies:?}"
+        );
+    }
+}
+
+#[test]
+fn the_default_features_bring_no_http_library() {
+    let dependencies = dependencies(&[]);
+    assert!(dependencies.iter().any(|name| name == "tokio"));
+    for name in ["hyper", "h2", "tower", "axum"] {
+        assert!(
+            !dependencies.iter().any(|dependency| dependency == name),
+            "{name}: {dependencies:?}"
+        );
+    }
+}
+
+#[test]
+fn the_pure_floors_never_name_tokio() {
+    for (path, lines) in code(&[
+        "head",
+        "header",
+        "handshake",
+        "websocket",
+        "route.rs",
+        "side.rs",
+        "token.rs",
+    ]) {
+        for line in lines {
+            assert!(!names(&line, "tokio"), "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_tunnel_knows_no_http() {
+    let found = imports(
+        &["tunnel"],
+        &[
+            "head",
+            "header",
+            "handshake",
+            "websocket",
+            "gateway",
+            "exchange",
+            "connect",
+        ],
+    );
+    assert!(found.is_empty(), "{found:#?}");
+    for (path, lines) in code(&["tunnel"]) {
+        for line in lines {
+            assert!(
+                !names(&line, "http") && !names(&line, "httparse"),
+                "{}: {line}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn imports_go_down_only() {
+    let floors: [(&[&str], &[&str]); 4] = [
+        (
+            &["side.rs", "token.rs"],
+            &[
+                "head",
+                "header",
+                "handshake",
+                "websocket",
+                "tunnel",
+                "error",
+                "gateway",
+            ],
+        ),
+        (
+            &["head", "websocket"],
+            &[
+                "header",
+                "handshake",
+                "tunnel",
+                "error",
+                "connect",
+                "exchange",
+                "gateway",
+            ],
+        ),
+        (
+            &["header"],
+            &["handshake", "tunnel", "error", "connect", "exchange", "gateway"],
+        ),
+        (
+            &["handshake", "connect.rs", "wire.rs"],
+            &["tunnel", "error", "exchange", "gateway"],
+        ),
+    ];
+    for (paths, above) in floors {
+        let found = imports(paths, above);
+        assert!(found.is_empty(), "{found:#?}");
+    }
+    let found = imports(&["exchange.rs", "error.rs", "route.rs"], &["gateway", "service"]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_doors_do_not_know_each_other() {
+    for (door, other) in [("gateway", "service"), ("service", "gateway")] {
+        let found = imports(&[door], &[other]);
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+#[test]
+fn only_the_verdict_makes_a_switch() {
+    let makers = code(&["."]).into_iter().filter(|(_, lines)| {
+        lines
+            .iter()
+            .any(|line| line.contains("Ok(Switched {") || line.contains("= Switched {"))
+    });
+    let makers: Vec<PathBuf> = makers.map(|(path, _)| path).collect();
+    assert_eq!(makers.len(), 1, "{makers:?}");
+    assert!(makers[0].ends_with("handshake/verdict.rs"));
+}
