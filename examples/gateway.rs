@@ -19,8 +19,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use switchover::tunnel::{Drain, Schedule};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use flags::{Flags, Target};
 use worker::Settings;
@@ -86,14 +86,15 @@ fn run(mut flags: Flags) -> io::Result<()> {
         sockets.push(of_address);
     }
     let settings = Arc::new(Settings::new(flags, is_demo));
-    let (drains, watched) = watch::channel(false);
+    let drain = Drain::new();
+    let schedule = Schedule::default().grace(settings.flags.drain_timeout);
     // The first worker runs here: a process with one thread spares the kernel and the allocator some locking.
     let mut of_worker = || sockets.iter_mut().filter_map(Vec::pop).collect::<Vec<_>>();
     let of_first = of_worker();
     let workers: Vec<_> = (1..settings.flags.workers)
         .map(|_| {
-            let (listeners, settings, watched) = (of_worker(), settings.clone(), watched.clone());
-            std::thread::spawn(move || worker::runtime()?.block_on(worker::run(listeners, settings, watched)))
+            let (listeners, settings, drain) = (of_worker(), settings.clone(), drain.clone());
+            std::thread::spawn(move || worker::runtime()?.block_on(worker::run(listeners, settings, drain)))
         })
         .collect();
 
@@ -108,8 +109,13 @@ fn run(mut flags: Flags) -> io::Result<()> {
     drop(output);
 
     runtime.block_on(async {
-        tokio::spawn(terminated(drains));
-        worker::run(of_first, settings, watched).await
+        let starts = drain.clone();
+        tokio::spawn(async move {
+            let heard = terminated().await;
+            starts.start(schedule);
+            heard
+        });
+        worker::run(of_first, settings, drain).await
     })?;
     for worker in workers {
         worker
@@ -134,13 +140,12 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Waits for SIGTERM or SIGINT, and tells the workers.
-async fn terminated(drains: watch::Sender<bool>) -> io::Result<()> {
+/// Waits for SIGTERM or SIGINT.
+async fn terminated() -> io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    drains.send_replace(true);
     Ok(())
 }

@@ -25,6 +25,7 @@ An HTTP/1.1 gateway that carries upgrades, WebSocket above all, and relays every
   --header-timeout DURATION  a request head, from the first byte to the last; then 408 (30s)
   --linger-timeout DURATION  after one side of a tunnel has ended, silence of the other (30s)
   --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s)
+  --max-tunnels N            upgrades beyond this many, by all workers together, get a 503 (no limit)
   --max-header-bytes N       the largest head, request or response (65536)
   --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket)
   --allow-origin ORIGIN      an Origin that may open a WebSocket; repeatable (any)
@@ -44,6 +45,7 @@ pub(crate) struct Flags {
     pub(crate) header_timeout: Duration,
     pub(crate) linger_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) max_tunnels: Option<usize>,
     pub(crate) max_header_bytes: usize,
     pub(crate) upgrades: Vec<Protocol>,
     pub(crate) origins: Vec<Origin>,
@@ -70,6 +72,7 @@ impl Default for Flags {
             header_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
+            max_tunnels: None,
             max_header_bytes: 64 * 1024,
             upgrades: Vec::new(),
             origins: Vec::new(),
@@ -118,6 +121,7 @@ impl Flags {
             "--header-timeout" => self.header_timeout = duration(value)?,
             "--linger-timeout" => self.linger_timeout = duration(value)?,
             "--drain-timeout" => self.drain_timeout = duration(value)?,
+            "--max-tunnels" => self.max_tunnels = Some(positive(value)?),
             "--max-header-bytes" => self.max_header_bytes = positive(value)?,
             "--allow-upgrade" => self
                 .upgrades
@@ -126,8 +130,8 @@ impl Flags {
                 .origins
                 .push(value.parse::<Origin>().map_err(|why| why.to_string())?),
             "--tunnel-mode" if value == "stream" => {}
-            "--tunnel-mode" | "--ping-interval" | "--set-header" | "--max-tunnels" | "--tls-cert"
-            | "--tls-key" | "--upstream-ca" | "--access-log" => {
+            "--tunnel-mode" | "--ping-interval" | "--set-header" | "--tls-cert" | "--tls-key"
+            | "--upstream-ca" | "--access-log" => {
                 return Err("this version cannot do that yet".to_owned());
             }
             _ => return Err("there is no such flag; see --help".to_owned()),

@@ -14,16 +14,16 @@ use http::request;
 use http::uri::{Authority, PathAndQuery};
 use switchover::Error;
 use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
-use switchover::gateway::{Accepted, Acceptor, Established, GatewayConfig, Negotiated};
+use switchover::gateway::{Accepted, Acceptor, Carrying, GatewayConfig, Negotiated};
 use switchover::handshake::{HandshakePolicy, Rejection};
 use switchover::head::HeadLimits;
-use switchover::header::Hop;
+use switchover::header::{Hop, Protocol};
 use switchover::route::Routes;
 use switchover::service::{Destination, Relay, RelayConfig};
-use switchover::tunnel::{Rewind, TunnelConfig};
+use switchover::tunnel::{Cap, Drain, Draining, Permit, Rewind, TunnelConfig};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::flags::{Flags, Target};
@@ -88,7 +88,8 @@ impl Settings {
             .connect_timeout(flags.connect_timeout)
             .handshake_timeout(head_wait)
             .send_timeout(flags.send_timeout)
-            .read_timeout(body_wait);
+            .read_timeout(body_wait)
+            .cap(flags.max_tunnels.map(Cap::new));
         let relay = RelayConfig::default()
             .connect_timeout(flags.connect_timeout)
             .read_timeout(head_wait.max(body_wait))
@@ -159,8 +160,9 @@ impl Connect for Upstream {
 struct Worker {
     settings: Arc<Settings>,
     relay: Relay,
-    /// Ends the tunnels.
-    stopped: Arc<Notify>,
+    drain: Drain,
+    /// Its listeners and connections.
+    open: Cap,
     /// Told of every connection.
     accepts: Notify,
 }
@@ -170,35 +172,29 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Runs a worker until `drains` says true or its sender is gone, and then until its last connection has ended or the
-/// time for that has.
+/// Runs a worker until the drain starts, and then until its last connection has ended or the time for that has.
 pub(crate) async fn run(
     listeners: Vec<TcpListener>,
     settings: Arc<Settings>,
-    mut drains: watch::Receiver<bool>,
+    drain: Drain,
 ) -> io::Result<()> {
-    let drain_timeout = settings.flags.drain_timeout;
     let relay = Relay::new(settings.relay.clone());
     let worker = Arc::new(Worker {
         settings,
         relay,
-        stopped: Arc::default(),
+        drain,
+        open: Cap::unlimited(),
         accepts: Notify::new(),
     });
-    // Whatever is open holds a receiver: the channel is closed when the last of them has ended.
-    let (draining, watched) = watch::channel(false);
     for listener in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tokio::spawn(accept(listener, worker.clone(), watched.clone()));
+        tokio::spawn(accept(listener, worker.clone(), worker.open.try_acquire()));
     }
-    drop(watched);
     tokio::spawn(beat(worker.clone()));
-    let _ = drains.wait_for(|drains| *drains).await;
-    draining.send_replace(true);
-    if timeout(drain_timeout, draining.closed()).await.is_err() {
-        worker.stopped.notify_waiters();
-        let _ = timeout(Duration::from_secs(2), draining.closed()).await;
-    }
+    worker.drain.started().await;
+    // The drain ends the tunnels when its grace is over; the rest is for what they still have to deliver.
+    let limit = worker.settings.flags.drain_timeout + Duration::from_secs(2);
+    let _ = timeout(limit, worker.open.emptied()).await;
     Ok(())
 }
 
@@ -214,13 +210,8 @@ async fn beat(worker: Arc<Worker>) {
     }
 }
 
-async fn drained(mut draining: watch::Receiver<bool>) {
-    // An error means that the worker is gone, and with it everything else.
-    let _ = draining.wait_for(|draining| *draining).await;
-}
-
-async fn accept(listener: tokio::net::TcpListener, worker: Arc<Worker>, draining: watch::Receiver<bool>) {
-    let mut end = pin!(drained(draining.clone()));
+async fn accept(listener: tokio::net::TcpListener, worker: Arc<Worker>, _open: Option<Permit>) {
+    let mut end = worker.drain.started();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -234,7 +225,7 @@ async fn accept(listener: tokio::net::TcpListener, worker: Arc<Worker>, draining
                     let _ = stream.set_nodelay(true);
                 }
                 worker.accepts.notify_one();
-                tokio::spawn(connection(stream, peer, worker.clone(), draining.clone()));
+                tokio::spawn(connection(stream, peer, worker.clone()));
             }
             // The peer was gone before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -247,53 +238,40 @@ async fn accept(listener: tokio::net::TcpListener, worker: Arc<Worker>, draining
 /// Serves a connection to its end: ordinary requests as long as they come, and at most one upgrade.
 ///
 /// A future is as large as its largest state, so everything up to the tunnel is boxed, and gone before the tunnel runs.
-fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    worker: Arc<Worker>,
-    draining: watch::Receiver<bool>,
-) -> impl Future<Output = ()> {
-    let stopped = worker.stopped.clone();
-    let settings = worker
-        .settings
-        .talks
-        .then(|| Box::new((worker.settings.clone(), peer)));
-    let open = draining.clone();
-    let requests = Box::pin(requests(stream, peer, worker, draining));
+fn connection(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> impl Future<Output = ()> {
+    let open = worker.open.try_acquire();
+    let requests = Box::pin(requests(stream, peer, worker));
     async move {
-        let (protocol, carrying) = {
-            let Some(established) = requests.await else { return };
-            let protocol = settings
-                .is_some()
-                .then(|| Box::new(established.protocol().clone()));
-            (protocol, established.run_until(stopped.notified_owned()))
+        let Some((carrying, told)) = requests.await else {
+            return;
         };
         // Pinned where it is: awaited by value it would stand in this future twice.
         let traffic = pin!(carrying).await;
-        if let (Some(settings), Some(protocol)) = (settings, protocol) {
-            settings.0.tell(settings.1, || match traffic {
-                Ok(traffic) => format!("{protocol}: {traffic}"),
-                Err(error) => format!("{protocol}: {} {}: {error}", error.side(), error.phase()),
+        if let Some(told) = told {
+            told.settings.tell(told.peer, || match traffic {
+                Ok(traffic) => format!("{}: {traffic}", told.protocol),
+                Err(error) => format!("{}: {} {}: {error}", told.protocol, error.side(), error.phase()),
             });
         }
         drop(open);
     }
 }
 
-/// Everything that comes before a tunnel. None if the connection has ended without one.
-async fn requests(
-    stream: TcpStream,
+/// A tunnel that is about to run, and to whom its end is told.
+type Carried = (Carrying<TcpStream, TcpStream, Draining>, Option<Box<Told>>);
+
+struct Told {
+    settings: Arc<Settings>,
     peer: SocketAddr,
-    worker: Arc<Worker>,
-    draining: watch::Receiver<bool>,
-) -> Option<Box<Established<TcpStream, TcpStream>>> {
-    let (settings, hop) = (&worker.settings, Hop::from(peer));
+    protocol: Protocol,
+}
+
+/// Everything that comes before a tunnel. None if the connection has ended without one.
+async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> Option<Carried> {
+    let (settings, drain, hop) = (&worker.settings, &worker.drain, Hop::from(peer));
     let failed =
         |error: Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
-    let mut accepted = settings
-        .acceptor
-        .accept_until(stream, hop, drained(draining.clone()))
-        .await;
+    let mut accepted = settings.acceptor.accept_until(stream, hop, drain.started()).await;
     loop {
         match accepted.map_err(failed).ok()? {
             Accepted::Upgrade(mut incoming) => {
@@ -305,7 +283,17 @@ async fn requests(
                     incoming.set_target(target);
                 }
                 return match incoming.negotiate(upstream).await.map_err(failed).ok()? {
-                    Negotiated::Switched(established) => Some(established),
+                    Negotiated::Switched(established) => {
+                        let (settings, protocol) = (settings.clone(), established.protocol().clone());
+                        let told = settings.talks.then(|| {
+                            Box::new(Told {
+                                settings,
+                                peer,
+                                protocol,
+                            })
+                        });
+                        Some((established.run_until(drain.signal()), told))
+                    }
                     Negotiated::Declined(status) => {
                         settings.tell(peer, || format!("the upstream said {status}"));
                         None
@@ -314,10 +302,7 @@ async fn requests(
             }
             Accepted::Ordinary(head, stream) => {
                 let next = Box::pin(ordinary(*head, stream, hop, peer, &worker)).await?;
-                accepted = settings
-                    .acceptor
-                    .resume_until(next, hop, drained(draining.clone()))
-                    .await;
+                accepted = settings.acceptor.resume_until(next, hop, drain.started()).await;
             }
             Accepted::Rejected(why) => {
                 settings.tell(peer, || format!("{} {why}. {}", why.status(), why.hint()));

@@ -4,13 +4,13 @@ use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::uri::PathAndQuery;
-use http::{Method, Uri, request};
+use http::{Method, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Client};
 use super::config::GatewayConfig;
+use super::incoming::Incoming;
 use crate::Side;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Rejection, UpgradeRequest};
@@ -36,16 +36,6 @@ pub enum Accepted<S> {
     Rejected(Rejection),
     /// Closed by the client, or by the header deadline, without one byte.
     Closed,
-}
-
-/// An upgrade request, and the client that waits for its answer.
-#[derive(Debug)]
-pub struct Incoming<S> {
-    pub(super) client: Client<S>,
-    pub(super) request: UpgradeRequest,
-    pub(super) head: Box<request::Parts>,
-    pub(super) hop: Hop,
-    pub(super) config: Arc<GatewayConfig>,
 }
 
 impl Acceptor {
@@ -211,6 +201,10 @@ impl Acceptor {
         client.head_only = head.method == Method::HEAD;
         match UpgradeRequest::parse(&head, &self.config.policy) {
             Ok(Some(request)) => {
+                let admission = match self.config.admit(hop) {
+                    Ok(admission) => admission,
+                    Err(rejection) => return client.reject(rejection).await,
+                };
                 // The head has been taken in; what is left in the buffer is the client's early data.
                 let config = self.config.clone();
                 client.forget_head();
@@ -220,6 +214,7 @@ impl Acceptor {
                     head,
                     hop,
                     config,
+                    admission,
                 })))
             }
             Ok(None) => Ok(Accepted::Ordinary(head, client.rewind())),
@@ -258,42 +253,5 @@ enum HeadFailure {
 impl From<Rejection> for HeadFailure {
     fn from(rejection: Rejection) -> Self {
         HeadFailure::Rejected(rejection)
-    }
-}
-
-impl<S> Incoming<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    /// The client's request head, as it came.
-    pub fn head(&self) -> &request::Parts {
-        &self.head
-    }
-
-    /// The upgrade that it asks for.
-    pub fn request(&self) -> &UpgradeRequest {
-        &self.request
-    }
-
-    /// The hop that it came over.
-    pub fn hop(&self) -> Hop {
-        self.hop
-    }
-
-    /// Replaces the target that goes upstream: a route that replaces a prefix.
-    pub fn set_target(&mut self, target: PathAndQuery) {
-        self.head.uri = Uri::from(target);
-    }
-
-    /// Refuses the upgrade: answers and closes.
-    ///
-    /// # Errors
-    ///
-    /// The answer cannot be written.
-    pub async fn reject(self, rejection: Rejection) -> Result<Rejection, Error> {
-        self.client
-            .refuse(answer::Refusal::from(&rejection))
-            .await
-            .map(|()| rejection)
     }
 }

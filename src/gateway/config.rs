@@ -8,7 +8,7 @@ use crate::connect::Connect;
 use crate::exchange::ExchangeConfig;
 use crate::handshake::HandshakePolicy;
 use crate::head::HeadLimits;
-use crate::tunnel::TunnelConfig;
+use crate::tunnel::{Cap, PeerCap, TunnelConfig};
 
 /// Everything about a gateway but its upstream.
 ///
@@ -28,6 +28,8 @@ pub struct GatewayConfig {
     pub(super) keep_alive_timeout: Duration,
     pub(super) send_timeout: Duration,
     pub(super) read_timeout: Duration,
+    pub(super) cap: Option<Cap>,
+    pub(super) peer_cap: Option<PeerCap>,
     pub(super) exchange: ExchangeConfig,
 }
 
@@ -41,6 +43,8 @@ impl Default for GatewayConfig {
             keep_alive_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(60),
+            cap: None,
+            peer_cap: None,
             exchange: ExchangeConfig {
                 connect_timeout: Duration::from_secs(10),
                 handshake_timeout: Duration::from_secs(60),
@@ -124,6 +128,34 @@ impl GatewayConfig {
     #[must_use]
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.read_timeout = limit;
+        self
+    }
+
+    /// How many upgrades may be on their way or tunnelled at the same time. Default: none, no cap.
+    ///
+    /// One beyond it is refused with [`Rejection::TooManyTunnels`](crate::handshake::Rejection::TooManyTunnels), 503,
+    /// before any upstream has heard of it. One within it keeps its place from its request head until its tunnel has
+    /// ended, or it has failed, been declined or given up.
+    ///
+    /// Gateways that share a [`Cap`] count together. Ordinary requests are not counted.
+    ///
+    /// A tunnel needs two file descriptors: too high, and they run out first, for everyone.
+    #[must_use]
+    pub fn cap(mut self, cap: impl Into<Option<Cap>>) -> Self {
+        self.cap = cap.into();
+        self
+    }
+
+    /// How many of them may be one peer's, by the address of its [`Hop`](crate::header::Hop). Default: none, no cap.
+    ///
+    /// One beyond it is refused with
+    /// [`Rejection::TooManyTunnelsOfPeer`](crate::handshake::Rejection::TooManyTunnelsOfPeer), 429. A hop without an
+    /// address is not counted.
+    ///
+    /// Behind another proxy all clients have that proxy's address, unless the caller gives the hop another.
+    #[must_use]
+    pub fn peer_cap(mut self, cap: impl Into<Option<PeerCap>>) -> Self {
+        self.peer_cap = cap.into();
         self
     }
 }

@@ -32,15 +32,20 @@
 //! ```
 
 mod accept;
+mod admission;
 mod answer;
 mod config;
+mod established;
+mod incoming;
 mod proxy;
 
-pub use accept::{Accepted, Acceptor, Incoming};
+pub use accept::{Accepted, Acceptor};
 pub use config::{Builder, GatewayConfig};
-pub use proxy::{Carrying, Established, Negotiated};
+pub use established::{Carrying, Established, Negotiated};
+pub use incoming::Incoming;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::{StatusCode, request};
@@ -85,7 +90,7 @@ pub enum Outcome<S> {
     Declined(StatusCode),
     /// Not an upgrade. The head is for deciding what to do; the stream reads from the head's first byte on.
     Ordinary(Box<request::Parts>, Rewind<S>),
-    /// The client has closed the connection, or let the header deadline pass, without sending a byte.
+    /// The client has closed the connection, or let the header deadline or a drain pass, without sending a byte.
     Closed,
 }
 
@@ -119,7 +124,8 @@ impl<C: Connect> Gateway<C> {
         self.serve_until(stream, hop, std::future::pending()).await
     }
 
-    /// Serves one connection to its end, and ends its tunnel in order when `drain` completes.
+    /// Serves one connection to its end, and ends its tunnel in order when `drain` completes, such as a
+    /// [`Drain`](crate::tunnel::Drain)'s signal. A client that has not sent a byte by then is closed.
     ///
     /// # Errors
     ///
@@ -139,8 +145,9 @@ impl<C: Connect> Gateway<C> {
         F: Future<Output = ()>,
     {
         let hop = hop.into();
+        let mut drain = pin!(drain);
         // Boxed and gone before the tunnel: its future is as large as its largest state.
-        match Box::pin(self.acceptor.accept(stream, hop)).await? {
+        match Box::pin(self.acceptor.accept_until(stream, hop, drain.as_mut())).await? {
             Accepted::Upgrade(incoming) => incoming.proxy_until(&*self.connect, drain).await,
             Accepted::Ordinary(head, stream) => Ok(Outcome::Ordinary(head, stream)),
             Accepted::Rejected(rejection) => Ok(Outcome::Rejected(rejection)),

@@ -1,107 +1,25 @@
-//! Law: steps (4) to (8) of the walk for one upgrade, with the client watched while the upstream is asked.
+//! Law: steps (4) to (7) of the walk for one upgrade, with the client watched while the upstream is asked.
 
-use std::fmt;
-use std::future::{Future, Pending, pending};
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::future::{Future, pending};
+use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::response;
-use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{Client, Refusal};
+use super::established::{Established, Negotiated};
 use super::{Incoming, Outcome};
 use crate::connect::{Connect, ConnectRequest};
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::{Answer, Exchange};
 use crate::handshake::PendingUpgrade;
 use crate::head::{BodyLength, BodyScanner};
-use crate::header::{Hop, Protocol};
-use crate::tunnel::{self, Traffic, Tunnel, TunnelConfig};
+use crate::header::Hop;
+use crate::tunnel::Tunnel;
 use crate::wire::{self, First};
 use crate::{Side, handshake};
-
-/// How an upgrade was answered.
-#[derive(Debug)]
-pub enum Negotiated<S, U> {
-    /// Both sides have agreed; the client has its 101, and the tunnel waits to be run.
-    Switched(Box<Established<S, U>>),
-    /// The origin has answered with another status than 101; the answer has been relayed whole.
-    Declined(StatusCode),
-}
-
-/// Two sides that have agreed on a protocol, and what each of them has said already.
-#[must_use = "nothing is carried until it is run"]
-pub struct Established<S, U> {
-    protocol: Protocol,
-    downstream: S,
-    upstream: U,
-    from_downstream: Bytes,
-    from_upstream: Bytes,
-    config: Arc<TunnelConfig>,
-}
-
-impl<S, U> fmt::Debug for Established<S, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Established")
-            .field("protocol", &self.protocol)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<S, U> Established<S, U>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    U: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    /// What both sides speak.
-    pub fn protocol(&self) -> &Protocol {
-        &self.protocol
-    }
-
-    /// Step (8) of the walk. The future is small: nothing of the handshake is left in it.
-    pub fn run(self) -> Carrying<S, U> {
-        self.run_until(pending())
-    }
-
-    /// As [`run`](Established::run), and ends the tunnel in order when `drain` completes.
-    pub fn run_until<F: Future<Output = ()>>(self, drain: F) -> Carrying<S, U, F> {
-        let tunnel = Tunnel::new(self.downstream, self.upstream)
-            .config(self.config)
-            .leftovers(self.from_downstream, self.from_upstream)
-            .drain(drain);
-        Carrying { run: tunnel.run() }
-    }
-}
-
-pin_project! {
-    /// A tunnel on its way: the future of [`Established::run`].
-    ///
-    /// It ends with the traffic, or with the [`Error`] of the side that failed.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Carrying<S, U, F = Pending<()>> {
-        #[pin]
-        run: tunnel::Run<S, U, F>,
-    }
-}
-
-impl<S, U, F> Future for Carrying<S, U, F>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    U: AsyncRead + AsyncWrite + Unpin + 'static,
-    F: Future<Output = ()>,
-{
-    type Output = Result<Traffic, Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let failed =
-            |error: tunnel::TunnelError| Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error));
-        self.project().run.poll(cx).map_err(failed)
-    }
-}
 
 impl<S> Incoming<S>
 where
@@ -134,7 +52,7 @@ where
         match Box::pin(self.negotiate(connect)).await? {
             Negotiated::Declined(status) => Ok(Outcome::Declined(status)),
             Negotiated::Switched(established) => {
-                let protocol = established.protocol.clone();
+                let protocol = established.protocol().clone();
                 let traffic = established.run_until(drain).await?;
                 Ok(Outcome::Tunnelled { protocol, traffic })
             }
@@ -152,7 +70,9 @@ where
     ///
     /// Dropping the future closes both connections.
     pub async fn negotiate<C: Connect>(self, connect: &C) -> Result<Negotiated<S, C::Stream>, Error> {
+        // First, to be dropped last: its place is free when its connections are closed, whatever happens before.
         let Incoming {
+            admission,
             mut client,
             mut request,
             mut head,
@@ -182,14 +102,12 @@ where
                 // From here on not one more byte of HTTP goes to this client.
                 let (response, protocol) = switched.into_response();
                 client.send_head(&response).await?;
-                Ok(Negotiated::Switched(Box::new(Established {
-                    protocol,
-                    downstream: client.stream,
-                    upstream,
-                    from_downstream: client.early.freeze(),
-                    from_upstream,
-                    config: config.tunnel.clone(),
-                })))
+                let tunnel = Tunnel::new(client.stream, upstream)
+                    .config(config.tunnel.clone())
+                    .leftovers(client.early.freeze(), from_upstream);
+                Ok(Negotiated::Switched(Established::new(
+                    protocol, tunnel, admission,
+                )))
             }
             Err(error) => {
                 if let Some(status) = error.status() {

@@ -82,9 +82,13 @@ pub enum Rejection {
     /// No route leads anywhere for this host and path.
     #[error("there is no route for this host and path")]
     NoRoute,
-    /// As many tunnels as the proxy may carry are open.
+    /// As many tunnels as the proxy may carry are open. The answer has no `Retry-After`: nobody knows when one of them
+    /// will end.
     #[error("as many tunnels as allowed are open")]
     TooManyTunnels,
+    /// This peer has as many tunnels as one peer may have.
+    #[error("as many tunnels as one peer may have are open")]
+    TooManyTunnelsOfPeer,
 }
 
 impl Rejection {
@@ -99,6 +103,8 @@ impl Rejection {
             Rejection::OriginMissing | Rejection::OriginNotAllowed => StatusCode::FORBIDDEN,
             Rejection::NoRoute => StatusCode::NOT_FOUND,
             Rejection::TooManyTunnels => StatusCode::SERVICE_UNAVAILABLE,
+            // RFC 6585, section 4. Not 503, by which a balancer would take the whole gateway for overloaded.
+            Rejection::TooManyTunnelsOfPeer => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -162,6 +168,9 @@ impl Rejection {
             }
             Rejection::NoRoute => "Ask for a host and path that a route names, or add a route for this one.",
             Rejection::TooManyTunnels => "Try again later, or raise the cap on tunnels.",
+            Rejection::TooManyTunnelsOfPeer => {
+                "Close a connection, or raise the cap on the tunnels of one peer; behind a proxy all clients are one peer."
+            }
         }
     }
 

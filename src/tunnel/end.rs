@@ -105,6 +105,8 @@ pub enum End {
     Lifetime,
     /// The [drain future](super::Tunnel::drain) completed.
     Drained,
+    /// [`TunnelWatch::end`](super::TunnelWatch::end) asked for it.
+    Asked,
     /// A stream failed. Only found in the [`Traffic`] that a [`TunnelError`] carries.
     Failed {
         /// The side whose stream failed.
@@ -121,6 +123,7 @@ impl fmt::Display for End {
             End::Stalled { side } => write!(f, "{side} accepted no bytes for too long"),
             End::Lifetime => f.write_str("lifetime over"),
             End::Drained => f.write_str("drained"),
+            End::Asked => f.write_str("ended as asked"),
             End::Failed { side } => write!(f, "{side} failed"),
         }
     }

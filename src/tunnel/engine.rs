@@ -72,15 +72,17 @@ impl Engine {
         self.from_upstream.put_in_front(from_upstream);
     }
 
-    /// Ends the tunnel in order: reads no more, delivers what was read.
-    pub(super) fn drain(&mut self) {
-        if let Phase::Running { .. } = self.phase {
-            self.phase = Phase::Draining {
-                since: Instant::now(),
-            };
-            self.from_downstream.stop();
-            self.from_upstream.stop();
+    /// Ends the tunnel in order: reads no more, delivers what was read. False if it is about to end already.
+    pub(super) fn drain(&mut self) -> bool {
+        if !matches!(self.phase, Phase::Running { .. }) {
+            return false;
         }
+        self.phase = Phase::Draining {
+            since: Instant::now(),
+        };
+        self.from_downstream.stop();
+        self.from_upstream.stop();
+        true
     }
 
     /// Moves what can be moved, and says when there is nothing left to wait for.

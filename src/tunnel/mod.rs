@@ -15,6 +15,9 @@
 //!    without closing words: what was cut short never looks complete.
 //! 5. [`TunnelConfig`] limits every wait. What ended the tunnel is an [`End`], and how much it carried is in
 //!    [`Traffic`], also when it failed.
+//! 6. Many tunnels are the caller's to bound and to end, with values that go together with any of this: a [`Cap`] and
+//!    a [`PeerCap`] say how many there may be, a [`Drain`] ends them all in order and not all at once, and a
+//!    [`TunnelWatch`] shows one of them while it runs, and ends it.
 //!
 //! # Which door
 //!
@@ -46,8 +49,11 @@
 //! # }
 //! ```
 
+mod cap;
 mod config;
 mod deadline;
+mod drain;
+mod draining;
 mod end;
 mod engine;
 mod gear;
@@ -55,28 +61,36 @@ mod half;
 mod leaving;
 mod limits;
 mod outlet;
+mod peer_cap;
 #[cfg_attr(not(all(target_os = "linux", feature = "splice")), path = "pipe/absent.rs")]
 mod pipe;
 mod rewind;
+mod run;
 mod scratch;
 mod socket;
+mod wakers;
+mod watch;
 
 use std::fmt;
 use std::future::{Future, Pending, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use cap::{Cap, Emptied, Permit};
 pub use config::{SpliceConfig, TunnelConfig};
+pub use drain::{Drain, Schedule};
+pub use draining::Draining;
 pub use end::{End, Operation, Traffic, TunnelError};
 use engine::Engine;
+pub use peer_cap::{PeerCap, PeerPermit};
 pub use rewind::Rewind;
+pub use run::Run;
 #[cfg(feature = "gateway")]
 pub(crate) use socket::{read_closed, reset_on_drop};
+pub use watch::TunnelWatch;
+use watch::Watched;
 
 /// Copies both ways between two borrowed streams until both have ended, without any deadline.
 ///
@@ -144,6 +158,8 @@ pub struct Tunnel<D, U, F = Pending<()>> {
     from_downstream: Bytes,
     from_upstream: Bytes,
     drain: Option<F>,
+    // Boxed: a tunnel that nobody watches does not pay for it.
+    watched: Option<Box<Watched>>,
 }
 
 impl<D, U> Tunnel<D, U>
@@ -160,6 +176,7 @@ where
             from_downstream: Bytes::new(),
             from_upstream: Bytes::new(),
             drain: None,
+            watched: None,
         }
     }
 }
@@ -184,7 +201,8 @@ where
         self
     }
 
-    /// Ends the tunnel in order when `drain` completes, with [`End::Drained`].
+    /// Ends the tunnel in order when `drain` completes, with [`End::Drained`]. Made for [`Drain::signal`], but any
+    /// future will do.
     ///
     /// From then on nothing more is read. What was read is delivered and both sides' streams are shut down, all within
     /// the [linger limit](TunnelConfig::linger_timeout). Then the streams are dropped when both peers have closed, at
@@ -192,22 +210,22 @@ where
     ///
     /// The tunnel knows no message boundaries: a message may be cut in two.
     pub fn drain<G: Future<Output = ()>>(self, drain: G) -> Tunnel<D, U, G> {
-        let Tunnel {
-            downstream,
-            upstream,
-            config,
-            from_downstream,
-            from_upstream,
-            drain: _,
-        } = self;
         Tunnel {
-            downstream,
-            upstream,
-            config,
-            from_downstream,
-            from_upstream,
+            downstream: self.downstream,
+            upstream: self.upstream,
+            config: self.config,
+            from_downstream: self.from_downstream,
+            from_upstream: self.from_upstream,
             drain: Some(drain),
+            watched: self.watched,
         }
+    }
+
+    /// A look at this tunnel while it runs. Every call returns the same one.
+    pub fn watch(&mut self) -> TunnelWatch {
+        self.watched
+            .get_or_insert_with(|| Box::new(Watched::new()))
+            .watch()
     }
 
     /// Runs the tunnel to its end. The clock of its limits starts now, not at the first poll.
@@ -229,11 +247,7 @@ where
     pub fn run(self) -> Run<D, U, F> {
         let mut engine = Engine::new(self.config, true);
         engine.put_in_front(self.from_downstream, self.from_upstream);
-        Run {
-            streams: Some((self.downstream, self.upstream)),
-            engine,
-            drain: self.drain,
-        }
+        Run::new(self.downstream, self.upstream, engine, self.drain, self.watched)
     }
 }
 
@@ -244,48 +258,5 @@ impl<D, U, F> fmt::Debug for Tunnel<D, U, F> {
             .field("from_downstream", &self.from_downstream.len())
             .field("from_upstream", &self.from_upstream.len())
             .finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// A running tunnel: the future of [`Tunnel::run`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Run<D, U, F = Pending<()>> {
-        // Emptied on completion: the peers need not wait for their ends until the caller drops this.
-        streams: Option<(D, U)>,
-        engine: Engine,
-        #[pin]
-        drain: Option<F>,
-    }
-}
-
-impl<D, U, F> Future for Run<D, U, F>
-where
-    D: AsyncRead + AsyncWrite + Unpin + 'static,
-    U: AsyncRead + AsyncWrite + Unpin + 'static,
-    F: Future<Output = ()>,
-{
-    type Output = Result<Traffic, TunnelError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let Some((downstream, upstream)) = this.streams else {
-            panic!("`Run` polled after completion")
-        };
-        if let Some(drain) = this.drain.as_mut().as_pin_mut() {
-            if drain.poll(cx).is_ready() {
-                this.engine.drain();
-                this.drain.set(None);
-            }
-        }
-        let result = ready!(this.engine.poll(cx, downstream, upstream));
-        *this.streams = None;
-        Poll::Ready(result)
-    }
-}
-
-impl<D, U, F> fmt::Debug for Run<D, U, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").finish_non_exhaustive()
     }
 }

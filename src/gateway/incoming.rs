@@ -1,0 +1,65 @@
+//! Law: an upgrade that may be proxied, between step (3) and what the caller decides.
+
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{Uri, request};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::admission::Admission;
+use super::answer::{Client, Refusal};
+use super::config::GatewayConfig;
+use crate::error::Error;
+use crate::handshake::{Rejection, UpgradeRequest};
+use crate::header::Hop;
+
+/// An upgrade request, and the client that waits for its answer.
+#[derive(Debug)]
+pub struct Incoming<S> {
+    pub(super) client: Client<S>,
+    pub(super) request: UpgradeRequest,
+    pub(super) head: Box<request::Parts>,
+    pub(super) hop: Hop,
+    pub(super) config: Arc<GatewayConfig>,
+    // Last: its place is free when its connection is closed.
+    pub(super) admission: Admission,
+}
+
+impl<S> Incoming<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// The client's request head, as it came.
+    pub fn head(&self) -> &request::Parts {
+        &self.head
+    }
+
+    /// The upgrade that it asks for.
+    pub fn request(&self) -> &UpgradeRequest {
+        &self.request
+    }
+
+    /// The hop that it came over.
+    pub fn hop(&self) -> Hop {
+        self.hop
+    }
+
+    /// Replaces the target that goes upstream: a route that replaces a prefix.
+    pub fn set_target(&mut self, target: PathAndQuery) {
+        self.head.uri = Uri::from(target);
+    }
+
+    /// Refuses the upgrade: answers and closes.
+    ///
+    /// # Errors
+    ///
+    /// The answer cannot be written.
+    pub async fn reject(self, rejection: Rejection) -> Result<Rejection, Error> {
+        let Incoming {
+            admission, client, ..
+        } = self;
+        let refused = client.refuse(Refusal::from(&rejection)).await.map(|()| rejection);
+        drop(admission);
+        refused
+    }
+}

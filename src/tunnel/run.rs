@@ -1,0 +1,87 @@
+//! The law of a running tunnel: whoever may end it is heard first, then bytes move, then it is told what has moved.
+//!
+//! Owns the streams, and knows nothing of what is done with them.
+
+use std::fmt;
+use std::future::{Future, Pending};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::end::{Traffic, TunnelError};
+use super::engine::Engine;
+use super::watch::Watched;
+
+pin_project! {
+    /// A running tunnel: the future of [`Tunnel::run`](super::Tunnel::run).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Run<D, U, F = Pending<()>> {
+        // Emptied on completion: the peers need not wait for their ends until the caller drops this.
+        streams: Option<(D, U)>,
+        engine: Engine,
+        #[pin]
+        drain: Option<F>,
+        watched: Option<Box<Watched>>,
+    }
+}
+
+impl<D, U, F> Run<D, U, F> {
+    pub(super) fn new(
+        downstream: D,
+        upstream: U,
+        engine: Engine,
+        drain: Option<F>,
+        watched: Option<Box<Watched>>,
+    ) -> Self {
+        Run {
+            streams: Some((downstream, upstream)),
+            engine,
+            drain,
+            watched,
+        }
+    }
+}
+
+impl<D, U, F> Future for Run<D, U, F>
+where
+    D: AsyncRead + AsyncWrite + Unpin + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: Future<Output = ()>,
+{
+    type Output = Result<Traffic, TunnelError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some((downstream, upstream)) = this.streams else {
+            panic!("`Run` polled after completion")
+        };
+        if let Some(drain) = this.drain.as_mut().as_pin_mut() {
+            if drain.poll(cx).is_ready() {
+                this.engine.drain();
+                this.drain.set(None);
+            }
+        }
+        if let Some(watched) = this.watched {
+            watched.listen(cx, this.engine);
+        }
+        let polled = this.engine.poll(cx, downstream, upstream);
+        if let Some(watched) = this.watched {
+            watched.record(this.engine);
+        }
+        let mut result = ready!(polled);
+        *this.streams = None;
+        // Only now: whoever sees that the tunnel is not open any more finds its streams closed.
+        if let (Some(watched), Ok(traffic)) = (this.watched.take(), &mut result) {
+            watched.explain(traffic);
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<D, U, F> fmt::Debug for Run<D, U, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").finish_non_exhaustive()
+    }
+}
