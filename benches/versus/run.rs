@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use super::load::{Load, Measured};
@@ -112,9 +113,11 @@ fn run(mut options: Options) -> io::Result<bool> {
             bench.publish(&report).map(|()| true)
         };
         // Whoever is interrupted drops its children too.
+        let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             result = work => result,
             _ = tokio::signal::ctrl_c() => Err(io::ErrorKind::Interrupted.into()),
+            _ = terminate.recv() => Err(io::ErrorKind::Interrupted.into()),
         }
     })
 }
