@@ -210,7 +210,12 @@ http {{
 }
 
 fn haproxy(address: SocketAddr, upstream: SocketAddr, splices: bool) -> String {
-    let splice = if splices { "option splice-auto" } else { "" };
+    // Not `splice-auto`: its guess at what is worth it never comes out in favour of a tunnel.
+    let splice = if splices {
+        "option splice-request\n    option splice-response"
+    } else {
+        ""
+    };
     format!(
         "global
     nbthread 1

@@ -1,12 +1,14 @@
 //! The order of things: which load, which proxy, how often, and what becomes of the numbers.
 
 use std::env;
+use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use super::load::{Load, Measured};
@@ -111,9 +113,11 @@ fn run(mut options: Options) -> io::Result<bool> {
             bench.publish(&report).map(|()| true)
         };
         // Whoever is interrupted drops its children too.
+        let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             result = work => result,
             _ = tokio::signal::ctrl_c() => Err(io::ErrorKind::Interrupted.into()),
+            _ = terminate.recv() => Err(io::ErrorKind::Interrupted.into()),
         }
     })
 }
@@ -125,19 +129,19 @@ impl Bench {
         let mut report = Report::new(names, ours);
         for round in 0..self.options.rounds {
             for (turn, load) in self.options.loads.iter().enumerate() {
+                let load_name = load.name();
                 for place in 0..self.peers.len() {
                     // Nobody always comes first, or always after the same other.
                     let peer = (place + turn + round) % self.peers.len();
-                    eprint!(
-                        "\rround {}, {:<14} {:<16}",
+                    progress(format_args!(
+                        "round {}, {load_name} on {}",
                         round + 1,
-                        load.name(),
                         self.peers[peer].name
-                    );
+                    ));
                     match timeout(AT_MOST, self.run(*load, &self.peers[peer])).await {
                         Ok(Ok(measured)) => report.add(measured.into_iter().map(|(metric, value)| Sample {
                             round,
-                            load: load.name(),
+                            load: load_name.clone(),
                             peer,
                             metric,
                             value,
@@ -148,7 +152,7 @@ impl Bench {
                 }
             }
         }
-        eprintln!("\r{:50}", "");
+        progress(format_args!(""));
         report
     }
 
@@ -185,6 +189,13 @@ impl Bench {
             fs::write(path, plot::svg(report))?;
         }
         Ok(())
+    }
+}
+
+/// What is being done now, for whoever watches.
+fn progress(what: fmt::Arguments<'_>) {
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{what}");
     }
 }
 
