@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -246,17 +247,20 @@ fn connection(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> impl 
         .then(|| Box::new((worker.settings.clone(), peer)));
     let requests = Box::pin(requests(stream, peer, worker));
     async move {
-        if let Some(established) = requests.await {
+        let (protocol, carrying) = {
+            let Some(established) = requests.await else { return };
             let protocol = settings
                 .is_some()
                 .then(|| Box::new(established.protocol().clone()));
-            let traffic = established.run_until(drain.signal()).await;
-            if let (Some(settings), Some(protocol)) = (settings, protocol) {
-                settings.0.tell(settings.1, || match traffic {
-                    Ok(traffic) => format!("{protocol}: {traffic}"),
-                    Err(error) => format!("{protocol}: {} {}: {error}", error.side(), error.phase()),
-                });
-            }
+            (protocol, established.run_until(drain.signal()))
+        };
+        // Pinned where it is: awaited by value it would stand in this future twice.
+        let traffic = pin!(carrying).await;
+        if let (Some(settings), Some(protocol)) = (settings, protocol) {
+            settings.0.tell(settings.1, || match traffic {
+                Ok(traffic) => format!("{protocol}: {traffic}"),
+                Err(error) => format!("{protocol}: {} {}: {error}", error.side(), error.phase()),
+            });
         }
         drop(open);
     }

@@ -60,13 +60,23 @@ impl HeadScan {
     ///
     /// The first byte that breaks a rule, or a limit exceeded; as early as it is known.
     pub fn advance(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
-        while self.end.is_none() && self.position < buffer.len() {
-            if self.position >= limits.bytes() {
-                return Err(self.too_long(limits));
+        let within_limit = buffer.len().min(limits.bytes());
+        while self.end.is_none() && self.position < within_limit {
+            if !self.after_carriage_return && self.position != self.line_start {
+                // What most bytes are: in the middle of a line, with nothing to say about them.
+                let ordinary = buffer[self.position..within_limit]
+                    .iter()
+                    .take_while(|byte| is_ordinary(**byte));
+                self.position += ordinary.count();
+                if self.position == within_limit {
+                    break;
+                }
             }
-            let byte = buffer[self.position];
-            self.take(byte, limits)?;
+            self.take(buffer[self.position], limits)?;
             self.position += 1;
+        }
+        if self.end.is_none() && buffer.len() > limits.bytes() {
+            return Err(self.too_long(limits));
         }
         Ok(self.end)
     }
@@ -142,4 +152,20 @@ impl HeadScan {
             HeadError::TooLarge { limit }
         }
     }
+}
+
+/// Whether a byte may stand anywhere within a line: a tab, a printable byte, or one beyond ASCII (RFC 9110, section
+/// 5.5).
+const fn is_ordinary(byte: u8) -> bool {
+    const TABLE: [bool; 256] = {
+        let mut table = [true; 256];
+        let mut control = 0;
+        while control < b' ' {
+            table[control as usize] = control == b'\t';
+            control += 1;
+        }
+        table[0x7f] = false;
+        table
+    };
+    TABLE[byte as usize]
 }

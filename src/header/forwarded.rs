@@ -164,11 +164,8 @@ impl ForwardedRules {
             Forwarding::Yes => !replace,
             Forwarding::LookAlike => false,
         });
-        let peer = hop
-            .peer
-            .map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
         if self.x_forwarded {
-            self.set_x_forwarded(headers, hop, &peer);
+            self.set_x_forwarded(headers, hop);
         }
         if self.forwarded {
             let host = headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -180,12 +177,13 @@ impl ForwardedRules {
         }
     }
 
-    fn set_x_forwarded(&self, headers: &mut HeaderMap, hop: &Hop, peer: &str) {
-        self.list(headers, X_FORWARDED_FOR, HeaderValue::try_from(peer).ok());
+    fn set_x_forwarded(&self, headers: &mut HeaderMap, hop: &Hop) {
+        let peer = peer_value(hop);
+        self.list(headers, X_FORWARDED_FOR, Some(peer.clone()));
         let single = [
             (X_FORWARDED_PROTO, Some(HeaderValue::from_static(hop.scheme()))),
             (X_FORWARDED_HOST, headers.get(HOST).cloned()),
-            (X_REAL_IP, HeaderValue::try_from(peer).ok()),
+            (X_REAL_IP, Some(peer)),
         ];
         for (name, value) in single {
             if let (false, Some(value)) = (headers.contains_key(&name), value) {
@@ -235,6 +233,14 @@ fn forwarding_field(name: &str) -> Forwarding {
         (true, false) => Forwarding::Yes,
         (true, true) => Forwarding::LookAlike,
     }
+}
+
+/// The peer's address, or the word for one that is not known (RFC 7239, section 6.2).
+fn peer_value(hop: &Hop) -> HeaderValue {
+    let address = hop
+        .peer
+        .and_then(|peer| HeaderValue::try_from(peer.to_string()).ok());
+    address.unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 /// `for=…;host=…;proto=…` (RFC 7239, section 4).

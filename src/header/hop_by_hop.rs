@@ -106,8 +106,7 @@ pub fn strip(headers: &mut HeaderMap) -> Result<Stripped, TooManyOptions> {
 
     let connection: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
     retain(headers, |name| {
-        let name = name.as_str();
-        !FIXED.contains(&name) && (is_protected(name) || !nominates(&connection, name))
+        !is_fixed(name) && (!nominates(&connection, name.as_str()) || is_protected(name.as_str()))
     });
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -122,7 +121,12 @@ pub fn is_protected(name: &str) -> bool {
 
 /// Whether a field ends at this hop even if no `Connection` field nominates it.
 pub fn is_fixed(name: &HeaderName) -> bool {
-    FIXED.contains(&name.as_str())
+    let name = name.as_str();
+    // The first byte spares most names the comparisons.
+    matches!(
+        name.as_bytes().first(),
+        Some(b'c' | b'k' | b'p' | b't' | b'u' | b'h')
+    ) && FIXED.contains(&name)
 }
 
 fn nominates(connection: &[HeaderValue], name: &str) -> bool {

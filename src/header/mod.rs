@@ -20,19 +20,26 @@ pub use upgrade::{Protocol, ProtocolError, Protocols};
 use http::header::{HeaderMap, HeaderName};
 
 /// Keeps the fields for which `keep` says so, in their order (`HeaderMap::remove` would move the last one).
-pub(crate) fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
-    if headers.keys().all(&keep) {
+pub(crate) fn retain(headers: &mut HeaderMap, mut keep: impl FnMut(&HeaderName) -> bool) {
+    if headers.keys().all(&mut keep) {
         return;
     }
+    // Some more, for what the proxy is about to add.
     let mut kept = HeaderMap::with_capacity(headers.len() + 8);
     let mut current = None;
     for (name, value) in std::mem::take(headers) {
-        // The iterator names a field at its first value only.
-        if let Some(name) = name {
-            current = keep(&name).then_some(name);
-        }
-        if let Some(name) = &current {
-            kept.append(name.clone(), value);
+        match name {
+            // The iterator names a field at its first value only.
+            Some(name) if keep(&name) => {
+                kept.append(name.clone(), value);
+                current = Some(name);
+            }
+            Some(_) => current = None,
+            None => {
+                if let Some(name) = &current {
+                    kept.append(name.clone(), value);
+                }
+            }
         }
     }
     *headers = kept;

@@ -5,16 +5,29 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep};
 
 /// At most one registration with the runtime's clock, made when the first deadline appears.
 #[derive(Default)]
 pub(super) struct Timer {
     // Boxed: a tunnel without deadlines does not pay for it, and the tunnel's future stays `Unpin`.
-    sleep: Option<Pin<Box<Sleep>>>,
+    armed: Option<Pin<Box<Armed>>>,
+}
+
+pin_project! {
+    /// A registration, and whom it wakes.
+    struct Armed {
+        #[pin]
+        sleep: Sleep,
+        waker: Waker,
+        // Not if the task had used up its cooperative budget: the clock has not heard of it then.
+        registered: bool,
+    }
 }
 
 impl Timer {
@@ -25,17 +38,41 @@ impl Timer {
         if now >= deadline {
             return Poll::Ready(());
         }
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if deadline < sleep.deadline() {
-            sleep.as_mut().reset(deadline);
+        match &mut self.armed {
+            // It is due in time, and it wakes this task. Nothing to be done, which is so for every message.
+            Some(armed)
+                if armed.registered
+                    && now < armed.sleep.deadline()
+                    && armed.sleep.deadline() <= deadline
+                    && armed.waker.will_wake(cx.waker()) =>
+            {
+                Poll::Pending
+            }
+            _ => self.arm(cx, deadline),
         }
-        while sleep.as_mut().poll(cx).is_ready() {
-            if sleep.deadline() >= deadline {
+    }
+
+    #[cold]
+    fn arm(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let armed = self.armed.get_or_insert_with(|| {
+            Box::pin(Armed {
+                sleep: tokio::time::sleep_until(deadline),
+                waker: cx.waker().clone(),
+                registered: false,
+            })
+        });
+        let mut armed = armed.as_mut().project();
+        armed.waker.clone_from(cx.waker());
+        if armed.sleep.deadline() > deadline {
+            armed.sleep.as_mut().reset(deadline);
+        }
+        *armed.registered = has_budget_remaining();
+        while armed.sleep.as_mut().poll(cx).is_ready() {
+            if armed.sleep.deadline() >= deadline {
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(deadline);
+            armed.sleep.as_mut().reset(deadline);
+            *armed.registered = has_budget_remaining();
         }
         Poll::Pending
     }
@@ -66,9 +103,27 @@ impl<T> Earliest<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
-
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_without_budget_arms_the_timer_when_it_has_one_again() {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut timer = Timer::default();
+        let mut used_up = false;
+        let rang = std::future::poll_fn(|cx| {
+            if !std::mem::replace(&mut used_up, true) {
+                while has_budget_remaining() {
+                    if let Poll::Ready(progress) = tokio::task::coop::poll_proceed(cx) {
+                        progress.made_progress();
+                    }
+                }
+            }
+            timer.poll(cx, Instant::now(), deadline)
+        });
+        tokio::time::timeout(Duration::from_secs(11), rang)
+            .await
+            .expect("the timer was armed");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_that_moves_away_does_not_touch_the_timer() {
@@ -76,7 +131,7 @@ mod tests {
         let start = Instant::now();
         let [near, far] = [10, 20].map(|seconds| start + Duration::from_secs(seconds));
         let mut timer = Timer::default();
-        let armed = |timer: &Timer| timer.sleep.as_ref().unwrap().deadline();
+        let armed = |timer: &Timer| timer.armed.as_ref().unwrap().sleep.deadline();
 
         assert!(timer.poll(cx, start, near).is_pending());
         assert!(timer.poll(cx, start, far).is_pending());

@@ -21,11 +21,7 @@ const WRITES_PER_TURN: usize = 16;
 
 /// What one direction knows of its writer.
 pub(super) struct Outlet {
-    /// Bytes read that the writer did not take at once. Nothing is read while there are any, so there is never more
-    /// than one scratch buffer of them.
-    tail: Bytes,
-    /// Bytes spliced that the writer did not take at once. Never beside a tail.
-    pipe: Option<Pipe>,
+    owed: Owed,
     delivered: u64,
     /// How many of the delivered bytes were spliced.
     spliced: u64,
@@ -37,6 +33,14 @@ pub(super) struct Outlet {
     flushing: bool,
     /// The writer lets us wait: it takes no bytes, or does not complete a flush or a shutdown.
     waiting: bool,
+}
+
+/// What was read that the writer did not take at once. Nothing is read while there is any, so there is never more than
+/// one scratch buffer of it, or one pipe.
+enum Owed {
+    Nothing,
+    Tail(Bytes),
+    Piped(Pipe),
 }
 
 /// A stream failed; the direction cannot go on by itself.
@@ -55,8 +59,7 @@ pub(super) enum Turn {
 impl Outlet {
     pub(super) fn new(now: Instant) -> Self {
         Outlet {
-            tail: Bytes::new(),
-            pipe: None,
+            owed: Owed::Nothing,
             delivered: 0,
             spliced: 0,
             moved_at: now,
@@ -84,7 +87,7 @@ impl Outlet {
 
     /// Whether bytes were read that the writer has not taken.
     pub(super) fn owes(&self) -> bool {
-        !self.tail.is_empty() || self.pipe.is_some()
+        !matches!(self.owed, Owed::Nothing)
     }
 
     pub(super) fn is_unflushed(&self) -> bool {
@@ -98,13 +101,21 @@ impl Outlet {
 
     /// Bytes that go out before any other.
     pub(super) fn put_in_front(&mut self, bytes: Bytes) {
-        self.tail = bytes;
+        self.owe(bytes);
+    }
+
+    fn owe(&mut self, bytes: Bytes) {
+        // An empty `Bytes` would keep the whole buffer that it was cut from.
+        self.owed = if bytes.is_empty() {
+            Owed::Nothing
+        } else {
+            Owed::Tail(bytes)
+        };
     }
 
     /// The writer is of no use any more.
     pub(super) fn abandon(&mut self) {
-        self.tail = Bytes::new();
-        self.pipe = None;
+        self.owed = Owed::Nothing;
         self.flushing = false;
         self.waiting = false;
     }
@@ -119,12 +130,11 @@ impl Outlet {
     where
         W: AsyncWrite + Unpin + Any,
     {
-        if let Some(pipe) = self.pipe.take() {
-            self.empty(cx, now, writer, pipe)
-        } else if self.owes() {
-            self.write_tail(cx, now, writer)
-        } else {
-            self.flush(cx, now, writer)
+        // Out of its place for the call; a failure leaves nothing owed, because the writer that it was for is gone.
+        match std::mem::replace(&mut self.owed, Owed::Nothing) {
+            Owed::Nothing => self.flush(cx, now, writer),
+            Owed::Tail(tail) => self.write_tail(cx, now, writer, tail),
+            Owed::Piped(pipe) => self.empty(cx, now, writer, pipe),
         }
     }
 
@@ -142,7 +152,7 @@ impl Outlet {
         while !pipe.is_empty() {
             match pipe.poll_empty_into(cx, writer) {
                 Poll::Pending => {
-                    self.pipe = Some(pipe);
+                    self.owed = Owed::Piped(pipe);
                     self.wait(now);
                     return Ok(Turn::Wait);
                 }
@@ -153,11 +163,11 @@ impl Outlet {
                 }
                 Poll::Ready(Err(error)) if pipe::is_refusal(&error) => {
                     // The writer cannot be spliced to, but it can be written to.
-                    let bytes = pipe.take_out();
-                    self.tail = bytes.map(Bytes::from).map_err(|source| Failure {
+                    let bytes = pipe.take_out().map_err(|source| Failure {
                         operation: Operation::Write,
                         source,
                     })?;
+                    self.owe(bytes.into());
                     return Ok(Turn::Again);
                 }
                 Poll::Ready(Err(source)) => {
@@ -192,16 +202,20 @@ impl Outlet {
                 return Ok(turn);
             }
         }
-        self.tail = Bytes::copy_from_slice(bytes);
+        self.owe(Bytes::copy_from_slice(bytes));
         Ok(turn)
     }
 
-    fn write_tail<W>(&mut self, cx: &mut Context<'_>, now: Instant, writer: &mut W) -> Result<Turn, Failure>
+    fn write_tail<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+        mut tail: Bytes,
+    ) -> Result<Turn, Failure>
     where
         W: AsyncWrite + Unpin,
     {
-        // Out of its place for the call; a failure leaves no tail, because the writer that it was for is gone.
-        let mut tail = std::mem::take(&mut self.tail);
         let turn = match self.write(cx, now, writer, &tail)? {
             Poll::Ready(count) => {
                 tail.advance(count);
@@ -209,10 +223,7 @@ impl Outlet {
             }
             Poll::Pending => Turn::Wait,
         };
-        // Only put back if something is left: an empty `Bytes` would keep the whole buffer.
-        if !tail.is_empty() {
-            self.tail = tail;
-        }
+        self.owe(tail);
         Ok(turn)
     }
 
