@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use http::request;
 use switchover::Error;
-use switchover::gateway::{Accepted, Established, Negotiated};
+use switchover::gateway::{Accepted, Carrying, Negotiated};
 use switchover::handshake::Rejection;
-use switchover::header::Hop;
+use switchover::header::{Hop, Protocol};
 use switchover::service::{Destination, Relay};
-use switchover::tunnel::{Cap, Drain, Permit, Rewind};
+use switchover::tunnel::{Cap, Drain, Draining, Permit, Rewind};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -106,38 +106,34 @@ async fn accept(listener: tokio::net::TcpListener, worker: Arc<Worker>, _open: O
 /// A future is as large as its largest state, so everything up to the tunnel is boxed, and gone before the tunnel runs.
 fn connection(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> impl Future<Output = ()> {
     let open = worker.open.try_acquire();
-    let drain = worker.drain.clone();
-    let settings = worker
-        .settings
-        .talks
-        .then(|| Box::new((worker.settings.clone(), peer)));
     let requests = Box::pin(requests(stream, peer, worker));
     async move {
-        let (protocol, carrying) = {
-            let Some(established) = requests.await else { return };
-            let protocol = settings
-                .is_some()
-                .then(|| Box::new(established.protocol().clone()));
-            (protocol, established.run_until(drain.signal()))
+        let Some((carrying, told)) = requests.await else {
+            return;
         };
         // Pinned where it is: awaited by value it would stand in this future twice.
         let traffic = pin!(carrying).await;
-        if let (Some(settings), Some(protocol)) = (settings, protocol) {
-            settings.0.tell(settings.1, || match traffic {
-                Ok(traffic) => format!("{protocol}: {traffic}"),
-                Err(error) => format!("{protocol}: {} {}: {error}", error.side(), error.phase()),
+        if let Some(told) = told {
+            told.settings.tell(told.peer, || match traffic {
+                Ok(traffic) => format!("{}: {traffic}", told.protocol),
+                Err(error) => format!("{}: {} {}: {error}", told.protocol, error.side(), error.phase()),
             });
         }
         drop(open);
     }
 }
 
-/// Everything that comes before a tunnel. None if the connection has ended without one.
-async fn requests(
-    stream: TcpStream,
+/// A tunnel that is about to run, and to whom its end is told.
+type Carried = (Carrying<TcpStream, TcpStream, Draining>, Option<Box<Told>>);
+
+struct Told {
+    settings: Arc<Settings>,
     peer: SocketAddr,
-    worker: Arc<Worker>,
-) -> Option<Box<Established<TcpStream, TcpStream>>> {
+    protocol: Protocol,
+}
+
+/// Everything that comes before a tunnel. None if the connection has ended without one.
+async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> Option<Carried> {
     let (settings, drain, hop) = (&worker.settings, &worker.drain, Hop::from(peer));
     let failed =
         |error: Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
@@ -153,7 +149,17 @@ async fn requests(
                     incoming.set_target(target);
                 }
                 return match incoming.negotiate(upstream).await.map_err(failed).ok()? {
-                    Negotiated::Switched(established) => Some(established),
+                    Negotiated::Switched(established) => {
+                        let (settings, protocol) = (settings.clone(), established.protocol().clone());
+                        let told = settings.talks.then(|| {
+                            Box::new(Told {
+                                settings,
+                                peer,
+                                protocol,
+                            })
+                        });
+                        Some((established.run_until(drain.signal()), told))
+                    }
                     Negotiated::Declined(status) => {
                         settings.tell(peer, || format!("the upstream said {status}"));
                         None

@@ -24,8 +24,10 @@ use crate::Side;
 
 /// Everything of a tunnel but its two streams.
 pub(super) struct Engine {
-    pub(super) from_downstream: Half,
-    pub(super) from_upstream: Half,
+    // Each in a box of its own: a task and a socket's registration are aligned to 128 bytes, and the gaps that this
+    // leaves in the heap are just large enough for a half. Measured: 330 bytes less for an idle tunnel.
+    pub(super) from_downstream: Box<Half>,
+    pub(super) from_upstream: Box<Half>,
     pub(super) phase: Phase,
     timer: Timer,
     pub(super) config: Arc<TunnelConfig>,
@@ -55,8 +57,8 @@ impl Engine {
     pub(super) fn new(config: Arc<TunnelConfig>, drops_streams: bool) -> Self {
         let now = Instant::now();
         Engine {
-            from_downstream: Half::new(now, config.get_splice()),
-            from_upstream: Half::new(now, config.get_splice()),
+            from_downstream: Box::new(Half::new(now, config.get_splice())),
+            from_upstream: Box::new(Half::new(now, config.get_splice())),
             phase: Phase::Running { first_end: None },
             timer: Timer::default(),
             config,
