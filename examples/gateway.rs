@@ -10,6 +10,8 @@
 mod demo;
 #[path = "gateway/flags.rs"]
 mod flags;
+#[path = "gateway/settings.rs"]
+mod settings;
 #[path = "gateway/worker.rs"]
 mod worker;
 
@@ -23,7 +25,7 @@ use switchover::tunnel::{Drain, Schedule};
 use tokio::signal::unix::{SignalKind, signal};
 
 use flags::{Flags, Target};
-use worker::Settings;
+use settings::Settings;
 
 fn main() -> ExitCode {
     let flags = match Flags::parse(std::env::args().skip(1)) {

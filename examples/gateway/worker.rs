@@ -6,155 +6,21 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::header::HOST;
 use http::request;
-use http::uri::{Authority, PathAndQuery};
 use switchover::Error;
-use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
-use switchover::gateway::{Accepted, Acceptor, Carrying, GatewayConfig, Negotiated};
-use switchover::handshake::{HandshakePolicy, Rejection};
-use switchover::head::HeadLimits;
+use switchover::gateway::{Accepted, Carrying, Negotiated};
+use switchover::handshake::Rejection;
 use switchover::header::{Hop, Protocol};
-use switchover::route::Routes;
-use switchover::service::{Destination, Relay, RelayConfig};
-use switchover::tunnel::{Cap, Drain, Draining, Permit, Rewind, TunnelConfig};
+use switchover::service::{Destination, Relay};
+use switchover::tunnel::{Cap, Drain, Draining, Permit, Rewind};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::flags::{Flags, Target};
-
-/// What all workers share.
-pub(crate) struct Settings {
-    pub(crate) flags: Flags,
-    routes: Routes<Upstream>,
-    acceptor: Acceptor,
-    relay: RelayConfig,
-    talks: bool,
-}
-
-/// The servers of a route, which take turns.
-struct Upstream {
-    connects: Vec<TcpConnect>,
-    target: Target,
-    turn: AtomicUsize,
-}
-
-impl Settings {
-    pub(crate) fn new(mut flags: Flags, talks: bool) -> Self {
-        let mut routes = Routes::default();
-        for (pattern, target) in flags.routes.drain(..) {
-            let connects = target
-                .servers
-                .iter()
-                .map(|server| TcpConnect::to(server.as_str()))
-                .collect();
-            routes.add(
-                pattern,
-                Upstream {
-                    connects,
-                    target,
-                    turn: AtomicUsize::new(0),
-                },
-            );
-        }
-        let mut policy = HandshakePolicy::default();
-        if !flags.upgrades.is_empty() {
-            policy = policy.allow_only(flags.upgrades.drain(..));
-        }
-        for origin in flags.origins.drain(..) {
-            policy = policy.allow_origin(origin);
-        }
-        let head_wait = flags
-            .handshake_timeout
-            .or(flags.read_timeout)
-            .unwrap_or(Duration::from_secs(60));
-        let body_wait = flags.read_timeout.unwrap_or(Duration::from_secs(60));
-        let limits = HeadLimits::default().max_bytes(flags.max_header_bytes);
-        let tunnel = TunnelConfig::default()
-            .idle_timeout(flags.read_timeout.unwrap_or(Duration::from_secs(5 * 60)))
-            .stalled_write_timeout(flags.send_timeout)
-            .linger_timeout(flags.linger_timeout);
-        let config = GatewayConfig::default()
-            .policy(policy)
-            .tunnel(tunnel)
-            .request_limits(limits)
-            .response_limits(limits)
-            .header_timeout(flags.header_timeout)
-            .connect_timeout(flags.connect_timeout)
-            .handshake_timeout(head_wait)
-            .send_timeout(flags.send_timeout)
-            .read_timeout(body_wait)
-            .cap(flags.max_tunnels.map(Cap::new));
-        let relay = RelayConfig::default()
-            .connect_timeout(flags.connect_timeout)
-            .read_timeout(head_wait.max(body_wait))
-            .send_timeout(flags.send_timeout)
-            .response_limits(limits);
-        Settings {
-            flags,
-            routes,
-            acceptor: Acceptor::new(config),
-            relay,
-            talks,
-        }
-    }
-
-    fn route(&self, head: &request::Parts) -> Option<(&Upstream, Option<PathAndQuery>)> {
-        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let target = match head.uri.path_and_query().map_or("/", PathAndQuery::as_str) {
-            // OPTIONS for the server as a whole: it has no path to go by, nor one to replace.
-            "*" => return self.routes.find(host, "/").map(|found| (found.value, None)),
-            target => target,
-        };
-        let found = self.routes.find(host, target)?;
-        let replaced = match &found.value.target.path {
-            Some(path) => Some(found.replace_prefix(path, target)?),
-            None => None,
-        };
-        Some((found.value, replaced))
-    }
-
-    /// In the demo a person is watching; elsewhere nobody has asked for a line on each connection.
-    fn tell(&self, peer: SocketAddr, what: impl FnOnce() -> String) {
-        if self.talks {
-            eprintln!("{peer} {}", what());
-        }
-    }
-}
-
-impl Upstream {
-    fn next(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn next_server(&self) -> Authority {
-        self.target.servers[self.next() % self.target.servers.len()].clone()
-    }
-}
-
-impl Connect for Upstream {
-    type Stream = TcpStream;
-
-    async fn connect(&self, request: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
-        let first = self.next();
-        let mut failed = ConnectError::NoUpstream;
-        for offset in 0..self.connects.len() {
-            match self.connects[(first + offset) % self.connects.len()]
-                .connect(request)
-                .await
-            {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
-    }
-}
+use super::settings::Settings;
 
 /// What the connections of one worker share.
 struct Worker {

@@ -260,21 +260,21 @@ async fn a_waiter_that_moves_to_another_task_is_woken_there() {
         let drain = Drain::new();
         let mut signal = drain.signal();
         let schedule = Schedule::default().grace(seconds(10));
-        let mut first = tokio::spawn(async move {
+        let first = tokio::spawn(async move {
             let waited = poll_fn(|cx| Poll::Ready(Pin::new(&mut signal).poll(cx))).await;
             assert!(waited.is_pending());
-            signal
+            [signal]
         });
-        let mut signal = (&mut first).await.unwrap();
+        let [mut signal] = first.await.unwrap();
         if moves_while_its_turn_comes {
             drain.start(schedule);
             let task = tokio::spawn(async move {
                 assert!(timeout(seconds(3), &mut signal).await.is_err());
-                signal
+                [signal]
             });
-            signal = task.await.unwrap();
+            [signal] = task.await.unwrap();
         }
-        let second = tokio::spawn(async move { signal.await });
+        let second = tokio::spawn(signal);
         settle().await;
         drain.start(schedule);
         timeout(seconds(11), second).await.expect("it is woken").unwrap();
