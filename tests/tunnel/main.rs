@@ -6,6 +6,8 @@ mod cost;
 mod deadlines;
 mod ends;
 mod failures;
+#[cfg(target_os = "linux")]
+mod splice;
 
 use std::time::Duration;
 

@@ -1,0 +1,403 @@
+//! Bulk goes through the kernel, messages do not, and nobody can tell but by the counters. Linux only.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use switchover::tunnel::{End, SpliceConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::*;
+
+const MEBIBYTE: usize = 1024 * 1024;
+
+/// The bytes of a stream that no shift, loss or repetition leaves alike: position by position, with a period that no
+/// buffer size divides.
+struct Positions {
+    period: Vec<u8>,
+}
+
+impl Positions {
+    fn new() -> Self {
+        let mut state = 1u32;
+        let period = (0..65_521).map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        });
+        Positions {
+            period: period.collect(),
+        }
+    }
+
+    /// The longest run from `position` on, of at most `limit` bytes.
+    fn at(&self, position: usize, limit: usize) -> &[u8] {
+        let run = &self.period[position % self.period.len()..];
+        &run[..run.len().min(limit)]
+    }
+
+    fn check(&self, mut position: usize, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let expected = self.at(position, bytes.len());
+            assert!(
+                bytes.starts_with(expected),
+                "other bytes than were sent, from {position} on"
+            );
+            position += expected.len();
+            bytes = &bytes[expected.len()..];
+        }
+    }
+}
+
+/// A small generator for pauses and sizes.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+/// Sends `total` bytes in pieces and with pauses of all sizes.
+async fn send<W: AsyncWrite + Unpin>(mut peer: W, total: usize, seed: u64) -> W {
+    let (positions, mut dice, mut sent) = (Positions::new(), Dice(seed), 0);
+    while sent < total {
+        // Bulk for a while, then a few messages, then a pause.
+        let burst = if dice.roll(3) == 0 {
+            1 + dice.roll(20_000) as usize
+        } else {
+            dice.roll(24 << 20) as usize
+        };
+        let end = total.min(sent + burst);
+        while sent < end {
+            let count = peer.write(positions.at(sent, end - sent)).await.unwrap();
+            sent += count;
+        }
+        match dice.roll(4) {
+            0 => sleep(milliseconds(dice.roll(8))).await,
+            1 => tokio::task::yield_now().await,
+            _ => {}
+        }
+    }
+    peer.shutdown().await.unwrap();
+    peer
+}
+
+/// Receives to the end, at times with pauses, and checks every byte.
+async fn receive<R: AsyncRead + Unpin>(mut peer: R, seed: u64) -> usize {
+    let (positions, mut dice, mut received) = (Positions::new(), Dice(seed), 0);
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let room = 1 + dice.roll(buffer.len() as u64) as usize;
+        let count = peer.read(&mut buffer[..room]).await.unwrap();
+        if count == 0 {
+            return received;
+        }
+        positions.check(received, &buffer[..count]);
+        received += count;
+        if dice.roll(400) == 0 {
+            sleep(milliseconds(dice.roll(10))).await;
+        }
+    }
+}
+
+/// Both ways at once through a tunnel between two pairs of streams.
+async fn both_ways<A, B>(near: (A, A), far: (B, B), config: TunnelConfig, total: usize) -> Traffic
+where
+    A: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let ((near_peer, near), (far, far_peer)) = (near, far);
+    let tunnel = tokio::spawn(Tunnel::new(near, far).config(config).run());
+    let (near_reader, near_writer) = tokio::io::split(near_peer);
+    let (far_reader, far_writer) = tokio::io::split(far_peer);
+    let sending = tokio::spawn(send(near_writer, total, 1));
+    let answering = tokio::spawn(send(far_writer, total, 2));
+    let receiving = tokio::spawn(receive(far_reader, 3));
+    assert_eq!(receive(near_reader, 4).await, total);
+    assert_eq!(receiving.await.unwrap(), total);
+    drop((sending.await.unwrap(), answering.await.unwrap()));
+    let traffic = tunnel.await.unwrap().unwrap();
+    assert_eq!(
+        (traffic.from_downstream(), traffic.from_upstream()),
+        (total as u64, total as u64)
+    );
+    traffic
+}
+
+fn unix_pair() -> (UnixStream, UnixStream) {
+    UnixStream::pair().unwrap()
+}
+
+/// A stream that lends its descriptor, as TLS streams do, and is no plain socket for that.
+struct Wrapped(TcpStream);
+
+impl AsRawFd for Wrapped {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl AsyncRead for Wrapped {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Wrapped {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// A gigabyte in all, through every mix of sockets and every mode. 128 MiB each way in each of four mixes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gigabyte_with_pauses_arrives_through_every_mix_of_sockets() {
+    let total = 128 * MEBIBYTE;
+    let tcp_tcp = both_ways(tcp_pair().await, tcp_pair().await, unlimited(), total).await;
+    let tcp_unix = both_ways(tcp_pair().await, unix_pair(), unlimited(), total).await;
+    let unix_tcp = both_ways(unix_pair(), tcp_pair().await, unlimited(), total).await;
+    let unix_unix = both_ways(unix_pair(), unix_pair(), unlimited(), total).await;
+    for traffic in [tcp_tcp, tcp_unix, unix_tcp, unix_unix] {
+        let spliced = (traffic.spliced_from_downstream(), traffic.spliced_from_upstream());
+        println!("{traffic}; spliced {spliced:?}");
+    }
+}
+
+#[tokio::test]
+async fn bulk_is_spliced_between_plain_sockets_only() {
+    let total = 32 * MEBIBYTE;
+    let plain = both_ways(tcp_pair().await, tcp_pair().await, unlimited(), total).await;
+    assert!(
+        plain.spliced_from_downstream() > 0 && plain.spliced_from_upstream() > 0,
+        "{plain}"
+    );
+
+    let ((near_peer, near), far) = (tcp_pair().await, tcp_pair().await);
+    let wrapped = both_ways((Wrapped(near_peer), Wrapped(near)), far, unlimited(), total).await;
+    assert_eq!(
+        (wrapped.spliced_from_downstream(), wrapped.spliced_from_upstream()),
+        (0, 0)
+    );
+
+    let off = both_ways(
+        tcp_pair().await,
+        tcp_pair().await,
+        unlimited().splice(None),
+        total,
+    )
+    .await;
+    assert_eq!(
+        (off.spliced_from_downstream(), off.spliced_from_upstream()),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn without_a_pipe_to_be_had_bytes_are_copied() {
+    let none = SpliceConfig::default().max_pipes(0);
+    let traffic = both_ways(
+        tcp_pair().await,
+        tcp_pair().await,
+        unlimited().splice(none),
+        32 * MEBIBYTE,
+    )
+    .await;
+    assert_eq!(
+        (traffic.spliced_from_downstream(), traffic.spliced_from_upstream()),
+        (0, 0)
+    );
+}
+
+/// Sends bulk into a tunnel until nothing more goes in, because the far peer does not read.
+async fn fill(peer: &mut TcpStream) -> usize {
+    let (positions, mut sent) = (Positions::new(), 0);
+    while let Ok(count) = timeout(milliseconds(200), peer.write(positions.at(sent, MEBIBYTE))).await {
+        sent += count.unwrap();
+    }
+    sent
+}
+
+mirrored! {
+    real_time async fn a_pipe_that_a_slow_receiver_fills_is_emptied(near: Side) {
+        let (mut near_peer, near_stream) = tcp_pair().await;
+        let (far_stream, far_peer) = tcp_pair().await;
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(unlimited()).run());
+        let sent = fill(&mut near_peer).await;
+        near_peer.shutdown().await.unwrap();
+        assert_eq!(receive(far_peer, 7).await, sent);
+        drop(near_peer);
+        let traffic = tunnel.await.unwrap().unwrap();
+        assert_eq!(delivered_from(near, &traffic), sent as u64);
+        assert_eq!(traffic.end(), End::Closed { first: near });
+    }
+
+    real_time async fn a_receiver_that_resets_with_bytes_in_the_pipe_ends_both(near: Side) {
+        let (mut near_peer, near_stream) = tcp_pair().await;
+        let (far_stream, far_peer) = tcp_pair().await;
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(unlimited()).run());
+        fill(&mut near_peer).await;
+        far_peer.set_zero_linger().unwrap();
+        drop(far_peer);
+        let started = Instant::now();
+        let error = tunnel.await.unwrap().unwrap_err();
+        assert!(started.elapsed() < seconds(1), "{:?}", started.elapsed());
+        assert_eq!(error.side(), !near);
+        let mut rest = Vec::new();
+        assert_eq!(near_peer.read_to_end(&mut rest).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+
+    real_time async fn a_sender_that_resets_behind_a_full_pipe_loses_what_the_kernel_drops_and_no_more(near: Side) {
+        let (mut near_peer, near_stream) = tcp_pair().await;
+        let (far_stream, mut far_peer) = tcp_pair().await;
+        let config = unlimited().linger_timeout(seconds(5));
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).run());
+        fill(&mut near_peer).await;
+        near_peer.set_zero_linger().unwrap();
+        drop(near_peer);
+
+        let (positions, mut received, mut buffer) = (Positions::new(), 0, vec![0; MEBIBYTE]);
+        let kind = loop {
+            match far_peer.read(&mut buffer).await {
+                Ok(0) => panic!("an orderly end after {received} bytes"),
+                Ok(count) => {
+                    positions.check(received, &buffer[..count]);
+                    received += count;
+                }
+                Err(error) => break error.kind(),
+            }
+        };
+        assert_eq!(kind, ErrorKind::ConnectionReset);
+        let error = tunnel.await.unwrap().unwrap_err();
+        assert_eq!((error.side(), delivered_from(near, error.traffic())), (near, received as u64));
+    }
+
+    real_time async fn a_receiver_that_never_reads_ends_stalled(near: Side) {
+        let (mut near_peer, near_stream) = tcp_pair().await;
+        let (far_stream, far_peer) = tcp_pair().await;
+        let config = unlimited().stalled_write_timeout(milliseconds(500));
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).run());
+        fill(&mut near_peer).await;
+        let traffic = tunnel.await.unwrap().unwrap();
+        assert_eq!(traffic.end(), End::Stalled { side: !near });
+        drop(far_peer);
+    }
+
+    real_time async fn late_bytes_after_a_half_close_in_bulk_arrive(near: Side) {
+        let (near_peer, near_stream) = tcp_pair().await;
+        let (far_stream, mut far_peer) = tcp_pair().await;
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(unlimited()).run());
+        let sending = tokio::spawn(send(near_peer, 16 * MEBIBYTE, 5));
+        let mut received = vec![0; 16 * MEBIBYTE];
+        far_peer.read_exact(&mut received).await.unwrap();
+        assert_eq!(far_peer.read(&mut [0; 1]).await.unwrap(), 0);
+        let mut near_peer = sending.await.unwrap();
+        sleep(milliseconds(300)).await;
+        far_peer.write_all(b"late").await.unwrap();
+        drop(far_peer);
+        let mut late = Vec::new();
+        near_peer.read_to_end(&mut late).await.unwrap();
+        assert_eq!(late, b"late");
+        assert!(tunnel.await.unwrap().is_ok());
+    }
+
+    real_time async fn a_drain_empties_the_pipe_first(near: Side) {
+        let (mut near_peer, near_stream) = tcp_pair().await;
+        let (far_stream, far_peer) = tcp_pair().await;
+        let (drains, drained) = tokio::sync::oneshot::channel::<()>();
+        let config = unlimited().linger_timeout(seconds(5));
+        let tunnel = seat(near, near_stream, far_stream).config(config);
+        let tunnel = tokio::spawn(tunnel.drain(async { drained.await.unwrap_or(()) }).run());
+        fill(&mut near_peer).await;
+        drains.send(()).unwrap();
+        let received = receive(far_peer, 9).await;
+        let traffic = tunnel.await.unwrap().unwrap();
+        assert_eq!((traffic.end(), delivered_from(near, &traffic)), (End::Drained, received as u64));
+    }
+}
+
+/// In a process of its own this would be a count of descriptors; here the pool's cap does the counting. One pipe in all,
+/// and many tunnels that have been in bulk: if an idle one held on to it, the next would copy.
+#[tokio::test]
+async fn a_tunnel_that_waits_holds_no_pipe() {
+    let one = unlimited().splice(SpliceConfig::default().pipe_size(64 * 1024).max_pipes(1));
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let (mut near_peer, near) = tcp_pair().await;
+        let (far, mut far_peer) = tcp_pair().await;
+        let mut tunnel = Tunnel::new(near, far).config(one.clone());
+        let watch = tunnel.watch();
+        let tunnel = tokio::spawn(tunnel.run());
+        let bulk = vec![7; 8 * MEBIBYTE];
+        let mut received = vec![0; bulk.len()];
+        let (sent, read) = tokio::join!(near_peer.write_all(&bulk), far_peer.read_exact(&mut received));
+        sent.unwrap();
+        read.unwrap();
+        open.push((tunnel, watch, near_peer, far_peer));
+    }
+    for (tunnel, _watch, near_peer, far_peer) in open {
+        drop((near_peer, far_peer));
+        let traffic = tunnel.await.unwrap().unwrap();
+        assert!(traffic.spliced_from_downstream() > 0, "{traffic}");
+    }
+}
+
+/// 256 MiB offered to a receiver that does not read: no more is taken in than the sockets and one pipe hold.
+#[tokio::test]
+async fn what_waits_for_a_receiver_is_bounded() {
+    let (mut near_peer, near) = tcp_pair().await;
+    let (far, far_peer) = tcp_pair().await;
+    let mut tunnel = Tunnel::new(near, far).config(unlimited());
+    let watch = tunnel.watch();
+    let tunnel = tokio::spawn(tunnel.run());
+    let before = resident();
+    let sent = fill(&mut near_peer).await;
+    let grown = resident().saturating_sub(before);
+    assert!(sent < 64 * MEBIBYTE, "{sent} bytes taken");
+    assert!(grown < 3 * MEBIBYTE, "the process has grown by {grown} bytes");
+    let delivered = watch.from_downstream();
+    drop((near_peer, far_peer));
+    let error = tunnel.await.unwrap().unwrap_err();
+    assert!(error.traffic().from_downstream() >= delivered);
+}
+
+/// The resident memory of this process in bytes, without what the kernel holds for its sockets.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[tokio::test]
+async fn a_cancelled_tunnel_gives_back_what_it_held() {
+    let (mut near_peer, near) = tcp_pair().await;
+    let (far, far_peer) = tcp_pair().await;
+    let config = unlimited().splice(SpliceConfig::default().max_pipes(1));
+    let tunnel = tokio::spawn(Tunnel::new(near, far).config(config.clone()).run());
+    fill(&mut near_peer).await;
+    tunnel.abort();
+    assert!(tunnel.await.unwrap_err().is_cancelled());
+    drop(far_peer);
+    // The one pipe was full, and is closed: there is one for the next.
+    let traffic = both_ways(tcp_pair().await, tcp_pair().await, config, 32 * MEBIBYTE).await;
+    assert!(
+        traffic.spliced_from_downstream() + traffic.spliced_from_upstream() > 0,
+        "{traffic}"
+    );
+}
