@@ -142,7 +142,7 @@ async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> O
         match accepted.map_err(failed).ok()? {
             Accepted::Upgrade(mut incoming) => {
                 let Some((upstream, target)) = settings.route(incoming.head()) else {
-                    incoming.reject(Rejection::NoRoute).await.ok()?;
+                    Box::pin(incoming.reject(Rejection::NoRoute)).await.ok()?;
                     return None;
                 };
                 if let Some(target) = target {

@@ -192,18 +192,18 @@ impl Acceptor {
             Ok(Err(HeadFailure::Stream(cause))) => {
                 return Err(Error::new(Phase::RequestHead, Side::Downstream, cause));
             }
-            Ok(Err(HeadFailure::Rejected(rejection))) => return client.reject(rejection).await,
-            Err(_) => return client.reject(Rejection::HeadTimeout).await,
+            Ok(Err(HeadFailure::Rejected(rejection))) => return Box::pin(client.reject(rejection)).await,
+            Err(_) => return Box::pin(client.reject(Rejection::HeadTimeout)).await,
         };
         if head.method == Method::CONNECT {
-            return client.reject(Rejection::Connect).await;
+            return Box::pin(client.reject(Rejection::Connect)).await;
         }
         client.head_only = head.method == Method::HEAD;
         match UpgradeRequest::parse(&head, &self.config.policy) {
             Ok(Some(request)) => {
                 let admission = match self.config.admit(hop) {
                     Ok(admission) => admission,
-                    Err(rejection) => return client.reject(rejection).await,
+                    Err(rejection) => return Box::pin(client.reject(rejection)).await,
                 };
                 // The head has been taken in; what is left in the buffer is the client's early data.
                 let config = self.config.clone();
@@ -218,7 +218,7 @@ impl Acceptor {
                 })))
             }
             Ok(None) => Ok(Accepted::Ordinary(head, client.rewind())),
-            Err(rejection) => client.reject(rejection).await,
+            Err(rejection) => Box::pin(client.reject(rejection)).await,
         }
     }
 

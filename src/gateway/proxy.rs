@@ -93,9 +93,8 @@ where
         let answer = ask(&mut client, connect, asked, &config).await;
         match answer {
             Ok(Final::Declined(declined, upstream, early)) => {
-                let relayed = client
-                    .relay(*declined, upstream, early, config.read_timeout)
-                    .await;
+                // Boxed, as all that is rare: it would set the size of what is common.
+                let relayed = Box::pin(client.relay(*declined, upstream, early, config.read_timeout)).await;
                 relayed.map(Negotiated::Declined)
             }
             Ok(Final::Switched(switched, upstream, from_upstream)) => {
@@ -112,7 +111,7 @@ where
             Err(error) => {
                 if let Some(status) = error.status() {
                     // The client may be gone too; the upstream's failure is the news.
-                    let _ = client.refuse(Refusal::of(status, &error)).await;
+                    let _ = Box::pin(client.refuse(Refusal::of(status, &error))).await;
                 }
                 Err(error)
             }
@@ -150,10 +149,12 @@ where
         body,
     } = asked;
     let request = ConnectRequest::new(&outgoing, hop);
-    let start = Exchange::start(connect, request, pending, config.exchange);
-    let mut exchange = match wire::first(pin!(start), pin!(client.left())).await {
-        First::Left(exchange) => exchange?,
-        First::Right(left) => return Err(left),
+    let mut exchange = {
+        let start = pin!(Exchange::start(connect, request, pending, config.exchange));
+        match wire::first(start, pin!(client.left())).await {
+            First::Left(exchange) => exchange?,
+            First::Right(left) => return Err(left),
+        }
     };
     if body != BodyLength::None {
         send_body(client, &mut exchange, body, config).await?;

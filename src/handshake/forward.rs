@@ -2,7 +2,8 @@
 
 use http::Version;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_PROTOCOL, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::request::Parts;
 
@@ -15,7 +16,7 @@ impl UpgradeRequest {
     /// a proxy may ask for the content by itself (RFC 9110, section 10.1.1).
     #[cfg(feature = "gateway")]
     pub(crate) fn take_expectation(&mut self, parts: &mut Parts) -> bool {
-        crate::header::retain(&mut parts.headers, |name| name != http::header::EXPECT);
+        crate::header::remove(&mut parts.headers, &http::header::EXPECT);
         std::mem::take(&mut self.expects_continue)
     }
 
@@ -26,14 +27,13 @@ impl UpgradeRequest {
     /// stay as they are.
     pub fn forward(self, mut parts: Parts, hop: &Hop) -> (Parts, PendingUpgrade) {
         let headers = &mut parts.headers;
+        let without_body = self.body == BodyLength::None;
+        let rules = &self.forwarded;
+        let also = |name: &HeaderName| without_body && name == CONTENT_LENGTH || rules.removes(name);
         // `parse` has counted the options, which is the only thing that this could refuse.
-        let trailers = hop_by_hop::strip(headers).is_ok_and(|stripped| stripped.trailers);
-        match self.body {
-            BodyLength::Chunked => {
-                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
-            BodyLength::Exactly(_) => {}
-            _ => crate::header::retain(headers, |name| name != CONTENT_LENGTH),
+        let trailers = hop_by_hop::strip_and(headers, also).is_ok_and(|stripped| stripped.trailers);
+        if self.body == BodyLength::Chunked {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let connection = if trailers { "upgrade, te" } else { "upgrade" };
         headers.insert(CONNECTION, HeaderValue::from_static(connection));
@@ -45,7 +45,7 @@ impl UpgradeRequest {
             trailers || !headers.contains_key(TE),
             "TE goes on with its connection option only"
         );
-        self.forwarded.apply(headers, hop);
+        self.forwarded.add(headers, hop);
         parts.version = Version::HTTP_11;
 
         let pending = PendingUpgrade::new(

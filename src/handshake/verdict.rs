@@ -11,7 +11,7 @@ use http::{Method, StatusCode, Version};
 use super::request::WebSocketOffer;
 use super::{Repeated, extension_names, single, subprotocol_names};
 use crate::head::{BodyLength, FramingError};
-use crate::header::{ConnectionOptions, Protocol, ProtocolError, Protocols, hop_by_hop, retain};
+use crate::header::{ConnectionOptions, Protocol, ProtocolError, Protocols, hop_by_hop, remove};
 
 /// An upgrade that has been asked for and not been answered.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl PendingUpgrade {
         let headers = &mut response.headers;
         // RFC 9110, section 8.6: none in a 204, and several that agree go on as one.
         if response.status == StatusCode::NO_CONTENT {
-            retain(headers, |name| name != CONTENT_LENGTH);
+            remove(headers, &CONTENT_LENGTH);
         } else if let Some(length) = headers.get(CONTENT_LENGTH).cloned() {
             headers.insert(CONTENT_LENGTH, length);
         }
@@ -196,8 +196,7 @@ impl PendingUpgrade {
 
 /// RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
 fn remove_framing(headers: &mut HeaderMap) -> Result<(), BadSwitch> {
-    hop_by_hop::strip(headers)?;
-    retain(headers, |name| name != CONTENT_LENGTH);
+    hop_by_hop::strip_and(headers, |name| name == CONTENT_LENGTH)?;
     Ok(())
 }
 

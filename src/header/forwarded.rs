@@ -18,10 +18,10 @@
 //! assert_eq!(headers["via"], "1.1 switchover");
 //! ```
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
+use bytes::Bytes;
+use http::header::{Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 
 use super::retain;
 use crate::token;
@@ -158,46 +158,49 @@ impl ForwardedRules {
     /// Sets the fields on a request that is about to go upstream. Call it after
     /// [`hop_by_hop::strip`](super::hop_by_hop::strip).
     pub fn apply(&self, headers: &mut HeaderMap, hop: &Hop) {
-        let replace = self.inbound == Inbound::Replace;
-        retain(headers, |name| match forwarding_field(name.as_str()) {
-            Forwarding::No => true,
-            Forwarding::Yes => !replace,
-            Forwarding::LookAlike => false,
-        });
+        retain(headers, |name| !self.removes(name));
+        self.add(headers, hop);
+    }
+
+    /// Whether a field of the peer's ends here.
+    pub(crate) fn removes(&self, name: &HeaderName) -> bool {
+        match forwarding_field(name.as_str()) {
+            Forwarding::No => false,
+            Forwarding::Yes => self.inbound == Inbound::Replace,
+            Forwarding::LookAlike => true,
+        }
+    }
+
+    /// Sets the proxy's own fields, where those that it [removes](Self::removes) are gone.
+    pub(crate) fn add(&self, headers: &mut HeaderMap, hop: &Hop) {
+        let peer = hop.peer.map(|peer| peer.to_string());
+        let host = headers.get(HOST).cloned();
         if self.x_forwarded {
-            self.set_x_forwarded(headers, hop);
+            let peer = peer.as_deref().and_then(|peer| HeaderValue::from_str(peer).ok());
+            // RFC 7239, section 6.2 has the word for a peer that is not known.
+            let peer = peer.unwrap_or(HeaderValue::from_static("unknown"));
+            self.list(headers, X_FORWARDED_FOR, peer.clone());
+            headers
+                .entry(X_FORWARDED_PROTO)
+                .or_insert(HeaderValue::from_static(hop.scheme()));
+            if let Some(host) = host.clone() {
+                headers.entry(X_FORWARDED_HOST).or_insert(host);
+            }
+            headers.entry(X_REAL_IP).or_insert(peer);
         }
         if self.forwarded {
-            let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-            let element = forwarded_element(hop, host);
-            self.list(headers, FORWARDED, element);
+            if let Some(element) = forwarded_element(hop, peer.as_deref(), host.as_ref()) {
+                self.list(headers, FORWARDED, element);
+            }
         }
         if let Some(via) = &self.via {
             append_element(headers, VIA, via.clone());
         }
     }
 
-    fn set_x_forwarded(&self, headers: &mut HeaderMap, hop: &Hop) {
-        let peer = peer_value(hop);
-        self.list(headers, X_FORWARDED_FOR, Some(peer.clone()));
-        let single = [
-            (X_FORWARDED_PROTO, Some(HeaderValue::from_static(hop.scheme()))),
-            (X_FORWARDED_HOST, headers.get(HOST).cloned()),
-            (X_REAL_IP, Some(peer)),
-        ];
-        for (name, value) in single {
-            if let (false, Some(value)) = (headers.contains_key(&name), value) {
-                headers.insert(name, value);
-            }
-        }
-    }
-
     /// Sets a field that is a list with one element for each hop.
-    fn list(&self, headers: &mut HeaderMap, name: HeaderName, element: Option<HeaderValue>) {
-        if self.inbound == Inbound::Trust && headers.contains_key(&name) {
-            return;
-        }
-        if let Some(element) = element {
+    fn list(&self, headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
+        if self.inbound != Inbound::Trust || !headers.contains_key(&name) {
             append_element(headers, name, element);
         }
     }
@@ -235,45 +238,50 @@ fn forwarding_field(name: &str) -> Forwarding {
     }
 }
 
-/// The peer's address, or the word for one that is not known (RFC 7239, section 6.2).
-fn peer_value(hop: &Hop) -> HeaderValue {
-    let address = hop
-        .peer
-        .and_then(|peer| HeaderValue::try_from(peer.to_string()).ok());
-    address.unwrap_or(HeaderValue::from_static("unknown"))
-}
-
 /// `for=…;host=…;proto=…` (RFC 7239, section 4).
-fn forwarded_element(hop: &Hop, host: Option<&str>) -> Option<HeaderValue> {
-    let mut element = String::with_capacity(64);
-    match hop.peer {
-        None => element.push_str("for=unknown"),
-        Some(IpAddr::V4(address)) => write!(element, "for={address}").ok()?,
+fn forwarded_element(hop: &Hop, peer: Option<&str>, host: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let mut element = Vec::with_capacity(96);
+    let (before, after): (&[u8], &[u8]) = match hop.peer {
         // RFC 7239, section 6: an IPv6 address is bracketed, and brackets want quotes.
-        Some(IpAddr::V6(address)) => write!(element, "for=\"[{address}]\"").ok()?,
-    }
-    match host {
-        Some(host) if token::is_token(host.as_bytes()) => write!(element, ";host={host}").ok()?,
-        Some(host) => write!(element, ";host=\"{}\"", host.replace(['"', '\\'], "")).ok()?,
+        Some(IpAddr::V6(_)) => (b"for=\"[", b"]\""),
+        _ => (b"for=", b""),
+    };
+    element.extend_from_slice(before);
+    element.extend_from_slice(peer.unwrap_or("unknown").as_bytes());
+    element.extend_from_slice(after);
+    match host.map(HeaderValue::as_bytes) {
+        Some(host) if token::is_token(host) => {
+            element.extend_from_slice(b";host=");
+            element.extend_from_slice(host);
+        }
+        Some(host) => {
+            element.extend_from_slice(b";host=\"");
+            element.extend(host.iter().filter(|byte| !matches!(byte, b'"' | b'\\')));
+            element.push(b'"');
+        }
         None => {}
     }
-    write!(element, ";proto={}", hop.scheme()).ok()?;
-    HeaderValue::try_from(element).ok()
+    element.extend_from_slice(b";proto=");
+    element.extend_from_slice(hop.scheme().as_bytes());
+    HeaderValue::from_maybe_shared(Bytes::from(element)).ok()
 }
 
 /// Adds an element to a list field. All lines become one, since many back ends read only the first.
 fn append_element(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
-    if !headers.contains_key(&name) {
-        headers.insert(name, element);
-        return;
-    }
+    let mut lines = match headers.entry(name) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(element);
+            return;
+        }
+        Entry::Occupied(lines) => lines,
+    };
     let mut joined = Vec::new();
-    for line in headers.get_all(&name) {
+    for line in lines.iter() {
         joined.extend_from_slice(line.as_bytes());
         joined.extend_from_slice(b", ");
     }
     joined.extend_from_slice(element.as_bytes());
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
-        headers.insert(name, value);
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
+        lines.insert(value);
     }
 }

@@ -18,7 +18,7 @@
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE};
 
-use super::{ConnectionOptions, retain};
+use super::{ConnectionOptions, rebuild, retain};
 use crate::token;
 
 /// Fields that end at this hop whether `Connection` nominates them or not.
@@ -94,20 +94,45 @@ pub struct Stripped {
 ///
 /// More than [`MAX_OPTIONS`] connection options; nothing has been removed then.
 pub fn strip(headers: &mut HeaderMap) -> Result<Stripped, TooManyOptions> {
-    let options = ConnectionOptions::of(headers).iter().count();
+    strip_and(headers, |_| false)
+}
+
+/// As [`strip`], and removes what `also` names, in one go.
+pub(crate) fn strip_and(
+    headers: &mut HeaderMap,
+    also: impl Fn(&HeaderName) -> bool,
+) -> Result<Stripped, TooManyOptions> {
+    let mut options = 0;
+    let mut nominates_more = false;
+    for option in ConnectionOptions::of(headers).iter() {
+        options += 1;
+        // The options that nominate nothing but what goes anyway are all that most messages have.
+        nominates_more |= ![&b"upgrade"[..], b"keep-alive", b"close", b"te"]
+            .iter()
+            .any(|common| option.eq_ignore_ascii_case(common));
+    }
     if options > MAX_OPTIONS {
         return Err(TooManyOptions);
     }
-    let trailers = headers
-        .get_all(TE)
-        .iter()
-        .flat_map(|line| token::unquoted_elements(line.as_bytes()))
-        .any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+    let trailers = headers.contains_key(TE) && {
+        let codings = headers.get_all(TE).iter();
+        codings
+            .flat_map(|line| token::unquoted_elements(line.as_bytes()))
+            .any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+    };
 
-    let connection: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
-    retain(headers, |name| {
-        !is_fixed(name) && (!nominates(&connection, name.as_str()) || is_protected(name.as_str()))
-    });
+    let connection: Vec<HeaderValue> = match nominates_more {
+        true => headers.get_all(CONNECTION).iter().cloned().collect(),
+        false => Vec::new(),
+    };
+    let keep = |name: &HeaderName| {
+        let nominated = nominates_more && nominates(&connection, name.as_str());
+        !is_fixed(name) && !also(name) && (!nominated || is_protected(name.as_str()))
+    };
+    match options {
+        0 => retain(headers, keep),
+        _ => rebuild(headers, keep),
+    }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }

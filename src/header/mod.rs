@@ -21,9 +21,20 @@ use http::header::{HeaderMap, HeaderName};
 
 /// Keeps the fields for which `keep` says so, in their order (`HeaderMap::remove` would move the last one).
 pub(crate) fn retain(headers: &mut HeaderMap, mut keep: impl FnMut(&HeaderName) -> bool) {
-    if headers.keys().all(&mut keep) {
-        return;
+    if !headers.keys().all(&mut keep) {
+        rebuild(headers, keep);
     }
+}
+
+/// Removes a field, and keeps the order of the others.
+pub(crate) fn remove(headers: &mut HeaderMap, name: &HeaderName) {
+    if headers.contains_key(name) {
+        rebuild(headers, |other| other != name);
+    }
+}
+
+/// As [`retain`], for when something is known to go.
+pub(crate) fn rebuild(headers: &mut HeaderMap, mut keep: impl FnMut(&HeaderName) -> bool) {
     // Some more, for what the proxy is about to add.
     let mut kept = HeaderMap::with_capacity(headers.len() + 8);
     let mut current = None;

@@ -138,6 +138,13 @@ impl Protocols {
     /// The ones that are also in `allowed`, each once, in the order of `self`.
     #[must_use]
     pub fn intersection(&self, allowed: &Protocols) -> Protocols {
+        if let [only] = &self.0[..] {
+            return if allowed.contains(only) {
+                self.clone()
+            } else {
+                Protocols::default()
+            };
+        }
         let mut common = Protocols::default();
         for protocol in self.0.iter().filter(|protocol| allowed.contains(protocol)) {
             if !common.contains(protocol) {

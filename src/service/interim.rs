@@ -4,12 +4,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, StatusCode, Version};
 
 use super::failure::Failure;
 use crate::error::Error;
 use crate::head::encode_response;
-use crate::header::{hop_by_hop, retain};
+use crate::header::hop_by_hop;
 
 /// The most bytes of interim responses that wait for the client.
 const LIMIT: usize = 64 * 1024;
@@ -50,10 +51,10 @@ impl Exchange {
         parts.status = status;
         parts.version = Version::HTTP_11;
         parts.headers = headers.clone();
-        if hop_by_hop::strip(&mut parts.headers).is_err() {
+        let also = |name: &HeaderName| name == CONTENT_LENGTH;
+        if hop_by_hop::strip_and(&mut parts.headers, also).is_err() {
             return;
         }
-        retain(&mut parts.headers, |name| name != http::header::CONTENT_LENGTH);
         let mut state = self.state();
         if state.interim.len() < LIMIT {
             encode_response(&parts, &mut state.interim);

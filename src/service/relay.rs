@@ -26,7 +26,7 @@ use super::upstream::Connector;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::head::{BodyLength, HeadError, HeadLimits, HeadScan};
-use crate::header::{ForwardedRules, Hop, hop_by_hop, retain};
+use crate::header::{ForwardedRules, Hop, hop_by_hop, remove};
 use crate::tunnel::{self, Rewind};
 use crate::{Side, wire};
 
@@ -305,7 +305,7 @@ impl Relay {
         let headers = &mut parts.headers;
         let trailers = hop_by_hop::strip(headers)?.trailers;
         // hyper's server answers the expectation itself, when the body is first asked for.
-        retain(headers, |name| name != EXPECT);
+        remove(headers, &EXPECT);
         if let Some(authority) = parts.uri.authority() {
             // RFC 9112, section 3.2.2: the target's authority wins.
             if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
@@ -369,7 +369,7 @@ fn answer(response: Response<Incoming>, closes: bool) -> Result<Response<Incomin
     let was_chunked = parts.headers.contains_key(http::header::TRANSFER_ENCODING);
     hop_by_hop::strip(&mut parts.headers).map_err(|error| Failure::unusable(error.into()))?;
     if was_chunked {
-        retain(&mut parts.headers, |name| name != CONTENT_LENGTH);
+        remove(&mut parts.headers, &CONTENT_LENGTH);
     }
     if closes {
         parts
