@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use switchover::tunnel::{Drain, Schedule};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use flags::{Flags, Target};
 use settings::Settings;
@@ -100,6 +100,11 @@ fn run(mut flags: Flags) -> io::Result<()> {
         })
         .collect();
 
+    // Before anyone can know that the gateway is there, and end it.
+    let signals = {
+        let _context = runtime.enter();
+        signals()?
+    };
     let mut output = io::stdout().lock();
     for address in addresses {
         writeln!(output, "listening on {address}")?;
@@ -111,12 +116,7 @@ fn run(mut flags: Flags) -> io::Result<()> {
     drop(output);
 
     runtime.block_on(async {
-        let starts = drain.clone();
-        tokio::spawn(async move {
-            let heard = terminated().await;
-            starts.start(schedule);
-            heard
-        });
+        tokio::spawn(terminated(signals, drain.clone(), schedule));
         worker::run(of_first, settings, drain).await
     })?;
     for worker in workers {
@@ -142,12 +142,21 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn terminated() -> io::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, caught from the call on.
+fn signals() -> io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
+/// Starts the drain at the first of the signals, and ends it at the second.
+async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Drain, schedule: Schedule) {
+    for hears_the_first in [true, false] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        match hears_the_first {
+            true => drain.start(schedule),
+            false => drain.complete_now(),
+        }
     }
-    Ok(())
 }

@@ -24,7 +24,7 @@ An HTTP/1.1 gateway that carries upgrades, WebSocket above all, and relays every
   --send-timeout DURATION    a side that does not take bytes meant for it (60s)
   --header-timeout DURATION  a request head, from the first byte to the last; then 408 (30s)
   --linger-timeout DURATION  after one side of a tunnel has ended, silence of the other (30s)
-  --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s)
+  --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s); a second SIGTERM ends them at once
   --max-tunnels N            upgrades beyond this many, by all workers together, get a 503 (no limit)
   --max-header-bytes N       the largest head, request or response (65536)
   --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket)
