@@ -109,6 +109,9 @@ impl Half {
             turns += 1;
             let turn = match (self.stage, splice) {
                 (Stage::Ended, _) => return Ok(()),
+                (Stage::Moving, _) if self.outlet.may_join(writer) => {
+                    self.read_behind_leftovers(cx, now, scratch, reader, writer)?
+                }
                 _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,
                 (Stage::Moving, Some(splice)) if self.gear.is_splicing() => {
                     match self.splice(cx, now, splice, reader, writer)? {
@@ -159,6 +162,33 @@ impl Half {
                 self.gear.copied(buffer.filled().len());
                 self.outlet.write_out(cx, now, writer, buffer.filled())
             }
+            Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source),
+        }
+    }
+
+    /// The first turn of a direction with leftovers: they go out together with what there is behind them.
+    fn read_behind_leftovers<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        reader: &mut R,
+        writer: &mut W,
+    ) -> Result<Turn, Failure>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin + Any,
+    {
+        let mut buffer = ReadBuf::new(scratch.bytes());
+        match Pin::new(reader).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                self.outlet.write_joined(cx, now, writer, buffer.filled())
+            }
+            Poll::Ready(Ok(())) => {
+                self.stage = Stage::Ending;
+                self.outlet.unblock(cx, now, writer)
+            }
+            Poll::Pending => self.outlet.unblock(cx, now, writer),
             Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source),
         }
     }

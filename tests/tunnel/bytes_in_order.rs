@@ -236,3 +236,89 @@ proptest! {
         prop_assert!(closed, "{}", traffic.end());
     }
 }
+
+/// A stream that has `unread` to give, and takes writes of `room` bytes, vectored ones too.
+struct Vectored {
+    unread: Vec<u8>,
+    room: usize,
+    writes: std::sync::Arc<std::sync::Mutex<Vec<Vec<u8>>>>,
+}
+
+impl AsyncRead for Vectored {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        buffer.put_slice(&std::mem::take(&mut self.unread));
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Vectored {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        self.poll_write_vectored(cx, &[std::io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        let mut bytes = slices
+            .iter()
+            .flat_map(|slice| slice.iter().copied())
+            .collect::<Vec<u8>>();
+        bytes.truncate(self.room);
+        let count = bytes.len();
+        self.writes.lock().unwrap().push(bytes);
+        std::task::Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn leftovers_go_out_with_what_is_behind_them() {
+    // Whatever the writer takes at a time: all at once, within the leftovers, at their end, within what follows.
+    for room in [100, 1, 3, 5, 7, 9] {
+        let writes = std::sync::Arc::<std::sync::Mutex<Vec<Vec<u8>>>>::default();
+        let stream = |unread: &[u8], writes| Vectored {
+            unread: unread.to_vec(),
+            room,
+            writes,
+        };
+        let (near, far) = (
+            stream(b" behind", Default::default()),
+            stream(b"", writes.clone()),
+        );
+        let tunnel = Tunnel::new(near, far).leftovers(Bytes::from_static(b"early"), Bytes::new());
+        let traffic = tunnel.run().await.unwrap();
+        let writes = writes.lock().unwrap();
+        assert_eq!(writes.concat(), b"early behind", "{room} at a time");
+        assert_eq!(traffic.from_downstream(), 12);
+        if room == 100 {
+            assert_eq!(writes.len(), 1);
+        }
+    }
+}

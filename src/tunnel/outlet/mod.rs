@@ -3,6 +3,9 @@
 //!
 //! Knows a writer. It must not know where the bytes come from, which side this is, or any deadline.
 
+mod closing;
+mod leftovers;
+
 use std::any::Any;
 use std::io;
 use std::pin::Pin;
@@ -31,12 +34,14 @@ pub(super) struct Outlet {
     unflushed: bool,
     /// A flush has begun and has not completed.
     flushing: bool,
+    /// The tail was there before the tunnel, and has not been offered to the writer yet.
+    fresh: bool,
     /// The writer lets us wait: it takes no bytes, or does not complete a flush or a shutdown.
     waiting: bool,
 }
 
 /// What was read that the writer did not take at once. Nothing is read while there is any, so there is never more than
-/// one scratch buffer of it, or one pipe.
+/// one scratch buffer of it, or one pipe; at a tunnel's start the leftovers and one scratch buffer.
 enum Owed {
     Nothing,
     Tail(Bytes),
@@ -65,6 +70,7 @@ impl Outlet {
             moved_at: now,
             unflushed: false,
             flushing: false,
+            fresh: false,
             waiting: false,
         }
     }
@@ -101,6 +107,7 @@ impl Outlet {
 
     /// Bytes that go out before any other.
     pub(super) fn put_in_front(&mut self, bytes: Bytes) {
+        self.fresh = !bytes.is_empty();
         self.owe(bytes);
     }
 
@@ -130,6 +137,7 @@ impl Outlet {
     where
         W: AsyncWrite + Unpin + Any,
     {
+        self.fresh = false;
         // Out of its place for the call; a failure leaves nothing owed, because the writer that it was for is gone.
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => self.flush(cx, now, writer),
@@ -253,61 +261,6 @@ impl Outlet {
             Poll::Ready(Err(source)) => source,
         };
         interrupted_or(Operation::Write, source).map(|_| Poll::Ready(0))
-    }
-
-    pub(super) fn flush<W>(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Instant,
-        writer: &mut W,
-    ) -> Result<Turn, Failure>
-    where
-        W: AsyncWrite + Unpin,
-    {
-        match Pin::new(writer).poll_flush(cx) {
-            // What a flush waits for is bytes that the writer has already counted as accepted. Reading on would hand
-            // it more of them and hide that none leave.
-            Poll::Pending => {
-                self.flushing = true;
-                self.wait(now);
-                Ok(Turn::Wait)
-            }
-            Poll::Ready(Ok(())) => {
-                self.unflushed = false;
-                self.flushing = false;
-                self.waiting = false;
-                Ok(Turn::Again)
-            }
-            Poll::Ready(Err(source)) => interrupted_or(Operation::Flush, source),
-        }
-    }
-
-    /// Tells the writer that the stream ended in order. Ready when it has been told.
-    pub(super) fn shut_down<W>(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Instant,
-        writer: &mut W,
-    ) -> Poll<Result<(), Failure>>
-    where
-        W: AsyncWrite + Unpin,
-    {
-        loop {
-            match Pin::new(&mut *writer).poll_shutdown(cx) {
-                Poll::Pending => {
-                    self.wait(now);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(source)) if source.kind() == io::ErrorKind::Interrupted => {}
-                Poll::Ready(outcome) => {
-                    self.progress(now);
-                    return Poll::Ready(outcome.map_err(|source| Failure {
-                        operation: Operation::Shutdown,
-                        source,
-                    }));
-                }
-            }
-        }
     }
 
     fn wait(&mut self, now: Instant) {
