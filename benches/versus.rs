@@ -24,6 +24,8 @@ mod client;
 #[path = "versus/echo.rs"]
 mod echo;
 #[cfg(target_os = "linux")]
+#[path = "versus/fair.rs"]
+mod fair;
 #[path = "versus/frames.rs"]
 mod frames;
 #[cfg(target_os = "linux")]

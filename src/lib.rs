@@ -54,6 +54,7 @@
 //! |---|---|---|
 //! | `tunnel` | by `gateway` | [`tunnel`]: the copy engine |
 //! | `gateway` | yes | [`gateway`], [`connect`]: the raw door on tokio |
+//! | `splice` | yes | bulk between plain sockets without a copy, on Linux |
 //! | `hyper` | no | [`service`]: ordinary requests relayed by hyper and hyper-util |
 //! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |
 //! | `full` | no | all of them |

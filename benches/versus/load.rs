@@ -7,6 +7,8 @@ pub(crate) enum Load {
     Echo { payload: usize, connections: usize },
     /// As much as goes through so many tunnels.
     Bulk { streams: usize, direction: Direction },
+    /// Messages now and then on so many tunnels, beside one that is in bulk.
+    Fair { tunnels: usize },
     /// Connect, upgrade, read the 101, close.
     Handshake,
     /// Tunnels that say nothing.
@@ -43,7 +45,7 @@ pub(crate) fn all(connections: &[usize]) -> Vec<Load> {
             loads.push(Load::Bulk { streams, direction });
         }
     }
-    loads.extend([Load::Handshake, Load::Idle]);
+    loads.extend([Load::Fair { tunnels: 1000 }, Load::Handshake, Load::Idle]);
     loads
 }
 
@@ -59,6 +61,7 @@ impl Load {
                 };
                 format!("bulk-{streams}-{direction}")
             }
+            Load::Fair { tunnels } => format!("fair-{tunnels}"),
             Load::Handshake => "handshake".to_owned(),
             Load::Idle => "idle".to_owned(),
         }
@@ -74,19 +77,23 @@ pub(crate) enum Metric {
     TunnelMemory,
     MemoryLeft,
     IdleCpu,
+    MedianWait,
+    LongWait,
     RoundTrips,
     Gigabytes,
     Handshakes,
 }
 
 impl Metric {
-    pub(crate) const ALL: [Metric; 9] = [
+    pub(crate) const ALL: [Metric; 11] = [
         Metric::RoundTripCpu,
         Metric::GigabyteCpu,
         Metric::HandshakeCpu,
         Metric::TunnelMemory,
         Metric::MemoryLeft,
         Metric::IdleCpu,
+        Metric::MedianWait,
+        Metric::LongWait,
         Metric::RoundTrips,
         Metric::Gigabytes,
         Metric::Handshakes,
@@ -100,6 +107,8 @@ impl Metric {
             Metric::TunnelMemory => "PSS per idle tunnel, bytes",
             Metric::MemoryLeft => "PSS after all tunnels have closed, MB",
             Metric::IdleCpu => "proxy CPU while idle, us per second",
+            Metric::MedianWait => "round trip beside bulk, median, ms",
+            Metric::LongWait => "round trip beside bulk, 99th percentile, ms",
             Metric::RoundTrips => "round trips per second",
             Metric::Gigabytes => "GB per second",
             Metric::Handshakes => "handshakes per second",
@@ -113,7 +122,7 @@ impl Metric {
 
     pub(crate) fn decimals(self) -> usize {
         match self {
-            Metric::RoundTripCpu | Metric::MemoryLeft => 2,
+            Metric::RoundTripCpu | Metric::MemoryLeft | Metric::MedianWait | Metric::LongWait => 2,
             Metric::GigabyteCpu | Metric::Gigabytes => 3,
             Metric::HandshakeCpu => 4,
             Metric::TunnelMemory | Metric::IdleCpu | Metric::RoundTrips | Metric::Handshakes => 0,

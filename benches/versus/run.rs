@@ -17,7 +17,7 @@ use super::options::{self, Options};
 use super::peers::{self, Peer};
 use super::report::{Report, Sample};
 use super::upstream::Upstream;
-use super::{baseline, bulk, echo, idle, plot, syscalls};
+use super::{baseline, bulk, echo, fair, idle, plot, syscalls};
 
 /// No single measurement takes longer: a proxy that hangs is a failure, not a wait.
 const AT_MOST: Duration = Duration::from_secs(120);
@@ -168,6 +168,7 @@ impl Bench {
             Load::Bulk { streams, direction } => {
                 bulk::measure(proxy, process, &upstream, (streams, direction), duration).await
             }
+            Load::Fair { tunnels } => fair::measure(proxy, &upstream, tunnels, duration).await,
             Load::Handshake => idle::measure_handshakes(proxy, process, duration).await,
             Load::Idle => match process {
                 Some(process) => idle::measure(proxy, process, self.options.tunnels).await,

@@ -12,3 +12,29 @@ pub mod defaults {}
 
 #[doc = include_str!("departures.md")]
 pub mod departures {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
+/// The short examples, whole.
+///
+/// A gateway of one's own, `examples/raw_gateway.rs`:
+///
+/// ```no_run
+#[doc = include_str!("../../examples/raw_gateway.rs")]
+/// ```
+///
+/// Only the rules, `examples/headers_only.rs`:
+///
+/// ```
+#[doc = include_str!("../../examples/headers_only.rs")]
+/// ```
+///
+/// Only the tunnel, `examples/tunnel_only.rs`:
+///
+/// ```no_run
+#[doc = include_str!("../../examples/tunnel_only.rs")]
+/// ```
+///
+/// `examples/gateway.rs` is the whole house: routes, workers, drain, a demo.
+pub mod examples {}
