@@ -14,12 +14,12 @@ const WIDTH: usize = 820;
 
 /// Ours stands out; the others are told apart by their names.
 const STYLE: &str = "\
-text { font: 11px system-ui, sans-serif; fill: #24292f }
+text { font: 11px system-ui, sans-serif; fill: currentColor }
 .title { font-weight: 600; font-size: 12px }
 .name { text-anchor: end }
 .ours { fill: #0969da } .theirs { fill: #9aa4af }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 } .ours { fill: #58a6ff } .theirs { fill: #6e7681 }
+  svg:root { color: #e6edf3 } .ours { fill: #58a6ff } .theirs { fill: #6e7681 }
 }";
 
 /// The medians of all costs.

@@ -14,6 +14,10 @@ pub mod defaults {}
 pub mod departures {}
 
 #[doc = include_str!("performance.md")]
+///
+/// # The plot
+///
+#[doc = include_str!("versus.svg")]
 pub mod performance {}
 
 /// The short examples, whole.

@@ -21,8 +21,9 @@ use super::scratch::Scratch;
 /// How often one direction may read in one poll before the other tasks of the thread get their turn.
 pub(super) const TURNS: usize = 16;
 
-/// How many of these a splice counts for. It moves up to a pipe at a time, as much as eight reads.
-const TURNS_PER_SPLICE: usize = 8;
+/// How many of these a splice counts for: all, since it moves up to a pipe at a time. Two for each poll moved bulk no
+/// cheaper and made others wait half as long again.
+const TURNS_PER_SPLICE: usize = 16;
 
 /// One direction of a tunnel.
 pub(super) struct Half {
