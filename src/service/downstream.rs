@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::config::RelayConfig;
 use super::interim::Exchange;
-use super::relay::RelayConfig;
 use super::stall::Stall;
 use crate::head::{BodyLength, BodyScanner};
 use crate::tunnel::Rewind;

@@ -35,6 +35,7 @@
 //! ```
 
 mod body;
+mod config;
 mod downstream;
 mod failure;
 mod interim;
@@ -43,4 +44,5 @@ mod stall;
 mod upstream;
 
 pub use body::RelayBody;
-pub use relay::{Destination, Relay, RelayConfig, Relayed};
+pub use config::RelayConfig;
+pub use relay::{Destination, Relay, Relayed};

@@ -16,8 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::config::RelayConfig;
 use super::failure::Failure;
-use super::relay::RelayConfig;
 use super::stall::Stall;
 use crate::connect::TcpConnect;
 use crate::error::{Cause, Phase};

@@ -4,14 +4,12 @@
 //! and a connection without a request all wait in the same way.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::draining::{Draining, Stage};
-use super::wakers::Wakers;
+use super::drain_state::{Shared, Stage, Window};
+use super::draining::Draining;
 
 /// Tells everyone who waits for it that the time has come to end. Cheap to clone; all clones are one drain.
 ///
@@ -90,32 +88,6 @@ impl Schedule {
     }
 }
 
-/// What a drain and those who wait for it share.
-#[derive(Default)]
-pub(super) struct Shared {
-    /// The round of both lists of wakers, to be looked at without the lock. Zero until the start.
-    round: AtomicU32,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) window: Option<Window>,
-    at_the_start: Wakers,
-    in_turn: Wakers,
-    /// How many waited for their turn at the start.
-    expected: u32,
-    /// How many turns have been given out.
-    placed: u32,
-}
-
-/// When the first and the last are told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Window {
-    from: Instant,
-    to: Instant,
-}
-
 impl Drain {
     /// A drain that has not started.
     pub fn new() -> Self {
@@ -131,7 +103,7 @@ impl Drain {
     /// more time.
     pub fn start(&self, schedule: Schedule) {
         let mut state = self.shared.lock();
-        let wanted = Window::new(schedule);
+        let wanted = Window::new(schedule.grace, schedule.spread);
         let window = match state.window {
             None => {
                 state.expected = state.in_turn.waiting();
@@ -174,63 +146,6 @@ impl Drain {
     pub fn started(&self) -> Draining {
         Draining::new(self.shared.clone(), Stage::AtTheStart)
     }
-}
-
-impl Shared {
-    pub(super) fn round(&self) -> u32 {
-        // Relaxed, because a new round only leads to the lock. None is missed: whoever begins one wakes all others
-        // after it, and being woken makes it seen.
-        self.round.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics halfway.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Where someone in this stage waits.
-    pub(super) fn wakers(&mut self, stage: Stage) -> &mut Wakers {
-        match stage {
-            Stage::AtTheStart => &mut self.at_the_start,
-            _ => &mut self.in_turn,
-        }
-    }
-
-    /// The next turn, from 0 to 1.
-    pub(super) fn place(&mut self) -> f32 {
-        let place = self.placed;
-        self.placed = self.placed.wrapping_add(1);
-        if place < self.expected {
-            return (f64::from(place) / f64::from(self.expected)) as f32;
-        }
-        // How many more will come is not known. Multiples of the golden ratio are even at any number of them.
-        const GOLDEN: u32 = 2_654_435_769;
-        (f64::from(place.wrapping_mul(GOLDEN)) / f64::from(u32::MAX)) as f32
-    }
-}
-
-impl Window {
-    fn new(Schedule { grace, spread }: Schedule) -> Self {
-        let from = later(Instant::now(), grace);
-        Window {
-            from,
-            to: later(from, spread),
-        }
-    }
-
-    /// The instant this far through what is left of it.
-    pub(super) fn turn(&self, now: Instant, place: f32) -> Instant {
-        let from = self.from.max(now);
-        from + self.to.saturating_duration_since(from).mul_f32(place)
-    }
-}
-
-/// Thirty years for whatever is beyond the clock.
-fn later(instant: Instant, time: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    instant + time.min(FAR)
 }
 
 impl fmt::Debug for Drain {

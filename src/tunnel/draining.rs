@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep};
 
-use super::drain::Shared;
+use super::drain_state::{Shared, Stage};
 use super::wakers::Waiter;
 
 /// Completes when a [`Drain`](super::Drain) says so: the future of [`Drain::signal`](super::Drain::signal) and
@@ -46,17 +46,6 @@ pub struct Draining {
     // Boxed: hardly anyone who waits will ever need it.
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Stage {
-    /// Completes with the start.
-    AtTheStart,
-    /// Completes by the schedule, in its turn.
-    Unplaced,
-    /// Its turn is this far, from 0 to 1, through the spread.
-    Placed(f32),
-    Over,
 }
 
 impl Future for Draining {

@@ -53,6 +53,7 @@ mod cap;
 mod config;
 mod deadline;
 mod drain;
+mod drain_state;
 mod draining;
 mod end;
 mod engine;

@@ -1,0 +1,89 @@
+//! Law: the deadlines and limits of a relay, and their defaults.
+
+use std::time::Duration;
+
+use crate::head::HeadLimits;
+use crate::header::ForwardedRules;
+
+/// Deadlines, limits and header rules of a [`Relay`](super::Relay).
+///
+/// ```
+/// use std::time::Duration;
+/// use switchover::service::{Relay, RelayConfig};
+///
+/// let relay = Relay::new(RelayConfig::default().read_timeout(Duration::from_secs(10)));
+/// ```
+#[derive(Clone, Debug)]
+pub struct RelayConfig {
+    connect: Duration,
+    pub(super) read: Duration,
+    send: Duration,
+    pub(super) limits: HeadLimits,
+    pub(super) forwarded: ForwardedRules,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        RelayConfig {
+            connect: Duration::from_secs(10),
+            read: Duration::from_secs(60),
+            send: Duration::from_secs(60),
+            limits: HeadLimits::default(),
+            forwarded: ForwardedRules::default(),
+        }
+    }
+}
+
+impl RelayConfig {
+    /// How long connecting to the upstream may take; then 504. Default 10 seconds.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect = limit;
+        self
+    }
+
+    /// How long either side may let the relay wait for its next bytes: the upstream for its answer (then 504) and
+    /// between two reads of its body, the client between two reads of its request's body. Default 60 seconds.
+    #[must_use]
+    pub fn read_timeout(mut self, limit: Duration) -> Self {
+        self.read = limit;
+        self
+    }
+
+    /// How long the client may refuse to take the next bytes of its response. Default 60 seconds.
+    #[must_use]
+    pub fn send_timeout(mut self, limit: Duration) -> Self {
+        self.send = limit;
+        self
+    }
+
+    /// The limits on an upstream's response head: 502 beyond them. Default [`HeadLimits::default`].
+    #[must_use]
+    pub fn response_limits(mut self, limits: HeadLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What the origin is told about the client. Default [`ForwardedRules::default`].
+    #[must_use]
+    pub fn forwarded(mut self, rules: ForwardedRules) -> Self {
+        self.forwarded = rules;
+        self
+    }
+
+    pub(super) fn connect_limit(&self) -> Duration {
+        self.connect
+    }
+
+    pub(super) fn read_limit(&self) -> Duration {
+        self.read
+    }
+
+    pub(super) fn send_limit(&self) -> Duration {
+        self.send
+    }
+
+    pub(super) fn limits(&self) -> HeadLimits {
+        self.limits
+    }
+}

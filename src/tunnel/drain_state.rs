@@ -1,0 +1,106 @@
+//! What a drain and those who wait for it share: whether it has started, who waits, and whose turn is when.
+//!
+//! Knows lists and instants. It must not know who starts a drain, nor what a waiter does with its turn.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::wakers::Wakers;
+
+/// What a drain and those who wait for it share.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// The round of both lists of wakers, to be looked at without the lock. Zero until the start.
+    pub(super) round: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) window: Option<Window>,
+    pub(super) at_the_start: Wakers,
+    pub(super) in_turn: Wakers,
+    /// How many waited for their turn at the start.
+    pub(super) expected: u32,
+    /// How many turns have been given out.
+    pub(super) placed: u32,
+}
+
+/// When the first and the last are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) from: Instant,
+    pub(super) to: Instant,
+}
+
+/// How far someone who waits has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Stage {
+    /// Completes with the start.
+    AtTheStart,
+    /// Completes by the schedule, in its turn.
+    Unplaced,
+    /// Its turn is this far, from 0 to 1, through the spread.
+    Placed(f32),
+    Over,
+}
+
+impl Shared {
+    pub(super) fn round(&self) -> u32 {
+        // Relaxed, because a new round only leads to the lock. None is missed: whoever begins one wakes all others
+        // after it, and being woken makes it seen.
+        self.round.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Where someone in this stage waits.
+    pub(super) fn wakers(&mut self, stage: Stage) -> &mut Wakers {
+        match stage {
+            Stage::AtTheStart => &mut self.at_the_start,
+            _ => &mut self.in_turn,
+        }
+    }
+
+    /// The next turn, from 0 to 1.
+    pub(super) fn place(&mut self) -> f32 {
+        let place = self.placed;
+        self.placed = self.placed.wrapping_add(1);
+        if place < self.expected {
+            return (f64::from(place) / f64::from(self.expected)) as f32;
+        }
+        // How many more will come is not known. Multiples of the golden ratio are even at any number of them.
+        const GOLDEN: u32 = 2_654_435_769;
+        (f64::from(place.wrapping_mul(GOLDEN)) / f64::from(u32::MAX)) as f32
+    }
+}
+
+impl Window {
+    pub(super) fn new(grace: Duration, spread: Duration) -> Self {
+        let from = later(Instant::now(), grace);
+        Window {
+            from,
+            to: later(from, spread),
+        }
+    }
+
+    /// The instant this far through what is left of it.
+    pub(super) fn turn(&self, now: Instant, place: f32) -> Instant {
+        let from = self.from.max(now);
+        from + self.to.saturating_duration_since(from).mul_f32(place)
+    }
+}
+
+/// Thirty years for whatever is beyond the clock.
+fn later(instant: Instant, time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    instant + time.min(FAR)
+}
