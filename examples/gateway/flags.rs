@@ -1,6 +1,6 @@
 //! The flags of the gateway: what each means, and a clear word about one that is wrong.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -138,6 +138,16 @@ impl Flags {
         }
         Ok(())
     }
+}
+
+/// The first address that a name has.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text
+        .to_socket_addrs()
+        .map_err(|why| format!("an address is HOST:PORT: {why}"))?;
+    addresses
+        .next()
+        .ok_or_else(|| "the name has no address".to_owned())
 }
 
 fn positive(text: &str) -> Result<usize, String> {
