@@ -107,11 +107,7 @@ impl Flags {
 
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match flag {
-            "--listen" => self.listen.push(
-                value
-                    .parse()
-                    .map_err(|_| "an address is HOST:PORT, with numbers")?,
-            ),
+            "--listen" => self.listen.push(address(value)?),
             "--route" => self.routes.push(route(value)?),
             "--workers" => self.workers = positive(value)?,
             "--connect-timeout" => self.connect_timeout = duration(value)?,
