@@ -178,6 +178,10 @@ async fn a_gigabyte_with_pauses_arrives_through_every_mix_of_sockets() {
     for traffic in [tcp_tcp, tcp_unix, unix_tcp, unix_unix] {
         let spliced = (traffic.spliced_from_downstream(), traffic.spliced_from_upstream());
         println!("{traffic}; spliced {spliced:?}");
+        // Both ways of moving bytes have had their turns: bulk, then messages, then bulk again.
+        for spliced in [spliced.0, spliced.1] {
+            assert!(spliced > 0 && spliced < total as u64, "{spliced} of {total}");
+        }
     }
 }
 
@@ -400,4 +404,59 @@ async fn a_cancelled_tunnel_gives_back_what_it_held() {
         traffic.spliced_from_downstream() + traffic.spliced_from_upstream() > 0,
         "{traffic}"
     );
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(12))]
+
+    /// Bulk and messages in turn, in any order and of any size: each is moved in its own way, and all of it arrives.
+    #[test]
+    fn the_way_of_moving_follows_what_is_moved(
+        rounds in proptest::collection::vec((1usize..6, 1usize..40, 1usize..8_000), 2..5),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut near_peer, near) = tcp_pair().await;
+            let (far, mut far_peer) = tcp_pair().await;
+            let tunnel = tokio::spawn(Tunnel::new(near, far).config(unlimited()).run());
+            let (positions, mut position) = (Positions::new(), 0);
+            let (mut bulk_sent, mut messages_sent) = (0, 0);
+            for (mebibytes, messages, size) in &rounds {
+                let bulk = stretch(&positions, position, mebibytes * MEBIBYTE);
+                let mut received = vec![0; bulk.len()];
+                let (sent, read) = tokio::join!(near_peer.write_all(&bulk), far_peer.read_exact(&mut received));
+                sent.unwrap();
+                read.unwrap();
+                positions.check(position, &received);
+                position += bulk.len();
+                bulk_sent += bulk.len();
+                // Eight short transfers end a bulk; the others are messages.
+                for place in 0..messages + 8 {
+                    let message = stretch(&positions, position, *size);
+                    near_peer.write_all(&message).await.unwrap();
+                    let mut received = vec![0; message.len()];
+                    far_peer.read_exact(&mut received).await.unwrap();
+                    positions.check(position, &received);
+                    position += message.len();
+                    messages_sent += if place < 8 { 0 } else { message.len() };
+                }
+            }
+            drop((near_peer, far_peer));
+            let traffic = tunnel.await.unwrap().unwrap();
+            let spliced = traffic.spliced_from_downstream() as usize;
+            assert_eq!(traffic.from_downstream() as usize, position);
+            assert!(position - spliced >= messages_sent, "{messages_sent} bytes of messages, {spliced} of {position} spliced");
+            assert!(spliced > 0 && spliced <= bulk_sent + position - bulk_sent - messages_sent, "{spliced} spliced");
+        });
+    }
+}
+
+fn stretch(positions: &Positions, mut position: usize, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let run = positions.at(position, length - bytes.len());
+        bytes.extend_from_slice(run);
+        position += run.len();
+    }
+    bytes
 }
