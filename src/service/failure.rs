@@ -57,17 +57,13 @@ impl Failure {
 
     /// The failure that has made hyper fail; any other is an upstream that broke off.
     pub(super) fn within(error: &(dyn StdError + 'static)) -> Failure {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(failure) = error.downcast_ref::<Failure>() {
-                return failure.clone();
-            }
-            if let Some(io) = error.downcast_ref::<io::Error>() {
-                if let Some(failure) = io.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
-                    return failure.clone();
-                }
-            }
-            next = error.source();
+        if let Some(failure) = source_of::<Failure>(error) {
+            return failure.clone();
+        }
+        // An `io::Error` is not the source of what it wraps.
+        let wrapped = source_of::<io::Error>(error).and_then(io::Error::get_ref);
+        if let Some(failure) = wrapped.and_then(|inner| inner.downcast_ref::<Failure>()) {
+            return failure.clone();
         }
         Failure::new(Phase::ResponseHead, Cause::Closed)
     }
