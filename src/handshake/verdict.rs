@@ -182,10 +182,7 @@ impl PendingUpgrade {
         response
             .headers
             .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        response.headers.insert(
-            UPGRADE,
-            [protocol.clone()].into_iter().collect::<Protocols>().to_value(),
-        );
+        response.headers.insert(UPGRADE, protocol.to_value());
         Ok(Switched {
             protocol,
             subprotocol,

@@ -18,6 +18,7 @@
 //! assert_eq!(headers["via"], "1.1 switchover");
 //! ```
 
+use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
@@ -173,7 +174,12 @@ impl ForwardedRules {
 
     /// Sets the proxy's own fields, where those that it [removes](Self::removes) are gone.
     pub(crate) fn add(&self, headers: &mut HeaderMap, hop: &Hop) {
-        let peer = hop.peer.map(|peer| peer.to_string());
+        let peer = hop.peer.map(|peer| {
+            // The longest address has 39 characters; `to_string` would grow the text piece by piece.
+            let mut text = String::with_capacity(40);
+            let _ = write!(text, "{peer}");
+            text
+        });
         let host = headers.get(HOST).cloned();
         if self.x_forwarded {
             let peer = peer.as_deref().and_then(|peer| HeaderValue::from_str(peer).ok());

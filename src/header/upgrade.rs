@@ -51,6 +51,15 @@ impl Protocol {
         self.version.as_deref()
     }
 
+    /// The value of an `Upgrade` field that names this protocol alone.
+    pub fn to_value(&self) -> HeaderValue {
+        if self.is_websocket() {
+            return HeaderValue::from_static("websocket");
+        }
+        // Tokens and a slash are valid in every value.
+        HeaderValue::try_from(self.to_string()).unwrap_or(HeaderValue::from_static(""))
+    }
+
     /// Whether this is WebSocket, to which the rules of RFC 6455 apply.
     pub fn is_websocket(&self) -> bool {
         *self == Protocol::WEBSOCKET
@@ -164,7 +173,7 @@ impl Protocols {
     /// The value of an `Upgrade` field that names these.
     pub fn to_value(&self) -> HeaderValue {
         match &self.0[..] {
-            [only] if only.is_websocket() => HeaderValue::from_static("websocket"),
+            [only] => only.to_value(),
             protocols => {
                 let names: Vec<String> = protocols.iter().map(Protocol::to_string).collect();
                 // Tokens and slashes are valid in every value.
