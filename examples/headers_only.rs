@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
 
     let peer: IpAddr = "192.0.2.7".parse()?;
-    let (outgoing, pending) = upgrade.forward(request, &Hop::from(peer));
+    let (outgoing, pending) = upgrade.forward(request, Hop::from(peer));
     let mut bytes = Vec::new();
     encode_request(&outgoing, &mut bytes);
     println!("to the upstream:\n{}", String::from_utf8_lossy(&bytes));

@@ -94,9 +94,18 @@ pub mod websocket;
 #[cfg(feature = "gateway")]
 mod wire;
 
+// What most programs name first; everything else, and these too, in its module.
+#[cfg(feature = "gateway")]
+pub use connect::{Connect, TcpConnect};
 #[cfg(feature = "gateway")]
 pub use error::{Cause, Error, Phase};
+#[cfg(feature = "gateway")]
+pub use gateway::{Gateway, Outcome};
+pub use handshake::{HandshakePolicy, UpgradeRequest};
+pub use header::{ConnectionMap, Protocol};
 pub use side::Side;
+#[cfg(feature = "tunnel")]
+pub use tunnel::{Tunnel, TunnelConfig};
 
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]

@@ -83,7 +83,7 @@ where
         if body != BodyLength::None && request.take_expectation(&mut head) {
             client.send_head(&continue_head()).await?;
         }
-        let (outgoing, pending) = request.forward(*head, &hop); // (4)
+        let (outgoing, pending) = request.forward(*head, hop); // (4)
         let asked = Asked {
             outgoing,
             pending,

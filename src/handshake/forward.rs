@@ -23,9 +23,9 @@ impl UpgradeRequest {
     /// Step (4) of the walk: makes of the client's request the one to send upstream, and of the proof the
     /// [`PendingUpgrade`] that judges the answer.
     ///
-    /// `Upgrade` names the allowed protocols only; `Connection` is ours alone. The target, the method and `Host`
+    /// `hop` is the client's address, or more ([`Hop`]). `Upgrade` names the allowed protocols only; `Connection` is ours alone. The target, the method and `Host`
     /// stay as they are.
-    pub fn forward(self, mut parts: Parts, hop: &Hop) -> (Parts, PendingUpgrade) {
+    pub fn forward(self, mut parts: Parts, hop: impl Into<Hop>) -> (Parts, PendingUpgrade) {
         let headers = &mut parts.headers;
         let without_body = self.body == BodyLength::None;
         let rules = &self.forwarded;
@@ -45,7 +45,7 @@ impl UpgradeRequest {
             trailers || !headers.contains_key(TE),
             "TE goes on with its connection option only"
         );
-        self.forwarded.add(headers, hop);
+        self.forwarded.add(headers, &hop.into());
         parts.version = Version::HTTP_11;
 
         let pending = PendingUpgrade::new(

@@ -22,7 +22,7 @@
 //!     .into_parts();
 //! let policy = HandshakePolicy::default();
 //! let upgrade = UpgradeRequest::parse(&request, &policy).unwrap().expect("an upgrade");
-//! let (_outgoing, pending) = upgrade.forward(request, &Hop::unknown());
+//! let (_outgoing, pending) = upgrade.forward(request, Hop::unknown());
 //!
 //! // … send `_outgoing` to the origin, read the head of its answer …
 //! let (answer, ()) = http::Response::builder()

@@ -188,7 +188,7 @@ fn what_goes_upstream_of_a_handshake() {
     );
     let parts = request(changed(VERSION, &lines)).unwrap();
     let upgrade = UpgradeRequest::parse(&parts, &policy).unwrap().unwrap();
-    let (outgoing, _) = upgrade.forward(parts, &Hop::unknown());
+    let (outgoing, _) = upgrade.forward(parts, Hop::unknown());
     let all = |name: &str| -> Vec<_> { outgoing.headers.get_all(name).iter().cloned().collect() };
     assert_eq!(all("sec-websocket-protocol"), ["b"]);
     assert_eq!(all("sec-websocket-extensions"), ["x", "y; z"]);

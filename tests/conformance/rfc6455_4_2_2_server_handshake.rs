@@ -20,7 +20,7 @@ fn asked() -> PendingUpgrade {
     .unwrap();
     let policy = HandshakePolicy::default().allow("echo/2".parse().unwrap());
     let upgrade = UpgradeRequest::parse(&parts, &policy).unwrap().unwrap();
-    upgrade.forward(parts, &Hop::unknown()).1
+    upgrade.forward(parts, Hop::unknown()).1
 }
 
 fn changed(part: &str, by: &str) -> String {

@@ -16,7 +16,7 @@ fn forwarded(start: &str, lines: &str) -> Result<Option<String>, Rejection> {
     let Some(upgrade) = UpgradeRequest::parse(&parts, &policy())? else {
         return Ok(None);
     };
-    let (outgoing, _pending) = upgrade.forward(parts, &Hop::unknown());
+    let (outgoing, _pending) = upgrade.forward(parts, Hop::unknown());
     let values: Vec<_> = outgoing.headers.get_all("upgrade").iter().collect();
     assert_eq!(outgoing.headers.get_all("connection").iter().count(), 1);
     assert_eq!(outgoing.headers["connection"], "upgrade");
