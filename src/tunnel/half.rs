@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -163,6 +164,11 @@ impl Half {
                 self.gear.copied(buffer.filled().len());
                 self.outlet.write_out(cx, now, writer, buffer.filled())
             }
+            // An encrypted stream that was closed without its closing words. A socket never says this.
+            Poll::Ready(Err(source)) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                self.stage = Stage::Ending;
+                Ok(Turn::Again)
+            }
             Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source),
         }
     }
@@ -190,6 +196,10 @@ impl Half {
                 self.outlet.unblock(cx, now, writer)
             }
             Poll::Pending => self.outlet.unblock(cx, now, writer),
+            Poll::Ready(Err(source)) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                self.stage = Stage::Ending;
+                self.outlet.unblock(cx, now, writer)
+            }
             Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source),
         }
     }

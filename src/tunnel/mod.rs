@@ -15,7 +15,10 @@
 //!    without closing words: what was cut short never looks complete.
 //! 5. [`TunnelConfig`] limits every wait. What ended the tunnel is an [`End`], and how much it carried is in
 //!    [`Traffic`], also when it failed.
-//! 6. Many tunnels are the caller's to bound and to end, with values that go together with any of this: a [`Cap`] and
+//! 6. A peer that closes an encrypted stream without its closing words (`UnexpectedEof`: TLS without `close_notify`, as
+//!    browsers do) has ended it, and that is passed on as any end is. What a message is, and whether the last one is
+//!    whole, only the protocol in the tunnel knows.
+//! 7. Many tunnels are the caller's to bound and to end, with values that go together with any of this: a [`Cap`] and
 //!    a [`PeerCap`] say how many there may be, a [`Drain`] ends them all in order and not all at once, and a
 //!    [`TunnelWatch`] shows one of them while it runs, and ends it.
 //!
@@ -49,6 +52,7 @@
 //! # }
 //! ```
 
+mod any;
 mod cap;
 mod config;
 mod deadline;
@@ -79,6 +83,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use any::AnyStream;
 pub use cap::{Cap, Emptied, Permit};
 pub use config::{SpliceConfig, TunnelConfig};
 pub use drain::{Drain, Schedule};

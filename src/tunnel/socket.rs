@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 
 use super::Rewind;
+use super::any::{AnyStream, Kind};
 
 /// A stream that a tunnel can carry.
 pub(super) trait Carried: AsyncRead + AsyncWrite + Unpin + Any {}
@@ -60,6 +61,12 @@ pub(crate) async fn read_closed<S: Any>(stream: &S) {
 
 fn tcp<S: Any>(stream: &S) -> Option<&TcpStream> {
     let any: &dyn Any = stream;
+    if let Some(AnyStream(kind)) = any.downcast_ref() {
+        return match kind {
+            Kind::Tcp(tcp) => Some(tcp),
+            _ => None,
+        };
+    }
     any.downcast_ref::<TcpStream>()
         .or_else(|| any.downcast_ref::<Rewind<TcpStream>>().map(Rewind::get_ref))
 }
@@ -67,6 +74,12 @@ fn tcp<S: Any>(stream: &S) -> Option<&TcpStream> {
 #[cfg(unix)]
 fn unix<S: Any>(stream: &S) -> Option<&UnixStream> {
     let any: &dyn Any = stream;
+    if let Some(AnyStream(kind)) = any.downcast_ref() {
+        return match kind {
+            Kind::Unix(unix) => Some(unix),
+            _ => None,
+        };
+    }
     any.downcast_ref::<UnixStream>()
         .or_else(|| any.downcast_ref::<Rewind<UnixStream>>().map(Rewind::get_ref))
 }

@@ -1,6 +1,7 @@
 //! Orderly ends are passed on as what they are: each direction for itself, the drain, and the drop of the future.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
@@ -43,6 +44,22 @@ mirrored! {
         table.far_peer.read_to_end(&mut received).await.unwrap();
         assert_eq!(received, pattern(1000));
         drop(table.far_peer);
+        assert_eq!(tunnel.await.unwrap().unwrap().end(), End::Closed { first: near });
+    }
+
+    virtual_time async fn a_stream_that_closes_without_its_closing_words_has_ended(near: Side) {
+        let faults = Faults::none().fail_after_reading(5, ErrorKind::UnexpectedEof);
+        let mut table = Table::with_faults(64, faults, Faults::none());
+        let tunnel = tokio::spawn(seat(near, table.near, table.far).run());
+        table.near_peer.write_all(b"hello").await.unwrap();
+        let mut received = String::new();
+        table.far_peer.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "hello");
+        table.far_peer.write_all(b"goodbye").await.unwrap();
+        drop(table.far_peer);
+        let mut answer = String::new();
+        table.near_peer.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "goodbye", "the other direction goes on");
         assert_eq!(tunnel.await.unwrap().unwrap().end(), End::Closed { first: near });
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use switchover::tunnel::{End, SpliceConfig};
+use switchover::tunnel::{AnyStream, End, SpliceConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -210,6 +210,39 @@ async fn bulk_is_spliced_between_plain_sockets_only() {
     .await;
     assert_eq!(
         (off.spliced_from_downstream(), off.spliced_from_upstream()),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_socket_among_streams_of_any_kind_is_still_a_socket() {
+    fn any<A, B>((near, far): (A, B)) -> (AnyStream, AnyStream)
+    where
+        A: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        B: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        (AnyStream::new(near), AnyStream::new(far))
+    }
+    let total = 32 * MEBIBYTE;
+    let sockets = [
+        (any(tcp_pair().await), any(unix_pair())),
+        (any(any(unix_pair())), any(tcp_pair().await)),
+    ];
+    for (near, far) in sockets {
+        assert!(near.0.is_plain() && far.1.is_plain());
+        let plain = both_ways(near, far, unlimited(), total).await;
+        assert!(
+            plain.spliced_from_downstream() > 0 && plain.spliced_from_upstream() > 0,
+            "{plain}"
+        );
+    }
+
+    let (near_peer, near) = tcp_pair().await;
+    let wrapped = any((Wrapped(near_peer), Wrapped(near)));
+    assert!(!wrapped.1.is_plain());
+    let wrapped = both_ways(wrapped, any(tcp_pair().await), unlimited(), total).await;
+    assert_eq!(
+        (wrapped.spliced_from_downstream(), wrapped.spliced_from_upstream()),
         (0, 0)
     );
 }
