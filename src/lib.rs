@@ -100,6 +100,8 @@ pub use connect::{Connect, TcpConnect};
 #[cfg(feature = "gateway")]
 pub use error::{Cause, Error, Phase};
 #[cfg(feature = "gateway")]
+pub use exchange::UpgradeConfig;
+#[cfg(feature = "gateway")]
 pub use gateway::{Gateway, Outcome};
 pub use handshake::{HandshakePolicy, UpgradeRequest};
 pub use header::{ConnectionMap, Protocol};

@@ -199,9 +199,9 @@ impl Acceptor {
             return Box::pin(client.reject(Rejection::Connect)).await;
         }
         client.head_only = head.method == Method::HEAD;
-        match UpgradeRequest::parse(&head, &self.config.policy) {
+        match UpgradeRequest::parse(&head, &self.config.upgrade.policy) {
             Ok(Some(request)) => {
-                let admission = match self.config.admit(hop) {
+                let admission = match self.config.upgrade.admit(hop) {
                     Ok(admission) => admission,
                     Err(rejection) => return Box::pin(client.reject(rejection)).await,
                 };

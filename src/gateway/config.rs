@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Gateway;
 use crate::connect::Connect;
-use crate::exchange::ExchangeConfig;
+use crate::exchange::UpgradeConfig;
 use crate::handshake::HandshakePolicy;
 use crate::head::HeadLimits;
 use crate::tunnel::{Cap, PeerCap, TunnelConfig};
@@ -21,51 +21,44 @@ use crate::tunnel::{Cap, PeerCap, TunnelConfig};
 /// ```
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
-    pub(super) policy: HandshakePolicy,
-    pub(super) tunnel: Arc<TunnelConfig>,
+    pub(super) upgrade: UpgradeConfig,
     pub(super) request_limits: HeadLimits,
     pub(super) header_timeout: Duration,
     pub(super) keep_alive_timeout: Duration,
     pub(super) send_timeout: Duration,
-    pub(super) read_timeout: Duration,
-    pub(super) cap: Option<Cap>,
-    pub(super) peer_cap: Option<PeerCap>,
-    pub(super) exchange: ExchangeConfig,
 }
 
 impl Default for GatewayConfig {
     fn default() -> Self {
         GatewayConfig {
-            policy: HandshakePolicy::default(),
-            tunnel: Arc::default(),
+            upgrade: UpgradeConfig::default(),
             request_limits: HeadLimits::default(),
             header_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
-            read_timeout: Duration::from_secs(60),
-            cap: None,
-            peer_cap: None,
-            exchange: ExchangeConfig {
-                connect_timeout: Duration::from_secs(10),
-                handshake_timeout: Duration::from_secs(60),
-                limits: HeadLimits::default(),
-            },
         }
     }
 }
 
 impl GatewayConfig {
-    /// What is let through. Default [`HandshakePolicy::default`].
+    /// All that concerns the upgrades themselves, at once.
     #[must_use]
-    pub fn policy(mut self, policy: HandshakePolicy) -> Self {
-        self.policy = policy;
+    pub fn upgrade(mut self, upgrade: UpgradeConfig) -> Self {
+        self.upgrade = upgrade;
         self
     }
 
-    /// The deadlines of the tunnel. Default [`TunnelConfig::default`].
+    /// What is let through: [`UpgradeConfig::policy`].
+    #[must_use]
+    pub fn policy(mut self, policy: HandshakePolicy) -> Self {
+        self.upgrade = self.upgrade.policy(policy);
+        self
+    }
+
+    /// The deadlines of the tunnel: [`UpgradeConfig::tunnel`].
     #[must_use]
     pub fn tunnel(mut self, tunnel: impl Into<Arc<TunnelConfig>>) -> Self {
-        self.tunnel = tunnel.into();
+        self.upgrade = self.upgrade.tunnel(tunnel);
         self
     }
 
@@ -76,10 +69,10 @@ impl GatewayConfig {
         self
     }
 
-    /// The limits on the upstream's response head: 502 beyond them. Default [`HeadLimits::default`].
+    /// The limits on the upstream's response head: [`UpgradeConfig::response_limits`].
     #[must_use]
     pub fn response_limits(mut self, limits: HeadLimits) -> Self {
-        self.exchange.limits = limits;
+        self.upgrade = self.upgrade.response_limits(limits);
         self
     }
 
@@ -101,18 +94,17 @@ impl GatewayConfig {
         self
     }
 
-    /// How long connecting to the upstream may take; then 504. Default 10 seconds.
+    /// How long connecting to the upstream may take: [`UpgradeConfig::connect_timeout`].
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.exchange.connect_timeout = limit;
+        self.upgrade = self.upgrade.connect_timeout(limit);
         self
     }
 
-    /// How long the upstream may take from the connection to the head of its answer; then 504. Disarmed by the 101:
-    /// it never ends a tunnel. Default 60 seconds.
+    /// How long the upstream may take for its answer: [`UpgradeConfig::handshake_timeout`].
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.exchange.handshake_timeout = limit;
+        self.upgrade = self.upgrade.handshake_timeout(limit);
         self
     }
 
@@ -124,38 +116,24 @@ impl GatewayConfig {
         self
     }
 
-    /// How long a declined upgrade's body may wait for the upstream's next bytes. Default 60 seconds.
+    /// How long a body may make its reader wait: [`UpgradeConfig::read_timeout`].
     #[must_use]
     pub fn read_timeout(mut self, limit: Duration) -> Self {
-        self.read_timeout = limit;
+        self.upgrade = self.upgrade.read_timeout(limit);
         self
     }
 
-    /// How many upgrades may be on their way or tunnelled at the same time. Default: none, no cap.
-    ///
-    /// One beyond it is refused with [`Rejection::TooManyTunnels`](crate::handshake::Rejection::TooManyTunnels), 503,
-    /// before any upstream has heard of it. One within it keeps its place from its request head until its tunnel has
-    /// ended, or it has failed, been declined or given up.
-    ///
-    /// Gateways that share a [`Cap`] count together. Ordinary requests are not counted.
-    ///
-    /// A tunnel needs two file descriptors: too high, and they run out first, for everyone.
+    /// How many upgrades there may be at the same time: [`UpgradeConfig::cap`].
     #[must_use]
     pub fn cap(mut self, cap: impl Into<Option<Cap>>) -> Self {
-        self.cap = cap.into();
+        self.upgrade = self.upgrade.cap(cap);
         self
     }
 
-    /// How many of them may be one peer's, by the address of its [`Hop`](crate::header::Hop). Default: none, no cap.
-    ///
-    /// One beyond it is refused with
-    /// [`Rejection::TooManyTunnelsOfPeer`](crate::handshake::Rejection::TooManyTunnelsOfPeer), 429. A hop without an
-    /// address is not counted.
-    ///
-    /// Behind another proxy all clients have that proxy's address, unless the caller gives the hop another.
+    /// How many of them may be one peer's: [`UpgradeConfig::peer_cap`].
     #[must_use]
     pub fn peer_cap(mut self, cap: impl Into<Option<PeerCap>>) -> Self {
-        self.peer_cap = cap.into();
+        self.upgrade = self.upgrade.peer_cap(cap);
         self
     }
 }

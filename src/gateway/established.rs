@@ -9,8 +9,8 @@ use http::StatusCode;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::admission::Admission;
 use crate::error::{Cause, Error, Phase};
+use crate::exchange::Admission;
 use crate::header::Protocol;
 use crate::tunnel::{self, Traffic, Tunnel, TunnelWatch};
 

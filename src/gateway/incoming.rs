@@ -6,10 +6,10 @@ use http::uri::PathAndQuery;
 use http::{Uri, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::admission::Admission;
 use super::answer::{Client, Refusal};
 use super::config::GatewayConfig;
 use crate::error::Error;
+use crate::exchange::Admission;
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::header::Hop;
 

@@ -32,7 +32,6 @@
 //! ```
 
 mod accept;
-mod admission;
 mod answer;
 mod config;
 mod established;

@@ -94,7 +94,8 @@ where
         match answer {
             Ok(Final::Declined(declined, upstream, early)) => {
                 // Boxed, as all that is rare: it would set the size of what is common.
-                let relayed = Box::pin(client.relay(*declined, upstream, early, config.read_timeout)).await;
+                let relayed =
+                    Box::pin(client.relay(*declined, upstream, early, config.upgrade.read_timeout)).await;
                 relayed.map(Negotiated::Declined)
             }
             Ok(Final::Switched(switched, upstream, from_upstream)) => {
@@ -102,7 +103,7 @@ where
                 let (response, protocol) = switched.into_response();
                 client.send_head(&response).await?;
                 let tunnel = Tunnel::new(client.stream, upstream)
-                    .config(config.tunnel.clone())
+                    .config(config.upgrade.tunnel.clone())
                     .leftovers(client.early.freeze(), from_upstream);
                 Ok(Negotiated::Switched(Established::new(
                     protocol, tunnel, admission,
@@ -150,7 +151,7 @@ where
     } = asked;
     let request = ConnectRequest::new(&outgoing, hop);
     let mut exchange = {
-        let start = pin!(Exchange::start(connect, request, pending, config.exchange));
+        let start = pin!(Exchange::start(connect, request, pending, &config.upgrade));
         match wire::first(start, pin!(client.left())).await {
             First::Left(exchange) => exchange?,
             First::Right(left) => return Err(left),
@@ -206,7 +207,7 @@ where
             return Ok(());
         }
         let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
-        let read = tokio::time::timeout(config.read_timeout, read);
+        let read = tokio::time::timeout(config.upgrade.read_timeout, read);
         let read = match wire::first(pin!(read), pin!(exchange.declines_early())).await {
             First::Left(read) => read,
             First::Right(declined) => return declined,
@@ -215,7 +216,7 @@ where
             Ok(Ok(0)) => return Err(failed(Cause::Closed)),
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(failed(error.into())),
-            Err(_) => return Err(failed(Cause::TimedOut(config.read_timeout))),
+            Err(_) => return Err(failed(Cause::TimedOut(config.upgrade.read_timeout))),
         }
     }
 }

@@ -50,6 +50,16 @@ impl BodyScanner {
         }
     }
 
+    /// Looks at the next bytes up to the end of one run of content: how many of them frame it, and how many it has.
+    /// Both are zero for no bytes, and behind the end of the body.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn split(&mut self, bytes: &[u8]) -> Result<(usize, usize), ChunkedError> {
+        match &mut self.0 {
+            State::Chunked(scanner) => scanner.split(bytes),
+            _ => self.advance(bytes).map(|count| (0, count)),
+        }
+    }
+
     /// Whether the whole body has been seen. A body that ends with the connection never is.
     pub fn is_complete(&self) -> bool {
         match &self.0 {

@@ -79,21 +79,29 @@ impl ChunkedScanner {
     pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Complete {
-            if self.state == State::Data {
-                let skipped = usize::try_from(self.size)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len() - at);
-                at += skipped;
-                self.size -= skipped as u64;
-                if self.size == 0 {
-                    self.state = State::DataCarriageReturn;
-                }
-                continue;
-            }
-            self.state = self.step(bytes[at])?;
-            at += 1;
+            let (framing, data) = self.split(&bytes[at..])?;
+            at += framing + data;
         }
         Ok(at)
+    }
+
+    /// Looks at the next bytes up to the end of one run of data: how many of them frame it, and how many it has.
+    pub(super) fn split(&mut self, bytes: &[u8]) -> Result<(usize, usize), ChunkedError> {
+        let mut framing = 0;
+        while framing < bytes.len() && !matches!(self.state, State::Data | State::Complete) {
+            self.state = self.step(bytes[framing])?;
+            framing += 1;
+        }
+        if self.state != State::Data {
+            return Ok((framing, 0));
+        }
+        let left = bytes.len() - framing;
+        let data = usize::try_from(self.size).unwrap_or(usize::MAX).min(left);
+        self.size -= data as u64;
+        if self.size == 0 {
+            self.state = State::DataCarriageReturn;
+        }
+        Ok((framing, data))
     }
 
     fn step(&mut self, byte: u8) -> Result<State, ChunkedError> {

@@ -16,6 +16,9 @@ pub enum HostError {
     /// Not `uri-host [ ":" port ]`: empty, with spaces, user information, a path, a port that is none.
     #[error("the Host field is not a host with an optional port")]
     Invalid,
+    /// In HTTP/2 and HTTP/3: not the authority that the request is for (RFC 9113, section 8.3.1).
+    #[error("the Host field differs from the :authority")]
+    Differs,
 }
 
 /// Checks the `Host` of a request: exactly one in HTTP/1.1, at most one in HTTP/1.0, and valid.

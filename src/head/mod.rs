@@ -26,6 +26,7 @@ mod framing;
 mod host;
 mod limits;
 mod parse;
+mod received;
 mod scan;
 mod target;
 
@@ -37,6 +38,7 @@ pub use framing::{BodyLength, FramingError};
 pub use host::{HostError, check_host, validate_host};
 pub use limits::HeadLimits;
 pub use parse::{Parsed, parse_request, parse_response};
+pub use received::check_request;
 pub use scan::HeadScan;
 pub use target::{RequestTarget, TargetError};
 

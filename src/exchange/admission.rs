@@ -1,22 +1,22 @@
 //! Law: an upgrade beyond a cap is refused before any upstream has heard of it; one within it keeps its place until
 //! its tunnel has ended, or it has failed.
 
-use super::config::GatewayConfig;
+use super::config::UpgradeConfig;
 use crate::handshake::Rejection;
 use crate::header::Hop;
 use crate::tunnel::{PeerPermit, Permit};
 
 /// The places of one upgrade, given back when this is dropped. To be dropped after its connections are closed.
 #[derive(Debug, Default)]
-pub(super) struct Admission {
+pub(crate) struct Admission {
     _permit: Option<Permit>,
     // Boxed: three words that a tunnel carries along only where peers are counted.
     _peer: Option<Box<PeerPermit>>,
 }
 
-impl GatewayConfig {
+impl UpgradeConfig {
     /// Lets one more upgrade in. A peer without an address is not counted as a peer.
-    pub(super) fn admit(&self, hop: Hop) -> Result<Admission, Rejection> {
+    pub(crate) fn admit(&self, hop: Hop) -> Result<Admission, Rejection> {
         let mut admission = Admission::default();
         // The peer first: what it is refused is nothing of everyone else's.
         if let (Some(cap), Some(peer)) = (&self.peer_cap, hop.peer()) {

@@ -1,6 +1,12 @@
 //! Floor 4: the upstream leg of the walk, steps (5) to (7): connect, write the head, read the heads of the answer,
 //! judge. Shared by both doors; knows no client.
 
+mod admission;
+mod config;
+
+pub(crate) use admission::Admission;
+pub use config::UpgradeConfig;
+
 use std::io;
 use std::time::Duration;
 
@@ -17,12 +23,11 @@ use crate::{Side, wire};
 /// The most interim responses before the answer.
 const MAX_INTERIM: usize = 32;
 
-/// The deadlines and limits of the upstream leg.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ExchangeConfig {
-    pub(crate) connect_timeout: Duration,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) limits: HeadLimits,
+/// What an exchange still needs of the configuration once it is connected.
+#[derive(Clone, Copy)]
+struct Limits {
+    handshake: Duration,
+    head: HeadLimits,
 }
 
 /// A request that is on its way, and whose answer has not come.
@@ -30,7 +35,7 @@ pub(crate) struct Exchange<U> {
     upstream: U,
     pending: PendingUpgrade,
     buffer: BytesMut,
-    config: ExchangeConfig,
+    limits: Limits,
     /// When the answer must be here. It is of no consequence once `next` has returned a switch.
     deadline: Instant,
     interim: usize,
@@ -65,7 +70,7 @@ where
         connect: &C,
         request: ConnectRequest<'_>,
         pending: PendingUpgrade,
-        config: ExchangeConfig,
+        config: &UpgradeConfig,
     ) -> Result<Self, Error> {
         let connected = timeout(config.connect_timeout, connect.connect(request)).await;
         let failed = |cause| Error::new(Phase::Connect, Side::Upstream, cause);
@@ -84,7 +89,10 @@ where
             upstream,
             pending,
             buffer: BytesMut::new(),
-            config,
+            limits: Limits {
+                handshake: config.handshake_timeout,
+                head: config.response_limits,
+            },
             deadline: Instant::now() + config.handshake_timeout,
             interim: 0,
         };
@@ -100,7 +108,7 @@ where
 
     /// Sends bytes of the request. The upstream may take as long for them as for its answer.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        match wire::write_all(&mut self.upstream, bytes, self.config.handshake_timeout).await {
+        match wire::write_all(&mut self.upstream, bytes, self.limits.handshake).await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.too_late(Phase::Request)),
             // An upstream that has stopped reading may have answered nevertheless: the answer counts.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -110,7 +118,7 @@ where
 
     /// The request is whole: from now on the upstream owes its answer.
     pub(crate) fn is_asked(&mut self) {
-        self.deadline = Instant::now() + self.config.handshake_timeout;
+        self.deadline = Instant::now() + self.limits.handshake;
     }
 
     /// Waits for the beginning of a final answer other than 101. Keeps what it reads for [`Exchange::next`].
@@ -121,7 +129,7 @@ where
     pub(crate) async fn declines_early(&mut self) -> Result<(), Error> {
         let failed = |cause| Error::new(Phase::Request, Side::Upstream, cause);
         while !begins_to_decline(&self.buffer) {
-            if self.buffer.len() >= self.config.limits.bytes() {
+            if self.buffer.len() >= self.limits.head.bytes() {
                 // More of interim answers, or of a protocol not yet agreed to, than is read before its time.
                 return std::future::pending().await;
             }
@@ -169,7 +177,7 @@ where
         let invalid = |error| Error::new(Phase::ResponseHead, Side::Upstream, Cause::Head(error));
         let mut scan = HeadScan::response();
         loop {
-            if let Some(end) = scan.advance(&self.buffer, &self.config.limits).map_err(invalid)? {
+            if let Some(end) = scan.advance(&self.buffer, &self.limits.head).map_err(invalid)? {
                 let head = self.buffer.split_to(end).freeze();
                 return response_from_head(head, &scan).map_err(invalid);
             }
@@ -182,11 +190,7 @@ where
     }
 
     fn too_late(&self, phase: Phase) -> Error {
-        Error::new(
-            phase,
-            Side::Upstream,
-            Cause::TimedOut(self.config.handshake_timeout),
-        )
+        Error::new(phase, Side::Upstream, Cause::TimedOut(self.limits.handshake))
     }
 }
 

@@ -1,0 +1,123 @@
+//! Law: what both doors have in common: which upgrades are let through, how many, and how long each step of one may
+//! take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::handshake::HandshakePolicy;
+use crate::head::HeadLimits;
+use crate::tunnel::{Cap, PeerCap, TunnelConfig};
+
+/// The policy, deadlines, limits and caps of the upgrades that a proxy carries, whichever door they come through.
+///
+/// ```
+/// use std::time::Duration;
+/// use switchover::{HandshakePolicy, TunnelConfig, UpgradeConfig};
+/// use switchover::gateway::GatewayConfig;
+///
+/// let upgrade = UpgradeConfig::default()
+///     .policy(HandshakePolicy::default().allow_subprotocol("chat.v2"))
+///     .tunnel(TunnelConfig::default().idle_timeout(Duration::from_secs(75)))
+///     .handshake_timeout(Duration::from_secs(10));
+/// let config = GatewayConfig::default().upgrade(upgrade);
+/// ```
+#[derive(Clone, Debug)]
+pub struct UpgradeConfig {
+    pub(crate) policy: HandshakePolicy,
+    pub(crate) tunnel: Arc<TunnelConfig>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) read_timeout: Duration,
+    pub(crate) response_limits: HeadLimits,
+    pub(super) cap: Option<Cap>,
+    pub(super) peer_cap: Option<PeerCap>,
+}
+
+impl Default for UpgradeConfig {
+    fn default() -> Self {
+        UpgradeConfig {
+            policy: HandshakePolicy::default(),
+            tunnel: Arc::default(),
+            connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(60),
+            response_limits: HeadLimits::default(),
+            cap: None,
+            peer_cap: None,
+        }
+    }
+}
+
+impl UpgradeConfig {
+    /// What is let through. Default [`HandshakePolicy::default`].
+    #[must_use]
+    pub fn policy(mut self, policy: HandshakePolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The deadlines of the tunnel. Default [`TunnelConfig::default`].
+    #[must_use]
+    pub fn tunnel(mut self, tunnel: impl Into<Arc<TunnelConfig>>) -> Self {
+        self.tunnel = tunnel.into();
+        self
+    }
+
+    /// How long connecting to the upstream may take; then 504. Default 10 seconds.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// How long the upstream may take from the connection to the head of its answer; then 504. Disarmed by the 101:
+    /// it never ends a tunnel. Default 60 seconds.
+    #[must_use]
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.handshake_timeout = limit;
+        self
+    }
+
+    /// How long a declined upgrade's body may wait for the upstream's next bytes, and a request's body, where the
+    /// policy allows one, for the client's. Default 60 seconds.
+    #[must_use]
+    pub fn read_timeout(mut self, limit: Duration) -> Self {
+        self.read_timeout = limit;
+        self
+    }
+
+    /// The limits on the upstream's response head: 502 beyond them. Default [`HeadLimits::default`].
+    #[must_use]
+    pub fn response_limits(mut self, limits: HeadLimits) -> Self {
+        self.response_limits = limits;
+        self
+    }
+
+    /// How many upgrades may be on their way or tunnelled at the same time. Default: none, no cap.
+    ///
+    /// One beyond it is refused with [`Rejection::TooManyTunnels`](crate::handshake::Rejection::TooManyTunnels), 503,
+    /// before any upstream has heard of it. One within it keeps its place from its request head until its tunnel has
+    /// ended, or it has failed, been declined or given up.
+    ///
+    /// Whatever shares a [`Cap`] counts together. Ordinary requests are not counted.
+    ///
+    /// A tunnel needs two file descriptors: too high, and they run out first, for everyone.
+    #[must_use]
+    pub fn cap(mut self, cap: impl Into<Option<Cap>>) -> Self {
+        self.cap = cap.into();
+        self
+    }
+
+    /// How many of them may be one peer's, by the address of its [`Hop`](crate::header::Hop). Default: none, no cap.
+    ///
+    /// One beyond it is refused with
+    /// [`Rejection::TooManyTunnelsOfPeer`](crate::handshake::Rejection::TooManyTunnelsOfPeer), 429. A hop without an
+    /// address is not counted.
+    ///
+    /// Behind another proxy all clients have that proxy's address, unless the caller gives the hop another.
+    #[must_use]
+    pub fn peer_cap(mut self, cap: impl Into<Option<PeerCap>>) -> Self {
+        self.peer_cap = cap.into();
+        self
+    }
+}

@@ -1,0 +1,149 @@
+//! Law: a request that another parser has taken in meets the same checks as one of our own.
+//!
+//! Servers are laxer than a proxy may be: they are the last to read a request, and a proxy is not.
+
+use http::header::{HOST, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Version};
+
+use super::{BodyLength, HeadError, HostError, RequestTarget, TargetError, check_host, validate_host};
+
+/// Checks a request head that hyper, or any other server, has parsed, and gives it the form of
+/// [`parse_request`](super::parse_request)'s: one valid `Host` in agreement with the target, a target in a form that
+/// goes with the method, one framing.
+///
+/// In HTTP/2 and HTTP/3, `:authority` becomes `Host` (RFC 9113, section 8.3.1).
+///
+/// ```
+/// use switchover::head::check_request;
+///
+/// let (mut parts, ()) = http::Request::get("http://example.com/chat").header("host", "other").body(()).unwrap().into_parts();
+/// check_request(&mut parts).unwrap();
+/// assert_eq!(parts.headers["host"], "example.com", "the target's authority wins");
+/// ```
+///
+/// # Errors
+///
+/// The rule that is broken; [`HeadError::status`] is the answer.
+pub fn check_request(parts: &mut Parts) -> Result<(), HeadError> {
+    check_target(parts)?;
+    if parts.version >= Version::HTTP_2 {
+        return check_authority(parts);
+    }
+    check_host(parts.version, &parts.headers)?;
+    if let Some(authority) = parts.uri.authority() {
+        if parts.method != Method::CONNECT {
+            // RFC 9112, section 3.2.2: a proxy ignores the Host received and replaces it by the target's.
+            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Authority)?;
+            parts.headers.insert(HOST, host);
+        }
+    }
+    BodyLength::of_request(parts)?;
+    Ok(())
+}
+
+fn check_target(parts: &Parts) -> Result<(), HeadError> {
+    if let Some(authority) = parts.uri.authority() {
+        validate_host(authority.as_str().as_bytes()).map_err(|_| TargetError::Authority)?;
+    }
+    match parts.uri.path_and_query().map(PathAndQuery::as_str) {
+        Some(path) => RequestTarget::parse(&without_connect(&parts.method), path.as_bytes())?,
+        None => return Ok(()),
+    };
+    Ok(())
+}
+
+/// A CONNECT of HTTP/2 may have a path, which is then as any other request's.
+fn without_connect(method: &Method) -> Method {
+    match *method {
+        Method::CONNECT => Method::GET,
+        _ => method.clone(),
+    }
+}
+
+/// RFC 9113, section 8.3.1: a `Host` that names another authority than `:authority` is malformed, and who turns the
+/// request into HTTP/1.1 makes `Host` of the authority. HTTP/2 has a framing of its own (section 8.1.1), which the
+/// server has checked.
+fn check_authority(parts: &mut Parts) -> Result<(), HeadError> {
+    let Some(authority) = parts.uri.authority() else {
+        return Ok(check_host(Version::HTTP_11, &parts.headers)?);
+    };
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Authority)?;
+    let mut named = parts.headers.get_all(HOST).iter();
+    match (named.next(), named.next()) {
+        (None, _) => {}
+        (Some(_), Some(_)) => return Err(HostError::Repeated.into()),
+        (Some(named), None) if named.as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {}
+        (Some(_), None) => return Err(HostError::Differs.into()),
+    }
+    parts.headers.insert(HOST, host);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn checked(request: http::request::Builder) -> Result<Option<String>, HeadError> {
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        check_request(&mut parts)?;
+        let host = parts.headers.get(HOST);
+        Ok(host.map(|host| host.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn of_http_1() {
+        let get = |uri: &str| Request::get(uri).header(HOST, "example.com");
+        assert_eq!(checked(get("/chat?x")), Ok(Some("example.com".into())));
+        assert_eq!(checked(get("http://other:81/")), Ok(Some("other:81".into())));
+        assert_eq!(
+            checked(Request::options("*").header(HOST, "a")),
+            Ok(Some("a".into()))
+        );
+        assert_eq!(checked(Request::get("/").version(Version::HTTP_10)), Ok(None));
+
+        assert_eq!(checked(Request::get("/")), Err(HostError::Missing.into()));
+        assert_eq!(
+            checked(get("/").header(HOST, "b")),
+            Err(HostError::Repeated.into())
+        );
+        assert_eq!(
+            checked(Request::get("/").header(HOST, "a b")),
+            Err(HostError::Invalid.into())
+        );
+        assert_eq!(
+            checked(get("http://user@other/")),
+            Err(TargetError::Authority.into())
+        );
+        assert_eq!(checked(get("*")), Err(TargetError::Method.into()));
+        let twice = get("/").header("transfer-encoding", "chunked, chunked");
+        assert!(matches!(checked(twice), Err(HeadError::Framing(_))));
+        let both = get("/")
+            .header("transfer-encoding", "chunked")
+            .header("content-length", "5");
+        assert!(matches!(checked(both), Err(HeadError::Framing(_))));
+    }
+
+    #[test]
+    fn of_http_2() {
+        let get = |uri: &str| Request::get(uri).version(Version::HTTP_2);
+        assert_eq!(checked(get("https://a:1/chat")), Ok(Some("a:1".into())));
+        assert_eq!(checked(get("https://a/").header(HOST, "A")), Ok(Some("a".into())));
+        assert_eq!(checked(get("/").header(HOST, "a")), Ok(Some("a".into())));
+
+        assert_eq!(checked(get("/")), Err(HostError::Missing.into()));
+        assert_eq!(
+            checked(get("https://a/").header(HOST, "b")),
+            Err(HostError::Differs.into())
+        );
+        let twice = get("https://a/").header(HOST, "a").header(HOST, "a");
+        assert_eq!(checked(twice), Err(HostError::Repeated.into()));
+        assert_eq!(
+            checked(get("https://user@a/")),
+            Err(TargetError::Authority.into())
+        );
+    }
+}
