@@ -42,6 +42,15 @@ pub trait Connect: Send + Sync {
         &self,
         request: ConnectRequest<'_>,
     ) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
+
+    /// Whether all its connections lead to the same place, whatever the request. Then one that was made for a request
+    /// may carry another after it, and whoever relays ordinary requests keeps idle ones
+    /// (`service::ReverseProxy`). Default: no.
+    ///
+    /// Danger: a connector that chooses by the request and says yes sends requests to the wrong place.
+    fn is_uniform(&self) -> bool {
+        false
+    }
 }
 
 /// What a connector may choose by.
@@ -150,6 +159,10 @@ impl Connect for TcpConnect {
     async fn connect(&self, _request: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
         self.stream().await
     }
+
+    fn is_uniform(&self) -> bool {
+        true
+    }
 }
 
 impl<C: Connect> Connect for Arc<C> {
@@ -160,5 +173,9 @@ impl<C: Connect> Connect for Arc<C> {
         request: ConnectRequest<'_>,
     ) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send {
         C::connect(self, request)
+    }
+
+    fn is_uniform(&self) -> bool {
+        C::is_uniform(self)
     }
 }

@@ -89,6 +89,15 @@ pub enum Rejection {
     /// This peer has as many tunnels as one peer may have.
     #[error("as many tunnels as one peer may have are open")]
     TooManyTunnelsOfPeer,
+    /// No upgrade, where nothing else is served.
+    #[error("this resource is served over WebSocket only")]
+    UpgradeRequired,
+    /// The proxy is about to end, and opens no more tunnels.
+    #[error("the proxy is about to end")]
+    Draining,
+    /// The HTTP server under the proxy does not let go of its connections.
+    #[error("the server here does not offer upgrades")]
+    NoUpgradeHere,
 }
 
 impl Rejection {
@@ -99,10 +108,11 @@ impl Rejection {
             Rejection::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
             Rejection::Connect => StatusCode::NOT_IMPLEMENTED,
             Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Rejection::VersionUnsupported => StatusCode::UPGRADE_REQUIRED,
+            Rejection::VersionUnsupported | Rejection::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Rejection::NoUpgradeHere => StatusCode::INTERNAL_SERVER_ERROR,
             Rejection::OriginMissing | Rejection::OriginNotAllowed => StatusCode::FORBIDDEN,
             Rejection::NoRoute => StatusCode::NOT_FOUND,
-            Rejection::TooManyTunnels => StatusCode::SERVICE_UNAVAILABLE,
+            Rejection::TooManyTunnels | Rejection::Draining => StatusCode::SERVICE_UNAVAILABLE,
             // RFC 6585, section 4. Not 503, by which a balancer would take the whole gateway for overloaded.
             Rejection::TooManyTunnelsOfPeer => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_REQUEST,
@@ -121,7 +131,7 @@ impl Rejection {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             // RFC 9110, section 15.5.22: a 426 names the protocol, as a connection option too.
-            Rejection::VersionUnsupported => {
+            Rejection::VersionUnsupported | Rejection::UpgradeRequired => {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
                 headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
                 headers.insert(CONNECTION, HeaderValue::from_static("close, upgrade"));
@@ -168,6 +178,13 @@ impl Rejection {
             }
             Rejection::NoRoute => "Ask for a host and path that a route names, or add a route for this one.",
             Rejection::TooManyTunnels => "Try again later, or raise the cap on tunnels.",
+            Rejection::UpgradeRequired => {
+                "Open a WebSocket here; a proxy in front may have removed the Upgrade or Connection field, as nginx does without proxy_http_version 1.1 and two proxy_set_header."
+            }
+            Rejection::Draining => "Try again; another instance will answer.",
+            Rejection::NoUpgradeHere => {
+                "Serve connections with upgrades: axum::serve, hyper-util's serve_connection_with_upgrades, or hyper's with_upgrades."
+            }
             Rejection::TooManyTunnelsOfPeer => {
                 "Close a connection, or raise the cap on the tunnels of one peer; behind a proxy all clients are one peer."
             }

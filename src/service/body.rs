@@ -1,116 +1,240 @@
-//! Law: the bodies that hyper moves: a request's, a relayed response's, and that of a response of the proxy's own. Each
-//! tells the exchange when hyper lets go of it.
+//! Law: the bodies that hyper moves: a request's on its way up, and those of responses: relayed, of a declined upgrade,
+//! or of the proxy's own. Each tells the exchange, where there is one, when hyper lets go of it.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 
+use super::BoxError;
+use super::declined::DeclinedBody;
 use super::failure::Failure;
 use super::interim::Exchange;
+use super::stall::Stall;
+use crate::error::Error;
 
-/// The body of a response from [`Relay`](super::Relay): the upstream's, streamed, or a short text of the proxy's own.
+/// The body of a response from the proxy: the upstream's, streamed, or a short text of the proxy's own.
+///
+/// Its error is the upstream that broke off. Whoever sends it must then not end the response in order, which hyper
+/// does not.
 #[derive(Debug)]
-pub struct RelayBody {
+pub struct ProxyBody {
     source: Source,
-    /// Told when hyper lets go of the body.
-    exchange: Arc<Exchange>,
+    /// Why it breaks off, while hyper sends what it has had before.
+    failed: Option<Arc<Error>>,
+    exchange: Option<Arc<Exchange>>,
 }
 
 #[derive(Debug)]
 enum Source {
+    Text(Bytes),
     Upstream(Incoming),
-    Text(Option<Bytes>),
+    Declined(Box<DeclinedBody>),
 }
 
-impl RelayBody {
+impl ProxyBody {
     pub(super) fn upstream(body: Incoming, exchange: Arc<Exchange>) -> Self {
-        RelayBody {
+        ProxyBody {
             source: Source::Upstream(body),
-            exchange,
+            failed: None,
+            exchange: Some(exchange),
         }
     }
 
-    pub(super) fn text(text: String, exchange: Arc<Exchange>) -> Self {
-        RelayBody {
-            source: Source::Text(Some(text.into())),
-            exchange,
+    pub(super) fn declined(body: DeclinedBody) -> Self {
+        ProxyBody {
+            source: Source::Declined(Box::new(body)),
+            failed: None,
+            exchange: None,
         }
+    }
+
+    pub(super) fn text(text: impl Into<Bytes>) -> Self {
+        ProxyBody {
+            source: Source::Text(text.into()),
+            failed: None,
+            exchange: None,
+        }
+    }
+
+    pub(super) fn of(mut self, exchange: Arc<Exchange>) -> Self {
+        self.exchange = Some(exchange);
+        self
     }
 }
 
-impl Body for RelayBody {
+impl Body for ProxyBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Arc<Error>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.source {
-            Source::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Source::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+    ) -> Poll<Option<Result<Frame<Bytes>, Arc<Error>>>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(self.source.poll_frame(cx)) {
+            // hyper drops what it has not sent yet when a body fails. It sends that first if it has to wait.
+            Some(Err(error)) => {
+                self.failed = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => Poll::Ready(frame),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Upstream(body) => body.is_end_stream(),
-            Source::Text(text) => text.is_none(),
+            Source::Declined(body) => body.is_complete(),
+            Source::Text(text) => text.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Upstream(body) => body.size_hint(),
-            Source::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Source::Declined(body) => body.size_hint(),
+            Source::Text(text) => SizeHint::with_exact(text.len() as u64),
         }
     }
 }
 
-impl Drop for RelayBody {
-    fn drop(&mut self) {
-        self.exchange.set_done();
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Arc<Error>>>> {
+        match self {
+            Source::Upstream(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| Failure::within_body(&error).0)))
+            }
+            Source::Declined(body) => {
+                let read = ready!(body.poll_data(cx));
+                Poll::Ready(
+                    read.map_err(Arc::new)
+                        .map(|data| data.map(Frame::data))
+                        .transpose(),
+                )
+            }
+            Source::Text(text) if text.is_empty() => Poll::Ready(None),
+            Source::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+        }
     }
 }
 
-/// The body of a relayed request.
-#[derive(Debug)]
-pub(super) struct RequestBody {
-    body: Incoming,
-    exchange: Arc<Exchange>,
-    /// How long the client may stop in the middle of it.
-    limit: Duration,
+impl Drop for ProxyBody {
+    fn drop(&mut self) {
+        if let Some(exchange) = &self.exchange {
+            exchange.set_done();
+        }
+    }
 }
 
+/// The body of a relayed request, whatever server took it in.
+pub(super) struct RequestBody {
+    /// None for a request without one.
+    body: Option<Pin<Box<ErasedBody>>>,
+    exchange: Arc<Exchange>,
+    /// How long the client may stop in the middle of it.
+    stall: Stall,
+}
+
+type ErasedBody = dyn Body<Data = Bytes, Error = BoxError> + Send;
+
 impl RequestBody {
-    pub(super) fn new(body: Incoming, exchange: Arc<Exchange>, limit: Duration) -> Self {
+    pub(super) fn new<B>(body: B, exchange: Arc<Exchange>, limit: Duration) -> Self
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let body: Option<Pin<Box<ErasedBody>>> = match body.is_end_stream() {
+            true => None,
+            false => Some(Box::pin(Erased { body })),
+        };
         RequestBody {
             body,
             exchange,
-            limit,
+            stall: Stall::new(limit),
         }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Err(error))) = &frame {
-            self.exchange
-                .set_client_failure(Failure::of_client(error, self.limit));
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        let frame = match body.as_mut().poll_frame(cx) {
+            Poll::Ready(frame) => {
+                this.stall.progress();
+                frame
+            }
+            Poll::Pending => {
+                let late = ready!(this.stall.poll_waiting(cx));
+                Some(Err(late.into()))
+            }
+        };
+        if let Some(Err(error)) = &frame {
+            let failure = Failure::of_client(&**error, this.stall.limit());
+            this.exchange.set_client_failure(failure);
         }
-        frame
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.exchange.set_sent();
+    }
+}
+
+pin_project! {
+    /// A body of any kind, with data and errors of one.
+    struct Erased<B> {
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B> Body for Erased<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(self.project().body.poll_frame(cx));
+        let own = |frame: Frame<B::Data>| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+        Poll::Ready(frame.map(|frame| frame.map(own).map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -119,11 +243,5 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        self.exchange.set_sent();
     }
 }

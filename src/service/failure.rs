@@ -31,19 +31,21 @@ impl Failure {
     }
 
     /// A client that stops in the middle of its request's body, leaves, or breaks the chunked coding.
-    pub(super) fn of_client(error: &hyper::Error, limit: Duration) -> Self {
-        let cause = match source_of::<io::Error>(error) {
-            Some(io) if io.kind() == io::ErrorKind::TimedOut => Cause::TimedOut(limit),
-            Some(io) => match io
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<ChunkedError>())
-            {
-                Some(chunked) => Cause::Body(*chunked),
-                None => Cause::Closed,
-            },
-            None => Cause::Closed,
-        };
+    pub(super) fn of_client(error: &(dyn StdError + 'static), limit: Duration) -> Self {
+        let cause = Failure::cause_of_client(error, limit);
         Failure(Arc::new(Error::new(Phase::Request, Side::Downstream, cause)))
+    }
+
+    pub(super) fn cause_of_client(error: &(dyn StdError + 'static), limit: Duration) -> Cause {
+        let Some(io) = source_of::<io::Error>(error) else {
+            return Cause::Closed;
+        };
+        let wrapped = io.get_ref();
+        match wrapped.and_then(|inner| inner.downcast_ref::<ChunkedError>()) {
+            Some(chunked) => Cause::Body(*chunked),
+            None if io.kind() == io::ErrorKind::TimedOut => Cause::TimedOut(limit),
+            None => Cause::Closed,
+        }
     }
 
     /// A response that cannot be relayed.
@@ -53,6 +55,18 @@ impl Failure {
 
     pub(super) fn into_io(self) -> io::Error {
         io::Error::other(self)
+    }
+
+    /// What has broken off a response that was under way.
+    pub(super) fn within_body(error: &hyper::Error) -> Failure {
+        let failure = Failure::within(error);
+        match failure.0.phase() {
+            // No failure of ours: hyper has found that the body ends too early.
+            Phase::ResponseHead if matches!(Error::cause(&failure.0), Cause::Closed) => {
+                Failure::new(Phase::Response, Cause::Closed)
+            }
+            _ => failure,
+        }
     }
 
     /// The failure that has made hyper fail; any other is an upstream that broke off.

@@ -22,6 +22,8 @@ pub(super) struct Exchange(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     interim: Vec<u8>,
+    /// Nobody can write interim responses here.
+    no_interim: bool,
     /// hyper has let go of the response's body: the response is complete once it is flushed.
     done: bool,
     /// hyper has let go of the request's body: all of it is on its way upstream.
@@ -39,6 +41,17 @@ impl Exchange {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing here panics while it holds the lock; and if it did, the state would still be sound.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One whose client is out of reach but for hyper.
+    pub(super) fn without_interim() -> Self {
+        let exchange = Exchange::default();
+        exchange.state().no_interim = true;
+        exchange
+    }
+
+    pub(super) fn takes_interim(&self) -> bool {
+        !self.state().no_interim
     }
 
     /// Takes an interim response of the upstream's. A 100 is not taken: hyper's server sends its own where the

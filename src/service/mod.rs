@@ -35,14 +35,35 @@
 //! ```
 
 mod body;
+mod carry;
 mod config;
+mod declined;
 mod downstream;
 mod failure;
+mod forward;
 mod interim;
+mod pool;
 mod relay;
+mod request_body;
+mod reverse_proxy;
+mod service_config;
 mod stall;
+mod tasks;
+mod tunnels;
+mod upgrade;
+mod upgrade_layer;
+mod upgrade_service;
 mod upstream;
 
-pub use body::RelayBody;
+pub use body::ProxyBody;
 pub use config::RelayConfig;
-pub use relay::{Destination, Relay, Relayed};
+pub use forward::Destination;
+pub use relay::{Relay, Relayed};
+pub use reverse_proxy::ReverseProxy;
+pub use service_config::{Ended, ServiceConfig};
+pub use tasks::Task;
+pub use tunnels::Tunnels;
+pub use upgrade_layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};
+pub use upgrade_service::{ResponseFuture, UpgradeService};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;

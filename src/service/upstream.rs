@@ -86,7 +86,7 @@ enum Stage {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
-    fn new(stream: S, config: &RelayConfig) -> Self {
+    pub(super) fn new(stream: S, config: &RelayConfig) -> Self {
         Upstream {
             stream,
             raw: BytesMut::new(),
@@ -199,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Upstream<S> {
     }
 }
 
-impl Connection for Upstream<TcpStream> {
+impl<S> Connection for Upstream<S> {
     fn connected(&self) -> Connected {
         Connected::new()
     }

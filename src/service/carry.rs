@@ -1,0 +1,146 @@
+//! Law: the one task of an upgraded connection: takes the client's socket back from hyper, frees all that is hyper's,
+//! and runs the tunnel.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::service_config::{Ended, OnEnd};
+use crate::Side;
+use crate::error::{Cause, Error, Phase};
+use crate::exchange::Admission;
+use crate::header::{Hop, Protocol};
+use crate::tunnel::{AnyStream, Draining, Permit, Traffic, Tunnel, TunnelConfig};
+
+/// All that a tunnel needs but the client's stream.
+pub(super) struct Carry<U> {
+    pub(super) upstream: U,
+    pub(super) from_upstream: Bytes,
+    pub(super) config: Arc<TunnelConfig>,
+    pub(super) drain: Draining,
+    pub(super) _open: Option<Permit>,
+    pub(super) admission: Admission,
+}
+
+/// To whom the end is told.
+pub(super) struct Told {
+    pub(super) on_end: Arc<OnEnd>,
+    pub(super) protocol: Protocol,
+    pub(super) hop: Hop,
+}
+
+impl<U> Carry<U>
+where
+    U: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Runs the tunnel to its end. `limit` is how long hyper may take to hand over the connection.
+    pub(super) async fn run(self, on_upgrade: OnUpgrade, limit: Duration, told: Option<Box<Told>>) {
+        let Carry {
+            upstream,
+            from_upstream,
+            config,
+            drain,
+            _open,
+            admission,
+        } = self;
+        let (result, plain) = match take_over(on_upgrade, limit).await {
+            Ok((client, from_client)) => {
+                let plain = client.is_plain();
+                let tunnel = Tunnel::new(client, upstream)
+                    .config(config)
+                    .leftovers(from_client, from_upstream)
+                    .drain(drain);
+                // Pinned where it is: awaited by value it would stand in this future twice.
+                let result = pin!(tunnel.run()).await;
+                let failed = |error: crate::tunnel::TunnelError| {
+                    Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error))
+                };
+                (result.map_err(failed), plain)
+            }
+            Err(error) => {
+                drop(upstream);
+                (Err(error), false)
+            }
+        };
+        drop(admission);
+        if let Some(told) = told {
+            told.tell(result, plain);
+        }
+    }
+}
+
+impl Told {
+    fn tell(self, result: Result<Traffic, Error>, plain: bool) {
+        (self.on_end)(Ended {
+            protocol: self.protocol,
+            hop: self.hop,
+            plain,
+            result,
+        });
+    }
+}
+
+/// The client's stream, and what hyper has read from it beyond the request.
+async fn take_over(on_upgrade: OnUpgrade, limit: Duration) -> Result<(AnyStream, Bytes), Error> {
+    let failed = |cause| Error::new(Phase::Response, Side::Downstream, cause);
+    match timeout(limit, on_upgrade).await {
+        Ok(Ok(upgraded)) => Ok(unwrap(upgraded)),
+        // The client has left before it had its 101, or something between the service and hyper has put another
+        // response in its place.
+        Ok(Err(_)) => Err(failed(Cause::Closed)),
+        Err(_) => Err(failed(Cause::TimedOut(limit))),
+    }
+}
+
+/// Takes hyper's wrapping off a connection, where it is one of the types that are known here.
+fn unwrap(upgraded: Upgraded) -> (AnyStream, Bytes) {
+    let upgraded = match unwrap_as::<TcpStream>(upgraded) {
+        Ok(unwrapped) => return unwrapped,
+        Err(upgraded) => upgraded,
+    };
+    #[cfg(unix)]
+    let upgraded = match unwrap_as::<tokio::net::UnixStream>(upgraded) {
+        Ok(unwrapped) => return unwrapped,
+        Err(upgraded) => upgraded,
+    };
+    let upgraded = match unwrap_as::<AnyStream>(upgraded) {
+        Ok(unwrapped) => return unwrapped,
+        Err(upgraded) => upgraded,
+    };
+    #[cfg(feature = "rustls")]
+    let upgraded = match unwrap_as::<tokio_rustls::server::TlsStream<TcpStream>>(upgraded) {
+        Ok(unwrapped) => return unwrapped,
+        Err(upgraded) => upgraded,
+    };
+    // HTTP/2, or a stream of the caller's: through hyper's own, with all that it holds.
+    (AnyStream::new(TokioIo::new(upgraded)), Bytes::new())
+}
+
+/// Three servers, three wrappings: hyper-util's `auto` builder, which axum uses, has one of its own.
+fn unwrap_as<S>(upgraded: Upgraded) -> Result<(AnyStream, Bytes), Upgraded>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match auto::upgrade::downcast::<TokioIo<S>>(upgraded) {
+        Ok(parts) => Ok(taken(parts.io, &parts.read_buf)),
+        Err(upgraded) => upgraded
+            .downcast::<TokioIo<S>>()
+            .map(|parts| taken(parts.io, &parts.read_buf)),
+    }
+}
+
+/// The leftovers are copied: a few bytes must not hold on to the whole of hyper's read buffer.
+fn taken<S>(io: TokioIo<S>, read: &[u8]) -> (AnyStream, Bytes)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    (AnyStream::new(io.into_inner()), Bytes::copy_from_slice(read))
+}

@@ -1,0 +1,237 @@
+//! Law: one ordinary request goes upstream and its response comes back, under the header rules of floor 2.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Response, StatusCode, Uri, Version, request};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use super::BoxError;
+use super::body::{ProxyBody, RequestBody};
+use super::config::RelayConfig;
+use super::failure::Failure;
+use super::interim::Exchange;
+use super::stall::Stall;
+use crate::error::Error;
+use crate::handshake::{Rejection, last_response, wants_upgrade};
+use crate::head::check_request;
+use crate::header::{Hop, hop_by_hop, remove};
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    authority: Authority,
+    target: Option<PathAndQuery>,
+}
+
+impl Destination {
+    /// To an HTTP/1.1 server at this host and port, with the client's own target.
+    pub fn new(authority: Authority) -> Self {
+        Destination {
+            authority,
+            target: None,
+        }
+    }
+
+    /// With another target: a route that replaces a prefix.
+    #[must_use]
+    pub fn target(mut self, target: PathAndQuery) -> Self {
+        self.target = Some(target);
+        self
+    }
+}
+
+/// Sends a request and waits for the head of its response.
+pub(super) trait Ask: Send + Sync {
+    fn ask(
+        &self,
+        request: Request<RequestBody>,
+        hop: Hop,
+    ) -> impl Future<Output = Result<Response<Incoming>, Failure>> + Send;
+}
+
+/// Forwards requests by way of `A`, under the rules of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Forwarder<A> {
+    pub(super) way: A,
+    pub(super) config: RelayConfig,
+}
+
+impl<A: Ask> Forwarder<A> {
+    /// The response to a request that a server has parsed which may be laxer than the crate's own parser.
+    pub(super) async fn respond<B>(
+        &self,
+        request: Request<B>,
+        destination: Destination,
+        hop: Hop,
+    ) -> Response<ProxyBody>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let checked = match parts.method {
+            Method::CONNECT => Err(Rejection::Connect),
+            _ => check_request(&mut parts).map_err(Rejection::from),
+        };
+        if let Err(rejection) = checked {
+            return rejected(rejection);
+        }
+        let exchange = Arc::new(Exchange::without_interim());
+        let request = Request::from_parts(parts, body);
+        let (mut response, failure) = self.forward(request, destination, hop, exchange).await;
+        if let Some(failure) = failure {
+            response.extensions_mut().insert(failure);
+        }
+        response
+    }
+
+    /// The response to one request, and the failure that it tells of.
+    pub(super) async fn forward<B>(
+        &self,
+        request: Request<B>,
+        destination: Destination,
+        hop: Hop,
+        exchange: Arc<Exchange>,
+    ) -> (Response<ProxyBody>, Option<Arc<Error>>)
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let closes = wants_upgrade(&parts);
+        let speaks_interim = parts.version >= Version::HTTP_11 && exchange.takes_interim();
+        if let Err(rejection) = self.prepare(&mut parts, destination, hop) {
+            return (own_response(rejection.into_response(), exchange, closes), None);
+        }
+        let body = RequestBody::new(body, exchange.clone(), self.config.read);
+        let mut request = Request::from_parts(parts, body);
+        if speaks_interim {
+            let exchange = exchange.clone();
+            hyper::ext::on_informational(&mut request, move |response| {
+                exchange.interim(response.status(), response.headers());
+            });
+        }
+        let answered = self.ask(request, hop, &exchange).await;
+        match answered.and_then(|response| answer(response, closes)) {
+            Ok(response) => (response.map(|body| ProxyBody::upstream(body, exchange)), None),
+            Err(failure) => failed(failure, exchange, closes),
+        }
+    }
+
+    /// Makes of the client's head the one that goes upstream.
+    fn prepare(
+        &self,
+        parts: &mut request::Parts,
+        destination: Destination,
+        hop: Hop,
+    ) -> Result<(), Rejection> {
+        let headers = &mut parts.headers;
+        let trailers = hop_by_hop::strip(headers)?.trailers;
+        // hyper's server answers the expectation itself, when the body is first asked for.
+        remove(headers, &EXPECT);
+        if let Some(authority) = parts.uri.authority() {
+            // RFC 9112, section 3.2.2: the target's authority wins.
+            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+                headers.insert(HOST, host);
+            }
+        }
+        if trailers {
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        self.config.forwarded.apply(headers, &hop);
+
+        let mut uri = http::uri::Parts::default();
+        let own_target = parts.uri.path_and_query().cloned();
+        uri.scheme = Some(Scheme::HTTP);
+        uri.authority = Some(destination.authority);
+        uri.path_and_query = destination
+            .target
+            .or(own_target)
+            .or(Some(PathAndQuery::from_static("/")));
+        parts.uri = Uri::from_parts(uri).map_err(|_| Rejection::NoRoute)?;
+        parts.version = Version::HTTP_11;
+        // What the server has put there is for this hop: above all its own right to the connection.
+        parts.extensions = http::Extensions::new();
+        Ok(())
+    }
+
+    async fn ask(
+        &self,
+        request: Request<RequestBody>,
+        hop: Hop,
+        exchange: &Exchange,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut answer = pin!(self.way.ask(request, hop));
+        let mut wait = Stall::new(self.config.read);
+        std::future::poll_fn(|cx| {
+            exchange.wake_service_by(cx.waker());
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(
+                    answer.map_err(|failure| exchange.take_client_failure().unwrap_or(failure)),
+                );
+            }
+            // An upstream that is still being told what to answer is not late.
+            match exchange.is_sent() {
+                true => wait
+                    .poll_waiting(cx)
+                    .map(|_| Err(Failure::late(self.config.read))),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Makes of the upstream's response the one that the client gets.
+fn answer(response: Response<Incoming>, closes: bool) -> Result<Response<Incoming>, Failure> {
+    let (mut parts, body) = response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody has asked for a switch here. Status alone opens nothing.
+        return Err(Failure::unasked_switch());
+    }
+    let was_chunked = parts.headers.contains_key(http::header::TRANSFER_ENCODING);
+    hop_by_hop::strip(&mut parts.headers).map_err(|error| Failure::unusable(error.into()))?;
+    if was_chunked {
+        remove(&mut parts.headers, &CONTENT_LENGTH);
+    }
+    if closes {
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    parts.version = Version::HTTP_11;
+    Ok(Response::from_parts(parts, body))
+}
+
+fn failed(
+    failure: Failure,
+    exchange: Arc<Exchange>,
+    closes: bool,
+) -> (Response<ProxyBody>, Option<Arc<Error>>) {
+    let status = failure.0.status().unwrap_or(StatusCode::BAD_GATEWAY);
+    let response = last_response(status, failure.0.public_text());
+    (own_response(response, exchange, closes), Some(failure.0))
+}
+
+/// A response of the proxy's own. Whether the connection goes on after it is hyper's decision, unless it must not.
+fn own_response(response: Response<String>, exchange: Arc<Exchange>, closes: bool) -> Response<ProxyBody> {
+    let mut response = response.map(|text| ProxyBody::text(text).of(exchange));
+    if !closes {
+        response.headers_mut().remove(CONNECTION);
+    }
+    response
+}
+
+/// A response of the proxy's own to a request that no upstream has heard of, with the reason in its extensions. The
+/// connection closes after it.
+pub(super) fn rejected(rejection: Rejection) -> Response<ProxyBody> {
+    let mut response = rejection.clone().into_response().map(ProxyBody::text);
+    response.extensions_mut().insert(rejection);
+    response
+}

@@ -1,0 +1,77 @@
+//! Law: whoever mounts a service can count its tunnels, end them in order, and wait for the last.
+
+use crate::tunnel::{Cap, Drain, Draining, Emptied, Permit, Schedule};
+
+/// The tunnels that services have opened: how many there are, and the end of all of them. Cheap to clone.
+///
+/// A server's graceful shutdown waits for its connections, and a connection that was upgraded is no longer one of
+/// them. This is what to wait for instead.
+///
+/// ```
+/// use std::time::Duration;
+/// use switchover::TcpConnect;
+/// use switchover::service::{ServiceConfig, Tunnels, UpgradeService};
+/// use switchover::tunnel::Schedule;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let tunnels = Tunnels::new();
+/// let config = ServiceConfig::default().tunnels(tunnels.clone());
+/// let service = UpgradeService::new(TcpConnect::to("127.0.0.1:9000")).config(config);
+/// // … serve until it is time to end; then:
+/// println!("{} tunnels are open", tunnels.open());
+/// tunnels.drain(Schedule::default().grace(Duration::from_secs(10)));
+/// tunnels.finished().await;
+/// # drop(service);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tunnels {
+    open: Cap,
+    drain: Drain,
+}
+
+impl Default for Tunnels {
+    fn default() -> Self {
+        Tunnels::new()
+    }
+}
+
+impl Tunnels {
+    /// None so far.
+    pub fn new() -> Self {
+        Tunnels {
+            open: Cap::unlimited(),
+            drain: Drain::new(),
+        }
+    }
+
+    /// How many there are, those included whose 101 is on its way.
+    pub fn open(&self) -> usize {
+        self.open.open()
+    }
+
+    /// Ends all tunnels as the schedule says, and refuses new ones with 503 from now on
+    /// ([`Rejection::Draining`](crate::handshake::Rejection::Draining)).
+    pub fn drain(&self, schedule: Schedule) {
+        self.drain.start(schedule);
+    }
+
+    /// Whether [`drain`](Tunnels::drain) has been called: a readiness probe should fail from then on.
+    pub fn is_draining(&self) -> bool {
+        self.drain.has_started()
+    }
+
+    /// Completes when no tunnel is open, at once if none is.
+    pub fn finished(&self) -> Emptied {
+        self.open.emptied()
+    }
+
+    pub(super) fn add(&self) -> Option<Permit> {
+        self.open.try_acquire()
+    }
+
+    pub(super) fn signal(&self) -> Draining {
+        self.drain.signal()
+    }
+}

@@ -1,0 +1,201 @@
+//! Law: steps (3) to (7) of the walk for a request that hyper has taken in. What is not an upgrade is left as it came.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::TRANSFER_ENCODING;
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use hyper::rt::Executor;
+use hyper::upgrade::OnUpgrade;
+
+use super::BoxError;
+use super::body::ProxyBody;
+use super::carry::{Carry, Told};
+use super::declined::DeclinedBody;
+use super::forward::rejected;
+use super::request_body;
+use super::service_config::ServiceConfig;
+use crate::connect::{Connect, ConnectRequest};
+use crate::error::Error;
+use crate::exchange::{Admission, Answer, Exchange};
+use crate::handshake::{Declined, Rejection, Switched, UpgradeRequest, last_response};
+use crate::head::{BodyLength, check_request};
+use crate::header::{Hop, remove};
+
+/// Proxies the upgrades among the requests of a server.
+#[derive(Debug)]
+pub(super) struct Upgrader<C> {
+    pub(super) connect: Arc<C>,
+    pub(super) config: ServiceConfig,
+}
+
+/// What becomes of a request.
+pub(super) enum Begun<B> {
+    /// It is no upgrade, and untouched.
+    Ordinary(Request<B>),
+    /// It has its answer.
+    Answered(Response<ProxyBody>),
+    /// The upstream is asked.
+    Asking(Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>),
+}
+
+/// An upgrade that is about to be proxied.
+struct Asked {
+    parts: Parts,
+    upgrade: UpgradeRequest,
+    on_upgrade: OnUpgrade,
+    hop: Hop,
+    admission: Admission,
+}
+
+impl<C: Connect + 'static> Upgrader<C> {
+    pub(super) fn new(connect: Arc<C>, config: ServiceConfig) -> Arc<Self> {
+        Arc::new(Upgrader { connect, config })
+    }
+
+    /// The same with another configuration. Whoever shares the former keeps it.
+    pub(super) fn configured(&self, config: ServiceConfig) -> Arc<Self> {
+        Upgrader::new(self.connect.clone(), config)
+    }
+
+    /// Step (3): decides what a request is, and starts on it if it is an upgrade.
+    pub(super) fn begin<B>(self: &Arc<Self>, request: Request<B>) -> Begun<B>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let (parts, body) = request.into_parts();
+        match UpgradeRequest::parse(&parts, &self.config.upgrade.policy) {
+            Ok(None) => Begun::Ordinary(Request::from_parts(parts, body)),
+            Ok(Some(upgrade)) => match self.admit(parts, upgrade) {
+                Ok(asked) => Begun::Asking(Box::pin(self.clone().ask(asked, body))),
+                Err(rejection) => Begun::Answered(rejected(rejection)),
+            },
+            Err(rejection) => Begun::Answered(rejected(rejection)),
+        }
+    }
+
+    fn admit(&self, mut parts: Parts, upgrade: UpgradeRequest) -> Result<Asked, Rejection> {
+        check_request(&mut parts)?;
+        let hop = self.config.hop_of(&parts);
+        let on_upgrade = parts.extensions.remove().ok_or(Rejection::NoUpgradeHere)?;
+        if self.config.tunnels.is_draining() {
+            return Err(Rejection::Draining);
+        }
+        let admission = self.config.upgrade.admit(hop)?;
+        Ok(Asked {
+            parts,
+            upgrade,
+            on_upgrade,
+            hop,
+            admission,
+        })
+    }
+
+    /// Steps (4) to (7). Given up, with the upstream, when it is dropped: hyper does that when the client leaves.
+    async fn ask<B>(self: Arc<Self>, asked: Asked, body: B) -> Response<ProxyBody>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        self.try_ask(asked, body).await.unwrap_or_else(failed)
+    }
+
+    async fn try_ask<B>(&self, asked: Asked, body: B) -> Result<Response<ProxyBody>, Error>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let Asked {
+            mut parts,
+            mut upgrade,
+            on_upgrade,
+            hop,
+            admission,
+        } = asked;
+        let length = upgrade.body_length();
+        // hyper answers the expectation itself, when the body is first asked for.
+        upgrade.take_expectation(&mut parts);
+        let (outgoing, pending) = upgrade.forward(parts, hop); // (4)
+        let config = &self.config.upgrade;
+        let request = ConnectRequest::new(&outgoing, hop);
+        let mut exchange = Exchange::start(&self.connect, request, pending, config).await?; // (5), (6)
+        if length != BodyLength::None {
+            request_body::send(body, length, &mut exchange, config.read_timeout).await?;
+        }
+        loop {
+            match exchange.next().await? {
+                // Interim responses end here: hyper's server has no way to send them.
+                Answer::Interim(next, _) => exchange = *next,
+                Answer::Declined(declined, upstream, early) => {
+                    return Ok(self.decline(*declined, upstream, &early, admission));
+                }
+                Answer::Switched(switched, upstream, early) => {
+                    return Ok(self.switch(*switched, upstream, early, on_upgrade, hop, admission));
+                }
+            }
+        }
+    }
+
+    fn decline(
+        &self,
+        declined: Declined,
+        upstream: C::Stream,
+        early: &[u8],
+        admission: Admission,
+    ) -> Response<ProxyBody> {
+        let limit = self.config.upgrade.read_timeout;
+        let body = DeclinedBody::new(upstream, declined.body_length(), early, limit, admission);
+        let mut parts = declined.into_response();
+        // hyper frames what it sends by itself.
+        remove(&mut parts.headers, &TRANSFER_ENCODING);
+        Response::from_parts(parts, ProxyBody::declined(body))
+    }
+
+    /// Starts the task that carries the tunnel, which begins when hyper has sent the 101 and let go of the connection.
+    fn switch(
+        &self,
+        switched: Switched,
+        upstream: C::Stream,
+        from_upstream: Bytes,
+        on_upgrade: OnUpgrade,
+        hop: Hop,
+        admission: Admission,
+    ) -> Response<ProxyBody> {
+        let (parts, protocol) = switched.into_response();
+        let told = self.config.end_listener().map(|on_end| Told {
+            on_end,
+            protocol,
+            hop,
+        });
+        let carry = Carry {
+            upstream,
+            from_upstream,
+            config: self.config.upgrade.tunnel.clone(),
+            drain: self.config.tunnels.signal(),
+            _open: self.config.tunnels.add(),
+            admission,
+        };
+        let limit = self.config.upgrade.handshake_timeout;
+        self.config
+            .tasks
+            .execute(carry.run(on_upgrade, limit, told.map(Box::new)));
+        Response::from_parts(parts, ProxyBody::text(""))
+    }
+}
+
+/// The answer to a request whose upstream has failed, with the reason in its extensions. The connection closes after
+/// it.
+fn failed(error: Error) -> Response<ProxyBody> {
+    let status = error.status().unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = last_response(status, error.public_text()).map(ProxyBody::text);
+    response.extensions_mut().insert(Arc::new(error));
+    response
+}

@@ -1,0 +1,120 @@
+//! Law: a service for paths where only upgrades are served. Everything else is told so: 426.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::BoxError;
+use super::body::ProxyBody;
+use super::forward::rejected;
+use super::service_config::ServiceConfig;
+use super::upgrade::{Begun, Upgrader};
+use crate::connect::Connect;
+use crate::handshake::Rejection;
+
+/// A tower service that tunnels upgrades to an upstream. Cheap to clone.
+///
+/// 1. An upgrade that the policy allows is asked of the upstream; if that switches, the client gets its 101, and the
+///    tunnel runs in a task of its own ([`ServiceConfig::executor`]).
+/// 2. An upgrade that the policy refuses is answered as [`Rejection::status`] says, and the upstream never hears of it.
+/// 3. An upstream that declines is relayed whole; one that fails is a 502 or 504.
+/// 4. A request that is no upgrade is answered 426 with `Upgrade: websocket`.
+///
+/// The reason of a response of the proxy's own is in its extensions: a [`Rejection`], or an
+/// [`Error`](crate::Error) in an `Arc`.
+///
+/// The server must offer upgrades: `axum::serve`, hyper-util's `serve_connection_with_upgrades`, hyper's
+/// `with_upgrades`.
+///
+/// ```
+/// use axum::Router;
+/// use switchover::TcpConnect;
+/// use switchover::service::UpgradeService;
+///
+/// let chat = UpgradeService::new(TcpConnect::to("chat.internal:9000"));
+/// let app: Router = Router::new().route_service("/live/{*rest}", chat);
+/// ```
+#[derive(Debug)]
+pub struct UpgradeService<C> {
+    upgrader: Arc<Upgrader<C>>,
+}
+
+impl<C: Connect + 'static> UpgradeService<C> {
+    /// To what `connect` connects to, with the default configuration.
+    pub fn new(connect: C) -> Self {
+        UpgradeService {
+            upgrader: Upgrader::new(Arc::new(connect), ServiceConfig::default()),
+        }
+    }
+
+    /// With this configuration.
+    #[must_use]
+    pub fn config(self, config: ServiceConfig) -> Self {
+        UpgradeService {
+            upgrader: self.upgrader.configured(config),
+        }
+    }
+}
+
+impl<C> Clone for UpgradeService<C> {
+    fn clone(&self) -> Self {
+        UpgradeService {
+            upgrader: self.upgrader.clone(),
+        }
+    }
+}
+
+impl<C, B> Service<Request<B>> for UpgradeService<C>
+where
+    C: Connect + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ProxyBody>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        ResponseFuture::new(match self.upgrader.begin(request) {
+            Begun::Asking(response) => response,
+            Begun::Answered(response) => Box::pin(ready(response)),
+            Begun::Ordinary(_) => Box::pin(ready(rejected(Rejection::UpgradeRequired))),
+        })
+    }
+}
+
+/// The response of an [`UpgradeService`] or [`ReverseProxy`](super::ReverseProxy). Dropping it gives up the request.
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture(Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>);
+
+impl ResponseFuture {
+    pub(super) fn new(response: Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>) -> Self {
+        ResponseFuture(response)
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<ProxyBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

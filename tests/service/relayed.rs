@@ -1,0 +1,229 @@
+//! Ordinary requests through the reverse proxy, under the same rules as the raw door's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use switchover::TcpConnect;
+use switchover::connect::{Connect, ConnectError, ConnectRequest};
+use switchover::service::{RelayConfig, ReverseProxy};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use tokio::net::TcpStream;
+
+use crate::content;
+use crate::servers::{Mounted, SERVERS, Server};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+fn to(origin: &ScriptedOrigin) -> ReverseProxy<TcpConnect> {
+    let limit = Duration::from_millis(300);
+    let relay = RelayConfig::default().connect_timeout(limit).read_timeout(limit);
+    ReverseProxy::new(TcpConnect::to(origin.address().to_string())).relay(relay)
+}
+
+#[tokio::test]
+async fn requests_and_then_an_upgrade_on_one_connection() {
+    for server in SERVERS {
+        let both = |index: usize| match index {
+            0 => Script::new()
+                .read_head()
+                .send(OK)
+                .read_head()
+                .send(OK)
+                .pause(Duration::from_secs(9)),
+            _ => Script::websocket_echo(),
+        };
+        let origin = ScriptedOrigin::start_with(both).await;
+        let mounted = Mounted::on(server, to(&origin)).await;
+        let mut client = ScriptedClient::connect(mounted.address).await;
+        for _ in 0..2 {
+            client
+                .send("GET /a?b=%20 HTTP/1.1\r\nHost: example.com\r\n\r\n")
+                .await;
+            let (head, body) = client.response().await;
+            assert_eq!((head.status.as_u16(), &body[..]), (200, &b"hi"[..]), "{server:?}");
+        }
+        client.send(format!("{UPGRADE_REQUEST}hello")).await;
+        assert_eq!(client.head().await.status, 101);
+        client.receives(b"hello").await;
+        assert_eq!(
+            origin.connections(),
+            2,
+            "{server:?}: the first is used again, the second is the tunnel's"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_header_rules_are_those_of_upgrades() {
+    let origin = ScriptedOrigin::start(Script::answering(
+        "HTTP/1.1 200 OK\r\nConnection: X-Hop, Content-Type\r\nX-Hop: 1\r\nContent-Type: a/b\r\nContent-Length: 0\r\n\r\n",
+    ))
+    .await;
+    let mounted = Mounted::on(Server::Axum, to(&origin)).await;
+    let request = "GET http://other.example/x HTTP/1.1\r\nHost: ignored\r\nConnection: X-Secret, X-Forwarded-For\r\n\
+        X-Secret: 1\r\nX-Forwarded-For: 10.0.0.1\r\nProxy-Authorization: x\r\nTE: trailers, gzip\r\nExpect: 100-continue\r\n\r\n";
+    let mut client = mounted.client_sending(request).await;
+    let (head, _) = client.response().await;
+    assert!(!head.headers.contains_key("x-hop") && head.headers.contains_key("content-type"));
+    let sent = origin.connection(0).await.head().await.to_ascii_lowercase();
+    assert!(sent.starts_with("get /x http/1.1\r\n"), "{sent}");
+    assert!(
+        sent.contains("\r\nhost: other.example\r\n") && sent.contains("x-forwarded-for: unknown"),
+        "{sent}"
+    );
+    for gone in ["x-secret", "10.0.0.1", "proxy-authorization", "gzip", "expect"] {
+        assert!(!sent.contains(gone), "{gone}: {sent}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_pass_both_ways_however_they_are_framed() {
+    let length = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let chunked =
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
+    for (request, framing) in [
+        (length, "content-length: 5"),
+        (chunked, "transfer-encoding: chunked"),
+    ] {
+        for answer in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nworld",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nworld\r\n0\r\n\r\n",
+            "HTTP/1.0 200 OK\r\n\r\nworld",
+        ] {
+            let origin = ScriptedOrigin::start(Script::new().read_head().read(5).send(answer).close()).await;
+            let mounted = Mounted::on(Server::Axum, to(&origin)).await;
+            let mut client = mounted.client_sending(request).await;
+            let (head, body) = client.response().await;
+            assert_eq!(content(&head, &body), "world", "{answer}");
+            let sent = origin.connection(0).await.head().await.to_ascii_lowercase();
+            assert!(sent.contains(framing), "{sent}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_hyper_lets_through_is_refused_here() {
+    let origin = ScriptedOrigin::start(Script::answering(OK)).await;
+    let mounted = Mounted::on(Server::Axum, to(&origin)).await;
+    for (request, statuses) in [
+        ("GET / HTTP/1.1\r\n\r\n", &[400][..]),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &[400]),
+        ("GET / HTTP/1.1\r\nHost: user@a\r\n\r\n", &[400]),
+        ("GET http://user@a/ HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+            &[400],
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            &[501],
+        ),
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", &[501]),
+        ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+    ] {
+        let mut client = mounted.client_sending(request).await;
+        let (head, _) = client.response().await;
+        assert!(
+            statuses.contains(&head.status.as_u16()),
+            "{request}: {}",
+            head.status
+        );
+        client.ends().await;
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_not_allowed_goes_up_without_it_and_ends_the_connection() {
+    let origin = ScriptedOrigin::start(Script::answering(OK)).await;
+    let mounted = Mounted::on(Server::Axum, to(&origin)).await;
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+        HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
+    let mut client = mounted
+        .client_sending(format!("{request}GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"))
+        .await;
+    let (head, body) = client.response().await;
+    assert_eq!(
+        (&body[..], head.headers["connection"].as_bytes()),
+        (&b"hi"[..], &b"close"[..])
+    );
+    client.ends().await;
+    let sent = origin.connection(0).await.received();
+    let sent = String::from_utf8(sent).unwrap().to_ascii_lowercase();
+    assert!(
+        !sent.contains("upgrade") && !sent.contains("http2-settings") && !sent.contains("smuggled"),
+        "{sent}"
+    );
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_wrong_or_slow_is_a_502_or_504() {
+    for (script, status) in [
+        (Script::new().read_head().close(), 502),
+        (
+            Script::answering(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            ),
+            502,
+        ),
+        (
+            Script::answering(
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            ),
+            502,
+        ),
+        (Script::new().read_head().pause(Duration::from_secs(5)), 504),
+    ] {
+        let origin = ScriptedOrigin::start(script).await;
+        let mounted = Mounted::on(Server::Axum, to(&origin)).await;
+        let mut client = mounted.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.response().await.0.status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_stops_in_its_body_is_given_up() {
+    let origin = ScriptedOrigin::start(Script::new().read_head()).await;
+    let mounted = Mounted::on(Server::Axum, to(&origin)).await;
+    let mut client = mounted
+        .client_sending("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
+        .await;
+    assert_eq!(client.response().await.0.status, 408);
+    origin.connection(0).await.end().await;
+}
+
+/// Two upstreams, chosen by the request.
+struct ByPath([TcpConnect; 2], Arc<AtomicUsize>);
+
+impl Connect for ByPath {
+    type Stream = TcpStream;
+
+    async fn connect(&self, request: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0[usize::from(request.head().uri.path() == "/b")]
+            .connect(request)
+            .await
+    }
+}
+
+#[tokio::test]
+async fn a_connector_that_chooses_by_the_request_is_asked_for_each() {
+    let answering =
+        |text: &str| Script::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{text}"));
+    let (a, b) = (
+        ScriptedOrigin::start(answering("a")).await,
+        ScriptedOrigin::start(answering("b")).await,
+    );
+    let asked = Arc::new(AtomicUsize::new(0));
+    let connects = [&a, &b].map(|origin| TcpConnect::to(origin.address().to_string()));
+    let mounted = Mounted::on(Server::Axum, ReverseProxy::new(ByPath(connects, asked.clone()))).await;
+    let mut client = ScriptedClient::connect(mounted.address).await;
+    for path in ["a", "b", "b", "a"] {
+        client
+            .send(format!("GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+            .await;
+        assert_eq!(client.response().await.1, path.as_bytes());
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
+}
