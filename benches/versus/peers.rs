@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::baseline::Baseline;
 use super::machine::Cores;
 use super::options::Options;
 use super::process::Process;
@@ -28,7 +29,7 @@ enum Kind {
     Gateway(PathBuf),
     Nginx { buffer: &'static str },
     Haproxy { splices: bool },
-    Hyper,
+    Baseline(Baseline),
 }
 
 /// The proxies that were asked for and are there. Says which are not.
@@ -64,12 +65,13 @@ pub(crate) fn find(options: &Options) -> Vec<Peer> {
             found(name, version("haproxy", "-v"), Kind::Haproxy { splices });
         }
     }
-    if wanted("hyper") {
-        found(
-            "hyper",
-            Ok("hyper 1 and copy_bidirectional".to_owned()),
-            Kind::Hyper,
-        );
+    for (baseline, what) in [
+        (Baseline::Hyper, "hyper 1 and copy_bidirectional"),
+        (Baseline::Axum, "axum 0.8 with UpgradeService mounted"),
+    ] {
+        if wanted(baseline.name()) {
+            found(baseline.name(), Ok(what.to_owned()), Kind::Baseline(baseline));
+        }
     }
     if wanted("direct") {
         found("direct", Ok("no proxy".to_owned()), Kind::Direct);
@@ -167,9 +169,9 @@ impl Peer {
                 command.arg("-q").arg("-db").arg("-f").arg(file);
                 command
             }
-            Kind::Hyper => {
+            Kind::Baseline(baseline) => {
                 let mut command = Command::new(env::current_exe()?);
-                command.args(["baseline", &listen, &upstream.to_string()]);
+                command.args(["baseline", baseline.name(), &listen, &upstream.to_string()]);
                 command
             }
         };

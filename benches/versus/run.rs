@@ -11,13 +11,14 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
+use super::baseline::Baseline;
 use super::load::{Load, Measured};
 use super::machine::{self, Cores};
 use super::options::{self, Options};
 use super::peers::{self, Peer};
 use super::report::{Report, Sample};
 use super::upstream::Upstream;
-use super::{baseline, bulk, echo, fair, idle, plot, syscalls};
+use super::{bulk, echo, fair, idle, plot, syscalls};
 
 /// No single measurement takes longer: a proxy that hangs is a failure, not a wait.
 const AT_MOST: Duration = Duration::from_secs(120);
@@ -35,9 +36,9 @@ pub(crate) struct Directory(PathBuf);
 
 pub(crate) fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    if let [word, listen, upstream] = &arguments[..] {
+    if let [word, name, listen, upstream] = &arguments[..] {
         if word == "baseline" {
-            return exit(run_baseline(listen, upstream));
+            return exit(run_baseline(name, listen, upstream));
         }
     }
     match Options::parse(arguments) {
@@ -68,9 +69,10 @@ fn exit(result: io::Result<bool>) -> ExitCode {
     }
 }
 
-fn run_baseline(listen: &str, upstream: &str) -> io::Result<bool> {
+fn run_baseline(name: &str, listen: &str, upstream: &str) -> io::Result<bool> {
     let address = |text: &str| text.parse().map_err(io::Error::other);
-    baseline::run(address(listen)?, address(upstream)?).map(|()| true)
+    let baseline = Baseline::named(name).ok_or(io::ErrorKind::InvalidInput)?;
+    baseline.run(address(listen)?, address(upstream)?).map(|()| true)
 }
 
 /// True if every gate that was asked for holds.
