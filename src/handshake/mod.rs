@@ -36,6 +36,7 @@
 //! assert!(matches!(pending.judge(answer), Ok(Verdict::Switched(_))));
 //! ```
 
+pub mod extended_connect;
 mod forward;
 mod origin;
 mod policy;

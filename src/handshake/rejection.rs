@@ -6,6 +6,7 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
+use super::extended_connect::MalformedConnect;
 use crate::head::HeadError;
 use crate::header::ProtocolError;
 use crate::header::hop_by_hop::TooManyOptions;
@@ -34,6 +35,12 @@ pub enum Rejection {
     /// CONNECT, which asks for a forward proxy.
     #[error("CONNECT is not served here")]
     Connect,
+    /// A malformed extended CONNECT (RFC 8441).
+    #[error("the extended CONNECT is malformed: {0}")]
+    ExtendedConnect(#[from] MalformedConnect),
+    /// An extended CONNECT to a protocol that is not served (RFC 9220, section 3).
+    #[error("the :protocol of the extended CONNECT is not served here")]
+    ProtocolUnknown,
     /// More connection options than anyone needs.
     #[error(transparent)]
     ConnectionOptions(#[from] TooManyOptions),
@@ -106,7 +113,7 @@ impl Rejection {
         match self {
             Rejection::Head(error) => error.status(),
             Rejection::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
-            Rejection::Connect => StatusCode::NOT_IMPLEMENTED,
+            Rejection::Connect | Rejection::ProtocolUnknown => StatusCode::NOT_IMPLEMENTED,
             Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
             Rejection::VersionUnsupported | Rejection::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Rejection::NoUpgradeHere => StatusCode::INTERNAL_SERVER_ERROR,
@@ -147,6 +154,12 @@ impl Rejection {
             Rejection::Head(error) => head_hint(error),
             Rejection::HeadTimeout => "Send the whole head at once, or raise the header deadline.",
             Rejection::Connect => "Use a forward proxy for CONNECT; this one serves origins of its own.",
+            Rejection::ExtendedConnect(_) => {
+                "Send :scheme, :authority and :path, and no field of an HTTP/1.1 connection (RFC 8441, section 4)."
+            }
+            Rejection::ProtocolUnknown => {
+                "Ask for `websocket`, the only protocol that goes by extended CONNECT here."
+            }
             Rejection::ConnectionOptions(_) => "Send only the connection options that this hop needs.",
             Rejection::Upgrade(_) => "Send a list of protocols, as in `Upgrade: websocket`.",
             Rejection::Body => {

@@ -91,6 +91,9 @@ pub enum BadSwitch {
     /// An extension that was not offered, or several `Sec-WebSocket-Extensions` lines.
     #[error("the 101 selects an extension that was not offered")]
     ExtensionNotOffered,
+    /// A 2xx without a switch, to a client that asked by extended CONNECT and would take it for one.
+    #[error("the answer is a success and no switch")]
+    Success,
     /// A final answer whose length is ambiguous.
     #[error("the answer's framing is ambiguous: {0}")]
     Framing(#[from] FramingError),

@@ -9,6 +9,7 @@
 //! a client that nominates it.
 
 pub mod connection;
+pub(crate) mod cookie;
 pub mod forwarded;
 pub mod hop_by_hop;
 pub mod upgrade;

@@ -1,0 +1,341 @@
+//! Law: a WebSocket handshake is the same one in HTTP/1.1, as an upgrade (RFC 6455, section 4), and in HTTP/2 and
+//! HTTP/3, as an extended CONNECT (RFC 8441; RFC 9220). Translates heads, and knows no connection.
+//!
+//! The decisions stay where they are: what a client asks by extended CONNECT becomes the upgrade request that
+//! [`UpgradeRequest::parse`](super::UpgradeRequest::parse) decides about, and what a server answers to one becomes the
+//! 101 that [`PendingUpgrade::judge`](super::PendingUpgrade::judge) judges.
+//!
+//! | client | upstream | the walk |
+//! |---|---|---|
+//! | HTTP/2 or 3 | HTTP/1.1 | [`to_upgrade`], `parse`, `forward`, `judge`, [`to_success`] or [`to_response`] |
+//! | HTTP/1.1 | HTTP/2 or 3 | `parse`, `forward`, [`to_connect`], [`PendingConnect::to_switch`], `judge` |
+//! | HTTP/2 or 3 | HTTP/2 or 3 | all of them, in this order |
+//!
+//! `http` has no type for `:protocol`, so it is an argument of its own. Nothing depends on the version of HTTP but that
+//! there is no extended CONNECT before HTTP/2; what is made for the newer side says [`Version::HTTP_2`].
+//!
+//! ```
+//! use http::Version;
+//! use switchover::handshake::{HandshakePolicy, UpgradeRequest, extended_connect};
+//! use switchover::websocket::SecWebSocketKey;
+//!
+//! // From an HTTP/3 library, with `:protocol` beside it.
+//! let (request, ()) = http::Request::connect("https://example.com/chat")
+//!     .version(Version::HTTP_3)
+//!     .header("sec-websocket-version", "13")
+//!     .header("sec-websocket-protocol", "chat")
+//!     .body(())
+//!     .unwrap()
+//!     .into_parts();
+//! let key = SecWebSocketKey::generate(*b"the sample nonce");
+//! let request = extended_connect::to_upgrade(request, "websocket", key).unwrap();
+//! assert_eq!((request.method.as_str(), request.uri.to_string()), ("GET", "/chat".to_owned()));
+//! assert_eq!(request.headers["host"], "example.com");
+//!
+//! let upgrade = UpgradeRequest::parse(&request, &HandshakePolicy::default()).unwrap();
+//! assert!(upgrade.is_some());
+//! ```
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, StatusCode, Uri, Version, request, response};
+
+use super::{BadSwitch, Rejection, Repeated, Switched, single, wants_upgrade};
+use crate::head::{BodyLength, HeadError, HeadLimits, HostError, check_host, check_request};
+use crate::header::{Protocol, Protocols, cookie, hop_by_hop, rebuild};
+use crate::token;
+use crate::websocket::SecWebSocketKey;
+
+/// The `:protocol` of a WebSocket.
+pub const PROTOCOL: &str = "websocket";
+
+/// What is wrong with an extended CONNECT (RFC 8441, section 4; RFC 9113, section 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MalformedConnect {
+    /// A `:protocol` in a request that is not a CONNECT.
+    #[error(":protocol stands in a CONNECT only")]
+    Method,
+    /// No `:scheme`, or one that is neither `http` nor `https` (RFC 8441, section 5).
+    #[error("the :scheme is neither http nor https")]
+    Scheme,
+    /// No `:authority`.
+    #[error("the :authority is missing")]
+    Authority,
+    /// No `:path`, or one that does not begin with a slash.
+    #[error("the :path is not a path")]
+    Path,
+    /// A field that belongs to an HTTP/1.1 connection (RFC 9113, section 8.2.2).
+    #[error(
+        "a field of an HTTP/1.1 connection: Connection, Upgrade, Transfer-Encoding, Keep-Alive or Proxy-Connection"
+    )]
+    ConnectionSpecific,
+    /// A `TE` with anything else than `trailers` (RFC 9113, section 8.2.2).
+    #[error("TE holds something else than trailers")]
+    Te,
+    /// A field value with white space at an end of it (RFC 9113, section 8.2.1).
+    #[error("a field value begins or ends with white space")]
+    FieldValue,
+}
+
+/// Why a request cannot go on as an extended CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotConnectable {
+    /// It asks for no upgrade to WebSocket.
+    #[error("the request asks for no upgrade to WebSocket")]
+    NoWebSocket,
+    /// Its `Sec-WebSocket-Key` is not there once, or is none.
+    #[error("the request has no valid Sec-WebSocket-Key")]
+    Key,
+    /// It has a body, and the stream of an extended CONNECT carries the tunnel alone.
+    #[error("the request has a body")]
+    Body,
+    /// Its `Host` makes no `:authority`.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// More connection options than anyone needs.
+    #[error(transparent)]
+    ConnectionOptions(#[from] hop_by_hop::TooManyOptions),
+}
+
+/// Makes of a client's extended CONNECT the HTTP/1.1 upgrade request that means the same.
+///
+/// `protocol` is the value of `:protocol`. `key` is the `Sec-WebSocket-Key` that the upstream gets: 16 random bytes, new
+/// for each request ([`SecWebSocketKey::generate`]). Of the client's own fields, `Sec-WebSocket-Key` and
+/// `Sec-WebSocket-Accept` are dropped, for they mean nothing in an extended CONNECT (RFC 8441, section 5); the other
+/// `Sec-WebSocket-*` stay as they are, and crumbs of `Cookie` become one line.
+///
+/// Whether the upgrade is let through is not decided here. Where the policy does not allow WebSocket, `parse` returns
+/// `None`, and [`Rejection::ProtocolUnknown`] is the answer: there is no ordinary request in a CONNECT.
+///
+/// # Errors
+///
+/// [`Rejection::Connect`] in HTTP/1.1, [`Rejection::ProtocolUnknown`] for another protocol,
+/// [`Rejection::ExtendedConnect`], [`Rejection::Head`] and [`Rejection::Body`] for a malformed request.
+pub fn to_upgrade(
+    mut parts: request::Parts,
+    protocol: &str,
+    key: SecWebSocketKey,
+) -> Result<request::Parts, Rejection> {
+    if parts.version < Version::HTTP_2 {
+        return Err(Rejection::Connect);
+    }
+    // A `HeaderMap` cannot hold as many fields as an HTTP/2 request may have.
+    let limit = HeadLimits::default().max_fields(usize::MAX).fields();
+    if parts.headers.len() > limit {
+        return Err(HeadError::TooManyFields { limit }.into());
+    }
+    if parts.method != Method::CONNECT {
+        return Err(MalformedConnect::Method.into());
+    }
+    // RFC 9220, section 3: 501 to an unknown protocol.
+    if !protocol.eq_ignore_ascii_case(PROTOCOL) {
+        return Err(Rejection::ProtocolUnknown);
+    }
+    let path = target_path(&parts.uri)?;
+    check_fields(&parts.headers)?;
+    if BodyLength::of_request(&parts).map_err(HeadError::from)? != BodyLength::None {
+        return Err(Rejection::Body);
+    }
+    check_request(&mut parts)?;
+
+    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
+    // RFC 9110, section 7.2: the first field of a request should be Host. `check_request` has made it of :authority.
+    headers.extend(parts.headers.get(HOST).map(|host| (HOST, host.clone())));
+    let taken = [HOST, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
+    rebuild(&mut parts.headers, |name| !taken.contains(name));
+    headers.extend(parts.headers);
+    cookie::join_crumbs(&mut headers);
+    let connection = if headers.contains_key(TE) {
+        "upgrade, te"
+    } else {
+        "upgrade"
+    };
+    headers.insert(CONNECTION, HeaderValue::from_static(connection));
+    headers.insert(UPGRADE, Protocol::WEBSOCKET.to_value());
+    headers.insert(SEC_WEBSOCKET_KEY, value(key.as_str()));
+
+    parts.method = Method::GET;
+    parts.uri = Uri::from(path);
+    parts.version = Version::HTTP_11;
+    parts.headers = headers;
+    Ok(parts)
+}
+
+/// The answer to an extended CONNECT whose upgrade the upstream has agreed to: 200, and the tunnel after it.
+///
+/// `Sec-WebSocket-Protocol` and `Sec-WebSocket-Extensions` stay, all else of the switch goes (RFC 8441, section 5).
+pub fn to_success(switched: Switched) -> response::Parts {
+    let (mut parts, _) = switched.into_response();
+    parts.status = StatusCode::OK;
+    rebuild(&mut parts.headers, |name| name != SEC_WEBSOCKET_ACCEPT);
+    without_connection(parts)
+}
+
+/// Any other answer, as HTTP/2 and HTTP/3 have it: interim, declined, or a [`Rejection`]'s. The status stays, the fields
+/// of an HTTP/1.1 connection go (RFC 9113, section 8.2.2).
+///
+/// Its body is framed by the stream: who relays a chunked one sends the content of its chunks.
+///
+/// A 426 keeps its status and its `Sec-WebSocket-Version`, and loses its `Upgrade`. RFC 9110, section 15.5.22 wants the
+/// field there and RFC 9113 forbids it; the version is what a WebSocket client needs to know.
+///
+/// # Errors
+///
+/// [`BadSwitch::Success`] for a 2xx: an upstream that answers an upgrade request with a page has declined, and a client
+/// that has sent CONNECT would take it for the tunnel (RFC 9110, section 9.3.6). [`BadSwitch::Version`] for a 101, which
+/// only [`to_success`] may turn into an answer. The client gets a 502.
+pub fn to_response(parts: response::Parts) -> Result<response::Parts, BadSwitch> {
+    match parts.status {
+        StatusCode::SWITCHING_PROTOCOLS => Err(BadSwitch::Version),
+        status if status.is_success() => Err(BadSwitch::Success),
+        _ => Ok(without_connection(parts)),
+    }
+}
+
+/// RFC 9113, section 8.2.2: who makes HTTP/2 of HTTP/1.1 removes what belongs to the connection.
+fn without_connection(mut parts: response::Parts) -> response::Parts {
+    if hop_by_hop::strip(&mut parts.headers).is_err() {
+        // What `judge` and `Rejection` make has no nominations that could be too many.
+        rebuild(&mut parts.headers, |name| !hop_by_hop::is_fixed(name));
+    }
+    parts.version = Version::HTTP_2;
+    parts
+}
+
+/// An extended CONNECT that has been made of an upgrade request, and not been answered.
+#[derive(Clone, Copy, Debug)]
+pub struct PendingConnect {
+    key: SecWebSocketKey,
+}
+
+/// Makes of an HTTP/1.1 upgrade request the extended CONNECT that means the same: CONNECT, an absolute URI with `Host`
+/// as its authority, no field of an HTTP/1.1 connection, no `Sec-WebSocket-Key`. `:protocol` is [`PROTOCOL`].
+///
+/// `scheme` is `http` or `https`, which stand for `ws` and `wss` (RFC 8441, section 5).
+///
+/// Meant for what [`forward`](super::UpgradeRequest::forward) has made. Of several protocols in `Upgrade`, WebSocket is
+/// the one that is asked for.
+///
+/// # Errors
+///
+/// The request is no WebSocket handshake without a body.
+pub fn to_connect(
+    mut parts: request::Parts,
+    scheme: Scheme,
+) -> Result<(request::Parts, PendingConnect), NotConnectable> {
+    let protocols = Protocols::of(&parts.headers).map_err(|_| NotConnectable::NoWebSocket)?;
+    if parts.method != Method::GET || !wants_upgrade(&parts) || !protocols.contains(&Protocol::WEBSOCKET) {
+        return Err(NotConnectable::NoWebSocket);
+    }
+    if BodyLength::of_request(&parts) != Ok(BodyLength::None) {
+        return Err(NotConnectable::Body);
+    }
+    let key = single(&parts.headers, SEC_WEBSOCKET_KEY).map_err(|Repeated| NotConnectable::Key)?;
+    let key = key.and_then(|key| SecWebSocketKey::parse(key.as_bytes()).ok());
+    let pending = PendingConnect {
+        key: key.ok_or(NotConnectable::Key)?,
+    };
+    check_host(parts.version, &parts.headers)?;
+    let uri = absolute(&parts, scheme).ok_or(HostError::Invalid)?;
+
+    let taken = [HOST, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
+    hop_by_hop::strip_and(&mut parts.headers, |name| taken.contains(name))?;
+    parts.method = Method::CONNECT;
+    parts.uri = uri;
+    parts.version = Version::HTTP_2;
+    Ok((parts, pending))
+}
+
+impl PendingConnect {
+    /// Makes of an answer to the extended CONNECT the one that the upgrade request would have got: of a 2xx the 101 with
+    /// the right `Sec-WebSocket-Accept`; any other status stays.
+    ///
+    /// It still has to be [judged](super::PendingUpgrade::judge): a subprotocol that was not offered is as wrong here.
+    ///
+    /// # Errors
+    ///
+    /// [`BadSwitch::Version`] for a 101, which HTTP/2 and HTTP/3 do not have (RFC 9113, section 8.6).
+    pub fn to_switch(&self, mut parts: response::Parts) -> Result<response::Parts, BadSwitch> {
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(BadSwitch::Version);
+        }
+        let success = parts.status.is_success();
+        // RFC 9110, section 9.3.6: a client ignores Content-Length in a 2xx to a CONNECT.
+        let also = |name: &HeaderName| success && (name == CONTENT_LENGTH || name == SEC_WEBSOCKET_ACCEPT);
+        hop_by_hop::strip_and(&mut parts.headers, also)?;
+        if success {
+            let headers = &mut parts.headers;
+            parts.status = StatusCode::SWITCHING_PROTOCOLS;
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, Protocol::WEBSOCKET.to_value());
+            headers.insert(SEC_WEBSOCKET_ACCEPT, value(self.key.accept().as_str()));
+        }
+        parts.version = Version::HTTP_11;
+        Ok(parts)
+    }
+}
+
+/// RFC 8441, section 4: an extended CONNECT has `:scheme`, `:path` and `:authority`, all three.
+fn target_path(uri: &Uri) -> Result<PathAndQuery, MalformedConnect> {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    if !["http", "https"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known))
+    {
+        return Err(MalformedConnect::Scheme);
+    }
+    if uri.authority().is_none() {
+        return Err(MalformedConnect::Authority);
+    }
+    let path = uri.path_and_query().filter(|path| path.as_str().starts_with('/'));
+    path.cloned().ok_or(MalformedConnect::Path)
+}
+
+/// RFC 9113, sections 8.2.1 and 8.2.2.
+fn check_fields(headers: &HeaderMap) -> Result<(), MalformedConnect> {
+    let of_http_1 = [CONNECTION, UPGRADE, TRANSFER_ENCODING];
+    let also_of_http_1 = ["keep-alive", "proxy-connection"];
+    if of_http_1.iter().any(|name| headers.contains_key(name))
+        || also_of_http_1.iter().any(|name| headers.contains_key(*name))
+    {
+        return Err(MalformedConnect::ConnectionSpecific);
+    }
+    if !headers
+        .get_all(TE)
+        .iter()
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"))
+    {
+        return Err(MalformedConnect::Te);
+    }
+    let is_trimmed = |value: &HeaderValue| token::trim_ows(value.as_bytes()).len() == value.len();
+    match headers.values().all(is_trimmed) {
+        true => Ok(()),
+        false => Err(MalformedConnect::FieldValue),
+    }
+}
+
+/// The target of an upgrade request as `:scheme`, `:authority` and `:path`.
+fn absolute(parts: &request::Parts, scheme: Scheme) -> Option<Uri> {
+    let authority = Authority::try_from(parts.headers.get(HOST)?.as_bytes()).ok()?;
+    let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    // RFC 9113, section 8.3.1: ":path" is not empty, and "/" where the URI has no path, a query or not.
+    let path = match path.starts_with('/') {
+        true => PathAndQuery::try_from(path),
+        false => PathAndQuery::try_from(format!("/{path}")),
+    };
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(scheme);
+    uri.authority = Some(authority);
+    uri.path_and_query = Some(path.ok()?);
+    Uri::from_parts(uri).ok()
+}
+
+/// Base64, which is valid in every value.
+fn value(base64: &str) -> HeaderValue {
+    HeaderValue::from_str(base64).unwrap_or(HeaderValue::from_static(""))
+}
