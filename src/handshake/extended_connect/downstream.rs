@@ -1,56 +1,18 @@
-//! Law: a WebSocket handshake is the same one in HTTP/1.1, as an upgrade (RFC 6455, section 4), and in HTTP/2 and
-//! HTTP/3, as an extended CONNECT (RFC 8441; RFC 9220). Translates heads, and knows no connection.
-//!
-//! The decisions stay where they are: what a client asks by extended CONNECT becomes the upgrade request that
-//! [`UpgradeRequest::parse`](super::UpgradeRequest::parse) decides about, and what a server answers to one becomes the
-//! 101 that [`PendingUpgrade::judge`](super::PendingUpgrade::judge) judges.
-//!
-//! | client | upstream | the walk |
-//! |---|---|---|
-//! | HTTP/2 or 3 | HTTP/1.1 | [`to_upgrade`], `parse`, `forward`, `judge`, [`to_success`] or [`to_response`] |
-//! | HTTP/1.1 | HTTP/2 or 3 | `parse`, `forward`, [`to_connect`], [`PendingConnect::to_switch`], `judge` |
-//! | HTTP/2 or 3 | HTTP/2 or 3 | all of them, in this order |
-//!
-//! `http` has no type for `:protocol`, so it is an argument of its own. Nothing depends on the version of HTTP but that
-//! there is no extended CONNECT before HTTP/2; what is made for the newer side says [`Version::HTTP_2`].
-//!
-//! ```
-//! use http::Version;
-//! use switchover::handshake::{HandshakePolicy, UpgradeRequest, extended_connect};
-//! use switchover::websocket::SecWebSocketKey;
-//!
-//! // From an HTTP/3 library, with `:protocol` beside it.
-//! let (request, ()) = http::Request::connect("https://example.com/chat")
-//!     .version(Version::HTTP_3)
-//!     .header("sec-websocket-version", "13")
-//!     .header("sec-websocket-protocol", "chat")
-//!     .body(())
-//!     .unwrap()
-//!     .into_parts();
-//! let key = SecWebSocketKey::generate(*b"the sample nonce");
-//! let request = extended_connect::to_upgrade(request, "websocket", key).unwrap();
-//! assert_eq!((request.method.as_str(), request.uri.to_string()), ("GET", "/chat".to_owned()));
-//! assert_eq!(request.headers["host"], "example.com");
-//!
-//! let upgrade = UpgradeRequest::parse(&request, &HandshakePolicy::default()).unwrap();
-//! assert!(upgrade.is_some());
-//! ```
+//! Law: what a client asks by extended CONNECT is an upgrade request or malformed, and how it is answered.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version, request, response};
 
-use super::{BadSwitch, Rejection, Repeated, Switched, single, wants_upgrade};
-use crate::head::{BodyLength, HeadError, HeadLimits, HostError, check_host, check_request};
-use crate::header::{Protocol, Protocols, cookie, hop_by_hop, rebuild};
+use super::{PROTOCOL, value};
+use crate::handshake::{BadSwitch, Rejection, Switched};
+use crate::head::{BodyLength, HeadError, HeadLimits, check_request};
+use crate::header::{Protocol, cookie, hop_by_hop, rebuild};
 use crate::token;
 use crate::websocket::SecWebSocketKey;
-
-/// The `:protocol` of a WebSocket.
-pub const PROTOCOL: &str = "websocket";
 
 /// What is wrong with an extended CONNECT (RFC 8441, section 4; RFC 9113, section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,27 +41,6 @@ pub enum MalformedConnect {
     /// A field value with white space at an end of it (RFC 9113, section 8.2.1).
     #[error("a field value begins or ends with white space")]
     FieldValue,
-}
-
-/// Why a request cannot go on as an extended CONNECT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotConnectable {
-    /// It asks for no upgrade to WebSocket.
-    #[error("the request asks for no upgrade to WebSocket")]
-    NoWebSocket,
-    /// Its `Sec-WebSocket-Key` is not there once, or is none.
-    #[error("the request has no valid Sec-WebSocket-Key")]
-    Key,
-    /// It has a body, and the stream of an extended CONNECT carries the tunnel alone.
-    #[error("the request has a body")]
-    Body,
-    /// Its `Host` makes no `:authority`.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// More connection options than anyone needs.
-    #[error(transparent)]
-    ConnectionOptions(#[from] hop_by_hop::TooManyOptions),
 }
 
 /// Makes of a client's extended CONNECT the HTTP/1.1 upgrade request that means the same.
@@ -207,79 +148,6 @@ fn without_connection(mut parts: response::Parts) -> response::Parts {
     parts
 }
 
-/// An extended CONNECT that has been made of an upgrade request, and not been answered.
-#[derive(Clone, Copy, Debug)]
-pub struct PendingConnect {
-    key: SecWebSocketKey,
-}
-
-/// Makes of an HTTP/1.1 upgrade request the extended CONNECT that means the same: CONNECT, an absolute URI with `Host`
-/// as its authority, no field of an HTTP/1.1 connection, no `Sec-WebSocket-Key`. `:protocol` is [`PROTOCOL`].
-///
-/// `scheme` is `http` or `https`, which stand for `ws` and `wss` (RFC 8441, section 5).
-///
-/// Meant for what [`forward`](super::UpgradeRequest::forward) has made. Of several protocols in `Upgrade`, WebSocket is
-/// the one that is asked for.
-///
-/// # Errors
-///
-/// The request is no WebSocket handshake without a body.
-pub fn to_connect(
-    mut parts: request::Parts,
-    scheme: Scheme,
-) -> Result<(request::Parts, PendingConnect), NotConnectable> {
-    let protocols = Protocols::of(&parts.headers).map_err(|_| NotConnectable::NoWebSocket)?;
-    if parts.method != Method::GET || !wants_upgrade(&parts) || !protocols.contains(&Protocol::WEBSOCKET) {
-        return Err(NotConnectable::NoWebSocket);
-    }
-    if BodyLength::of_request(&parts) != Ok(BodyLength::None) {
-        return Err(NotConnectable::Body);
-    }
-    let key = single(&parts.headers, SEC_WEBSOCKET_KEY).map_err(|Repeated| NotConnectable::Key)?;
-    let key = key.and_then(|key| SecWebSocketKey::parse(key.as_bytes()).ok());
-    let pending = PendingConnect {
-        key: key.ok_or(NotConnectable::Key)?,
-    };
-    check_host(parts.version, &parts.headers)?;
-    let uri = absolute(&parts, scheme).ok_or(HostError::Invalid)?;
-
-    let taken = [HOST, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
-    hop_by_hop::strip_and(&mut parts.headers, |name| taken.contains(name))?;
-    parts.method = Method::CONNECT;
-    parts.uri = uri;
-    parts.version = Version::HTTP_2;
-    Ok((parts, pending))
-}
-
-impl PendingConnect {
-    /// Makes of an answer to the extended CONNECT the one that the upgrade request would have got: of a 2xx the 101 with
-    /// the right `Sec-WebSocket-Accept`; any other status stays.
-    ///
-    /// It still has to be [judged](super::PendingUpgrade::judge): a subprotocol that was not offered is as wrong here.
-    ///
-    /// # Errors
-    ///
-    /// [`BadSwitch::Version`] for a 101, which HTTP/2 and HTTP/3 do not have (RFC 9113, section 8.6).
-    pub fn to_switch(&self, mut parts: response::Parts) -> Result<response::Parts, BadSwitch> {
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(BadSwitch::Version);
-        }
-        let success = parts.status.is_success();
-        // RFC 9110, section 9.3.6: a client ignores Content-Length in a 2xx to a CONNECT.
-        let also = |name: &HeaderName| success && (name == CONTENT_LENGTH || name == SEC_WEBSOCKET_ACCEPT);
-        hop_by_hop::strip_and(&mut parts.headers, also)?;
-        if success {
-            let headers = &mut parts.headers;
-            parts.status = StatusCode::SWITCHING_PROTOCOLS;
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, Protocol::WEBSOCKET.to_value());
-            headers.insert(SEC_WEBSOCKET_ACCEPT, value(self.key.accept().as_str()));
-        }
-        parts.version = Version::HTTP_11;
-        Ok(parts)
-    }
-}
-
 /// RFC 8441, section 4: an extended CONNECT has `:scheme`, `:path` and `:authority`, all three.
 fn target_path(uri: &Uri) -> Result<PathAndQuery, MalformedConnect> {
     let scheme = uri.scheme_str().unwrap_or_default();
@@ -317,25 +185,4 @@ fn check_fields(headers: &HeaderMap) -> Result<(), MalformedConnect> {
         true => Ok(()),
         false => Err(MalformedConnect::FieldValue),
     }
-}
-
-/// The target of an upgrade request as `:scheme`, `:authority` and `:path`.
-fn absolute(parts: &request::Parts, scheme: Scheme) -> Option<Uri> {
-    let authority = Authority::try_from(parts.headers.get(HOST)?.as_bytes()).ok()?;
-    let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    // RFC 9113, section 8.3.1: ":path" is not empty, and "/" where the URI has no path, a query or not.
-    let path = match path.starts_with('/') {
-        true => PathAndQuery::try_from(path),
-        false => PathAndQuery::try_from(format!("/{path}")),
-    };
-    let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(scheme);
-    uri.authority = Some(authority);
-    uri.path_and_query = Some(path.ok()?);
-    Uri::from_parts(uri).ok()
-}
-
-/// Base64, which is valid in every value.
-fn value(base64: &str) -> HeaderValue {
-    HeaderValue::from_str(base64).unwrap_or(HeaderValue::from_static(""))
 }
