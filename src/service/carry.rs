@@ -102,21 +102,23 @@ async fn take_over(on_upgrade: OnUpgrade, limit: Duration) -> Result<(AnyStream,
 
 /// Takes hyper's wrapping off a connection, where it is one of the types that are known here.
 fn unwrap(upgraded: Upgraded) -> (AnyStream, Bytes) {
-    let upgraded = match unwrap_as::<TcpStream>(upgraded) {
+    let upgraded = match unwrap_as::<TcpStream>(upgraded, without_delay) {
         Ok(unwrapped) => return unwrapped,
         Err(upgraded) => upgraded,
     };
     #[cfg(unix)]
-    let upgraded = match unwrap_as::<tokio::net::UnixStream>(upgraded) {
+    let upgraded = match unwrap_as::<tokio::net::UnixStream>(upgraded, |_| ()) {
         Ok(unwrapped) => return unwrapped,
         Err(upgraded) => upgraded,
     };
-    let upgraded = match unwrap_as::<AnyStream>(upgraded) {
+    let upgraded = match unwrap_as::<AnyStream>(upgraded, |_| ()) {
         Ok(unwrapped) => return unwrapped,
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "rustls")]
-    let upgraded = match unwrap_as::<tokio_rustls::server::TlsStream<TcpStream>>(upgraded) {
+    let upgraded = match unwrap_as(upgraded, |tls: &tokio_rustls::server::TlsStream<TcpStream>| {
+        without_delay(tls.get_ref().0)
+    }) {
         Ok(unwrapped) => return unwrapped,
         Err(upgraded) => upgraded,
     };
@@ -125,22 +127,24 @@ fn unwrap(upgraded: Upgraded) -> (AnyStream, Bytes) {
 }
 
 /// Three servers, three wrappings: hyper-util's `auto` builder, which axum uses, has one of its own.
-fn unwrap_as<S>(upgraded: Upgraded) -> Result<(AnyStream, Bytes), Upgraded>
+fn unwrap_as<S>(upgraded: Upgraded, prepare: impl Fn(&S)) -> Result<(AnyStream, Bytes), Upgraded>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    match auto::upgrade::downcast::<TokioIo<S>>(upgraded) {
-        Ok(parts) => Ok(taken(parts.io, &parts.read_buf)),
+    let (io, read) = match auto::upgrade::downcast::<TokioIo<S>>(upgraded) {
+        Ok(parts) => (parts.io, parts.read_buf),
         Err(upgraded) => upgraded
             .downcast::<TokioIo<S>>()
-            .map(|parts| taken(parts.io, &parts.read_buf)),
-    }
+            .map(|parts| (parts.io, parts.read_buf))?,
+    };
+    let stream = io.into_inner();
+    prepare(&stream);
+    // Copied: a few bytes must not hold on to the whole of hyper's read buffer.
+    Ok((AnyStream::new(stream), Bytes::copy_from_slice(&read)))
 }
 
-/// The leftovers are copied: a few bytes must not hold on to the whole of hyper's read buffer.
-fn taken<S>(io: TokioIo<S>, read: &[u8]) -> (AnyStream, Bytes)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    (AnyStream::new(io.into_inner()), Bytes::copy_from_slice(read))
+/// A tunnel carries messages, and must not hold one back for the next. HTTP servers commonly leave that to the kernel.
+fn without_delay(socket: &TcpStream) {
+    // Fails only on a socket that is no longer connected, which the tunnel will find.
+    let _ = socket.set_nodelay(true);
 }

@@ -14,13 +14,14 @@ use hyper::body::Incoming;
 use super::BoxError;
 use super::body::{ProxyBody, RequestBody};
 use super::config::RelayConfig;
+use super::dialect;
 use super::failure::Failure;
 use super::interim::Exchange;
 use super::stall::Stall;
 use crate::error::Error;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::head::check_request;
-use crate::header::{Hop, hop_by_hop, remove};
+use crate::header::{Hop, cookie, hop_by_hop, remove};
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
@@ -76,7 +77,7 @@ impl<A: Ask> Forwarder<A> {
     {
         let (mut parts, body) = request.into_parts();
         let checked = match parts.method {
-            Method::CONNECT => Err(Rejection::Connect),
+            Method::CONNECT => Err(dialect::not_an_upgrade(&parts)),
             _ => check_request(&mut parts).map_err(Rejection::from),
         };
         if let Err(rejection) = checked {
@@ -132,6 +133,9 @@ impl<A: Ask> Forwarder<A> {
         hop: Hop,
     ) -> Result<(), Rejection> {
         let headers = &mut parts.headers;
+        if parts.version >= Version::HTTP_2 {
+            cookie::join_crumbs(headers);
+        }
         let trailers = hop_by_hop::strip(headers)?.trailers;
         // hyper's server answers the expectation itself, when the body is first asked for.
         remove(headers, &EXPECT);

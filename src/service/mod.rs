@@ -38,6 +38,7 @@ mod body;
 mod carry;
 mod config;
 mod declined;
+mod dialect;
 mod downstream;
 mod failure;
 mod forward;

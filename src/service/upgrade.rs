@@ -16,13 +16,15 @@ use super::BoxError;
 use super::body::ProxyBody;
 use super::carry::{Carry, Told};
 use super::declined::DeclinedBody;
+use super::dialect::{self, Dialect};
 use super::forward::rejected;
 use super::request_body;
 use super::service_config::ServiceConfig;
+use crate::Side;
 use crate::connect::{Connect, ConnectRequest};
-use crate::error::Error;
+use crate::error::{Error, Phase};
 use crate::exchange::{Admission, Answer, Exchange};
-use crate::handshake::{Declined, Rejection, Switched, UpgradeRequest, last_response};
+use crate::handshake::{BadSwitch, Declined, Rejection, Switched, UpgradeRequest, last_response};
 use crate::head::{BodyLength, check_request};
 use crate::header::{Hop, remove};
 
@@ -47,6 +49,7 @@ pub(super) enum Begun<B> {
 struct Asked {
     parts: Parts,
     upgrade: UpgradeRequest,
+    client: Dialect,
     on_upgrade: OnUpgrade,
     hop: Hop,
     admission: Admission,
@@ -70,17 +73,28 @@ impl<C: Connect + 'static> Upgrader<C> {
         B::Error: Into<BoxError>,
     {
         let (parts, body) = request.into_parts();
-        match UpgradeRequest::parse(&parts, &self.config.upgrade.policy) {
-            Ok(None) => Begun::Ordinary(Request::from_parts(parts, body)),
-            Ok(Some(upgrade)) => match self.admit(parts, upgrade) {
-                Ok(asked) => Begun::Asking(Box::pin(self.clone().ask(asked, body))),
-                Err(rejection) => Begun::Answered(rejected(rejection)),
+        let Some(client) = Dialect::of(&parts) else {
+            return Begun::Ordinary(Request::from_parts(parts, body));
+        };
+        let policy = &self.config.upgrade.policy;
+        let asked = match client {
+            Dialect::Upgrade => match UpgradeRequest::parse(&parts, policy) {
+                Ok(Some(upgrade)) => Ok((parts, upgrade)),
+                Ok(None) => return Begun::Ordinary(Request::from_parts(parts, body)),
+                Err(rejection) => Err(rejection),
             },
-            Err(rejection) => Begun::Answered(rejected(rejection)),
+            Dialect::Connect if !dialect::is_allowed(&parts, policy) => {
+                return Begun::Ordinary(Request::from_parts(parts, body));
+            }
+            Dialect::Connect => dialect::translated(parts, policy),
+        };
+        match asked.and_then(|(parts, upgrade)| self.admit(parts, upgrade, client)) {
+            Ok(asked) => Begun::Asking(Box::pin(self.clone().ask(asked, body))),
+            Err(rejection) => Begun::Answered(client.own(rejected(rejection))),
         }
     }
 
-    fn admit(&self, mut parts: Parts, upgrade: UpgradeRequest) -> Result<Asked, Rejection> {
+    fn admit(&self, mut parts: Parts, upgrade: UpgradeRequest, client: Dialect) -> Result<Asked, Rejection> {
         check_request(&mut parts)?;
         let hop = self.config.hop_of(&parts);
         let on_upgrade = parts.extensions.remove().ok_or(Rejection::NoUpgradeHere)?;
@@ -91,6 +105,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         Ok(Asked {
             parts,
             upgrade,
+            client,
             on_upgrade,
             hop,
             admission,
@@ -104,7 +119,9 @@ impl<C: Connect + 'static> Upgrader<C> {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        self.try_ask(asked, body).await.unwrap_or_else(failed)
+        let client = asked.client;
+        let answer = self.try_ask(asked, body).await;
+        answer.unwrap_or_else(|error| client.own(failed(error)))
     }
 
     async fn try_ask<B>(&self, asked: Asked, body: B) -> Result<Response<ProxyBody>, Error>
@@ -116,6 +133,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         let Asked {
             mut parts,
             mut upgrade,
+            client,
             on_upgrade,
             hop,
             admission,
@@ -135,10 +153,15 @@ impl<C: Connect + 'static> Upgrader<C> {
                 // Interim responses end here: hyper's server has no way to send them.
                 Answer::Interim(next, _) => exchange = *next,
                 Answer::Declined(declined, upstream, early) => {
-                    return Ok(self.decline(*declined, upstream, &early, admission));
+                    return self.decline(*declined, client, upstream, &early, admission);
                 }
                 Answer::Switched(switched, upstream, early) => {
-                    return Ok(self.switch(*switched, upstream, early, on_upgrade, hop, admission));
+                    let told = self.told(&switched, hop);
+                    self.carry(upstream, early, admission, on_upgrade, told);
+                    return Ok(Response::from_parts(
+                        client.switched(*switched),
+                        ProxyBody::text(""),
+                    ));
                 }
             }
         }
@@ -147,34 +170,41 @@ impl<C: Connect + 'static> Upgrader<C> {
     fn decline(
         &self,
         declined: Declined,
+        client: Dialect,
         upstream: C::Stream,
         early: &[u8],
         admission: Admission,
-    ) -> Response<ProxyBody> {
+    ) -> Result<Response<ProxyBody>, Error> {
         let limit = self.config.upgrade.read_timeout;
         let body = DeclinedBody::new(upstream, declined.body_length(), early, limit, admission);
-        let mut parts = declined.into_response();
+        let unusable = |bad: BadSwitch| Error::new(Phase::ResponseHead, Side::Upstream, bad);
+        let mut parts = client.declined(declined).map_err(unusable)?;
         // hyper frames what it sends by itself.
         remove(&mut parts.headers, &TRANSFER_ENCODING);
-        Response::from_parts(parts, ProxyBody::declined(body))
+        Ok(Response::from_parts(parts, ProxyBody::declined(body)))
     }
 
-    /// Starts the task that carries the tunnel, which begins when hyper has sent the 101 and let go of the connection.
-    fn switch(
+    /// Who hears of the tunnel's end.
+    fn told(&self, switched: &Switched, hop: Hop) -> Option<Box<Told>> {
+        self.config.end_listener().map(|on_end| {
+            Box::new(Told {
+                on_end,
+                protocol: switched.protocol().clone(),
+                hop,
+            })
+        })
+    }
+
+    /// Starts the task that carries the tunnel, which begins when hyper has sent the answer and let go of the
+    /// connection.
+    fn carry(
         &self,
-        switched: Switched,
         upstream: C::Stream,
         from_upstream: Bytes,
-        on_upgrade: OnUpgrade,
-        hop: Hop,
         admission: Admission,
-    ) -> Response<ProxyBody> {
-        let (parts, protocol) = switched.into_response();
-        let told = self.config.end_listener().map(|on_end| Told {
-            on_end,
-            protocol,
-            hop,
-        });
+        on_upgrade: OnUpgrade,
+        told: Option<Box<Told>>,
+    ) {
         let carry = Carry {
             upstream,
             from_upstream,
@@ -184,10 +214,7 @@ impl<C: Connect + 'static> Upgrader<C> {
             admission,
         };
         let limit = self.config.upgrade.handshake_timeout;
-        self.config
-            .tasks
-            .execute(carry.run(on_upgrade, limit, told.map(Box::new)));
-        Response::from_parts(parts, ProxyBody::text(""))
+        self.config.tasks.execute(carry.run(on_upgrade, limit, told));
     }
 }
 

@@ -13,22 +13,23 @@ use tower_service::Service;
 
 use super::BoxError;
 use super::body::ProxyBody;
+use super::dialect::not_an_upgrade;
 use super::forward::rejected;
 use super::service_config::ServiceConfig;
 use super::upgrade::{Begun, Upgrader};
 use crate::connect::Connect;
-use crate::handshake::Rejection;
 
 /// A tower service that tunnels upgrades to an upstream. Cheap to clone.
 ///
 /// 1. An upgrade that the policy allows is asked of the upstream; if that switches, the client gets its 101, and the
 ///    tunnel runs in a task of its own ([`ServiceConfig::executor`]).
-/// 2. An upgrade that the policy refuses is answered as [`Rejection::status`] says, and the upstream never hears of it.
+/// 2. An upgrade that the policy refuses is answered as
+///    [`Rejection::status`](crate::handshake::Rejection::status) says, and the upstream never hears of it.
 /// 3. An upstream that declines is relayed whole; one that fails is a 502 or 504.
 /// 4. A request that is no upgrade is answered 426 with `Upgrade: websocket`.
 ///
-/// The reason of a response of the proxy's own is in its extensions: a [`Rejection`], or an
-/// [`Error`](crate::Error) in an `Arc`.
+/// The reason of a response of the proxy's own is in its extensions: a
+/// [`Rejection`](crate::handshake::Rejection), or an [`Error`](crate::Error) in an `Arc`.
 ///
 /// The server must offer upgrades: `axum::serve`, hyper-util's `serve_connection_with_upgrades`, hyper's
 /// `with_upgrades`.
@@ -90,7 +91,10 @@ where
         ResponseFuture::new(match self.upgrader.begin(request) {
             Begun::Asking(response) => response,
             Begun::Answered(response) => Box::pin(ready(response)),
-            Begun::Ordinary(_) => Box::pin(ready(rejected(Rejection::UpgradeRequired))),
+            Begun::Ordinary(request) => {
+                let (parts, _) = request.into_parts();
+                Box::pin(ready(rejected(not_an_upgrade(&parts))))
+            }
         })
     }
 }

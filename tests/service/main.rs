@@ -2,6 +2,7 @@
 //! that they may be mounted in.
 
 mod declined;
+mod extended_connect;
 mod layer;
 mod refusals;
 mod relayed;

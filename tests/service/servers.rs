@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use axum::Router;
+use axum::serve::ListenerExt;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -74,6 +75,8 @@ impl Mounted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut serving = JoinSet::new();
+        // Over HTTP/2 nobody but the listener can do this.
+        let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         serving.spawn(async move { axum::serve(listener, service).await.unwrap() });
         Mounted {

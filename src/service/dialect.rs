@@ -1,0 +1,106 @@
+//! Law: a client asks for an upgrade in one of two forms, and is answered in the same: an HTTP/1.1 upgrade, or an
+//! extended CONNECT of HTTP/2 (RFC 8441).
+
+use std::hash::{BuildHasher, RandomState};
+
+use http::request::Parts;
+use http::{Method, Response, StatusCode, response};
+use hyper::ext::Protocol;
+
+use super::body::ProxyBody;
+use crate::handshake::{
+    BadSwitch, Declined, HandshakePolicy, Rejection, Switched, UpgradeRequest, extended_connect,
+    wants_upgrade,
+};
+use crate::header;
+use crate::websocket::SecWebSocketKey;
+
+/// How the client asks, and wants to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// `Upgrade`, and a 101.
+    Upgrade,
+    /// `:protocol`, and a 200.
+    Connect,
+}
+
+impl Dialect {
+    /// In which form a request asks for an upgrade, whether it may have it or not.
+    pub(super) fn of(parts: &Parts) -> Option<Self> {
+        if parts.extensions.get::<Protocol>().is_some() {
+            return Some(Dialect::Connect);
+        }
+        wants_upgrade(parts).then_some(Dialect::Upgrade)
+    }
+
+    /// The answer to an upgrade that both sides have agreed to.
+    pub(super) fn switched(self, switched: Switched) -> response::Parts {
+        match self {
+            Dialect::Upgrade => switched.into_response().0,
+            Dialect::Connect => extended_connect::to_success(switched),
+        }
+    }
+
+    /// The upstream's own answer.
+    pub(super) fn declined(self, declined: Declined) -> Result<response::Parts, BadSwitch> {
+        match self {
+            Dialect::Upgrade => Ok(declined.into_response()),
+            Dialect::Connect => extended_connect::to_response(declined.into_response()),
+        }
+    }
+
+    /// The proxy's own answer.
+    pub(super) fn own(self, response: Response<ProxyBody>) -> Response<ProxyBody> {
+        if self == Dialect::Upgrade {
+            return response;
+        }
+        let (parts, body) = response.into_parts();
+        match extended_connect::to_response(parts) {
+            Ok(parts) => Response::from_parts(parts, body),
+            // None of the proxy's own answers is a success; one that was could not be told from a tunnel.
+            Err(_) => {
+                let mut response = Response::new(body);
+                *response.status_mut() = StatusCode::BAD_GATEWAY;
+                response
+            }
+        }
+    }
+}
+
+/// Whether an extended CONNECT asks for what the policy allows. Only WebSocket has a meaning in this form.
+pub(super) fn is_allowed(parts: &Parts, policy: &HandshakePolicy) -> bool {
+    let protocol = parts.extensions.get::<Protocol>().map_or("", Protocol::as_str);
+    protocol.eq_ignore_ascii_case(extended_connect::PROTOCOL)
+        && policy.protocols().contains(&header::Protocol::WEBSOCKET)
+}
+
+/// The upgrade that an extended CONNECT asks for, as an HTTP/1.1 request.
+pub(super) fn translated(
+    mut parts: Parts,
+    policy: &HandshakePolicy,
+) -> Result<(Parts, UpgradeRequest), Rejection> {
+    let protocol = parts.extensions.remove::<Protocol>();
+    let protocol = protocol.as_ref().map_or("", Protocol::as_str);
+    let parts = extended_connect::to_upgrade(parts, protocol, SecWebSocketKey::generate(nonce()))?;
+    let upgrade = UpgradeRequest::parse(&parts, policy)?.ok_or(Rejection::ProtocolUnknown)?;
+    Ok((parts, upgrade))
+}
+
+/// Why a request that is no allowed upgrade cannot be served where only those are.
+pub(super) fn not_an_upgrade(parts: &Parts) -> Rejection {
+    match Dialect::of(parts) {
+        Some(Dialect::Connect) => Rejection::ProtocolUnknown,
+        _ if parts.method == Method::CONNECT => Rejection::Connect,
+        _ => Rejection::UpgradeRequired,
+    }
+}
+
+/// Random bytes of the standard library's: seeded by the system and not to be guessed, which is all that RFC 6455,
+/// section 4.1 asks of a nonce.
+fn nonce() -> [u8; 16] {
+    let mut nonce = [0; 16];
+    for half in nonce.chunks_exact_mut(8) {
+        half.copy_from_slice(&RandomState::new().hash_one(0u8).to_ne_bytes());
+    }
+    nonce
+}
