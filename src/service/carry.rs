@@ -1,6 +1,7 @@
 //! Law: the one task of an upgraded connection: takes the client's socket back from hyper, frees all that is hyper's,
 //! and runs the tunnel.
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::Side;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::Admission;
 use crate::header::{Hop, Protocol};
-use crate::tunnel::{AnyStream, Draining, Permit, Traffic, Tunnel, TunnelConfig};
+use crate::tunnel::{AnyStream, Draining, Permit, Run, Traffic, Tunnel, TunnelConfig, TunnelError};
 
 /// All that a tunnel needs but the client's stream.
 pub(super) struct Carry<U> {
@@ -26,15 +27,24 @@ pub(super) struct Carry<U> {
     pub(super) from_upstream: Bytes,
     pub(super) config: Arc<TunnelConfig>,
     pub(super) drain: Draining,
-    pub(super) _open: Option<Permit>,
-    pub(super) admission: Admission,
+    pub(super) places: Places,
 }
+
+/// What is free again when the tunnel has ended.
+pub(super) struct Places {
+    pub(super) _open: Option<Permit>,
+    pub(super) _admission: Admission,
+}
+
+/// A tunnel that is about to run.
+type Started<U> = (Run<AnyStream, U, Draining>, Places, Option<Box<Told>>);
 
 /// To whom the end is told.
 pub(super) struct Told {
-    pub(super) on_end: Arc<OnEnd>,
-    pub(super) protocol: Protocol,
-    pub(super) hop: Hop,
+    on_end: Arc<OnEnd>,
+    protocol: Protocol,
+    hop: Hop,
+    plain: bool,
 }
 
 impl<U> Carry<U>
@@ -42,47 +52,75 @@ where
     U: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     /// Runs the tunnel to its end. `limit` is how long hyper may take to hand over the connection.
-    pub(super) async fn run(self, on_upgrade: OnUpgrade, limit: Duration, told: Option<Box<Told>>) {
-        let Carry {
-            upstream,
-            from_upstream,
-            config,
-            drain,
-            _open,
-            admission,
-        } = self;
-        let (result, plain) = match take_over(on_upgrade, limit).await {
-            Ok((client, from_client)) => {
-                let plain = client.is_plain();
-                let tunnel = Tunnel::new(client, upstream)
-                    .config(config)
-                    .leftovers(from_client, from_upstream)
-                    .drain(drain);
-                // Pinned where it is: awaited by value it would stand in this future twice.
-                let result = pin!(tunnel.run()).await;
-                let failed = |error: crate::tunnel::TunnelError| {
-                    Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error))
-                };
-                (result.map_err(failed), plain)
+    ///
+    /// A future is as large as its largest state, so what comes before the tunnel is boxed, and gone before it runs.
+    pub(super) fn run(
+        self,
+        on_upgrade: OnUpgrade,
+        limit: Duration,
+        told: Option<Box<Told>>,
+    ) -> impl Future<Output = ()> + Send {
+        let started = Box::pin(self.start(on_upgrade, limit, told));
+        async move {
+            let Some((run, places, told)) = started.await else {
+                return;
+            };
+            // Pinned where it is: awaited by value it would stand in this future twice.
+            let result = pin!(run).await;
+            drop(places);
+            if let Some(told) = told {
+                told.tell_end(result);
             }
+        }
+    }
+
+    async fn start(
+        self,
+        on_upgrade: OnUpgrade,
+        limit: Duration,
+        mut told: Option<Box<Told>>,
+    ) -> Option<Started<U>> {
+        let (client, from_client) = match take_over(on_upgrade, limit).await {
+            Ok(taken) => taken,
             Err(error) => {
-                drop(upstream);
-                (Err(error), false)
+                drop((self.upstream, self.places));
+                if let Some(told) = told {
+                    told.tell(Err(error));
+                }
+                return None;
             }
         };
-        drop(admission);
-        if let Some(told) = told {
-            told.tell(result, plain);
+        if let Some(told) = &mut told {
+            told.plain = client.is_plain();
         }
+        let tunnel = Tunnel::new(client, self.upstream)
+            .config(self.config)
+            .leftovers(from_client, self.from_upstream)
+            .drain(self.drain);
+        Some((tunnel.run(), self.places, told))
     }
 }
 
 impl Told {
-    fn tell(self, result: Result<Traffic, Error>, plain: bool) {
+    pub(super) fn new(on_end: Arc<OnEnd>, protocol: Protocol, hop: Hop) -> Box<Self> {
+        Box::new(Told {
+            on_end,
+            protocol,
+            hop,
+            plain: false,
+        })
+    }
+
+    fn tell_end(self: Box<Self>, result: Result<Traffic, TunnelError>) {
+        let failed = |error: TunnelError| Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error));
+        self.tell(result.map_err(failed));
+    }
+
+    fn tell(self: Box<Self>, result: Result<Traffic, Error>) {
         (self.on_end)(Ended {
             protocol: self.protocol,
             hop: self.hop,
-            plain,
+            plain: self.plain,
             result,
         });
     }

@@ -14,7 +14,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::BoxError;
 use super::body::ProxyBody;
-use super::carry::{Carry, Told};
+use super::carry::{Carry, Places, Told};
 use super::declined::DeclinedBody;
 use super::dialect::{self, Dialect};
 use super::forward::rejected;
@@ -186,13 +186,8 @@ impl<C: Connect + 'static> Upgrader<C> {
 
     /// Who hears of the tunnel's end.
     fn told(&self, switched: &Switched, hop: Hop) -> Option<Box<Told>> {
-        self.config.end_listener().map(|on_end| {
-            Box::new(Told {
-                on_end,
-                protocol: switched.protocol().clone(),
-                hop,
-            })
-        })
+        let on_end = self.config.end_listener()?;
+        Some(Told::new(on_end, switched.protocol().clone(), hop))
     }
 
     /// Starts the task that carries the tunnel, which begins when hyper has sent the answer and let go of the
@@ -210,8 +205,10 @@ impl<C: Connect + 'static> Upgrader<C> {
             from_upstream,
             config: self.config.upgrade.tunnel.clone(),
             drain: self.config.tunnels.signal(),
-            _open: self.config.tunnels.add(),
-            admission,
+            places: Places {
+                _open: self.config.tunnels.add(),
+                _admission: admission,
+            },
         };
         let limit = self.config.upgrade.handshake_timeout;
         self.config.tasks.execute(carry.run(on_upgrade, limit, told));
