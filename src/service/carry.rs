@@ -111,12 +111,12 @@ impl Told {
         })
     }
 
-    fn tell_end(self: Box<Self>, result: Result<Traffic, TunnelError>) {
+    fn tell_end(self, result: Result<Traffic, TunnelError>) {
         let failed = |error: TunnelError| Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error));
         self.tell(result.map_err(failed));
     }
 
-    fn tell(self: Box<Self>, result: Result<Traffic, Error>) {
+    fn tell(self, result: Result<Traffic, Error>) {
         (self.on_end)(Ended {
             protocol: self.protocol,
             hop: self.hop,
