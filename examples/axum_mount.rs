@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use axum::routing::get;
-use axum::serve::ListenerExt;
+use axum::serve::{Listener, ListenerExt};
 use axum::{Router, http::request::Parts};
 use switchover::TcpConnect;
 use switchover::header::Hop;
