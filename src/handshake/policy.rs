@@ -23,11 +23,12 @@ pub struct HandshakePolicy {
     missing_origin: bool,
     subprotocols: Vec<String>,
     request_body: bool,
+    incomplete_handshakes: bool,
     forwarded: ForwardedRules,
 }
 
 impl Default for HandshakePolicy {
-    /// WebSocket only, any origin, any subprotocol, no request body, forwarding fields replaced.
+    /// WebSocket only, any origin, any subprotocol, no request body, no incomplete handshakes, forwarding fields replaced.
     fn default() -> Self {
         HandshakePolicy {
             protocols: [Protocol::WEBSOCKET].into_iter().collect(),
@@ -35,6 +36,7 @@ impl Default for HandshakePolicy {
             missing_origin: false,
             subprotocols: Vec::new(),
             request_body: false,
+            incomplete_handshakes: false,
             forwarded: ForwardedRules::default(),
         }
     }
@@ -102,6 +104,18 @@ impl HandshakePolicy {
         self
     }
 
+    /// Whether a WebSocket handshake that has lost its upgrade passes as the ordinary request that it has become: a GET
+    /// with a `Sec-WebSocket-Key` in HTTP/1.0, or without `Upgrade`, or without the connection option `upgrade`. Default
+    /// false: refused with 426 and a word on what is missing.
+    ///
+    /// It comes from a proxy in front that does not carry upgrades, and no origin can answer it with what the client
+    /// waits for (RFC 6455, section 4.2.1). Where WebSocket is not [allowed](HandshakePolicy::allow_only), it passes.
+    #[must_use]
+    pub fn allow_incomplete_handshakes(mut self, allow: bool) -> Self {
+        self.incomplete_handshakes = allow;
+        self
+    }
+
     /// What the origin is told about the client. Default [`ForwardedRules::default`].
     #[must_use]
     pub fn forwarded(mut self, rules: ForwardedRules) -> Self {
@@ -121,6 +135,10 @@ impl HandshakePolicy {
 
     pub(super) fn allows_request_body(&self) -> bool {
         self.request_body
+    }
+
+    pub(super) fn allows_incomplete_handshakes(&self) -> bool {
+        self.incomplete_handshakes || !self.protocols.contains(&Protocol::WEBSOCKET)
     }
 
     pub(super) fn allows_missing_origin(&self) -> bool {

@@ -50,6 +50,15 @@ pub enum Rejection {
     /// An upgrade request with a body.
     #[error("an upgrade request with a body")]
     Body,
+    /// A WebSocket handshake in an HTTP/1.0 request, in which `Upgrade` means nothing (RFC 9110, section 7.8).
+    #[error("a WebSocket handshake in an HTTP/1.0 request")]
+    HandshakeInHttp10,
+    /// A WebSocket handshake without `Upgrade`.
+    #[error("a WebSocket handshake without an Upgrade field")]
+    UpgradeMissing,
+    /// A WebSocket handshake without the connection option `upgrade`.
+    #[error("a WebSocket handshake without a Connection field with the option upgrade")]
+    ConnectionOptionMissing,
     /// A WebSocket handshake that is not a GET (RFC 6455, section 4.1).
     #[error("a WebSocket handshake is a GET")]
     Method,
@@ -115,7 +124,11 @@ impl Rejection {
             Rejection::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
             Rejection::Connect | Rejection::ProtocolUnknown => StatusCode::NOT_IMPLEMENTED,
             Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Rejection::VersionUnsupported | Rejection::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Rejection::VersionUnsupported
+            | Rejection::UpgradeRequired
+            | Rejection::HandshakeInHttp10
+            | Rejection::UpgradeMissing
+            | Rejection::ConnectionOptionMissing => StatusCode::UPGRADE_REQUIRED,
             Rejection::NoUpgradeHere => StatusCode::INTERNAL_SERVER_ERROR,
             Rejection::OriginMissing | Rejection::OriginNotAllowed => StatusCode::FORBIDDEN,
             Rejection::NoRoute => StatusCode::NOT_FOUND,
@@ -138,7 +151,7 @@ impl Rejection {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             // RFC 9110, section 15.5.22: a 426 names the protocol, as a connection option too.
-            Rejection::VersionUnsupported | Rejection::UpgradeRequired => {
+            _ if self.status() == StatusCode::UPGRADE_REQUIRED => {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
                 headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
                 headers.insert(CONNECTION, HeaderValue::from_static("close, upgrade"));
@@ -164,6 +177,15 @@ impl Rejection {
             Rejection::Upgrade(_) => "Send a list of protocols, as in `Upgrade: websocket`.",
             Rejection::Body => {
                 "Send the upgrade request without a body, or allow bodies with HandshakePolicy::allow_request_body."
+            }
+            Rejection::HandshakeInHttp10 => {
+                "Speak HTTP/1.1 to this proxy; an nginx in front needs `proxy_http_version 1.1`."
+            }
+            Rejection::UpgradeMissing => {
+                "Send `Upgrade: websocket`; an nginx in front needs `proxy_set_header Upgrade $http_upgrade`, and one for Connection."
+            }
+            Rejection::ConnectionOptionMissing => {
+                "Send `Connection: Upgrade`; an nginx in front needs `proxy_set_header Connection \"upgrade\"`."
             }
             Rejection::Method => {
                 "Open the WebSocket with GET; a proxy in between may have changed the method."
@@ -206,7 +228,8 @@ impl Rejection {
 
     /// The whole answer: a short text with the reason and the hint, and `Connection: close`.
     ///
-    /// The text repeats nothing that the client sent.
+    /// The text repeats nothing that the client sent. There is no `Content-Length`: HTTP libraries set it by themselves,
+    /// and who writes bytes may go without, because the connection closes after them. An answer to a HEAD has no body.
     pub fn into_response(self) -> Response<String> {
         let mut response = last_response(self.status(), format!("{self}\n{}\n", self.hint()));
         response.headers_mut().extend(self.headers());

@@ -42,6 +42,24 @@ pub fn wants_upgrade(parts: &Parts) -> bool {
         && ConnectionOptions::of(&parts.headers).contains("upgrade")
 }
 
+/// What a request that wants no upgrade lacks of the WebSocket handshake that its key says it is. `Upgrade` and
+/// `Connection` end at every hop, so a proxy in front that does not know of upgrades drops them and leaves the rest.
+///
+/// RFC 6455, section 4.2.1: a server that does not find items 1, 3 and 4 in a handshake "MUST stop processing" it.
+/// `Upgrade` in an HTTP/1.0 request is ignored all the same (RFC 9110, section 7.8): it is the key that is refused.
+fn lost_upgrade(parts: &Parts) -> Option<Rejection> {
+    if parts.method != Method::GET || !parts.headers.contains_key(SEC_WEBSOCKET_KEY) {
+        return None;
+    }
+    match parts.version {
+        Version::HTTP_11 if !parts.headers.contains_key(UPGRADE) => Some(Rejection::UpgradeMissing),
+        Version::HTTP_11 => Some(Rejection::ConnectionOptionMissing),
+        Version::HTTP_10 => Some(Rejection::HandshakeInHttp10),
+        // In HTTP/2 a handshake has another form (RFC 8441), and the key means nothing.
+        _ => None,
+    }
+}
+
 impl UpgradeRequest {
     /// Step (3) of the walk: decides whether a request is an upgrade.
     ///
@@ -51,10 +69,14 @@ impl UpgradeRequest {
     ///
     /// # Errors
     ///
-    /// A request that asks for an allowed upgrade and breaks a rule of it.
+    /// A request that asks for an allowed upgrade and breaks a rule of it; and a WebSocket handshake that has lost its
+    /// upgrade on the way, unless the policy [lets it pass](HandshakePolicy::allow_incomplete_handshakes).
     pub fn parse(parts: &Parts, policy: &HandshakePolicy) -> Result<Option<Self>, Rejection> {
         if !wants_upgrade(parts) {
-            return Ok(None);
+            return match lost_upgrade(parts) {
+                Some(rejection) if !policy.allows_incomplete_handshakes() => Err(rejection),
+                _ => Ok(None),
+            };
         }
         let protocols = Protocols::of(&parts.headers)?.intersection(policy.protocols());
         if protocols.is_empty() {

@@ -6,8 +6,9 @@ use http::header::{
     SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
 };
 use http::response::Parts;
-use http::{Method, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 
+use super::rejection::last_response;
 use super::request::WebSocketOffer;
 use super::{Repeated, extension_names, single, subprotocol_names};
 use crate::head::{BodyLength, FramingError};
@@ -100,6 +101,17 @@ pub enum BadSwitch {
     /// More connection options than anyone needs.
     #[error(transparent)]
     ConnectionOptions(#[from] hop_by_hop::TooManyOptions),
+}
+
+impl BadSwitch {
+    /// The whole answer to the client: a 502 with the reason, and `Connection: close`.
+    ///
+    /// As with [`Rejection::into_response`](super::Rejection::into_response), the text repeats nothing that a peer has
+    /// sent, and there is no `Content-Length`.
+    pub fn into_response(self) -> Response<String> {
+        let text = format!("the upstream's answer is not acceptable: {self}\n");
+        last_response(StatusCode::BAD_GATEWAY, text)
+    }
 }
 
 impl PendingUpgrade {

@@ -68,6 +68,74 @@ fn methods_other_than_get() {
     }
 }
 
+/// Items 1, 3 and 4: what a proxy in front drops that does not know of upgrades.
+#[test]
+fn handshakes_that_have_lost_their_upgrade_on_the_way() {
+    let cases = [
+        (
+            "HTTP/1.1",
+            "HTTP/1.0",
+            Rejection::HandshakeInHttp10,
+            "proxy_http_version",
+        ),
+        (
+            "Upgrade: websocket\r\nConnection: Upgrade",
+            "Connection: close",
+            Rejection::UpgradeMissing,
+            "proxy_set_header Upgrade",
+        ),
+        (
+            "Upgrade: websocket\r\n",
+            "",
+            Rejection::UpgradeMissing,
+            "$http_upgrade",
+        ),
+        (
+            "Connection: Upgrade",
+            "Connection: close",
+            Rejection::ConnectionOptionMissing,
+            "proxy_set_header Connection",
+        ),
+        (
+            "Connection: Upgrade",
+            "Connection: no-upgrade",
+            Rejection::ConnectionOptionMissing,
+            "Connection: Upgrade",
+        ),
+    ];
+    for (part, by, expected, hint) in cases {
+        let rejection = refused(part, by);
+        assert_eq!(rejection, expected, "{by:?}");
+        assert!(rejection.hint().contains(hint), "{}", rejection.hint());
+        let response = rejection.into_response();
+        assert_eq!(response.status(), 426);
+        assert_eq!(response.headers()["upgrade"], "websocket");
+        assert_eq!(response.headers()["connection"], "close, upgrade");
+
+        for policy in [
+            HandshakePolicy::default().allow_incomplete_handshakes(true),
+            HandshakePolicy::default().allow_only(["echo/2".parse().unwrap()]),
+        ] {
+            let judged = judge(&changed(part, by), &policy);
+            assert!(matches!(judged, Ok(None)), "{by:?}: {judged:?}");
+        }
+    }
+}
+
+#[test]
+fn requests_that_only_look_like_a_lost_handshake() {
+    let lost = changed("Upgrade: websocket\r\n", "");
+    for (part, by) in [(KEY, ""), ("GET", "POST"), ("GET", "HEAD"), ("GET", "OPTIONS")] {
+        let judged = judge(&lost.replacen(part, by, 1), &HandshakePolicy::default());
+        assert!(matches!(judged, Ok(None)), "{by:?}: {judged:?}");
+    }
+    // RFC 8441, section 5: in HTTP/2 a handshake is a CONNECT, and the key means nothing.
+    let mut parts = request(&lost).unwrap();
+    parts.version = http::Version::HTTP_2;
+    let judged = UpgradeRequest::parse(&parts, &HandshakePolicy::default());
+    assert!(matches!(judged, Ok(None)), "{judged:?}");
+}
+
 #[test]
 fn versions_other_than_13() {
     for version in [

@@ -1,6 +1,7 @@
 //! Requests that no upstream hears of.
 
-use switchover::gateway::Outcome;
+use switchover::gateway::{GatewayConfig, Outcome};
+use switchover::handshake::{HandshakePolicy, Rejection};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
 
 use crate::PIPELINED;
@@ -99,11 +100,14 @@ async fn handshakes_that_no_origin_hears_of() {
     assert_eq!(origin.connections(), 0);
 }
 
-/// Kubernetes, nginx: `upgrade` found inside another word.
+/// Kubernetes, nginx: `upgrade` found inside another word. Such a handshake is incomplete, and only an ordinary request
+/// where the policy says so.
 #[tokio::test]
 async fn connection_options_that_only_look_like_upgrade() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
-    let mut gateway = RunningGateway::to(&origin).await;
+    let mut strict = RunningGateway::to(&origin).await;
+    let lenient = HandshakePolicy::default().allow_incomplete_handshakes(true);
+    let mut lenient = RunningGateway::with(GatewayConfig::default().policy(lenient), &origin).await;
     for options in [
         "no-upgrade",
         "Upgrade-Insecure-Requests",
@@ -114,10 +118,18 @@ async fn connection_options_that_only_look_like_upgrade() {
         "",
     ] {
         let request = UPGRADE_REQUEST.replacen("Connection: Upgrade", &format!("Connection: {options}"), 1);
-        let client = gateway.client_sending(request).await;
+        let mut client = strict.client_sending(&request).await;
+        refused(&mut client, 426).await;
+        drop(client);
+        let served = strict.served().await;
+        let refused = matches!(served, Ok(Outcome::Rejected(Rejection::ConnectionOptionMissing)));
+        assert!(refused, "{options:?}: {served:?}");
+
+        let client = lenient.client_sending(request).await;
+        let served = lenient.served().await;
         assert!(
-            matches!(gateway.served().await, Ok(Outcome::Ordinary(..))),
-            "{options:?}"
+            matches!(served, Ok(Outcome::Ordinary(..))),
+            "{options:?}: {served:?}"
         );
         drop(client);
     }
