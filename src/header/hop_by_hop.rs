@@ -16,7 +16,7 @@
 //! assert!(headers.contains_key("cookie"), "protected: no client may have it removed");
 //! ```
 
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING};
 
 use super::{ConnectionOptions, rebuild, retain};
 use crate::token;
@@ -90,11 +90,40 @@ pub struct Stripped {
 /// Removes the fields that end at this hop: the [`FIXED`] ones and those that any `Connection` line nominates,
 /// except the [`PROTECTED`] ones. The order of the others stays.
 ///
+/// `Transfer-Encoding` goes too. That is right for a message whose body is framed anew, as hyper does, or that has none.
+/// Who relays the body byte for byte, chunks and all, wants [`strip_keeping_coding`]: chunks behind a head that does not
+/// announce them are the next message to whoever reads it.
+///
 /// # Errors
 ///
 /// More than [`MAX_OPTIONS`] connection options; nothing has been removed then.
 pub fn strip(headers: &mut HeaderMap) -> Result<Stripped, TooManyOptions> {
     strip_and(headers, |_| false)
+}
+
+/// As [`strip`], for a message whose body goes on in the coding in which it came: `Transfer-Encoding` stays as it is.
+///
+/// ```
+/// use http::HeaderMap;
+/// use switchover::header::hop_by_hop;
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert("connection", "transfer-encoding, x-internal".parse().unwrap());
+/// headers.insert("x-internal", "1".parse().unwrap());
+/// headers.insert("transfer-encoding", "chunked".parse().unwrap());
+/// hop_by_hop::strip_keeping_coding(&mut headers).unwrap();
+/// assert_eq!(headers.len(), 1);
+/// assert_eq!(headers["transfer-encoding"], "chunked");
+/// ```
+///
+/// # Errors
+///
+/// As [`strip`].
+pub fn strip_keeping_coding(headers: &mut HeaderMap) -> Result<Stripped, TooManyOptions> {
+    let coding: Vec<HeaderValue> = headers.get_all(TRANSFER_ENCODING).iter().cloned().collect();
+    let stripped = strip(headers)?;
+    headers.extend(coding.into_iter().map(|value| (TRANSFER_ENCODING, value)));
+    Ok(stripped)
 }
 
 /// As [`strip`], and removes what `also` names, in one go.
