@@ -17,6 +17,9 @@ use crate::header::Hop;
 ///
 /// The caller bounds the time; a connector need not. Dropping the future must give up the attempt.
 ///
+/// A connector that tries several addresses in turn shares that time among them: it bounds each attempt by itself, or
+/// one address that swallows everything takes the turn of all others.
+///
 /// ```
 /// use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
 /// use tokio::net::TcpStream;
@@ -77,7 +80,7 @@ impl<'a> ConnectRequest<'a> {
     }
 }
 
-/// Why there is no upstream connection. The answer to the client is 502.
+/// Why there is no upstream connection. The answer to the client is 502, or 504 where an address was given up for time.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -94,12 +97,18 @@ pub enum ConnectError {
     Failed {
         /// Host and port as configured.
         name: String,
-        /// The error of the last address tried.
+        /// The error of the last address tried. [`TimedOut`](io::ErrorKind::TimedOut) is answered 504.
         source: io::Error,
     },
     /// There is no upstream to connect to at all.
     #[error("there is no upstream to connect to")]
     NoUpstream,
+}
+
+impl ConnectError {
+    pub(crate) fn is_for_time(&self) -> bool {
+        matches!(self, ConnectError::Failed { source, .. } if source.kind() == io::ErrorKind::TimedOut)
+    }
 }
 
 /// Connects over TCP, with `TCP_NODELAY` set: a tunnel carries messages, and must not hold one back for the next.

@@ -131,6 +131,7 @@ impl Error {
             (Phase::Connect | Phase::Request | Phase::ResponseHead, Side::Upstream, cause) => {
                 Some(match cause {
                     Cause::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+                    Cause::Connect(error) if error.is_for_time() => StatusCode::GATEWAY_TIMEOUT,
                     _ => StatusCode::BAD_GATEWAY,
                 })
             }

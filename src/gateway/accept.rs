@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::{Method, request};
+use http::{Method, Response, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
@@ -174,12 +174,62 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let refusal = answer::Refusal::from(&rejection);
+        self.answer(stream, head, refusal).await.map(|()| rejection)
+    }
+
+    /// Answers an ordinary request that came from [`accept`](Acceptor::accept) with a final response of the caller's own,
+    /// and closes: a health check, a redirect, a page that says that only WebSocket is spoken here.
+    ///
+    /// `Connection: close` and `Content-Length` are set here, and a HEAD gets no body. The request's own body is not
+    /// waited for.
+    ///
+    /// # Errors
+    ///
+    /// The answer cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    ///
+    /// ```
+    /// use http::Response;
+    /// use switchover::gateway::{Accepted, Acceptor};
+    ///
+    /// # async fn serve(acceptor: Acceptor, client: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+    /// let peer = client.peer_addr()?;
+    /// if let Accepted::Ordinary(head, stream) = acceptor.accept(client, peer).await? {
+    ///     let mut response = Response::new("only WebSocket is spoken here\n".to_owned());
+    ///     *response.status_mut() = http::StatusCode::NOT_FOUND;
+    ///     acceptor.respond(stream, &head, response).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn respond<S>(
+        &self,
+        stream: Rewind<S>,
+        head: &request::Parts,
+        response: Response<String>,
+    ) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.answer(stream, head, answer::Refusal::custom(response)).await
+    }
+
+    async fn answer<S>(
+        &self,
+        stream: Rewind<S>,
+        head: &request::Parts,
+        refusal: answer::Refusal,
+    ) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let mut client = Client::new(stream.into_parts().0, self.config.send_timeout);
         client.head_only = head.method == Method::HEAD;
-        client
-            .refuse(answer::Refusal::from(&rejection))
-            .await
-            .map(|()| rejection)
+        client.refuse(refusal).await
     }
 
     async fn read<S>(&self, mut client: Client<S>, hop: Hop, deadline: Instant) -> Result<Accepted<S>, Error>

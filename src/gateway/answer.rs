@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Response, StatusCode, response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -45,6 +45,19 @@ impl From<&Rejection> for Refusal {
 }
 
 impl Refusal {
+    /// A response of the caller's own, framed as the last one on its connection.
+    pub(super) fn custom(mut response: Response<String>) -> Self {
+        let headers = response.headers_mut();
+        headers.remove(TRANSFER_ENCODING);
+        // RFC 9110, section 7.8: `Upgrade` wants its connection option.
+        let connection = match headers.contains_key(UPGRADE) {
+            true => "close, upgrade",
+            false => "close",
+        };
+        headers.insert(CONNECTION, HeaderValue::from_static(connection));
+        Refusal(response)
+    }
+
     /// What the client is told of a failed upstream leg.
     pub(super) fn of(status: StatusCode, error: &Error) -> Self {
         Refusal(last_response(status, error.public_text()))
@@ -122,12 +135,19 @@ where
     /// Sends a final response of the proxy's own, and closes.
     pub(super) async fn refuse(mut self, refusal: Refusal) -> Result<(), Error> {
         let (mut parts, body) = refusal.0.into_parts();
-        parts
-            .headers
-            .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        // RFC 9110, sections 6.4.1 and 8.6: these have no content, and hence no length of it to tell.
+        let without_content = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        match without_content {
+            true => drop(parts.headers.remove(CONTENT_LENGTH)),
+            false => drop(
+                parts
+                    .headers
+                    .insert(CONTENT_LENGTH, HeaderValue::from(body.len())),
+            ),
+        }
         let mut bytes = Vec::new();
         encode_response(&parts, &mut bytes);
-        if !self.head_only {
+        if !self.head_only && !without_content {
             bytes.extend_from_slice(body.as_bytes());
         }
         self.write(&bytes).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{Uri, request};
+use http::{Response, Uri, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{Client, Refusal};
@@ -55,11 +55,32 @@ where
     ///
     /// The answer cannot be written.
     pub async fn reject(self, rejection: Rejection) -> Result<Rejection, Error> {
+        let refusal = Refusal::from(&rejection);
+        self.answer(refusal).await.map(|()| rejection)
+    }
+
+    /// Refuses the upgrade with a final response of the caller's own, and closes: for reasons that are no
+    /// [`Rejection`], such as credentials that are missing (401) or a service that is down (503).
+    ///
+    /// `Connection: close` and `Content-Length` are set here.
+    ///
+    /// # Errors
+    ///
+    /// The answer cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub async fn respond(self, response: Response<String>) -> Result<(), Error> {
+        self.answer(Refusal::custom(response)).await
+    }
+
+    async fn answer(self, refusal: Refusal) -> Result<(), Error> {
         let Incoming {
             admission, client, ..
         } = self;
-        let refused = client.refuse(Refusal::from(&rejection)).await.map(|()| rejection);
+        let answered = client.refuse(refusal).await;
         drop(admission);
-        refused
+        answered
     }
 }

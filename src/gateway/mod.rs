@@ -99,6 +99,11 @@ impl<C: Connect> Gateway<C> {
         Builder::new(connect)
     }
 
+    /// The first half of this gateway: for [answering](Acceptor::respond) what comes back as [`Outcome::Ordinary`].
+    pub fn acceptor(&self) -> &Acceptor {
+        &self.acceptor
+    }
+
     pub(super) fn new(config: GatewayConfig, connect: C) -> Self {
         Gateway {
             acceptor: Acceptor::new(config),

@@ -7,6 +7,7 @@ mod declined;
 mod early_data;
 mod interim;
 mod ordinary;
+mod own_answers;
 mod request_body;
 #[path = "../running_gateway/mod.rs"]
 mod running_gateway;

@@ -1,5 +1,6 @@
 //! An upstream that fails before the switch: the client is told 502 and why, and nothing is tunnelled.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
@@ -42,6 +43,35 @@ async fn an_upstream_name_that_does_not_resolve() {
     assert!(!text.contains("no-such-host"), "{text:?}");
     drop(client);
     assert_eq!(gateway.failed().await.0, "connect upstream");
+}
+
+/// A connector that has given up by itself, with this error.
+struct GivesUp(ErrorKind);
+
+impl Connect for GivesUp {
+    type Stream = TcpStream;
+
+    async fn connect(&self, _: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
+        Err(ConnectError::Failed {
+            name: "upstream:80".to_owned(),
+            source: self.0.into(),
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_connector_that_gives_up() {
+    for (kind, status) in [
+        (ErrorKind::TimedOut, 504),
+        (ErrorKind::ConnectionRefused, 502),
+        (ErrorKind::Other, 502),
+    ] {
+        let mut gateway = RunningGateway::connecting(GatewayConfig::default(), GivesUp(kind)).await;
+        let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
+        refused(&mut client, status).await;
+        drop(client);
+        assert_eq!(gateway.failed().await.0, "connect upstream", "{kind}");
+    }
 }
 
 #[tokio::test]
