@@ -1,10 +1,22 @@
 //! Streams and peers for tests of one's own, so that a program that embeds this crate can rehearse what networks do.
 //!
-//! Nothing in here is used by the rest of the crate.
+//! Nothing in here is used by the rest of the crate. Name the feature among the `[dev-dependencies]`, and only tests are
+//! built with it:
+//!
+//! ```toml
+//! [dependencies]
+//! switchover = "0.1"
+//!
+//! [dev-dependencies]
+//! switchover = { version = "0.1", features = ["test-util"] }
+//! ```
 //!
 //! - [`fault`]: streams that read and write in pieces, hesitate, stall, end and reset, as scripted or by a seed.
 //! - [`ScriptedOrigin`] and [`ScriptedClient`]: what a proxy stands between, acting by a script and remembering what
 //!   they saw. Every wait is bounded, and says what it waited for when it panics.
+//!
+//! The two go together: peers speak over loopback sockets, and the program under test wraps what it has accepted, or
+//! what its [`Connect`](crate::connect::Connect) has connected, in a [`FaultyStream`](fault::FaultyStream).
 //!
 //! ```
 //! use switchover::test_util::fault::{self, Faults};

@@ -7,7 +7,8 @@ use std::time::Duration;
 ///
 /// Settings combine, except that each direction has one way to stop: the last one named.
 ///
-/// Byte positions count what this stream has read, or has accepted in writes, since it was made.
+/// Byte positions count what this stream has read, or has accepted in writes, since it was made: on a connection that
+/// begins with HTTP, its head too.
 ///
 /// ```
 /// use std::time::Duration;
