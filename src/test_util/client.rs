@@ -32,6 +32,18 @@ pub struct ScriptedClient {
     patience: Duration,
 }
 
+impl From<TcpStream> for ScriptedClient {
+    /// On a connection made already: from an address of its own, with options of its own.
+    fn from(stream: TcpStream) -> Self {
+        let _ = stream.set_nodelay(true);
+        ScriptedClient {
+            stream,
+            unread: Vec::new(),
+            patience: PATIENCE,
+        }
+    }
+}
+
 impl ScriptedClient {
     /// Connects.
     ///
@@ -41,13 +53,7 @@ impl ScriptedClient {
     pub async fn connect(address: SocketAddr) -> Self {
         let connecting = TcpStream::connect(address);
         let stream = within(PATIENCE, &format!("a connection to {address}"), connecting).await;
-        let stream = stream.unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
-        let _ = stream.set_nodelay(true);
-        ScriptedClient {
-            stream,
-            unread: Vec::new(),
-            patience: PATIENCE,
-        }
+        ScriptedClient::from(stream.unwrap_or_else(|error| panic!("no connection to {address}: {error}")))
     }
 
     /// Waits no longer than this for anything. Default [`PATIENCE`](super::PATIENCE).

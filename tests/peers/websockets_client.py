@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 MEBIBYTE = 1024 * 1024
-CLOSES = [(1000, ""), (1001, "leaving"), (3000, "registered"), (4999, "r\u00e9ason")]
+CLOSES = [(1000, ""), (1001, "leaving"), (3000, "registered"), (4001, "signed out"), (4999, "r\u00e9ason")]
 
 
 class Peer:

@@ -122,7 +122,14 @@ const checks = {
     assert.equal((await close).code, 1005);
   },
 };
-for (const [code, reason] of [[1000, ""], [1001, "leaving"], [3000, "registered"], [4999, "r\u00e9ason"]]) {
+const closes = [
+  [1000, ""],
+  [1001, "leaving"],
+  [3000, "registered"],
+  [4001, "signed out"],
+  [4999, "r\u00e9ason"],
+];
+for (const [code, reason] of closes) {
   checks[`close ${code} by the client`] = async () => closed(await open(), code, reason);
   checks[`close ${code} by the server`] = async () => {
     const socket = await open();

@@ -1,0 +1,17 @@
+//! Real peers of the example gateway: clients and servers on both sides, a browser, and other proxies in front and
+//! behind.
+//!
+//! What a machine lacks is skipped with a printed line. With `SWITCHOVER_PEERS=required` a skip is a failure. The
+//! programs' packages are looked for in `tests/peers/`: `node_modules` and `venv`, which `.ci/run` installs.
+
+mod browser;
+#[cfg(target_os = "linux")]
+mod chains;
+mod clients;
+#[cfg(target_os = "linux")]
+mod mistakes;
+mod programs;
+#[cfg(target_os = "linux")]
+mod proxies;
+#[path = "../running_gateway/mod.rs"]
+mod running_gateway;

@@ -1,0 +1,136 @@
+//! Programs that were not written for this crate: whether they are here, how they are started, and that they end.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A program that prints `listening ADDRESS` or `listening PORT`, and ends with this value.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn start(command: &mut Command) -> Server {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut output = BufReader::new(child.stdout.take().expect("its output is piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("its output can be read");
+        assert!(
+            line.starts_with("listening"),
+            "it prints that it listens, not {line:?}"
+        );
+        let place = line.trim().rsplit(' ').next().unwrap_or_default();
+        let address = match place.parse() {
+            Ok(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            Err(_) => place.parse().expect("an address or a port"),
+        };
+        // What else it prints is read, so that it never waits for that.
+        std::thread::spawn(move || output.lines().for_each(drop));
+        Server { child, address }
+    }
+
+    /// The example gateway in front of one server, on a port of its own.
+    pub(crate) fn gateway_to(upstream: SocketAddr) -> Server {
+        Server::gateway(&["--route", &format!("/=http://{upstream}")])
+    }
+
+    /// The example gateway, on a port of its own.
+    pub(crate) fn gateway(arguments: &[&str]) -> Server {
+        Server::start(
+            Command::new(gateway_program())
+                .args(["--listen", "127.0.0.1:0"])
+                .args(arguments),
+        )
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Cargo builds the examples along with the tests, beside them.
+fn gateway_program() -> PathBuf {
+    let tests = std::env::current_exe().expect("the test has a path");
+    let target = tests
+        .parent()
+        .and_then(Path::parent)
+        .expect("it lies in target/PROFILE/deps");
+    let program = target.join("examples").join("gateway");
+    if !program.exists() {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--example", "gateway"])
+            .status();
+        assert!(
+            built.is_ok_and(|status| status.success()),
+            "the example gateway builds"
+        );
+    }
+    program
+}
+
+pub(crate) fn peers() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers")
+}
+
+pub(crate) fn node(script: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(peers().join(script)).current_dir(peers());
+    command
+}
+
+pub(crate) fn python(script: &str) -> Command {
+    let mut command = Command::new(peers().join("venv/bin/python"));
+    command.arg(peers().join(script)).current_dir(peers());
+    command
+}
+
+/// Whether a program can be had here. If not, the test is skipped, or fails where peers are required.
+pub(crate) fn has(what: &str, found: bool) -> bool {
+    if !found {
+        println!("skipped: {what} is not installed");
+        let required = std::env::var_os("SWITCHOVER_PEERS").is_some_and(|value| value == "required");
+        assert!(!required, "{what} is required here");
+    }
+    found
+}
+
+pub(crate) fn has_node() -> bool {
+    has(
+        "Node's ws",
+        runs(Command::new("node").arg("--version")) && peers().join("node_modules/ws").exists(),
+    )
+}
+
+pub(crate) fn has_python() -> bool {
+    has(
+        "Python's websockets",
+        runs(Command::new(peers().join("venv/bin/python")).args(["-c", "import websockets"])),
+    )
+}
+
+pub(crate) fn runs(command: &mut Command) -> bool {
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+pub(crate) fn passes(client: &mut Command) {
+    let output = client.output().expect("the client starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("ok "),
+        "{text}\n{errors}"
+    );
+}

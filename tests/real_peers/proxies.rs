@@ -1,0 +1,170 @@
+//! nginx and HAProxy, set up as their users do: each with a file of a few lines, a port and a directory of its own.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::programs::{has, runs};
+
+/// Where the proxies connect from, to be told from everyone else.
+pub(crate) const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+
+/// What every page on nginx and WebSocket says.
+pub(crate) const NGINX_AS_IT_SHOULD_BE: &str = "
+    proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection $connection_upgrade;
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Real-IP $remote_addr;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;";
+
+/// A proxy that runs until this value is dropped.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    child: Child,
+    directory: PathBuf,
+    pub(crate) address: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// With these lines beside `proxy_pass`.
+    Nginx(&'static str),
+    Haproxy,
+}
+
+impl Kind {
+    /// Whether it is installed. If not, the test is skipped, or fails where peers are required.
+    pub(crate) fn is_here(self) -> bool {
+        match self {
+            Kind::Nginx(_) => has("nginx", runs(Command::new("nginx").arg("-v"))),
+            Kind::Haproxy => has("HAProxy", runs(Command::new("haproxy").arg("-v"))),
+        }
+    }
+
+    pub(crate) fn start(self, upstream: SocketAddr) -> Proxy {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("proxy-{}-{number}", std::process::id());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&directory).expect("a directory for a proxy");
+        // The port may be gone by the time that the proxy wants it.
+        for _ in 0..5 {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+            let address = free.expect("a free port");
+            let mut child = self
+                .command(address, upstream, &directory)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("the proxy starts");
+            if listens(&mut child, address) {
+                return Proxy {
+                    child,
+                    directory,
+                    address,
+                };
+            }
+        }
+        panic!("{self:?} does not listen")
+    }
+
+    fn command(self, address: SocketAddr, upstream: SocketAddr, directory: &Path) -> Command {
+        let (file, text) = match self {
+            Kind::Nginx(lines) => ("nginx.conf", nginx(address, upstream, lines, directory)),
+            Kind::Haproxy => ("haproxy.cfg", haproxy(address, upstream)),
+        };
+        let path = directory.join(file);
+        fs::write(&path, text).expect("a configuration to be written");
+        match self {
+            Kind::Nginx(_) => {
+                let mut command = Command::new("nginx");
+                command
+                    .args(["-e", "stderr", "-p"])
+                    .arg(directory)
+                    .arg("-c")
+                    .arg(path);
+                command
+            }
+            Kind::Haproxy => {
+                let mut command = Command::new("haproxy");
+                command.args(["-q", "-db", "-f"]).arg(path);
+                command
+            }
+        }
+    }
+}
+
+/// False if the program has ended by itself.
+fn listens(child: &mut Child, address: SocketAddr) -> bool {
+    let since = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        let ended = child.try_wait().expect("a child to be asked");
+        if ended.is_some() {
+            return false;
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(10),
+            "a proxy that does not listen"
+        );
+        sleep(Duration::from_millis(10));
+    }
+    true
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn nginx(address: SocketAddr, upstream: SocketAddr, lines: &str, directory: &Path) -> String {
+    let directory = directory.display();
+    format!(
+        "daemon off; master_process off;
+pid {directory}/nginx.pid; error_log stderr crit;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+    map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
+    map $http_upgrade $connection_upgrade_or_keep {{ default upgrade; '' ''; }}
+    upstream backend {{ server {upstream}; keepalive 4; }}
+    server {{
+        listen {address};
+        location / {{
+            proxy_bind {PROXY};
+            proxy_pass http://backend;
+            {lines}
+        }}
+    }}
+}}
+"
+    )
+}
+
+fn haproxy(address: SocketAddr, upstream: SocketAddr) -> String {
+    format!(
+        "defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+    timeout tunnel 1h
+    timeout client-fin 30s
+frontend clients
+    bind {address}
+    option forwardfor
+    default_backend backend
+backend backend
+    server backend {upstream} source {PROXY}
+"
+    )
+}
