@@ -41,8 +41,12 @@ impl RunningRelay {
         }
     }
 
+    async fn client(&self) -> ScriptedClient {
+        ScriptedClient::connect(self.address).await
+    }
+
     async fn client_sending(&self, bytes: impl AsRef<[u8]>) -> ScriptedClient {
-        let mut client = ScriptedClient::connect(self.address).await;
+        let mut client = self.client().await;
         client.send(bytes).await;
         client
     }
@@ -303,6 +307,29 @@ async fn interim_responses_pass_on_at_once_except_to_http_1_0() {
     let relay = RunningRelay::to(&origin).await;
     let mut old = relay.client_sending("GET / HTTP/1.0\r\n\r\n").await;
     assert_eq!(old.head().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_is_told_whether_its_connection_goes_on() {
+    let origin = ScriptedOrigin::start(always(OK)).await;
+    let relay = RunningRelay::to(&origin).await;
+    for options in ["", "Connection: close\r\n"] {
+        let mut client = relay
+            .client_sending(format!("GET / HTTP/1.0\r\n{options}\r\n"))
+            .await;
+        assert_eq!(client.response().await.0.headers["connection"], "close");
+        client.ends().await;
+    }
+    let mut client = relay.client().await;
+    for _ in 0..2 {
+        client
+            .send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            .await;
+        assert_ne!(
+            client.response().await.0.headers.get("connection").unwrap(),
+            "close"
+        );
+    }
 }
 
 #[tokio::test]

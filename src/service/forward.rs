@@ -21,7 +21,7 @@ use super::stall::Stall;
 use crate::error::Error;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::head::check_request;
-use crate::header::{Hop, cookie, hop_by_hop, remove};
+use crate::header::{ConnectionOptions, Hop, cookie, hop_by_hop, remove};
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ impl<A: Ask> Forwarder<A> {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
-        let closes = wants_upgrade(&parts);
+        let closes = wants_upgrade(&parts) || ends_with_its_response(&parts);
         let speaks_interim = parts.version >= Version::HTTP_11 && exchange.takes_interim();
         if let Err(rejection) = self.prepare(&mut parts, destination, hop) {
             return (own_response(rejection.into_response(), exchange, closes), None);
@@ -190,6 +190,12 @@ impl<A: Ask> Forwarder<A> {
         })
         .await
     }
+}
+
+/// RFC 9112, section 9.3: in HTTP/1.0 a connection closes unless the client asks otherwise. hyper does so without a word,
+/// because it answers HTTP/1.0; the HTTP/1.1 that goes out says it (section 9.6).
+fn ends_with_its_response(parts: &request::Parts) -> bool {
+    parts.version == Version::HTTP_10 && !ConnectionOptions::of(&parts.headers).contains("keep-alive")
 }
 
 /// Makes of the upstream's response the one that the client gets.
