@@ -28,6 +28,12 @@ pub mod performance {}
 #[doc = include_str!("../../examples/raw_gateway.rs")]
 /// ```
 ///
+/// A gateway that ends well, `examples/graceful_drain.rs`:
+///
+/// ```no_run
+#[doc = include_str!("../../examples/graceful_drain.rs")]
+/// ```
+///
 /// Only the rules, `examples/headers_only.rs`:
 ///
 /// ```

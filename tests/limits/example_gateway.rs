@@ -1,63 +1,25 @@
 //! The example gateway as a process: its cap, and how it ends when it is told to.
 #![cfg(unix)]
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use switchover::test_util::{PATIENCE, ScriptedClient, UPGRADE_REQUEST};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::time::timeout;
 
+use crate::program::Program;
 use crate::running_gateway::refused;
 
 /// The demo, whose `/echo` is a WebSocket.
-struct Program {
-    child: Child,
-    address: SocketAddr,
-}
+struct Gateway(Program);
 
-/// Cargo builds the examples along with the tests, beside them.
-fn path() -> PathBuf {
-    let tests = std::env::current_exe().expect("the test has a path");
-    let target = tests.parent().and_then(Path::parent);
-    let program = target.expect("target/PROFILE/deps").join("examples/gateway");
-    if !program.exists() {
-        let mut build = std::process::Command::new(env!("CARGO"));
-        let built = build.args(["build", "--example", "gateway"]).status();
-        assert!(built.is_ok_and(|status| status.success()), "the example builds");
-    }
-    program
-}
-
-impl Program {
-    async fn start(arguments: &[&str]) -> Program {
-        let mut child = Command::new(path())
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the gateway starts");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines.next_line().await.unwrap().expect("a line");
-        let address = line.strip_prefix("listening on ").expect("where it listens");
-        Program {
-            child,
-            address: address.parse().unwrap(),
-        }
-    }
-
-    async fn client(&self) -> ScriptedClient {
-        ScriptedClient::connect(self.address).await
+impl Gateway {
+    async fn start(arguments: &[&str]) -> Gateway {
+        let arguments = [&["--listen", "127.0.0.1:0"], arguments].concat();
+        Gateway(Program::start("gateway", &arguments).await)
     }
 
     /// A client that asks for the echo.
     async fn asking(&self) -> ScriptedClient {
-        let mut client = self.client().await;
+        let mut client = self.0.client().await;
         client
             .send(UPGRADE_REQUEST.replacen("GET /chat ", "GET /echo ", 1))
             .await;
@@ -69,17 +31,6 @@ impl Program {
         assert_eq!(client.head().await.status, 101);
         client
     }
-
-    async fn terminate(&self) {
-        let id = self.child.id().expect("it runs").to_string();
-        let told = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(told.unwrap().success());
-    }
-
-    async fn ends(&mut self) -> ExitStatus {
-        let ended = timeout(PATIENCE, self.child.wait()).await;
-        ended.expect("it ends").unwrap()
-    }
 }
 
 /// A masked text frame with "hi" in it, and its echo.
@@ -88,7 +39,7 @@ const FRAME: [&[u8]; 2] = [b"\x81\x82\0\0\0\0hi", b"\x81\x02hi"];
 #[tokio::test]
 async fn tunnels_beyond_the_flag_are_503_on_all_workers_together() {
     for workers in ["1", "3"] {
-        let gateway = Program::start(&["--max-tunnels", "2", "--workers", workers]).await;
+        let gateway = Gateway::start(&["--max-tunnels", "2", "--workers", workers]).await;
         let (mut first, second) = (gateway.tunnel().await, gateway.tunnel().await);
         for _ in 0..6 {
             refused(&mut gateway.asking().await, 503).await;
@@ -110,26 +61,26 @@ async fn tunnels_beyond_the_flag_are_503_on_all_workers_together() {
 #[tokio::test]
 async fn told_to_end_it_does_at_once_if_nothing_is_open() {
     for workers in ["1", "2"] {
-        let mut gateway = Program::start(&["--workers", workers]).await;
+        let mut gateway = Gateway::start(&["--workers", workers]).await;
         drop(gateway.tunnel().await);
-        let mut silent = gateway.client().await;
+        let mut silent = gateway.0.client().await;
         // Long enough to be accepted: what is not has nobody to close it in order.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let since = Instant::now();
-        gateway.terminate().await;
+        gateway.0.terminate().await;
         silent.ends().await;
-        assert!(gateway.ends().await.success());
+        assert!(gateway.0.ends().await.success());
         assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     }
 }
 
 #[tokio::test]
 async fn told_to_end_it_lets_tunnels_go_on_and_nobody_in() {
-    let mut gateway = Program::start(&[]).await;
+    let mut gateway = Gateway::start(&[]).await;
     let mut tunnel = gateway.tunnel().await;
-    gateway.terminate().await;
+    gateway.0.terminate().await;
     let since = Instant::now();
-    while tokio::net::TcpStream::connect(gateway.address).await.is_ok() {
+    while tokio::net::TcpStream::connect(gateway.0.address).await.is_ok() {
         assert!(since.elapsed() < PATIENCE, "it still listens");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -139,18 +90,18 @@ async fn told_to_end_it_lets_tunnels_go_on_and_nobody_in() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     drop(tunnel);
-    assert!(gateway.ends().await.success());
+    assert!(gateway.0.ends().await.success());
 }
 
 #[tokio::test]
 async fn told_to_end_it_ends_its_tunnels_at_the_drain_timeout() {
-    let mut gateway = Program::start(&["--drain-timeout", "500ms"]).await;
+    let mut gateway = Gateway::start(&["--drain-timeout", "500ms"]).await;
     let mut tunnel = gateway.tunnel().await;
     let since = Instant::now();
-    gateway.terminate().await;
+    gateway.0.terminate().await;
     tunnel.ends().await;
     assert!(since.elapsed() >= Duration::from_millis(500));
     drop(tunnel);
-    assert!(gateway.ends().await.success());
+    assert!(gateway.0.ends().await.success());
     assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
 }

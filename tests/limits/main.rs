@@ -3,6 +3,8 @@
 mod caps;
 mod drains;
 mod example_gateway;
+mod graceful_drain;
+mod program;
 mod refusals;
 #[path = "../running_gateway/mod.rs"]
 mod running_gateway;
