@@ -1,10 +1,10 @@
 //! nginx and HAProxy, set up as their users do: each with a file of a few lines, a port and a directory of its own.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -47,30 +47,19 @@ impl Kind {
     }
 
     pub(crate) fn start(self, upstream: SocketAddr) -> Proxy {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("proxy-{}-{number}", std::process::id());
+        let address = own_address();
+        let name = format!("proxy-{}", address.to_string().replace(':', "-"));
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&directory).expect("a directory for a proxy");
-        // The port may be gone by the time that the proxy wants it.
-        for _ in 0..5 {
-            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-            let address = free.expect("a free port");
-            let mut child = self
-                .command(address, upstream, &directory)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("the proxy starts");
-            if listens(&mut child, address) {
-                return Proxy {
-                    child,
-                    directory,
-                    address,
-                };
-            }
-        }
-        panic!("{self:?} does not listen")
+        let mut command = self.command(address, upstream, &directory);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let mut proxy = Proxy {
+            child: child.expect("the proxy starts"),
+            directory,
+            address,
+        };
+        proxy.wait_until_it_listens();
+        proxy
     }
 
     fn command(self, address: SocketAddr, upstream: SocketAddr, directory: &Path) -> Command {
@@ -99,21 +88,28 @@ impl Kind {
     }
 }
 
-/// False if the program has ended by itself.
-fn listens(child: &mut Child, address: SocketAddr) -> bool {
-    let since = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        let ended = child.try_wait().expect("a child to be asked");
-        if ended.is_some() {
-            return false;
+/// An address for one proxy alone. A port that was free a moment ago may be anybody's by the time that the proxy wants it,
+/// so each process of tests has an address of the loopback network to itself, and counts its ports.
+fn own_address() -> SocketAddr {
+    static PORT: AtomicU16 = AtomicU16::new(8000);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let port = PORT.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from(([127, 64 + high % 64, middle, low], port))
+}
+
+impl Proxy {
+    fn wait_until_it_listens(&mut self) {
+        let since = Instant::now();
+        while TcpStream::connect(self.address).is_err() {
+            let ended = self.child.try_wait().expect("a child to be asked");
+            assert!(ended.is_none(), "the proxy has ended at once: {ended:?}");
+            assert!(
+                since.elapsed() < Duration::from_secs(10),
+                "the proxy does not listen"
+            );
+            sleep(Duration::from_millis(10));
         }
-        assert!(
-            since.elapsed() < Duration::from_secs(10),
-            "a proxy that does not listen"
-        );
-        sleep(Duration::from_millis(10));
     }
-    true
 }
 
 impl Drop for Proxy {

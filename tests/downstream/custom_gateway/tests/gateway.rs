@@ -10,7 +10,7 @@ use switchover::head::{HeadLimits, Parsed, parse_request};
 use switchover::tunnel::{Cap, Drain, Schedule};
 use switchover::websocket::SecWebSocketKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -51,10 +51,12 @@ async fn serve(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// An address at which nobody listens.
-async fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
+/// An address at which nobody listens, for as long as the socket is there.
+fn nobody() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    (socket, address)
 }
 
 struct Running {
@@ -160,7 +162,7 @@ async fn the_path_chooses_the_upstream() {
 
 #[tokio::test]
 async fn the_next_upstream_steps_in() {
-    let (nobody, somebody) = (nobody().await, origin("b").await);
+    let ((_socket, nobody), somebody) = (nobody(), origin("b").await);
     let upstreams = Upstreams::default().path("/", &[&nobody, &somebody]).unwrap();
     let upstreams = upstreams.path("/down", &[&nobody]).unwrap();
     let mut gateway = Running::start(GatewayConfig::default(), upstreams).await;
