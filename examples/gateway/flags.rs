@@ -28,6 +28,10 @@ An HTTP/1.1 gateway that carries upgrades, WebSocket above all, and relays every
   --max-tunnels N            upgrades beyond this many, by all workers together, get a 503 (no limit)
   --max-header-bytes N       the largest head, request or response (65536)
   --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket)
+  --incomplete-handshakes relay|refuse
+                             a WebSocket handshake that has lost its upgrade on the way, to a proxy in front that does
+                             not carry it: relayed as the ordinary request that is left of it, or refused with 426 and
+                             what to change there (relay)
   --allow-origin ORIGIN      an Origin that may open a WebSocket; repeatable (any)
 
 DURATION is a number with ms, s, m or h. Without --route there is a demo: open the address that it listens on.
@@ -48,6 +52,7 @@ pub(crate) struct Flags {
     pub(crate) max_tunnels: Option<usize>,
     pub(crate) max_header_bytes: usize,
     pub(crate) upgrades: Vec<Protocol>,
+    pub(crate) refuses_incomplete: bool,
     pub(crate) origins: Vec<Origin>,
 }
 
@@ -75,6 +80,7 @@ impl Default for Flags {
             max_tunnels: None,
             max_header_bytes: 64 * 1024,
             upgrades: Vec::new(),
+            refuses_incomplete: false,
             origins: Vec::new(),
         }
     }
@@ -122,6 +128,13 @@ impl Flags {
             "--allow-upgrade" => self
                 .upgrades
                 .push(value.parse::<Protocol>().map_err(|why| why.to_string())?),
+            "--incomplete-handshakes" => {
+                self.refuses_incomplete = match value {
+                    "relay" => false,
+                    "refuse" => true,
+                    _ => return Err("expected relay or refuse".to_owned()),
+                }
+            }
             "--allow-origin" => self
                 .origins
                 .push(value.parse::<Origin>().map_err(|why| why.to_string())?),

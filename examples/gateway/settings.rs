@@ -52,7 +52,7 @@ impl Settings {
                 },
             );
         }
-        let mut policy = HandshakePolicy::default();
+        let mut policy = HandshakePolicy::default().refuse_incomplete_handshakes(flags.refuses_incomplete);
         if !flags.upgrades.is_empty() {
             policy = policy.allow_only(flags.upgrades.drain(..));
         }

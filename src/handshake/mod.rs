@@ -49,6 +49,8 @@ pub use policy::HandshakePolicy;
 pub use rejection::Rejection;
 #[cfg(feature = "gateway")]
 pub(crate) use rejection::last_response;
+#[cfg(feature = "hyper")]
+pub(crate) use request::lost_upgrade;
 pub use request::{UpgradeRequest, wants_upgrade};
 pub use verdict::{BadSwitch, Declined, PendingUpgrade, Switched, Verdict};
 

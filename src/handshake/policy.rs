@@ -36,7 +36,7 @@ impl Default for HandshakePolicy {
             missing_origin: false,
             subprotocols: Vec::new(),
             request_body: false,
-            incomplete_handshakes: false,
+            incomplete_handshakes: true,
             forwarded: ForwardedRules::default(),
         }
     }
@@ -104,15 +104,16 @@ impl HandshakePolicy {
         self
     }
 
-    /// Whether a WebSocket handshake that has lost its upgrade passes as the ordinary request that it has become: a GET
+    /// Whether a WebSocket handshake that has lost its upgrade is refused, with 426 and a word on what is missing: a GET
     /// with a `Sec-WebSocket-Key` in HTTP/1.0, or without `Upgrade`, or without the connection option `upgrade`. Default
-    /// false: refused with 426 and a word on what is missing.
+    /// false: it is the ordinary request that is left of it (RFC 9110, section 7.8).
     ///
     /// It comes from a proxy in front that does not carry upgrades, and no origin can answer it with what the client
-    /// waits for (RFC 6455, section 4.2.1). Where WebSocket is not [allowed](HandshakePolicy::allow_only), it passes.
+    /// waits for (RFC 6455, section 4.2.1); here is who can say so. Where WebSocket is not
+    /// [allowed](HandshakePolicy::allow_only), it passes all the same.
     #[must_use]
-    pub fn allow_incomplete_handshakes(mut self, allow: bool) -> Self {
-        self.incomplete_handshakes = allow;
+    pub fn refuse_incomplete_handshakes(mut self, refuse: bool) -> Self {
+        self.incomplete_handshakes = !refuse;
         self
     }
 

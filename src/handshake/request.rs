@@ -47,7 +47,7 @@ pub fn wants_upgrade(parts: &Parts) -> bool {
 ///
 /// RFC 6455, section 4.2.1: a server that does not find items 1, 3 and 4 in a handshake "MUST stop processing" it.
 /// `Upgrade` in an HTTP/1.0 request is ignored all the same (RFC 9110, section 7.8): it is the key that is refused.
-fn lost_upgrade(parts: &Parts) -> Option<Rejection> {
+pub(crate) fn lost_upgrade(parts: &Parts) -> Option<Rejection> {
     if parts.method != Method::GET || !parts.headers.contains_key(SEC_WEBSOCKET_KEY) {
         return None;
     }
@@ -70,7 +70,7 @@ impl UpgradeRequest {
     /// # Errors
     ///
     /// A request that asks for an allowed upgrade and breaks a rule of it; and a WebSocket handshake that has lost its
-    /// upgrade on the way, unless the policy [lets it pass](HandshakePolicy::allow_incomplete_handshakes).
+    /// upgrade on the way, where the policy [refuses it](HandshakePolicy::refuse_incomplete_handshakes).
     pub fn parse(parts: &Parts, policy: &HandshakePolicy) -> Result<Option<Self>, Rejection> {
         if !wants_upgrade(parts) {
             return match lost_upgrade(parts) {

@@ -10,7 +10,7 @@ use hyper::ext::Protocol;
 use super::body::ProxyBody;
 use crate::handshake::{
     BadSwitch, Declined, HandshakePolicy, Rejection, Switched, UpgradeRequest, extended_connect,
-    wants_upgrade,
+    lost_upgrade, wants_upgrade,
 };
 use crate::header;
 use crate::websocket::SecWebSocketKey;
@@ -91,7 +91,7 @@ pub(super) fn not_an_upgrade(parts: &Parts) -> Rejection {
     match Dialect::of(parts) {
         Some(Dialect::Connect) => Rejection::ProtocolUnknown,
         _ if parts.method == Method::CONNECT => Rejection::Connect,
-        _ => Rejection::UpgradeRequired,
+        _ => lost_upgrade(parts).unwrap_or(Rejection::UpgradeRequired),
     }
 }
 

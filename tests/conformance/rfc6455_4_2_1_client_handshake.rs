@@ -104,7 +104,8 @@ fn handshakes_that_have_lost_their_upgrade_on_the_way() {
         ),
     ];
     for (part, by, expected, hint) in cases {
-        let rejection = refused(part, by);
+        let strict = HandshakePolicy::default().refuse_incomplete_handshakes(true);
+        let rejection = judge(&changed(part, by), &strict).unwrap_err();
         assert_eq!(rejection, expected, "{by:?}");
         assert!(rejection.hint().contains(hint), "{}", rejection.hint());
         let response = rejection.into_response();
@@ -113,7 +114,7 @@ fn handshakes_that_have_lost_their_upgrade_on_the_way() {
         assert_eq!(response.headers()["connection"], "close, upgrade");
 
         for policy in [
-            HandshakePolicy::default().allow_incomplete_handshakes(true),
+            HandshakePolicy::default(),
             HandshakePolicy::default().allow_only(["echo/2".parse().unwrap()]),
         ] {
             let judged = judge(&changed(part, by), &policy);
@@ -124,15 +125,16 @@ fn handshakes_that_have_lost_their_upgrade_on_the_way() {
 
 #[test]
 fn requests_that_only_look_like_a_lost_handshake() {
+    let strict = HandshakePolicy::default().refuse_incomplete_handshakes(true);
     let lost = changed("Upgrade: websocket\r\n", "");
     for (part, by) in [(KEY, ""), ("GET", "POST"), ("GET", "HEAD"), ("GET", "OPTIONS")] {
-        let judged = judge(&lost.replacen(part, by, 1), &HandshakePolicy::default());
+        let judged = judge(&lost.replacen(part, by, 1), &strict);
         assert!(matches!(judged, Ok(None)), "{by:?}: {judged:?}");
     }
     // RFC 8441, section 5: in HTTP/2 a handshake is a CONNECT, and the key means nothing.
     let mut parts = request(&lost).unwrap();
     parts.version = http::Version::HTTP_2;
-    let judged = UpgradeRequest::parse(&parts, &HandshakePolicy::default());
+    let judged = UpgradeRequest::parse(&parts, &strict);
     assert!(matches!(judged, Ok(None)), "{judged:?}");
 }
 

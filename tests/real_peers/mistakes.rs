@@ -49,7 +49,8 @@ async fn lines_without_which_the_upgrade_is_lost() {
         ),
     ];
     let origin = origin().await;
-    let gateway = Server::gateway_to(origin.address());
+    let route = format!("/=http://{}", origin.address());
+    let gateway = Server::gateway(&["--route", &route, "--incomplete-handshakes", "refuse"]);
     for (lines, missing) in cases {
         let kind = Kind::Nginx(lines);
         if !kind.is_here() {
