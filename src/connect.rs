@@ -100,6 +100,17 @@ pub enum ConnectError {
         /// The error of the last address tried. [`TimedOut`](io::ErrorKind::TimedOut) is answered 504.
         source: io::Error,
     },
+    /// The upstream does not speak HTTP/2, or its connection has failed before it had said how it does.
+    #[error("no HTTP/2 connection to the upstream, which may speak HTTP/1.1 only: {0}")]
+    Http2(#[source] io::Error),
+    /// The upstream speaks HTTP/2 and takes no extended CONNECT (RFC 8441, section 3).
+    #[error(
+        "the upstream's HTTP/2 does not enable the extended CONNECT protocol (SETTINGS_ENABLE_CONNECT_PROTOCOL)"
+    )]
+    NoExtendedConnect,
+    /// The connector does not lead anywhere that this request could go.
+    #[error("the request cannot go to this upstream: {0}")]
+    Unsuited(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no upstream to connect to at all.
     #[error("there is no upstream to connect to")]
     NoUpstream,

@@ -35,6 +35,7 @@
 //! | 2, header rules | [`header`] | a proxy that one already has |
 //! | 2, streams | [`tunnel`], [`connect`] | relays on layer 4 |
 //! | 3, decisions | [`handshake`], [`route`] | proxies with their own IO |
+//! | 4, upstreams | [`http2`] | HTTP/2 upstreams, behind either door |
 //! | 5, doors | [`gateway`], [`service`] | whoever wants the whole walk |
 //!
 //! Imports go downward only. Floors 1 and 3 and [`header`] know no tokio: `default-features = false` has none in the
@@ -56,6 +57,7 @@
 //! | `gateway` | yes | [`gateway`], [`connect`]: the raw door on tokio |
 //! | `splice` | yes | bulk between plain sockets without a copy, on Linux |
 //! | `hyper` | no | [`service`]: ordinary requests relayed by hyper and hyper-util |
+//! | `http2` | no | WebSocket over HTTP/2 (RFC 8441): [`http2`] for upstreams, and for clients of [`service`] |
 //! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |
 //! | `full` | no | all of them |
 //!
@@ -79,6 +81,8 @@ pub mod gateway;
 pub mod handshake;
 pub mod head;
 pub mod header;
+#[cfg(feature = "http2")]
+pub mod http2;
 #[cfg(any(doc, doctest))]
 pub mod manual;
 pub mod route;

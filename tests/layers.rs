@@ -188,6 +188,18 @@ fn imports_go_down_only() {
 }
 
 #[test]
+fn an_http_2_upstream_is_one_more_connector() {
+    let above = ["tunnel", "error", "exchange", "gateway", "service", "wire"];
+    let found = imports(&["http2"], &above);
+    assert!(found.is_empty(), "{found:#?}");
+    let found = imports(
+        &["head", "header", "handshake", "connect.rs", "exchange", "gateway"],
+        &["http2"],
+    );
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
 fn the_doors_do_not_know_each_other() {
     for (door, other) in [("gateway", "service"), ("service", "gateway")] {
         let found = imports(&[door], &[other]);

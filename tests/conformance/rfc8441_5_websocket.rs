@@ -43,7 +43,8 @@ fn forwarded(head: &str) -> (http::request::Parts, PendingUpgrade) {
 
 #[test]
 fn the_version_is_checked_as_in_http_1() {
-    let cases: &[(&[(&str, &str)], Option<Rejection>)] = &[
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<Rejection>);
+    let cases: &[Case<'_>] = &[
         (&[("sec-websocket-version", "13")], None),
         (&[], Some(Rejection::VersionMissing)),
         (

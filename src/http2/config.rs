@@ -1,0 +1,152 @@
+//! Law: how many tunnels share a connection, how much of each may wait in memory, and how long a connection is kept.
+
+use std::time::Duration;
+
+use http::uri::Scheme;
+
+/// What frames may cost h2 besides their bytes before it gives up the connection, with all its tunnels.
+///
+/// Its own bound is half the connection's window, which an upstream with many short messages can pass in one go. Frames
+/// are taken out whenever the connection's task has run, so they are no more than what one run reads.
+pub(super) const FRAME_BUDGET: usize = 64 * 1024 * 1024;
+
+/// The largest window that HTTP/2 has (RFC 9113, section 6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+
+/// The settings of an [`Http2Connect`](super::Http2Connect).
+///
+/// ```
+/// use std::time::Duration;
+/// use switchover::http2::Http2Config;
+///
+/// let config = Http2Config::default().tunnels(32).idle_timeout(Duration::from_secs(10));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Http2Config {
+    pub(super) scheme: Scheme,
+    pub(super) tunnels: usize,
+    pub(super) window: u32,
+    pub(super) send_buffer: usize,
+    pub(super) head_bytes: u32,
+    pub(super) idle_timeout: Duration,
+    pub(super) ping_interval: Option<Duration>,
+    pub(super) ping_timeout: Duration,
+}
+
+impl Default for Http2Config {
+    fn default() -> Self {
+        Http2Config {
+            scheme: Scheme::HTTP,
+            tunnels: 128,
+            window: 64 * 1024,
+            send_buffer: 64 * 1024,
+            head_bytes: 64 * 1024,
+            idle_timeout: Duration::from_secs(60),
+            ping_interval: Some(Duration::from_secs(30)),
+            ping_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Http2Config {
+    /// The `:scheme` of the requests. Default `http`; `https` belongs to an inner connector that speaks TLS, and some
+    /// upstreams refuse the one that does not go with their transport.
+    #[must_use]
+    pub fn scheme(mut self, scheme: Scheme) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
+    /// The most tunnels that share one connection, at least 1. Default 128. The upstream's own
+    /// `SETTINGS_MAX_CONCURRENT_STREAMS` counts too; beyond either, another connection is made.
+    ///
+    /// A connection that fails takes all its tunnels with it, and a lost segment holds all of them up: fewer share less.
+    #[must_use]
+    pub fn tunnels(mut self, most: usize) -> Self {
+        self.tunnels = most.max(1);
+        self
+    }
+
+    /// How many bytes of one tunnel the upstream may send ahead of the client's reading them: the window of a stream, 1
+    /// to 2,147,483,647. Default 65,536.
+    ///
+    /// They wait in memory if the client does not take them: the upstream may send as many again as are delivered.
+    /// The window of the connection is as large as those of all its tunnels together, at most 2,147,483,647, so that no
+    /// tunnel waits for another's client. Throughput is at most one window in each round trip to the upstream.
+    #[must_use]
+    pub fn window(mut self, bytes: u32) -> Self {
+        self.window = bytes.clamp(1, LARGEST_WINDOW);
+        self
+    }
+
+    /// How many bytes of one tunnel may wait for the connection to the upstream to take them, at least 1. Default 65,536.
+    /// The tunnel is told to wait once there are more.
+    #[must_use]
+    pub fn send_buffer(mut self, bytes: u32) -> Self {
+        self.send_buffer = bytes.max(1) as usize;
+        self
+    }
+
+    /// The most bytes of a response head, counted as HTTP/2 does: 32 for each field besides its name and value. Default
+    /// 65,536. A larger one is a 502.
+    ///
+    /// The gateway's own limit, [`response_limits`](crate::UpgradeConfig::response_limits), counts too.
+    #[must_use]
+    pub fn response_bytes(mut self, bytes: u32) -> Self {
+        self.head_bytes = bytes;
+        self
+    }
+
+    /// How long a connection is kept that carries no tunnel. Default 60 seconds, less than the 75 of nginx: who closes
+    /// first asks nothing of a connection that is about to be closed.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.idle_timeout = limit;
+        self
+    }
+
+    /// How often the upstream is asked for a sign of life, by a PING on each connection. Default 30 seconds; `None` never
+    /// asks, and a connection whose upstream has vanished without a word then takes new tunnels until the operating
+    /// system notices, which may be a quarter of an hour.
+    #[must_use]
+    pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.ping_interval = interval.into();
+        self
+    }
+
+    /// How long the answer to a PING may take; then the connection and all its tunnels have failed. Default 20 seconds.
+    #[must_use]
+    pub fn ping_timeout(mut self, limit: Duration) -> Self {
+        self.ping_timeout = limit;
+        self
+    }
+
+    /// The window of a connection: room for every tunnel's.
+    pub(super) fn connection_window(&self) -> u32 {
+        let all = (self.tunnels as u64).saturating_mul(u64::from(self.window));
+        // Never less than what a connection starts with, which a setting cannot shrink.
+        u32::try_from(all)
+            .unwrap_or(LARGEST_WINDOW)
+            .clamp(65_535, LARGEST_WINDOW)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_of_a_connection_has_room_for_those_of_its_tunnels() {
+        let window = |tunnels, window| {
+            Http2Config::default()
+                .tunnels(tunnels)
+                .window(window)
+                .connection_window()
+        };
+        assert_eq!(window(128, 65_536), 8 * 1024 * 1024);
+        assert_eq!(window(0, 100_000), 100_000);
+        assert_eq!(window(1, 0), 65_535);
+        assert_eq!(window(2, u32::MAX), LARGEST_WINDOW);
+        assert_eq!(window(usize::MAX, u32::MAX), LARGEST_WINDOW);
+    }
+}

@@ -1,0 +1,149 @@
+//! Law: how a connection begins, is kept and ends: no tunnel before the upstream's settings, none beyond its last sign of
+//! life, and no task that outlives its use.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use h2::client::{self, SendRequest};
+use h2::{Ping, PingPong};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{sleep, timeout};
+
+use super::config::{FRAME_BUDGET, Http2Config};
+use super::failure::{closed, connection_failed};
+use super::link::Link;
+use super::payload::Payload;
+use crate::connect::ConnectError;
+
+/// How long a connection may take for its last words.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How many streams that were reset are remembered for a second. Frames that were on their way to one of them are ignored;
+/// to one that is forgotten they are an error, of which h2 bears a thousand in a connection's life.
+const RESET_STREAMS: usize = 1024;
+
+/// A connection whose upstream has said what it can do.
+pub(super) struct Settled<T> {
+    pub(super) sender: SendRequest<Payload>,
+    pub(super) driver: Driver<T>,
+}
+
+/// Opens a connection on a stream, by prior knowledge (RFC 9113, section 3.3), and waits for the upstream's settings.
+///
+/// RFC 8441, section 3: no extended CONNECT before the upstream has enabled it. Its settings are its first frame (RFC
+/// 9113, section 3.4), so they are here when a PING is answered.
+pub(super) async fn settle<T>(stream: T, config: &Http2Config) -> Result<Settled<T>, ConnectError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let failed = |error| ConnectError::Http2(connection_failed(error));
+    let (sender, mut connection) = builder(config).handshake(stream).await.map_err(failed)?;
+    // It may be taken once, and this is the first time.
+    let Some(mut pings) = connection.ping_pong() else {
+        return Err(ConnectError::Http2(closed()));
+    };
+    {
+        let mut answered = pin!(pings.ping(Ping::opaque()));
+        poll_fn(|cx| {
+            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                let closed = |()| ConnectError::Http2(closed());
+                return Poll::Ready(Err(ended.map_or_else(failed, closed)));
+            }
+            answered.as_mut().poll(cx).map_ok(drop).map_err(failed)
+        })
+        .await?;
+    }
+    if !sender.is_extended_connect_protocol_enabled() {
+        return Err(ConnectError::NoExtendedConnect);
+    }
+    let driver = Driver { connection, pings };
+    Ok(Settled { sender, driver })
+}
+
+fn builder(config: &Http2Config) -> client::Builder {
+    let mut builder = client::Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(config.window)
+        .initial_connection_window_size(config.connection_window())
+        .data_frame_budget(FRAME_BUDGET)
+        .max_header_list_size(config.head_bytes)
+        .max_send_buffer_size(config.send_buffer)
+        .max_concurrent_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(None);
+    builder
+}
+
+/// What moves the bytes of all tunnels of a connection.
+pub(super) struct Driver<T> {
+    connection: client::Connection<T, Payload>,
+    pings: PingPong,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+    /// Runs until the connection has failed, or nothing has used it for long enough.
+    pub(super) async fn run(self, link: Arc<Link>, config: Http2Config) {
+        // First, to be dropped after the connection, whatever becomes of this task.
+        let link = Closing(link);
+        let Driver {
+            mut connection,
+            pings,
+        } = self;
+        let end = {
+            let mut unused = pin!(link.0.unused(config.idle_timeout));
+            let mut silent = pin!(silent(pings, &config));
+            poll_fn(|cx| {
+                if Pin::new(&mut connection).poll(cx).is_ready() {
+                    return Poll::Ready(End::Closed);
+                }
+                link.0.unread().drain(cx);
+                if silent.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(End::Silent);
+                }
+                unused.as_mut().poll(cx).map(|()| End::Unused)
+            })
+            .await
+        };
+        match end {
+            // The streams know why.
+            End::Closed => {}
+            End::Silent => link.0.close(Some("the upstream does not answer a PING")),
+            // Without streams and without anyone who could open one, h2 says GOAWAY and closes.
+            End::Unused => {
+                let _ = timeout(LINGER, connection).await;
+            }
+        }
+    }
+}
+
+/// A link whose connection ends with this value.
+struct Closing(Arc<Link>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close(None);
+    }
+}
+
+enum End {
+    Closed,
+    Silent,
+    Unused,
+}
+
+/// Completes when the upstream does not answer any more.
+async fn silent(mut pings: PingPong, config: &Http2Config) {
+    let Some(interval) = config.ping_interval else {
+        return std::future::pending().await;
+    };
+    loop {
+        sleep(interval).await;
+        let answered = timeout(config.ping_timeout, pings.ping(Ping::opaque())).await;
+        if !matches!(answered, Ok(Ok(_))) {
+            return;
+        }
+    }
+}

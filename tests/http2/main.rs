@@ -1,0 +1,15 @@
+//! Gateways in front of HTTP/2 upstreams, as stories on loopback sockets: neither the client nor the gateway knows that
+//! the tunnel is a stream of HTTP/2.
+
+mod connections;
+mod ends;
+mod flow;
+mod frames;
+mod handshake;
+mod peers;
+mod refusals;
+#[path = "../running_gateway/mod.rs"]
+mod running_gateway;
+mod service;
+mod surface;
+mod upstream;
