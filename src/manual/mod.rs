@@ -1,5 +1,5 @@
 //! What does not belong to one module: how the house is built, what it defends against, the defaults and the
-//! departures from the RFCs.
+//! departures from the RFCs, WebSocket over HTTP/2 and HTTP/3.
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
@@ -12,6 +12,9 @@ pub mod defaults {}
 
 #[doc = include_str!("departures.md")]
 pub mod departures {}
+
+#[doc = include_str!("http2.md")]
+pub mod http2 {}
 
 #[doc = include_str!("performance.md")]
 ///
