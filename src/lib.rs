@@ -81,6 +81,7 @@ pub mod head;
 pub mod header;
 #[cfg(any(doc, doctest))]
 pub mod manual;
+pub mod proxy_protocol;
 pub mod route;
 #[cfg(feature = "hyper")]
 pub mod service;

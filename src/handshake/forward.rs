@@ -26,10 +26,12 @@ impl UpgradeRequest {
     /// `hop` is the client's address, or more ([`Hop`]). `Upgrade` names the allowed protocols only; `Connection` is ours alone. The target, the method and `Host`
     /// stay as they are.
     pub fn forward(self, mut parts: Parts, hop: impl Into<Hop>) -> (Parts, PendingUpgrade) {
+        let hop = self.forwarded.locate(hop.into(), &parts.headers);
+        let inbound = self.forwarded.inbound_of(&hop);
         let headers = &mut parts.headers;
         let without_body = self.body == BodyLength::None;
         let rules = &self.forwarded;
-        let also = |name: &HeaderName| without_body && name == CONTENT_LENGTH || rules.removes(name);
+        let also = |name: &HeaderName| without_body && name == CONTENT_LENGTH || rules.removes(inbound, name);
         // `parse` has counted the options, which is the only thing that this could refuse.
         let trailers = hop_by_hop::strip_and(headers, also).is_ok_and(|stripped| stripped.trailers);
         if self.body == BodyLength::Chunked {
@@ -45,7 +47,7 @@ impl UpgradeRequest {
             trailers || !headers.contains_key(TE),
             "TE goes on with its connection option only"
         );
-        self.forwarded.add(headers, &hop.into());
+        self.forwarded.add(headers, &hop);
         parts.version = Version::HTTP_11;
 
         let pending = PendingUpgrade::new(
