@@ -52,7 +52,12 @@ impl<'a, T> Found<'a, T> {
         let prefix = self.pattern.path();
         let normalized;
         let rest = if self.reading == PathReading::Nginx && !reading::is_plain_path(path) {
-            normalized = percent::escape(reading::as_nginx(path).ok()?.strip_prefix(prefix.as_bytes())?);
+            let read = reading::as_nginx(path).ok()?;
+            let rest = read.strip_prefix(prefix.as_bytes())?;
+            normalized = match path.contains('%') {
+                true => percent::escape(rest),
+                false => std::str::from_utf8(rest).ok()?.to_owned(),
+            };
             &normalized[..]
         } else {
             &path[percent::length_of(path, prefix.as_bytes())?..]

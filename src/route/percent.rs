@@ -25,12 +25,25 @@ pub(super) fn decode(path: &str, keep_slashes: bool) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
-/// A decoded path as it is written in a target, with what nginx encodes encoded.
+/// A decoded path as it is written in a target, with what nginx encodes (since 1.21.1) encoded.
 pub(super) fn escape(path: &[u8]) -> String {
     let mut escaped = String::with_capacity(path.len());
     for &byte in path {
         match byte {
-            b' ' | b'#' | b'%' | b'?' | 0..=0x1f | 0x7f.. => {
+            0..=b' '
+            | 0x7f..
+            | b'"'
+            | b'#'
+            | b'%'
+            | b'<'
+            | b'>'
+            | b'?'
+            | b'\\'
+            | b'^'
+            | b'`'
+            | b'{'
+            | b'|'
+            | b'}' => {
                 let _ = write!(escaped, "%{byte:02X}");
             }
             _ => escaped.push(char::from(byte)),

@@ -209,7 +209,7 @@ fn write_cookie(headers: &HeaderMap, name: &str, out: &mut Vec<u8>) {
     let lines = headers.get_all(COOKIE).iter();
     let mut pairs = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
     let value = pairs.find_map(|pair| {
-        let pair = pair.trim_ascii();
+        let pair = pair.trim_ascii_start();
         let (other, value) = pair.split_at_checked(name.len())?;
         let value = value.trim_ascii_start().strip_prefix(b"=")?;
         other
