@@ -11,7 +11,7 @@ use super::config::GatewayConfig;
 use crate::error::Error;
 use crate::exchange::Admission;
 use crate::handshake::{Rejection, UpgradeRequest};
-use crate::header::Hop;
+use crate::header::{HeaderRules, Hop};
 
 /// An upgrade request, and the client that waits for its answer.
 #[derive(Debug)]
@@ -47,6 +47,11 @@ where
     /// Replaces the target that goes upstream: a route that replaces a prefix.
     pub fn set_target(&mut self, target: PathAndQuery) {
         self.head.uri = Uri::from(target);
+    }
+
+    /// Replaces the policy's rules for fields, which may depend on the route.
+    pub fn set_header_rules(&mut self, rules: HeaderRules) {
+        self.request.set_header_rules(rules);
     }
 
     /// Refuses the upgrade: answers and closes.

@@ -29,6 +29,11 @@ impl PreparedRules {
         }
     }
 
+    /// Whether there are rules for responses.
+    pub fn touches_responses(&self) -> bool {
+        !self.response.is_empty()
+    }
+
     /// Applies the rules to the response, final or 101. Call it after
     /// [`hop_by_hop::strip`](crate::header::hop_by_hop::strip).
     pub fn apply_to_response(&self, headers: &mut HeaderMap, status: StatusCode) {
