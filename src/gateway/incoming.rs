@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{Response, Uri, request};
+use http::{Response, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{Client, Refusal};
@@ -19,6 +19,8 @@ pub struct Incoming<S> {
     pub(super) client: Client<S>,
     pub(super) request: UpgradeRequest,
     pub(super) head: Box<request::Parts>,
+    /// What the upstream is asked for, if not for what the client has asked.
+    pub(super) target: Option<PathAndQuery>,
     pub(super) hop: Hop,
     pub(super) config: Arc<GatewayConfig>,
     // Last: its place is free when its connection is closed.
@@ -46,7 +48,7 @@ where
 
     /// Replaces the target that goes upstream: a route that replaces a prefix.
     pub fn set_target(&mut self, target: PathAndQuery) {
-        self.head.uri = Uri::from(target);
+        self.target = Some(target);
     }
 
     /// Replaces the policy's rules for fields, which may depend on the route.
