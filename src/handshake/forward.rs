@@ -33,8 +33,9 @@ impl UpgradeRequest {
         let headers = &mut parts.headers;
         let without_body = self.body == BodyLength::None;
         let forwarded = &self.forwarded;
-        let also =
-            |name: &HeaderName| without_body && name == CONTENT_LENGTH || forwarded.removes(inbound, name);
+        let also = |name: &HeaderName| {
+            without_body && name == CONTENT_LENGTH || forwarded.removes(inbound, name) || prepared.drops(name)
+        };
         // `parse` has counted the options, which is the only thing that this could refuse.
         let trailers = hop_by_hop::strip_and(headers, also).is_ok_and(|stripped| stripped.trailers);
         if self.body == BodyLength::Chunked {
@@ -51,9 +52,9 @@ impl UpgradeRequest {
             "TE goes on with its connection option only"
         );
         self.forwarded.add(headers, &hop);
-        prepared.apply_to_request(headers);
+        prepared.set_on_request(headers);
         // What a rule has taken out has not been offered.
-        if let Some(offer) = &mut self.offer {
+        if let Some(offer) = self.offer.as_mut().filter(|_| prepared.touches_requests()) {
             if !headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
                 offer.extensions.clear();
             }

@@ -230,9 +230,8 @@ impl HeaderRules {
         self.prepare(variables).apply_to_response(headers, status);
     }
 
-    /// Whether a field of the client's ends here for its name.
-    pub(crate) fn drops(&self, name: &HeaderName) -> bool {
-        let has_underscore = |name: &HeaderName| name.as_str().contains('_');
+    fn drops(&self, name: &HeaderName) -> bool {
+        let has_underscore = |name: &HeaderName| name.as_str().bytes().any(|byte| byte == b'_');
         let underscored = has_underscore(name);
         let replaced = || {
             let replacing = self

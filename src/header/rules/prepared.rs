@@ -20,13 +20,28 @@ impl PreparedRules {
     /// Applies the rules to the request. Call it after [`hop_by_hop::strip`](crate::header::hop_by_hop::strip) and
     /// [`ForwardedRules::apply`](crate::header::ForwardedRules::apply).
     pub fn apply_to_request(&self, headers: &mut HeaderMap) {
-        retain(headers, |name| !self.rules.drops(name));
+        retain(headers, |name| !self.drops(name));
+        self.set_on_request(headers);
+    }
+
+    /// Whether a field of the client's ends here for its name.
+    pub(crate) fn drops(&self, name: &HeaderName) -> bool {
+        self.rules.drops(name)
+    }
+
+    /// As [`apply_to_request`](Self::apply_to_request), where what they [drop](Self::drops) is gone.
+    pub(crate) fn set_on_request(&self, headers: &mut HeaderMap) {
         if let Some(host) = &self.host {
             headers.insert(HOST, host.clone());
         }
         for ((name, action), value) in self.rules.0.request.iter().zip(&self.request) {
             action.apply(headers, name, value);
         }
+    }
+
+    /// Whether there are rules for requests.
+    pub fn touches_requests(&self) -> bool {
+        !self.request.is_empty()
     }
 
     /// Whether there are rules for responses.
