@@ -13,6 +13,9 @@ pub mod defaults {}
 #[doc = include_str!("departures.md")]
 pub mod departures {}
 
+#[doc = include_str!("from_nginx.md")]
+pub mod from_nginx {}
+
 #[doc = include_str!("performance.md")]
 ///
 /// # The plot
