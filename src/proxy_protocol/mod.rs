@@ -146,7 +146,8 @@ impl ProxyHeader {
         }
     }
 
-    /// The client's address, if it has one.
+    /// The client's address, if it has one: what a [`Hop`](crate::header::Hop) is made from. Else the connection's own
+    /// peer is all that is known.
     pub fn source(&self) -> Option<SocketAddr> {
         match self {
             ProxyHeader::Internet { source, .. } => Some(*source),

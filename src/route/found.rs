@@ -86,6 +86,8 @@ impl<'a, T> Found<'a, T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::Locations;
     use super::*;
 
@@ -158,6 +160,53 @@ mod tests {
             let found = locations.find(target).ok();
             let replaced = found.and_then(|found| found.replace_prefix("/base", target));
             assert_eq!(replaced.as_ref().map(PathAndQuery::as_str), expected, "{target}");
+        }
+    }
+
+    /// How far a path climbs above where it begins, at most, read in one careless way or another.
+    fn climbs(path: &str, merges: bool, slashes: &[&str]) -> bool {
+        let mut path = path.replace("%2e", ".").replace("%3b", ";");
+        for slash in slashes {
+            path = path.replace(slash, "/");
+        }
+        let mut depth = 0;
+        path.split('/').skip(1).any(|segment| {
+            match segment.split(';').next() {
+                Some("..") => depth -= 1,
+                Some(".") => {}
+                Some("") if merges => {}
+                _ => depth += 1,
+            }
+            depth < 0
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_target_climbs_out_of_its_replacement(
+            pieces in proptest::collection::vec(
+                prop::sample::select(vec!["/", "..", ".", "%2e", "%2f", "%5c", "\\", ";", "%3b", "a", "app", "x"]),
+                0..9,
+            ),
+            prefix in prop::sample::select(vec!["/", "/app", "/app/", "/a"]),
+            replacement in prop::sample::select(vec!["/", "/base", "/base/", "/app"]),
+            reading in prop::sample::select(vec![PathReading::Unanimous, PathReading::Nginx]),
+        ) {
+            let target = format!("{prefix}{}", pieces.concat());
+            let mut locations = Locations::default().reading(reading);
+            locations.add(prefix.parse().unwrap(), ()).unwrap();
+            let found = locations.find(&target).ok();
+            if let Some(replaced) = found.and_then(|found| found.replace_prefix(replacement, &target)) {
+                let base = replacement.trim_end_matches('/');
+                let rest = replaced.as_str().strip_prefix(base).unwrap();
+                // What is glued to the last segment of the replacement is still that segment.
+                let below = rest.find('/').map_or("", |slash| &rest[slash..]);
+                for slashes in [&[][..], &["%2f"], &["\\", "%5c"], &["\\", "%5c", "%2f"]] {
+                    for merges in [true, false] {
+                        prop_assert!(!climbs(below, merges, slashes), "{} -> {}", target, replaced);
+                    }
+                }
+            }
         }
     }
 }

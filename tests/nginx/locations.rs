@@ -180,11 +180,19 @@ fn random_paths_lead_where_nginx_says_or_nowhere() {
     assert!(agreed > 100 && refused > 100, "{agreed} {refused}");
 }
 
+/// A location, its replacement, a target, nginx's target, and the crate's where that is another.
+type Replaced = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<Option<&'static str>>,
+);
+
 /// nginx: "the part of a normalized request URI matching the location is replaced by a URI specified in the directive".
 #[test]
 fn what_replaces_the_matched_prefix() {
-    // Location, replacement, target, nginx's target, and the crate's where that is another.
-    let cases: &[(&str, &str, &str, &str, Option<Option<&str>>)] = &[
+    let cases: &[Replaced] = &[
         ("/api/v1/ws", "/ws", "/api/v1/ws", "/ws", None),
         (
             "/api/v1/ws",
