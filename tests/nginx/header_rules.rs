@@ -25,7 +25,7 @@ const SET: &[(&str, &str)] = &[
     ("X-Cookies", "$http_cookie"),
     ("X-Method", "$request_method"),
     ("X-Names", "$server_name at $proxy_host"),
-    ("X-Agent", "$http_user_agent"),
+    ("X-Program", "$http_user_agent"),
     ("X-Empty", ""),
     ("X-Nothing", "$http_none"),
     ("X-Something", "<$http_none>"),
