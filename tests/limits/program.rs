@@ -34,7 +34,10 @@ fn path(example: &str) -> PathBuf {
 
 /// How an example ends that does not start with these arguments.
 pub(crate) async fn refusal(example: &str, arguments: &[&str]) -> Output {
-    let output = Command::new(path(example)).args(arguments).kill_on_drop(true).output();
+    let output = Command::new(path(example))
+        .args(arguments)
+        .kill_on_drop(true)
+        .output();
     timeout(PATIENCE, output).await.expect("it ends").unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longer than any of these programs takes to start, or to answer.
@@ -42,7 +42,7 @@ pub(crate) fn nginx(http: &str) -> Option<Peer> {
          events {{ worker_connections 256; }}
          http {{ access_log off; {temporary} {http} }}"
     );
-    Some(start(&directory, "nginx.conf", &config, |file| {
+    Some(start(directory.clone(), "nginx.conf", &config, |file| {
         let mut command = Command::new("nginx");
         command.arg("-p").arg(&directory).arg("-c").arg(file);
         command
@@ -54,7 +54,7 @@ pub(crate) fn haproxy(config: &str) -> Option<Peer> {
     if !has("haproxy", "-v") {
         return None;
     }
-    Some(start(&directory(), "haproxy.cfg", config, |file| {
+    Some(start(directory(), "haproxy.cfg", config, |file| {
         let mut command = Command::new("haproxy");
         command.args(["-q", "-db", "-f"]).arg(file);
         command
@@ -85,32 +85,41 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// Starts a program that is told its port by a file. Somebody else may take the port first: then it is told another.
-fn start(directory: &Path, name: &str, config: &str, command: impl Fn(&Path) -> Command) -> Peer {
-    let mut errors = String::new();
-    for _ in 0..5 {
-        fs::create_dir_all(directory).expect("a directory can be made");
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let address = free.expect("there is a free port");
-        let file = directory.join(name);
-        fs::write(&file, config.replace("LISTEN", &address.to_string())).expect("the file can be written");
-        let log = fs::File::create(directory.join("errors")).expect("a file can be made");
-        let child = command(&file).stdout(Stdio::null()).stderr(log).spawn();
-        let mut peer = Peer {
-            child: child.expect("the program starts"),
-            directory: directory.to_owned(),
-            address,
-        };
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline && peer.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            if TcpStream::connect(address).is_ok() {
-                return peer;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        errors = fs::read_to_string(directory.join("errors")).unwrap_or_default();
+/// An address for one process alone. A port that was free a moment ago may be anybody's by the time that the process wants
+/// it, so each process of tests has an address of the loopback network to itself, and counts its ports.
+fn own_address() -> SocketAddr {
+    static PORT: AtomicU16 = AtomicU16::new(8000);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let port = PORT.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from(([127, 64 + high % 64, middle, low], port))
+}
+
+/// Starts a program that is told its address by a file.
+fn start(directory: PathBuf, name: &str, config: &str, command: impl Fn(&Path) -> Command) -> Peer {
+    let address = own_address();
+    fs::create_dir_all(&directory).expect("a directory can be made");
+    let file = directory.join(name);
+    fs::write(&file, config.replace("LISTEN", &address.to_string())).expect("the file can be written");
+    let log = directory.join("errors");
+    let errors = fs::File::create(&log).expect("a file can be made");
+    let child = command(&file).stdout(Stdio::null()).stderr(errors).spawn();
+    let mut peer = Peer {
+        child: child.expect("the program starts"),
+        directory,
+        address,
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_err() {
+        let runs = peer.child.try_wait().is_ok_and(|ended| ended.is_none());
+        let errors = || fs::read_to_string(&log).unwrap_or_default();
+        assert!(
+            runs && Instant::now() < deadline,
+            "it does not listen: {}\n{config}",
+            errors()
+        );
+        std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("the program does not listen: {errors}\n{config}");
+    peer
 }
 
 /// What a server answers, as text, to its end.
