@@ -31,7 +31,7 @@
 //!
 //! | floor | modules | for whom |
 //! |---|---|---|
-//! | 1, pure | [`token`], [`head`], [`websocket`] | parsers and proxies of one's own, without tokio |
+//! | 1, pure | [`token`], [`head`], [`websocket`], [`proxy_protocol`] | parsers and proxies of one's own, without tokio |
 //! | 2, header rules | [`header`] | a proxy that one already has |
 //! | 2, streams | [`tunnel`], [`connect`] | relays on layer 4 |
 //! | 3, decisions | [`handshake`], [`route`] | proxies with their own IO |
@@ -85,6 +85,7 @@ pub mod header;
 pub mod http2;
 #[cfg(any(doc, doctest))]
 pub mod manual;
+pub mod proxy_protocol;
 pub mod route;
 #[cfg(feature = "hyper")]
 pub mod service;

@@ -107,7 +107,8 @@ fn the_pure_floors_never_name_tokio() {
         "header",
         "handshake",
         "websocket",
-        "route.rs",
+        "proxy_protocol",
+        "route",
         "side.rs",
         "token.rs",
     ]) {
@@ -159,7 +160,7 @@ fn imports_go_down_only() {
             ],
         ),
         (
-            &["head", "websocket"],
+            &["head", "proxy_protocol", "websocket"],
             &[
                 "header",
                 "handshake",
@@ -183,7 +184,7 @@ fn imports_go_down_only() {
         let found = imports(paths, above);
         assert!(found.is_empty(), "{found:#?}");
     }
-    let found = imports(&["exchange", "error.rs", "route.rs"], &["gateway", "service"]);
+    let found = imports(&["exchange", "error.rs", "route"], &["gateway", "service"]);
     assert!(found.is_empty(), "{found:#?}");
 }
 

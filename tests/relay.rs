@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use switchover::connect::TcpConnect;
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
+use switchover::header::Hop;
+use switchover::header::rules::{HeaderRules, Statuses};
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::tunnel::Rewind;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -105,6 +108,54 @@ async fn pipelined_requests_are_answered_in_turn() {
     for _ in 0..3 {
         assert_eq!(client.response().await.0.status, 200);
     }
+}
+
+#[tokio::test]
+async fn fields_by_rules_and_by_those_of_the_route() {
+    let rules = |value: &str| {
+        HeaderRules::default()
+            .set_on_request("X-Rule", value)
+            .and_then(|rules| rules.set_on_request("X-Forwarded-For", "$proxy_add_x_forwarded_for"))
+            .and_then(|rules| rules.add_on_response("X-Host", "$host", Statuses::Usual))
+            .unwrap()
+            .host("$proxy_host".parse().unwrap())
+            .upstream("backend:1")
+    };
+    let origin = ScriptedOrigin::start(always(OK)).await;
+    let relay = RunningRelay::with(
+        RelayConfig::default().header_rules(rules("$request_uri")),
+        &origin,
+    )
+    .await;
+    let request = "GET /a?b HTTP/1.1\r\nHost: A.example:80\r\nX-Forwarded-For: 6.6.6.6\r\nX-Rule: mine\r\n\
+                   X_Rule: mine\r\nConnection: x-rule\r\n\r\n";
+    let (head, _) = relay.client_sending(request).await.response().await;
+    assert_eq!(head.headers["x-host"], "a.example");
+    let told = origin.connection(0).await.head().await;
+    assert_eq!(
+        told,
+        "GET /a?b HTTP/1.1\r\nHost: backend:1\r\nX-Forwarded-For: 6.6.6.6, 127.0.0.1\r\nX-Forwarded-Proto: http\r\n\
+         X-Forwarded-Host: A.example:80\r\nX-Real-IP: 127.0.0.1\r\n\
+         Forwarded: for=127.0.0.1;host=\"A.example:80\";proto=http\r\nVia: 1.1 switchover\r\nX-Rule: /a?b\r\n\r\n"
+            .replace("X-Real-IP", "X-Real-Ip")
+    );
+
+    let head = switchover::head::parse_request(request.as_bytes(), &Default::default());
+    let Ok(switchover::head::Parsed::Complete { parts, .. }) = head else {
+        panic!("{head:?}")
+    };
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    let relay = Relay::new(RelayConfig::default().header_rules(rules("the configuration's")));
+    let destination = Destination::new(origin.address().to_string().parse().unwrap());
+    let destination = destination.header_rules(rules("the route's"));
+    let stream = Rewind::new(server, request.as_bytes().to_vec().into());
+    relay
+        .serve(stream, &parts, destination, Hop::unknown())
+        .await
+        .unwrap();
+    drop(client);
+    let told = origin.connection(1).await.head().await;
+    assert!(told.contains("\r\nX-Rule: the route's\r\n"), "{told}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::uri::Authority;
 use switchover::handshake::Origin;
 use switchover::header::Protocol;
+use switchover::header::rules::{HeaderRules, HostRule};
 use switchover::route::RoutePattern;
 
 pub(crate) const USAGE: &str = "\
@@ -15,7 +16,8 @@ An HTTP/1.1 gateway that carries upgrades, WebSocket above all, and relays every
   --route '[HOST]/PREFIX=URL[,URL...]'
                              send what matches to URL (http or ws); repeatable. The longest prefix wins. A URL with
                              a path replaces the matched prefix, one without keeps the request target. Several URLs
-                             take turns, and the next one steps in where a connection fails
+                             take turns, and the next one steps in where a connection fails. HOST may be a wildcard,
+                             *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that path alone
   --workers N                threads, each with its own runtime and its own listening sockets (1)
   --connect-timeout DURATION connecting to an upstream; then 504 (10s)
   --handshake-timeout DURATION
@@ -27,6 +29,8 @@ An HTTP/1.1 gateway that carries upgrades, WebSocket above all, and relays every
   --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s); a second SIGTERM ends them at once
   --max-tunnels N            upgrades beyond this many, by all workers together, get a 503 (no limit)
   --max-header-bytes N       the largest head, request or response (65536)
+  --set-header 'NAME: VALUE' set a field on requests, with nginx's variables: 'X-Real-IP: $remote_addr'; repeatable.
+                             An empty value removes the field. Host is set too, to '$host' as to any other value
   --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket)
   --incomplete-handshakes relay|refuse
                              a WebSocket handshake that has lost its upgrade on the way, to a proxy in front that does
@@ -54,6 +58,7 @@ pub(crate) struct Flags {
     pub(crate) upgrades: Vec<Protocol>,
     pub(crate) refuses_incomplete: bool,
     pub(crate) origins: Vec<Origin>,
+    pub(crate) header_rules: HeaderRules,
 }
 
 /// Where a route leads.
@@ -82,6 +87,7 @@ impl Default for Flags {
             upgrades: Vec::new(),
             refuses_incomplete: false,
             origins: Vec::new(),
+            header_rules: HeaderRules::default(),
         }
     }
 }
@@ -138,9 +144,10 @@ impl Flags {
             "--allow-origin" => self
                 .origins
                 .push(value.parse::<Origin>().map_err(|why| why.to_string())?),
+            "--set-header" => self.header_rules = set_header(self.header_rules.clone(), value)?,
             "--tunnel-mode" if value == "stream" => {}
-            "--tunnel-mode" | "--ping-interval" | "--set-header" | "--tls-cert" | "--tls-key"
-            | "--upstream-ca" | "--access-log" => {
+            "--tunnel-mode" | "--ping-interval" | "--tls-cert" | "--tls-key" | "--upstream-ca"
+            | "--access-log" => {
                 return Err("this version cannot do that yet".to_owned());
             }
             _ => return Err("there is no such flag; see --help".to_owned()),
@@ -186,7 +193,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn route(text: &str) -> Result<(RoutePattern, Target), String> {
-    let (pattern, urls) = text.split_once('=').ok_or("a route is [HOST]/PREFIX=URL")?;
+    // The pattern may hold equals signs too: the one meant stands before the first URL.
+    let scheme = text.find("://").ok_or("a route is [HOST]/PREFIX=URL")?;
+    let equals = text[..scheme].rfind('=').ok_or("a route is [HOST]/PREFIX=URL")?;
+    let (pattern, urls) = (&text[..equals], &text[equals + 1..]);
     let pattern = pattern.parse::<RoutePattern>().map_err(|why| why.to_string())?;
     let mut target: Option<Target> = None;
     for url in urls.split(',') {
@@ -203,6 +213,16 @@ fn route(text: &str) -> Result<(RoutePattern, Target), String> {
     target
         .map(|target| (pattern, target))
         .ok_or_else(|| "a route needs a URL".to_owned())
+}
+
+fn set_header(rules: HeaderRules, text: &str) -> Result<HeaderRules, String> {
+    let (name, value) = text.split_once(':').ok_or("a field is NAME: VALUE")?;
+    let value = value.trim();
+    match name.eq_ignore_ascii_case("host") {
+        true => value.parse::<HostRule>().map(|host| rules.host(host)),
+        false => rules.set_on_request(name, value),
+    }
+    .map_err(|why| why.to_string())
 }
 
 fn server(url: &str) -> Result<(Authority, Option<String>), String> {

@@ -9,7 +9,7 @@ use http::request;
 use http::uri::{Authority, PathAndQuery};
 use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
 use switchover::gateway::{Acceptor, GatewayConfig};
-use switchover::handshake::HandshakePolicy;
+use switchover::handshake::{HandshakePolicy, Rejection};
 use switchover::head::HeadLimits;
 use switchover::route::Routes;
 use switchover::service::RelayConfig;
@@ -52,7 +52,9 @@ impl Settings {
                 },
             );
         }
-        let mut policy = HandshakePolicy::default().refuse_incomplete_handshakes(flags.refuses_incomplete);
+        let mut policy = HandshakePolicy::default()
+            .header_rules(flags.header_rules.clone())
+            .refuse_incomplete_handshakes(flags.refuses_incomplete);
         if !flags.upgrades.is_empty() {
             policy = policy.allow_only(flags.upgrades.drain(..));
         }
@@ -84,7 +86,8 @@ impl Settings {
             .connect_timeout(flags.connect_timeout)
             .read_timeout(head_wait.max(body_wait))
             .send_timeout(flags.send_timeout)
-            .response_limits(limits);
+            .response_limits(limits)
+            .header_rules(flags.header_rules.clone());
         Settings {
             flags,
             routes,
@@ -94,19 +97,26 @@ impl Settings {
         }
     }
 
-    pub(crate) fn route(&self, head: &request::Parts) -> Option<(&Upstream, Option<PathAndQuery>)> {
+    pub(crate) fn route(
+        &self,
+        head: &request::Parts,
+    ) -> Result<(&Upstream, Option<PathAndQuery>), Rejection> {
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let target = match head.uri.path_and_query().map_or("/", PathAndQuery::as_str) {
             // OPTIONS for the server as a whole: it has no path to go by, nor one to replace.
-            "*" => return self.routes.find(host, "/").map(|found| (found.value, None)),
+            "*" => return Ok((self.routes.resolve(host, "/")?.value, None)),
             target => target,
         };
-        let found = self.routes.find(host, target)?;
+        let found = self.routes.resolve(host, target)?;
         let replaced = match &found.value.target.path {
-            Some(path) => Some(found.replace_prefix(path, target)?),
+            Some(path) => Some(
+                found
+                    .replace_prefix(path, target)
+                    .ok_or(Rejection::AmbiguousPath)?,
+            ),
             None => None,
         };
-        Some((found.value, replaced))
+        Ok((found.value, replaced))
     }
 
     /// In the demo a person is watching; elsewhere nobody has asked for a line on each connection.

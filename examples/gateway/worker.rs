@@ -11,7 +11,6 @@ use std::time::Duration;
 use http::request;
 use switchover::Error;
 use switchover::gateway::{Accepted, Carrying, Negotiated};
-use switchover::handshake::Rejection;
 use switchover::header::{Hop, Protocol};
 use switchover::service::{Destination, Relay};
 use switchover::tunnel::{Cap, Drain, Draining, Permit, Rewind};
@@ -141,9 +140,12 @@ async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> O
     loop {
         match accepted.map_err(failed).ok()? {
             Accepted::Upgrade(mut incoming) => {
-                let Some((upstream, target)) = settings.route(incoming.head()) else {
-                    Box::pin(incoming.reject(Rejection::NoRoute)).await.ok()?;
-                    return None;
+                let (upstream, target) = match settings.route(incoming.head()) {
+                    Ok(route) => route,
+                    Err(why) => {
+                        Box::pin(incoming.reject(why)).await.ok()?;
+                        return None;
+                    }
                 };
                 if let Some(target) = target {
                     incoming.set_target(target);
@@ -190,13 +192,12 @@ async fn ordinary(
     let settings = &worker.settings;
     let failed =
         |error: &Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
-    let Some((upstream, target)) = settings.route(&head) else {
-        settings
-            .acceptor
-            .reject(stream, &head, Rejection::NoRoute)
-            .await
-            .ok()?;
-        return None;
+    let (upstream, target) = match settings.route(&head) {
+        Ok(route) => route,
+        Err(why) => {
+            settings.acceptor.reject(stream, &head, why).await.ok()?;
+            return None;
+        }
     };
     let mut destination = Destination::new(upstream.next_server());
     if let Some(target) = target {

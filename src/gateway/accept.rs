@@ -262,6 +262,7 @@ impl Acceptor {
                     client,
                     request,
                     head,
+                    target: None,
                     hop,
                     config,
                     admission,

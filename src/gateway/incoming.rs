@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{Response, Uri, request};
+use http::{Response, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{Client, Refusal};
@@ -11,7 +11,7 @@ use super::config::GatewayConfig;
 use crate::error::Error;
 use crate::exchange::Admission;
 use crate::handshake::{Rejection, UpgradeRequest};
-use crate::header::Hop;
+use crate::header::{HeaderRules, Hop};
 
 /// An upgrade request, and the client that waits for its answer.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Incoming<S> {
     pub(super) client: Client<S>,
     pub(super) request: UpgradeRequest,
     pub(super) head: Box<request::Parts>,
+    /// What the upstream is asked for, if not for what the client has asked.
+    pub(super) target: Option<PathAndQuery>,
     pub(super) hop: Hop,
     pub(super) config: Arc<GatewayConfig>,
     // Last: its place is free when its connection is closed.
@@ -46,7 +48,12 @@ where
 
     /// Replaces the target that goes upstream: a route that replaces a prefix.
     pub fn set_target(&mut self, target: PathAndQuery) {
-        self.head.uri = Uri::from(target);
+        self.target = Some(target);
+    }
+
+    /// Replaces the policy's rules for fields, which may depend on the route.
+    pub fn set_header_rules(&mut self, rules: HeaderRules) {
+        self.request.set_header_rules(rules);
     }
 
     /// Refuses the upgrade: answers and closes.

@@ -4,8 +4,8 @@ use std::future::{Future, pending};
 use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
 use http::response;
+use http::{StatusCode, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{Client, Refusal};
@@ -76,6 +76,7 @@ where
             mut client,
             mut request,
             mut head,
+            target,
             hop,
             config,
         } = self;
@@ -83,7 +84,11 @@ where
         if body != BodyLength::None && request.take_expectation(&mut head) {
             client.send_head(&continue_head()).await?;
         }
-        let (outgoing, pending) = request.forward(*head, hop); // (4)
+        let (mut outgoing, pending) = request.forward(*head, hop); // (4)
+        // Not before: the rules know the client's own target.
+        if let Some(target) = target {
+            outgoing.uri = Uri::from(target);
+        }
         let asked = Asked {
             outgoing,
             pending,

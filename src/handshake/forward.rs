@@ -2,13 +2,14 @@
 
 use http::Version;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
+    TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 
 use super::{PendingUpgrade, UpgradeRequest};
 use crate::head::BodyLength;
+use crate::header::rules::Variables;
 use crate::header::{Hop, hop_by_hop};
 
 impl UpgradeRequest {
@@ -23,13 +24,18 @@ impl UpgradeRequest {
     /// Step (4) of the walk: makes of the client's request the one to send upstream, and of the proof the
     /// [`PendingUpgrade`] that judges the answer.
     ///
-    /// `hop` is the client's address, or more ([`Hop`]). `Upgrade` names the allowed protocols only; `Connection` is ours alone. The target, the method and `Host`
-    /// stay as they are.
-    pub fn forward(self, mut parts: Parts, hop: impl Into<Hop>) -> (Parts, PendingUpgrade) {
+    /// `hop` is the client's address, or more ([`Hop`]). `Upgrade` names the allowed protocols only; `Connection` is ours
+    /// alone. The target and the method stay as they are, and so does `Host`, unless a rule says otherwise.
+    pub fn forward(mut self, mut parts: Parts, hop: impl Into<Hop>) -> (Parts, PendingUpgrade) {
+        let hop = self.forwarded.locate(hop.into(), &parts.headers);
+        let inbound = self.forwarded.inbound_of(&hop);
+        let prepared = self.rules.prepare(&Variables::new(&parts, &hop));
         let headers = &mut parts.headers;
         let without_body = self.body == BodyLength::None;
-        let rules = &self.forwarded;
-        let also = |name: &HeaderName| without_body && name == CONTENT_LENGTH || rules.removes(name);
+        let forwarded = &self.forwarded;
+        let also = |name: &HeaderName| {
+            without_body && name == CONTENT_LENGTH || forwarded.removes(inbound, name) || prepared.drops(name)
+        };
         // `parse` has counted the options, which is the only thing that this could refuse.
         let trailers = hop_by_hop::strip_and(headers, also).is_ok_and(|stripped| stripped.trailers);
         if self.body == BodyLength::Chunked {
@@ -45,7 +51,17 @@ impl UpgradeRequest {
             trailers || !headers.contains_key(TE),
             "TE goes on with its connection option only"
         );
-        self.forwarded.add(headers, &hop.into());
+        self.forwarded.add(headers, &hop);
+        prepared.set_on_request(headers);
+        // What a rule has taken out has not been offered.
+        if let Some(offer) = self.offer.as_mut().filter(|_| prepared.touches_requests()) {
+            if !headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+                offer.extensions.clear();
+            }
+            if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+                offer.subprotocols.clear();
+            }
+        }
         parts.version = Version::HTTP_11;
 
         let pending = PendingUpgrade::new(
@@ -53,6 +69,7 @@ impl UpgradeRequest {
             self.offer,
             self.expects_continue,
             parts.method.clone(),
+            prepared,
         );
         (parts, pending)
     }

@@ -1,6 +1,6 @@
 //! Law: what a proxy lets through. Strict by default, each leniency a switch with a name.
 
-use crate::header::{ForwardedRules, Protocol, Protocols};
+use crate::header::{ForwardedRules, HeaderRules, Protocol, Protocols};
 
 use super::Origin;
 
@@ -25,6 +25,7 @@ pub struct HandshakePolicy {
     request_body: bool,
     incomplete_handshakes: bool,
     forwarded: ForwardedRules,
+    rules: HeaderRules,
 }
 
 impl Default for HandshakePolicy {
@@ -38,6 +39,7 @@ impl Default for HandshakePolicy {
             request_body: false,
             incomplete_handshakes: true,
             forwarded: ForwardedRules::default(),
+            rules: HeaderRules::default(),
         }
     }
 }
@@ -124,6 +126,16 @@ impl HandshakePolicy {
         self
     }
 
+    /// Which fields are set, added and removed, on upgrade requests and on their answers: the 101, and those that
+    /// decline. Default [`HeaderRules::default`].
+    ///
+    /// What depends on the route is set on [`UpgradeRequest`](super::UpgradeRequest::set_header_rules) instead.
+    #[must_use]
+    pub fn header_rules(mut self, rules: HeaderRules) -> Self {
+        self.rules = rules;
+        self
+    }
+
     /// The allowed protocols.
     pub fn protocols(&self) -> &Protocols {
         &self.protocols
@@ -132,6 +144,10 @@ impl HandshakePolicy {
     /// What the origin is told about the client.
     pub fn forwarded_rules(&self) -> &ForwardedRules {
         &self.forwarded
+    }
+
+    pub(super) fn rules(&self) -> &HeaderRules {
+        &self.rules
     }
 
     pub(super) fn allows_request_body(&self) -> bool {

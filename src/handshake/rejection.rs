@@ -10,6 +10,7 @@ use super::extended_connect::MalformedConnect;
 use crate::head::HeadError;
 use crate::header::ProtocolError;
 use crate::header::hop_by_hop::TooManyOptions;
+use crate::route::NoRoute;
 use crate::websocket::KeyError;
 
 /// A request that the proxy refuses by itself, before any upstream has heard of it.
@@ -98,6 +99,10 @@ pub enum Rejection {
     /// No route leads anywhere for this host and path.
     #[error("there is no route for this host and path")]
     NoRoute,
+    /// The path can be read in more than one way, and not all of them lead to the same route
+    /// ([`PathReading`](crate::route::PathReading)).
+    #[error("the path can be read in more than one way")]
+    AmbiguousPath,
     /// As many tunnels as the proxy may carry are open. The answer has no `Retry-After`: nobody knows when one of them
     /// will end.
     #[error("as many tunnels as allowed are open")]
@@ -114,6 +119,15 @@ pub enum Rejection {
     /// The HTTP server under the proxy does not let go of its connections.
     #[error("the server here does not offer upgrades")]
     NoUpgradeHere,
+}
+
+impl From<NoRoute> for Rejection {
+    fn from(why: NoRoute) -> Self {
+        match why {
+            NoRoute::NotFound => Rejection::NoRoute,
+            NoRoute::Ambiguous | NoRoute::Malformed => Rejection::AmbiguousPath,
+        }
+    }
 }
 
 impl Rejection {
@@ -212,6 +226,9 @@ impl Rejection {
                 "Open the page from an allowed origin, or add its origin with HandshakePolicy::allow_origin."
             }
             Rejection::NoRoute => "Ask for a host and path that a route names, or add a route for this one.",
+            Rejection::AmbiguousPath => {
+                "Send a path without dot segments, empty segments, encoded slashes, backslashes and semicolons."
+            }
             Rejection::TooManyTunnels => "Try again later, or raise the cap on tunnels.",
             Rejection::UpgradeRequired => {
                 "Open a WebSocket here; a proxy in front may have removed the Upgrade or Connection field, as nginx does without proxy_http_version 1.1 and two proxy_set_header."

@@ -12,6 +12,7 @@ use super::rejection::last_response;
 use super::request::WebSocketOffer;
 use super::{Repeated, extension_names, single, subprotocol_names};
 use crate::head::{BodyLength, FramingError};
+use crate::header::rules::PreparedRules;
 use crate::header::{ConnectionOptions, Protocol, ProtocolError, Protocols, hop_by_hop, remove};
 
 /// An upgrade that has been asked for and not been answered.
@@ -21,6 +22,8 @@ pub struct PendingUpgrade {
     offer: Option<WebSocketOffer>,
     expects_continue: bool,
     method: Method,
+    /// None where they say nothing of responses, as mostly. Boxed, as all that is rare.
+    rules: Option<Box<PreparedRules>>,
 }
 
 /// What an answer to an upgrade request is.
@@ -120,12 +123,14 @@ impl PendingUpgrade {
         offer: Option<WebSocketOffer>,
         expects_continue: bool,
         method: Method,
+        rules: PreparedRules,
     ) -> Self {
         PendingUpgrade {
             protocols,
             offer,
             expects_continue,
             method,
+            rules: rules.touches_responses().then(|| Box::new(rules)),
         }
     }
 
@@ -170,7 +175,15 @@ impl PendingUpgrade {
             headers.extend(upgrade.into_iter().map(|value| (UPGRADE, value)));
         }
         response.version = Version::HTTP_11;
+        self.apply_rules(&mut response);
         Ok(Verdict::Declined(Declined { response, body }))
+    }
+
+    /// After all else: no rule can touch what has been set here.
+    fn apply_rules(&self, response: &mut Parts) {
+        if let Some(rules) = &self.rules {
+            rules.apply_to_response(&mut response.headers, response.status);
+        }
     }
 
     fn switch(self, mut response: Parts) -> Result<Switched, BadSwitch> {
@@ -198,6 +211,7 @@ impl PendingUpgrade {
             .headers
             .insert(CONNECTION, HeaderValue::from_static("upgrade"));
         response.headers.insert(UPGRADE, protocol.to_value());
+        self.apply_rules(&mut response);
         Ok(Switched {
             protocol,
             subprotocol,

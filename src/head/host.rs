@@ -1,4 +1,6 @@
-//! Law: exactly one valid `Host` in an HTTP/1.1 request (RFC 9112, section 3.2).
+//! Law: exactly one valid `Host` in an HTTP/1.1 request (RFC 9112, section 3.2), and the name in it.
+
+use std::borrow::Cow;
 
 use http::header::HOST;
 use http::{HeaderMap, Version};
@@ -65,6 +67,29 @@ pub fn validate_host(bytes: &[u8]) -> Result<(), HostError> {
         Ok(())
     } else {
         Err(HostError::Invalid)
+    }
+}
+
+/// The name in a `Host`: without the port, without a dot at its end, in lower case. What nginx calls `$host`.
+///
+/// The brackets of an IPv6 address stay.
+///
+/// ```
+/// use switchover::head::host_name;
+///
+/// assert_eq!(host_name("Example.com.:8080"), "example.com");
+/// assert_eq!(host_name("[::1]:80"), "[::1]");
+/// ```
+pub fn host_name(host: &str) -> Cow<'_, str> {
+    let name = match host.rfind(':') {
+        // The last colon of an address in brackets belongs to the address.
+        Some(at) if !host[at..].contains(']') => &host[..at],
+        _ => host,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
     }
 }
 

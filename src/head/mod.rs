@@ -35,7 +35,7 @@ pub use chunked::{ChunkedError, ChunkedScanner};
 pub use encode::{encode_request, encode_response};
 pub use error::HeadError;
 pub use framing::{BodyLength, FramingError};
-pub use host::{HostError, check_host, validate_host};
+pub use host::{HostError, check_host, host_name, validate_host};
 pub use limits::HeadLimits;
 pub use parse::{Parsed, parse_request, parse_response};
 pub use received::check_request;

@@ -19,69 +19,18 @@
 //! ```
 
 use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 
-use super::retain;
+use super::{Hop, TrustedProxies, retain};
 use crate::token;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-
-/// What the proxy knows of the hop that a request came over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hop {
-    peer: Option<IpAddr>,
-    tls: bool,
-}
-
-impl Hop {
-    /// A hop from a peer with no address: a Unix socket, a stream in memory. Its `for` is `unknown`.
-    pub const fn unknown() -> Self {
-        Hop {
-            peer: None,
-            tls: false,
-        }
-    }
-
-    /// Whether the request came over TLS: its scheme is then `https`, otherwise `http`; `ws` and `wss` are not
-    /// schemes that back ends expect here. Default false.
-    #[must_use]
-    pub const fn tls(mut self, tls: bool) -> Self {
-        self.tls = tls;
-        self
-    }
-
-    /// The address of the peer.
-    pub const fn peer(&self) -> Option<IpAddr> {
-        self.peer
-    }
-
-    /// `https` over TLS, else `http`.
-    pub const fn scheme(&self) -> &'static str {
-        if self.tls { "https" } else { "http" }
-    }
-}
-
-impl From<IpAddr> for Hop {
-    /// A dual-stack listener sees IPv4 peers as IPv4-mapped IPv6 addresses; they are told as IPv4.
-    fn from(peer: IpAddr) -> Self {
-        Hop {
-            peer: Some(peer.to_canonical()),
-            tls: false,
-        }
-    }
-}
-
-impl From<SocketAddr> for Hop {
-    fn from(peer: SocketAddr) -> Self {
-        Hop::from(peer.ip())
-    }
-}
 
 /// What becomes of the forwarding fields that the peer itself sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,6 +49,7 @@ pub enum Inbound {
 #[derive(Clone, Debug)]
 pub struct ForwardedRules {
     inbound: Inbound,
+    trusted: Option<TrustedProxies>,
     x_forwarded: bool,
     forwarded: bool,
     via: Option<HeaderValue>,
@@ -110,6 +60,7 @@ impl Default for ForwardedRules {
     fn default() -> Self {
         ForwardedRules {
             inbound: Inbound::Replace,
+            trusted: None,
             x_forwarded: true,
             forwarded: true,
             via: Some(HeaderValue::from_static("1.1 switchover")),
@@ -118,11 +69,45 @@ impl Default for ForwardedRules {
 }
 
 impl ForwardedRules {
-    /// What becomes of the peer's own fields. Default [`Inbound::Replace`].
+    /// What becomes of the fields of every peer. Default [`Inbound::Replace`].
     #[must_use]
     pub fn inbound(mut self, inbound: Inbound) -> Self {
         self.inbound = inbound;
+        self.trusted = None;
         self
+    }
+
+    /// [`Inbound::Append`] for peers that are among these proxies, [`Inbound::Replace`] for all others. Takes the place
+    /// of [`inbound`](ForwardedRules::inbound).
+    ///
+    /// `X-Real-IP` is then the client that [`TrustedProxies::locate`] finds behind them, whatever they have sent in it:
+    /// many a proxy that appends to `X-Forwarded-For` lets the client's own `X-Real-IP` through.
+    ///
+    /// ```
+    /// use http::HeaderMap;
+    /// use switchover::header::{ForwardedRules, Hop, TrustedProxies};
+    ///
+    /// let rules = ForwardedRules::default().trusted(TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]));
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert("x-forwarded-for", "192.0.2.1".parse().unwrap());
+    /// rules.apply(&mut headers, &Hop::from("10.0.0.1".parse::<std::net::IpAddr>().unwrap()));
+    /// assert_eq!(headers["x-forwarded-for"], "192.0.2.1, 10.0.0.1");
+    /// assert_eq!(headers["x-real-ip"], "192.0.2.1");
+    /// ```
+    #[must_use]
+    pub fn trusted(mut self, proxies: TrustedProxies) -> Self {
+        self.trusted = Some(proxies);
+        self
+    }
+
+    /// The hop with the client that is behind the [trusted](ForwardedRules::trusted) proxies, if there are any. Call it
+    /// while the headers are still the client's.
+    #[must_use]
+    pub fn locate(&self, hop: Hop, headers: &HeaderMap) -> Hop {
+        match &self.trusted {
+            Some(proxies) => proxies.locate(hop, headers),
+            None => hop,
+        }
     }
 
     /// Whether `X-Forwarded-For`, `-Proto`, `-Host` and `X-Real-IP` are set. Default true. Under
@@ -159,56 +144,84 @@ impl ForwardedRules {
     /// Sets the fields on a request that is about to go upstream. Call it after
     /// [`hop_by_hop::strip`](super::hop_by_hop::strip).
     pub fn apply(&self, headers: &mut HeaderMap, hop: &Hop) {
-        retain(headers, |name| !self.removes(name));
-        self.add(headers, hop);
+        let hop = self.locate(*hop, headers);
+        let inbound = self.inbound_of(&hop);
+        retain(headers, |name| !self.removes(inbound, name));
+        self.add(headers, &hop);
+    }
+
+    /// What becomes of the fields of this peer.
+    pub(crate) fn inbound_of(&self, hop: &Hop) -> Inbound {
+        match &self.trusted {
+            Some(proxies) if proxies.trusts(hop) => Inbound::Append,
+            Some(_) => Inbound::Replace,
+            None => self.inbound,
+        }
     }
 
     /// Whether a field of the peer's ends here.
-    pub(crate) fn removes(&self, name: &HeaderName) -> bool {
+    pub(crate) fn removes(&self, inbound: Inbound, name: &HeaderName) -> bool {
         match forwarding_field(name.as_str()) {
             Forwarding::No => false,
-            Forwarding::Yes => self.inbound == Inbound::Replace,
+            Forwarding::Yes => {
+                inbound == Inbound::Replace
+                    || self.trusted.is_some() && self.x_forwarded && *name == X_REAL_IP
+            }
             Forwarding::LookAlike => true,
         }
     }
 
-    /// Sets the proxy's own fields, where those that it [removes](Self::removes) are gone.
+    /// Sets the proxy's own fields, where those that it [removes](Self::removes) are gone. `hop` is one that has been
+    /// [located](Self::locate).
     pub(crate) fn add(&self, headers: &mut HeaderMap, hop: &Hop) {
-        let peer = hop.peer.map(|peer| {
-            // The longest address has 39 characters; `to_string` would grow the text piece by piece.
-            let mut text = String::with_capacity(40);
-            let _ = write!(text, "{peer}");
-            text
-        });
+        let inbound = self.inbound_of(hop);
+        let peer = hop.peer().map(address_text);
         let host = headers.get(HOST).cloned();
         if self.x_forwarded {
-            let peer = peer.as_deref().and_then(|peer| HeaderValue::from_str(peer).ok());
-            // RFC 7239, section 6.2 has the word for a peer that is not known.
-            let peer = peer.unwrap_or(HeaderValue::from_static("unknown"));
-            self.list(headers, X_FORWARDED_FOR, peer.clone());
+            let peer = address_value(peer.as_deref());
+            let client = match hop.client() {
+                client if client == hop.peer() => peer.clone(),
+                client => address_value(client.map(address_text).as_deref()),
+            };
+            list(headers, inbound, X_FORWARDED_FOR, peer);
             headers
                 .entry(X_FORWARDED_PROTO)
                 .or_insert(HeaderValue::from_static(hop.scheme()));
             if let Some(host) = host.clone() {
                 headers.entry(X_FORWARDED_HOST).or_insert(host);
             }
-            headers.entry(X_REAL_IP).or_insert(peer);
+            headers.entry(X_REAL_IP).or_insert(client);
         }
         if self.forwarded {
             if let Some(element) = forwarded_element(hop, peer.as_deref(), host.as_ref()) {
-                self.list(headers, FORWARDED, element);
+                list(headers, inbound, FORWARDED, element);
             }
         }
         if let Some(via) = &self.via {
             append_element(headers, VIA, via.clone());
         }
     }
+}
 
-    /// Sets a field that is a list with one element for each hop.
-    fn list(&self, headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
-        if self.inbound != Inbound::Trust || !headers.contains_key(&name) {
-            append_element(headers, name, element);
-        }
+fn address_text(address: IpAddr) -> String {
+    // The longest address has 39 characters; `to_string` would grow the text piece by piece.
+    let mut text = String::with_capacity(40);
+    let _ = write!(text, "{address}");
+    text
+}
+
+fn address_value(address: Option<&str>) -> HeaderValue {
+    // RFC 7239, section 6.2 has the word for a peer that is not known.
+    let unknown = HeaderValue::from_static("unknown");
+    address
+        .map_or(Ok(unknown.clone()), HeaderValue::from_str)
+        .unwrap_or(unknown)
+}
+
+/// Sets a field that is a list with one element for each hop.
+fn list(headers: &mut HeaderMap, inbound: Inbound, name: HeaderName, element: HeaderValue) {
+    if inbound != Inbound::Trust || !headers.contains_key(&name) {
+        append_element(headers, name, element);
     }
 }
 
@@ -247,7 +260,7 @@ fn forwarding_field(name: &str) -> Forwarding {
 /// `for=…;host=…;proto=…` (RFC 7239, section 4).
 fn forwarded_element(hop: &Hop, peer: Option<&str>, host: Option<&HeaderValue>) -> Option<HeaderValue> {
     let mut element = Vec::with_capacity(96);
-    let (before, after): (&[u8], &[u8]) = match hop.peer {
+    let (before, after): (&[u8], &[u8]) = match hop.peer() {
         // RFC 7239, section 6: an IPv6 address is bracketed, and brackets want quotes.
         Some(IpAddr::V6(_)) => (b"for=\"[", b"]\""),
         _ => (b"for=", b""),

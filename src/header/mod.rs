@@ -4,6 +4,8 @@
 //! - [`upgrade`]: the protocols that an `Upgrade` field names.
 //! - [`hop_by_hop`]: which fields end at this proxy, and which no `Connection` field can remove.
 //! - [`forwarded`]: what the proxy tells the origin about the client.
+//! - [`rules`]: fields that are set, added and removed as the operator says, with variables.
+//! - [`TrustedProxies`]: whose word about the client is taken, and who the client is by that word.
 //!
 //! The order matters: remove first, then add. What the proxy adds after [`hop_by_hop::strip`] cannot be removed by
 //! a client that nominates it.
@@ -11,11 +13,17 @@
 pub mod connection;
 pub(crate) mod cookie;
 pub mod forwarded;
+mod hop;
 pub mod hop_by_hop;
+pub mod rules;
+mod trusted;
 pub mod upgrade;
 
 pub use connection::{ConnectionMap, ConnectionOptions};
-pub use forwarded::{ForwardedRules, Hop, Inbound};
+pub use forwarded::{ForwardedRules, Inbound};
+pub use hop::Hop;
+pub use rules::HeaderRules;
+pub use trusted::{Network, NetworkError, TrustedProxies};
 pub use upgrade::{Protocol, ProtocolError, Protocols};
 
 use http::header::{HeaderMap, HeaderName};

@@ -16,6 +16,9 @@ pub mod departures {}
 #[doc = include_str!("http2.md")]
 pub mod http2 {}
 
+#[doc = include_str!("from_nginx.md")]
+pub mod from_nginx {}
+
 #[doc = include_str!("performance.md")]
 ///
 /// # The plot

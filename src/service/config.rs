@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::head::HeadLimits;
-use crate::header::ForwardedRules;
+use crate::header::{ForwardedRules, HeaderRules};
 
 /// Deadlines, limits and header rules of a [`Relay`](super::Relay).
 ///
@@ -20,6 +20,7 @@ pub struct RelayConfig {
     send: Duration,
     pub(super) limits: HeadLimits,
     pub(super) forwarded: ForwardedRules,
+    pub(super) rules: HeaderRules,
 }
 
 impl Default for RelayConfig {
@@ -30,6 +31,7 @@ impl Default for RelayConfig {
             send: Duration::from_secs(60),
             limits: HeadLimits::default(),
             forwarded: ForwardedRules::default(),
+            rules: HeaderRules::default(),
         }
     }
 }
@@ -68,6 +70,16 @@ impl RelayConfig {
     #[must_use]
     pub fn forwarded(mut self, rules: ForwardedRules) -> Self {
         self.forwarded = rules;
+        self
+    }
+
+    /// Which fields are set, added and removed, on requests and on the upstream's responses. Default
+    /// [`HeaderRules::default`].
+    ///
+    /// What depends on the route is set on [`Destination`](super::Destination::header_rules) instead.
+    #[must_use]
+    pub fn header_rules(mut self, rules: HeaderRules) -> Self {
+        self.rules = rules;
         self
     }
 

@@ -21,13 +21,15 @@ use super::stall::Stall;
 use crate::error::Error;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::head::check_request;
-use crate::header::{ConnectionOptions, Hop, cookie, hop_by_hop, remove};
+use crate::header::rules::{PreparedRules, Variables};
+use crate::header::{ConnectionOptions, HeaderRules, Hop, cookie, hop_by_hop, remove};
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
 pub struct Destination {
     authority: Authority,
     target: Option<PathAndQuery>,
+    rules: Option<HeaderRules>,
 }
 
 impl Destination {
@@ -36,6 +38,7 @@ impl Destination {
         Destination {
             authority,
             target: None,
+            rules: None,
         }
     }
 
@@ -43,6 +46,13 @@ impl Destination {
     #[must_use]
     pub fn target(mut self, target: PathAndQuery) -> Self {
         self.target = Some(target);
+        self
+    }
+
+    /// With other rules for fields than those of the [configuration](RelayConfig::header_rules).
+    #[must_use]
+    pub fn header_rules(mut self, rules: HeaderRules) -> Self {
+        self.rules = Some(rules);
         self
     }
 }
@@ -107,9 +117,10 @@ impl<A: Ask> Forwarder<A> {
         let (mut parts, body) = request.into_parts();
         let closes = wants_upgrade(&parts) || ends_with_its_response(&parts);
         let speaks_interim = parts.version >= Version::HTTP_11 && exchange.takes_interim();
-        if let Err(rejection) = self.prepare(&mut parts, destination, hop) {
-            return (own_response(rejection.into_response(), exchange, closes), None);
-        }
+        let rules = match self.prepare(&mut parts, destination, hop) {
+            Ok(rules) => rules,
+            Err(rejection) => return (own_response(rejection.into_response(), exchange, closes), None),
+        };
         let body = RequestBody::new(body, exchange.clone(), self.config.read);
         let mut request = Request::from_parts(parts, body);
         if speaks_interim {
@@ -119,19 +130,22 @@ impl<A: Ask> Forwarder<A> {
             });
         }
         let answered = self.ask(request, hop, &exchange).await;
-        match answered.and_then(|response| answer(response, closes)) {
+        match answered.and_then(|response| answer(response, closes, &rules)) {
             Ok(response) => (response.map(|body| ProxyBody::upstream(body, exchange)), None),
             Err(failure) => failed(failure, exchange, closes),
         }
     }
 
-    /// Makes of the client's head the one that goes upstream.
+    /// Makes of the client's head the one that goes upstream. Returns the rules for the response.
     fn prepare(
         &self,
         parts: &mut request::Parts,
         destination: Destination,
         hop: Hop,
-    ) -> Result<(), Rejection> {
+    ) -> Result<PreparedRules, Rejection> {
+        let hop = self.config.forwarded.locate(hop, &parts.headers);
+        let rules = destination.rules.as_ref().unwrap_or(&self.config.rules);
+        let rules = rules.prepare(&Variables::new(parts, &hop));
         let headers = &mut parts.headers;
         if parts.version >= Version::HTTP_2 {
             cookie::join_crumbs(headers);
@@ -149,6 +163,7 @@ impl<A: Ask> Forwarder<A> {
             headers.insert(CONNECTION, HeaderValue::from_static("te"));
         }
         self.config.forwarded.apply(headers, &hop);
+        rules.apply_to_request(headers);
 
         let mut uri = http::uri::Parts::default();
         let own_target = parts.uri.path_and_query().cloned();
@@ -162,7 +177,7 @@ impl<A: Ask> Forwarder<A> {
         parts.version = Version::HTTP_11;
         // What the server has put there is for this hop: above all its own right to the connection.
         parts.extensions = http::Extensions::new();
-        Ok(())
+        Ok(rules)
     }
 
     async fn ask(
@@ -199,7 +214,11 @@ fn ends_with_its_response(parts: &request::Parts) -> bool {
 }
 
 /// Makes of the upstream's response the one that the client gets.
-fn answer(response: Response<Incoming>, closes: bool) -> Result<Response<Incoming>, Failure> {
+fn answer(
+    response: Response<Incoming>,
+    closes: bool,
+    rules: &PreparedRules,
+) -> Result<Response<Incoming>, Failure> {
     let (mut parts, body) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody has asked for a switch here. Status alone opens nothing.
@@ -215,6 +234,7 @@ fn answer(response: Response<Incoming>, closes: bool) -> Result<Response<Incomin
             .headers
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    rules.apply_to_response(&mut parts.headers, parts.status);
     parts.version = Version::HTTP_11;
     Ok(Response::from_parts(parts, body))
 }

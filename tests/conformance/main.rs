@@ -1,6 +1,9 @@
 //! What the pure floors make of messages, filed by the section of the RFC that decides it.
 
+mod nginx_headers;
+mod nginx_real_ip;
 mod parsed;
+mod proxy_protocol;
 mod rfc6454_origin;
 mod rfc6455_4_2_1_client_handshake;
 mod rfc6455_4_2_2_server_handshake;

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use switchover::test_util::{PATIENCE, ScriptedClient, UPGRADE_REQUEST};
+use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 
-use crate::program::Program;
+use crate::program::{Program, refusal};
 use crate::running_gateway::refused;
 
 /// The demo, whose `/echo` is a WebSocket.
@@ -55,6 +55,83 @@ async fn tunnels_beyond_the_flag_are_503_on_all_workers_together() {
             }
             assert!(since.elapsed() < PATIENCE, "the place is not given back");
         }
+    }
+}
+
+#[tokio::test]
+async fn fields_and_routes_by_flags() {
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let other = ScriptedOrigin::start(Script::answering("HTTP/1.1 204 x\r\n\r\n")).await;
+    let (origin_at, other_at) = (origin.address(), other.address());
+    let gateway = Gateway::start(&[
+        "--route",
+        &format!("*.example.com/chat=ws://{origin_at}/live"),
+        "--route",
+        &format!("=/a=b=http://{other_at},http://{other_at}"),
+        "--set-header",
+        "X-Url: $scheme://$host$request_uri",
+        "--set-header",
+        "Host: fixed.example",
+        "--set-header",
+        "X-Gone:",
+    ])
+    .await;
+    let host = "Host: a.Example.com:80\r\nX-Gone: 1\r\n";
+    let mut client = gateway.0.client().await;
+    client
+        .send(UPGRADE_REQUEST.replacen("Host: example.com\r\n", host, 1))
+        .await;
+    assert_eq!(client.head().await.status, 101);
+    let head = origin.connection(0).await.head().await;
+    assert!(
+        head.starts_with("GET /live HTTP/1.1\r\nHost: fixed.example\r\n"),
+        "{head}"
+    );
+    assert!(
+        head.contains("\r\nX-Url: http://a.example.com/chat\r\n") && !head.contains("X-Gone"),
+        "{head}"
+    );
+
+    for (target, status) in [
+        ("/a=b?c", 204),
+        ("/a=bc", 404),
+        ("/chat", 404),
+        ("/x/..%2fa=b", 400),
+    ] {
+        let mut client = gateway.0.client().await;
+        client
+            .send(format!("GET {target} HTTP/1.1\r\nHost: other\r\n\r\n"))
+            .await;
+        assert_eq!(client.head().await.status, status, "{target}");
+    }
+    let head = other.connection(0).await.head().await;
+    assert!(head.contains("\r\nX-Url: http://other/a=b?c\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn flags_that_cannot_be_say_why() {
+    for (flag, value, expected) in [
+        (
+            "--set-header",
+            "Connection: upgrade",
+            "Connection is set by the proxy",
+        ),
+        (
+            "--set-header",
+            "X-A: $remote_user",
+            "there is no variable $remote_user; there are $args",
+        ),
+        ("--set-header", "Host: a b", "a Host is a host"),
+        ("--set-header", "X-A", "a field is NAME: VALUE"),
+        ("--route", "*.*/=http://a", "a wildcard is one whole label"),
+        ("--route", "/a/../b=http://a", "no dot segments"),
+        ("--route", "example.com=http://a", "[HOST]/PREFIX"),
+        ("--route", "/=a", "[HOST]/PREFIX=URL"),
+    ] {
+        let output = refusal("gateway", &[flag, value]).await;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(expected) && told.contains(value), "{told}");
     }
 }
 

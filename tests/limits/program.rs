@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 
 use switchover::test_util::{PATIENCE, ScriptedClient};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -30,6 +30,15 @@ fn path(example: &str) -> PathBuf {
         assert!(built.is_ok_and(|status| status.success()), "the example builds");
     }
     program
+}
+
+/// How an example ends that does not start with these arguments.
+pub(crate) async fn refusal(example: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(path(example))
+        .args(arguments)
+        .kill_on_drop(true)
+        .output();
+    timeout(PATIENCE, output).await.expect("it ends").unwrap()
 }
 
 impl Program {

@@ -1,0 +1,92 @@
+//! Law: what the proxy knows of the hop that a request came over.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// What the proxy knows of the hop that a request came over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    peer: Option<IpAddr>,
+    port: Option<u16>,
+    client: Option<(IpAddr, Option<u16>)>,
+    server_port: Option<u16>,
+    tls: bool,
+}
+
+impl Hop {
+    /// A hop from a peer with no address: a Unix socket, a stream in memory. Its `for` is `unknown`.
+    pub const fn unknown() -> Self {
+        Hop {
+            peer: None,
+            port: None,
+            client: None,
+            server_port: None,
+            tls: false,
+        }
+    }
+
+    /// Whether the request came over TLS: its scheme is then `https`, otherwise `http`; `ws` and `wss` are not
+    /// schemes that back ends expect here. Default false.
+    #[must_use]
+    pub const fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// The port that the request came in at, for the variable `$server_port`. Default: not known.
+    #[must_use]
+    pub const fn at_port(mut self, port: u16) -> Self {
+        self.server_port = Some(port);
+        self
+    }
+
+    /// The client behind proxies that are trusted. Only [`TrustedProxies`](super::TrustedProxies) finds it.
+    pub(super) const fn behind(mut self, client: IpAddr, port: Option<u16>) -> Self {
+        self.client = Some((client, port));
+        self
+    }
+
+    /// The address of the peer.
+    pub const fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
+    /// The address of the client: the one that [`TrustedProxies`](super::TrustedProxies) has found behind the peer, or
+    /// else the peer's.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client.map_or(self.peer, |(address, _)| Some(address))
+    }
+
+    /// The client's port, where it is known.
+    pub fn client_port(&self) -> Option<u16> {
+        self.client.map_or(self.port, |(_, port)| port)
+    }
+
+    /// The port that the request came in at, where it is known.
+    pub const fn server_port(&self) -> Option<u16> {
+        self.server_port
+    }
+
+    /// `https` over TLS, else `http`.
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+}
+
+impl From<IpAddr> for Hop {
+    /// A dual-stack listener sees IPv4 peers as IPv4-mapped IPv6 addresses; they are told as IPv4.
+    fn from(peer: IpAddr) -> Self {
+        Hop {
+            peer: Some(peer.to_canonical()),
+            ..Hop::unknown()
+        }
+    }
+}
+
+impl From<SocketAddr> for Hop {
+    fn from(peer: SocketAddr) -> Self {
+        Hop {
+            port: Some(peer.port()),
+            ..Hop::from(peer.ip())
+        }
+    }
+}

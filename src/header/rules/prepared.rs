@@ -1,0 +1,76 @@
+//! Law: how rules change the fields of a message, once their values are known.
+
+use http::StatusCode;
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+
+use super::{Action, HeaderRules};
+use crate::header::{remove, retain};
+
+/// The rules with the values for one request, for it and for its response.
+#[derive(Clone, Debug)]
+pub struct PreparedRules {
+    pub(super) rules: HeaderRules,
+    pub(super) host: Option<HeaderValue>,
+    /// One for each rule.
+    pub(super) request: Vec<Option<HeaderValue>>,
+    pub(super) response: Vec<Option<HeaderValue>>,
+}
+
+impl PreparedRules {
+    /// Applies the rules to the request. Call it after [`hop_by_hop::strip`](crate::header::hop_by_hop::strip) and
+    /// [`ForwardedRules::apply`](crate::header::ForwardedRules::apply).
+    pub fn apply_to_request(&self, headers: &mut HeaderMap) {
+        retain(headers, |name| !self.drops(name));
+        self.set_on_request(headers);
+    }
+
+    /// Whether a field of the client's ends here for its name.
+    pub(crate) fn drops(&self, name: &HeaderName) -> bool {
+        self.rules.drops(name)
+    }
+
+    /// As [`apply_to_request`](Self::apply_to_request), where what they [drop](Self::drops) is gone.
+    pub(crate) fn set_on_request(&self, headers: &mut HeaderMap) {
+        if let Some(host) = &self.host {
+            headers.insert(HOST, host.clone());
+        }
+        for ((name, action), value) in self.rules.0.request.iter().zip(&self.request) {
+            action.apply(headers, name, value);
+        }
+    }
+
+    /// Whether there are rules for requests.
+    pub fn touches_requests(&self) -> bool {
+        !self.request.is_empty()
+    }
+
+    /// Whether there are rules for responses.
+    pub fn touches_responses(&self) -> bool {
+        !self.response.is_empty()
+    }
+
+    /// Applies the rules to the response, final or 101. Call it after
+    /// [`hop_by_hop::strip`](crate::header::hop_by_hop::strip).
+    pub fn apply_to_response(&self, headers: &mut HeaderMap, status: StatusCode) {
+        for ((name, action, statuses), value) in self.rules.0.response.iter().zip(&self.response) {
+            if statuses.contains(status) {
+                action.apply(headers, name, value);
+            }
+        }
+    }
+}
+
+impl Action {
+    fn apply(&self, headers: &mut HeaderMap, name: &HeaderName, value: &Option<HeaderValue>) {
+        match (self, value.clone()) {
+            (Action::Set(_), Some(value)) => {
+                headers.insert(name.clone(), value);
+            }
+            (Action::Add(_), Some(value)) => {
+                headers.append(name.clone(), value);
+            }
+            (Action::Add(_), None) => {}
+            (Action::Set(_) | Action::Remove, _) => remove(headers, name),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Law: one flat table of routes: those for the host first, the nearest host before the wider one; then the path.
+
+use super::reading::{self, NoRoute, PathReading};
+use super::{Found, RoutePattern};
+use crate::head::host_name;
+
+/// Routes, each with a value of the caller's: an upstream, mostly.
+///
+/// A request that no route for its own host matches goes on to wider wildcards, and then to the routes for every host.
+/// nginx does not do that: [`Hosts`](super::Hosts) does as nginx.
+#[derive(Clone, Debug)]
+pub struct Routes<T> {
+    /// In the order in which they are tried.
+    entries: Vec<(RoutePattern, T)>,
+    reading: PathReading,
+}
+
+impl<T> Default for Routes<T> {
+    fn default() -> Self {
+        Routes {
+            entries: Vec::new(),
+            reading: PathReading::default(),
+        }
+    }
+}
+
+impl<T> Routes<T> {
+    /// Adds a route. One with the same pattern as an earlier one is never found.
+    pub fn add(&mut self, pattern: RoutePattern, value: T) {
+        self.entries.push((pattern, value));
+        self.entries.sort_by_key(|(pattern, _)| pattern.rank());
+    }
+
+    /// How a path is matched that can be read in more than one way. Default [`PathReading::Unanimous`].
+    #[must_use]
+    pub fn reading(mut self, reading: PathReading) -> Self {
+        self.reading = reading;
+        self
+    }
+
+    /// The route for a request: of those that match, the one with the nearest host (exact, the longest wildcard at the
+    /// start, the longest wildcard at the end, every host), and of these the exact path, or else the longest prefix.
+    ///
+    /// `host` is the value of `Host`; its port does not count. A query may follow the path.
+    pub fn find(&self, host: Option<&str>, path: &str) -> Option<Found<'_, T>> {
+        self.resolve(host, path).ok()
+    }
+
+    /// As [`find`](Routes::find), and says why there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoute`].
+    pub fn resolve(&self, host: Option<&str>, path: &str) -> Result<Found<'_, T>, NoRoute> {
+        let name = host.map(host_name);
+        let name = name.as_deref();
+        let index = reading::choose(reading::without_query(path), self.reading, |path| {
+            let matches = |(pattern, _): &(RoutePattern, T)| pattern.matches(name, path);
+            self.entries.iter().position(matches)
+        })?;
+        let (pattern, value) = &self.entries[index];
+        Ok(Found::new(value, pattern.path(), self.reading))
+    }
+
+    /// All values, in the order in which they are tried.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().map(|(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes(patterns: &'static [&'static str]) -> Routes<&'static str> {
+        let mut routes = Routes::default();
+        for pattern in patterns {
+            routes.add(pattern.parse().unwrap(), *pattern);
+        }
+        routes
+    }
+
+    #[test]
+    fn host_before_prefix_and_longest_prefix_first() {
+        let routes = routes(&[
+            "/",
+            "/a",
+            "/a/b",
+            "=/a/b",
+            "h.example/",
+            "h.example/a",
+            "h.example:81/port",
+            "*.example/w",
+            "*.w.example/w",
+            "h.*/w",
+            "h.*=/a/b",
+        ]);
+        let cases = [
+            (None, "/", "/"),
+            (None, "/a", "/a"),
+            (None, "/a/b", "=/a/b"),
+            (None, "/a/b?c", "=/a/b"),
+            (None, "/a/b/c", "/a/b"),
+            (Some("other"), "/a/b/", "/a/b"),
+            (Some("h.example"), "/a/b", "h.example/a"),
+            (Some("H.Example:8080"), "/x", "h.example/"),
+            (Some("h.example."), "/x", "h.example/"),
+            (Some("h.example:81"), "/port", "h.example:81/port"),
+            (Some("x.example"), "/w", "*.example/w"),
+            (Some("x.example"), "/a", "/a"),
+            (Some("x.w.example"), "/w", "*.w.example/w"),
+            (Some("h.other"), "/w", "h.*/w"),
+            (Some("h.other"), "/a/b", "h.*=/a/b"),
+            (Some("h.other"), "/a/b/c", "/a/b"),
+            (Some("[::1]:80"), "/a", "/a"),
+        ];
+        for (host, path, expected) in cases {
+            let found = routes.find(host, path).map(|found| *found.value);
+            assert_eq!(found, Some(expected), "{host:?} {path}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_equal_patterns_is_found() {
+        let mut routes = Routes::default();
+        routes.add("/a".parse().unwrap(), 1);
+        routes.add("/a".parse().unwrap(), 2);
+        assert_eq!(routes.find(None, "/a").map(|found| *found.value), Some(1));
+        assert!(routes.values().eq([&1, &2]));
+    }
+
+    #[test]
+    fn an_ambiguous_path_is_told_from_a_missing_route() {
+        let routes = routes(&["/public/", "h.example/"]);
+        let resolve = |host, path| routes.resolve(host, path).map(|found| *found.value);
+        assert_eq!(resolve(None, "/x"), Err(NoRoute::NotFound));
+        assert_eq!(resolve(None, "/public/../x"), Err(NoRoute::Ambiguous));
+        assert_eq!(resolve(Some("h.example"), "/public/../x"), Ok("h.example/"));
+        assert_eq!(resolve(None, "*"), Err(NoRoute::NotFound));
+    }
+}
