@@ -21,6 +21,7 @@ const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n
 
 fn core() -> Core {
     let policy = HandshakePolicy::default()
+        .refuse_incomplete_handshakes(true)
         .allow_origin("https://example.com".parse().unwrap())
         .allow_missing_origin(true);
     let upstream = |address: &str, path: Option<&str>| Upstream {
