@@ -56,8 +56,8 @@
 //! | `tunnel` | by `gateway` | [`tunnel`]: the copy engine |
 //! | `gateway` | yes | [`gateway`], [`connect`]: the raw door on tokio |
 //! | `splice` | yes | bulk between plain sockets without a copy, on Linux |
-//! | `hyper` | no | [`service`]: ordinary requests relayed by hyper and hyper-util |
-//! | `http2` | no | WebSocket over HTTP/2 (RFC 8441): [`http2`] for upstreams, and for clients of [`service`] |
+//! | `hyper` | no | [`service`]: services and a layer for axum and hyper, for clients of HTTP/1 and HTTP/2 (RFC 8441); ordinary requests relayed by hyper and hyper-util |
+//! | `http2` | no | [`http2`]: upstreams that speak WebSocket over HTTP/2 |
 //! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |
 //! | `full` | no | all of them |
 //!

@@ -1,11 +1,41 @@
-//! Floor 5, the second door: ordinary HTTP beside the upgrades, relayed by hyper's server and hyper-util's client.
+//! Floor 5, the second door: for hyper, axum and every tower stack, and for the ordinary HTTP beside the upgrades.
+//!
+//! | what | upgrades | everything else |
+//! |---|---|---|
+//! | [`UpgradeService`] | tunnelled | 426 |
+//! | [`UpgradeLayer`] | tunnelled | untouched, the inner service's |
+//! | [`ReverseProxy`] | tunnelled | relayed to the same upstream |
+//!
+//! An upgrade is asked for in HTTP/1.1, or by an extended CONNECT of HTTP/2 (RFC 8441), where the server enables that: axum
+//! does, hyper's builders have `enable_connect_protocol`. The upstream sees an HTTP/1.1 upgrade either way, and may be an
+//! `Http2Connect` or a `TlsConnect` as well.
+//!
+//! The tunnel runs in a task of its own, the one that hyper's upgrade makes unavoidable, on a
+//! [`ServiceConfig::executor`]. It takes the client's socket back from hyper, sends on what hyper had read ahead, and frees
+//! all that was hyper's: an idle tunnel costs what the raw door's does, and bulk is spliced. That goes for a TCP or Unix
+//! socket, plain or in this crate's TLS, under `axum::serve`, hyper-util's `auto` builder and hyper's own; of any other stream
+//! the tunnel copies bytes, and [`Ended::plain`] says so. [`Tunnels`] counts, drains and waits for them, which a server's own
+//! graceful shutdown does not.
+//!
+//! ```
+//! use axum::Router;
+//! use switchover::TcpConnect;
+//! use switchover::service::{ReverseProxy, UpgradeService};
+//!
+//! let app: Router = Router::new()
+//!     .route_service("/live/{*rest}", UpgradeService::new(TcpConnect::to("chat.internal:9000")))
+//!     .fallback_service(ReverseProxy::new(TcpConnect::to("app.internal:3000")));
+//! ```
+//!
+//! Set `TCP_NODELAY` on the listener's connections (`tap_io` in axum): over HTTP/2 and TLS of others nobody else can.
+//!
+//! # Behind the raw door
 //!
 //! What a [`Gateway`](crate::gateway::Gateway) or [`Acceptor`](crate::gateway::Acceptor) hands back as ordinary goes
 //! through [`Relay::serve`]: one request and its response, with bodies streamed both ways. What the connection
 //! carries next comes back unread, so that the next request meets the same strict head parser as the first, and an
-//! upgrade later on the same connection is as good as one at its start.
-//!
-//! hyper sees only heads that the crate's own parser has accepted, from either side.
+//! upgrade later on the same connection is as good as one at its start. hyper sees only heads that the crate's own parser has
+//! accepted, from either side.
 //!
 //! ```no_run
 //! use switchover::connect::TcpConnect;
