@@ -110,7 +110,7 @@ where
             }
         }
         // What it has sent beyond the limit is not read, and its end stands behind that.
-        tunnel::read_closed(&self.stream).await;
+        tunnel::read_closed(&mut self.stream).await;
         left(Cause::Closed)
     }
 

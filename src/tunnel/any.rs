@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-/// Any stream: a plain socket as it is, everything else in a box.
+/// Any stream: a TCP socket as it is, everything else in a box. No larger than a TCP socket.
 ///
 /// ```
 /// use switchover::tunnel::{AnyStream, Tunnel};
@@ -30,8 +30,9 @@ pub struct AnyStream(pub(super) Kind);
 
 pub(super) enum Kind {
     Tcp(TcpStream),
+    /// Boxed, so that it fits beside the tag that a TCP socket has room for: every tunnel carries two of these.
     #[cfg(unix)]
-    Unix(UnixStream),
+    Unix(Box<UnixStream>),
     Other(Box<dyn Stream>),
 }
 
@@ -39,7 +40,8 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl AnyStream {
-    /// Takes a stream. A [`TcpStream`], a `UnixStream` and an `AnyStream` are found out and not boxed.
+    /// Takes a stream. A [`TcpStream`], a `UnixStream` and an `AnyStream` are found out by their types, and stay what they
+    /// are.
     pub fn new<S>(stream: S) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -51,7 +53,7 @@ impl AnyStream {
         }
         #[cfg(unix)]
         if let Some(unix) = any.downcast_mut::<Option<UnixStream>>().and_then(Option::take) {
-            return AnyStream(Kind::Unix(unix));
+            return AnyStream(Kind::Unix(Box::new(unix)));
         }
         if let Some(already) = any.downcast_mut::<Option<AnyStream>>().and_then(Option::take) {
             return already;
@@ -66,15 +68,18 @@ impl AnyStream {
     pub fn is_plain(&self) -> bool {
         !matches!(self.0, Kind::Other(_))
     }
+}
 
-    fn stream(&mut self) -> Pin<&mut dyn Stream> {
-        match &mut self.0 {
-            Kind::Tcp(tcp) => Pin::new(tcp),
+/// The stream itself, whichever it is: a TCP socket without a call through a table.
+macro_rules! each {
+    ($any:expr, $stream:ident => $call:expr) => {
+        match &mut $any.get_mut().0 {
+            Kind::Tcp($stream) => $call,
             #[cfg(unix)]
-            Kind::Unix(unix) => Pin::new(unix),
-            Kind::Other(other) => Pin::new(&mut **other),
+            Kind::Unix($stream) => $call,
+            Kind::Other($stream) => $call,
         }
-    }
+    };
 }
 
 impl From<TcpStream> for AnyStream {
@@ -86,19 +91,19 @@ impl From<TcpStream> for AnyStream {
 #[cfg(unix)]
 impl From<UnixStream> for AnyStream {
     fn from(stream: UnixStream) -> Self {
-        AnyStream(Kind::Unix(stream))
+        AnyStream(Kind::Unix(Box::new(stream)))
     }
 }
 
 impl AsyncRead for AnyStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream().poll_read(cx, into)
+        each!(self, stream => Pin::new(stream).poll_read(cx, into))
     }
 }
 
 impl AsyncWrite for AnyStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().stream().poll_write(cx, bytes)
+        each!(self, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -106,7 +111,7 @@ impl AsyncWrite for AnyStream {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().stream().poll_write_vectored(cx, bytes)
+        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -119,11 +124,11 @@ impl AsyncWrite for AnyStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream().poll_flush(cx)
+        each!(self, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream().poll_shutdown(cx)
+        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
 
@@ -136,5 +141,15 @@ impl fmt::Debug for AnyStream {
             Kind::Other(_) => "Other",
         };
         f.debug_tuple("AnyStream").field(&kind).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_no_larger_than_a_tcp_socket() {
+        assert_eq!(size_of::<AnyStream>(), size_of::<TcpStream>());
     }
 }

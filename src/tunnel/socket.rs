@@ -48,7 +48,7 @@ pub(crate) fn reset_on_drop<S: Any>(stream: &S) {
 /// Waits until the peer of a plain TCP socket has ended its write side, even if bytes before that are still unread.
 /// Of any other stream only a read can tell, so this never completes.
 #[cfg(feature = "gateway")]
-pub(crate) async fn read_closed<S: Any>(stream: &S) {
+pub(crate) async fn read_closed<S: Any>(stream: &mut S) {
     // The interest that is met by the end of the stream and not by bytes. Only Linux has it.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Some(tcp) = tcp(stream) {
