@@ -278,7 +278,10 @@ fn head_hint(error: &HeadError) -> &'static str {
         HeadError::Host(_) => "Send one Host field, with a host and perhaps a port.",
         HeadError::Framing(_) => "Frame the body by one Content-Length, or by chunked alone.",
         HeadError::Target(_) => "Send a path, percent-encoded where it needs to be.",
-        HeadError::StartLine => "Speak HTTP/1.1 here, without TLS if the listener has none.",
+        HeadError::Tls => {
+            "This port speaks plain HTTP: use http:// or ws:// for it, or give the listener a certificate."
+        }
+        HeadError::StartLine => "Speak HTTP/1.1 here.",
         _ => "Send lines that end with CRLF, without folding and without control bytes.",
     }
 }

@@ -37,6 +37,9 @@ pub enum HeadError {
         /// Offset from the start of the head.
         offset: usize,
     },
+    /// The first bytes are a record of TLS (RFC 8446, section 5.1): a handshake, or an alert.
+    #[error("these are the bytes of TLS, not of HTTP")]
+    Tls,
     /// The first line is not a request line or status line.
     #[error("the first line is malformed")]
     StartLine,

@@ -4,6 +4,12 @@
 
 use super::{HeadError, HeadLimits};
 
+/// RFC 8446, section 5.1: what begins the records of TLS that a peer may send first, and the byte after it, which is the
+/// same in all versions.
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const TLS_MAJOR: u8 = 3;
+
 /// Finds the end of a head in bytes that arrive in pieces, and refuses the first byte that cannot be part of one.
 ///
 /// Feeding a growing buffer costs each byte once, so a head that comes byte by byte costs no more than one that
@@ -60,6 +66,12 @@ impl HeadScan {
     ///
     /// The first byte that breaks a rule, or a limit exceeded; as early as it is known.
     pub fn advance(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
+        match buffer {
+            // One byte says too little.
+            [ALERT | HANDSHAKE] => return Ok(None),
+            [ALERT | HANDSHAKE, TLS_MAJOR, ..] => return Err(HeadError::Tls),
+            _ => {}
+        }
         let within_limit = buffer.len().min(limits.bytes());
         while self.end.is_none() && self.position < within_limit {
             if !self.after_carriage_return && self.position != self.line_start {

@@ -133,6 +133,32 @@ fn every_control_byte_in_a_response() {
     }
 }
 
+/// RFC 8446, section 5.1: what a peer sends first that takes the port for one of the other kind.
+#[test]
+fn a_record_of_tls_instead_of_a_head() {
+    let records: [&[u8]; 5] = [
+        b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03",
+        b"\x16\x03\x03\0\x7a\x02",
+        b"\x15\x03\x01\0\x02\x02\x46",
+        b"\x15\x03\x03\0\x02\x02\x32",
+        b"\x16\x03",
+    ];
+    for record in records {
+        assert_eq!(request(record).unwrap_err(), HeadError::Tls, "{record:?}");
+        assert_eq!(response(record).unwrap_err(), HeadError::Tls, "{record:?}");
+    }
+    for (bytes, byte) in [
+        (b"\x16\x02\x01", 0x16),
+        (b"\x14\x03\x03", 0x14),
+        (b"\x15\x15\x03", 0x15),
+    ] {
+        let expected = HeadError::ControlByte { offset: 0, byte };
+        assert_eq!(request(bytes).unwrap_err(), expected);
+        assert_eq!(response(bytes).unwrap_err(), expected);
+    }
+    assert_eq!(HeadError::Tls.status(), 400);
+}
+
 #[test]
 fn empty_lines_before_a_request_line() {
     for lines in ["\r\n", "\r\n\r\n", "\r\n\r\n\r\n\r\n"] {
