@@ -111,6 +111,16 @@ pub enum ConnectError {
     /// The connector does not lead anywhere that this request could go.
     #[error("the request cannot go to this upstream: {0}")]
     Unsuited(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The connection stands, but the peer does not speak TLS on it as it has to, or its certificate is not accepted.
+    #[error("no TLS with {name}: {source}. {hint}")]
+    Tls {
+        /// The name that the peer was asked for, and that its certificate has to be for.
+        name: String,
+        /// What has failed.
+        source: io::Error,
+        /// What to change.
+        hint: &'static str,
+    },
     /// There is no upstream to connect to at all.
     #[error("there is no upstream to connect to")]
     NoUpstream,

@@ -74,9 +74,20 @@ pub enum Cause {
     /// The upstream has sent bytes before it was asked (CVE-2026-1642).
     #[error("bytes arrived before the request was sent")]
     TalksFirst,
+    /// The upstream speaks TLS, and was spoken to in plain text.
+    #[error("the upstream speaks TLS here: use https:// or wss:// for it")]
+    SpeaksTls,
+    /// The upstream has broken off TLS after the handshake: it wants a client certificate, as a rule.
+    #[error("{source}. {hint}")]
+    Tls {
+        /// What has failed.
+        source: io::Error,
+        /// What to change.
+        hint: &'static str,
+    },
     /// The upstream's head is malformed, or too large.
     #[error("the response head is invalid: {0}")]
-    Head(#[from] HeadError),
+    Head(HeadError),
     /// The upstream's answer is no switch, though it says so, or cannot be relayed.
     #[error("{0}")]
     Switch(#[from] BadSwitch),
@@ -89,6 +100,30 @@ pub enum Cause {
     /// The tunnel has ended with an error.
     #[error("{0}")]
     Tunnel(#[from] TunnelError),
+}
+
+impl From<HeadError> for Cause {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::Tls => Cause::SpeaksTls,
+            error => Cause::Head(error),
+        }
+    }
+}
+
+impl Cause {
+    /// What the error of an upstream's stream means.
+    pub(crate) fn of_upstream(source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::UnexpectedEof {
+            return Cause::Closed;
+        }
+        #[cfg(feature = "rustls")]
+        if let Some(failure) = crate::tls::TlsFailure::of(&source) {
+            let hint = failure.hint();
+            return Cause::Tls { source, hint };
+        }
+        Cause::Io(source)
+    }
 }
 
 impl Error {
@@ -149,6 +184,12 @@ impl Error {
             }
             (cause, Phase::Request) if self.side == Side::Downstream => {
                 format!("the request's body: {cause}")
+            }
+            (Cause::Connect(ConnectError::Tls { .. }) | Cause::Tls { .. }, _) => {
+                "the upstream can be reached, but no TLS can be spoken with it".to_owned()
+            }
+            (Cause::SpeaksTls, _) => {
+                "the upstream speaks TLS, and the proxy is set up to speak plain HTTP to it".to_owned()
             }
             (Cause::Connect(_) | Cause::Io(_), Phase::Connect) => "the upstream cannot be reached".to_owned(),
             (Cause::TimedOut(limit), Phase::Connect) => {

@@ -33,7 +33,7 @@
 //! |---|---|---|
 //! | 1, pure | [`token`], [`head`], [`websocket`], [`proxy_protocol`] | parsers and proxies of one's own, without tokio |
 //! | 2, header rules | [`header`] | a proxy that one already has |
-//! | 2, streams | [`tunnel`], [`connect`] | relays on layer 4 |
+//! | 2, streams | [`tunnel`], [`connect`], [`tls`] | relays on layer 4 |
 //! | 3, decisions | [`handshake`], [`route`] | proxies with their own IO |
 //! | 4, upstreams | [`http2`] | HTTP/2 upstreams, behind either door |
 //! | 5, doors | [`gateway`], [`service`] | whoever wants the whole walk |
@@ -58,6 +58,7 @@
 //! | `splice` | yes | bulk between plain sockets without a copy, on Linux |
 //! | `hyper` | no | [`service`]: services and a layer for axum and hyper, for clients of HTTP/1 and HTTP/2 (RFC 8441); ordinary requests relayed by hyper and hyper-util |
 //! | `http2` | no | [`http2`]: upstreams that speak WebSocket over HTTP/2 |
+//! | `rustls` | no | [`tls`]: TLS towards clients and upstreams, by rustls with ring |
 //! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |
 //! | `full` | no | all of them |
 //!
@@ -92,6 +93,8 @@ pub mod service;
 mod side;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+#[cfg(feature = "rustls")]
+pub mod tls;
 pub mod token;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;

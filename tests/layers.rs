@@ -92,7 +92,7 @@ fn the_pure_floors_build_without_tokio() {
 fn the_default_features_bring_no_http_library() {
     let dependencies = dependencies(&[]);
     assert!(dependencies.iter().any(|name| name == "tokio"));
-    for name in ["hyper", "h2", "tower", "axum"] {
+    for name in ["hyper", "h2", "tower", "axum", "rustls"] {
         assert!(
             !dependencies.iter().any(|dependency| dependency == name),
             "{name}: {dependencies:?}"
@@ -146,7 +146,7 @@ fn the_tunnel_knows_no_http() {
 
 #[test]
 fn imports_go_down_only() {
-    let floors: [(&[&str], &[&str]); 4] = [
+    let floors: [(&[&str], &[&str]); 6] = [
         (
             &["side.rs", "token.rs"],
             &[
@@ -177,7 +177,12 @@ fn imports_go_down_only() {
         ),
         (
             &["handshake", "connect.rs", "wire.rs"],
-            &["tunnel", "error", "exchange", "gateway"],
+            &["tunnel", "tls", "error", "exchange", "gateway"],
+        ),
+        (&["tunnel"], &["tls"]),
+        (
+            &["tls"],
+            &["handshake", "error", "exchange", "gateway", "service"],
         ),
     ];
     for (paths, above) in floors {

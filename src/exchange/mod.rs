@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::connect::{Connect, ConnectRequest};
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, PendingUpgrade, Switched, Verdict};
-use crate::head::{HeadLimits, HeadScan, encode_request, response_from_head};
+use crate::head::{HeadError, HeadLimits, HeadScan, encode_request, response_from_head};
 use crate::{Side, wire};
 
 /// The most interim responses before the answer.
@@ -52,13 +52,7 @@ pub(crate) enum Answer<U> {
 }
 
 fn upstream_error(phase: Phase) -> impl FnOnce(io::Error) -> Error {
-    move |source| {
-        let cause = match source.kind() {
-            io::ErrorKind::UnexpectedEof => Cause::Closed,
-            _ => Cause::Io(source),
-        };
-        Error::new(phase, Side::Upstream, cause)
-    }
+    move |source| Error::new(phase, Side::Upstream, Cause::of_upstream(source))
 }
 
 impl<U> Exchange<U>
@@ -174,7 +168,7 @@ where
 
     async fn read_head(&mut self) -> Result<response::Parts, Error> {
         let failed = upstream_error(Phase::ResponseHead);
-        let invalid = |error| Error::new(Phase::ResponseHead, Side::Upstream, Cause::Head(error));
+        let invalid = |error: HeadError| Error::new(Phase::ResponseHead, Side::Upstream, error);
         let mut scan = HeadScan::response();
         loop {
             if let Some(end) = scan.advance(&self.buffer, &self.limits.head).map_err(invalid)? {

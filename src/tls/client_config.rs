@@ -1,0 +1,153 @@
+//! Law: whom the proxy believes when it connects, and how it names itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::pem::{self, Identity};
+use super::{TlsConfigError, provider};
+
+/// How the proxy speaks TLS to upstreams. Cheap to clone.
+///
+/// ```
+/// use switchover::tls::TlsClientConfig;
+///
+/// # fn doc(ca: Vec<u8>) -> Result<TlsClientConfig, switchover::tls::TlsConfigError> {
+/// // Only what this authority of one's own has issued is believed.
+/// let tls = TlsClientConfig::builder().only_roots(ca).build()?;
+/// # Ok(tls)
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TlsClientConfig(Arc<ClientConfig>);
+
+impl TlsClientConfig {
+    /// With the system's root certificates, and no certificate of the proxy's own.
+    ///
+    /// Reads files: call it once, when the program starts. `SSL_CERT_FILE` and `SSL_CERT_DIR` in the environment replace
+    /// the system's.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsConfigError::NoSystemRoots`].
+    pub fn system() -> Result<Self, TlsConfigError> {
+        Self::builder().build()
+    }
+
+    /// Starts with the system's root certificates, for something to be changed.
+    pub fn builder() -> TlsClientBuilder {
+        TlsClientBuilder {
+            system_roots: true,
+            roots: Vec::new(),
+            identity: None,
+        }
+    }
+
+    /// A configuration of the caller's own, with everything that it says but the ALPN protocols.
+    pub fn from_rustls(config: impl Into<Arc<ClientConfig>>) -> Self {
+        TlsClientConfig(config.into())
+    }
+
+    pub(super) fn rustls(&self) -> Arc<ClientConfig> {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for TlsClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsClientConfig").finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`TlsClientConfig`].
+#[derive(Clone)]
+#[must_use = "nothing is configured until it is built"]
+pub struct TlsClientBuilder {
+    system_roots: bool,
+    roots: Vec<Vec<u8>>,
+    identity: Option<Identity>,
+}
+
+impl TlsClientBuilder {
+    /// Believes only what these root certificates have issued, and what those [added](Self::add_roots) have. Default:
+    /// the system's roots.
+    ///
+    /// A server's own certificate can stand here if it has signed itself and is not marked as an authority.
+    pub fn only_roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.system_roots = false;
+        self.add_roots(pem)
+    }
+
+    /// Believes these root certificates too. Default: none.
+    pub fn add_roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.roots.push(pem.into());
+        self
+    }
+
+    /// Names the proxy to upstreams that ask for a certificate: its chain, its own certificate first, and the private key.
+    /// Default: none.
+    pub fn client_certificate(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.identity = Some(Identity {
+            chain: chain.into(),
+            key: key.into(),
+        });
+        self
+    }
+
+    /// The configuration. Reads the system's root certificates, unless others were named.
+    ///
+    /// # Errors
+    ///
+    /// Something given is not what it should be, or the system has no root certificates.
+    pub fn build(self) -> Result<TlsClientConfig, TlsConfigError> {
+        let mut roots = RootCertStore::empty();
+        if self.system_roots {
+            add_system_roots(&mut roots)?;
+        }
+        for pem in &self.roots {
+            pem::add_roots(&mut roots, pem)?;
+        }
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots);
+        let config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let (chain, key) = identity.parse()?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(TlsConfigError::of_identity)?
+            }
+        };
+        Ok(TlsClientConfig(Arc::new(config)))
+    }
+}
+
+impl fmt::Debug for TlsClientBuilder {
+    /// Without the private key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsClientBuilder")
+            .field("system_roots", &self.system_roots)
+            .field("roots", &self.roots.len())
+            .field("client_certificate", &self.identity.is_some())
+            .finish()
+    }
+}
+
+/// A certificate among them that is unusable is none of ours; only that not one is usable is an error.
+fn add_system_roots(roots: &mut RootCertStore) -> Result<(), TlsConfigError> {
+    let found = rustls_native_certs::load_native_certs();
+    let (usable, unusable) = roots.add_parsable_certificates(found.certs);
+    if usable > 0 {
+        return Ok(());
+    }
+    let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+    Err(TlsConfigError::NoSystemRoots {
+        found: match (unusable, errors.is_empty()) {
+            (0, true) => "none was found".to_owned(),
+            (0, false) => errors.join("; "),
+            (unusable, _) => format!("{unusable} that cannot be used"),
+        },
+    })
+}

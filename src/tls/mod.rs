@@ -1,0 +1,81 @@
+//! Floor 2: TLS on either side, by rustls with the cryptography of ring. Feature `rustls`.
+//!
+//! Knows streams and names. Of HTTP it knows the names that ALPN has for it, and how to tell it from TLS.
+//!
+//! Towards the upstream, [`TlsConnect`] is one more [`Connect`](crate::connect::Connect): it makes a connection with the
+//! connector that it was given and speaks TLS on it. Certificates are verified against the system's roots unless other
+//! roots are given.
+//!
+//! ```no_run
+//! use switchover::gateway::Gateway;
+//! use switchover::tls::{TlsClientConfig, TlsConnect};
+//!
+//! # fn main() -> Result<(), switchover::tls::TlsConfigError> {
+//! let tls = TlsClientConfig::system()?;
+//! let gateway = Gateway::builder(TlsConnect::to("chat.example:443", tls)?).build();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Towards the client, [`TlsAcceptor`] does the handshake, within a deadline. The stream that it gives goes to any door
+//! of the crate; [`Hop::tls`](crate::header::Hop::tls) tells the origin of it.
+//!
+//! ```no_run
+//! use switchover::header::Hop;
+//! use switchover::tls::{TlsAcceptor, TlsServerConfig};
+//! use switchover::{Gateway, TcpConnect};
+//!
+//! # async fn run(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+//! let (chain, key) = (std::fs::read("chain.pem")?, std::fs::read("key.pem")?);
+//! let acceptor = TlsAcceptor::new(TlsServerConfig::from_pem(chain, key)?);
+//! let gateway = Gateway::builder(TcpConnect::to("127.0.0.1:9000")).build();
+//! loop {
+//!     let (stream, peer) = listener.accept().await?;
+//!     let (acceptor, gateway) = (acceptor.clone(), gateway.clone());
+//!     // In a task of its own: a client that dawdles over its handshake holds up no other.
+//!     tokio::spawn(async move {
+//!         match acceptor.accept(stream).await {
+//!             Ok(stream) => drop(gateway.serve(stream, Hop::from(peer).tls(true)).await),
+//!             Err(error) => eprintln!("{peer}: {error}"),
+//!         }
+//!     });
+//! }
+//! # }
+//! ```
+//!
+//! # What is always so
+//!
+//! - **ALPN is set here**, whatever a configuration of the caller's own says: an upgrade is HTTP/1.1, and a peer that
+//!   agrees to `h2` could not understand it. `h2` is asked for or offered only where the caller says so:
+//!   [`TlsConnect::http2`], [`TlsServerConfig::http2`].
+//! - **No global is installed.** The provider of cryptography is ring's, named in each configuration; whatever default
+//!   the process may have is neither used nor set.
+//! - **A mistaken port is told as such**: plain HTTP to a TLS port, TLS to a plain one, from either side.
+//! - **A tunnel never splices TLS**, and passes the end of one direction on as `close_notify`, while the other goes on.
+
+mod client;
+mod client_config;
+mod config_error;
+mod failure;
+mod pem;
+mod server;
+mod server_config;
+
+use std::sync::Arc;
+
+pub use client::{ClientStream, TlsConnect};
+pub use client_config::{TlsClientBuilder, TlsClientConfig};
+pub use config_error::TlsConfigError;
+pub use failure::TlsFailure;
+pub use server::{ServerStream, TlsAcceptError, TlsAcceptor};
+pub use server_config::{TlsServerBuilder, TlsServerConfig};
+/// The rustls that configurations of one's own are made with.
+pub use tokio_rustls::rustls;
+
+/// The names of the protocols (RFC 7301, section 6; RFC 9113, section 3.1).
+const HTTP_1_1: &[u8] = b"http/1.1";
+const HTTP_2: &[u8] = b"h2";
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}

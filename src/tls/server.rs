@@ -1,0 +1,165 @@
+//! Law: a client has its handshake done within the deadline, or is told why not; one that speaks plain HTTP is told so in
+//! plain HTTP.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+use super::{TlsFailure, TlsServerConfig};
+use crate::token;
+use crate::tunnel::Rewind;
+use crate::wire;
+
+/// TLS on a connection from a client.
+///
+/// The bytes in front are those that were looked at to tell TLS from plain HTTP. They are read once, in the handshake.
+pub type ServerStream<S> = tokio_rustls::server::TlsStream<Rewind<S>>;
+
+/// How long a client that is told something may take for it.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What a client that speaks plain HTTP is told (RFC 9110, section 15.5.1).
+const SPEAKS_TLS: &str = "This port speaks TLS.\nUse https:// or wss:// for it.\n";
+
+/// Does the TLS handshake with clients. Cheap to clone.
+///
+/// The module has an [example](crate::tls).
+#[derive(Clone)]
+pub struct TlsAcceptor {
+    acceptor: tokio_rustls::TlsAcceptor,
+    handshake_timeout: Duration,
+}
+
+/// Why a client's connection has not come to speak TLS. It has been told, as far as it can be, and is closed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsAcceptError {
+    /// The handshake was not done within the deadline.
+    #[error("no TLS handshake within {0:?}")]
+    TimedOut(Duration),
+    /// The client speaks plain HTTP. It has been answered 400.
+    #[error("plain HTTP on a port that speaks TLS. The client should use https:// or wss://")]
+    PlainHttp,
+    /// The client has closed its connection before it has said anything. Nothing is wrong with that.
+    #[error("closed without a byte")]
+    Closed,
+    /// The handshake has failed. [`TlsFailure::of_handshake`] tells the kinds apart.
+    #[error("the TLS handshake has failed: {source}. {hint}")]
+    Handshake {
+        /// What rustls said, or the stream.
+        source: io::Error,
+        /// What to change: [`TlsFailure::hint`].
+        hint: &'static str,
+    },
+}
+
+impl TlsAcceptor {
+    /// An acceptor with this configuration.
+    pub fn new(config: TlsServerConfig) -> Self {
+        TlsAcceptor {
+            acceptor: tokio_rustls::TlsAcceptor::from(config.rustls()),
+            handshake_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// How long a client may take from the connection to the end of its handshake; then it is closed. Default 10
+    /// seconds.
+    ///
+    /// The deadline for its request head starts after that.
+    #[must_use]
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.handshake_timeout = limit;
+        self
+    }
+
+    /// Does the handshake with a client that has just connected.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsAcceptError`]. A client that was told why gets up to two seconds, beyond the deadline, to hear it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub async fn accept<S>(&self, stream: S) -> Result<ServerStream<S>, TlsAcceptError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let deadline = Instant::now() + self.handshake_timeout;
+        // Boxed: large, and gone after the handshake.
+        match timeout_at(deadline, Box::pin(self.handshake(stream))).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err((error, stream))) => {
+                if let Some(mut stream) = stream {
+                    Box::pin(take_leave(&mut stream, &error)).await;
+                }
+                Err(error)
+            }
+            Err(_) => Err(TlsAcceptError::TimedOut(self.handshake_timeout)),
+        }
+    }
+
+    /// With an error comes the stream of a client that may want to hear of it.
+    async fn handshake<S>(&self, mut stream: S) -> Result<ServerStream<S>, (TlsAcceptError, Option<S>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut first = BytesMut::new();
+        match wire::read_some(&mut stream, &mut first, usize::MAX).await {
+            Ok(count) if count > 0 => {}
+            // In order or not: it has not said anything.
+            _ => return Err((TlsAcceptError::Closed, None)),
+        }
+        if speaks_http(&first) {
+            return Err((TlsAcceptError::PlainHttp, Some(stream)));
+        }
+        let stream = Rewind::new(stream, first.freeze());
+        let accepted = self.acceptor.accept(stream).into_fallible().await;
+        accepted.map_err(|(source, stream)| {
+            let hint = TlsFailure::of_handshake(&source).hint();
+            let error = TlsAcceptError::Handshake { source, hint };
+            (error, Some(stream.into_parts().0))
+        })
+    }
+}
+
+impl fmt::Debug for TlsAcceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsAcceptor")
+            .field("handshake_timeout", &self.handshake_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether these are the first bytes of an HTTP request: a method, or the empty line that may stand before it (RFC 9112,
+/// section 2.2). Nothing that begins a handshake of TLS, of any version, is such a byte.
+fn speaks_http(first: &[u8]) -> bool {
+    first
+        .first()
+        .is_some_and(|byte| token::is_tchar(*byte) || matches!(byte, b'\r' | b'\n'))
+}
+
+/// Says what there is to say, and closes so that it can be heard. The alert of a failed handshake is on its way already.
+async fn take_leave<S>(stream: &mut S, error: &TlsAcceptError)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if matches!(error, TlsAcceptError::PlainHttp) {
+        let answer = format!(
+            "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: {}\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n\r\n{SPEAKS_TLS}",
+            SPEAKS_TLS.len(),
+        );
+        if wire::write_all(stream, answer.as_bytes(), FAREWELL)
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+    wire::close(stream).await;
+}

@@ -1,0 +1,135 @@
+//! Law: by which certificate the proxy names itself to clients, and whether they have to name themselves.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+
+use super::config_error::pem_names::ROOTS;
+use super::pem::{self, Identity};
+use super::{HTTP_1_1, HTTP_2, TlsConfigError, provider};
+
+/// How the proxy speaks TLS to clients. Cheap to clone.
+///
+/// ```
+/// use switchover::tls::TlsServerConfig;
+///
+/// # fn doc(chain: Vec<u8>, key: Vec<u8>, ca: Vec<u8>) -> Result<(), switchover::tls::TlsConfigError> {
+/// let everyone = TlsServerConfig::from_pem(chain.clone(), key.clone())?;
+/// // Only clients with a certificate that this authority has issued.
+/// let members = TlsServerConfig::builder(chain, key).client_roots(ca).build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TlsServerConfig(Arc<ServerConfig>);
+
+impl TlsServerConfig {
+    /// With a certificate chain, the proxy's own certificate first, and the private key. Clients need no certificate.
+    ///
+    /// # Errors
+    ///
+    /// The chain or the key is not what it should be, or they do not belong together.
+    pub fn from_pem(chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Result<Self, TlsConfigError> {
+        Self::builder(chain, key).build()
+    }
+
+    /// Starts with a certificate chain, the proxy's own certificate first, and the private key.
+    pub fn builder(chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> TlsServerBuilder {
+        TlsServerBuilder {
+            identity: Identity {
+                chain: chain.into(),
+                key: key.into(),
+            },
+            client_roots: Vec::new(),
+        }
+    }
+
+    /// A configuration of the caller's own, with everything that it says but the ALPN protocols: for certificates
+    /// that are chosen by the client's SNI, for example.
+    pub fn from_rustls(config: impl Into<Arc<ServerConfig>>) -> Self {
+        TlsServerConfig(config.into()).offering(&[HTTP_1_1])
+    }
+
+    /// Offers HTTP/2 by ALPN, in front of HTTP/1.1. Default: only HTTP/1.1.
+    ///
+    /// Which of them a client has agreed to is then the caller's to look at, before it hands the stream on:
+    /// `stream.get_ref().1.alpn_protocol()`.
+    #[must_use]
+    pub fn http2(self) -> Self {
+        self.offering(&[HTTP_2, HTTP_1_1])
+    }
+
+    fn offering(mut self, protocols: &[&[u8]]) -> Self {
+        let config = Arc::make_mut(&mut self.0);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        self
+    }
+
+    pub(super) fn rustls(&self) -> Arc<ServerConfig> {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for TlsServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsServerConfig").finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`TlsServerConfig`].
+#[derive(Clone)]
+#[must_use = "nothing is configured until it is built"]
+pub struct TlsServerBuilder {
+    identity: Identity,
+    client_roots: Vec<Vec<u8>>,
+}
+
+impl TlsServerBuilder {
+    /// Demands a certificate of every client, issued by one of these. Called again, adds to them. Default: none is
+    /// asked for.
+    ///
+    /// Who the client is stays with rustls: `stream.get_ref().1.peer_certificates()`. Nothing of it goes upstream.
+    pub fn client_roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.client_roots.push(pem.into());
+        self
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    ///
+    /// Something given is not what it should be.
+    pub fn build(self) -> Result<TlsServerConfig, TlsConfigError> {
+        let (chain, key) = self.identity.parse()?;
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let builder = if self.client_roots.is_empty() {
+            builder.with_no_client_auth()
+        } else {
+            let mut roots = RootCertStore::empty();
+            for pem in &self.client_roots {
+                pem::add_roots(&mut roots, pem)?;
+            }
+            // There are roots: the only thing that it could miss.
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+                .build()
+                .map_err(|_| TlsConfigError::Missing { what: ROOTS })?;
+            builder.with_client_cert_verifier(verifier)
+        };
+        let config = builder
+            .with_single_cert(chain, key)
+            .map_err(TlsConfigError::of_identity)?;
+        Ok(TlsServerConfig::from_rustls(config))
+    }
+}
+
+impl fmt::Debug for TlsServerBuilder {
+    /// Without the private key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsServerBuilder")
+            .field("client_roots", &self.client_roots.len())
+            .finish_non_exhaustive()
+    }
+}
