@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::head::HeadLimits;
 use crate::header::{ForwardedRules, HeaderRules};
+#[cfg(feature = "rustls")]
+use crate::tls::TlsClientConfig;
 
 /// Deadlines, limits and header rules of a [`Relay`](super::Relay).
 ///
@@ -21,6 +23,8 @@ pub struct RelayConfig {
     pub(super) limits: HeadLimits,
     pub(super) forwarded: ForwardedRules,
     pub(super) rules: HeaderRules,
+    #[cfg(feature = "rustls")]
+    pub(super) tls: Option<TlsClientConfig>,
 }
 
 impl Default for RelayConfig {
@@ -32,6 +36,8 @@ impl Default for RelayConfig {
             limits: HeadLimits::default(),
             forwarded: ForwardedRules::default(),
             rules: HeaderRules::default(),
+            #[cfg(feature = "rustls")]
+            tls: None,
         }
     }
 }
@@ -80,6 +86,15 @@ impl RelayConfig {
     #[must_use]
     pub fn header_rules(mut self, rules: HeaderRules) -> Self {
         self.rules = rules;
+        self
+    }
+
+    /// How TLS is spoken to destinations [over TLS](super::Destination::over_tls). Default: not at all; such a
+    /// destination is a 502 then.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(mut self, config: TlsClientConfig) -> Self {
+        self.tls = Some(config);
         self
     }
 

@@ -27,6 +27,7 @@ use crate::header::{ConnectionOptions, HeaderRules, Hop, cookie, hop_by_hop, rem
 /// Where a request goes.
 #[derive(Clone, Debug)]
 pub struct Destination {
+    scheme: Scheme,
     authority: Authority,
     target: Option<PathAndQuery>,
     rules: Option<HeaderRules>,
@@ -36,10 +37,20 @@ impl Destination {
     /// To an HTTP/1.1 server at this host and port, with the client's own target.
     pub fn new(authority: Authority) -> Self {
         Destination {
+            scheme: Scheme::HTTP,
             authority,
             target: None,
             rules: None,
         }
+    }
+
+    /// Over TLS, on port 443 where the authority has none. The server's certificate has to be for the authority's host, by
+    /// what [`RelayConfig::tls`] believes.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.scheme = Scheme::HTTPS;
+        self
     }
 
     /// With another target: a route that replaces a prefix.
@@ -167,7 +178,8 @@ impl<A: Ask> Forwarder<A> {
 
         let mut uri = http::uri::Parts::default();
         let own_target = parts.uri.path_and_query().cloned();
-        uri.scheme = Some(Scheme::HTTP);
+        // The pool keeps connections apart by scheme and authority.
+        uri.scheme = Some(destination.scheme);
         uri.authority = Some(destination.authority);
         uri.path_and_query = destination
             .target

@@ -9,19 +9,23 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
+#[cfg(feature = "rustls")]
+use http::uri::Scheme;
 use http::{Method, Uri};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::config::RelayConfig;
 use super::failure::Failure;
 use super::stall::Stall;
-use crate::connect::TcpConnect;
+use crate::connect::{ConnectError, TcpConnect};
 use crate::error::{Cause, Phase};
-use crate::head::{BodyLength, BodyScanner, HeadLimits, HeadScan, response_from_head};
+use crate::head::{BodyLength, BodyScanner, HeadError, HeadLimits, HeadScan, response_from_head};
+#[cfg(feature = "rustls")]
+use crate::tls::TlsConnect;
+use crate::tunnel::AnyStream;
 
 const READ_SIZE: usize = 16 * 1024;
 
@@ -38,7 +42,7 @@ impl Connector {
 }
 
 impl tower_service::Service<Uri> for Connector {
-    type Response = TokioIo<Upstream<TcpStream>>;
+    type Response = TokioIo<Upstream<AnyStream>>;
     type Error = Failure;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
 
@@ -49,16 +53,52 @@ impl tower_service::Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let config = self.config.clone();
         Box::pin(async move {
-            let host = uri.host().unwrap_or_default();
-            let port = uri.port_u16().unwrap_or(80);
-            let connect = TcpConnect::to(format!("{host}:{port}"));
             let limit = config.connect_limit();
-            let stream = timeout(limit, connect.stream())
+            let stream = timeout(limit, connect(&uri, &config))
                 .await
                 .map_err(|_| Failure::new(Phase::Connect, Cause::TimedOut(limit)))?
                 .map_err(|error| Failure::new(Phase::Connect, error))?;
             Ok(TokioIo::new(Upstream::new(stream, &config)))
         })
+    }
+}
+
+async fn connect(uri: &Uri, config: &RelayConfig) -> Result<AnyStream, ConnectError> {
+    let host = uri.host().unwrap_or_default();
+    #[cfg(feature = "rustls")]
+    if uri.scheme() == Some(&Scheme::HTTPS) {
+        let invalid = |source, hint| ConnectError::Tls {
+            name: host.to_owned(),
+            source,
+            hint,
+        };
+        let Some(tls) = config.tls.clone() else {
+            let source = io::Error::other("nothing says which certificates are believed");
+            return Err(invalid(
+                source,
+                "Give the relay a configuration: RelayConfig::tls.",
+            ));
+        };
+        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(443));
+        let connect = TlsConnect::to(authority, tls).map_err(|error| {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, error);
+            invalid(source, "Name the destination by a host or an address.")
+        })?;
+        return connect.stream().await.map(AnyStream::new);
+    }
+    #[cfg(not(feature = "rustls"))]
+    let _ = config;
+    let port = uri.port_u16().unwrap_or(80);
+    let connect = TcpConnect::to(format!("{host}:{port}"));
+    connect.stream().await.map(AnyStream::from)
+}
+
+/// What TLS says of itself is kept on its way through hyper. Any other failure is an upstream that has broken off.
+fn keep_tls(error: io::Error) -> io::Error {
+    match Cause::of_upstream(error) {
+        cause @ Cause::Tls { .. } => Failure::new(Phase::ResponseHead, cause).into_io(),
+        Cause::Io(error) => error,
+        _ => io::ErrorKind::UnexpectedEof.into(),
     }
 }
 
@@ -107,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
             };
             match &mut self.stage {
                 Stage::Head(scan) => {
-                    let invalid = |error| Failure::new(Phase::ResponseHead, Cause::Head(error));
+                    let invalid = |error: HeadError| Failure::new(Phase::ResponseHead, error);
                     let Some(end) = scan.advance(&self.raw, &self.limits).map_err(invalid)? else {
                         return Ok(());
                     };
@@ -150,7 +190,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Upstream<S> {
         while this.sound.is_empty() {
             let mut space = [0; READ_SIZE];
             let mut read = ReadBuf::new(&mut space);
-            match Pin::new(&mut this.stream).poll_read(cx, &mut read)? {
+            match Pin::new(&mut this.stream)
+                .poll_read(cx, &mut read)
+                .map_err(keep_tls)?
+            {
                 Poll::Ready(()) if read.filled().is_empty() => return Poll::Ready(Ok(())),
                 Poll::Ready(()) => {
                     this.read_stall.progress();
