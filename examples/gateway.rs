@@ -12,6 +12,8 @@ mod demo;
 mod flags;
 #[path = "gateway/settings.rs"]
 mod settings;
+#[path = "gateway/tls.rs"]
+mod tls;
 #[path = "gateway/worker.rs"]
 mod worker;
 
@@ -24,7 +26,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use switchover::tunnel::{Drain, Schedule};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use flags::{Flags, Target};
+use flags::{Flags, ServerUrl, Target};
 use settings::Settings;
 
 fn main() -> ExitCode {
@@ -63,7 +65,10 @@ fn run(mut flags: Flags) -> io::Result<()> {
         flags.routes.push((
             everything,
             Target {
-                servers: vec![authority],
+                servers: vec![ServerUrl {
+                    authority,
+                    tls: false,
+                }],
                 path: None,
             },
         ));
@@ -74,20 +79,20 @@ fn run(mut flags: Flags) -> io::Result<()> {
         });
     }
 
+    let settings = Arc::new(Settings::new(flags, is_demo)?);
     // Every listening socket of every worker, before any of them accepts.
     let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
-    for address in &flags.listen {
-        let shared = flags.workers > 1;
+    for address in &settings.flags.listen {
+        let shared = settings.flags.workers > 1;
         let first = listen(*address, shared)?;
         let address = first.local_addr()?;
         let mut of_address = vec![first];
-        for _ in 1..flags.workers {
+        for _ in 1..settings.flags.workers {
             of_address.push(listen(address, shared)?);
         }
         addresses.push(address);
         sockets.push(of_address);
     }
-    let settings = Arc::new(Settings::new(flags, is_demo));
     let drain = Drain::new();
     let schedule = Schedule::default().grace(settings.flags.drain_timeout);
     // The first worker runs here: a process with one thread spares the kernel and the allocator some locking.
@@ -109,7 +114,8 @@ fn run(mut flags: Flags) -> io::Result<()> {
     for address in addresses {
         writeln!(output, "listening on {address}")?;
         if is_demo {
-            eprintln!("open http://{address}/ in a browser");
+            let scheme = if settings.tls.is_some() { "https" } else { "http" };
+            eprintln!("open {scheme}://{address}/ in a browser");
         }
     }
     output.flush()?;

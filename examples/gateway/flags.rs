@@ -1,6 +1,7 @@
 //! The flags of the gateway: what each means, and a clear word about one that is wrong.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -14,10 +15,15 @@ An HTTP/1.1 gateway that carries upgrades, WebSocket above all, and relays every
 
   --listen ADDR              listen here; repeatable (127.0.0.1:8080)
   --route '[HOST]/PREFIX=URL[,URL...]'
-                             send what matches to URL (http or ws); repeatable. The longest prefix wins. A URL with
-                             a path replaces the matched prefix, one without keeps the request target. Several URLs
-                             take turns, and the next one steps in where a connection fails. HOST may be a wildcard,
-                             *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that path alone
+                             send what matches to URL (http, https, ws or wss); repeatable. The longest prefix wins. A
+                             URL with a path replaces the matched prefix, one without keeps the request target.
+                             Several URLs take turns, and the next one steps in where a connection fails. HOST may be
+                             a wildcard, *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that
+                             path alone
+  --tls-cert FILE            speak TLS on all listeners, with this certificate chain (PEM); needs --tls-key
+  --tls-key FILE             the private key of the first certificate in the chain (PEM)
+  --upstream-ca FILE         believe https and wss servers only by these roots (PEM; the system's roots). Their
+                             certificates must be for the host of the URL
   --workers N                threads, each with its own runtime and its own listening sockets (1)
   --connect-timeout DURATION connecting to an upstream; then 504 (10s)
   --handshake-timeout DURATION
@@ -45,6 +51,9 @@ DURATION is a number with ms, s, m or h. Without --route there is a demo: open t
 pub(crate) struct Flags {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) routes: Vec<(RoutePattern, Target)>,
+    pub(crate) tls_cert: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
+    pub(crate) upstream_ca: Option<PathBuf>,
     pub(crate) workers: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Option<Duration>,
@@ -64,9 +73,17 @@ pub(crate) struct Flags {
 /// Where a route leads.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Target {
-    pub(crate) servers: Vec<Authority>,
+    pub(crate) servers: Vec<ServerUrl>,
     /// What replaces the matched prefix.
     pub(crate) path: Option<String>,
+}
+
+/// A server of a route.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ServerUrl {
+    /// Host and port.
+    pub(crate) authority: Authority,
+    pub(crate) tls: bool,
 }
 
 impl Default for Flags {
@@ -74,6 +91,9 @@ impl Default for Flags {
         Flags {
             listen: Vec::new(),
             routes: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            upstream_ca: None,
             workers: 1,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: None,
@@ -111,6 +131,9 @@ impl Flags {
                 .set(&flag, &value)
                 .map_err(|why| format!("{flag} {value}: {why}"))?;
         }
+        if flags.tls_cert.is_some() != flags.tls_key.is_some() {
+            return Err("--tls-cert and --tls-key need each other".to_owned());
+        }
         if flags.listen.is_empty() {
             flags.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
         }
@@ -121,6 +144,9 @@ impl Flags {
         match flag {
             "--listen" => self.listen.push(address(value)?),
             "--route" => self.routes.push(route(value)?),
+            "--tls-cert" => self.tls_cert = Some(value.into()),
+            "--tls-key" => self.tls_key = Some(value.into()),
+            "--upstream-ca" => self.upstream_ca = Some(value.into()),
             "--workers" => self.workers = positive(value)?,
             "--connect-timeout" => self.connect_timeout = duration(value)?,
             "--handshake-timeout" => self.handshake_timeout = Some(duration(value)?),
@@ -146,8 +172,7 @@ impl Flags {
                 .push(value.parse::<Origin>().map_err(|why| why.to_string())?),
             "--set-header" => self.header_rules = set_header(self.header_rules.clone(), value)?,
             "--tunnel-mode" if value == "stream" => {}
-            "--tunnel-mode" | "--ping-interval" | "--tls-cert" | "--tls-key" | "--upstream-ca"
-            | "--access-log" => {
+            "--tunnel-mode" | "--ping-interval" | "--access-log" => {
                 return Err("this version cannot do that yet".to_owned());
             }
             _ => return Err("there is no such flag; see --help".to_owned()),
@@ -225,28 +250,31 @@ fn set_header(rules: HeaderRules, text: &str) -> Result<HeaderRules, String> {
     .map_err(|why| why.to_string())
 }
 
-fn server(url: &str) -> Result<(Authority, Option<String>), String> {
+fn server(url: &str) -> Result<(ServerUrl, Option<String>), String> {
     let (scheme, rest) = url
         .split_once("://")
         .ok_or("a URL is http://HOST:PORT or http://HOST:PORT/PATH")?;
-    match scheme {
-        "http" | "ws" => {}
-        "https" | "wss" => return Err(format!("{scheme} upstreams: this version cannot do that yet")),
-        _ => return Err(format!("the scheme {scheme} is none of http and ws")),
-    }
+    let (tls, port) = match scheme {
+        "http" | "ws" => (false, 80),
+        "https" | "wss" => (true, 443),
+        _ => {
+            return Err(format!("the scheme {scheme} is none of http, https, ws and wss"));
+        }
+    };
     let (host, path) = match rest.find('/') {
         Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
         None => (rest, None),
     };
     if switchover::head::validate_host(host.as_bytes()).is_err() {
-        return Err("a URL names a host, with a port if it is not 80".to_owned());
+        return Err(format!("a URL names a host, with a port if it is not {port}"));
     }
     if path.as_ref().is_some_and(|path| path.contains(['?', '#'])) {
         return Err("the URL of a route has a path at most, no query and no fragment".to_owned());
     }
     let authority = match host.rsplit_once(':') {
         Some((_, port)) if !port.ends_with(']') => host.to_owned(),
-        _ => format!("{host}:80"),
+        _ => format!("{host}:{port}"),
     };
-    Ok((authority.parse().map_err(|_| "a URL names a host")?, path))
+    let authority = authority.parse().map_err(|_| "a URL names a host")?;
+    Ok((ServerUrl { authority, tls }, path))
 }

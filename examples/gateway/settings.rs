@@ -1,27 +1,31 @@
 //! What the flags come to: routes with their upstreams, and one configuration for all workers.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::HOST;
 use http::request;
-use http::uri::{Authority, PathAndQuery};
-use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
+use http::uri::PathAndQuery;
+use switchover::connect::{Connect, ConnectError, ConnectRequest};
 use switchover::gateway::{Acceptor, GatewayConfig};
 use switchover::handshake::{HandshakePolicy, Rejection};
 use switchover::head::HeadLimits;
 use switchover::route::Routes;
-use switchover::service::RelayConfig;
-use switchover::tunnel::{Cap, TunnelConfig};
-use tokio::net::TcpStream;
+use switchover::service::{Destination, RelayConfig};
+use switchover::tls::TlsAcceptor;
+use switchover::tunnel::{AnyStream, Cap, TunnelConfig};
 
 use super::flags::{Flags, Target};
+use super::tls::{self, Server};
 
 /// What all workers share.
 pub(crate) struct Settings {
     pub(crate) flags: Flags,
     routes: Routes<Upstream>,
+    /// What every connection goes through first, if TLS is spoken here.
+    pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) acceptor: Acceptor,
     pub(crate) relay: RelayConfig,
     pub(crate) talks: bool,
@@ -29,28 +33,25 @@ pub(crate) struct Settings {
 
 /// The servers of a route, which take turns.
 pub(crate) struct Upstream {
-    connects: Vec<TcpConnect>,
+    connects: Vec<Server>,
     target: Target,
     turn: AtomicUsize,
 }
 
 impl Settings {
-    pub(crate) fn new(mut flags: Flags, talks: bool) -> Self {
+    pub(crate) fn new(mut flags: Flags, talks: bool) -> io::Result<Self> {
+        let (tls, client) = (tls::acceptor(&flags)?, tls::client(&flags)?);
         let mut routes = Routes::default();
         for (pattern, target) in flags.routes.drain(..) {
-            let connects = target
-                .servers
-                .iter()
-                .map(|server| TcpConnect::to(server.as_str()))
-                .collect();
-            routes.add(
-                pattern,
-                Upstream {
-                    connects,
-                    target,
-                    turn: AtomicUsize::new(0),
-                },
-            );
+            let servers = target.servers.iter();
+            let upstream = Upstream {
+                connects: servers
+                    .map(|url| Server::new(url, client.as_ref()))
+                    .collect::<io::Result<_>>()?,
+                target,
+                turn: AtomicUsize::new(0),
+            };
+            routes.add(pattern, upstream);
         }
         let mut policy = HandshakePolicy::default()
             .header_rules(flags.header_rules.clone())
@@ -82,19 +83,23 @@ impl Settings {
             .send_timeout(flags.send_timeout)
             .read_timeout(body_wait)
             .cap(flags.max_tunnels.map(Cap::new));
-        let relay = RelayConfig::default()
+        let mut relay = RelayConfig::default()
             .connect_timeout(flags.connect_timeout)
             .read_timeout(head_wait.max(body_wait))
             .send_timeout(flags.send_timeout)
             .response_limits(limits)
             .header_rules(flags.header_rules.clone());
-        Settings {
+        if let Some(client) = client {
+            relay = relay.tls(client);
+        }
+        Ok(Settings {
             flags,
             routes,
+            tls,
             acceptor: Acceptor::new(config),
             relay,
             talks,
-        }
+        })
     }
 
     pub(crate) fn route(
@@ -132,15 +137,21 @@ impl Upstream {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn next_server(&self) -> Authority {
-        self.target.servers[self.next() % self.target.servers.len()].clone()
+    /// Where the next ordinary request goes.
+    pub(crate) fn destination(&self) -> Destination {
+        let server = &self.target.servers[self.next() % self.target.servers.len()];
+        let destination = Destination::new(server.authority.clone());
+        match server.tls {
+            true => destination.over_tls(),
+            false => destination,
+        }
     }
 }
 
 impl Connect for Upstream {
-    type Stream = TcpStream;
+    type Stream = AnyStream;
 
-    async fn connect(&self, request: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
+    async fn connect(&self, request: ConnectRequest<'_>) -> Result<AnyStream, ConnectError> {
         let first = self.next();
         let mut failed = ConnectError::NoUpstream;
         for offset in 0..self.connects.len() {

@@ -12,8 +12,9 @@ use http::request;
 use switchover::Error;
 use switchover::gateway::{Accepted, Carrying, Negotiated};
 use switchover::header::{Hop, Protocol};
-use switchover::service::{Destination, Relay};
-use switchover::tunnel::{Cap, Drain, Draining, Permit, Rewind};
+use switchover::service::Relay;
+use switchover::tls::{TlsAcceptError, TlsAcceptor};
+use switchover::tunnel::{AnyStream, Cap, Drain, Draining, Permit, Rewind};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -123,7 +124,7 @@ fn connection(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> impl 
 }
 
 /// A tunnel that is about to run, and to whom its end is told.
-type Carried = (Carrying<TcpStream, TcpStream, Draining>, Option<Box<Told>>);
+type Carried = (Carrying<AnyStream, AnyStream, Draining>, Option<Box<Told>>);
 
 struct Told {
     settings: Arc<Settings>,
@@ -133,7 +134,15 @@ struct Told {
 
 /// Everything that comes before a tunnel. None if the connection has ended without one.
 async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> Option<Carried> {
-    let (settings, drain, hop) = (&worker.settings, &worker.drain, Hop::from(peer));
+    let (settings, drain) = (&worker.settings, &worker.drain);
+    let (stream, hop) = match &settings.tls {
+        None => (AnyStream::from(stream), Hop::from(peer)),
+        // Boxed, as all that is gone before the request is read. HTTP/2 would part here, by what ALPN has agreed to.
+        Some(tls) => (
+            Box::pin(secured(tls, stream, peer, &worker)).await?,
+            Hop::from(peer).tls(true),
+        ),
+    };
     let failed =
         |error: Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
     let mut accepted = settings.acceptor.accept_until(stream, hop, drain.started()).await;
@@ -181,14 +190,36 @@ async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> O
     }
 }
 
+/// Does the TLS handshake. A client that has not done its part when the drain starts has not asked for anything yet.
+async fn secured(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+    worker: &Worker,
+) -> Option<AnyStream> {
+    let accepted = tokio::select! {
+        biased;
+        accepted = tls.accept(stream) => accepted,
+        () = worker.drain.started() => return None,
+    };
+    match accepted {
+        Ok(stream) => Some(AnyStream::new(stream)),
+        Err(TlsAcceptError::Closed) => None,
+        Err(error) => {
+            worker.settings.tell(peer, || error.to_string());
+            None
+        }
+    }
+}
+
 /// Relays one ordinary request. Returns the connection if it can carry another.
 async fn ordinary(
     head: request::Parts,
-    stream: Rewind<TcpStream>,
+    stream: Rewind<AnyStream>,
     hop: Hop,
     peer: SocketAddr,
     worker: &Worker,
-) -> Option<Rewind<TcpStream>> {
+) -> Option<Rewind<AnyStream>> {
     let settings = &worker.settings;
     let failed =
         |error: &Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
@@ -199,7 +230,7 @@ async fn ordinary(
             return None;
         }
     };
-    let mut destination = Destination::new(upstream.next_server());
+    let mut destination = upstream.destination();
     if let Some(target) = target {
         destination = destination.target(target);
     }
