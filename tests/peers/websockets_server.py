@@ -1,12 +1,15 @@
 """An echo server with `websockets`: python3 websockets_server.py [PORT]
 
 Text and binary come back as they are; the text "close 4999 some reason" closes so. Prints "listening PORT", and for each
-connection that ends "closed CODE REASON", as this side saw it.
+connection that ends "closed CODE REASON", as this side saw it. With the files TLS_CERT and TLS_KEY in the environment it
+speaks TLS.
 """
 
 import asyncio
+import os
 import re
 import signal
+import ssl
 import sys
 
 from websockets.asyncio.server import serve
@@ -31,6 +34,14 @@ def first_offered(_connection, offered):
     return offered[0] if offered else None
 
 
+def tls():
+    if "TLS_CERT" not in os.environ:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(os.environ["TLS_CERT"], os.environ["TLS_KEY"])
+    return context
+
+
 async def main(port):
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -39,6 +50,7 @@ async def main(port):
         echo,
         "127.0.0.1",
         port,
+        ssl=tls(),
         compression="deflate",
         select_subprotocol=first_offered,
         max_size=16 * 1024 * 1024,

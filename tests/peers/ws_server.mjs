@@ -1,13 +1,20 @@
 // An echo server with `ws`: node ws_server.mjs [PORT]
 //
 // Text and binary come back as they are; the text "close 4999 some reason" closes so. Prints "listening PORT", and for
-// each connection that ends "closed CODE REASON", as this side saw it.
+// each connection that ends "closed CODE REASON", as this side saw it. With the files TLS_CERT and TLS_KEY in the
+// environment it speaks TLS.
 
+import { readFileSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
 import { WebSocketServer } from "ws";
 
+const { TLS_CERT, TLS_KEY } = process.env;
+const listener = TLS_CERT
+  ? https.createServer({ cert: readFileSync(TLS_CERT), key: readFileSync(TLS_KEY) })
+  : http.createServer();
 const server = new WebSocketServer({
-  host: "127.0.0.1",
-  port: Number(process.argv[2] ?? 0),
+  server: listener,
   // Also short messages are compressed, so that every frame of the tests has RSV1 set.
   perMessageDeflate: { threshold: 0 },
   maxPayload: 16 * 1024 * 1024,
@@ -15,6 +22,7 @@ const server = new WebSocketServer({
 });
 
 server.on("listening", () => console.log(`listening ${server.address().port}`));
+listener.listen(Number(process.argv[2] ?? 0), "127.0.0.1");
 server.on("connection", (socket) => {
   socket.on("message", (data, isBinary) => {
     const request = isBinary ? null : /^close (\d+) ?(.*)$/.exec(data.toString());

@@ -5,11 +5,14 @@
 //! programs' packages are looked for in `tests/peers/`: `node_modules` and `venv`, which `.ci/run` installs.
 
 mod browser;
+#[path = "../certificates/mod.rs"]
+mod certificates;
 #[cfg(target_os = "linux")]
 mod chains;
 mod clients;
 #[cfg(target_os = "linux")]
 mod mistakes;
+mod over_tls;
 mod programs;
 #[cfg(target_os = "linux")]
 mod proxies;

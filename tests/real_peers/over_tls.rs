@@ -1,0 +1,81 @@
+//! The same peers over TLS on both sides of the example gateway, and curl, with certificates made for each test.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::certificates::Authority;
+use crate::programs::{Server, has, has_node, has_python, node, passes, python, runs};
+
+/// Files of one test: who is believed, and a certificate for `localhost` with its key.
+struct Files {
+    ca: PathBuf,
+    chain: PathBuf,
+    key: PathBuf,
+}
+
+impl Files {
+    fn new(test: &str) -> Self {
+        let authority = Authority::new();
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+        std::fs::create_dir_all(&directory).expect("a folder for certificates");
+        let ca = directory.join("ca.pem");
+        std::fs::write(&ca, &authority.pem).expect("the authority is written");
+        let (chain, key) = authority.localhost().write(&directory, "server");
+        Files { ca, chain, key }
+    }
+
+    /// The gateway with these, in front of what the route says.
+    fn gateway(&self, more: &[String]) -> Server {
+        let flags = [("--tls-cert", &self.chain), ("--tls-key", &self.key)];
+        let flags = flags.map(|(flag, file)| format!("{flag}={}", file.display()));
+        let flags: Vec<&str> = flags.iter().chain(more).map(String::as_str).collect();
+        Server::gateway(&flags)
+    }
+}
+
+fn through_the_gateway(test: &str, server: &mut Command, client: &mut Command) {
+    let files = Files::new(test);
+    let server = Server::start(server.env("TLS_CERT", &files.chain).env("TLS_KEY", &files.key));
+    let gateway = files.gateway(&[
+        format!("--route=/=wss://localhost:{}", server.address.port()),
+        format!("--upstream-ca={}", files.ca.display()),
+    ]);
+    let believing = client
+        .env("NODE_EXTRA_CA_CERTS", &files.ca)
+        .env("SSL_CERT_FILE", &files.ca);
+    passes(believing.arg(format!("wss://{}/", gateway.address)));
+}
+
+#[test]
+fn node_client_and_python_server() {
+    if has_node() && has_python() {
+        let (mut server, mut client) = (python("websockets_server.py"), node("ws_client.mjs"));
+        through_the_gateway("node-python", &mut server, &mut client);
+    }
+}
+
+#[test]
+fn python_client_and_node_server() {
+    if has_node() && has_python() {
+        let (mut server, mut client) = (node("ws_server.mjs"), python("websockets_client.py"));
+        through_the_gateway("python-node", &mut server, &mut client);
+    }
+}
+
+#[test]
+fn curl_reads_the_demo_page() {
+    if !has("curl", runs(Command::new("curl").arg("--version"))) {
+        return;
+    }
+    let files = Files::new("curl");
+    let gateway = files.gateway(&[]);
+    let output = Command::new("curl")
+        .args(["--silent", "--include", "--max-time", "5", "--cacert"])
+        .arg(&files.ca)
+        .arg(format!("https://{}/", gateway.address))
+        .output()
+        .expect("curl starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.contains("</html>"), "{text}");
+}

@@ -1,0 +1,167 @@
+//! Descriptors are constant over hundreds of failed handshakes of each kind. Counted in a gateway that is a process of its
+//! own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use tokio::io::AsyncReadExt;
+use tokio::task::JoinSet;
+
+use crate::certificates::{Authority, Identity, NOW, VERSIONS};
+use crate::peer::{Origin, connect, patiently};
+use crate::program::{Files, Program};
+
+const FAILURES: usize = 200;
+const AT_ONCE: usize = 100;
+
+/// What a client does whose connection comes to nothing.
+#[derive(Clone, Copy, Debug)]
+enum Failing {
+    /// Sends this, and leaves when it has been told why not.
+    Sends(&'static [u8]),
+    /// Sends this and leaves.
+    Leaves(&'static [u8]),
+    /// Does not accept the certificate.
+    Refuses,
+    /// Speaks only HTTP/2.
+    Http2,
+    /// Asks for an upgrade that leads to an upstream that TLS cannot be spoken with, and is answered so.
+    Asks(&'static str, &'static str),
+}
+
+impl Failing {
+    async fn fail(self, address: SocketAddr, believed: Arc<Authority>) {
+        match self {
+            Failing::Sends(bytes) => {
+                let mut client = ScriptedClient::connect(address).await;
+                client.send(bytes).await;
+                let mut told = Vec::new();
+                // In order or reset, as the failure will have it.
+                let _ = patiently("an end", client.stream().read_to_end(&mut told)).await;
+            }
+            Failing::Leaves(bytes) => ScriptedClient::connect(address).await.send(bytes).await,
+            Failing::Refuses => {
+                let stranger = Authority::new().client(&VERSIONS, None);
+                assert!(connect(address, Some(stranger)).await.is_err());
+            }
+            Failing::Http2 => {
+                let mut tls = believed.client(&VERSIONS, None);
+                tls.alpn_protocols = vec![b"h2".to_vec()];
+                assert!(connect(address, Some(tls)).await.is_err());
+            }
+            Failing::Asks(path, status) => {
+                let tls = believed.client(&VERSIONS, None);
+                let mut client = connect(address, Some(tls)).await.unwrap();
+                client.send(UPGRADE_REQUEST.replacen("/chat", path, 1)).await;
+                let head = client.head().await;
+                assert!(head.contains(status), "{self:?}: {head}");
+            }
+        }
+    }
+}
+
+fn descriptors(program: &Program) -> usize {
+    let id = program.child.id().expect("it runs");
+    std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
+}
+
+/// The count when it has come down to the one expected, or has not within the patience of a test.
+async fn settled(program: &Program, expected: usize) -> usize {
+    let since = Instant::now();
+    while descriptors(program) > expected && since.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    descriptors(program)
+}
+
+async fn descriptors_stay(program: &Program, believed: &Arc<Authority>, kinds: &[Failing]) {
+    let before = descriptors(program);
+    for how in kinds {
+        for _ in 0..FAILURES / AT_ONCE {
+            let mut clients = JoinSet::new();
+            for _ in 0..AT_ONCE {
+                clients.spawn(how.fail(program.address, believed.clone()));
+            }
+            while let Some(joined) = clients.join_next().await {
+                joined.unwrap();
+            }
+        }
+        let after = settled(program, before).await;
+        assert!(
+            after <= before,
+            "{how:?}: {before} descriptors before, {after} after {FAILURES} failures"
+        );
+    }
+}
+
+fn route(path: &str, origin: SocketAddr) -> String {
+    format!("--route={path}=wss://localhost:{}", origin.port())
+}
+
+#[tokio::test]
+async fn over_hundreds_of_failed_handshakes_of_each_kind() {
+    let files = Files::new("descriptors");
+    let authority = &files.authority;
+    let server =
+        |identity: Identity, alpn: &[&str]| Origin::start(Some(identity.server(&VERSIONS, None, alpn)));
+    let expired = server(authority.issue(&["localhost"], 2010..2011), &[]).await;
+    let other_name = server(authority.issue(&["other.example"], NOW), &[]).await;
+    let stranger = server(Authority::new().localhost(), &[]).await;
+    let http2 = server(authority.localhost(), &["h2"]).await;
+    let plain = Script::new().read(1).send("HTTP/1.1 400 x\r\n\r\n").close();
+    let plain = ScriptedOrigin::start(plain).await;
+    let closing = ScriptedOrigin::start(Script::new().read(1).close()).await;
+    let resetting = ScriptedOrigin::start(Script::new().read(1).reset()).await;
+    let mut arguments: Vec<String> = files.listener().into();
+    arguments.extend([
+        files.upstream_ca(),
+        route("/expired", expired.address),
+        route("/name", other_name.address),
+        route("/issuer", stranger.address),
+        route("/h2", http2.address),
+        route("/plain", plain.address()),
+        route("/closes", closing.address()),
+        route("/resets", resetting.address()),
+    ]);
+    let patient = Program::start(&arguments).await;
+    let authority = Arc::new(files.authority);
+    let asks = |path| Failing::Asks(path, " 502 ");
+    let kinds = [
+        Failing::Sends(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        Failing::Sends(b"\xff\xff\xff\xff\xff\xff"),
+        Failing::Leaves(b""),
+        Failing::Leaves(b"\x16\x03\x01"),
+        Failing::Refuses,
+        Failing::Http2,
+        asks("/expired"),
+        asks("/name"),
+        asks("/issuer"),
+        asks("/h2"),
+        asks("/plain"),
+        asks("/closes"),
+        asks("/resets"),
+    ];
+    descriptors_stay(&patient, &authority, &kinds).await;
+}
+
+#[tokio::test]
+async fn over_hundreds_of_handshakes_that_pass_a_deadline() {
+    let files = Files::new("descriptors-deadlines");
+    let silent = ScriptedOrigin::start(Script::new()).await;
+    let limits = [
+        "--header-timeout=1s".to_owned(),
+        "--connect-timeout=200ms".to_owned(),
+    ];
+    let mut arguments: Vec<String> = files.listener().into();
+    arguments.extend(limits);
+    arguments.extend([files.upstream_ca(), route("/silent", silent.address())]);
+    let hurried = Program::start(&arguments).await;
+    let kinds = [
+        Failing::Sends(b""),
+        Failing::Sends(b"\x16\x03\x01"),
+        Failing::Asks("/silent", " 504 "),
+    ];
+    descriptors_stay(&hurried, &Arc::new(files.authority), &kinds).await;
+}
