@@ -25,12 +25,13 @@ An HTTP/1.1 gateway that carries upgrades, WebSocket above all, and relays every
   --upstream-ca FILE         believe https and wss servers only by these roots (PEM; the system's roots). Their
                              certificates must be for the host of the URL
   --workers N                threads, each with its own runtime and its own listening sockets (1)
-  --connect-timeout DURATION connecting to an upstream; then 504 (10s)
+  --connect-timeout DURATION connecting to an upstream, TLS handshake included; then 504 (10s)
   --handshake-timeout DURATION
                              from the connection to the head of the answer; then 504 (as --read-timeout, or 60s)
   --read-timeout DURATION    a tunnel without a byte in either direction ends (5m); also the wait for an answer
   --send-timeout DURATION    a side that does not take bytes meant for it (60s)
-  --header-timeout DURATION  a request head, from the first byte to the last; then 408 (30s)
+  --header-timeout DURATION  a request head, from the first byte to the last; then 408. Before it, as long again for the
+                             TLS handshake (30s)
   --linger-timeout DURATION  after one side of a tunnel has ended, silence of the other (30s)
   --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s); a second SIGTERM ends them at once
   --max-tunnels N            upgrades beyond this many, by all workers together, get a 503 (no limit)
