@@ -25,7 +25,7 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// The inner connector makes the connections, and is asked only when another one is needed, with whichever request needs
 /// it. Connections are shared only if it [is uniform](Connect::is_uniform): all of them lead to the same upstream. One
 /// that does not say so gets a connection for each tunnel. For several upstreams, have an `Http2Connect` for each. Over
-/// TLS, the inner connector has to offer `h2` alone by ALPN.
+/// TLS, the inner connector has to offer `h2` alone by ALPN, as `tls::TlsConnect::http2` does.
 ///
 /// It is not uniform itself: a stream carries one request, and none after it.
 ///

@@ -9,6 +9,7 @@ mod endings;
 #[cfg(unix)]
 mod example_gateway;
 mod front;
+mod http2;
 mod peer;
 #[cfg(unix)]
 mod program;
