@@ -1,4 +1,4 @@
-//! A gateway for HTTP/1.1 and its upgrades, WebSocket above all. `--help` lists its flags; without `--route` it is a
+//! A gateway for HTTP and its upgrades, WebSocket above all; over TLS for HTTP/2 as well. `--help` lists its flags; without `--route` it is a
 //! demo with an echo, a chat room and a page to try them.
 //!
 //! ```text
@@ -10,6 +10,8 @@
 mod demo;
 #[path = "gateway/flags.rs"]
 mod flags;
+#[path = "gateway/http2.rs"]
+mod http2;
 #[path = "gateway/settings.rs"]
 mod settings;
 #[path = "gateway/tls.rs"]
@@ -79,7 +81,8 @@ fn run(mut flags: Flags) -> io::Result<()> {
         });
     }
 
-    let settings = Arc::new(Settings::new(flags, is_demo)?);
+    let drain = Drain::new();
+    let settings = Arc::new(Settings::new(flags, is_demo, &drain)?);
     // Every listening socket of every worker, before any of them accepts.
     let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
     for address in &settings.flags.listen {
@@ -93,7 +96,6 @@ fn run(mut flags: Flags) -> io::Result<()> {
         addresses.push(address);
         sockets.push(of_address);
     }
-    let drain = Drain::new();
     let schedule = Schedule::default().grace(settings.flags.drain_timeout);
     // The first worker runs here: a process with one thread spares the kernel and the allocator some locking.
     let mut of_worker = || sockets.iter_mut().filter_map(Vec::pop).collect::<Vec<_>>();

@@ -11,7 +11,7 @@ use switchover::header::rules::{HeaderRules, HostRule};
 use switchover::route::RoutePattern;
 
 pub(crate) const USAGE: &str = "\
-An HTTP/1.1 gateway that carries upgrades, WebSocket above all, and relays everything else.
+An HTTP gateway that carries upgrades, WebSocket above all, and relays everything else.
 
   --listen ADDR              listen here; repeatable (127.0.0.1:8080)
   --route '[HOST]/PREFIX=URL[,URL...]'
@@ -20,7 +20,8 @@ An HTTP/1.1 gateway that carries upgrades, WebSocket above all, and relays every
                              Several URLs take turns, and the next one steps in where a connection fails. HOST may be
                              a wildcard, *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that
                              path alone
-  --tls-cert FILE            speak TLS on all listeners, with this certificate chain (PEM); needs --tls-key
+  --tls-cert FILE            speak TLS on all listeners, with this certificate chain (PEM); needs --tls-key. Clients may
+                             speak HTTP/2 there, and open WebSockets over it (RFC 8441)
   --tls-key FILE             the private key of the first certificate in the chain (PEM)
   --upstream-ca FILE         believe https and wss servers only by these roots (PEM; the system's roots). Their
                              certificates must be for the host of the URL

@@ -2,20 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::HOST;
 use http::request;
 use http::uri::PathAndQuery;
+use switchover::UpgradeConfig;
 use switchover::connect::{Connect, ConnectError, ConnectRequest};
 use switchover::gateway::{Acceptor, GatewayConfig};
 use switchover::handshake::{HandshakePolicy, Rejection};
 use switchover::head::HeadLimits;
-use switchover::route::Routes;
-use switchover::service::{Destination, RelayConfig};
-use switchover::tls::TlsAcceptor;
-use switchover::tunnel::{AnyStream, Cap, TunnelConfig};
+use switchover::route::{RoutePattern, Routes};
+use switchover::service::{Destination, RelayConfig, ServiceConfig, UpgradeService};
+use switchover::tls::{TlsAcceptor, TlsClientConfig};
+use switchover::tunnel::{AnyStream, Cap, Drain, TunnelConfig};
 
 use super::flags::{Flags, Target};
 use super::tls::{self, Server};
@@ -31,28 +33,23 @@ pub(crate) struct Settings {
     pub(crate) talks: bool,
 }
 
-/// The servers of a route, which take turns.
+/// Where a route leads.
 pub(crate) struct Upstream {
+    servers: Arc<Servers>,
+    /// For clients that speak HTTP/2.
+    pub(crate) upgrades: UpgradeService<Arc<Servers>>,
+}
+
+/// The servers of a route, which take turns.
+pub(crate) struct Servers {
     connects: Vec<Server>,
     target: Target,
     turn: AtomicUsize,
 }
 
 impl Settings {
-    pub(crate) fn new(mut flags: Flags, talks: bool) -> io::Result<Self> {
+    pub(crate) fn new(mut flags: Flags, talks: bool, drain: &Drain) -> io::Result<Self> {
         let (tls, client) = (tls::acceptor(&flags)?, tls::client(&flags)?);
-        let mut routes = Routes::default();
-        for (pattern, target) in flags.routes.drain(..) {
-            let servers = target.servers.iter();
-            let upstream = Upstream {
-                connects: servers
-                    .map(|url| Server::new(url, client.as_ref()))
-                    .collect::<io::Result<_>>()?,
-                target,
-                turn: AtomicUsize::new(0),
-            };
-            routes.add(pattern, upstream);
-        }
         let mut policy = HandshakePolicy::default()
             .header_rules(flags.header_rules.clone())
             .refuse_incomplete_handshakes(flags.refuses_incomplete);
@@ -72,17 +69,23 @@ impl Settings {
             .idle_timeout(flags.read_timeout.unwrap_or(Duration::from_secs(5 * 60)))
             .stalled_write_timeout(flags.send_timeout)
             .linger_timeout(flags.linger_timeout);
-        let config = GatewayConfig::default()
+        let upgrade = UpgradeConfig::default()
             .policy(policy)
             .tunnel(tunnel)
-            .request_limits(limits)
             .response_limits(limits)
-            .header_timeout(flags.header_timeout)
             .connect_timeout(flags.connect_timeout)
             .handshake_timeout(head_wait)
-            .send_timeout(flags.send_timeout)
             .read_timeout(body_wait)
             .cap(flags.max_tunnels.map(Cap::new));
+        let service = ServiceConfig::default()
+            .upgrade(upgrade.clone())
+            .tunnels(drain.clone().into());
+        let routes = routes(flags.routes.drain(..), client.as_ref(), &service)?;
+        let config = GatewayConfig::default()
+            .upgrade(upgrade)
+            .request_limits(limits)
+            .header_timeout(flags.header_timeout)
+            .send_timeout(flags.send_timeout);
         let mut relay = RelayConfig::default()
             .connect_timeout(flags.connect_timeout)
             .read_timeout(head_wait.max(body_wait))
@@ -113,7 +116,7 @@ impl Settings {
             target => target,
         };
         let found = self.routes.resolve(host, target)?;
-        let replaced = match &found.value.target.path {
+        let replaced = match &found.value.servers.target.path {
             Some(path) => Some(
                 found
                     .replace_prefix(path, target)
@@ -132,13 +135,43 @@ impl Settings {
     }
 }
 
+fn routes(
+    targets: impl Iterator<Item = (RoutePattern, Target)>,
+    client: Option<&TlsClientConfig>,
+    service: &ServiceConfig,
+) -> io::Result<Routes<Upstream>> {
+    let mut routes = Routes::default();
+    for (pattern, target) in targets {
+        let connects = target.servers.iter().map(|url| Server::new(url, client));
+        let servers = Arc::new(Servers {
+            connects: connects.collect::<io::Result<_>>()?,
+            target,
+            turn: AtomicUsize::new(0),
+        });
+        let upgrades = UpgradeService::new(servers.clone()).config(service.clone());
+        routes.add(pattern, Upstream { servers, upgrades });
+    }
+    Ok(routes)
+}
+
 impl Upstream {
+    /// Where the next ordinary request goes.
+    pub(crate) fn destination(&self) -> Destination {
+        self.servers.destination()
+    }
+
+    /// What the next upgrade connects to.
+    pub(crate) fn connect(&self) -> &Servers {
+        &self.servers
+    }
+}
+
+impl Servers {
     fn next(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Where the next ordinary request goes.
-    pub(crate) fn destination(&self) -> Destination {
+    fn destination(&self) -> Destination {
         let server = &self.target.servers[self.next() % self.target.servers.len()];
         let destination = Destination::new(server.authority.clone());
         match server.tls {
@@ -148,7 +181,7 @@ impl Upstream {
     }
 }
 
-impl Connect for Upstream {
+impl Connect for Servers {
     type Stream = AnyStream;
 
     async fn connect(&self, request: ConnectRequest<'_>) -> Result<AnyStream, ConnectError> {

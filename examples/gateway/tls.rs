@@ -19,7 +19,7 @@ pub(crate) fn acceptor(flags: &Flags) -> io::Result<Option<TlsAcceptor>> {
         let (cert, key) = (cert.display(), key.display());
         io::Error::other(format!("--tls-cert {cert} --tls-key {key}: {error}"))
     })?;
-    let acceptor = TlsAcceptor::new(config).handshake_timeout(flags.header_timeout);
+    let acceptor = TlsAcceptor::new(config.http2()).handshake_timeout(flags.header_timeout);
     Ok(Some(acceptor))
 }
 

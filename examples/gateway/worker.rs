@@ -20,13 +20,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::http2;
 use super::settings::Settings;
 
 /// What the connections of one worker share.
-struct Worker {
-    settings: Arc<Settings>,
-    relay: Relay,
-    drain: Drain,
+pub(crate) struct Worker {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) relay: Relay,
+    pub(crate) drain: Drain,
     /// Its listeners and connections.
     open: Cap,
     /// Told of every connection.
@@ -137,11 +138,17 @@ async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> O
     let (settings, drain) = (&worker.settings, &worker.drain);
     let (stream, hop) = match &settings.tls {
         None => (AnyStream::from(stream), Hop::from(peer)),
-        // Boxed, as all that is gone before the request is read. HTTP/2 would part here, by what ALPN has agreed to.
-        Some(tls) => (
-            Box::pin(secured(tls, stream, peer, &worker)).await?,
-            Hop::from(peer).tls(true),
-        ),
+        // Boxed, as all that is gone before the request is read.
+        Some(tls) => {
+            let hop = Hop::from(peer).tls(true);
+            match Box::pin(secured(tls, stream, peer, &worker)).await? {
+                (stream, false) => (stream, hop),
+                (stream, true) => {
+                    Box::pin(http2::serve(stream, hop, peer, worker.clone())).await;
+                    return None;
+                }
+            }
+        }
     };
     let failed =
         |error: Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
@@ -159,7 +166,12 @@ async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> O
                 if let Some(target) = target {
                     incoming.set_target(target);
                 }
-                return match incoming.negotiate(upstream).await.map_err(failed).ok()? {
+                return match incoming
+                    .negotiate(upstream.connect())
+                    .await
+                    .map_err(failed)
+                    .ok()?
+                {
                     Negotiated::Switched(established) => {
                         let (settings, protocol) = (settings.clone(), established.protocol().clone());
                         let told = settings.talks.then(|| {
@@ -190,20 +202,23 @@ async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> O
     }
 }
 
-/// Does the TLS handshake. A client that has not done its part when the drain starts has not asked for anything yet.
+/// Does the TLS handshake, and says whether HTTP/2 is spoken behind it. A client that has not done its part when the drain starts has not asked for anything yet.
 async fn secured(
     tls: &TlsAcceptor,
     stream: TcpStream,
     peer: SocketAddr,
     worker: &Worker,
-) -> Option<AnyStream> {
+) -> Option<(AnyStream, bool)> {
     let accepted = tokio::select! {
         biased;
         accepted = tls.accept(stream) => accepted,
         () = worker.drain.started() => return None,
     };
     match accepted {
-        Ok(stream) => Some(AnyStream::new(stream)),
+        Ok(stream) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            Some((AnyStream::new(stream), is_http2))
+        }
         Err(TlsAcceptError::Closed) => None,
         Err(error) => {
             worker.settings.tell(peer, || error.to_string());

@@ -68,6 +68,13 @@ impl ProxyBody {
     }
 }
 
+impl From<String> for ProxyBody {
+    /// For answers of the caller's own beside the proxy's.
+    fn from(text: String) -> Self {
+        ProxyBody::text(text)
+    }
+}
+
 impl Body for ProxyBody {
     type Data = Bytes;
     type Error = Arc<Error>;

@@ -37,13 +37,20 @@ impl Default for Tunnels {
     }
 }
 
+impl From<Drain> for Tunnels {
+    /// None so far, and a drain that others wait for as well.
+    fn from(drain: Drain) -> Self {
+        Tunnels {
+            open: Cap::unlimited(),
+            drain,
+        }
+    }
+}
+
 impl Tunnels {
     /// None so far.
     pub fn new() -> Self {
-        Tunnels {
-            open: Cap::unlimited(),
-            drain: Drain::new(),
-        }
+        Tunnels::from(Drain::new())
     }
 
     /// How many there are, those included whose 101 is on its way.

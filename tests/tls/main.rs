@@ -9,6 +9,8 @@ mod endings;
 #[cfg(unix)]
 mod example_gateway;
 mod front;
+#[cfg(unix)]
+mod gateway_http2;
 mod http2;
 mod peer;
 #[cfg(unix)]
