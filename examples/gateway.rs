@@ -1,5 +1,5 @@
-//! A gateway for HTTP and its upgrades, WebSocket above all; over TLS for HTTP/2 as well. `--help` lists its flags; without `--route` it is a
-//! demo with an echo, a chat room and a page to try them.
+//! A gateway for HTTP and its upgrades, WebSocket above all; over TLS for HTTP/2 as well. `--help` lists its flags;
+//! without `--route` it is a demo with an echo, a chat room and a page to try them.
 //!
 //! ```text
 //! cargo run --release --example gateway

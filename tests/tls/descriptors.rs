@@ -25,8 +25,8 @@ enum Failing {
     Leaves(&'static [u8]),
     /// Does not accept the certificate.
     Refuses,
-    /// Speaks only HTTP/2.
-    Http2,
+    /// Speaks a protocol that is not offered.
+    OtherProtocol,
     /// Asks for an upgrade that leads to an upstream that TLS cannot be spoken with, and is answered so.
     Asks(&'static str, &'static str),
 }
@@ -46,9 +46,9 @@ impl Failing {
                 let stranger = Authority::new().client(&VERSIONS, None);
                 assert!(connect(address, Some(stranger)).await.is_err());
             }
-            Failing::Http2 => {
+            Failing::OtherProtocol => {
                 let mut tls = believed.client(&VERSIONS, None);
-                tls.alpn_protocols = vec![b"h2".to_vec()];
+                tls.alpn_protocols = vec![b"ftp".to_vec()];
                 assert!(connect(address, Some(tls)).await.is_err());
             }
             Failing::Asks(path, status) => {
@@ -134,7 +134,7 @@ async fn over_hundreds_of_failed_handshakes_of_each_kind() {
         Failing::Leaves(b""),
         Failing::Leaves(b"\x16\x03\x01"),
         Failing::Refuses,
-        Failing::Http2,
+        Failing::OtherProtocol,
         asks("/expired"),
         asks("/name"),
         asks("/issuer"),

@@ -101,8 +101,7 @@ async fn ordinary_requests_from_https_to_https() {
     let [cert, key] = files.listener();
     let route = format!("--route=/app=https://localhost:{}/inner", origin.address.port());
     let program = Program::start(&[route, files.upstream_ca(), cert, key]).await;
-    let mut tls = files.authority.client(&VERSIONS, None);
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let tls = files.authority.client(&VERSIONS, None);
     let mut client = connect(program.address, Some(tls)).await.unwrap();
     let mut connection = None;
     for _ in 0..2 {
