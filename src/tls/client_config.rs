@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::own_root::OwnRootVerifier;
 use super::pem::{self, Identity};
 use super::{TlsConfigError, provider};
 
@@ -73,7 +74,7 @@ impl TlsClientBuilder {
     /// Believes only what these root certificates have issued, and what those [added](Self::add_roots) have. Default:
     /// the system's roots.
     ///
-    /// A server's own certificate can stand here if it has signed itself and is not marked as an authority.
+    /// A server's own certificate can stand here if it has signed itself.
     pub fn only_roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.system_roots = false;
         self.add_roots(pem)
@@ -105,12 +106,22 @@ impl TlsClientBuilder {
         if self.system_roots {
             add_system_roots(&mut roots)?;
         }
+        let mut named = Vec::new();
         for pem in &self.roots {
-            pem::add_roots(&mut roots, pem)?;
+            named.extend(pem::add_roots(&mut roots, pem)?);
         }
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let builder = match named.is_empty() {
+            true => builder.with_root_certificates(roots),
+            false => {
+                let verifier = OwnRootVerifier::new(roots, named, provider())?;
+                // As strict as the default one, but for what its file says.
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
+            }
+        };
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {

@@ -129,8 +129,8 @@ impl TlsFailure {
                  does not send is another common cause."
             }
             TlsFailure::BadCertificate => {
-                "Give the peer a certificate made for this use. One that it has signed itself must not be marked as an \
-                 authority (CA:TRUE), as openssl does unless told otherwise."
+                "Give the peer a certificate made for this use. One that is marked as an authority (CA:TRUE), as openssl \
+                 marks what it makes, is believed only if it is itself among the roots named here."
             }
             TlsFailure::NoCertificate => "Give the peer a certificate, and the key to it.",
             TlsFailure::CertificateRequired => {

@@ -57,6 +57,7 @@ mod client;
 mod client_config;
 mod config_error;
 mod failure;
+mod own_root;
 mod pem;
 mod server;
 mod server_config;

@@ -25,14 +25,18 @@ impl Identity {
     }
 }
 
-/// Adds root certificates to those that there are.
-pub(super) fn add_roots(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), TlsConfigError> {
-    for certificate in certificates(pem, ROOTS)? {
+/// Adds root certificates to those that there are, and returns them.
+pub(super) fn add_roots(
+    roots: &mut RootCertStore,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+    let added = certificates(pem, ROOTS)?;
+    for certificate in &added {
         roots
-            .add(certificate)
+            .add(certificate.clone())
             .map_err(|source| TlsConfigError::Unusable { what: ROOTS, source })?;
     }
-    Ok(())
+    Ok(added)
 }
 
 fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {

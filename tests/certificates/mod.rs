@@ -74,6 +74,20 @@ impl Authority {
         }
     }
 
+    /// A certificate that has signed itself, and is marked as an authority or not.
+    pub(crate) fn by_itself(names: &[&str], years: Range<i32>, marked: bool) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let mut params = params(names, years);
+        params.distinguished_name.push(DnType::CommonName, "by itself");
+        if marked {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        Identity {
+            chain: params.self_signed(&key).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
     pub(crate) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots

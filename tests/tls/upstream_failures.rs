@@ -59,6 +59,42 @@ fn to(address: SocketAddr, config: TlsClientConfig) -> TlsConnect {
     TlsConnect::new(TcpConnect::to(address.to_string()), "localhost", config).unwrap()
 }
 
+/// What `openssl req -x509` makes is marked as an authority.
+#[tokio::test]
+async fn a_certificate_that_has_signed_itself_counts_where_it_is_named() {
+    let named = |names: &[&str], years| Authority::by_itself(names, years, true);
+    let stranger = named(&["localhost"], NOW);
+    let cases = [
+        (Authority::by_itself(&["localhost"], NOW, false), true, None),
+        (named(&["localhost"], NOW), true, None),
+        (named(&["localhost"], 2010..2011), true, Some(TlsFailure::Expired)),
+        (named(&["other.example"], NOW), true, Some(TlsFailure::WrongName)),
+        (
+            named(&["localhost"], NOW),
+            false,
+            Some(TlsFailure::BadCertificate),
+        ),
+    ];
+    for (identity, is_named, expected) in cases {
+        for version in VERSIONS {
+            let roots = if is_named { &identity } else { &stranger };
+            let believed = TlsClientConfig::builder().only_roots(roots.chain.as_str());
+            let connect_to = |address| to(address, believed.clone().build().unwrap());
+            let mut origin = Origin::start(Some(identity.server(&[version], None, &[]))).await;
+            let Some(expected) = expected else {
+                let front = Front::start(None, connect_to(origin.address)).await;
+                let mut client = connect(front.address, None).await.unwrap();
+                client.send(UPGRADE_REQUEST).await;
+                origin.accepts().await.unwrap().switch().await;
+                assert!(client.head().await.starts_with("HTTP/1.1 101 "));
+                continue;
+            };
+            let (_, error) = failed(connect_to(origin.address)).await;
+            assert_eq!(handshake_failure(&error).0, expected);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_not_accepted() {
     let (authority, stranger) = (Authority::new(), Authority::new());
