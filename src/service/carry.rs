@@ -12,13 +12,19 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::time::timeout;
+#[cfg(feature = "rustls")]
+use tokio_rustls::server::TlsStream;
 
 use super::service_config::{Ended, OnEnd};
 use crate::Side;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::Admission;
 use crate::header::{Hop, Protocol};
+#[cfg(feature = "rustls")]
+use crate::tls::ServerStream;
 use crate::tunnel::{AnyStream, Draining, Permit, Run, Traffic, Tunnel, TunnelConfig, TunnelError};
 
 /// All that a tunnel needs but the client's stream.
@@ -44,6 +50,7 @@ pub(super) struct Told {
     on_end: Arc<OnEnd>,
     protocol: Protocol,
     hop: Hop,
+    taken_back: bool,
     plain: bool,
 }
 
@@ -80,8 +87,8 @@ where
         limit: Duration,
         mut told: Option<Box<Told>>,
     ) -> Option<Started<U>> {
-        let (client, from_client) = match take_over(on_upgrade, limit).await {
-            Ok(taken) => taken,
+        let client = match take_over(on_upgrade, limit).await {
+            Ok(client) => client,
             Err(error) => {
                 drop((self.upstream, self.places));
                 if let Some(told) = told {
@@ -91,11 +98,12 @@ where
             }
         };
         if let Some(told) = &mut told {
-            told.plain = client.is_plain();
+            told.taken_back = client.taken_back;
+            told.plain = client.stream.is_plain();
         }
-        let tunnel = Tunnel::new(client, self.upstream)
+        let tunnel = Tunnel::new(client.stream, self.upstream)
             .config(self.config)
-            .leftovers(from_client, self.from_upstream)
+            .leftovers(client.read, self.from_upstream)
             .drain(self.drain);
         Some((tunnel.run(), self.places, told))
     }
@@ -107,6 +115,7 @@ impl Told {
             on_end,
             protocol,
             hop,
+            taken_back: false,
             plain: false,
         })
     }
@@ -120,14 +129,23 @@ impl Told {
         (self.on_end)(Ended {
             protocol: self.protocol,
             hop: self.hop,
+            taken_back: self.taken_back,
             plain: self.plain,
             result,
         });
     }
 }
 
-/// The client's stream, and what hyper has read from it beyond the request.
-async fn take_over(on_upgrade: OnUpgrade, limit: Duration) -> Result<(AnyStream, Bytes), Error> {
+/// The client's side of a tunnel.
+struct Client {
+    stream: AnyStream,
+    /// What hyper has read beyond the request.
+    read: Bytes,
+    /// Nothing of hyper's is left around it.
+    taken_back: bool,
+}
+
+async fn take_over(on_upgrade: OnUpgrade, limit: Duration) -> Result<Client, Error> {
     let failed = |cause| Error::new(Phase::Response, Side::Downstream, cause);
     match timeout(limit, on_upgrade).await {
         Ok(Ok(upgraded)) => Ok(unwrap(upgraded)),
@@ -139,33 +157,47 @@ async fn take_over(on_upgrade: OnUpgrade, limit: Duration) -> Result<(AnyStream,
 }
 
 /// Takes hyper's wrapping off a connection, where it is one of the types that are known here.
-fn unwrap(upgraded: Upgraded) -> (AnyStream, Bytes) {
-    let upgraded = match unwrap_as::<TcpStream>(upgraded, without_delay) {
-        Ok(unwrapped) => return unwrapped,
-        Err(upgraded) => upgraded,
-    };
-    #[cfg(unix)]
-    let upgraded = match unwrap_as::<tokio::net::UnixStream>(upgraded, |_| ()) {
-        Ok(unwrapped) => return unwrapped,
-        Err(upgraded) => upgraded,
-    };
-    let upgraded = match unwrap_as::<AnyStream>(upgraded, |_| ()) {
-        Ok(unwrapped) => return unwrapped,
-        Err(upgraded) => upgraded,
-    };
-    #[cfg(feature = "rustls")]
-    let upgraded = match unwrap_as(upgraded, |tls: &tokio_rustls::server::TlsStream<TcpStream>| {
-        without_delay(tls.get_ref().0)
-    }) {
-        Ok(unwrapped) => return unwrapped,
-        Err(upgraded) => upgraded,
-    };
+fn unwrap(mut upgraded: Upgraded) -> Client {
+    for take_as in KNOWN {
+        match take_as(upgraded) {
+            Ok(client) => return client,
+            Err(other) => upgraded = other,
+        }
+    }
     // HTTP/2, or a stream of the caller's: through hyper's own, with all that it holds.
-    (AnyStream::new(TokioIo::new(upgraded)), Bytes::new())
+    Client {
+        stream: AnyStream::new(TokioIo::new(upgraded)),
+        read: Bytes::new(),
+        taken_back: false,
+    }
 }
 
+type Known = fn(Upgraded) -> Result<Client, Upgraded>;
+
+/// What servers are commonly given, the likeliest first.
+const KNOWN: &[Known] = &[
+    |upgraded| unwrap_as(upgraded, without_delay),
+    #[cfg(feature = "rustls")]
+    |upgraded| {
+        unwrap_as(upgraded, |tls: &ServerStream<TcpStream>| {
+            without_delay(tls.get_ref().0.get_ref())
+        })
+    },
+    |upgraded| unwrap_as(upgraded, |_: &AnyStream| ()),
+    #[cfg(feature = "rustls")]
+    |upgraded| {
+        unwrap_as(upgraded, |tls: &TlsStream<TcpStream>| {
+            without_delay(tls.get_ref().0)
+        })
+    },
+    #[cfg(unix)]
+    |upgraded| unwrap_as(upgraded, |_: &UnixStream| ()),
+    #[cfg(all(unix, feature = "rustls"))]
+    |upgraded| unwrap_as(upgraded, |_: &ServerStream<UnixStream>| ()),
+];
+
 /// Three servers, three wrappings: hyper-util's `auto` builder, which axum uses, has one of its own.
-fn unwrap_as<S>(upgraded: Upgraded, prepare: impl Fn(&S)) -> Result<(AnyStream, Bytes), Upgraded>
+fn unwrap_as<S>(upgraded: Upgraded, prepare: impl Fn(&S)) -> Result<Client, Upgraded>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -177,8 +209,12 @@ where
     };
     let stream = io.into_inner();
     prepare(&stream);
-    // Copied: a few bytes must not hold on to the whole of hyper's read buffer.
-    Ok((AnyStream::new(stream), Bytes::copy_from_slice(&read)))
+    Ok(Client {
+        stream: AnyStream::new(stream),
+        // Copied: a few bytes must not hold on to the whole of hyper's read buffer.
+        read: Bytes::copy_from_slice(&read),
+        taken_back: true,
+    })
 }
 
 /// A tunnel carries messages, and must not hold one back for the next. HTTP servers commonly leave that to the kernel.

@@ -13,9 +13,11 @@
 //! The tunnel runs in a task of its own, the one that hyper's upgrade makes unavoidable, on a
 //! [`ServiceConfig::executor`]. It takes the client's socket back from hyper, sends on what hyper had read ahead, and frees
 //! all that was hyper's: an idle tunnel costs what the raw door's does, and bulk is spliced. That goes for a TCP or Unix
-//! socket, plain or in this crate's TLS, under `axum::serve`, hyper-util's `auto` builder and hyper's own; of any other stream
-//! the tunnel copies bytes, and [`Ended::plain`] says so. [`Tunnels`] counts, drains and waits for them, which a server's own
-//! graceful shutdown does not.
+//! socket, plain or in this crate's TLS, and for any stream in an [`AnyStream`](crate::tunnel::AnyStream), under
+//! `axum::serve`, hyper-util's `auto` builder and hyper's own. Other streams, and those of HTTP/2, stay hyper's, and
+//! [`Ended::taken_back`] says so; only plain sockets are spliced, [`Ended::plain`].
+//!
+//! [`Tunnels`] counts the tunnels, drains them and waits for them, which a server's own graceful shutdown does not.
 //!
 //! ```
 //! use axum::Router;

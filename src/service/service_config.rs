@@ -22,8 +22,11 @@ pub struct Ended {
     pub protocol: Protocol,
     /// The hop that the request came over.
     pub hop: Hop,
-    /// Whether the client's plain socket was taken back from the HTTP server. If not, bytes went through the server's
-    /// own stream: over HTTP/2 always, and where the stream's type is not known to this crate.
+    /// Whether the client's stream was taken back from the HTTP server, and all that was the server's freed. If not, bytes
+    /// went through the server's own stream and its buffers: over HTTP/2 always, and where the stream's type is not
+    /// known to this crate.
+    pub taken_back: bool,
+    /// Whether it was a plain socket, whose bulk may be spliced. TLS is not, taken back or not.
     pub plain: bool,
     /// How much it carried, for how long, and why it ended; or which side failed.
     pub result: Result<Traffic, Error>,

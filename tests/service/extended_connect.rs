@@ -145,7 +145,7 @@ async fn a_websocket_reaches_an_http_1_origin_and_no_byte_is_changed() {
         send.send_data(Bytes::new(), true).unwrap();
         assert_eq!(content(receive).await, "");
         let ended = end_of(ends).await;
-        assert!(!ended.plain);
+        assert!(!ended.taken_back && !ended.plain);
         assert_eq!(
             ended.result.unwrap().end(),
             End::Closed {

@@ -12,6 +12,7 @@ mod front;
 #[cfg(unix)]
 mod gateway_http2;
 mod http2;
+mod mounted;
 mod peer;
 #[cfg(unix)]
 mod program;

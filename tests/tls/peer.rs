@@ -7,7 +7,7 @@ use std::sync::Arc;
 use switchover::head::{HeadLimits, Parsed, parse_request};
 use switchover::test_util::{PATIENCE, switching_protocols};
 use switchover::tunnel::AnyStream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -31,15 +31,21 @@ pub(crate) async fn patiently<T>(awaited: &str, future: impl Future<Output = T>)
 pub(crate) async fn connect(address: SocketAddr, tls: Option<ClientConfig>) -> io::Result<Peer> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    let stream = match tls {
-        None => AnyStream::from(stream),
-        Some(config) => {
-            let name = ServerName::try_from("localhost").unwrap();
-            let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-            AnyStream::new(patiently("a TLS handshake", connecting).await?)
-        }
-    };
-    Ok(Peer::new(stream))
+    match tls {
+        None => Ok(Peer::new(AnyStream::from(stream))),
+        Some(config) => encrypted(stream, config).await,
+    }
+}
+
+/// TLS for `localhost` on a connection.
+pub(crate) async fn encrypted<S>(stream: S, config: ClientConfig) -> io::Result<Peer>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let name = ServerName::try_from("localhost").unwrap();
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let stream = patiently("a TLS handshake", connecting).await?;
+    Ok(Peer::new(AnyStream::new(stream)))
 }
 
 impl Peer {
