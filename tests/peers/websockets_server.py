@@ -1,11 +1,12 @@
 """An echo server with `websockets`: python3 websockets_server.py [PORT]
 
 Text and binary come back as they are; the text "close 4999 some reason" closes so. Prints "listening PORT", and for each
-connection that ends "closed CODE REASON", as this side saw it. With the files TLS_CERT and TLS_KEY in the environment it
-speaks TLS.
+connection "opened FIELDS", the request's fields in JSON, and "closed CODE REASON", as this side saw it. With the files
+TLS_CERT and TLS_KEY in the environment it speaks TLS.
 """
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -17,6 +18,8 @@ from websockets.exceptions import ConnectionClosed
 
 
 async def echo(connection):
+    fields = {name.lower(): value for name, value in connection.request.headers.raw_items()}
+    print(f"opened {json.dumps(fields)}", flush=True)
     try:
         async for message in connection:
             request = re.fullmatch(r"close (\d+) ?(.*)", message) if isinstance(message, str) else None

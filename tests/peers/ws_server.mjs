@@ -1,8 +1,8 @@
 // An echo server with `ws`: node ws_server.mjs [PORT]
 //
 // Text and binary come back as they are; the text "close 4999 some reason" closes so. Prints "listening PORT", and for
-// each connection that ends "closed CODE REASON", as this side saw it. With the files TLS_CERT and TLS_KEY in the
-// environment it speaks TLS.
+// each connection "opened FIELDS", the request's fields in JSON, and "closed CODE REASON", as this side saw it. With the
+// files TLS_CERT and TLS_KEY in the environment it speaks TLS.
 
 import { readFileSync } from "node:fs";
 import http from "node:http";
@@ -23,7 +23,8 @@ const server = new WebSocketServer({
 
 server.on("listening", () => console.log(`listening ${server.address().port}`));
 listener.listen(Number(process.argv[2] ?? 0), "127.0.0.1");
-server.on("connection", (socket) => {
+server.on("connection", (socket, { headers }) => {
+  console.log(`opened ${JSON.stringify(headers)}`);
   socket.on("message", (data, isBinary) => {
     const request = isBinary ? null : /^close (\d+) ?(.*)$/.exec(data.toString());
     if (request) {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::programs::{Server, has, has_node, has_python, node, passes, python, runs};
+use crate::programs::{Server, has_curl, has_node, has_python, node, passes, python};
 
 fn through_the_gateway(server: &mut Command, mut client: Command) {
     let server = Server::start(server);
@@ -53,7 +53,7 @@ fn both_clients_and_the_demo() {
 
 #[test]
 fn curl_shows_the_101() {
-    if !has("curl", runs(Command::new("curl").arg("--version"))) {
+    if !has_curl() {
         return;
     }
     let gateway = Server::gateway(&[]);

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::certificates::Authority;
-use crate::programs::{Server, has, has_node, has_python, node, passes, python, runs};
+use crate::programs::{Server, has_curl, has_node, has_python, node, passes, python};
 
 /// Files of one test: who is believed, and a certificate for `localhost` with its key.
-struct Files {
-    ca: PathBuf,
-    chain: PathBuf,
-    key: PathBuf,
+pub(crate) struct Files {
+    pub(crate) ca: PathBuf,
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Files {
-    fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         let authority = Authority::new();
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
         std::fs::create_dir_all(&directory).expect("a folder for certificates");
@@ -64,7 +64,7 @@ fn python_client_and_node_server() {
 
 #[test]
 fn curl_reads_the_demo_page() {
-    if !has("curl", runs(Command::new("curl").arg("--version"))) {
+    if !has_curl() {
         return;
     }
     let files = Files::new("curl");

@@ -4,11 +4,15 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+
+use switchover::test_util::PATIENCE;
 
 /// A program that prints `listening ADDRESS` or `listening PORT`, and ends with this value.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    output: mpsc::Receiver<String>,
 }
 
 impl Server {
@@ -30,9 +34,31 @@ impl Server {
             Ok(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             Err(_) => place.parse().expect("an address or a port"),
         };
-        // What else it prints is read, so that it never waits for that.
-        std::thread::spawn(move || output.lines().for_each(drop));
-        Server { child, address }
+        // What else it prints is read, so that it never waits for that, whether anyone asks or not.
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Server {
+            child,
+            address,
+            output: lines,
+        }
+    }
+
+    /// What it prints from here on, until so many lines begin like this.
+    pub(crate) fn prints(&self, start: &str, count: usize) -> Vec<String> {
+        let (mut printed, mut found) = (Vec::new(), 0);
+        while found < count {
+            let Ok(line) = self.output.recv_timeout(PATIENCE) else {
+                panic!("{found} lines and not {count} begin with {start:?}: {printed:#?}");
+            };
+            found += usize::from(line.starts_with(start));
+            printed.push(line);
+        }
+        printed
     }
 
     /// The example gateway in front of one server, on a port of its own.
@@ -43,7 +69,7 @@ impl Server {
     /// The example gateway, on a port of its own.
     pub(crate) fn gateway(arguments: &[&str]) -> Server {
         Server::start(
-            Command::new(gateway_program())
+            Command::new(example("gateway"))
                 .args(["--listen", "127.0.0.1:0"])
                 .args(arguments),
         )
@@ -58,21 +84,18 @@ impl Drop for Server {
 }
 
 /// Cargo builds the examples along with the tests, beside them.
-fn gateway_program() -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("the test has a path");
     let target = tests
         .parent()
         .and_then(Path::parent)
         .expect("it lies in target/PROFILE/deps");
-    let program = target.join("examples").join("gateway");
+    let program = target.join("examples").join(name);
     if !program.exists() {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--example", "gateway"])
+            .args(["build", "--example", name])
             .status();
-        assert!(
-            built.is_ok_and(|status| status.success()),
-            "the example gateway builds"
-        );
+        assert!(built.is_ok_and(|status| status.success()), "{name} builds");
     }
     program
 }
@@ -115,6 +138,16 @@ pub(crate) fn has_python() -> bool {
         "Python's websockets",
         runs(Command::new(peers().join("venv/bin/python")).args(["-c", "import websockets"])),
     )
+}
+
+pub(crate) fn has_curl() -> bool {
+    has("curl", runs(Command::new("curl").arg("--version")))
+}
+
+pub(crate) fn has_chromium() -> bool {
+    let chromium = std::env::var("CHROMIUM").unwrap_or("/usr/bin/chromium".to_owned());
+    let found = Path::new(&chromium).exists() && peers().join("node_modules/playwright-core").exists();
+    has("Chromium with playwright-core", found && has_node())
 }
 
 pub(crate) fn runs(command: &mut Command) -> bool {
