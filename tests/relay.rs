@@ -358,6 +358,8 @@ async fn interim_responses_pass_on_at_once_except_to_http_1_0() {
     let relay = RunningRelay::to(&origin).await;
     let mut old = relay.client_sending("GET / HTTP/1.0\r\n\r\n").await;
     assert_eq!(old.head().await.status, 200);
+    let head = origin.connection(1).await.head().await;
+    assert!(head.contains("\r\nVia: 1.0 switchover\r\n"), "{head}");
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ pub struct ForwardedRules {
     trusted: Option<TrustedProxies>,
     x_forwarded: bool,
     forwarded: bool,
+    /// As it is for HTTP/1.1.
     via: Option<HeaderValue>,
 }
 
@@ -198,9 +199,19 @@ impl ForwardedRules {
             }
         }
         if let Some(via) = &self.via {
-            append_element(headers, VIA, via.clone());
+            append_element(headers, VIA, via_element(via, hop));
         }
     }
+}
+
+/// The version that the request came in, and the proxy's name (RFC 9110, section 7.6.3).
+fn via_element(usual: &HeaderValue, hop: &Hop) -> HeaderValue {
+    let version = hop.received_protocol();
+    if usual.as_bytes().starts_with(version.as_bytes()) {
+        return usual.clone();
+    }
+    let name = usual.as_bytes().get(version.len()..).unwrap_or_default();
+    HeaderValue::from_bytes(&[version.as_bytes(), name].concat()).unwrap_or_else(|_| usual.clone())
 }
 
 fn address_text(address: IpAddr) -> String {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use http::Version;
+
 /// What the proxy knows of the hop that a request came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hop {
@@ -10,6 +12,7 @@ pub struct Hop {
     client: Option<(IpAddr, Option<u16>)>,
     server_port: Option<u16>,
     tls: bool,
+    version: Version,
 }
 
 impl Hop {
@@ -21,6 +24,7 @@ impl Hop {
             client: None,
             server_port: None,
             tls: false,
+            version: Version::HTTP_11,
         }
     }
 
@@ -29,6 +33,13 @@ impl Hop {
     #[must_use]
     pub const fn tls(mut self, tls: bool) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// The version of HTTP that the request came in, for `Via`. Default HTTP/1.1. The services know it by themselves.
+    #[must_use]
+    pub const fn version(mut self, version: Version) -> Self {
+        self.version = version;
         self
     }
 
@@ -64,6 +75,16 @@ impl Hop {
     /// The port that the request came in at, where it is known.
     pub const fn server_port(&self) -> Option<u16> {
         self.server_port
+    }
+
+    /// The version as `Via` has it (RFC 9110, section 7.6.3).
+    pub(super) const fn received_protocol(&self) -> &'static str {
+        match self.version {
+            Version::HTTP_10 | Version::HTTP_09 => "1.0",
+            Version::HTTP_2 => "2.0",
+            Version::HTTP_3 => "3.0",
+            _ => "1.1",
+        }
     }
 
     /// `https` over TLS, else `http`.

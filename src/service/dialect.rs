@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use http::request::Parts;
-use http::{Method, Response, StatusCode, response};
+use http::{Method, Response, StatusCode, Version, response};
 use hyper::ext::Protocol;
 
 use super::body::ProxyBody;
@@ -25,6 +25,13 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
+    pub(super) fn version(self) -> Version {
+        match self {
+            Dialect::Upgrade => Version::HTTP_11,
+            Dialect::Connect => Version::HTTP_2,
+        }
+    }
+
     /// In which form a request asks for an upgrade, whether it may have it or not.
     pub(super) fn of(parts: &Parts) -> Option<Self> {
         if parts.extensions.get::<Protocol>().is_some() {

@@ -154,6 +154,7 @@ impl<A: Ask> Forwarder<A> {
         destination: Destination,
         hop: Hop,
     ) -> Result<PreparedRules, Rejection> {
+        let hop = hop.version(parts.version);
         let hop = self.config.forwarded.locate(hop, &parts.headers);
         let rules = destination.rules.as_ref().unwrap_or(&self.config.rules);
         let rules = rules.prepare(&Variables::new(parts, &hop));

@@ -1,6 +1,6 @@
 //! RFC 7239 and its forerunners: what the origin is told about the client, and that a client cannot tell it itself.
 
-use http::HeaderMap;
+use http::{HeaderMap, Version};
 use switchover::header::{ForwardedRules, Hop, Inbound};
 
 use crate::parsed::request;
@@ -144,6 +144,20 @@ fn via_grows_by_one_element_and_joins_its_lines() {
     assert_eq!(all(&applied(&named, &Hop::unknown(), ""), "via"), ["1.1 edge"]);
     let unnamed = named.via(Some("no token"));
     assert_eq!(all(&applied(&unnamed, &Hop::unknown(), ""), "via"), ["1.1 edge"]);
+}
+
+#[test]
+fn via_says_the_version_that_the_request_came_in() {
+    for (version, element) in [
+        (Version::HTTP_10, "1.0 edge"),
+        (Version::HTTP_11, "1.1 edge"),
+        (Version::HTTP_2, "2.0 edge"),
+        (Version::HTTP_3, "3.0 edge"),
+    ] {
+        let rules = ForwardedRules::default().via(Some("edge"));
+        let hop = Hop::unknown().version(version);
+        assert_eq!(all(&applied(&rules, &hop, ""), "via"), [element]);
+    }
 }
 
 #[test]

@@ -133,6 +133,7 @@ async fn a_websocket_reaches_an_http_1_origin_and_no_byte_is_changed() {
             "sec-websocket-protocol: a, b",
             "cookie: a=1; b=2",
             "origin: http://example.com",
+            "via: 2.0 switchover",
         ] {
             assert!(lower.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");
         }
@@ -405,6 +406,7 @@ async fn ordinary_requests_of_http_2_are_relayed_as_http_1() {
         "cookie: a=1; b=2",
         "te: trailers",
         "x-forwarded-for: unknown",
+        "via: 2.0 switchover",
     ] {
         assert!(head.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");
     }
