@@ -1,10 +1,9 @@
 // Tries the page of the example gateway in Chromium: node browser.mjs URL SCREENSHOT.png
 //
-// Prints "ok NAME" for each check and ends at the first that fails. Exit status 0 or 1; 60 seconds at most. Chromium is
-// $CHROMIUM, or /usr/bin/chromium.
+// Prints "ok NAME" for each check and ends at the first that fails. Exit status 0 or 1; 60 seconds at most.
 
 import assert from "node:assert/strict";
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 
 const [url, screenshot] = process.argv.slice(2);
 if (!url || !screenshot) {
@@ -110,24 +109,17 @@ async function tryChat(ada, bob) {
   });
 }
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
+const browser = await launch();
 try {
   const [ada, bob] = [await browser.newPage(), await browser.newPage()];
   const mistakes = [];
   for (const page of [ada, bob]) {
     page.on("pageerror", (error) => mistakes.push(error.message));
     await page.goto(url);
+  }
+  if (url.startsWith("https:")) {
+    const protocol = () => performance.getEntriesByType("navigation")[0].nextHopProtocol;
+    await check("HTTP/2", async () => assert.equal(await ada.evaluate(protocol), "h2"));
   }
   await tryEcho(ada);
   await tryChat(ada, bob);

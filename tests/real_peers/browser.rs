@@ -7,7 +7,7 @@ use crate::over_tls::Files;
 use crate::programs::{Server, example, has_chromium, node, passes};
 
 /// How many WebSockets the script opens.
-const OPENED: usize = 15;
+const OPENED: usize = 16;
 
 #[test]
 fn chromium_on_the_demo_page() {
@@ -22,34 +22,61 @@ fn chromium_on_the_demo_page() {
             .arg(&screenshot),
     );
     println!("screenshot: {}", screenshot.display());
-}
 
-/// The example with an echo behind it that speaks permessage-deflate, and Chromium in front. Returns what the example has
-/// printed, and the heads of the requests that the echo has seen.
-fn live(test: &str, flags: &[&str], protocol: &str) -> (Vec<String>, Vec<String>) {
-    let files = Files::new(test);
-    let upstream = Server::start(&mut node("ws_server.mjs"));
-    let example = Server::start(
-        Command::new(example("http2_websocket"))
-            .args(["127.0.0.1:0", &upstream.address.to_string()])
-            .args([&files.chain, &files.key])
-            .args(flags),
-    );
-    let url = format!("https://localhost:{}/", example.address.port());
+    // The same over TLS, which is over HTTP/2.
+    let files = Files::new("chromium-demo");
+    let gateway = files.gateway(&[]);
     passes(
-        node("browser_live.mjs")
+        node("browser.mjs")
             .env("TLS_CERT", &files.chain)
-            .args([&url, protocol]),
+            .arg(format!("https://localhost:{}/", gateway.address.port()))
+            .arg(&screenshot),
     );
-    // Each tunnel is told of when it has ended: all else has been printed by then.
-    (
-        example.prints("websocket: ", OPENED),
-        upstream.prints("opened ", OPENED),
-    )
 }
 
-fn starting<'a>(lines: &'a [String], start: &str) -> Vec<&'a str> {
-    lines.iter().filter_map(|line| line.strip_prefix(start)).collect()
+/// What the example has printed, and the heads of the requests that the echo behind it has seen.
+struct Seen {
+    printed: Vec<String>,
+    heads: Vec<String>,
+}
+
+impl Seen {
+    /// The example with an echo behind it that speaks permessage-deflate, and Chromium in front.
+    fn of(test: &str, flags: &[&str], protocol: &str) -> Seen {
+        let upstream = Server::start(&mut node("ws_server.mjs"));
+        Seen::behind(test, &upstream.address.to_string(), &upstream, flags, protocol)
+    }
+
+    /// The same, where another program stands between the example and the echo.
+    fn behind(test: &str, next: &str, echo: &Server, flags: &[&str], protocol: &str) -> Seen {
+        let files = Files::new(test);
+        let mut program = Command::new(example("http2_websocket"));
+        program
+            .args(["127.0.0.1:0", next])
+            .args([&files.chain, &files.key]);
+        let example = Server::start(program.args(flags));
+        let mut chromium = node("browser_live.mjs");
+        passes(
+            chromium
+                .env("TLS_CERT", &files.chain)
+                .args([&page_of(&example), protocol]),
+        );
+        Seen {
+            // The end of a tunnel is the last that is told of it.
+            printed: example.prints("websocket: ", OPENED),
+            heads: echo.prints("opened ", OPENED),
+        }
+    }
+
+    /// What stands behind this, in the lines that begin with it.
+    fn printed(&self, start: &str) -> Vec<&str> {
+        let rests = self.printed.iter().filter_map(|line| line.strip_prefix(start));
+        rests.collect()
+    }
+}
+
+fn page_of(example: &Server) -> String {
+    format!("https://localhost:{}/", example.address.port())
 }
 
 /// One connection of HTTP/2 carries the page and all WebSockets, each an extended CONNECT (RFC 8441). The upstream sees
@@ -59,13 +86,21 @@ fn chromium_over_http_2() {
     if !has_chromium() {
         return;
     }
-    let (printed, heads) = live("chromium-h2", &[], "h2");
-    assert_eq!(starting(&printed, "connection: "), ["h2"]);
-    assert_eq!(starting(&printed, "CONNECT "), ["/live HTTP/2.0"; OPENED]);
-    assert_eq!(starting(&printed, "GET /live"), [""; 0]);
-    for head in starting(&heads, "opened ") {
-        println!("{head}");
-        assert!(head.contains("\"x-forwarded-proto\":\"https\""), "{head}");
+    let seen = Seen::of("chromium-h2", &[], "h2");
+    assert_eq!(seen.printed("connection: "), ["h2"]);
+    assert_eq!(seen.printed("CONNECT "), ["/live HTTP/2.0"; OPENED]);
+    assert_eq!(seen.printed("GET /live"), [""; 0]);
+    let heads = seen.heads.iter().filter(|line| line.starts_with("opened "));
+    for head in heads {
+        for field in [
+            "\"upgrade\":\"websocket\"",
+            "\"sec-websocket-key\":\"",
+            "\"sec-websocket-extensions\":\"permessage-deflate",
+            "\"x-forwarded-proto\":\"https\"",
+            "\"via\":\"2.0 switchover\"",
+        ] {
+            assert!(head.contains(field), "{field}: {head}");
+        }
     }
 }
 
@@ -75,13 +110,38 @@ fn chromium_over_http_1() {
     if !has_chromium() {
         return;
     }
-    let (printed, _) = live("chromium-http1", &["--http1"], "http/1.1");
-    assert_eq!(starting(&printed, "GET /live "), ["HTTP/1.1"; OPENED]);
-    assert_eq!(starting(&printed, "CONNECT "), [""; 0]);
-    let connections = starting(&printed, "connection: ");
+    let seen = Seen::of("chromium-http1", &["--http1"], "http/1.1");
+    assert_eq!(seen.printed("GET /live "), ["HTTP/1.1"; OPENED]);
+    assert_eq!(seen.printed("CONNECT "), [""; 0]);
+    let connections = seen.printed("connection: ");
     assert!(connections.len() > OPENED);
     assert!(
         connections.iter().all(|agreed| *agreed == "http/1.1"),
         "{connections:?}"
     );
+}
+
+/// HTTP/2 on both sides: the upstream is HAProxy, in front of the same echo.
+#[cfg(target_os = "linux")]
+#[test]
+fn chromium_and_an_upstream_over_http_2() {
+    let kind = crate::proxies::Kind::HaproxyFromHttp2;
+    if !has_chromium() || !kind.is_here() {
+        return;
+    }
+    let echo = Server::start(&mut node("ws_server.mjs"));
+    let haproxy = kind.start(echo.address);
+    let next = format!("h2:{}", haproxy.address);
+    let seen = Seen::behind("chromium-h2-h2", &next, &echo, &[], "h2");
+    assert_eq!(seen.printed("CONNECT "), ["/live HTTP/2.0"; OPENED]);
+}
+
+/// The example alone, as its first line says to run it, on a port that is free.
+#[test]
+fn chromium_and_the_echo_of_the_example() {
+    if !has_chromium() {
+        return;
+    }
+    let example = Server::start(Command::new(example("http2_websocket")).arg("127.0.0.1:0"));
+    passes(node("browser_live.mjs").args([&page_of(&example), "h2", "--page-only"]));
 }

@@ -1,4 +1,4 @@
-//! A client, the example gateway, nginx or HAProxy on one side of it, and an origin.
+//! A client, the example gateway or an axum application, nginx or HAProxy on one side of it, and an origin.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -10,6 +10,7 @@ use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UP
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
+use crate::app::App;
 use crate::programs::{Server, has_node, has_python, node, passes, python};
 use crate::proxies::{Kind, NGINX_AS_IT_SHOULD_BE, PROXY, Proxy};
 use crate::running_gateway::RunningGateway;
@@ -24,47 +25,93 @@ const NGINX: Kind = Kind::Nginx(NGINX_AS_IT_SHOULD_BE);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Order {
-    /// client -> proxy -> gateway -> origin
+    /// client -> proxy -> ours -> origin
     ProxyFirst,
-    /// client -> gateway -> proxy -> origin
-    GatewayFirst,
+    /// client -> ours -> proxy -> origin
+    ProxyLast,
 }
 
-const CHAINS: [(Kind, Order); 4] = [
+/// Through which door of the crate.
+#[derive(Clone, Copy, Debug)]
+enum Door {
+    /// The example gateway.
+    Gateway,
+    /// An axum application with a service in it.
+    Service,
+}
+
+const CHAINS: [(Kind, Order); 5] = [
     (NGINX, Order::ProxyFirst),
     (Kind::Haproxy, Order::ProxyFirst),
-    (NGINX, Order::GatewayFirst),
-    (Kind::Haproxy, Order::GatewayFirst),
+    (NGINX, Order::ProxyLast),
+    (Kind::Haproxy, Order::ProxyLast),
+    // HAProxy speaks HTTP/2 to us.
+    (Kind::HaproxyToHttp2, Order::ProxyFirst),
 ];
+
+/// What stands beside the proxy, running.
+enum Ours {
+    Gateway(Server),
+    Service(App),
+}
+
+impl Ours {
+    fn start(door: Door, upstream: SocketAddr) -> Ours {
+        match door {
+            Door::Gateway => Ours::Gateway(Server::gateway_to(upstream)),
+            Door::Service => Ours::Service(App::to(upstream)),
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Ours::Gateway(server) => server.address,
+            Ours::Service(app) => app.address,
+        }
+    }
+
+    /// The application has been asked for this alone.
+    fn was_asked(&self, line: &str) {
+        if let Ours::Service(app) = self {
+            let asked = app.asked();
+            assert!(
+                !asked.is_empty() && asked.iter().all(|asked| asked == line),
+                "{asked:?}"
+            );
+        }
+    }
+}
 
 /// Both programs, running.
 struct Chain {
     kind: Kind,
     order: Order,
+    door: Door,
     address: SocketAddr,
-    _gateway: Server,
+    ours: Ours,
     _proxy: Proxy,
 }
 
 impl Chain {
-    fn start(kind: Kind, order: Order, origin: SocketAddr) -> Chain {
-        let (address, gateway, proxy) = match order {
+    fn start(kind: Kind, order: Order, door: Door, origin: SocketAddr) -> Chain {
+        let (address, ours, proxy) = match order {
             Order::ProxyFirst => {
-                let gateway = Server::gateway_to(origin);
-                let proxy = kind.start(gateway.address);
-                (proxy.address, gateway, proxy)
+                let ours = Ours::start(door, origin);
+                let proxy = kind.start(ours.address());
+                (proxy.address, ours, proxy)
             }
-            Order::GatewayFirst => {
+            Order::ProxyLast => {
                 let proxy = kind.start(origin);
-                let gateway = Server::gateway_to(proxy.address);
-                (gateway.address, gateway, proxy)
+                let ours = Ours::start(door, proxy.address);
+                (ours.address(), ours, proxy)
             }
         };
         Chain {
             kind,
             order,
+            door,
             address,
-            _gateway: gateway,
+            ours,
             _proxy: proxy,
         }
     }
@@ -72,15 +119,20 @@ impl Chain {
     /// Every chain whose programs are here, in front of one origin.
     fn all(origin: SocketAddr) -> impl Iterator<Item = Chain> {
         let here = CHAINS.iter().filter(|(kind, _)| kind.is_here());
-        here.map(move |(kind, order)| Chain::start(*kind, *order, origin))
+        let through_each = |(kind, order): &(Kind, Order)| {
+            let (kind, order) = (*kind, *order);
+            let doors = [Door::Gateway, Door::Service].into_iter();
+            // The gateway speaks HTTP/2 over TLS alone.
+            let doors =
+                doors.filter(move |door| !matches!((kind, door), (Kind::HaproxyToHttp2, Door::Gateway)));
+            doors.map(move |door| (kind, order, door))
+        };
+        here.flat_map(through_each)
+            .map(move |(kind, order, door)| Chain::start(kind, order, door, origin))
     }
 
     fn name(&self) -> String {
-        let kind = match self.kind {
-            Kind::Nginx(_) => "nginx",
-            Kind::Haproxy => "HAProxy",
-        };
-        format!("{kind}, {:?}", self.order)
+        format!("{}, {:?}, {:?}", self.kind.name(), self.order, self.door)
     }
 
     async fn client(&self) -> ScriptedClient {
@@ -137,6 +189,10 @@ fn node_client_and_node_server() {
         for chain in Chain::all(server.address) {
             println!("{}", chain.name());
             passes(node("ws_client.mjs").arg(format!("ws://{}/", chain.address)));
+            chain.ours.was_asked(match chain.kind {
+                Kind::HaproxyToHttp2 => "CONNECT / HTTP/2.0",
+                _ => "GET / HTTP/1.1",
+            });
         }
     }
 }
@@ -168,8 +224,8 @@ async fn a_client_that_ends_its_writes() {
         client.receives(b"hello").await;
         client.end_writes().await;
         let expected = match chain.kind {
-            Kind::Haproxy => "the last word",
             Kind::Nginx(_) => "",
+            _ => "the last word",
         };
         let rest = String::from_utf8(client.rest().await).unwrap();
         assert_eq!(rest, expected, "{}", chain.name());
@@ -269,7 +325,7 @@ async fn who_is_told_to_be_the_client() {
     for (index, chain) in Chain::all(origin.address()).enumerate() {
         let expected: Vec<String> = match chain.order {
             Order::ProxyFirst => vec![PROXY.to_string()],
-            Order::GatewayFirst => vec![CLIENT.to_string(), GATEWAY.to_string()],
+            Order::ProxyLast => vec![CLIENT.to_string(), GATEWAY.to_string()],
         };
         ask(chain.address, format!("GET / HTTP/1.1\r\n{claim}\r\n")).await;
         ask_head(

@@ -4,12 +4,14 @@
 //! What a machine lacks is skipped with a printed line. With `SWITCHOVER_PEERS=required` a skip is a failure. The
 //! programs' packages are looked for in `tests/peers/`: `node_modules` and `venv`, which `.ci/run` installs.
 
+mod app;
 mod browser;
 #[path = "../certificates/mod.rs"]
 mod certificates;
 #[cfg(target_os = "linux")]
 mod chains;
 mod clients;
+mod in_axum;
 #[cfg(target_os = "linux")]
 mod mistakes;
 mod over_tls;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::certificates::Authority;
-use crate::programs::{Server, has_curl, has_node, has_python, node, passes, python};
+use crate::programs::{Server, example, has_curl, has_node, has_python, node, passes, python};
 
 /// Files of one test: who is believed, and a certificate for `localhost` with its key.
 pub(crate) struct Files {
@@ -25,7 +25,7 @@ impl Files {
     }
 
     /// The gateway with these, in front of what the route says.
-    fn gateway(&self, more: &[String]) -> Server {
+    pub(crate) fn gateway(&self, more: &[String]) -> Server {
         let flags = [("--tls-cert", &self.chain), ("--tls-key", &self.key)];
         let flags = flags.map(|(flag, file)| format!("{flag}={}", file.display()));
         let flags: Vec<&str> = flags.iter().chain(more).map(String::as_str).collect();
@@ -62,6 +62,36 @@ fn python_client_and_node_server() {
     }
 }
 
+/// The example `tls_gateway`: `wss` to plain WebSocket, and to `wss`.
+#[test]
+fn python_client_and_node_server_and_the_short_gateway() {
+    if !has_node() || !has_python() {
+        return;
+    }
+    let files = Files::new("short-gateway");
+    let (chain, key) = (files.chain.as_path(), files.key.as_path());
+    for server_speaks_tls in [false, true] {
+        let mut server = node("ws_server.mjs");
+        let mut gateway = Command::new(example("tls_gateway"));
+        if server_speaks_tls {
+            server.env("TLS_CERT", chain).env("TLS_KEY", key);
+        }
+        let server = Server::start(&mut server);
+        let upstream = format!("localhost:{}", server.address.port());
+        gateway.args(["127.0.0.1:0", &upstream]).args([chain, key]);
+        if server_speaks_tls {
+            gateway.arg("--upstream-ca").arg(&files.ca);
+        }
+        let gateway = Server::start(&mut gateway);
+        let url = format!("wss://{}/", gateway.address);
+        passes(
+            python("websockets_client.py")
+                .env("SSL_CERT_FILE", &files.ca)
+                .arg(url),
+        );
+    }
+}
+
 #[test]
 fn curl_reads_the_demo_page() {
     if !has_curl() {
@@ -69,13 +99,18 @@ fn curl_reads_the_demo_page() {
     }
     let files = Files::new("curl");
     let gateway = files.gateway(&[]);
-    let output = Command::new("curl")
-        .args(["--silent", "--include", "--max-time", "5", "--cacert"])
-        .arg(&files.ca)
-        .arg(format!("https://{}/", gateway.address))
-        .output()
-        .expect("curl starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
-    assert!(text.contains("</html>"), "{text}");
+    for (flag, status) in [
+        ("--http1.1", "HTTP/1.1 200 OK\r\n"),
+        ("--http2", "HTTP/2 200 \r\n"),
+    ] {
+        let output = Command::new("curl")
+            .args(["--silent", "--include", "--max-time", "5", flag, "--cacert"])
+            .arg(&files.ca)
+            .arg(format!("https://{}/", gateway.address))
+            .output()
+            .expect("curl starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.starts_with(status), "{flag}: {text}");
+        assert!(text.contains("</html>"), "{flag}: {text}");
+    }
 }

@@ -35,6 +35,10 @@ pub(crate) enum Kind {
     /// With these lines beside `proxy_pass`.
     Nginx(&'static str),
     Haproxy,
+    /// The same, which speaks HTTP/2 to its upstream.
+    HaproxyToHttp2,
+    /// The same, whose clients speak HTTP/2.
+    HaproxyFromHttp2,
 }
 
 impl Kind {
@@ -42,7 +46,16 @@ impl Kind {
     pub(crate) fn is_here(self) -> bool {
         match self {
             Kind::Nginx(_) => has("nginx", runs(Command::new("nginx").arg("-v"))),
-            Kind::Haproxy => has("HAProxy", runs(Command::new("haproxy").arg("-v"))),
+            _ => has("HAProxy", runs(Command::new("haproxy").arg("-v"))),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Nginx(_) => "nginx",
+            Kind::Haproxy => "HAProxy",
+            Kind::HaproxyToHttp2 => "HAProxy, HTTP/2 behind it",
+            Kind::HaproxyFromHttp2 => "HAProxy, HTTP/2 in front of it",
         }
     }
 
@@ -65,7 +78,9 @@ impl Kind {
     fn command(self, address: SocketAddr, upstream: SocketAddr, directory: &Path) -> Command {
         let (file, text) = match self {
             Kind::Nginx(lines) => ("nginx.conf", nginx(address, upstream, lines, directory)),
-            Kind::Haproxy => ("haproxy.cfg", haproxy(address, upstream)),
+            Kind::Haproxy => ("haproxy.cfg", haproxy(address, "", upstream, "")),
+            Kind::HaproxyToHttp2 => ("haproxy.cfg", haproxy(address, "", upstream, "proto h2")),
+            Kind::HaproxyFromHttp2 => ("haproxy.cfg", haproxy(address, "proto h2", upstream, "")),
         };
         let path = directory.join(file);
         fs::write(&path, text).expect("a configuration to be written");
@@ -79,7 +94,7 @@ impl Kind {
                     .arg(path);
                 command
             }
-            Kind::Haproxy => {
+            _ => {
                 let mut command = Command::new("haproxy");
                 command.args(["-q", "-db", "-f"]).arg(path);
                 command
@@ -146,7 +161,7 @@ http {{
     )
 }
 
-fn haproxy(address: SocketAddr, upstream: SocketAddr) -> String {
+fn haproxy(address: SocketAddr, clients: &str, upstream: SocketAddr, servers: &str) -> String {
     format!(
         "defaults
     mode http
@@ -156,11 +171,11 @@ fn haproxy(address: SocketAddr, upstream: SocketAddr) -> String {
     timeout tunnel 1h
     timeout client-fin 30s
 frontend clients
-    bind {address}
+    bind {address} {clients}
     option forwardfor
     default_backend backend
 backend backend
-    server backend {upstream} source {PROXY}
+    server backend {upstream} source {PROXY} {servers}
 "
     )
 }
