@@ -34,10 +34,22 @@ pub mod performance {}
 #[doc = include_str!("../../examples/raw_gateway.rs")]
 /// ```
 ///
+/// One that ends TLS, `examples/tls_gateway.rs`:
+///
+/// ```no_run
+#[doc = include_str!("../../examples/tls_gateway.rs")]
+/// ```
+///
 /// A gateway that ends well, `examples/graceful_drain.rs`:
 ///
 /// ```no_run
 #[doc = include_str!("../../examples/graceful_drain.rs")]
+/// ```
+///
+/// WebSocket over HTTP/2 in an axum application, `examples/http2_websocket.rs`:
+///
+/// ```no_run
+#[doc = include_str!("../../examples/http2_websocket.rs")]
 /// ```
 ///
 /// Only the rules, `examples/headers_only.rs`:

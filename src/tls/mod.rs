@@ -18,11 +18,13 @@
 //! ```
 //!
 //! Towards the client, [`TlsAcceptor`] does the handshake, within a deadline. The stream that it gives goes to any door
-//! of the crate; [`Hop::tls`](crate::header::Hop::tls) tells the origin of it.
+//! of the crate; [`Hop::tls`](crate::header::Hop::tls) tells the origin of it. It is large, and a future has several places
+//! for a stream: boxed, in an [`AnyStream`](crate::tunnel::AnyStream), an idle tunnel costs half.
 //!
 //! ```no_run
 //! use switchover::header::Hop;
 //! use switchover::tls::{TlsAcceptor, TlsServerConfig};
+//! use switchover::tunnel::AnyStream;
 //! use switchover::{Gateway, TcpConnect};
 //!
 //! # async fn run(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
@@ -35,13 +37,15 @@
 //!     // In a task of its own: a client that dawdles over its handshake holds up no other.
 //!     tokio::spawn(async move {
 //!         match acceptor.accept(stream).await {
-//!             Ok(stream) => drop(gateway.serve(stream, Hop::from(peer).tls(true)).await),
+//!             Ok(stream) => drop(gateway.serve(AnyStream::new(stream), Hop::from(peer).tls(true)).await),
 //!             Err(error) => eprintln!("{peer}: {error}"),
 //!         }
 //!     });
 //! }
 //! # }
 //! ```
+//!
+//! In an axum application it stands within a listener: `examples/http2_websocket.rs` has one.
 //!
 //! # What is always so
 //!

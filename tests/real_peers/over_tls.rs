@@ -1,5 +1,6 @@
 //! The same peers over TLS on both sides of the example gateway, and curl, with certificates made for each test.
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -113,4 +114,29 @@ fn curl_reads_the_demo_page() {
         assert!(text.starts_with(status), "{flag}: {text}");
         assert!(text.contains("</html>"), "{flag}: {text}");
     }
+}
+
+/// The listener of the example is no better than its slowest client, if it does one handshake after the other.
+#[test]
+fn a_client_that_says_nothing_holds_up_no_other() {
+    if !has_curl() {
+        return;
+    }
+    let files = Files::new("dawdler");
+    let mut example = Command::new(example("http2_websocket"));
+    let example = Server::start(
+        example
+            .args(["127.0.0.1:0", "echo"])
+            .args([&files.chain, &files.key]),
+    );
+    let silent = TcpStream::connect(example.address).expect("a connection");
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--max-time", "5", "--cacert"])
+        .arg(&files.ca)
+        .arg(format!("https://{}/", example.address))
+        .output()
+        .expect("curl starts");
+    let (text, errors) = (output.stdout, String::from_utf8_lossy(&output.stderr));
+    assert!(text.starts_with(b"<!doctype html>"), "{errors}");
+    drop(silent);
 }
