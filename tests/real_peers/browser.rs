@@ -79,7 +79,7 @@ fn page_of(example: &Server) -> String {
     format!("https://localhost:{}/", example.address.port())
 }
 
-/// One connection of HTTP/2 carries the page and all WebSockets, each an extended CONNECT (RFC 8441). The upstream sees
+/// A connection of HTTP/2 carries the page and all WebSockets, each an extended CONNECT (RFC 8441). The upstream sees
 /// upgrades of HTTP/1.1, with keys that are not the browser's: it has sent none.
 #[test]
 fn chromium_over_http_2() {
@@ -87,7 +87,13 @@ fn chromium_over_http_2() {
         return;
     }
     let seen = Seen::of("chromium-h2", &[], "h2");
-    assert_eq!(seen.printed("connection: "), ["h2"]);
+    let connections = seen.printed("connection: ");
+    // One, or another that Chromium has opened before it knew what is spoken here.
+    assert!(connections.len() <= 2, "{connections:?}");
+    assert!(
+        connections.iter().all(|agreed| *agreed == "h2"),
+        "{connections:?}"
+    );
     assert_eq!(seen.printed("CONNECT "), ["/live HTTP/2.0"; OPENED]);
     assert_eq!(seen.printed("GET /live"), [""; 0]);
     let heads = seen.heads.iter().filter(|line| line.starts_with("opened "));
