@@ -97,6 +97,9 @@ pub enum Cause {
     /// A chunked body is malformed.
     #[error("the body is invalid: {0}")]
     Body(#[from] ChunkedError),
+    /// A request's body is larger than this many bytes, the most that it may have.
+    #[error("it is larger than the limit of {0} bytes")]
+    BodyTooLarge(u64),
     /// The tunnel has ended with an error.
     #[error("{0}")]
     Tunnel(#[from] TunnelError),
@@ -158,8 +161,8 @@ impl Error {
         }
     }
 
-    /// What the client is answered: 504 for an upstream that is too slow, 502 for one that is wrong, 408 and 400 for a
-    /// request body of the client's own that is, and nothing where an answer is under way already or the client is
+    /// What the client is answered: 504 for an upstream that is too slow, 502 for one that is wrong, 408, 413 and 400
+    /// for a request body of the client's own that is slow, too large, or wrong, and nothing where an answer is under way already or the client is
     /// gone.
     pub fn status(&self) -> Option<StatusCode> {
         match (self.phase, self.side, &self.cause) {
@@ -171,6 +174,7 @@ impl Error {
                 })
             }
             (Phase::Request, Side::Downstream, Cause::TimedOut(_)) => Some(StatusCode::REQUEST_TIMEOUT),
+            (Phase::Request, Side::Downstream, Cause::BodyTooLarge(_)) => Some(StatusCode::PAYLOAD_TOO_LARGE),
             (Phase::Request, Side::Downstream, Cause::Body(_)) => Some(StatusCode::BAD_REQUEST),
             _ => None,
         }

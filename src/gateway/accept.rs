@@ -20,6 +20,10 @@ use crate::tunnel::Rewind;
 use crate::wire::{self, First};
 
 /// Takes connections as far as step (3), so that the caller chooses the upstream. Cheap to clone.
+///
+/// Where policies and deadlines depend on the route, the listener has an acceptor whose policy allows no protocol at all, and
+/// each route has one of its own. What the first returns as ordinary and [wants an upgrade](crate::handshake::wants_upgrade)
+/// goes to [`resume`](Acceptor::resume) of the route's: its stream begins with the head that has been read already.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     config: Arc<GatewayConfig>,

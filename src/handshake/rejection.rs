@@ -110,6 +110,12 @@ pub enum Rejection {
     /// This peer has as many tunnels as one peer may have.
     #[error("as many tunnels as one peer may have are open")]
     TooManyTunnelsOfPeer,
+    /// A request whose body is larger than it may be.
+    #[error("the request's body is larger than the limit of {limit} bytes")]
+    BodyTooLarge {
+        /// The most bytes that a body may have.
+        limit: u64,
+    },
     /// No upgrade, where nothing else is served.
     #[error("this resource is served over WebSocket only")]
     UpgradeRequired,
@@ -147,6 +153,7 @@ impl Rejection {
             Rejection::OriginMissing | Rejection::OriginNotAllowed => StatusCode::FORBIDDEN,
             Rejection::NoRoute => StatusCode::NOT_FOUND,
             Rejection::TooManyTunnels | Rejection::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Rejection::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             // RFC 6585, section 4. Not 503, by which a balancer would take the whole gateway for overloaded.
             Rejection::TooManyTunnelsOfPeer => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_REQUEST,
@@ -191,6 +198,9 @@ impl Rejection {
             Rejection::Upgrade(_) => "Send a list of protocols, as in `Upgrade: websocket`.",
             Rejection::Body => {
                 "Send the upgrade request without a body, or allow bodies with HandshakePolicy::allow_request_body."
+            }
+            Rejection::BodyTooLarge { .. } => {
+                "Send less, or raise the limit on the bodies of requests: RelayConfig::max_request_body."
             }
             Rejection::HandshakeInHttp10 => {
                 "Speak HTTP/1.1 to this proxy; an nginx in front needs `proxy_http_version 1.1`."

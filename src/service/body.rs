@@ -4,7 +4,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
@@ -12,6 +11,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::BoxError;
+use super::config::RelayConfig;
 use super::declined::DeclinedBody;
 use super::failure::Failure;
 use super::interim::Exchange;
@@ -150,12 +150,13 @@ pub(super) struct RequestBody {
     exchange: Arc<Exchange>,
     /// How long the client may stop in the middle of it.
     stall: Stall,
+    limit: BodyLimit,
 }
 
 type ErasedBody = dyn Body<Data = Bytes, Error = BoxError> + Send;
 
 impl RequestBody {
-    pub(super) fn new<B>(body: B, exchange: Arc<Exchange>, limit: Duration) -> Self
+    pub(super) fn new<B>(body: B, exchange: Arc<Exchange>, config: &RelayConfig) -> Self
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
@@ -167,8 +168,26 @@ impl RequestBody {
         RequestBody {
             body,
             exchange,
-            stall: Stall::new(limit),
+            stall: Stall::new(config.request_body_limit()),
+            limit: BodyLimit {
+                limit: config.most_of_request_body(),
+                taken: 0,
+            },
         }
+    }
+}
+
+/// How many bytes there may be in a body, and how many there have been.
+struct BodyLimit {
+    limit: Option<u64>,
+    taken: u64,
+}
+
+impl BodyLimit {
+    /// The limit, if that many bytes more are beyond it.
+    fn exceeded_by(&mut self, more: usize) -> Option<u64> {
+        self.taken += more as u64;
+        self.limit.filter(|limit| self.taken > *limit)
     }
 }
 
@@ -194,6 +213,12 @@ impl Body for RequestBody {
                 Some(Err(late.into()))
             }
         };
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        if let Some(limit) = data.and_then(|data| this.limit.exceeded_by(data.len())) {
+            let failure = Failure::body_too_large(limit);
+            this.exchange.set_client_failure(failure.clone());
+            return Poll::Ready(Some(Err(failure.into())));
+        }
         if let Some(Err(error)) = &frame {
             let failure = Failure::of_client(&**error, this.stall.limit());
             this.exchange.set_client_failure(failure);

@@ -20,6 +20,8 @@ pub struct RelayConfig {
     connect: Duration,
     pub(super) read: Duration,
     send: Duration,
+    request_body: Option<Duration>,
+    max_request_body: Option<u64>,
     pub(super) limits: HeadLimits,
     pub(super) forwarded: ForwardedRules,
     pub(super) rules: HeaderRules,
@@ -33,6 +35,8 @@ impl Default for RelayConfig {
             connect: Duration::from_secs(10),
             read: Duration::from_secs(60),
             send: Duration::from_secs(60),
+            request_body: None,
+            max_request_body: None,
             limits: HeadLimits::default(),
             forwarded: ForwardedRules::default(),
             rules: HeaderRules::default(),
@@ -62,6 +66,25 @@ impl RelayConfig {
     #[must_use]
     pub fn send_timeout(mut self, limit: Duration) -> Self {
         self.send = limit;
+        self
+    }
+
+    /// How long the client may let the relay wait between two reads of its request's body; then 408, if no response has
+    /// begun. Default: as [`read_timeout`](RelayConfig::read_timeout).
+    #[must_use]
+    pub fn request_body_timeout(mut self, limit: Duration) -> Self {
+        self.request_body = Some(limit);
+        self
+    }
+
+    /// The most bytes in a request's body, without the framing of chunks. Default: none, no limit.
+    ///
+    /// A request whose `Content-Length` is beyond it is refused with
+    /// [`Rejection::BodyTooLarge`](crate::handshake::Rejection::BodyTooLarge), 413, before any upstream has heard of it. One
+    /// in chunks breaks off upstream when it has become too large, and is a 413 too if no response has begun.
+    #[must_use]
+    pub fn max_request_body(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.max_request_body = bytes.into();
         self
     }
 
@@ -104,6 +127,14 @@ impl RelayConfig {
 
     pub(super) fn read_limit(&self) -> Duration {
         self.read
+    }
+
+    pub(super) fn request_body_limit(&self) -> Duration {
+        self.request_body.unwrap_or(self.read)
+    }
+
+    pub(super) fn most_of_request_body(&self) -> Option<u64> {
+        self.max_request_body
     }
 
     pub(super) fn send_limit(&self) -> Duration {

@@ -39,10 +39,21 @@ pub(super) struct OneRequest<S> {
     /// hyper has written nothing since it last flushed: an interim response may go out.
     between_messages: bool,
     interim: BytesMut,
+    sent: Sent,
     /// What is left to be written of the version that starts the response, where it differs from hyper's.
     version: &'static [u8],
     read_stall: Stall,
     write_stall: Stall,
+}
+
+/// How many bytes the client's stream has taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    pub(super) total: u64,
+    /// Behind the head; none while that is not out.
+    pub(super) body: Option<u64>,
+    /// How much of the empty line that ends the head has been seen.
+    head_end: u8,
 }
 
 /// How far the exchange has come.
@@ -76,10 +87,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
             client_ended: false,
             between_messages: true,
             interim: BytesMut::new(),
+            sent: Sent::default(),
             version: VERSION,
-            read_stall: Stall::new(config.read_limit()),
+            read_stall: Stall::new(config.request_body_limit()),
             write_stall: Stall::new(config.send_limit()),
         }
+    }
+
+    /// What the client's stream has taken so far.
+    pub(super) fn sent(&self) -> Sent {
+        self.sent
     }
 
     /// The stream with what follows the message, and whether the connection can go on: the message was read whole,
@@ -142,6 +159,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
         Poll::Ready(Ok(count))
     }
 
+    /// hyper writes its head in front of the body, in however many pieces the client takes them.
+    fn count(&mut self, bytes: &[u8]) {
+        self.sent.total += bytes.len() as u64;
+        for (at, byte) in bytes.iter().enumerate() {
+            if self.sent.body.is_some() {
+                break;
+            }
+            self.sent.head_end = match (self.sent.head_end, byte) {
+                (0 | 2, b'\r') | (1 | 3, b'\n') => self.sent.head_end + 1,
+                (_, b'\r') => 1,
+                _ => 0,
+            };
+            if self.sent.head_end == 4 {
+                self.sent.body = Some((bytes.len() - at - 1) as u64);
+                return;
+            }
+        }
+        if let Some(body) = &mut self.sent.body {
+            *body += bytes.len() as u64;
+        }
+    }
+
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.between_messages {
             return Poll::Ready(Ok(()));
@@ -153,6 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.interim.advance(count);
+            self.sent.total += count as u64;
         }
         Poll::Ready(Ok(()))
     }
@@ -196,6 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequest<S> {
             Poll::Ready(result) => {
                 this.write_stall.progress();
                 this.between_messages = false;
+                this.count(&bytes[..*result.as_ref().unwrap_or(&0)]);
                 Poll::Ready(result)
             }
             Poll::Pending => this.write_stall.poll_waiting(cx).map(Err),

@@ -36,6 +36,12 @@ impl Failure {
         Failure(Arc::new(Error::new(Phase::Request, Side::Downstream, cause)))
     }
 
+    /// A request's body that turns out to be larger than it may be.
+    pub(super) fn body_too_large(limit: u64) -> Self {
+        let cause = Cause::BodyTooLarge(limit);
+        Failure(Arc::new(Error::new(Phase::Request, Side::Downstream, cause)))
+    }
+
     pub(super) fn cause_of_client(error: &(dyn StdError + 'static), limit: Duration) -> Cause {
         let Some(io) = source_of::<io::Error>(error) else {
             return Cause::Closed;

@@ -128,11 +128,17 @@ impl<A: Ask> Forwarder<A> {
         let (mut parts, body) = request.into_parts();
         let closes = wants_upgrade(&parts) || ends_with_its_response(&parts);
         let speaks_interim = parts.version >= Version::HTTP_11 && exchange.takes_interim();
+        if let Some(limit) = self.config.most_of_request_body() {
+            if body.size_hint().lower() > limit {
+                let rejection = Rejection::BodyTooLarge { limit };
+                return (own_response(rejection.into_response(), exchange, true), None);
+            }
+        }
         let rules = match self.prepare(&mut parts, destination, hop) {
             Ok(rules) => rules,
             Err(rejection) => return (own_response(rejection.into_response(), exchange, closes), None),
         };
-        let body = RequestBody::new(body, exchange.clone(), self.config.read);
+        let body = RequestBody::new(body, exchange.clone(), &self.config);
         let mut request = Request::from_parts(parts, body);
         if speaks_interim {
             let exchange = exchange.clone();

@@ -33,6 +33,10 @@ pub struct Relayed<S> {
     pub status: Option<StatusCode>,
     /// Why the status is one of the proxy's own, if it is.
     pub failure: Option<Arc<Error>>,
+    /// How many bytes the client's stream has taken for it: heads, interim ones too, body and framing.
+    pub bytes_sent: u64,
+    /// How many of them stand behind the head of the final response.
+    pub body_bytes_sent: u64,
     /// The connection with what follows the request, if it can go on. Hand it to
     /// [`Acceptor::resume`](crate::gateway::Acceptor::resume).
     pub stream: Option<Rewind<S>>,
@@ -139,7 +143,9 @@ impl Relay {
         let result = (&mut connection).await;
         let parts = connection.into_parts();
         let (status, failure) = exchange.take_outcome();
-        let (stream, goes_on) = parts.io.into_inner().into_rest();
+        let one_request = parts.io.into_inner();
+        let sent = one_request.sent();
+        let (stream, goes_on) = one_request.into_rest();
         if result.is_err() {
             // A body that was cut short must not look complete: a reset, not an orderly end.
             tunnel::reset_on_drop(stream.get_ref());
@@ -150,19 +156,19 @@ impl Relay {
             };
             return Err(Error::new(Phase::Response, side, Cause::Closed));
         }
+        let mut relayed = Relayed {
+            status,
+            failure,
+            bytes_sent: sent.total,
+            body_bytes_sent: sent.body.unwrap_or_default(),
+            stream: None,
+        };
         if goes_on && parts.read_buf.is_empty() {
-            return Ok(Relayed {
-                status,
-                failure,
-                stream: Some(stream),
-            });
+            relayed.stream = Some(stream);
+            return Ok(relayed);
         }
         let (mut stream, _) = stream.into_parts();
         wire::close(&mut stream).await;
-        Ok(Relayed {
-            status,
-            failure,
-            stream: None,
-        })
+        Ok(relayed)
     }
 }
