@@ -1,0 +1,63 @@
+//! A moment as logs tell it, in UTC: the standard library knows no time zones.
+
+use std::time::SystemTime;
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    seconds: u64,
+    milliseconds: u32,
+    year: u64,
+    month: usize,
+    day: u64,
+}
+
+impl Moment {
+    pub(crate) fn of(time: SystemTime) -> Moment {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let days = since.as_secs() / (24 * 60 * 60);
+        // Counted from the first of March, the day that a leap year adds is the last of its year, and of its 400 years.
+        let shifted = days + 719_468;
+        let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        let month = (from_march as usize + 2) % 12;
+        Moment {
+            seconds: since.as_secs(),
+            milliseconds: since.subsec_millis(),
+            year: era * 400 + year_of_era + u64::from(month < 2),
+            month,
+            day: of_year - (153 * from_march + 2) / 5 + 1,
+        }
+    }
+
+    fn time_of_day(self) -> String {
+        let (seconds, minutes, hours) = (
+            self.seconds % 60,
+            self.seconds / 60 % 60,
+            self.seconds / 3600 % 24,
+        );
+        format!("{hours:02}:{minutes:02}:{seconds:02}")
+    }
+
+    /// `20/Nov/2026:13:16:13 +0000`
+    pub(crate) fn as_in_logs(self) -> String {
+        let Moment { year, month, day, .. } = self;
+        format!("{day:02}/{}/{year}:{} +0000", MONTHS[month], self.time_of_day())
+    }
+
+    /// `2026-11-20T13:16:13+00:00`
+    pub(crate) fn in_iso_8601(self) -> String {
+        let Moment { year, month, day, .. } = self;
+        format!("{year}-{:02}-{day:02}T{}+00:00", month + 1, self.time_of_day())
+    }
+
+    /// `1795180573.042`
+    pub(crate) fn in_seconds(self) -> String {
+        format!("{}.{:03}", self.seconds, self.milliseconds)
+    }
+}

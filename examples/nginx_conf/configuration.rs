@@ -1,0 +1,160 @@
+//! The whole of a configuration: what is said beside `http`, and what stands in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchover::tunnel::Cap;
+
+use super::access_log::{self, LogFiles};
+use super::directives::{self, Context};
+use super::findings::{Findings, Place};
+use super::flags::Flags;
+use super::limits::Limits;
+use super::location::{Proxy, Surroundings};
+use super::maps::{self, Maps};
+use super::measures;
+use super::proxy_pass::Groups;
+use super::scope::{Reading, Scope};
+use super::server::{self, Listener};
+use super::tree::{self, Directive};
+use super::upstreams::{Description, Group};
+
+/// What a configuration comes to.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    pub(crate) workers: usize,
+    /// How long tunnels may go on when the workers are told to end; none is for as long as they like.
+    pub(crate) shutdown: Option<Duration>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) proxies: Vec<Arc<Proxy>>,
+    pub(crate) maps: Maps,
+    pub(crate) logs: LogFiles,
+}
+
+impl Configuration {
+    /// Reads a configuration. It is worth something only if the findings do not forbid it.
+    pub(crate) fn read(flags: &Flags, findings: &mut Findings) -> Configuration {
+        let all = tree::read(&flags.file, findings);
+        let main = directives::carried_out(&all, Context::Main, findings);
+        let workers = one(&main, "worker_processes").map_or(1, |line| workers(line, findings));
+        let mut configuration = Configuration {
+            workers,
+            shutdown: one(&main, "worker_shutdown_timeout").and_then(|line| shutdown(line, findings)),
+            listeners: Vec::new(),
+            proxies: Vec::new(),
+            maps: Maps::new(),
+            logs: LogFiles::default(),
+        };
+        let limits = Limits {
+            nginx_heads: flags.nginx_defaults,
+            tunnels: one(&main, "events").and_then(|block| tunnels(block, workers, findings)),
+        };
+        match one(&main, "http") {
+            Some(http) => configuration.http(http, &limits, flags, findings),
+            None => {
+                let file = flags.file.to_string_lossy();
+                let place = Place {
+                    file: Arc::from(file),
+                    line: 1,
+                };
+                findings.error(&place, "there is no http in it");
+            }
+        }
+        configuration
+    }
+
+    fn http(&mut self, http: &Directive, limits: &Limits, flags: &Flags, findings: &mut Findings) {
+        let lines = directives::carried_out(http.lines(), Context::Http, findings);
+        let of = |name: &str| -> Vec<&Directive> {
+            lines.iter().copied().filter(|line| line.name == name).collect()
+        };
+        // Names first: a map may lead to one that stands behind it.
+        let maps = of("map");
+        let names = maps::names(&maps, findings);
+        self.maps = maps.iter().map(|map| maps::read(map, &names, findings)).collect();
+        let formats = access_log::formats(&of("log_format"), &names, findings);
+        let mut groups = Groups::new();
+        for block in of("upstream") {
+            let servers = directives::carried_out(block.lines(), Context::Upstream, findings);
+            let description = Description::read(block, &servers, findings);
+            let group = Group::new(&description);
+            if groups.insert(description.name.clone(), group).is_some() {
+                let text = format!("upstream {} is there already", description.name);
+                findings.error(&block.place, text);
+            }
+        }
+        let mut reading = Reading {
+            names: &names,
+            formats: &formats,
+            findings,
+        };
+        let scope = Scope::default().within(&lines, &mut reading);
+        let mut around = Surroundings {
+            names: &names,
+            formats: &formats,
+            groups: &mut groups,
+            limits,
+            proxies: &mut self.proxies,
+            findings,
+            prefix: &flags.prefix,
+        };
+        self.listeners = server::read(&of("server"), &scope, &mut around);
+        if self.listeners.is_empty() {
+            findings.error(&http.place, "there is no server in it");
+        }
+    }
+
+    /// Opens the files of the logs.
+    pub(crate) fn open_logs(&mut self, prefix: &Path) -> std::io::Result<()> {
+        let servers = self.listeners.iter().flat_map(|listener| listener.servers.iter());
+        for server in servers {
+            let locations = server.locations.iter().map(|(_, location)| &location.logs);
+            for log in locations.chain([&server.logs]).flat_map(|logs| logs.iter()) {
+                let named =
+                    |why: std::io::Error| std::io::Error::new(why.kind(), format!("{}: {why}", log.path()));
+                self.logs.open(log, prefix).map_err(named)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn one<'a>(lines: &[&'a Directive], name: &str) -> Option<&'a Directive> {
+    lines.iter().find(|line| line.name == name).copied()
+}
+
+fn workers(line: &Directive, findings: &mut Findings) -> usize {
+    let number = match line.first() {
+        "auto" => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+        number => measures::number(number),
+    };
+    match number {
+        Ok(number @ 1..) => number,
+        _ => {
+            findings.error(
+                &line.place,
+                format!("{}: expected auto, or a number above zero", line.shown()),
+            );
+            1
+        }
+    }
+}
+
+fn shutdown(line: &Directive, findings: &mut Findings) -> Option<Duration> {
+    let time = measures::time(line.first());
+    time.map_err(|why| findings.error(&line.place, why)).ok()
+}
+
+/// A tunnel has two connections.
+fn tunnels(block: &Directive, workers: usize, findings: &mut Findings) -> Option<Cap> {
+    let lines = directives::carried_out(block.lines(), Context::Events, findings);
+    let line = one(&lines, "worker_connections")?;
+    match measures::number(line.first()) {
+        Ok(connections) => Some(Cap::new(connections.saturating_mul(workers) / 2)),
+        Err(why) => {
+            findings.error(&line.place, why);
+            None
+        }
+    }
+}

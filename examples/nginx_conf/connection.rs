@@ -1,0 +1,115 @@
+//! A client's connection to its end: ordinary requests as long as they come, and at most one upgrade.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use switchover::gateway::{Accepted, Carrying};
+use switchover::handshake::Rejection;
+use switchover::header::Hop;
+use switchover::tls::{TlsAcceptError, TlsAcceptor};
+use switchover::tunnel::{AnyStream, Draining, Rewind};
+
+use super::request::Request;
+use super::story::Story;
+use super::worker::Worker;
+
+/// What has become of a request.
+pub(crate) enum Served {
+    /// The connection can carry another.
+    Next(Rewind<AnyStream>),
+    /// Both sides have agreed; the tunnel is yet to run.
+    Tunnel(Box<Tunnel>),
+    Ended,
+}
+
+/// A tunnel that is about to run, and what there will be to tell of it, if anyone wants to know.
+pub(crate) struct Tunnel {
+    pub(crate) carrying: Carrying<AnyStream, AnyStream, Draining>,
+    pub(crate) story: Option<Story>,
+}
+
+/// Serves a connection.
+///
+/// A future is as large as its largest state, so everything up to the tunnel is boxed, and gone before the tunnel runs.
+pub(crate) fn serve(
+    stream: AnyStream,
+    hop: Hop,
+    index: usize,
+    worker: Arc<Worker>,
+) -> impl Future<Output = ()> + Send {
+    let requests = Box::pin(requests(stream, hop, index, worker.clone()));
+    async move {
+        let Some(tunnel) = requests.await else {
+            return;
+        };
+        let Tunnel { carrying, story } = *tunnel;
+        let ended = pin!(carrying).await;
+        if let Some(story) = story {
+            story.of_tunnel(&worker, ended);
+        }
+    }
+}
+
+/// Everything that comes before a tunnel. None if the connection has ended without one.
+async fn requests(stream: AnyStream, hop: Hop, index: usize, worker: Arc<Worker>) -> Option<Box<Tunnel>> {
+    let (listener, drain) = (worker.listener(index), &worker.drain);
+    let (stream, hop) = match &listener.tls {
+        None => (stream, hop),
+        // Boxed, as all that is gone before the request is read.
+        Some(tls) => (Box::pin(secured(tls, stream, hop, &worker)).await?, hop.tls(true)),
+    };
+    let mut accepted = listener.acceptor.accept_until(stream, hop, drain.started()).await;
+    loop {
+        let (head, stream) = match accepted {
+            Ok(Accepted::Ordinary(head, stream)) => (head, stream),
+            // The listener lets no upgrade through by itself: its location decides.
+            Ok(Accepted::Upgrade(incoming)) => {
+                let _ = incoming.reject(Rejection::NoRoute).await;
+                return None;
+            }
+            Ok(Accepted::Rejected(why)) => {
+                told(hop, format!("{} {why}. {}", why.status(), why.hint()));
+                return None;
+            }
+            Ok(Accepted::Closed) => return None,
+            Err(why) => {
+                told(hop, format!("{} {}: {why}", why.side(), why.phase()));
+                return None;
+            }
+        };
+        let request = Request::new(head, hop, listener, &worker);
+        match Box::pin(request.serve(stream)).await {
+            Served::Next(stream) => {
+                accepted = listener.acceptor.resume_until(stream, hop, drain.started()).await;
+            }
+            Served::Tunnel(tunnel) => return Some(tunnel),
+            Served::Ended => return None,
+        }
+    }
+}
+
+/// Does the TLS handshake. A client that has not done its part when the drain starts has not asked for anything yet.
+async fn secured(tls: &TlsAcceptor, stream: AnyStream, hop: Hop, worker: &Worker) -> Option<AnyStream> {
+    let accepted = tokio::select! {
+        biased;
+        accepted = tls.accept(stream) => accepted,
+        () = worker.drain.started() => return None,
+    };
+    match accepted {
+        Ok(stream) => Some(AnyStream::new(stream)),
+        Err(TlsAcceptError::Closed) => None,
+        Err(why) => {
+            told(hop, why.to_string());
+            None
+        }
+    }
+}
+
+/// The log of errors: what was refused here, and what has failed.
+pub(crate) fn told(hop: Hop, what: String) {
+    match hop.peer() {
+        Some(peer) => eprintln!("{peer} {what}"),
+        None => eprintln!("- {what}"),
+    }
+}

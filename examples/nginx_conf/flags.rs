@@ -1,0 +1,69 @@
+//! The flags: which configuration, and what is to be done with it.
+
+use std::path::{Path, PathBuf};
+
+pub(crate) const USAGE: &str = "\
+Runs what a configuration of nginx says of proxying, upgrades above all.
+
+  nginx_conf [FLAGS] FILE
+
+  -t                 say what is found in the configuration, and end
+  -p FOLDER          where relative paths of logs and certificates begin (the folder of FILE). Those of include begin
+                     at the folder of FILE, as in nginx
+  --strict           what is not carried out is an error
+  --nginx-defaults   where the configuration does not say how large a head may be, nginx's limits hold: 4k for responses,
+                     4 buffers of 8k for requests. Without it: 64k for both
+  --no-hints         without the lines that are carried out and probably not what was meant
+
+SIGQUIT ends it in order, as in nginx: nobody is let in, requests are answered, tunnels go on for as long as
+worker_shutdown_timeout. SIGTERM and SIGINT end it at once.
+";
+
+#[derive(Debug)]
+pub(crate) struct Flags {
+    pub(crate) file: PathBuf,
+    pub(crate) prefix: PathBuf,
+    pub(crate) only_tests: bool,
+    pub(crate) strict: bool,
+    pub(crate) nginx_defaults: bool,
+    pub(crate) hints: bool,
+}
+
+impl Flags {
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Flags, String> {
+        let mut flags = Flags {
+            file: PathBuf::new(),
+            prefix: PathBuf::new(),
+            only_tests: false,
+            strict: false,
+            nginx_defaults: false,
+            hints: true,
+        };
+        let mut arguments = arguments.into_iter();
+        let mut prefix = None;
+        while let Some(argument) = arguments.next() {
+            let mut value = || {
+                arguments
+                    .next()
+                    .ok_or(format!("{argument} needs a value; see --help"))
+            };
+            match &*argument {
+                "-t" => flags.only_tests = true,
+                "--strict" => flags.strict = true,
+                "--nginx-defaults" => flags.nginx_defaults = true,
+                "--no-hints" => flags.hints = false,
+                "-h" | "--help" => return Err(USAGE.to_owned()),
+                "-p" => prefix = Some(PathBuf::from(value()?)),
+                "-c" => flags.file = PathBuf::from(value()?),
+                flag if flag.starts_with('-') => return Err(format!("there is no flag {flag}; see --help")),
+                file => flags.file = PathBuf::from(file),
+            }
+        }
+        if flags.file.as_os_str().is_empty() {
+            return Err("which file? See --help".to_owned());
+        }
+        let folder = || flags.file.parent().unwrap_or(Path::new("")).to_owned();
+        flags.prefix = prefix.unwrap_or_else(folder);
+        Ok(flags)
+    }
+}

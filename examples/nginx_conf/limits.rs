@@ -1,0 +1,126 @@
+//! Deadlines and limits of a configuration as the library's. What is not said is as in nginx, but for the sizes of heads,
+//! which are the library's own unless nginx's are asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchover::gateway::GatewayConfig;
+use switchover::handshake::HandshakePolicy;
+use switchover::head::HeadLimits;
+use switchover::header::{ForwardedRules, Inbound};
+use switchover::service::RelayConfig;
+use switchover::tls::TlsClientConfig;
+use switchover::tunnel::{Cap, TunnelConfig};
+
+use super::scope::{At, Scope};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// nginx has no limit on how many fields a head has, and the library one of 128.
+const MANY_FIELDS: usize = 1024;
+
+/// The library's limit on the bytes of a head.
+const LARGE: u64 = 64 << 10;
+
+/// What holds for all of a configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// `--nginx-defaults`.
+    pub(crate) nginx_heads: bool,
+    /// By `worker_connections`.
+    pub(crate) tunnels: Option<Cap>,
+}
+
+fn or<T: Copy>(said: &Option<At<T>>, default: T) -> T {
+    said.as_ref().map_or(default, |said| said.value)
+}
+
+/// Whoever may wait longer for a side that takes nothing.
+fn send_timeout(scope: &Scope) -> Duration {
+    or(&scope.send_timeout, MINUTE).max(or(&scope.upstream_send_timeout, MINUTE))
+}
+
+/// Nothing that the configuration does not say.
+fn silent() -> ForwardedRules {
+    ForwardedRules::default()
+        .inbound(Inbound::Trust)
+        .x_forwarded(false)
+        .forwarded(false)
+        .via(None)
+}
+
+impl Limits {
+    /// For the heads of requests, before it is known which location they are for. What asks for an upgrade is asked again
+    /// there.
+    pub(crate) fn of_listener(&self, scope: &Scope) -> GatewayConfig {
+        GatewayConfig::default()
+            .policy(HandshakePolicy::default().allow_only([]))
+            .request_limits(self.request_heads(scope))
+            .header_timeout(or(&scope.header_timeout, MINUTE))
+            .keep_alive_timeout(or(&scope.keep_alive, Duration::from_secs(75)))
+            .send_timeout(or(&scope.send_timeout, MINUTE))
+    }
+
+    /// For the upgrades of a location. Their heads have been accepted already.
+    pub(crate) fn of_upgrades(&self, scope: &Scope) -> GatewayConfig {
+        let read_timeout = or(&scope.upstream_read_timeout, MINUTE);
+        let tunnel = TunnelConfig::default()
+            .idle_timeout(read_timeout)
+            .stalled_write_timeout(send_timeout(scope));
+        GatewayConfig::default()
+            .policy(HandshakePolicy::default().forwarded(silent()))
+            .tunnel(Arc::new(tunnel))
+            .request_limits(
+                HeadLimits::default()
+                    .max_bytes(usize::MAX)
+                    .max_fields(MANY_FIELDS),
+            )
+            .response_limits(self.response_heads(scope))
+            .connect_timeout(or(&scope.connect_timeout, MINUTE))
+            .handshake_timeout(read_timeout)
+            .read_timeout(read_timeout)
+            .send_timeout(or(&scope.send_timeout, MINUTE))
+            .cap(self.tunnels.clone())
+    }
+
+    /// For the ordinary requests of a location.
+    pub(crate) fn of_relay(&self, scope: &Scope, tls: Option<TlsClientConfig>) -> RelayConfig {
+        // No limit is written as 0.
+        let largest_body = Some(or(&scope.largest_body, 1 << 20)).filter(|limit| *limit > 0);
+        let config = RelayConfig::default()
+            .forwarded(silent())
+            .response_limits(self.response_heads(scope))
+            .connect_timeout(or(&scope.connect_timeout, MINUTE))
+            .read_timeout(or(&scope.upstream_read_timeout, MINUTE))
+            .request_body_timeout(or(&scope.body_timeout, MINUTE))
+            .max_request_body(largest_body)
+            .send_timeout(send_timeout(scope));
+        match tls {
+            Some(tls) => config.tls(tls),
+            None => config,
+        }
+    }
+
+    fn request_heads(&self, scope: &Scope) -> HeadLimits {
+        let default = self.nginx_heads.then_some((4, 8 << 10));
+        let said = scope.request_heads.as_ref().map(|said| said.value);
+        let Some((number, size)) = said.or(default) else {
+            return limits(LARGE);
+        };
+        let first = or(&scope.first_request_head, 1 << 10);
+        // What does not fit the first buffer goes to the others.
+        limits(number.saturating_mul(size).saturating_add(first))
+    }
+
+    fn response_heads(&self, scope: &Scope) -> HeadLimits {
+        let default = self.nginx_heads.then_some(4 << 10);
+        let said = scope.response_head.as_ref().map(|said| said.value);
+        limits(said.or(default).unwrap_or(LARGE))
+    }
+}
+
+fn limits(bytes: u64) -> HeadLimits {
+    HeadLimits::default()
+        .max_bytes(usize::try_from(bytes).unwrap_or(usize::MAX))
+        .max_fields(MANY_FIELDS)
+}

@@ -1,0 +1,109 @@
+//! `listen`: an address, and what is said of it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use super::findings::Findings;
+use super::tree::Directive;
+
+/// Where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// One `listen` of a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Listen {
+    pub(crate) address: Address,
+    pub(crate) is_default: bool,
+    pub(crate) is_tls: bool,
+    /// `ipv6only=off`: for IPv4 as well.
+    pub(crate) is_dual: bool,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Listen {
+    /// What holds for a server without a line.
+    pub(crate) fn everywhere() -> Listen {
+        Listen {
+            address: Address::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80))),
+            is_default: false,
+            is_tls: false,
+            is_dual: false,
+        }
+    }
+
+    pub(crate) fn read(line: &Directive, findings: &mut Findings) -> Option<Listen> {
+        let place = &line.place;
+        let address = match address(line.first()) {
+            Ok(address) => address,
+            Err(why) => {
+                findings.error(place, format!("listen {}: {why}", line.first()));
+                return None;
+            }
+        };
+        let mut listen = Listen {
+            address,
+            ..Listen::everywhere()
+        };
+        for parameter in line.arguments.iter().skip(1) {
+            match parameter.split_once('=').map_or(&**parameter, |(name, _)| name) {
+                "default_server" | "default" => listen.is_default = true,
+                "ssl" => listen.is_tls = true,
+                "ipv6only" => listen.is_dual = parameter == "ipv6only=off",
+                "http2" | "spdy" | "quic" => {
+                    findings.warning(place, format!("listen … {parameter}: only HTTP/1.1 is spoken here"));
+                }
+                "proxy_protocol" => findings.error(
+                    place,
+                    "listen … proxy_protocol is not carried out, and without it no client would be understood",
+                ),
+                "backlog" | "bind" | "deferred" | "fastopen" | "rcvbuf" | "reuseport" | "setfib"
+                | "sndbuf" | "so_keepalive" | "accept_filter" => {}
+                _ => findings.error(place, format!("listen … {parameter}: there is no such parameter")),
+            }
+        }
+        Some(listen)
+    }
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(Address::Unix(PathBuf::from(path)));
+    }
+    let everywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let port = |text: &str| text.parse::<u16>().ok();
+    if let Some(port) = port(text.strip_prefix("*:").unwrap_or(text)) {
+        return Ok(Address::Tcp(everywhere(port)));
+    }
+    if let Ok(address) = text.parse() {
+        return Ok(Address::Tcp(address));
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    if let Ok(host) = bare.parse::<IpAddr>() {
+        return Ok(Address::Tcp(SocketAddr::from((host, 80))));
+    }
+    let named = match text.rsplit_once(':') {
+        Some((_, after)) if port(after).is_some() => text.to_owned(),
+        _ => format!("{text}:80"),
+    };
+    let mut addresses = named.to_socket_addrs().map_err(|why| why.to_string())?;
+    addresses
+        .next()
+        .map(Address::Tcp)
+        .ok_or_else(|| "the name has no address".to_owned())
+}

@@ -1,0 +1,221 @@
+//! `location`: which paths it is for, and what becomes of their requests.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use switchover::gateway::Acceptor;
+use switchover::route::{Locations, PathPattern};
+use switchover::service::RelayConfig;
+
+use super::access_log::{Formats, Log};
+use super::answer::Answer;
+use super::directives::{self, Context};
+use super::fields::Fields;
+use super::findings::{Findings, Place};
+use super::hints;
+use super::limits::Limits;
+use super::proxy_pass::{Groups, NoTarget, Target};
+use super::scope::{Reading, Scope};
+use super::tls;
+use super::tree::Directive;
+use super::upstreams::Tls;
+
+/// A location.
+#[derive(Debug)]
+pub(crate) struct Location {
+    /// In order; the first whose condition holds is given.
+    pub(crate) answers: Vec<Answer>,
+    /// Where requests go that none of the answers is for; without it, 404.
+    pub(crate) proxy: Option<Arc<Proxy>>,
+    /// For its own answers.
+    pub(crate) fields: Fields,
+    pub(crate) default_type: String,
+    pub(crate) logs: Arc<[Log]>,
+}
+
+/// A location with `proxy_pass`.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    /// Its number among all of the configuration: each worker has a relay for it.
+    pub(crate) index: usize,
+    pub(crate) target: Target,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) fields: Fields,
+    /// Decides on requests that ask for an upgrade, by what holds in this location.
+    pub(crate) upgrades: Acceptor,
+    pub(crate) relay: RelayConfig,
+}
+
+/// What locations are read with.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) names: &'a [String],
+    pub(crate) formats: &'a Formats,
+    pub(crate) groups: &'a mut Groups,
+    pub(crate) limits: &'a Limits,
+    /// All that were read so far.
+    pub(crate) proxies: &'a mut Vec<Arc<Proxy>>,
+    pub(crate) findings: &'a mut Findings,
+    /// Where relative paths of certificates and logs begin.
+    pub(crate) prefix: &'a std::path::Path,
+}
+
+impl Surroundings<'_> {
+    pub(crate) fn within(&mut self, outer: &Scope, lines: &[&Directive]) -> Scope {
+        let mut reading = Reading {
+            names: self.names,
+            formats: self.formats,
+            findings: self.findings,
+        };
+        outer.within(lines, &mut reading)
+    }
+
+    /// The `return`s of a level, and those within its `if`s.
+    pub(crate) fn answers(&mut self, lines: &[&Directive]) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        for line in lines {
+            match &*line.name {
+                "return" => answers.extend(Answer::read(line, self.names, self.findings)),
+                "if" => answers.extend(Answer::read_if(line, self.names, self.findings)),
+                _ => {}
+            }
+        }
+        answers
+    }
+}
+
+/// Reads the locations of a server, and those within them.
+pub(crate) fn read(
+    lines: &[&Directive],
+    outer: &Scope,
+    server_name: &str,
+    into: &mut Locations<Location>,
+    around: &mut Surroundings<'_>,
+) {
+    for block in lines.iter().filter(|line| line.name == "location") {
+        let inner = directives::carried_out(block.lines(), Context::Location, around.findings);
+        let scope = around.within(outer, &inner);
+        let pattern = pattern(block, around.findings);
+        read(&inner, &scope, server_name, into, around);
+        let Some(pattern) = pattern else { continue };
+        let location = Location::read(block, &inner, &scope, &pattern, server_name, around);
+        if let Err(why) = into.add(pattern, location) {
+            around.findings.error(&block.place, format!("{why}"));
+        }
+    }
+}
+
+/// None for a location that no path leads to here, told of if it would be one in nginx.
+fn pattern(block: &Directive, findings: &mut Findings) -> Option<PathPattern> {
+    let text = match &block.arguments[..] {
+        [path] if path.starts_with('@') => return None,
+        [path] if path.starts_with('~') => {
+            let text = format!(
+                "{}: regular expressions are not carried out; other locations have its paths",
+                block.shown()
+            );
+            findings.warning(&block.place, text);
+            return None;
+        }
+        [path] => path.clone(),
+        [modifier, ..] if modifier.starts_with('~') => {
+            let text = format!(
+                "{}: regular expressions are not carried out; other locations have its paths",
+                block.shown()
+            );
+            findings.warning(&block.place, text);
+            return None;
+        }
+        [modifier, path] => format!("{modifier} {path}"),
+        _ => String::new(),
+    };
+    match text.parse() {
+        Ok(pattern) => Some(pattern),
+        Err(why) => {
+            findings.error(&block.place, format!("{}: {why}", block.shown()));
+            None
+        }
+    }
+}
+
+impl Location {
+    fn read(
+        block: &Directive,
+        lines: &[&Directive],
+        scope: &Scope,
+        pattern: &PathPattern,
+        server_name: &str,
+        around: &mut Surroundings<'_>,
+    ) -> Location {
+        let mut answers = around.answers(lines);
+        let mut proxy = None;
+        for line in lines {
+            match &*line.name {
+                "internal" => answers.insert(0, Answer::plain(StatusCode::NOT_FOUND)),
+                "proxy_pass" if proxy.is_some() => {
+                    around.findings.error(&line.place, "proxy_pass is there already");
+                }
+                "proxy_pass" => {
+                    proxy = Proxy::read(line, scope, server_name, around);
+                    match &proxy {
+                        Some(proxy) => hints::of_proxy(line, scope, pattern, proxy, around.findings),
+                        None => answers.push(Answer::plain(StatusCode::NOT_IMPLEMENTED)),
+                    }
+                }
+                _ => {}
+            }
+        }
+        let passes = |line: &Directive| line.name.ends_with("_pass") && line.name != "proxy_pass";
+        if block.lines().iter().any(passes) {
+            answers.push(Answer::plain(StatusCode::NOT_IMPLEMENTED));
+        }
+        Location {
+            answers,
+            proxy,
+            fields: Fields::new(scope, server_name, "", around.findings),
+            default_type: default_type(scope),
+            logs: scope.logs.clone().into(),
+        }
+    }
+}
+
+pub(crate) fn default_type(scope: &Scope) -> String {
+    let said = scope.default_type.as_ref();
+    said.map_or("text/plain", |said| &said.value).to_owned()
+}
+
+impl Proxy {
+    fn read(
+        line: &Directive,
+        scope: &Scope,
+        server_name: &str,
+        around: &mut Surroundings<'_>,
+    ) -> Option<Arc<Proxy>> {
+        let place: &Place = &line.place;
+        let target = match Target::read(line.first(), around.groups) {
+            Ok(target) => target,
+            Err(NoTarget::Wrong(why)) => {
+                around.findings.error(place, format!("proxy_pass {why}"));
+                return None;
+            }
+            Err(NoTarget::LeftOut(why)) => {
+                around.findings.warning(place, why);
+                return None;
+            }
+        };
+        let tls = match target.https {
+            true => Some(tls::upstream(place, scope, around.prefix, around.findings)?),
+            false => None,
+        };
+        let config = tls.as_ref().map(|tls| tls.config.clone());
+        let proxy = Arc::new(Proxy {
+            index: around.proxies.len(),
+            fields: Fields::new(scope, server_name, &target.host, around.findings),
+            upgrades: Acceptor::new(around.limits.of_upgrades(scope)),
+            relay: around.limits.of_relay(scope, config),
+            target,
+            tls,
+        });
+        around.proxies.push(proxy.clone());
+        Some(proxy)
+    }
+}

@@ -1,0 +1,239 @@
+//! One request: its server, its location, and what that says of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use switchover::gateway::{Accepted, Incoming, Negotiated};
+use switchover::handshake::{Rejection, wants_upgrade};
+use switchover::header::Hop;
+use switchover::tunnel::{AnyStream, Rewind};
+
+use super::access_log::Log;
+use super::answer::Answer;
+use super::connection::{Served, Tunnel, told};
+use super::location::Proxy;
+use super::proxy_pass::Target;
+use super::server::{Listener, Server};
+use super::story::{CLIENT_LEFT, Story};
+use super::text::Asked;
+use super::worker::Worker;
+
+/// What a client has asked for.
+pub(crate) struct Request<'a> {
+    pub(crate) head: Box<Parts>,
+    pub(crate) hop: Hop,
+    pub(crate) listener: &'a Listener,
+    pub(crate) worker: &'a Worker,
+    pub(crate) server: Arc<Server>,
+    begun: Instant,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(head: Box<Parts>, hop: Hop, listener: &'a Listener, worker: &'a Worker) -> Self {
+        let in_target = head.uri.authority().map(|authority| authority.as_str());
+        let host = in_target.or_else(|| head.headers.get(HOST)?.to_str().ok());
+        let server = listener.servers.find(host).cloned();
+        Request {
+            server: server.expect("a listener has a server"),
+            head,
+            hop,
+            listener,
+            worker,
+            begun: Instant::now(),
+        }
+    }
+
+    pub(crate) async fn serve(self, stream: Rewind<AnyStream>) -> Served {
+        let server = self.server.clone();
+        let asked = self.asked(None);
+        if let Some(answer) = server.answers.iter().find(|answer| answer.is_for(&asked)) {
+            return self
+                .answer(stream, answer, &server.fields, &server.default_type, &server.logs)
+                .await;
+        }
+        let target = self
+            .head
+            .uri
+            .path_and_query()
+            .map_or("/", PathAndQuery::as_str)
+            .to_owned();
+        // OPTIONS for the server as a whole has no path to go by.
+        let path = if target == "*" { "/" } else { &target };
+        if let Some(to) = server
+            .locations
+            .redirect(path)
+            .filter(|to| leads_to_an_upstream(&server, to))
+        {
+            return self.redirect(stream, &to).await;
+        }
+        let found = match server.locations.find(path) {
+            Ok(found) => found,
+            Err(why) => return self.reject(stream, why.into()).await,
+        };
+        let location = found.value;
+        if let Some(answer) = location.answers.iter().find(|answer| answer.is_for(&asked)) {
+            let default_type = &location.default_type;
+            return self
+                .answer(stream, answer, &location.fields, default_type, &location.logs)
+                .await;
+        }
+        let Some(proxy) = &location.proxy else {
+            let nothing = Answer::plain(StatusCode::NOT_FOUND);
+            return self
+                .answer(stream, &nothing, &location.fields, "", &location.logs)
+                .await;
+        };
+        let replaced = match (&proxy.target.replacement, &*target) {
+            (None, _) | (_, "*") => None,
+            (Some(replacement), target) => match found.replace_prefix(replacement, target) {
+                Some(replaced) => Some(replaced),
+                None => return self.reject(stream, Rejection::AmbiguousPath).await,
+            },
+        };
+        let logs = location.logs.clone();
+        self.proxy(stream, &proxy.clone(), replaced, logs).await
+    }
+
+    pub(crate) fn asked<'b>(&'b self, target: Option<&'b Target>) -> Asked<'b> {
+        Asked {
+            head: &self.head,
+            hop: &self.hop,
+            server_name: &self.server.name,
+            target,
+            maps: &self.worker.configuration.maps,
+            ending: None,
+        }
+    }
+
+    async fn proxy(
+        self,
+        stream: Rewind<AnyStream>,
+        proxy: &Proxy,
+        target: Option<PathAndQuery>,
+        logs: Arc<[Log]>,
+    ) -> Served {
+        let asked = self.asked(Some(&proxy.target));
+        if !wants_upgrade(&self.head) || !proxy.fields.carry_upgrade(&asked) {
+            return self.relay(stream, proxy, target, logs).await;
+        }
+        // Asked again, by what the location allows: it begins with the head that has been read already.
+        match proxy.upgrades.resume(stream, self.hop).await {
+            Ok(Accepted::Upgrade(incoming)) => self.upgrade(*incoming, proxy, target, logs).await,
+            // Only for protocols that never pass.
+            Ok(Accepted::Ordinary(_, stream)) => self.relay(stream, proxy, target, logs).await,
+            Ok(Accepted::Rejected(why)) => {
+                let worker = self.worker;
+                self.story(proxy, logs, None).refused(worker, &why);
+                Served::Ended
+            }
+            Ok(Accepted::Closed) => Served::Ended,
+            Err(why) => {
+                let worker = self.worker;
+                self.story(proxy, logs, None).failed(worker, &why);
+                Served::Ended
+            }
+        }
+    }
+
+    async fn upgrade(
+        self,
+        mut incoming: Incoming<AnyStream>,
+        proxy: &Proxy,
+        target: Option<PathAndQuery>,
+        logs: Arc<[Log]>,
+    ) -> Served {
+        incoming.set_header_rules(proxy.fields.rules(&self.asked(Some(&proxy.target))));
+        if let Some(target) = target {
+            incoming.set_target(target);
+        }
+        let since = Instant::now();
+        let asking = proxy.target.group.asking(proxy.tls.as_ref());
+        let negotiated = incoming.negotiate(&asking).await;
+        let worker = self.worker;
+        let story = self.story(proxy, logs, Some((asking.servers(), since)));
+        match negotiated {
+            Ok(Negotiated::Switched(established)) => Served::Tunnel(Box::new(Tunnel {
+                carrying: established.run_until(worker.drain.signal()),
+                story: Some(story).filter(Story::is_wanted),
+            })),
+            Ok(Negotiated::Declined(status)) => {
+                story.end(worker, status.as_u16(), None, None);
+                Served::Ended
+            }
+            Err(why) => {
+                story.failed(worker, &why);
+                Served::Ended
+            }
+        }
+    }
+
+    async fn relay(
+        self,
+        stream: Rewind<AnyStream>,
+        proxy: &Proxy,
+        target: Option<PathAndQuery>,
+        logs: Arc<[Log]>,
+    ) -> Served {
+        let Some((mut destination, server)) = proxy.target.group.destination(proxy.tls.as_ref()) else {
+            let nobody = Answer::plain(StatusCode::BAD_GATEWAY);
+            return self.answer(stream, &nobody, &proxy.fields, "", &logs).await;
+        };
+        destination = destination.header_rules(proxy.fields.rules(&self.asked(Some(&proxy.target))));
+        if let Some(target) = target {
+            destination = destination.target(target);
+        }
+        let since = Instant::now();
+        let relay = &self.worker.relays[proxy.index];
+        let relayed = relay.serve(stream, &self.head, destination, self.hop).await;
+        let worker = self.worker;
+        let story = self.story(proxy, logs, Some((server, since)));
+        let relayed = match relayed {
+            Ok(relayed) => relayed,
+            Err(why) => {
+                story.failed(worker, &why);
+                return Served::Ended;
+            }
+        };
+        if let Some(why) = &relayed.failure {
+            told(story.hop, format!("{} {}: {why}", why.side(), why.phase()));
+        }
+        let status = relayed.status.map_or(CLIENT_LEFT, |status| status.as_u16());
+        story.end(
+            worker,
+            status,
+            Some(relayed.bytes_sent),
+            Some(relayed.body_bytes_sent),
+        );
+        relayed.stream.map_or(Served::Ended, Served::Next)
+    }
+
+    fn story(self, proxy: &Proxy, logs: Arc<[Log]>, upstream: Option<(String, Instant)>) -> Story {
+        Story {
+            target: Some(proxy.target.clone()),
+            upstream,
+            ..self.story_here(&logs)
+        }
+    }
+
+    pub(crate) fn story_here(self, logs: &Arc<[Log]>) -> Story {
+        Story {
+            head: self.head,
+            hop: self.hop,
+            server: self.server,
+            target: None,
+            logs: logs.clone(),
+            begun: self.begun,
+            upstream: None,
+        }
+    }
+}
+
+/// nginx redirects to the location with the slash only where that is proxied.
+fn leads_to_an_upstream(server: &Server, to: &PathAndQuery) -> bool {
+    let found = server.locations.find(to.as_str());
+    found.is_ok_and(|found| found.value.proxy.is_some() && found.pattern().path().ends_with('/'))
+}

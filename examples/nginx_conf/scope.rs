@@ -1,0 +1,223 @@
+//! What is said in `http`, in `server` and in `location`, and what an inner level has of an outer one: a single value unless
+//! it has its own, a list only if it has no line of the same kind.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::access_log::Log;
+use super::findings::{Findings, Place};
+use super::measures;
+use super::text::Text;
+use super::tree::Directive;
+
+/// A value, and where it is said.
+#[derive(Clone, Debug)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+/// A field with its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) value: Text,
+    /// `add_header … always`.
+    pub(crate) always: bool,
+    pub(crate) place: Place,
+}
+
+impl Field {
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+/// All that is said on one level, and inherited by it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scope {
+    /// `proxy_set_header`.
+    pub(crate) set: Vec<Field>,
+    /// Those of the outer level that are not inherited, because this level has some of its own.
+    pub(crate) not_inherited: Vec<Field>,
+    /// `add_header`.
+    pub(crate) added: Vec<Field>,
+    /// `proxy_hide_header`.
+    pub(crate) hidden: Vec<At<String>>,
+    pub(crate) logs: Vec<Log>,
+    pub(crate) http_1_1: Option<At<bool>>,
+    pub(crate) connect_timeout: Option<At<Duration>>,
+    pub(crate) upstream_send_timeout: Option<At<Duration>>,
+    pub(crate) upstream_read_timeout: Option<At<Duration>>,
+    pub(crate) response_head: Option<At<u64>>,
+    pub(crate) response_buffers: Option<Place>,
+    pub(crate) underscores: Option<At<bool>>,
+    /// How many buffers, and how large each of them.
+    pub(crate) request_heads: Option<At<(u64, u64)>>,
+    pub(crate) first_request_head: Option<At<u64>>,
+    pub(crate) header_timeout: Option<At<Duration>>,
+    pub(crate) body_timeout: Option<At<Duration>>,
+    pub(crate) largest_body: Option<At<u64>>,
+    pub(crate) keep_alive: Option<At<Duration>>,
+    pub(crate) send_timeout: Option<At<Duration>>,
+    pub(crate) default_type: Option<At<String>>,
+    pub(crate) certificate: Option<At<String>>,
+    pub(crate) certificate_key: Option<At<String>>,
+    pub(crate) upstream_verified: Option<At<bool>>,
+    pub(crate) upstream_name: Option<At<String>>,
+    pub(crate) upstream_roots: Option<At<String>>,
+    pub(crate) upstream_certificate: Option<At<String>>,
+    pub(crate) upstream_certificate_key: Option<At<String>>,
+}
+
+/// What lines are read with.
+pub(crate) struct Reading<'a> {
+    /// The names of the variables that maps define.
+    pub(crate) names: &'a [String],
+    pub(crate) formats: &'a super::access_log::Formats,
+    pub(crate) findings: &'a mut Findings,
+}
+
+impl Scope {
+    /// The level of these directives, within this one.
+    pub(crate) fn within(&self, directives: &[&Directive], reading: &mut Reading<'_>) -> Scope {
+        let mut scope = Scope {
+            not_inherited: Vec::new(),
+            ..self.clone()
+        };
+        let mut said = HashSet::new();
+        for directive in directives {
+            let is_first = said.insert(directive.name.as_str());
+            match scope.list(directive, is_first, reading) {
+                Some(Ok(())) => continue,
+                Some(Err(why)) => {
+                    reading.findings.error(&directive.place, why);
+                    continue;
+                }
+                None => {}
+            }
+            match scope.single(directive, reading.findings) {
+                Some(Ok(())) if !is_first => {
+                    let text = format!("{} is there already", directive.name);
+                    reading.findings.error(&directive.place, text);
+                }
+                Some(Err(why)) => reading
+                    .findings
+                    .error(&directive.place, format!("{}: {why}", directive.name)),
+                Some(Ok(())) | None => {}
+            }
+        }
+        scope
+    }
+
+    /// A line of a list. None if it is of none.
+    fn list(
+        &mut self,
+        directive: &Directive,
+        is_first: bool,
+        reading: &mut Reading<'_>,
+    ) -> Option<Result<(), String>> {
+        let place = &directive.place;
+        let mut field = |always| {
+            let [name, value, ..] = &directive.arguments[..] else {
+                return Err(format!("{} takes a name and a value", directive.name));
+            };
+            Ok(Field {
+                name: name.clone(),
+                value: Text::parse(value, reading.names, place, reading.findings),
+                always,
+                place: place.clone(),
+            })
+        };
+        Some(match &*directive.name {
+            "proxy_set_header" => {
+                if is_first {
+                    self.not_inherited = std::mem::take(&mut self.set);
+                }
+                field(false).map(|field| self.set.push(field))
+            }
+            "add_header" => {
+                if is_first {
+                    self.added.clear();
+                }
+                field(directive.argument(2) == "always").map(|field| self.added.push(field))
+            }
+            "proxy_hide_header" => {
+                if is_first {
+                    self.hidden.clear();
+                }
+                self.hidden.push(At {
+                    value: directive.first().to_owned(),
+                    place: place.clone(),
+                });
+                Ok(())
+            }
+            "access_log" => {
+                if is_first {
+                    self.logs.clear();
+                }
+                Log::read(directive, reading).map(|log| self.logs.extend(log))
+            }
+            _ => return None,
+        })
+    }
+
+    /// A single value. None if it is of no interest here.
+    fn single(&mut self, directive: &Directive, findings: &mut Findings) -> Option<Result<(), String>> {
+        let (first, place) = (directive.first(), &directive.place);
+        Some(match &*directive.name {
+            "proxy_http_version" => match first {
+                "1.0" | "1.1" => set(&mut self.http_1_1, Ok(first == "1.1"), place),
+                other => Err(format!("{other:?} is neither 1.0 nor 1.1")),
+            },
+            "proxy_connect_timeout" => set(&mut self.connect_timeout, measures::time(first), place),
+            "proxy_send_timeout" => set(&mut self.upstream_send_timeout, measures::time(first), place),
+            "proxy_read_timeout" => set(&mut self.upstream_read_timeout, measures::time(first), place),
+            "proxy_buffer_size" => set(&mut self.response_head, measures::size(first), place),
+            "proxy_buffers" => {
+                self.response_buffers = Some(place.clone());
+                buffers(directive).map(drop)
+            }
+            "proxy_redirect" => {
+                if first != "off" {
+                    let text = "proxy_redirect is not carried out: Location goes to the client as it is";
+                    findings.warning(place, text);
+                }
+                Ok(())
+            }
+            "underscores_in_headers" => set(&mut self.underscores, measures::switch(first), place),
+            "large_client_header_buffers" => set(&mut self.request_heads, buffers(directive), place),
+            "client_header_buffer_size" => set(&mut self.first_request_head, measures::size(first), place),
+            "client_header_timeout" => set(&mut self.header_timeout, measures::time(first), place),
+            "client_body_timeout" => set(&mut self.body_timeout, measures::time(first), place),
+            "client_max_body_size" => set(&mut self.largest_body, measures::size(first), place),
+            "keepalive_timeout" => set(&mut self.keep_alive, measures::time(first), place),
+            "send_timeout" => set(&mut self.send_timeout, measures::time(first), place),
+            "default_type" => set(&mut self.default_type, Ok(first.to_owned()), place),
+            "ssl_certificate" => set(&mut self.certificate, Ok(first.to_owned()), place),
+            "ssl_certificate_key" => set(&mut self.certificate_key, Ok(first.to_owned()), place),
+            "proxy_ssl_name" => set(&mut self.upstream_name, Ok(first.to_owned()), place),
+            "proxy_ssl_trusted_certificate" => set(&mut self.upstream_roots, Ok(first.to_owned()), place),
+            "proxy_ssl_certificate" => set(&mut self.upstream_certificate, Ok(first.to_owned()), place),
+            "proxy_ssl_certificate_key" => {
+                set(&mut self.upstream_certificate_key, Ok(first.to_owned()), place)
+            }
+            "proxy_ssl_verify" => set(&mut self.upstream_verified, measures::switch(first), place),
+            _ => return None,
+        })
+    }
+}
+
+fn set<T>(slot: &mut Option<At<T>>, value: Result<T, String>, place: &Place) -> Result<(), String> {
+    *slot = Some(At {
+        value: value?,
+        place: place.clone(),
+    });
+    Ok(())
+}
+
+/// A number of buffers, and their size.
+fn buffers(directive: &Directive) -> Result<(u64, u64), String> {
+    let number = measures::number(directive.first())?;
+    Ok((number as u64, measures::size(directive.argument(1))?))
+}

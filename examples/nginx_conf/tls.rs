@@ -1,0 +1,134 @@
+//! `ssl_certificate` of servers, `proxy_ssl_*` of upstreams.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use switchover::route::{HostPattern, Hosts};
+use switchover::tls::rustls::crypto::ring;
+use switchover::tls::rustls::pki_types::pem::PemObject;
+use switchover::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use switchover::tls::rustls::server::{ClientHello, ResolvesServerCert};
+use switchover::tls::rustls::sign::CertifiedKey;
+use switchover::tls::rustls::{self, ServerConfig};
+use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsServerConfig};
+
+use super::findings::{Findings, Place};
+use super::scope::{At, Scope};
+use super::upstreams::Tls;
+
+/// How the servers of a location are spoken to. Their certificates are verified, which nginx does only if it is told to.
+pub(crate) fn upstream(place: &Place, scope: &Scope, prefix: &Path, findings: &mut Findings) -> Option<Tls> {
+    match &scope.upstream_verified {
+        Some(At { value: true, .. }) => {}
+        Some(off) => {
+            let text = "proxy_ssl_verify off is not carried out: certificates are verified";
+            findings.warning(&off.place, text);
+        }
+        None => {
+            let text = "certificates are verified here; nginx does that only by proxy_ssl_verify on, and by \
+                        proxy_ssl_trusted_certificate";
+            findings.hint(place, text);
+        }
+    }
+    let mut read = |file: &At<String>| read_file(file, prefix, findings);
+    let mut builder = TlsClientConfig::builder();
+    if let Some(roots) = &scope.upstream_roots {
+        builder = builder.only_roots(read(roots)?);
+    }
+    if let (Some(chain), Some(key)) = (&scope.upstream_certificate, &scope.upstream_certificate_key) {
+        builder = builder.client_certificate(read(chain)?, read(key)?);
+    }
+    match builder.build() {
+        Ok(config) => Some(Tls {
+            config,
+            name: scope.upstream_name.as_ref().map(|name| name.value.clone()),
+        }),
+        Err(why) => {
+            findings.error(place, format!("proxy_pass to https: {why}"));
+            None
+        }
+    }
+}
+
+fn read_file(file: &At<String>, prefix: &Path, findings: &mut Findings) -> Option<Vec<u8>> {
+    let path = prefix.join(&file.value);
+    match std::fs::read(&path) {
+        Ok(bytes) => Some(bytes),
+        Err(why) => {
+            findings.error(&file.place, format!("{}: {why}", path.display()));
+            None
+        }
+    }
+}
+
+/// The certificates of the servers at one address, by the names of the servers.
+#[derive(Debug, Default)]
+pub(crate) struct Certificates(Hosts<Arc<CertifiedKey>>);
+
+impl Certificates {
+    /// Adds the certificate of a server. What is wrong with it is among the findings.
+    pub(crate) fn add(
+        &mut self,
+        names: &[HostPattern],
+        is_default: bool,
+        scope: &Scope,
+        place: &Place,
+        prefix: &Path,
+        findings: &mut Findings,
+    ) {
+        let (Some(chain), Some(key)) = (&scope.certificate, &scope.certificate_key) else {
+            findings.error(
+                place,
+                "listen … ssl needs ssl_certificate and ssl_certificate_key",
+            );
+            return;
+        };
+        let (Some(chain_pem), Some(key_pem)) = (
+            read_file(chain, prefix, findings),
+            read_file(key, prefix, findings),
+        ) else {
+            return;
+        };
+        let certified = match certified(&chain_pem, &key_pem) {
+            Ok(certified) => Arc::new(certified),
+            Err(why) => {
+                findings.error(&chain.place, format!("{}: {why}", chain.value));
+                return;
+            }
+        };
+        let names = names
+            .iter()
+            .filter(|name| !self.0.has(name))
+            .cloned()
+            .collect::<Vec<_>>();
+        // Names that are there already have been left out.
+        let _ = match is_default {
+            true => self.0.add_default(names, certified),
+            false => self.0.add(names, certified),
+        };
+    }
+
+    /// What clients are met with.
+    pub(crate) fn acceptor(self) -> Result<TlsAcceptor, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(self));
+        Ok(TlsAcceptor::new(TlsServerConfig::from_rustls(config)))
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.find(hello.server_name()).cloned()
+    }
+}
+
+fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {
+    let chain = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|why| format!("not a chain of certificates: {why}"))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|why| format!("its key is none: {why}"))?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|why| why.to_string())
+}

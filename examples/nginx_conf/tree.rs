@@ -1,0 +1,179 @@
+//! Directives with their blocks, and the files that `include` puts in between.
+
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::vec;
+
+use super::findings::{Findings, Place};
+use super::mask;
+use super::words::{self, Token};
+
+/// How deep files may include each other: one that includes itself is found out by this.
+const DEEPEST: usize = 32;
+
+/// A line of a configuration, or a block with its lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Directive {
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) place: Place,
+    pub(crate) block: Option<Vec<Directive>>,
+}
+
+impl Directive {
+    /// The first argument; empty where there is none.
+    pub(crate) fn first(&self) -> &str {
+        self.argument(0)
+    }
+
+    /// An argument; empty where there are not so many.
+    pub(crate) fn argument(&self, index: usize) -> &str {
+        self.arguments.get(index).map_or("", String::as_str)
+    }
+
+    /// The lines of its block.
+    pub(crate) fn lines(&self) -> &[Directive] {
+        self.block.as_deref().unwrap_or_default()
+    }
+
+    /// As it was written, but for quotation marks.
+    pub(crate) fn shown(&self) -> String {
+        [&self.name]
+            .into_iter()
+            .chain(&self.arguments)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+/// Reads a configuration with all that it includes. What cannot be read is an error among the findings.
+pub(crate) fn read(file: &Path, findings: &mut Findings) -> Vec<Directive> {
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    let mut reading = Reading {
+        folder,
+        depth: 0,
+        findings,
+    };
+    let nowhere = Place {
+        file: Arc::from(file.to_string_lossy()),
+        line: 0,
+    };
+    reading.file(file, &nowhere)
+}
+
+type Tokens = Peekable<vec::IntoIter<(Token, usize)>>;
+
+struct Reading<'a> {
+    /// Includes are relative to the folder of the first file, whichever file they stand in.
+    folder: PathBuf,
+    depth: usize,
+    findings: &'a mut Findings,
+}
+
+impl Reading<'_> {
+    fn file(&mut self, file: &Path, included_at: &Place) -> Vec<Directive> {
+        let name: Arc<str> = Arc::from(file.to_string_lossy());
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(why) => {
+                self.findings.error(included_at, format!("{name}: {why}"));
+                return Vec::new();
+            }
+        };
+        let place = |line| Place {
+            file: name.clone(),
+            line,
+        };
+        let tokens = match words::read(&text) {
+            Ok(tokens) => tokens,
+            Err(unreadable) => {
+                self.findings.error(&place(unreadable.line), unreadable.why);
+                return Vec::new();
+            }
+        };
+        let mut tokens = tokens.into_iter().peekable();
+        let directives = self.block(&mut tokens, &place);
+        if let Some((_, line)) = tokens.next() {
+            self.findings.error(&place(line), "unexpected \"}\"");
+        }
+        directives
+    }
+
+    /// Directives up to the brace that closes the block, or to the end of the file.
+    fn block(&mut self, tokens: &mut Tokens, place: &dyn Fn(usize) -> Place) -> Vec<Directive> {
+        let mut directives = Vec::new();
+        let mut words: Vec<(String, usize)> = Vec::new();
+        while let Some((token, line)) = tokens.next_if(|(token, _)| *token != Token::Close) {
+            let word = match token {
+                Token::Word(word) => {
+                    words.push((word, line));
+                    continue;
+                }
+                other => other,
+            };
+            let mut words = std::mem::take(&mut words).into_iter();
+            let Some((name, begun)) = words.next() else {
+                let sign = if word == Token::Open { "{" } else { ";" };
+                self.findings
+                    .error(&place(line), format!("unexpected \"{sign}\""));
+                // Whatever stands in a block without a name is part of the same mistake.
+                if word == Token::Open {
+                    self.inner(tokens, place, line);
+                }
+                continue;
+            };
+            let mut directive = Directive {
+                name,
+                arguments: words.map(|(word, _)| word).collect(),
+                place: place(begun),
+                block: None,
+            };
+            if word == Token::Open {
+                directive.block = Some(self.inner(tokens, place, begun));
+            }
+            match &*directive.name {
+                "include" if directive.block.is_none() => directives.extend(self.include(&directive)),
+                _ => directives.push(directive),
+            }
+        }
+        if let Some((word, line)) = words.first() {
+            let text = format!("\"{word}\" is not ended by \";\", nor followed by a block");
+            self.findings.error(&place(*line), text);
+        }
+        directives
+    }
+
+    fn inner(&mut self, tokens: &mut Tokens, place: &dyn Fn(usize) -> Place, begun: usize) -> Vec<Directive> {
+        let directives = self.block(tokens, place);
+        if tokens.next().is_none() {
+            self.findings.error(&place(begun), "the block is never closed");
+        }
+        directives
+    }
+
+    fn include(&mut self, directive: &Directive) -> Vec<Directive> {
+        let [pattern] = &directive.arguments[..] else {
+            self.findings.error(&directive.place, "include takes one file");
+            return Vec::new();
+        };
+        if self.depth == DEEPEST {
+            self.findings
+                .error(&directive.place, "files include each other without end");
+            return Vec::new();
+        }
+        let path = self.folder.join(pattern);
+        let files = match mask::is_mask(pattern) {
+            true => mask::expand(&path),
+            false => vec![path],
+        };
+        self.depth += 1;
+        let included = files
+            .iter()
+            .flat_map(|file| self.file(file, &directive.place))
+            .collect();
+        self.depth -= 1;
+        included
+    }
+}

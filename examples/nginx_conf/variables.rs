@@ -1,0 +1,134 @@
+//! The variables that the library does not know: what a log wants to be told, and a few of the request.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::Version;
+use http::header::AUTHORIZATION;
+
+use super::clock::Moment;
+use super::text::Asked;
+
+/// How a request has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub(crate) at: SystemTime,
+    pub(crate) status: u16,
+    /// What the client has been sent: with heads, and without. None where that is not known.
+    pub(crate) bytes: Option<u64>,
+    pub(crate) body_bytes: Option<u64>,
+    pub(crate) time: Duration,
+    /// The server that was asked, and for how long; none where none was.
+    pub(crate) upstream: Option<(String, Duration)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    BodyBytesSent,
+    BytesSent,
+    Hostname,
+    Https,
+    Milliseconds,
+    Pipe,
+    ProcessId,
+    ProxyPort,
+    RemoteUser,
+    Request,
+    RequestTime,
+    ServerProtocol,
+    Status,
+    TimeIso8601,
+    TimeLocal,
+    UpstreamAddress,
+    UpstreamResponseTime,
+    UpstreamStatus,
+    Uri,
+}
+
+impl Own {
+    pub(crate) fn named(name: &str) -> Option<Own> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "body_bytes_sent" => Own::BodyBytesSent,
+            "bytes_sent" => Own::BytesSent,
+            "hostname" => Own::Hostname,
+            "https" => Own::Https,
+            "msec" => Own::Milliseconds,
+            "pid" => Own::ProcessId,
+            "pipe" => Own::Pipe,
+            "proxy_port" => Own::ProxyPort,
+            "remote_user" => Own::RemoteUser,
+            "request" => Own::Request,
+            "request_time" => Own::RequestTime,
+            "server_protocol" => Own::ServerProtocol,
+            "status" => Own::Status,
+            "time_iso8601" => Own::TimeIso8601,
+            "time_local" => Own::TimeLocal,
+            "uri" | "document_uri" => Own::Uri,
+            "upstream_addr" => Own::UpstreamAddress,
+            "upstream_response_time" => Own::UpstreamResponseTime,
+            "upstream_status" => Own::UpstreamStatus,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn value(self, asked: &Asked<'_>) -> String {
+        let head = asked.head;
+        let target = || head.uri.path_and_query().map_or("/", |target| target.as_str());
+        match self {
+            Own::Hostname => std::fs::read_to_string("/proc/sys/kernel/hostname")
+                .map_or(String::new(), |name| name.trim().to_owned()),
+            Own::Https if asked.hop.scheme() == "https" => "on".to_owned(),
+            Own::Https => String::new(),
+            Own::Pipe => ".".to_owned(),
+            Own::ProcessId => std::process::id().to_string(),
+            Own::ProxyPort => asked.target.map_or(String::new(), |target| target.port.clone()),
+            Own::RemoteUser => remote_user(asked).unwrap_or_default(),
+            Own::Request => format!("{} {} {}", head.method, target(), protocol(head.version)),
+            Own::ServerProtocol => protocol(head.version).to_owned(),
+            Own::Uri => head.uri.path().to_owned(),
+            of_the_end => asked
+                .ending
+                .and_then(|end| of_the_end.of(end))
+                .unwrap_or_default(),
+        }
+    }
+
+    fn of(self, ending: &Ending) -> Option<String> {
+        let asked = ending.upstream.as_ref();
+        Some(match self {
+            Own::BodyBytesSent => ending.body_bytes?.to_string(),
+            Own::BytesSent => ending.bytes?.to_string(),
+            Own::Milliseconds => Moment::of(ending.at).in_seconds(),
+            Own::RequestTime => seconds(ending.time),
+            Own::Status => format!("{:03}", ending.status),
+            Own::TimeIso8601 => Moment::of(ending.at).in_iso_8601(),
+            Own::TimeLocal => Moment::of(ending.at).as_in_logs(),
+            Own::UpstreamAddress => asked?.0.clone(),
+            Own::UpstreamResponseTime => seconds(asked?.1),
+            Own::UpstreamStatus => asked.map(|_| format!("{:03}", ending.status))?,
+            _ => return None,
+        })
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{}.{:03}", time.as_secs(), time.subsec_millis())
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The name in `Authorization: Basic`.
+fn remote_user(asked: &Asked<'_>) -> Option<String> {
+    let value = asked.head.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, credentials) = value.split_once(' ')?;
+    let decoded = STANDARD.decode(credentials.trim()).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (name, _) = text.split_once(':')?;
+    scheme.eq_ignore_ascii_case("basic").then(|| name.to_owned())
+}
