@@ -1,0 +1,373 @@
+//! What is said of a configuration before it is served: hints, warnings and errors, each with its line.
+
+use std::net::SocketAddr;
+use std::process::Output;
+
+use crate::program::{Folder, has_nginx};
+
+fn upstream() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9))
+}
+
+/// A configuration around these lines of a location, the first of which is line 10.
+fn location(lines: &str) -> String {
+    format!(
+        "events {{}}\nhttp {{\n    include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;\n    \
+         map $http_upgrade $connection_upgrade {{\n        default upgrade;\n        '' close;\n    }}\n    \
+         server {{ listen LISTEN;\n    location /chat {{\n{lines}\n    }}\n    }}\n}}\n"
+    )
+}
+
+/// The lines without which no upgrade passes, in line 10, and others behind them.
+fn carrying(lines: &str) -> String {
+    location(&format!(
+        "proxy_pass http://UPSTREAM; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+         proxy_set_header Connection $connection_upgrade; proxy_set_header Host $http_host; proxy_read_timeout 1h;\n{lines}"
+    ))
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Whether a finding of this weight, in this line of the configuration, has these words in it.
+fn finds(text: &str, weight: &str, line: usize, words: &str) -> bool {
+    let place = format!("test.conf:{line}: ");
+    text.lines()
+        .any(|finding| finding.starts_with(weight) && finding.contains(&place) && finding.contains(words))
+}
+
+fn tested(text: &str, flags: &[&str]) -> (Folder, Output) {
+    let folder = Folder::of(upstream(), text);
+    let output = folder.tested("test.conf", flags);
+    (folder, output)
+}
+
+/// Each is served, nginx takes it too, and the hint is in the line with the words.
+#[test]
+fn lines_that_are_not_what_was_meant() {
+    let pass = "proxy_pass http://UPSTREAM;";
+    let cases: &[(String, usize, &str)] = &[
+        (location(pass), 10, "no WebSocket passes here, as in nginx. It would with: proxy_http_version 1.1; \
+            proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; and in http: map"),
+        (
+            location(&format!("{pass}\nproxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection 'upgrade';")),
+            11,
+            "It would with: proxy_http_version 1.1;",
+        ),
+        (
+            location(&format!("{pass}\nproxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;")),
+            12,
+            "It would with: proxy_set_header Connection $connection_upgrade; and in http: map",
+        ),
+        (
+            location(&format!("{pass}\nproxy_http_version 1.1;\nproxy_set_header Connection \"upgrade\";")),
+            12,
+            "It would with: proxy_set_header Upgrade $http_upgrade;",
+        ),
+        (
+            location(&format!("{pass} proxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;\n\
+                proxy_set_header Connection \"close\";")),
+            11,
+            "It would with: proxy_set_header Connection $connection_upgrade;",
+        ),
+        (
+            location(&format!("{pass} proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;\n\
+                proxy_set_header Connection \"upgrade\";")),
+            11,
+            "nginx says Connection: upgrade of every request, also of those without Upgrade. Write \
+             proxy_set_header Connection $connection_upgrade;",
+        ),
+        (carrying(""), 10, "h2c too. Here only websocket passes"),
+        (
+            carrying("add_header 'Access-Control-Allow-Origin' '*' always;"),
+            11,
+            "CORS does not govern WebSockets",
+        ),
+        (carrying("add_header X-Served-By us;"), 11, "without always is not for a 101"),
+        (carrying("proxy_set_header X-NginX-Proxy true;"), 11, "read by no server"),
+        (
+            carrying("\nproxy_buffers 8 32k;"),
+            12,
+            "the head of the response has to fit proxy_buffer_size alone",
+        ),
+        (
+            carrying("").replace("proxy_read_timeout 1h;", ""),
+            10,
+            "proxy_read_timeout 60s, which is what holds without the line: a WebSocket ends",
+        ),
+        (
+            carrying("").replace("proxy_read_timeout 1h;", "\nproxy_read_timeout 30;"),
+            11,
+            "proxy_read_timeout 30s: a WebSocket ends",
+        ),
+        (
+            carrying("").replace("proxy_set_header Host $http_host;", ""),
+            10,
+            "the upstream is told Host: 127.0.0.1:9, its own name here",
+        ),
+        (
+            carrying("").replace("proxy_set_header Host $http_host;", "\nproxy_set_header Host $proxy_host;"),
+            11,
+            "the upstream is told Host: 127.0.0.1:9",
+        ),
+        (
+            carrying("").replace("proxy_set_header Host $http_host;", "\nproxy_set_header Host $host:$proxy_port;"),
+            11,
+            "the client's host with the upstream's port",
+        ),
+        (carrying("proxy_set_header Origin http://UPSTREAM;"), 11, "takes the pages of all the web for its own"),
+        (
+            carrying("").replace("location /chat", "location /chat/"),
+            10,
+            "a WebSocket to /chat, without the slash at the end, gets a redirection",
+        ),
+        (
+            location("proxy_pass http://UPSTREAM/base/;"),
+            10,
+            "nginx makes /base//x of /chat/x, with two slashes, and lets /chat../x climb out",
+        ),
+        (
+            location("proxy_pass http://UPSTREAM/base;").replace("location /chat", "location /chat/"),
+            10,
+            "nginx makes /basex of /chat/x, without a slash between",
+        ),
+        (
+            carrying("").replace(
+                "server { listen LISTEN;",
+                "server { listen LISTEN; proxy_set_header Upgrade $http_upgrade;",
+            ).replace("proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;", ""),
+            10,
+            "because of this line the proxy_set_header Upgrade of",
+        ),
+    ];
+    for (text, line, words) in cases {
+        let (folder, output) = tested(text, &["--strict"]);
+        let all = said(&output);
+        assert!(output.status.success(), "{words}: {all}\n{text}");
+        assert!(finds(&all, "hint", *line, words), "{words}: {all}\n{text}");
+        let quiet = folder.tested("test.conf", &["--no-hints"]);
+        assert!(!said(&quiet).contains("hint: "), "{}", said(&quiet));
+        if has_nginx() {
+            let theirs = folder.tested_by_nginx("test.conf");
+            assert!(theirs.status.success(), "{}", said(&theirs));
+        }
+    }
+}
+
+/// A configuration as this crate's manual would have it.
+#[test]
+fn what_is_as_it_should_be_has_no_hints() {
+    let text = carrying("add_header X-Served-By us always;").replace(
+        "map $http_upgrade $connection_upgrade",
+        "map $http_upgrade $websocket { ~*^websocket$ websocket; default ''; } map $http_upgrade $connection_upgrade",
+    );
+    let text = text.replace("Upgrade $http_upgrade", "Upgrade $websocket");
+    let (_folder, output) = tested(&text, &["--strict"]);
+    assert!(output.status.success());
+    assert_eq!(said(&output), "");
+}
+
+/// Served without what is not carried out, unless that is forbidden. nginx takes all of it.
+#[test]
+fn what_is_not_carried_out() {
+    let cases = [
+        (
+            "proxy_cache off; gzip on; tcp_nodelay on; expires 1h;\nproxy_next_upstream error;",
+            12,
+            "proxy_next_upstream",
+        ),
+        (
+            "location ~ \\.php$ { proxy_pass http://UPSTREAM; }",
+            11,
+            "regular expressions are not carried out",
+        ),
+        (
+            "location ~* ^/chat/x { return 200; }",
+            11,
+            "regular expressions are not carried out",
+        ),
+        (
+            "proxy_redirect / /x/;",
+            11,
+            "Location goes to the client as it is",
+        ),
+        (
+            "rewrite ^ /x break;",
+            11,
+            "rewrite is not carried out: the target stays as it is",
+        ),
+        (
+            "set $one 1;\nproxy_set_header X-One $one;",
+            12,
+            "there is no variable $one here",
+        ),
+        ("error_page 502 /x;", 11, "error_page is not carried out"),
+        (
+            "location /chat/one { proxy_pass http://$host; }",
+            11,
+            "proxy_pass with variables is not carried out: 501",
+        ),
+        (
+            "location /chat/one { proxy_pass http://unix:/run/x:/; }",
+            11,
+            "to a Unix socket is not carried out: 501",
+        ),
+        (
+            "location /chat/one { root /srv; }",
+            11,
+            "files are not served here: 404",
+        ),
+        (
+            "proxy_set_header Sec-WebSocket-Key x;",
+            11,
+            "Sec-WebSocket-Key is set by the proxy",
+        ),
+        ("add_header Connection x;", 11, "Connection is set by the proxy"),
+        (
+            "proxy_ignore_headers Expires;",
+            11,
+            "proxy_ignore_headers is not carried out",
+        ),
+        ("limit_rate 10k;", 11, "nothing is slowed down"),
+    ];
+    for (lines, line, words) in cases {
+        let text = carrying(lines);
+        let (folder, output) = tested(&text, &[]);
+        let all = said(&output);
+        assert!(output.status.success(), "{all}");
+        assert!(finds(&all, "warning", line, words), "{words}: {all}\n{text}");
+        let strict = folder.tested("test.conf", &["--strict"]);
+        assert!(
+            !strict.status.success() && said(&strict).contains("is not served"),
+            "{}",
+            said(&strict)
+        );
+        if has_nginx() {
+            let theirs = folder.tested_by_nginx("test.conf");
+            assert!(theirs.status.success(), "{}", said(&theirs));
+        }
+    }
+}
+
+/// What nginx would not start with either.
+#[test]
+fn what_is_wrong() {
+    let cases = [
+        ("proxy_read_timeout 1x;", 11, "is no time"),
+        ("proxy_buffer_size 8q;", 11, "is no size"),
+        ("proxy_http_version 2;", 11, "neither 1.0 nor 1.1"),
+        ("proxy_read_timeout 5s;", 11, "is there already"),
+        ("proxy_pass http://UPSTREAM;", 11, "is there already"),
+        (
+            "location /chat/one { proxy_pass UPSTREAM; }",
+            11,
+            "begins with http:// or https://",
+        ),
+        ("location /chat/one { } location /chat/one { }", 11, "/chat/one"),
+        ("listen 80;", 11, "listen may not stand here"),
+        (
+            "upstream x { server 127.0.0.1; }",
+            11,
+            "upstream may not stand here",
+        ),
+        (
+            "access_log FOLDER/x nowhere;",
+            11,
+            "there is no log_format nowhere",
+        ),
+        ("return;", 11, "return takes a status"),
+        ("proxy_set_header X-One;", 11, "takes a name and a value"),
+        (
+            "proxy_set_header X-One \"a\"b;",
+            11,
+            "unexpected \"b\" behind a quotation mark",
+        ),
+        (
+            "proxy_set_header X-One \"a;",
+            11,
+            "a quotation mark is never closed",
+        ),
+        (
+            "proxy_set_header X-One $;",
+            11,
+            "a dollar sign stands before the name",
+        ),
+        ("include nothing.conf;", 11, "nothing.conf"),
+        ("{ }", 11, "unexpected \"{\""),
+        (";", 11, "unexpected \";\""),
+        ("}}}}", 11, "unexpected \"}\""),
+        ("location /chat/one {", 11, "the block is never closed"),
+        ("proxy_http_version 1.1", 11, "is not ended by"),
+        ("location /chat/one;", 11, "location is a block"),
+        ("keepalive_timeout 5 { }", 11, "ends with \";\", not with a block"),
+        ("no_such_directive on;", 11, "is not known here"),
+    ];
+    for (lines, line, words) in cases {
+        let text = carrying(lines);
+        let (folder, output) = tested(&text, &["--strict"]);
+        let all = said(&output);
+        assert!(!output.status.success(), "{words}: {all}");
+        let found =
+            finds(&all, "error", line, words) || finds(&all, "warning", line, words) || all.contains(words);
+        assert!(found, "{words}: {all}\n{text}");
+        if has_nginx() {
+            let theirs = folder.tested_by_nginx("test.conf");
+            assert!(!theirs.status.success(), "nginx takes {lines}");
+        }
+    }
+}
+
+/// What keeps someone out is not left out in silence: without it the upstream would be open to everyone.
+#[test]
+fn what_guards_something_is_an_error() {
+    for lines in [
+        "deny all;",
+        "allow 127.0.0.1; deny all;",
+        "auth_basic realm; auth_basic_user_file FOLDER/x;",
+        "auth_request /auth;",
+        "satisfy any;",
+        "limit_except GET { deny all; }",
+        "if ($http_x) { set $one 1; }",
+        "if (-f /x) { return 403; }",
+        "if ($http_x ~ ^a.*b$) { return 403; }",
+    ] {
+        let (folder, output) = tested(&carrying(lines), &[]);
+        let all = said(&output);
+        assert!(!output.status.success(), "{lines}: {all}");
+        assert!(finds(&all, "error", 11, ""), "{lines}: {all}");
+        if has_nginx() && !lines.contains("auth_request") {
+            let theirs = folder.tested_by_nginx("test.conf");
+            assert!(theirs.status.success(), "{}", said(&theirs));
+        }
+    }
+    let (_folder, output) = tested(&carrying("auth_basic off;"), &["--strict"]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn an_included_file_is_named_with_its_own_lines() {
+    let folder = Folder::of(upstream(), &carrying("include FOLDER/more/*.conf;"));
+    std::fs::create_dir(folder.path.join("more")).unwrap();
+    folder.write("more/a.conf", "\n\nproxy_buffers 8 32k;\n", upstream());
+    folder.write("more/b.conf", "proxy_read_timeout x;\n", upstream());
+    folder.write("more/.hidden.conf", "nonsense", upstream());
+    folder.write("more/c.txt", "nonsense", upstream());
+    let output = folder.tested("test.conf", &[]);
+    let all = said(&output);
+    assert!(!output.status.success());
+    assert!(all.contains("more/a.conf:3: "), "{all}");
+    assert!(all.contains("more/b.conf:1: "), "{all}");
+    assert!(!all.contains("nonsense") && !all.contains("hidden"), "{all}");
+}
+
+#[test]
+fn a_file_that_includes_itself_is_an_error() {
+    let (_folder, output) = tested(&carrying("include FOLDER/test.conf;"), &[]);
+    assert!(!output.status.success());
+    assert!(
+        said(&output).contains("include each other without end"),
+        "{}",
+        said(&output)
+    );
+}

@@ -1,0 +1,147 @@
+//! The same requests under both, and the lines that stand in their logs then.
+
+use std::time::{Duration, Instant};
+
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+
+use crate::program::{Folder, Kind, Program, has_nginx};
+
+/// Lines of a log, once there are as many as given.
+fn lines(program: &Program, count: usize) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let text = program.folder.read("access.log");
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        if lines.len() >= count {
+            return lines;
+        }
+        assert!(Instant::now() < deadline, "{lines:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+async fn ask(program: &Program, request: &str) {
+    let mut client = ScriptedClient::connect(program.address).await;
+    client.send(request).await;
+    client.response().await;
+}
+
+/// A handshake, nine bytes back from the upstream, and the end.
+async fn tunnel(program: &Program) {
+    let mut client = ScriptedClient::connect(program.address).await;
+    client.send(UPGRADE_REQUEST).await;
+    assert_eq!(client.head().await.status, 101);
+    client.send("nine byte").await;
+    client.receives(b"nine byte").await;
+    client.end_writes().await;
+    client.ends().await;
+}
+
+/// Requests in the order in which their lines are expected, each of which is waited for.
+async fn requests(program: &Program) -> Vec<String> {
+    let plain = "GET /page?x=%20 HTTP/1.1\r\nHost: Site.example\r\nUser-Agent: a \"b\" \\c\r\nX-Real-IP: 9.9.9.9\r\n\
+                 X-Forwarded-For: 8.8.8.8\r\nReferer: http://r/\r\nAuthorization: Basic bWU6c2VjcmV0\r\n\r\n";
+    ask(program, plain).await;
+    lines(program, 1);
+    tunnel(program).await;
+    lines(program, 2);
+    ask(program, "GET /declined HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    lines(program, 3)
+}
+
+async fn origin() -> ScriptedOrigin {
+    ScriptedOrigin::start_with(|index| match index {
+        0 => Script::answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage").close(),
+        1 => Script::websocket_echo(),
+        _ => Script::answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").close(),
+    })
+    .await
+}
+
+/// A line with the time of day and the seconds that things have taken replaced by words.
+fn timeless(line: &str) -> String {
+    let mut words = Vec::new();
+    for word in line.split(' ') {
+        let is_time = word.starts_with('[') && word.contains("/20");
+        let is_zone = word.ends_with(']') && (word.starts_with('+') || word.starts_with('-'));
+        let is_seconds = word.split_once('.').is_some_and(|(seconds, thousandths)| {
+            seconds.parse::<u32>().is_ok() && thousandths.len() == 3 && thousandths.parse::<u32>().is_ok()
+        });
+        words.push(match (is_time, is_zone, is_seconds) {
+            (true, ..) => "TIME",
+            (_, true, _) => "ZONE",
+            (.., true) => "SECONDS",
+            _ => word,
+        });
+    }
+    words.join(" ")
+}
+
+/// The configuration that has a log among those that circulate.
+#[tokio::test]
+async fn the_log_of_a_configuration_that_circulates() {
+    for kind in [Kind::Ours, Kind::Nginx] {
+        if kind == Kind::Nginx && !has_nginx() {
+            continue;
+        }
+        let origin = origin().await;
+        let program = Folder::kept(origin.address(), str::to_owned).start(kind, "server_map.conf", &[]);
+        let lines: Vec<String> = requests(&program)
+            .await
+            .iter()
+            .map(|line| timeless(line))
+            .collect();
+        let expected = [
+            "9.9.9.9 - me TIME ZONE \"GET /page?x=%20 HTTP/1.1\" 200 4 \"http://r/\" \"a \\x22b\\x22 \\x5Cc\" \"8.8.8.8\" \
+             SECONDS SECONDS",
+            "- - - TIME ZONE \"GET /chat HTTP/1.1\" 101 9 \"-\" \"-\" \"-\" SECONDS SECONDS",
+            "- - - TIME ZONE \"GET /declined HTTP/1.0\" 403 2 \"-\" \"-\" \"-\" SECONDS SECONDS",
+        ];
+        assert_eq!(lines, expected, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn formats_conditions_and_places() {
+    let text = r#"events {}
+        http { include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy;
+        map $status $odd { default 1; 200 0; }
+        map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+        log_format whole escape=json '{"s":$status,"a":"$upstream_addr","u":"$http_user_agent","r":"$remote_addr",'
+            '"h":"$host","c":"$connection_upgrade","us":"$upstream_status","n":"$server_name","m":"$scheme"}';
+        access_log FOLDER/access.log whole;
+        access_log FOLDER/odd.log combined if=$odd;
+        server { listen LISTEN; server_name site.example;
+            location / { proxy_pass http://UPSTREAM; proxy_http_version 1.1;
+                proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; }
+            location /quiet { access_log off; return 204; } } }"#;
+    for kind in [Kind::Ours, Kind::Nginx] {
+        if kind == Kind::Nginx && !has_nginx() {
+            continue;
+        }
+        let origin = origin().await;
+        let program = Folder::of(origin.address(), text).start(kind, "test.conf", &["--strict"]);
+        ask(&program, "GET /quiet HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let lines = requests(&program).await;
+        let upstream = origin.address();
+        let line = |status: u16, agent: &str, host: &str, connection: &str| {
+            format!(
+                "{{\"s\":{status},\"a\":\"{upstream}\",\"u\":\"{agent}\",\"r\":\"127.0.0.1\",\"h\":\"{host}\",\
+                 \"c\":\"{connection}\",\"us\":\"{status}\",\"n\":\"site.example\",\"m\":\"http\"}}"
+            )
+        };
+        let expected = [
+            line(200, "a \\\"b\\\" \\\\c", "site.example", "close"),
+            line(101, "", "example.com", "upgrade"),
+            line(403, "", "a", "close"),
+        ];
+        assert_eq!(lines, expected, "{kind:?}");
+        let odd = program.folder.read("odd.log");
+        assert_eq!(odd.lines().count(), 2, "{kind:?} {odd}");
+        let tunnel = timeless(odd.lines().next().unwrap());
+        assert_eq!(
+            tunnel, "127.0.0.1 - - TIME ZONE \"GET /chat HTTP/1.1\" 101 9 \"-\" \"-\"",
+            "{kind:?}"
+        );
+    }
+}

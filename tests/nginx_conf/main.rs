@@ -1,0 +1,17 @@
+//! The example `nginx_conf` and nginx with the same configurations, the same clients and the same origins.
+//!
+//! Where nginx is not installed the comparison is skipped with a printed line, and the example is looked at alone. With
+//! `SWITCHOVER_PEERS=required` a skip is a failure.
+#![cfg(unix)]
+
+#[path = "../certificates/mod.rs"]
+mod certificates;
+mod compared;
+mod findings;
+mod heads;
+mod logs;
+mod over_tls;
+mod program;
+mod read_alike;
+mod seen;
+mod served;

@@ -1,0 +1,157 @@
+//! `listen … ssl`, certificates by name, and `proxy_pass https://`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::certificates::{Authority, NOW, VERSIONS};
+use crate::program::{Folder, Kind, Program, has_nginx};
+
+const CARRIES: &str = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection $connection_upgrade; proxy_set_header X-Scheme $scheme$https;";
+
+fn configuration(servers: &str) -> String {
+    format!(
+        "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;
+         map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}\n{servers}\n}}\n"
+    )
+}
+
+/// What comes back from a handshake under a name, and from a message after it.
+async fn echoes(program: &Program, authority: &Authority, name: &'static str) -> String {
+    let connector = TlsConnector::from(Arc::new(authority.client(&VERSIONS, None)));
+    let stream = TcpStream::connect(program.address).await.unwrap();
+    let name = ServerName::try_from(name).unwrap();
+    let mut stream = connector
+        .connect(name, stream)
+        .await
+        .expect("a certificate for the name");
+    stream.write_all(UPGRADE_REQUEST.as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    while !received.ends_with(b"\r\n\r\n") {
+        received.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(received).unwrap();
+    if head.starts_with("HTTP/1.1 101 ") {
+        stream.write_all(b"hello").await.unwrap();
+        let mut echo = [0; 5];
+        stream.read_exact(&mut echo).await.unwrap();
+        assert_eq!(&echo, b"hello");
+    }
+    head[9..12].to_owned()
+}
+
+#[tokio::test]
+async fn tls_from_clients_by_the_names_of_servers() {
+    let authority = Authority::new();
+    let servers = "server { listen LISTEN ssl; server_name one.example *.one.example;
+            ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem; ssl_protocols TLSv1.2 TLSv1.3;
+            location / { proxy_pass http://UPSTREAM; CARRIES } }
+        server { listen LISTEN ssl; server_name two.example;
+            ssl_certificate two.chain.pem; ssl_certificate_key two.key.pem; ssl_session_cache shared:SSL:1m;
+            location / { proxy_pass http://UPSTREAM; CARRIES } }"
+        .replace("CARRIES", CARRIES);
+    for kind in [Kind::Ours, Kind::Nginx] {
+        if kind == Kind::Nginx && !has_nginx() {
+            continue;
+        }
+        let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+        let folder = Folder::of(origin.address(), &configuration(&servers));
+        authority
+            .issue(&["one.example", "*.one.example"], NOW)
+            .write(&folder.path, "one");
+        authority.issue(&["two.example"], NOW).write(&folder.path, "two");
+        let program = folder.start(kind, "test.conf", &["--strict"]);
+        for name in ["one.example", "a.one.example", "two.example"] {
+            assert_eq!(echoes(&program, &authority, name).await, "101", "{kind:?} {name}");
+        }
+        let head = origin.connection(0).await.head().await.to_lowercase();
+        assert!(head.contains("\r\nx-scheme: httpson\r\n"), "{kind:?} {head}");
+    }
+}
+
+/// An origin that speaks TLS: it switches, and echoes.
+async fn tls_origin(authority: &Authority) -> SocketAddr {
+    let plain = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let acceptor = TlsAcceptor::from(Arc::new(authority.localhost().server(&VERSIONS, None, &[])));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut inner = TcpStream::connect(plain.address()).await.unwrap();
+            tokio::spawn(async move {
+                tokio::io::copy_bidirectional(&mut stream, &mut inner)
+                    .await
+                    .map(drop)
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn tls_to_upstreams_whose_certificates_are_verified() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    for kind in [Kind::Ours, Kind::Nginx] {
+        if kind == Kind::Nginx && !has_nginx() {
+            continue;
+        }
+        for (issuer, name, status) in [
+            (&authority, "localhost", "101"),
+            (&stranger, "localhost", "502"),
+            (&authority, "elsewhere.example", "502"),
+        ] {
+            let upstream = tls_origin(issuer).await;
+            let servers = format!(
+                "server {{ listen LISTEN ssl; server_name one.example;
+                    ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem;
+                    location / {{ proxy_pass https://UPSTREAM; {CARRIES}
+                        proxy_ssl_trusted_certificate authority.pem; proxy_ssl_verify on;
+                        proxy_ssl_server_name on; proxy_ssl_name {name}; }} }}"
+            );
+            let folder = Folder::of(upstream, &configuration(&servers));
+            authority.issue(&["one.example"], NOW).write(&folder.path, "one");
+            std::fs::write(folder.path.join("authority.pem"), &authority.pem).unwrap();
+            let program = folder.start(kind, "test.conf", &["--strict"]);
+            let given = echoes(&program, &authority, "one.example").await;
+            assert_eq!(given, status, "{kind:?} {name} {}", program.errors());
+        }
+    }
+}
+
+#[test]
+fn certificates_that_are_missing_or_none() {
+    let upstream = SocketAddr::from(([127, 0, 0, 1], 9));
+    for (server, words) in [
+        (
+            "listen LISTEN ssl;",
+            "needs ssl_certificate and ssl_certificate_key",
+        ),
+        (
+            "listen LISTEN ssl; ssl_certificate no.pem; ssl_certificate_key no.pem;",
+            "no.pem: No such file",
+        ),
+        (
+            "listen LISTEN ssl; ssl_certificate mime.types; ssl_certificate_key mime.types;",
+            "mime.types: ",
+        ),
+    ] {
+        let folder = Folder::of(upstream, &configuration(&format!("server {{ {server} }}")));
+        let output = folder.tested("test.conf", &[]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(words), "{said}");
+    }
+    let off = "server { listen LISTEN; location / { proxy_pass https://UPSTREAM; proxy_ssl_verify off; } }";
+    let folder = Folder::of(upstream, &configuration(off));
+    let output = folder.tested("test.conf", &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("proxy_ssl_verify off is not carried out"), "{said}");
+}

@@ -1,0 +1,230 @@
+//! The same text, read by both: words, variables, maps, conditions, servers and locations. What each answers says how it
+//! has read them.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::program::{Folder, Kind, has_nginx};
+
+fn nobody() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9))
+}
+
+/// Status, `Location` and body of the answer to a request with these lines.
+fn ask(address: SocketAddr, target: &str, lines: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = &head[9..12];
+    let location = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Location: "))
+        .unwrap_or_default();
+    // Pages for statuses without a text are each proxy's own.
+    let body = if status == "200" { body } else { "" };
+    format!("{status} {location} {body:?}")
+}
+
+/// Starts both with these blocks of `http`, and expects of both the same answers, and these.
+fn both_answer(http: &str, cases: &[(&str, &str, &str)]) {
+    let text = format!(
+        "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;\n{http}\n}}\n"
+    );
+    for kind in [Kind::Ours, Kind::Nginx] {
+        if kind == Kind::Nginx && !has_nginx() {
+            continue;
+        }
+        let program = Folder::of(nobody(), &text).start(kind, "test.conf", &["--strict"]);
+        let port = program.address.port().to_string();
+        for (target, lines, expected) in cases {
+            let given = ask(program.address, target, lines);
+            let expected = expected.replace("PORT", &port);
+            assert_eq!(given, expected, "{kind:?} {target} {lines:?}");
+        }
+    }
+}
+
+#[test]
+fn words() {
+    let words = [
+        ("plain", "plain"),
+        ("\"with space\"", "with space"),
+        ("'with \"quotes\"'", "with \"quotes\""),
+        ("\"it's\"", "it's"),
+        ("a\"b'c", "a\"b'c"),
+        ("a#b", "a#b"),
+        ("\"a#b;c{d}e\"", "a#b;c{d}e"),
+        ("a}b", "a}b"),
+        ("a\\;b", "a\\;b"),
+        ("a\\ b", "a\\ b"),
+        ("\"a\\tb\\nc\\rd\"", "a\tb\nc\rd"),
+        ("a\\tb", "a\tb"),
+        ("\"\\\\ \\\" \\' \\x \\d\"", "\\ \" ' \\x \\d"),
+        ("\\\"a", "\"a"),
+        ("${scheme}s", "https"),
+        ("\"${scheme}}\"", "http}"),
+        ("x${scheme}y{", ""),
+        ("$scheme.x", "http.x"),
+        ("$scheme-$request_method", "http-GET"),
+        ("\"two\nlines\"", "two\nlines"),
+        ("# a comment;\n   after", "after"),
+        ("\u{e9}t\u{e9}", "\u{e9}t\u{e9}"),
+    ];
+    let words: Vec<_> = words
+        .into_iter()
+        .filter(|(word, _)| !word.ends_with('{'))
+        .collect();
+    let locations: String = words
+        .iter()
+        .enumerate()
+        .map(|(index, (word, _))| format!("location = /{index} {{ return 200 {word}; }}\n"))
+        .collect();
+    let targets: Vec<String> = (0..words.len()).map(|index| format!("/{index}")).collect();
+    let expected: Vec<String> = words.iter().map(|(_, value)| format!("200  {value:?}")).collect();
+    let cases: Vec<(&str, &str, &str)> = targets
+        .iter()
+        .zip(&expected)
+        .map(|(target, expected)| (&**target, "Host: a\r\n", &**expected))
+        .collect();
+    both_answer(&format!("server {{ listen LISTEN; {locations} }}"), &cases);
+}
+
+#[test]
+fn braces_semicolons_and_lines_wherever_they_stand() {
+    both_answer(
+        "server{listen LISTEN;location = /a{return 200 a;}location\n=\n/b\n{\nreturn\n200\nb\n;\n}\n\
+         location \"= /c\" { } location '/d'{return 200 'd';}}",
+        &[
+            ("/a", "Host: a\r\n", "200  \"a\""),
+            ("/b", "Host: a\r\n", "200  \"b\""),
+            ("/d", "Host: a\r\n", "200  \"d\""),
+        ]
+        .map(|case| case),
+    );
+}
+
+#[test]
+fn maps() {
+    both_answer(
+        "map $http_x $chosen { default other; '' nothing; One first; ~^two second; ~*THREE third; ~^four$ fourth;
+             ~^(five|six)$ 'fifth or sixth'; \\~seven seventh; ~^ei\\.ght eighth; volatile; }
+         map $chosen $again { default \"[$chosen]\"; first \"<$http_x>\"; }
+         map $http_x$http_y $without_default { ab both; }
+         map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+         map $arg_x $by_argument { 1 one; 2 two; }
+         server { listen LISTEN;
+             location / { return 200 \"$chosen $again $without_default $connection_upgrade $by_argument\"; } }",
+        &[
+            ("/", "Host: a\r\n", "200  \"nothing [nothing]  close \""),
+            ("/", "Host: a\r\nX: one\r\n", "200  \"first <one>  close \""),
+            ("/", "Host: a\r\nX: ONE\r\n", "200  \"first <ONE>  close \""),
+            ("/", "Host: a\r\nX: twofold\r\n", "200  \"second [second]  close \""),
+            ("/", "Host: a\r\nX: Twofold\r\n", "200  \"other [other]  close \""),
+            ("/", "Host: a\r\nX: a three b\r\n", "200  \"third [third]  close \""),
+            ("/", "Host: a\r\nX: four\r\n", "200  \"fourth [fourth]  close \""),
+            ("/", "Host: a\r\nX: fours\r\n", "200  \"other [other]  close \""),
+            ("/", "Host: a\r\nX: six\r\n", "200  \"fifth or sixth [fifth or sixth]  close \""),
+            ("/", "Host: a\r\nX: ~seven\r\n", "200  \"seventh [seventh]  close \""),
+            ("/", "Host: a\r\nX: ei.ght\r\n", "200  \"eighth [eighth]  close \""),
+            ("/", "Host: a\r\nX: eighth\r\n", "200  \"other [other]  close \""),
+            ("/", "Host: a\r\nX: a\r\nY: b\r\n", "200  \"other [other] both close \""),
+            ("/?x=2", "Host: a\r\nUpgrade: websocket\r\n", "200  \"nothing [nothing]  upgrade two\""),
+            ("/?x=3", "Host: a\r\nUpgrade: h2c\r\n", "200  \"nothing [nothing]  upgrade \""),
+        ],
+    );
+}
+
+#[test]
+fn conditions_and_answers() {
+    both_answer(
+        "map $http_origin $foreign { default 1; '' 0; https://a.example 0; }
+         server { listen LISTEN;
+             if ($http_blocked) { return 403; }
+             if ($http_host = 'moved.example') { return 301 https://$server_port.example$request_uri; }
+             if ($request_method != GET) { return 405; }
+             if ($http_x ~* ^(one|two)$) { return 409; }
+             if ($http_x !~ three) { return 200 \"not three\"; }
+             if ( $arg_y = \"\" ) { return 204; }
+             location /a { if ($foreign) { return 403; } return 200 $scheme; }
+             location /b { return https://b.example/; }
+             location /c { return 307 /other?$args; }
+             location /d { internal; return 200 d; }
+             location /e { return 410; }
+             location /f { return 404 gone; } }",
+        &[
+            ("/a?y=1", "Host: a\r\n", "200  \"not three\""),
+            ("/a?y=1", "Host: a\r\nX: three\r\n", "200  \"http\""),
+            ("/a", "Host: a\r\nX: three\r\n", "204  \"\""),
+            (
+                "/a?y=1",
+                "Host: a\r\nX: three\r\nOrigin: https://b.example\r\n",
+                "403  \"\"",
+            ),
+            (
+                "/a?y=1",
+                "Host: a\r\nX: three\r\nOrigin: https://a.example\r\n",
+                "200  \"http\"",
+            ),
+            ("/a", "Host: a\r\nX: two\r\n", "409  \"\""),
+            ("/a", "Host: a\r\nX: TWO\r\n", "409  \"\""),
+            ("/a", "Host: a\r\nBlocked: 0\r\n", "200  \"not three\""),
+            ("/a", "Host: a\r\nBlocked: yes\r\n", "403  \"\""),
+            ("/b?y=1", "Host: a\r\nX: three\r\n", "302 https://b.example/ \"\""),
+            (
+                "/c?y=1",
+                "Host: a\r\nX: three\r\n",
+                "307 http://a:PORT/other?y=1 \"\"",
+            ),
+            ("/d?y=1", "Host: a\r\nX: three\r\n", "404  \"\""),
+            ("/e?y=1", "Host: a\r\nX: three\r\n", "410  \"\""),
+            ("/f?y=1", "Host: a\r\nX: three\r\n", "404  \"\""),
+        ]
+        .map(|(target, lines, expected)| (target, lines, expected)),
+    );
+}
+
+#[test]
+fn servers_and_locations() {
+    both_answer(
+        "server { listen LISTEN; server_name first.example; return 200 first; }
+         server { listen LISTEN default_server; server_name _; location / { return 200 default; } }
+         server { listen LISTEN; server_name *.second.example second.example;
+             location / { return 200 \"root $server_name\"; location /inner { return 200 inner; } }
+             location = /exact { return 200 exact; }
+             location ^~ /sub/ { return 200 sub; }
+             location /proxied/ { proxy_pass http://127.0.0.1:9; }
+             location @named { return 200 named; } }",
+        &[
+            ("/", "Host: first.example\r\n", "200  \"first\""),
+            ("/", "Host: FIRST.example:80\r\n", "200  \"first\""),
+            ("/", "Host: other\r\n", "200  \"default\""),
+            ("/", "Host: second.example\r\n", "200  \"root *.second.example\""),
+            (
+                "/x",
+                "Host: a.second.example\r\n",
+                "200  \"root *.second.example\"",
+            ),
+            ("/inner/x", "Host: second.example\r\n", "200  \"inner\""),
+            ("/exact", "Host: second.example\r\n", "200  \"exact\""),
+            (
+                "/exactly",
+                "Host: second.example\r\n",
+                "200  \"root *.second.example\"",
+            ),
+            ("/sub/x", "Host: second.example\r\n", "200  \"sub\""),
+            (
+                "/proxied?x",
+                "Host: second.example\r\n",
+                "301 http://second.example:PORT/proxied/?x \"\"",
+            ),
+            ("/proxied/", "Host: second.example\r\n", "502  \"\""),
+        ]
+        .map(|(target, lines, expected)| (target, lines, expected)),
+    );
+}
