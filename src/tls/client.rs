@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::failure::{NoCommonProtocol, TlsFailure};
 use super::{HTTP_1_1, HTTP_2, TlsClientConfig, TlsConfigError};
-use crate::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
+use crate::connect::{Connect, ConnectError, ConnectRequest, Place, TcpConnect};
 
 /// TLS on a connection to an upstream.
 pub type ClientStream<S> = tokio_rustls::client::TlsStream<S>;
@@ -142,5 +142,9 @@ impl<C: Connect> Connect for TlsConnect<C> {
 
     fn is_uniform(&self) -> bool {
         self.connect.is_uniform()
+    }
+
+    async fn choose(&self, request: ConnectRequest<'_>) -> Option<Place> {
+        self.connect.choose(request).await
     }
 }

@@ -1,0 +1,76 @@
+//! Law: why there is no connection, and whose fault that is.
+
+use std::io;
+
+use super::Outcome;
+
+/// Why there is no upstream connection. The answer to the client is 502, or 504 where an address was given up for time, or
+/// 503 where all servers are full.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The name does not resolve.
+    #[error("the name {name} does not resolve: {source}")]
+    Resolve {
+        /// Host and port as configured.
+        name: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// Nobody accepts connections at any address that the name has.
+    #[error("no connection to {name}: {source}")]
+    Failed {
+        /// Host and port as configured.
+        name: String,
+        /// The error of the last address tried. [`TimedOut`](io::ErrorKind::TimedOut) is answered 504.
+        source: io::Error,
+    },
+    /// The upstream does not speak HTTP/2, or its connection has failed before it had said how it does.
+    #[error("no HTTP/2 connection to the upstream, which may speak HTTP/1.1 only: {0}")]
+    Http2(#[source] io::Error),
+    /// The upstream speaks HTTP/2 and takes no extended CONNECT (RFC 8441, section 3).
+    #[error(
+        "the upstream's HTTP/2 does not enable the extended CONNECT protocol (SETTINGS_ENABLE_CONNECT_PROTOCOL)"
+    )]
+    NoExtendedConnect,
+    /// The connector does not lead anywhere that this request could go.
+    #[error("the request cannot go to this upstream: {0}")]
+    Unsuited(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The connection stands, but the peer does not speak TLS on it as it has to, or its certificate is not accepted.
+    #[error("no TLS with {name}: {source}. {hint}")]
+    Tls {
+        /// The name that the peer was asked for, and that its certificate has to be for.
+        name: String,
+        /// What has failed.
+        source: io::Error,
+        /// What to change.
+        hint: &'static str,
+    },
+    /// All servers have as many tunnels as they may.
+    #[error("every upstream has as many tunnels as it may")]
+    Full,
+    /// There is no upstream to connect to at all.
+    #[error("there is no upstream to connect to")]
+    NoUpstream,
+}
+
+impl ConnectError {
+    pub(crate) fn is_for_time(&self) -> bool {
+        matches!(self, ConnectError::Failed { source, .. } if source.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// Whether nothing has been tried, because there is nothing to be tried (any more).
+    pub(crate) fn is_exhaustion(&self) -> bool {
+        matches!(self, ConnectError::Full | ConnectError::NoUpstream)
+    }
+
+    /// What it says of the place that was tried.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            error if error.is_for_time() => Outcome::TimedOut,
+            // The request's fault, not the place's.
+            ConnectError::Unsuited(_) => Outcome::GivenUp,
+            _ => Outcome::Failed,
+        }
+    }
+}
