@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::Side;
-use crate::connect::ConnectError;
+use crate::connect::{ConnectError, Outcome};
 use crate::handshake::BadSwitch;
 use crate::head::{ChunkedError, HeadError};
 use crate::tunnel::{Traffic, TunnelError};
@@ -161,15 +161,16 @@ impl Error {
         }
     }
 
-    /// What the client is answered: 504 for an upstream that is too slow, 502 for one that is wrong, 408, 413 and 400
-    /// for a request body of the client's own that is slow, too large, or wrong, and nothing where an answer is under way already or the client is
-    /// gone.
+    /// What the client is answered: 504 for an upstream that is too slow, 502 for one that is wrong, 503 where all are
+    /// full, 408, 413 and 400 for a request body of the client's own that is slow, too large, or wrong, and nothing where an
+    /// answer is under way already or the client is gone.
     pub fn status(&self) -> Option<StatusCode> {
         match (self.phase, self.side, &self.cause) {
             (Phase::Connect | Phase::Request | Phase::ResponseHead, Side::Upstream, cause) => {
                 Some(match cause {
                     Cause::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
                     Cause::Connect(error) if error.is_for_time() => StatusCode::GATEWAY_TIMEOUT,
+                    Cause::Connect(ConnectError::Full) => StatusCode::SERVICE_UNAVAILABLE,
                     _ => StatusCode::BAD_GATEWAY,
                 })
             }
@@ -178,6 +179,27 @@ impl Error {
             (Phase::Request, Side::Downstream, Cause::Body(_)) => Some(StatusCode::BAD_REQUEST),
             _ => None,
         }
+    }
+
+    /// What it says of the upstream that was asked.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match &self.cause {
+            _ if self.side == Side::Downstream => Outcome::GivenUp,
+            Cause::Connect(error) => error.outcome(),
+            Cause::TimedOut(_) => Outcome::TimedOut,
+            Cause::Io(_) | Cause::Closed | Cause::Tls { .. } => Outcome::Failed,
+            _ => Outcome::Invalid,
+        }
+    }
+
+    /// Whether a deadline has passed.
+    pub(crate) fn is_deadline(&self) -> bool {
+        matches!(self.cause, Cause::TimedOut(_))
+    }
+
+    /// Whether no upstream was asked, because there is none (any more).
+    pub(crate) fn is_exhaustion(&self) -> bool {
+        matches!(&self.cause, Cause::Connect(error) if error.is_exhaustion())
     }
 
     /// What to tell the client: no address, and nothing that the upstream has said.
@@ -194,6 +216,9 @@ impl Error {
             }
             (Cause::SpeaksTls, _) => {
                 "the upstream speaks TLS, and the proxy is set up to speak plain HTTP to it".to_owned()
+            }
+            (Cause::Connect(ConnectError::Full), _) => {
+                "every upstream has as many tunnels as it may".to_owned()
             }
             (Cause::Connect(_) | Cause::Io(_), Phase::Connect) => "the upstream cannot be reached".to_owned(),
             (Cause::TimedOut(limit), Phase::Connect) => {

@@ -2,21 +2,25 @@
 //! judge. Shared by both doors; knows no client.
 
 mod admission;
+mod ask;
 mod config;
+mod outgoing;
 
 pub(crate) use admission::Admission;
+pub(crate) use ask::ask;
 pub use config::UpgradeConfig;
+pub(crate) use outgoing::Outgoing;
 
 use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{request, response};
-use tokio::time::{Instant, timeout, timeout_at};
+use http::response;
+use tokio::time::{Instant, timeout_at};
 
-use crate::connect::{Connect, ConnectRequest};
+use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
-use crate::handshake::{Declined, PendingUpgrade, Switched, Verdict};
+use crate::handshake::{Declined, Judged, Switched};
 use crate::head::{HeadError, HeadLimits, HeadScan, encode_request, response_from_head};
 use crate::{Side, wire};
 
@@ -31,9 +35,9 @@ struct Limits {
 }
 
 /// A request that is on its way, and whose answer has not come.
-pub(crate) struct Exchange<U> {
+pub(crate) struct Exchange<'a, U> {
+    outgoing: &'a Outgoing,
     upstream: U,
-    pending: PendingUpgrade,
     buffer: BytesMut,
     limits: Limits,
     /// When the answer must be here. It is of no consequence once `next` has returned a switch.
@@ -42,9 +46,9 @@ pub(crate) struct Exchange<U> {
 }
 
 /// What the upstream says next.
-pub(crate) enum Answer<U> {
+pub(crate) enum Answer<'a, U> {
     /// Not the answer yet. The response is what the client should get, if anything.
-    Interim(Box<Exchange<U>>, Option<response::Parts>),
+    Interim(Box<Exchange<'a, U>>, Option<response::Parts>),
     /// No. The bytes are what came with the head.
     Declined(Box<Declined>, U, Bytes),
     /// Yes. The bytes are what came with the head.
@@ -55,18 +59,26 @@ fn upstream_error(phase: Phase) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::new(phase, Side::Upstream, Cause::of_upstream(source))
 }
 
-impl<U> Exchange<U>
+impl<'a, U> Exchange<'a, U>
 where
     U: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     /// Steps (5) and (6): connects and writes the head.
     pub(crate) async fn start<C: Connect<Stream = U>>(
         connect: &C,
-        request: ConnectRequest<'_>,
-        pending: PendingUpgrade,
+        outgoing: &'a Outgoing,
         config: &UpgradeConfig,
     ) -> Result<Self, Error> {
-        let connected = timeout(config.connect_timeout, connect.connect(request)).await;
+        outgoing.heard(Self::try_start(connect, outgoing, config).await)
+    }
+
+    async fn try_start<C: Connect<Stream = U>>(
+        connect: &C,
+        outgoing: &'a Outgoing,
+        config: &UpgradeConfig,
+    ) -> Result<Self, Error> {
+        let deadline = Instant::now() + config.connect_timeout;
+        let connected = timeout_at(deadline, connect.connect(outgoing.request(deadline))).await;
         let failed = |cause| Error::new(Phase::Connect, Side::Upstream, cause);
         let mut upstream = connected
             .map_err(|_| failed(Cause::TimedOut(config.connect_timeout)))?
@@ -80,8 +92,8 @@ where
             Some(Err(error)) => return Err(upstream_error(Phase::Request)(error)),
         }
         let mut exchange = Exchange {
+            outgoing,
             upstream,
-            pending,
             buffer: BytesMut::new(),
             limits: Limits {
                 handshake: config.handshake_timeout,
@@ -90,18 +102,19 @@ where
             deadline: Instant::now() + config.handshake_timeout,
             interim: 0,
         };
-        exchange.write_head(request.head()).await?;
+        let mut head = Vec::new();
+        encode_request(outgoing.head(), &mut head);
+        exchange.write(&head).await?;
         Ok(exchange)
-    }
-
-    async fn write_head(&mut self, head: &request::Parts) -> Result<(), Error> {
-        let mut bytes = Vec::new();
-        encode_request(head, &mut bytes);
-        self.send(&bytes).await
     }
 
     /// Sends bytes of the request. The upstream may take as long for them as for its answer.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let sent = self.write(bytes).await;
+        self.outgoing.heard(sent)
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match wire::write_all(&mut self.upstream, bytes, self.limits.handshake).await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.too_late(Phase::Request)),
             // An upstream that has stopped reading may have answered nevertheless: the answer counts.
@@ -121,6 +134,11 @@ where
     ///
     /// A 101 does not count: the tunnel starts after the body.
     pub(crate) async fn declines_early(&mut self) -> Result<(), Error> {
+        let declined = self.begins_to_decline().await;
+        self.outgoing.heard(declined)
+    }
+
+    async fn begins_to_decline(&mut self) -> Result<(), Error> {
         let failed = |cause| Error::new(Phase::Request, Side::Upstream, cause);
         while !begins_to_decline(&self.buffer) {
             if self.buffer.len() >= self.limits.head.bytes() {
@@ -137,32 +155,41 @@ where
     }
 
     /// Step (7): reads the next response head and judges it.
-    pub(crate) async fn next(mut self) -> Result<Answer<U>, Error> {
+    pub(crate) async fn next(mut self) -> Result<Answer<'a, U>, Error> {
+        let outgoing = self.outgoing;
+        let judged = outgoing.heard(self.judge_next().await)?;
+        match judged {
+            Judged::Switched(switched) => {
+                outgoing.answered(switched.response().status);
+                let early = own(&self.buffer);
+                Ok(Answer::Switched(Box::new(switched), self.upstream, early))
+            }
+            Judged::Declined(declined) => {
+                outgoing.answered(declined.response().status);
+                let early = own(&self.buffer);
+                Ok(Answer::Declined(Box::new(declined), self.upstream, early))
+            }
+            Judged::Interim(response) => {
+                self.interim += 1;
+                Ok(Answer::Interim(Box::new(self), response))
+            }
+        }
+    }
+
+    async fn judge_next(&mut self) -> Result<Judged, Error> {
         let wrong = |cause: Cause| Error::new(Phase::ResponseHead, Side::Upstream, cause);
         let head = match timeout_at(self.deadline, self.read_head()).await {
             Ok(head) => head?,
             Err(_) => return Err(self.too_late(Phase::ResponseHead)),
         };
-        match self.pending.judge(head).map_err(|bad| wrong(bad.into()))? {
-            Verdict::Switched(switched) => Ok(Answer::Switched(
-                Box::new(switched),
-                self.upstream,
-                own(&self.buffer),
-            )),
-            Verdict::Declined(declined) => Ok(Answer::Declined(
-                Box::new(declined),
-                self.upstream,
-                own(&self.buffer),
-            )),
-            Verdict::Interim { .. } if self.interim >= MAX_INTERIM => Err(wrong(Cause::TooManyInterim)),
-            Verdict::Interim { pending, response } => {
-                let exchange = Exchange {
-                    pending,
-                    interim: self.interim + 1,
-                    ..self
-                };
-                Ok(Answer::Interim(Box::new(exchange), response))
-            }
+        match self
+            .outgoing
+            .pending()
+            .judge_one(head)
+            .map_err(|bad| wrong(bad.into()))?
+        {
+            Judged::Interim(_) if self.interim >= MAX_INTERIM => Err(wrong(Cause::TooManyInterim)),
+            judged => Ok(judged),
         }
     }
 

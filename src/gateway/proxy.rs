@@ -1,7 +1,7 @@
 //! Law: steps (4) to (7) of the walk for one upgrade, with the client watched while the upstream is asked.
 
 use std::future::{Future, pending};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use bytes::{Bytes, BytesMut};
 use http::response;
@@ -11,12 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::answer::{Client, Refusal};
 use super::established::{Established, Negotiated};
 use super::{Incoming, Outcome};
-use crate::connect::{Connect, ConnectRequest};
+use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
-use crate::exchange::{Answer, Exchange};
-use crate::handshake::PendingUpgrade;
+use crate::exchange::{self, Answer, Exchange, Outgoing};
 use crate::head::{BodyLength, BodyScanner};
-use crate::header::Hop;
 use crate::tunnel::Tunnel;
 use crate::wire::{self, First};
 use crate::{Side, handshake};
@@ -84,18 +82,14 @@ where
         if body != BodyLength::None && request.take_expectation(&mut head) {
             client.send_head(&continue_head()).await?;
         }
+        let hop = request.locate(&head, hop);
         let (mut outgoing, pending) = request.forward(*head, hop); // (4)
         // Not before: the rules know the client's own target.
         if let Some(target) = target {
             outgoing.uri = Uri::from(target);
         }
-        let asked = Asked {
-            outgoing,
-            pending,
-            hop,
-            body,
-        };
-        let answer = ask(&mut client, connect, asked, &config).await;
+        let outgoing = Outgoing::new(outgoing, hop, pending);
+        let answer = ask(&mut client, connect, &outgoing, body, &config).await;
         match answer {
             Ok(Final::Declined(declined, upstream, early)) => {
                 // Boxed, as all that is rare: it would set the size of what is common.
@@ -125,13 +119,6 @@ where
     }
 }
 
-struct Asked {
-    outgoing: http::request::Parts,
-    pending: PendingUpgrade,
-    hop: Hop,
-    body: BodyLength,
-}
-
 enum Final<U> {
     Declined(Box<handshake::Declined>, U, Bytes),
     Switched(Box<handshake::Switched>, U, Bytes),
@@ -141,36 +128,29 @@ enum Final<U> {
 async fn ask<S, C>(
     client: &mut Client<S>,
     connect: &C,
-    asked: Asked,
+    outgoing: &Outgoing,
+    body: BodyLength,
     config: &super::GatewayConfig,
 ) -> Result<Final<C::Stream>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     C: Connect,
 {
-    let Asked {
-        outgoing,
-        pending,
-        hop,
-        body,
-    } = asked;
-    let request = ConnectRequest::new(&outgoing, hop);
-    let mut exchange = {
-        let start = pin!(Exchange::start(connect, request, pending, &config.upgrade));
-        match wire::first(start, pin!(client.left())).await {
-            First::Left(exchange) => exchange?,
-            First::Right(left) => return Err(left),
+    let mut answer = match body {
+        BodyLength::None => {
+            let answer = pin!(exchange::ask(connect, outgoing, &config.upgrade));
+            unless_left(answer, client).await?
+        }
+        // Sent once, and to one upstream: it is not kept.
+        body => {
+            let start = pin!(Exchange::start(connect, outgoing, &config.upgrade));
+            let mut exchange = unless_left(start, client).await?;
+            send_body(client, &mut exchange, body, config).await?;
+            unless_left(pin!(exchange.next()), client).await?
         }
     };
-    if body != BodyLength::None {
-        send_body(client, &mut exchange, body, config).await?;
-    }
     loop {
-        let answer = match wire::first(pin!(exchange.next()), pin!(client.left())).await {
-            First::Left(answer) => answer?,
-            First::Right(left) => return Err(left),
-        };
-        exchange = match answer {
+        let exchange = match answer {
             Answer::Interim(exchange, response) => {
                 if let Some(response) = response {
                     client.send_head(&response).await?;
@@ -184,6 +164,21 @@ where
                 return Ok(Final::Switched(switched, upstream, early));
             }
         };
+        answer = unless_left(pin!(exchange.next()), client).await?;
+    }
+}
+
+/// What a step comes to, or that the client has left meanwhile.
+async fn unless_left<S, T>(
+    step: Pin<&mut impl Future<Output = Result<T, Error>>>,
+    client: &mut Client<S>,
+) -> Result<T, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    match wire::first(step, pin!(client.left())).await {
+        First::Left(result) => result,
+        First::Right(left) => Err(left),
     }
 }
 
@@ -191,7 +186,7 @@ where
 /// waits for the switch.
 async fn send_body<S, U>(
     client: &mut Client<S>,
-    exchange: &mut Exchange<U>,
+    exchange: &mut Exchange<'_, U>,
     length: BodyLength,
     config: &super::GatewayConfig,
 ) -> Result<(), Error>

@@ -21,6 +21,12 @@ impl UpgradeRequest {
         std::mem::take(&mut self.expects_continue)
     }
 
+    /// The hop with the client that is behind trusted proxies, as [`forward`](UpgradeRequest::forward) finds it.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn locate(&self, parts: &Parts, hop: Hop) -> Hop {
+        self.forwarded.locate(hop, &parts.headers)
+    }
+
     /// Step (4) of the walk: makes of the client's request the one to send upstream, and of the proof the
     /// [`PendingUpgrade`] that judges the answer.
     ///

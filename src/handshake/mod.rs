@@ -52,6 +52,8 @@ pub(crate) use rejection::last_response;
 #[cfg(feature = "hyper")]
 pub(crate) use request::lost_upgrade;
 pub use request::{UpgradeRequest, wants_upgrade};
+#[cfg(feature = "gateway")]
+pub(crate) use verdict::Judged;
 pub use verdict::{BadSwitch, Declined, PendingUpgrade, Switched, Verdict};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};

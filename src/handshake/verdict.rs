@@ -46,6 +46,17 @@ pub enum Verdict {
     Switched(Switched),
 }
 
+/// A verdict apart from what judges the next response.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a value to take apart at once, never stored"
+)]
+pub(crate) enum Judged {
+    Interim(Option<Parts>),
+    Declined(Declined),
+    Switched(Switched),
+}
+
 /// A final answer other than 101. The connection closes after it (RFC 9931).
 #[derive(Debug)]
 pub struct Declined {
@@ -142,18 +153,28 @@ impl PendingUpgrade {
     /// # Errors
     ///
     /// [`BadSwitch`]: nothing may be tunnelled, the upstream connection must close, the client gets a 502.
-    pub fn judge(self, mut response: Parts) -> Result<Verdict, BadSwitch> {
+    pub fn judge(self, response: Parts) -> Result<Verdict, BadSwitch> {
+        Ok(match self.judge_one(response)? {
+            Judged::Interim(response) => Verdict::Interim {
+                pending: self,
+                response,
+            },
+            Judged::Declined(declined) => Verdict::Declined(declined),
+            Judged::Switched(switched) => Verdict::Switched(switched),
+        })
+    }
+
+    /// Judges the head of a response, and can judge another: the next one, or that of another upstream which is asked the
+    /// same.
+    pub(crate) fn judge_one(&self, mut response: Parts) -> Result<Judged, BadSwitch> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(response).map(Verdict::Switched);
+            return self.switch(response).map(Judged::Switched);
         }
         if response.status.is_informational() {
             remove_framing(&mut response.headers)?;
             response.version = Version::HTTP_11;
             let wanted = response.status != StatusCode::CONTINUE || self.expects_continue;
-            return Ok(Verdict::Interim {
-                pending: self,
-                response: wanted.then_some(response),
-            });
+            return Ok(Judged::Interim(wanted.then_some(response)));
         }
         let body = BodyLength::of_response(&response, &self.method)?;
         let upgrade: Vec<HeaderValue> = response.headers.get_all(UPGRADE).iter().cloned().collect();
@@ -176,7 +197,7 @@ impl PendingUpgrade {
         }
         response.version = Version::HTTP_11;
         self.apply_rules(&mut response);
-        Ok(Verdict::Declined(Declined { response, body }))
+        Ok(Judged::Declined(Declined { response, body }))
     }
 
     /// After all else: no rule can touch what has been set here.
@@ -186,7 +207,7 @@ impl PendingUpgrade {
         }
     }
 
-    fn switch(self, mut response: Parts) -> Result<Switched, BadSwitch> {
+    fn switch(&self, mut response: Parts) -> Result<Switched, BadSwitch> {
         if response.version != Version::HTTP_11 {
             return Err(BadSwitch::Version);
         }

@@ -21,7 +21,7 @@ use crate::wire::{self, First};
 pub(super) async fn send<B, U>(
     body: B,
     length: BodyLength,
-    exchange: &mut Exchange<U>,
+    exchange: &mut Exchange<'_, U>,
     limit: Duration,
 ) -> Result<(), Error>
 where

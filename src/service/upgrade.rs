@@ -21,9 +21,9 @@ use super::forward::rejected;
 use super::request_body;
 use super::service_config::ServiceConfig;
 use crate::Side;
-use crate::connect::{Connect, ConnectRequest};
+use crate::connect::Connect;
 use crate::error::{Error, Phase};
-use crate::exchange::{Admission, Answer, Exchange};
+use crate::exchange::{self, Admission, Answer, Exchange, Outgoing};
 use crate::handshake::{BadSwitch, Declined, Rejection, Switched, UpgradeRequest, last_response};
 use crate::head::{BodyLength, check_request};
 use crate::header::{Hop, remove};
@@ -141,17 +141,24 @@ impl<C: Connect + 'static> Upgrader<C> {
         let length = upgrade.body_length();
         // hyper answers the expectation itself, when the body is first asked for.
         upgrade.take_expectation(&mut parts);
-        let (outgoing, pending) = upgrade.forward(parts, hop); // (4)
+        let located = upgrade.locate(&parts, hop);
+        let (outgoing, pending) = upgrade.forward(parts, located); // (4)
+        let outgoing = Outgoing::new(outgoing, located, pending);
         let config = &self.config.upgrade;
-        let request = ConnectRequest::new(&outgoing, hop);
-        let mut exchange = Exchange::start(&self.connect, request, pending, config).await?; // (5), (6)
-        if length != BodyLength::None {
-            request_body::send(body, length, &mut exchange, config.read_timeout).await?;
-        }
+        // (5) to (7)
+        let mut answer = match length {
+            BodyLength::None => exchange::ask(&self.connect, &outgoing, config).await?,
+            // Sent once, and to one upstream: it is not kept.
+            length => {
+                let mut exchange = Exchange::start(&self.connect, &outgoing, config).await?;
+                request_body::send(body, length, &mut exchange, config.read_timeout).await?;
+                exchange.next().await?
+            }
+        };
         loop {
-            match exchange.next().await? {
+            match answer {
                 // Interim responses end here: hyper's server has no way to send them.
-                Answer::Interim(next, _) => exchange = *next,
+                Answer::Interim(exchange, _) => answer = exchange.next().await?,
                 Answer::Declined(declined, upstream, early) => {
                     return self.decline(*declined, client, upstream, &early, admission);
                 }

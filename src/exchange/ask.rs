@@ -1,0 +1,50 @@
+//! Law: when another upstream is asked the same: where the one before has given no answer that counts, and the client has
+//! not had a byte of one.
+
+use super::config::UpgradeConfig;
+use super::outgoing::Outgoing;
+use super::{Answer, Exchange};
+use crate::connect::Connect;
+use crate::error::Error;
+
+/// Steps (5) to (7) for a request without a body: the first head that the client gets to see, of whichever upstream.
+///
+/// An upstream that fails or declines is followed by another as long as the connector has one and wants it
+/// ([`Attempts`](crate::connect::Attempts)). Where that leads to none, the last word is that of the one before.
+pub(crate) async fn ask<'a, C: Connect>(
+    connect: &C,
+    outgoing: &'a Outgoing,
+    config: &UpgradeConfig,
+) -> Result<Answer<'a, C::Stream>, Error> {
+    let mut former: Option<Box<Result<_, _>>> = None;
+    loop {
+        let tries = outgoing.tries();
+        let answer = ask_one(connect, outgoing, config).await;
+        let goes_on = match &answer {
+            Err(error) if error.is_exhaustion() => return former.map_or(answer, |former| *former),
+            Err(error) => outgoing.goes_on_after(error),
+            Ok(Answer::Declined(..)) => outgoing.goes_on_after_decline(),
+            Ok(Answer::Interim(..) | Answer::Switched(..)) => false,
+        };
+        // One that was tried is not tried again: this ends.
+        if !goes_on || outgoing.tries() == tries {
+            return answer;
+        }
+        former = Some(Box::new(answer));
+    }
+}
+
+async fn ask_one<'a, C: Connect>(
+    connect: &C,
+    outgoing: &'a Outgoing,
+    config: &UpgradeConfig,
+) -> Result<Answer<'a, C::Stream>, Error> {
+    let mut exchange = Exchange::start(connect, outgoing, config).await?;
+    loop {
+        match exchange.next().await? {
+            // Not for the client, which has not asked for it.
+            Answer::Interim(next, None) => exchange = *next,
+            answer => return Ok(answer),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Law: what goes upstream, the same to whichever upstream it goes, and what each of them has made of it.
+
+use http::{StatusCode, request};
+use tokio::time::Instant;
+
+use crate::connect::{Attempts, ConnectRequest, Outcome};
+use crate::error::{Error, Phase};
+use crate::handshake::PendingUpgrade;
+use crate::header::Hop;
+
+/// A request that goes upstream, and what has been tried for it.
+pub(crate) struct Outgoing {
+    head: request::Parts,
+    hop: Hop,
+    pending: PendingUpgrade,
+    attempts: Attempts,
+}
+
+impl Outgoing {
+    pub(crate) fn new(head: request::Parts, hop: Hop, pending: PendingUpgrade) -> Self {
+        Outgoing {
+            head,
+            hop,
+            pending,
+            attempts: Attempts::default(),
+        }
+    }
+
+    pub(super) fn head(&self) -> &request::Parts {
+        &self.head
+    }
+
+    pub(super) fn pending(&self) -> &PendingUpgrade {
+        &self.pending
+    }
+
+    pub(super) fn request(&self, deadline: Instant) -> ConnectRequest<'_> {
+        ConnectRequest::new(&self.head, self.hop)
+            .tracked(&self.attempts)
+            .until(deadline)
+    }
+
+    /// Passes on what has become of a step, and tells the upstream that was asked if it has failed.
+    pub(super) fn heard<T>(&self, step: Result<T, Error>) -> Result<T, Error> {
+        step.inspect_err(|error| {
+            self.attempts.tell(error.outcome());
+        })
+    }
+
+    pub(super) fn answered(&self, status: StatusCode) {
+        self.attempts.tell(Outcome::Answered(status));
+    }
+
+    /// How many upstreams have been tried.
+    pub(super) fn tries(&self) -> usize {
+        self.attempts.count()
+    }
+
+    /// Whether another upstream may be asked after this error: the group wants it, and nothing can happen twice.
+    pub(super) fn goes_on_after(&self, error: &Error) -> bool {
+        // The time for connecting is over for all of them.
+        let connecting = error.phase() == Phase::Connect && !error.is_deadline();
+        self.attempts.again() && (connecting || error.phase() != Phase::Connect && self.is_repeatable())
+    }
+
+    /// Whether another upstream may be asked although this one has declined.
+    pub(super) fn goes_on_after_decline(&self) -> bool {
+        self.attempts.again() && self.is_repeatable()
+    }
+
+    /// RFC 9110, section 9.2.2: a proxy must not repeat by itself what is not idempotent.
+    fn is_repeatable(&self) -> bool {
+        self.head.method.is_idempotent()
+    }
+}
