@@ -71,7 +71,7 @@ where
     pub fn run_until<F: Future<Output = ()>>(self, drain: F) -> Carrying<S, U, F> {
         Carrying {
             run: self.tunnel.drain(drain).run(),
-            admission: Some(self.admission),
+            admission: self.admission,
         }
     }
 }
@@ -85,8 +85,8 @@ pin_project! {
     pub struct Carrying<S, U, F = Pending<()>> {
         #[pin]
         run: tunnel::Run<S, U, F>,
-        // After the streams, which are no longer open when there is room for another.
-        admission: Option<Admission>,
+        // After the streams, which are no longer open when there is room for another. Emptied on completion.
+        admission: Admission,
     }
 }
 
@@ -103,7 +103,7 @@ where
             |error: tunnel::TunnelError| Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error));
         let this = self.project();
         let result = ready!(this.run.poll(cx)).map_err(failed);
-        *this.admission = None;
+        *this.admission = Admission::default();
         Poll::Ready(result)
     }
 }

@@ -55,6 +55,7 @@
 mod any;
 mod cap;
 mod config;
+mod counted;
 mod deadline;
 mod drain;
 mod drain_state;
@@ -86,6 +87,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use any::AnyStream;
 pub use cap::{Cap, Emptied, Permit};
 pub use config::{SpliceConfig, TunnelConfig};
+pub use counted::Counted;
 pub use drain::{Drain, Schedule};
 pub use draining::Draining;
 pub use end::{End, Operation, Traffic, TunnelError};

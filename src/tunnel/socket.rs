@@ -18,8 +18,8 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-use super::Rewind;
 use super::any::{AnyStream, Kind};
+use super::{Counted, Rewind};
 
 /// A stream that a tunnel can carry.
 pub(super) trait Carried: AsyncRead + AsyncWrite + Unpin + Any {}
@@ -59,8 +59,24 @@ pub(crate) async fn read_closed<S: Any>(stream: &mut S) {
     std::future::pending().await
 }
 
-fn tcp<S: Any>(stream: &S) -> Option<&TcpStream> {
+/// The stream itself, where it is counted.
+fn uncounted<S: Any>(stream: &S) -> &dyn Any {
     let any: &dyn Any = stream;
+    if let Some(counted) = any.downcast_ref::<Counted<AnyStream>>() {
+        return counted.get_ref();
+    }
+    if let Some(counted) = any.downcast_ref::<Counted<TcpStream>>() {
+        return counted.get_ref();
+    }
+    #[cfg(unix)]
+    if let Some(counted) = any.downcast_ref::<Counted<UnixStream>>() {
+        return counted.get_ref();
+    }
+    any
+}
+
+fn tcp<S: Any>(stream: &S) -> Option<&TcpStream> {
+    let any = uncounted(stream);
     if let Some(AnyStream(kind)) = any.downcast_ref() {
         return match kind {
             Kind::Tcp(tcp) => Some(tcp),
@@ -73,7 +89,7 @@ fn tcp<S: Any>(stream: &S) -> Option<&TcpStream> {
 
 #[cfg(unix)]
 fn unix<S: Any>(stream: &S) -> Option<&UnixStream> {
-    let any: &dyn Any = stream;
+    let any = uncounted(stream);
     if let Some(AnyStream(kind)) = any.downcast_ref() {
         return match kind {
             Kind::Unix(unix) => Some(unix),

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use switchover::tunnel::{AnyStream, End, SpliceConfig};
+use switchover::tunnel::{AnyStream, Cap, Counted, End, SpliceConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -241,6 +241,42 @@ async fn a_socket_among_streams_of_any_kind_is_still_a_socket() {
     let wrapped = any((Wrapped(near_peer), Wrapped(near)));
     assert!(!wrapped.1.is_plain());
     let wrapped = both_ways(wrapped, any(tcp_pair().await), unlimited(), total).await;
+    assert_eq!(
+        (wrapped.spliced_from_downstream(), wrapped.spliced_from_upstream()),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_socket_that_is_counted_is_still_a_socket_and_counted_to_its_end() {
+    fn counted<A, B>((near, far): (A, B), cap: &Cap) -> (Counted<A>, Counted<B>) {
+        (
+            Counted::new(near, cap.try_acquire()),
+            Counted::new(far, cap.try_acquire()),
+        )
+    }
+    let any = |(near, far)| (AnyStream::from(near), AnyStream::from(far));
+    let total = 32 * MEBIBYTE;
+    let cap = Cap::unlimited();
+    let (near, far) = (
+        counted(tcp_pair().await, &cap),
+        counted(any(tcp_pair().await), &cap),
+    );
+    assert_eq!(cap.open(), 4);
+    let among_tcp = both_ways(near, far, unlimited(), total).await;
+    assert_eq!(cap.open(), 0);
+    let far = counted(tcp_pair().await, &cap);
+    let among_unix = both_ways(counted(unix_pair(), &cap), far, unlimited(), total).await;
+    for traffic in [among_tcp, among_unix] {
+        assert!(
+            traffic.spliced_from_downstream() > 0 && traffic.spliced_from_upstream() > 0,
+            "{traffic}"
+        );
+    }
+
+    let (near_peer, near) = tcp_pair().await;
+    let wrapped = counted((Wrapped(near_peer), Wrapped(near)), &cap);
+    let wrapped = both_ways(wrapped, tcp_pair().await, unlimited(), total).await;
     assert_eq!(
         (wrapped.spliced_from_downstream(), wrapped.spliced_from_upstream()),
         (0, 0)
