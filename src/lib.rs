@@ -98,6 +98,8 @@ pub mod tls;
 pub mod token;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;
+#[cfg(feature = "gateway")]
+pub mod upstream;
 pub mod websocket;
 #[cfg(feature = "gateway")]
 mod wire;

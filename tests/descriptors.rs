@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
 use switchover::gateway::GatewayConfig;
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::upstream::{Group, Server};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -214,17 +215,54 @@ async fn descriptors_over_a_thousand_failures_of_each_kind() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let refusing = TcpConnect::to(refusing.to_string());
     descriptors_stay(
         "refused",
-        RunningGateway::connecting(patient, refusing).await,
+        RunningGateway::connecting(patient, TcpConnect::to(refusing.to_string())).await,
         good,
     )
     .await;
     descriptors_stay(
         "never connected",
-        RunningGateway::connecting(hurried, NeverConnects).await,
+        RunningGateway::connecting(hurried.clone(), NeverConnects).await,
         good,
     )
     .await;
+
+    // One request, several servers: none of them keeps anything of it.
+    for (kind, script, last, client) in [
+        (
+            "all servers fail",
+            Script::answering("rubbish"),
+            Script::new(),
+            good,
+        ),
+        (
+            "the last server declines",
+            Script::new().read_head().close(),
+            Script::answering("HTTP/1.1 403 x\r\nContent-Length: 2\r\n\r\nno"),
+            good,
+        ),
+        (
+            "left while servers are asked",
+            Script::new().read_head().reset(),
+            Script::new(),
+            Client::Leaves,
+        ),
+    ] {
+        let (first, last) = (
+            ScriptedOrigin::start(script).await,
+            ScriptedOrigin::start(last).await,
+        );
+        let server = |address: std::net::SocketAddr| Server::to(address.to_string()).max_fails(0);
+        let group = Group::of([
+            server(refusing),
+            server(first.address()),
+            server(last.address()).backup(),
+        ]);
+        let gateway = RunningGateway::connecting(hurried.clone(), group.clone()).await;
+        descriptors_stay(kind, gateway, client).await;
+        for server in group.servers() {
+            assert_eq!(server.tunnels, 0, "{kind}: {server:?}");
+        }
+    }
 }

@@ -146,7 +146,7 @@ fn the_tunnel_knows_no_http() {
 
 #[test]
 fn imports_go_down_only() {
-    let floors: [(&[&str], &[&str]); 6] = [
+    let floors: [(&[&str], &[&str]); 7] = [
         (
             &["side.rs", "token.rs"],
             &[
@@ -176,10 +176,22 @@ fn imports_go_down_only() {
             &["handshake", "tunnel", "error", "connect", "exchange", "gateway"],
         ),
         (
-            &["handshake", "connect.rs", "wire.rs"],
-            &["tunnel", "tls", "error", "exchange", "gateway"],
+            &["handshake", "connect", "wire.rs"],
+            &["tunnel", "tls", "upstream", "error", "exchange", "gateway"],
         ),
-        (&["tunnel"], &["tls"]),
+        (&["tunnel"], &["tls", "upstream"]),
+        (
+            &["upstream"],
+            &[
+                "handshake",
+                "tls",
+                "http2",
+                "error",
+                "exchange",
+                "gateway",
+                "service",
+            ],
+        ),
         (
             &["tls"],
             &["handshake", "error", "exchange", "gateway", "service"],
@@ -199,8 +211,19 @@ fn an_http_2_upstream_is_one_more_connector() {
     let found = imports(&["http2"], &above);
     assert!(found.is_empty(), "{found:#?}");
     let found = imports(
-        &["head", "header", "handshake", "connect.rs", "exchange", "gateway"],
+        &["head", "header", "handshake", "connect", "exchange", "gateway"],
         &["http2"],
+    );
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn a_group_of_servers_is_one_more_connector() {
+    let found = imports(
+        &[
+            "connect", "tunnel", "tls", "http2", "error.rs", "exchange", "gateway", "service",
+        ],
+        &["upstream"],
     );
     assert!(found.is_empty(), "{found:#?}");
 }

@@ -64,6 +64,8 @@ impl UpgradeConfig {
     }
 
     /// How long connecting to the upstream may take; then 504. Default 10 seconds.
+    ///
+    /// The servers of a [group](crate::upstream::Group) share it.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
@@ -72,6 +74,9 @@ impl UpgradeConfig {
 
     /// How long the upstream may take from the connection to the head of its answer; then 504. Disarmed by the 101:
     /// it never ends a tunnel. Default 60 seconds.
+    ///
+    /// Each server of a [group](crate::upstream::Group) that is asked has it anew: how often that may be, and for how long,
+    /// is for its [`Retry`](crate::upstream::Retry) to say.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.handshake_timeout = limit;

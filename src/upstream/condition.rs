@@ -1,0 +1,275 @@
+//! Law: when a server is out, for how long, and how it comes back. Pure: the time is told, and so is chance.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How many failures a server may have, and how long it is out then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tolerance {
+    /// Zero: any number.
+    pub(super) max_fails: u32,
+    pub(super) fail_timeout: Duration,
+    pub(super) longest_out: Duration,
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        Tolerance {
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            longest_out: Duration::from_secs(120),
+        }
+    }
+}
+
+/// What attempts have shown of a server.
+#[derive(Debug, Default)]
+pub(super) struct Condition {
+    failures: u32,
+    /// When the first of them was.
+    since: Option<Instant>,
+    out: Option<Out>,
+}
+
+#[derive(Debug)]
+struct Out {
+    until: Instant,
+    /// How many times in a row, this one included.
+    times: u32,
+    /// One request tries whether it is back.
+    is_probed: bool,
+}
+
+/// How a server is doing, as far as requests have shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// Nothing is known against it.
+    Sound,
+    /// It has failed of late, and not as often as it may.
+    Failing {
+        /// How many times within its `fail_timeout`.
+        failures: u32,
+    },
+    /// It has failed too often, and gets requests only if all servers are out.
+    Out {
+        /// For how long yet.
+        left: Duration,
+        /// How many times in a row it has been taken out.
+        times: u32,
+    },
+    /// Its time out is over, and the next request tries whether it is back; or one is under way.
+    Returning {
+        /// How many times in a row it has been taken out.
+        times: u32,
+    },
+}
+
+impl Condition {
+    /// Whether nothing is known against it.
+    pub(super) fn is_sound(&self) -> bool {
+        self.failures == 0 && self.out.is_none()
+    }
+
+    /// Whether it gets a request: not while it is out, and afterwards one at a time until one has succeeded.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        self.out
+            .as_ref()
+            .is_none_or(|out| out.until <= now && !out.is_probed)
+    }
+
+    /// It gets a request.
+    pub(super) fn begin(&mut self, now: Instant) {
+        if let Some(out) = self.out.as_mut().filter(|out| out.until <= now) {
+            out.is_probed = true;
+        }
+    }
+
+    /// A request has shown that it works.
+    pub(super) fn succeeded(&mut self) {
+        *self = Condition::default();
+    }
+
+    /// A request has shown nothing.
+    pub(super) fn given_up(&mut self) {
+        if let Some(out) = &mut self.out {
+            out.is_probed = false;
+        }
+    }
+
+    /// A request has failed. `chance` is a number from 0 to 1.
+    pub(super) fn failed(&mut self, now: Instant, tolerance: &Tolerance, chance: f64) {
+        match &mut self.out {
+            // One that was under way when it was taken out, or that was sent because all are out: nothing new.
+            Some(out) if now < out.until => {}
+            Some(out) => {
+                out.times = out.times.saturating_add(1);
+                out.until = now + time_out(out.times, tolerance, chance);
+                out.is_probed = false;
+            }
+            None => {
+                if self
+                    .since
+                    .is_none_or(|since| now > since + tolerance.fail_timeout)
+                {
+                    (self.failures, self.since) = (0, Some(now));
+                }
+                self.failures = self.failures.saturating_add(1);
+                if tolerance.max_fails > 0 && self.failures >= tolerance.max_fails {
+                    self.out = Some(Out {
+                        until: now + time_out(1, tolerance, chance),
+                        times: 1,
+                        is_probed: false,
+                    });
+                }
+            }
+        }
+    }
+
+    pub(super) fn health(&self, now: Instant, tolerance: &Tolerance) -> Health {
+        let is_recent = |since: Instant| now <= since + tolerance.fail_timeout;
+        match &self.out {
+            Some(Out { until, times, .. }) if now < *until => Health::Out {
+                left: *until - now,
+                times: *times,
+            },
+            Some(Out { times, .. }) => Health::Returning { times: *times },
+            None if self.failures > 0 && self.since.is_some_and(is_recent) => Health::Failing {
+                failures: self.failures,
+            },
+            None => Health::Sound,
+        }
+    }
+}
+
+/// How long it is out: `fail_timeout`, doubled each time that it fails again, up to the limit; and of that three quarters to
+/// five, so that the servers that failed together do not come back together.
+fn time_out(times: u32, tolerance: &Tolerance, chance: f64) -> Duration {
+    let factor = 1_u32.checked_shl(times - 1).unwrap_or(u32::MAX);
+    let time = tolerance
+        .fail_timeout
+        .saturating_mul(factor)
+        .min(tolerance.longest_out.max(tolerance.fail_timeout));
+    time.mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLERANCE: Tolerance = Tolerance {
+        max_fails: 3,
+        fail_timeout: Duration::from_secs(10),
+        longest_out: Duration::from_secs(30),
+    };
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// Its failures at these seconds after a moment, without chance, and that moment.
+    fn after_failures(at: &[u64]) -> (Condition, Instant) {
+        let start = Instant::now();
+        let mut condition = Condition::default();
+        for at in at {
+            let now = start + seconds(*at);
+            condition.begin(now);
+            condition.failed(now, &TOLERANCE, 0.5);
+        }
+        (condition, start)
+    }
+
+    #[test]
+    fn what_failures_lead_to() {
+        let cases: &[(&[u64], u64, Health, bool)] = &[
+            (&[], 0, Health::Sound, true),
+            (&[0], 1, Health::Failing { failures: 1 }, true),
+            (&[0], 11, Health::Sound, true),
+            (&[0, 1], 2, Health::Failing { failures: 2 }, true),
+            (&[0, 1, 12], 12, Health::Failing { failures: 1 }, true),
+            (&[0, 11, 12, 13], 13, out(10, 1), false),
+            (&[0, 1, 2], 2, out(10, 1), false),
+            (&[0, 1, 2], 5, out(7, 1), false),
+            (&[0, 1, 2], 12, Health::Returning { times: 1 }, true),
+            // Those that were under way, and those that were sent because all are out.
+            (&[0, 1, 2, 3, 4, 5], 5, out(7, 1), false),
+            (&[0, 1, 2, 12], 12, out(20, 2), false),
+            (&[0, 1, 2, 12, 32], 32, out(30, 3), false),
+            (&[0, 1, 2, 12, 32, 62], 62, out(30, 4), false),
+        ];
+        for (failures, at, health, is_open) in cases {
+            let (condition, start) = after_failures(failures);
+            let now = start + seconds(*at);
+            assert_eq!(condition.health(now, &TOLERANCE), *health, "{failures:?} at {at}");
+            assert_eq!(condition.is_open(now), *is_open, "{failures:?} at {at}");
+        }
+    }
+
+    fn out(left: u64, times: u32) -> Health {
+        Health::Out {
+            left: seconds(left),
+            times,
+        }
+    }
+
+    #[test]
+    fn one_request_at_a_time_tries_whether_it_is_back() {
+        let (mut condition, start) = after_failures(&[0, 0, 0]);
+        let now = start + seconds(10);
+        condition.begin(now);
+        assert!(!condition.is_open(now), "one is under way");
+        assert_eq!(condition.health(now, &TOLERANCE), Health::Returning { times: 1 });
+        condition.given_up();
+        assert!(condition.is_open(now), "the next one may try");
+        condition.begin(now);
+        condition.failed(now, &TOLERANCE, 0.5);
+        assert_eq!(condition.health(now, &TOLERANCE), out(20, 2));
+
+        let now = now + seconds(20);
+        condition.begin(now);
+        condition.succeeded();
+        assert!(condition.is_open(now) && condition.is_sound());
+        condition.failed(now, &TOLERANCE, 0.5);
+        assert_eq!(condition.health(now, &TOLERANCE), Health::Failing { failures: 1 });
+    }
+
+    #[test]
+    fn any_success_brings_it_back() {
+        for failures in [&[0][..], &[0, 0], &[0, 0, 0], &[0, 0, 0, 10]] {
+            let (mut condition, start) = after_failures(failures);
+            condition.succeeded();
+            assert_eq!(condition.health(start + seconds(10), &TOLERANCE), Health::Sound);
+        }
+    }
+
+    #[test]
+    fn any_number_of_failures_where_none_count() {
+        let tolerance = Tolerance {
+            max_fails: 0,
+            ..TOLERANCE
+        };
+        let (mut condition, now) = (Condition::default(), Instant::now());
+        for _ in 0..1000 {
+            condition.failed(now, &tolerance, 0.0);
+        }
+        assert!(condition.is_open(now));
+    }
+
+    #[test]
+    fn the_time_out_grows_within_its_bounds() {
+        let tolerance = Tolerance::default();
+        for (times, expected) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 120), (6, 120), (40, 120)] {
+            let time = seconds(expected);
+            assert_eq!(time_out(times, &tolerance, 0.5), time);
+            assert_eq!(time_out(times, &tolerance, 0.0), time.mul_f64(0.75));
+            assert_eq!(time_out(times, &tolerance, 1.0), time.mul_f64(1.25));
+        }
+        let never_shorter = Tolerance {
+            fail_timeout: seconds(60),
+            longest_out: seconds(1),
+            max_fails: 1,
+        };
+        assert_eq!(time_out(3, &never_shorter, 0.5), seconds(60));
+    }
+}

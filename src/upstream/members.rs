@@ -1,0 +1,115 @@
+//! Law: which server a request gets: of those that it has not had, one that is sound and has room; a backup where there is
+//! none; and where all are out, one of them anyway.
+
+use std::sync::Arc;
+
+use super::balance::{self, Balance};
+use super::server::{Member, Record};
+use crate::connect::{Attempts, ConnectError};
+use crate::tunnel::Permit;
+
+/// What a server is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A tunnel, which counts.
+    Tunnel,
+    /// An ordinary request, which does not.
+    Request,
+}
+
+/// The servers of a group, in a fixed order, and whose turn it is.
+pub(super) struct Members<C> {
+    list: Vec<Arc<Member<C>>>,
+    turns: Vec<i64>,
+}
+
+impl<C> Default for Members<C> {
+    fn default() -> Self {
+        Members {
+            list: Vec::new(),
+            turns: Vec::new(),
+        }
+    }
+}
+
+impl<C> Members<C> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Member<C>>> {
+        self.list.iter()
+    }
+
+    /// Adds servers, and takes away those that are not to be kept. Those that stay keep their turns, and one that somebody
+    /// else has found meanwhile is not added again. Returns how many there are.
+    pub(super) fn change(&mut self, keep: impl Fn(&Member<C>) -> bool, new: Vec<Arc<Member<C>>>) -> usize {
+        let (list, turns) = (std::mem::take(&mut self.list), std::mem::take(&mut self.turns));
+        let kept = list.into_iter().zip(turns).filter(|(member, _)| keep(member));
+        (self.list, self.turns) = kept.unzip();
+        for member in new {
+            let is_there = |other: &Arc<Member<C>>| other.found.is_some() && other.found == member.found;
+            if !self.list.iter().any(is_there) {
+                self.list.push(member);
+                self.turns.push(0);
+            }
+        }
+        self.list.len()
+    }
+
+    /// Chooses a server, which has its place for the tunnel from now on. `key` is none where there is no such thing.
+    pub(super) fn choose(
+        &mut self,
+        balance: &Balance,
+        key: Option<u64>,
+        attempts: &Attempts,
+        purpose: Purpose,
+    ) -> Result<(Arc<Member<C>>, Option<Permit>), ConnectError> {
+        let has_tried = attempts.count() > 0;
+        let is_new = |record: &Arc<Record>| !has_tried || !attempts.contains(record);
+        let counts = purpose == Purpose::Tunnel;
+        // Only a server that shares its cap with other groups can be full in spite of the room that it had.
+        for _ in 0..=self.list.len() {
+            let at = [(false, true), (true, true), (false, false), (true, false)]
+                .into_iter()
+                .find_map(|(backup, sound)| {
+                    self.pick(balance, key, |record| {
+                        record.is_backup() == backup
+                            && is_new(record)
+                            && (!sound || record.is_open())
+                            && (!counts || record.has_room())
+                    })
+                });
+            let Some(member) = at.and_then(|at| self.list.get(at)) else {
+                let any = self.list.iter().any(|member| is_new(&member.record));
+                return Err(match any {
+                    true => ConnectError::Full,
+                    false => ConnectError::NoUpstream,
+                });
+            };
+            let permit = member.record.try_acquire().filter(|_| counts);
+            if permit.is_some() || !counts {
+                member.record.begin();
+                return Ok((member.clone(), permit));
+            }
+        }
+        Err(ConnectError::Full)
+    }
+
+    fn pick(
+        &mut self,
+        balance: &Balance,
+        key: Option<u64>,
+        is_fit: impl Fn(&Arc<Record>) -> bool,
+    ) -> Option<usize> {
+        let members = self.list.iter().map(|member| &member.record).enumerate();
+        let mut fit = members
+            .filter(|(_, record)| is_fit(record))
+            .map(|(at, record)| (at, &**record));
+        match (balance, key) {
+            (Balance::Hash(_), Some(key)) => balance::by_key(key, fit),
+            (Balance::LeastTunnels, _) => {
+                // Asked once each: the answer may differ from one moment to the next.
+                let fit: Vec<_> = fit.by_ref().collect();
+                balance::by_tunnels(&mut self.turns, fit.into_iter())
+            }
+            _ => balance::by_turns(&mut self.turns, fit),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Law: what a server is, and what its group keeps of it: who it is, how many tunnels it has, and how it is doing.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Retry;
+use super::balance::{Candidate, hash};
+use super::condition::{Condition, Health, Tolerance};
+use crate::connect::{Outcome, Place, SoFar, TcpConnect, Tried};
+use crate::tunnel::{Cap, Permit};
+
+/// A server of a [`Group`](super::Group): how to connect to it, and how much of the requests it gets.
+///
+/// ```
+/// use std::time::Duration;
+/// use switchover::upstream::Server;
+///
+/// let large = Server::to("10.0.0.1:9000").weight(3).max_tunnels(20_000);
+/// let spare = Server::to("10.0.0.9:9000").backup().max_fails(2).fail_timeout(Duration::from_secs(30));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Server<C = TcpConnect> {
+    pub(super) name: String,
+    pub(super) connect: C,
+    weight: u32,
+    backup: bool,
+    cap: Cap,
+    tolerance: Tolerance,
+}
+
+impl Server<TcpConnect> {
+    /// A server at a host and port, over TCP: [`TcpConnect::to`].
+    pub fn to(authority: impl AsRef<str>) -> Self {
+        Server::new(authority.as_ref(), TcpConnect::to(&authority))
+    }
+}
+
+impl<C> Server<C> {
+    /// A server that is connected to in another way: over TLS, over HTTP/2.
+    ///
+    /// By its name it is told from others, and keys belong to it ([`Balance::Hash`](super::Balance::Hash)): gateways that
+    /// have to agree about keys have to call their servers the same.
+    pub fn new(name: impl Into<String>, connect: C) -> Self {
+        Server {
+            name: name.into(),
+            connect,
+            weight: 1,
+            backup: false,
+            cap: Cap::unlimited(),
+            tolerance: Tolerance::default(),
+        }
+    }
+
+    /// How much of the requests it gets, beside the others. Default 1, which is also the least.
+    #[must_use]
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight.max(1);
+        self
+    }
+
+    /// It gets requests only if none of those that are no backups can.
+    #[must_use]
+    pub fn backup(mut self) -> Self {
+        self.backup = true;
+        self
+    }
+
+    /// How many tunnels it may have, those included that are on their way. Default: no limit.
+    ///
+    /// Ordinary requests are not counted. Where all servers are full, the client gets a 503.
+    #[must_use]
+    pub fn max_tunnels(self, limit: usize) -> Self {
+        self.cap(Cap::new(limit))
+    }
+
+    /// What counts its tunnels, and limits them: for servers that are in several groups. Default: one of its own, without
+    /// a limit.
+    #[must_use]
+    pub fn cap(mut self, cap: Cap) -> Self {
+        self.cap = cap;
+        self
+    }
+
+    /// How many failures within the [`fail_timeout`](Server::fail_timeout) take it out. Zero: any number. Default 1, as
+    /// nginx.
+    #[must_use]
+    pub fn max_fails(mut self, failures: u32) -> Self {
+        self.tolerance.max_fails = failures;
+        self
+    }
+
+    /// The time in which failures are counted, and for which the server is out then. Default 10 seconds, as nginx.
+    ///
+    /// Each time that it fails again when it is tried after that, it is out for twice as long, up to the
+    /// [longest](Server::longest_time_out) time. All these times are shortened or lengthened by chance, by a quarter at
+    /// most.
+    #[must_use]
+    pub fn fail_timeout(mut self, time: Duration) -> Self {
+        self.tolerance.fail_timeout = time;
+        self
+    }
+
+    /// The longest that it is out at a time, if its `fail_timeout` is not longer. Default 2 minutes.
+    #[must_use]
+    pub fn longest_time_out(mut self, time: Duration) -> Self {
+        self.tolerance.longest_out = time;
+        self
+    }
+}
+
+/// What its group can say of a server: for a status page.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerStatus {
+    /// What it is called.
+    pub name: String,
+    /// Its weight.
+    pub weight: u32,
+    /// Whether it is a backup.
+    pub backup: bool,
+    /// How many tunnels it has, those included that are on their way.
+    pub tunnels: usize,
+    /// How many it may have; `None` is no limit.
+    pub max_tunnels: Option<usize>,
+    /// How it is doing.
+    pub health: Health,
+    /// How many requests it has been chosen for.
+    pub tried: u64,
+    /// How many of them have failed there.
+    pub failed: u64,
+}
+
+/// What all servers of a group have in common.
+#[derive(Debug)]
+pub(super) struct Policy {
+    pub(super) retry: Retry,
+    /// How many servers there are.
+    pub(super) servers: AtomicUsize,
+}
+
+impl Policy {
+    /// How many servers a request may be tried on.
+    pub(super) fn limit(&self) -> usize {
+        self.retry.limit(self.servers.load(Ordering::Relaxed))
+    }
+}
+
+/// A server in its group.
+pub(super) struct Member<C> {
+    pub(super) connect: C,
+    pub(super) place: Place,
+    /// The source that it was found by, and its address there.
+    pub(super) found: Option<(usize, SocketAddr)>,
+    pub(super) record: Arc<Record>,
+}
+
+/// What is known of a server, apart from how to connect to it.
+pub(super) struct Record {
+    name: String,
+    identity: u64,
+    weight: u32,
+    backup: bool,
+    cap: Cap,
+    tolerance: Tolerance,
+    policy: Arc<Policy>,
+    condition: Mutex<Condition>,
+    /// Whether there is anything in the condition: mostly there is not, and nobody has to look.
+    is_troubled: AtomicBool,
+    tried: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl<C> Member<C> {
+    pub(super) fn new(
+        server: Server<C>,
+        place: Place,
+        found: Option<(usize, SocketAddr)>,
+        policy: Arc<Policy>,
+    ) -> Self {
+        let record = Record {
+            identity: hash(server.name.as_bytes()),
+            name: server.name,
+            weight: server.weight,
+            backup: server.backup,
+            cap: server.cap,
+            tolerance: server.tolerance,
+            policy,
+            condition: Mutex::default(),
+            is_troubled: AtomicBool::new(false),
+            tried: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        };
+        Member {
+            connect: server.connect,
+            place,
+            found,
+            record: Arc::new(record),
+        }
+    }
+}
+
+impl Record {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn is_backup(&self) -> bool {
+        self.backup
+    }
+
+    /// Whether it gets requests as far as its health goes.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_troubled.load(Ordering::Acquire) || self.condition().is_open(Instant::now())
+    }
+
+    /// Whether it has room for a tunnel.
+    pub(super) fn has_room(&self) -> bool {
+        self.cap.limit().is_none_or(|limit| self.cap.open() < limit)
+    }
+
+    pub(super) fn try_acquire(&self) -> Option<Permit> {
+        self.cap.try_acquire()
+    }
+
+    /// It gets a request, of which it will hear how it has ended.
+    pub(super) fn begin(&self) {
+        self.tried.fetch_add(1, Ordering::Relaxed);
+        if self.is_troubled.load(Ordering::Acquire) {
+            self.condition().begin(Instant::now());
+        }
+    }
+
+    pub(super) fn status(&self) -> ServerStatus {
+        ServerStatus {
+            name: self.name.clone(),
+            weight: self.weight,
+            backup: self.backup,
+            tunnels: self.cap.open(),
+            max_tunnels: self.cap.limit(),
+            health: self.condition().health(Instant::now(), &self.tolerance),
+            tried: self.tried.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    fn condition(&self) -> MutexGuard<'_, Condition> {
+        // Nothing in here panics halfway.
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Condition)) {
+        let mut condition = self.condition();
+        change(&mut condition);
+        self.is_troubled.store(!condition.is_sound(), Ordering::Release);
+    }
+}
+
+impl Tried for Record {
+    fn ended(&self, outcome: Outcome, so_far: SoFar) -> bool {
+        match self.policy.retry.judge(outcome) {
+            Some(false) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                self.change(|condition| condition.failed(Instant::now(), &self.tolerance, chance()));
+            }
+            _ if !self.is_troubled.load(Ordering::Acquire) => {}
+            Some(true) => self.change(Condition::succeeded),
+            None => self.change(Condition::given_up),
+        }
+        let servers = self.policy.servers.load(Ordering::Relaxed);
+        self.policy.retry.goes_on(outcome, so_far, servers)
+    }
+}
+
+impl Candidate for &Record {
+    fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    fn tunnels(&self) -> usize {
+        self.cap.open()
+    }
+
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.status().fmt(f)
+    }
+}
+
+/// A number from 0 to 1. Its only purpose is that servers differ: it need not be hard to guess.
+fn chance() -> f64 {
+    // The keys of every state are others.
+    let number = RandomState::new().build_hasher().finish();
+    number as f64 / u64::MAX as f64
+}

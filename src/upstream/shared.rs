@@ -1,0 +1,182 @@
+//! Law: what the requests of a group have in common: the servers that there are at a moment, and the time that each gets.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::Retry;
+use super::balance::Balance;
+use super::members::{Members, Purpose};
+use super::server::{Member, Policy, Server};
+use super::source::{Source, SourceStatus};
+use crate::connect::{Attempts, Connect, ConnectError, ConnectRequest, Place};
+use crate::tunnel::Permit;
+
+pub(super) struct Shared<C> {
+    members: Mutex<Members<C>>,
+    sources: Vec<Source<C>>,
+    balance: Balance,
+    policy: Arc<Policy>,
+    connect_timeout: Duration,
+    /// The number of the place that was the last to be given one.
+    places: AtomicU64,
+}
+
+impl<C> Shared<C> {
+    pub(super) fn new(
+        servers: Vec<Server<C>>,
+        sources: Vec<Source<C>>,
+        balance: Balance,
+        retry: Retry,
+        connect_timeout: Duration,
+    ) -> Self {
+        let shared = Shared {
+            members: Mutex::new(Members::default()),
+            sources,
+            balance,
+            policy: Arc::new(Policy {
+                retry,
+                servers: AtomicUsize::new(0),
+            }),
+            connect_timeout,
+            places: AtomicU64::new(Place::ONLY.number()),
+        };
+        let members = servers.into_iter().map(|server| shared.member(server, None));
+        let members = members.collect();
+        shared.change(|_| true, members);
+        shared
+    }
+
+    pub(super) fn members(&self) -> MutexGuard<'_, Members<C>> {
+        // Nothing in here panics halfway.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sources(&self) -> Vec<SourceStatus> {
+        self.sources.iter().map(Source::status).collect()
+    }
+
+    /// The server at a place, if it is there still.
+    pub(super) fn at(&self, place: Place) -> Option<Arc<Member<C>>> {
+        let members = self.members();
+        members.iter().find(|member| member.place == place).cloned()
+    }
+
+    /// Asks where servers are, if it is time to.
+    ///
+    /// # Errors
+    ///
+    /// There is not one, because there is no answer.
+    pub(super) async fn refresh(&self) -> Result<(), ConnectError> {
+        let mut failure = None;
+        for (index, source) in self.sources.iter().enumerate() {
+            let refreshed = source.refresh(|addresses| self.found(index, source, addresses));
+            failure = refreshed.await.err().or(failure);
+        }
+        match failure {
+            Some(error) if self.members().iter().next().is_none() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The servers of a source are those at these addresses, and those that were there before stay what they were.
+    fn found(&self, index: usize, source: &Source<C>, addresses: &[SocketAddr]) {
+        let at = |address: &SocketAddr| Some((index, *address));
+        let known: Vec<_> = self.members().iter().map(|member| member.found).collect();
+        let new = addresses.iter().filter(|address| !known.contains(&at(address)));
+        // Made without the lock: that is the caller's code.
+        let new = new.map(|address| self.member(source.server(*address), at(address)));
+        let new = new.collect();
+        let keep = |member: &Member<C>| match member.found {
+            Some((of, address)) if of == index => addresses.contains(&address),
+            _ => true,
+        };
+        self.change(keep, new);
+    }
+
+    fn member(&self, server: Server<C>, found: Option<(usize, SocketAddr)>) -> Arc<Member<C>> {
+        let place = Place::new(self.places.fetch_add(1, Ordering::Relaxed) + 1);
+        Arc::new(Member::new(server, place, found, self.policy.clone()))
+    }
+
+    fn change(&self, keep: impl Fn(&Member<C>) -> bool, new: Vec<Arc<Member<C>>>) {
+        let mut members = self.members();
+        let count = members.change(keep, new);
+        self.policy.servers.store(count, Ordering::Relaxed);
+    }
+
+    /// Chooses a server and begins the attempt there.
+    pub(super) fn choose(
+        &self,
+        request: &ConnectRequest<'_>,
+        attempts: &Attempts,
+        purpose: Purpose,
+    ) -> Result<(Arc<Member<C>>, Option<Permit>), ConnectError> {
+        let key = match &self.balance {
+            Balance::Hash(key) => key.of(request),
+            _ => None,
+        };
+        let chosen = self.members().choose(&self.balance, key, attempts, purpose)?;
+        attempts.begin(chosen.0.record.clone());
+        Ok(chosen)
+    }
+}
+
+impl<C: Connect> Shared<C> {
+    pub(super) fn are_uniform(&self) -> bool {
+        self.members().iter().all(|member| member.connect.is_uniform())
+    }
+
+    /// The request as the connector of a server sees it. What it may try by itself is its own business.
+    fn inner<'a>(request: &ConnectRequest<'a>) -> ConnectRequest<'a> {
+        let inner = ConnectRequest::new(request.head(), request.hop());
+        match request.deadline() {
+            Some(deadline) => inner.until(deadline),
+            None => inner,
+        }
+    }
+
+    /// Connects to a server that was chosen. As long as there may be others, it has no more than its share of the time.
+    pub(super) async fn attempt(
+        &self,
+        member: &Member<C>,
+        request: &ConnectRequest<'_>,
+        attempts: Option<&Attempts>,
+    ) -> Result<C::Stream, ConnectError> {
+        let inner = Self::inner(request);
+        if attempts.map_or(1, Attempts::count) >= self.policy.limit() {
+            return member.connect.connect(inner).await;
+        }
+        let now = Instant::now();
+        let limit = request.deadline().map_or(self.connect_timeout, |deadline| {
+            self.connect_timeout
+                .min(deadline.saturating_duration_since(now) / 2)
+        });
+        let connected = timeout(limit, member.connect.connect(inner.until(now + limit))).await;
+        connected.unwrap_or_else(|_| {
+            Err(ConnectError::Failed {
+                name: member.record.name().to_owned(),
+                source: io::ErrorKind::TimedOut.into(),
+            })
+        })
+    }
+}
+
+impl<C> fmt::Debug for Shared<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<_> = self
+            .members()
+            .iter()
+            .map(|member| member.record.clone())
+            .collect();
+        f.debug_struct("Group")
+            .field("servers", &servers)
+            .field("balance", &self.balance)
+            .finish_non_exhaustive()
+    }
+}

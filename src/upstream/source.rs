@@ -1,0 +1,143 @@
+//! Law: where servers come from that are found by asking: who asks, when, and what a failure to answer means.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::Server;
+use crate::connect::ConnectError;
+
+/// How long a request waits for a new answer where there is an old one.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How soon it is asked again after a failure, if not sooner by itself.
+const AGAIN: Duration = Duration::from_secs(1);
+
+type Found = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, ConnectError>> + Send>>;
+
+/// Something that tells the addresses of servers.
+pub(super) struct Source<C> {
+    name: String,
+    find: Box<dyn Fn() -> Found + Send + Sync>,
+    make: Box<dyn Fn(SocketAddr) -> Server<C> + Send + Sync>,
+    every: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// When to ask again; none before the first answer.
+    due: Option<Instant>,
+    /// A request is asking.
+    is_asking: bool,
+    failure: Option<String>,
+}
+
+/// What a group can say of a name that its servers are found by.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SourceStatus {
+    /// The name.
+    pub name: String,
+    /// What the last answer was, if it was none. The servers are then those of the answer before.
+    pub failure: Option<String>,
+}
+
+impl<C> Source<C> {
+    pub(super) fn new<F, Fut, M>(name: String, find: F, every: Duration, make: M) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<SocketAddr>, ConnectError>> + Send + 'static,
+        M: Fn(SocketAddr) -> Server<C> + Send + Sync + 'static,
+    {
+        Source {
+            name,
+            find: Box::new(move || Box::pin(find())),
+            make: Box::new(make),
+            every,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn server(&self, address: SocketAddr) -> Server<C> {
+        (self.make)(address)
+    }
+
+    pub(super) fn status(&self) -> SourceStatus {
+        SourceStatus {
+            name: self.name.clone(),
+            failure: self.state().failure.clone(),
+        }
+    }
+
+    /// Asks for the addresses if it is time to, and hands them over. One request asks; the others go on with what there is,
+    /// if there is anything.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer, and there has been none before.
+    pub(super) async fn refresh(&self, found: impl FnOnce(&[SocketAddr])) -> Result<(), ConnectError> {
+        let has_answer = {
+            let mut state = self.state();
+            let has_answer = state.due.is_some();
+            let is_due = state.due.is_none_or(|due| due <= Instant::now());
+            if !is_due || has_answer && state.is_asking {
+                return Ok(());
+            }
+            state.is_asking = true;
+            has_answer
+        };
+        let _asking = Asking(&self.state);
+        let answer = match has_answer {
+            false => (self.find)().await,
+            true => timeout(PATIENCE, (self.find)()).await.unwrap_or_else(|_| {
+                Err(ConnectError::Resolve {
+                    name: self.name.clone(),
+                    source: io::ErrorKind::TimedOut.into(),
+                })
+            }),
+        };
+        let (failure, again) = match answer {
+            Ok(mut addresses) => {
+                addresses.sort_unstable();
+                addresses.dedup();
+                // Before anybody hears that there is an answer.
+                found(&addresses);
+                (None, self.every)
+            }
+            Err(error) => (Some(error), self.every.min(AGAIN)),
+        };
+        let mut state = self.state();
+        state.failure = failure.as_ref().map(ConnectError::to_string);
+        match failure {
+            Some(error) if !has_answer => Err(error),
+            _ => {
+                state.due = Some(Instant::now() + again);
+                Ok(())
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // Nothing in here panics halfway.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whoever asks; another may when this is gone.
+struct Asking<'a>(&'a Mutex<State>);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        lock(self.0).is_asking = false;
+    }
+}
