@@ -119,7 +119,7 @@ impl Source {
         match self {
             Source::Upstream(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(|error| Failure::within_body(&error).0)))
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| Failure::within_body(&error).error)))
             }
             Source::Declined(body) => {
                 let read = ready!(body.poll_data(cx));
@@ -156,15 +156,20 @@ pub(super) struct RequestBody {
 type ErasedBody = dyn Body<Data = Bytes, Error = BoxError> + Send;
 
 impl RequestBody {
+    /// That of a request without one.
+    pub(super) fn empty(exchange: Arc<Exchange>, config: &RelayConfig) -> Self {
+        RequestBody::of(None, exchange, config)
+    }
+
     pub(super) fn new<B>(body: B, exchange: Arc<Exchange>, config: &RelayConfig) -> Self
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let body: Option<Pin<Box<ErasedBody>>> = match body.is_end_stream() {
-            true => None,
-            false => Some(Box::pin(Erased { body })),
-        };
+        RequestBody::of(Some(Box::pin(Erased { body })), exchange, config)
+    }
+
+    fn of(body: Option<Pin<Box<ErasedBody>>>, exchange: Arc<Exchange>, config: &RelayConfig) -> Self {
         RequestBody {
             body,
             exchange,

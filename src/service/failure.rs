@@ -7,17 +7,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Side;
+use crate::connect::Outcome;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::BadSwitch;
 use crate::head::ChunkedError;
 
 /// An [`Error`] on its way through hyper, to be found again by [`Failure::within`].
 #[derive(Clone, Debug)]
-pub(super) struct Failure(pub(super) Arc<Error>);
+pub(super) struct Failure {
+    pub(super) error: Arc<Error>,
+    /// On a connection from the pool that the upstream has closed instead of an answer.
+    is_stale: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure {
+            error: Arc::new(error),
+            is_stale: false,
+        }
+    }
+}
 
 impl Failure {
     pub(super) fn new(phase: Phase, cause: impl Into<Cause>) -> Self {
-        Failure(Arc::new(Error::new(phase, Side::Upstream, cause)))
+        Failure::from(Error::new(phase, Side::Upstream, cause))
+    }
+
+    /// A connection from the pool that has ended without a byte of an answer: the upstream had closed it, as it may, when the
+    /// request was sent.
+    pub(super) fn stale() -> Self {
+        Failure {
+            is_stale: true,
+            ..Failure::new(Phase::ResponseHead, Cause::Closed)
+        }
     }
 
     /// An upstream that lets the relay wait for longer than this.
@@ -33,13 +56,13 @@ impl Failure {
     /// A client that stops in the middle of its request's body, leaves, or breaks the chunked coding.
     pub(super) fn of_client(error: &(dyn StdError + 'static), limit: Duration) -> Self {
         let cause = Failure::cause_of_client(error, limit);
-        Failure(Arc::new(Error::new(Phase::Request, Side::Downstream, cause)))
+        Failure::from(Error::new(Phase::Request, Side::Downstream, cause))
     }
 
     /// A request's body that turns out to be larger than it may be.
     pub(super) fn body_too_large(limit: u64) -> Self {
         let cause = Cause::BodyTooLarge(limit);
-        Failure(Arc::new(Error::new(Phase::Request, Side::Downstream, cause)))
+        Failure::from(Error::new(Phase::Request, Side::Downstream, cause))
     }
 
     pub(super) fn cause_of_client(error: &(dyn StdError + 'static), limit: Duration) -> Cause {
@@ -59,6 +82,14 @@ impl Failure {
         Failure::new(Phase::ResponseHead, why)
     }
 
+    /// What it says of the upstream that was asked.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.is_stale {
+            true => Outcome::Stale,
+            false => self.error.outcome(),
+        }
+    }
+
     pub(super) fn into_io(self) -> io::Error {
         io::Error::other(self)
     }
@@ -66,9 +97,9 @@ impl Failure {
     /// What has broken off a response that was under way.
     pub(super) fn within_body(error: &hyper::Error) -> Failure {
         let failure = Failure::within(error);
-        match failure.0.phase() {
+        match failure.error.phase() {
             // No failure of ours: hyper has found that the body ends too early.
-            Phase::ResponseHead if matches!(Error::cause(&failure.0), Cause::Closed) => {
+            Phase::ResponseHead if matches!(Error::cause(&failure.error), Cause::Closed) => {
                 Failure::new(Phase::Response, Cause::Closed)
             }
             _ => failure,
@@ -91,7 +122,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.error.fmt(f)
     }
 }
 

@@ -6,74 +6,31 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue};
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
 
 use super::BoxError;
-use super::body::{ProxyBody, RequestBody};
+use super::body::ProxyBody;
 use super::config::RelayConfig;
+use super::destination::Destination;
 use super::dialect;
 use super::failure::Failure;
 use super::interim::Exchange;
+use super::outgoing::Outgoing;
 use super::stall::Stall;
 use crate::error::Error;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::head::check_request;
 use crate::header::rules::{PreparedRules, Variables};
-use crate::header::{ConnectionOptions, HeaderRules, Hop, cookie, hop_by_hop, remove};
-
-/// Where a request goes.
-#[derive(Clone, Debug)]
-pub struct Destination {
-    scheme: Scheme,
-    authority: Authority,
-    target: Option<PathAndQuery>,
-    rules: Option<HeaderRules>,
-}
-
-impl Destination {
-    /// To an HTTP/1.1 server at this host and port, with the client's own target.
-    pub fn new(authority: Authority) -> Self {
-        Destination {
-            scheme: Scheme::HTTP,
-            authority,
-            target: None,
-            rules: None,
-        }
-    }
-
-    /// Over TLS, on port 443 where the authority has none. The server's certificate has to be for the authority's host, by
-    /// what [`RelayConfig::tls`] believes.
-    #[cfg(feature = "rustls")]
-    #[must_use]
-    pub fn over_tls(mut self) -> Self {
-        self.scheme = Scheme::HTTPS;
-        self
-    }
-
-    /// With another target: a route that replaces a prefix.
-    #[must_use]
-    pub fn target(mut self, target: PathAndQuery) -> Self {
-        self.target = Some(target);
-        self
-    }
-
-    /// With other rules for fields than those of the [configuration](RelayConfig::header_rules).
-    #[must_use]
-    pub fn header_rules(mut self, rules: HeaderRules) -> Self {
-        self.rules = Some(rules);
-        self
-    }
-}
+use crate::header::{ConnectionOptions, Hop, cookie, hop_by_hop, remove};
 
 /// Sends a request and waits for the head of its response.
 pub(super) trait Ask: Send + Sync {
     fn ask(
         &self,
-        request: Request<RequestBody>,
-        hop: Hop,
+        outgoing: &mut Outgoing<'_>,
     ) -> impl Future<Output = Result<Response<Incoming>, Failure>> + Send;
 }
 
@@ -134,20 +91,16 @@ impl<A: Ask> Forwarder<A> {
                 return (own_response(rejection.into_response(), exchange, true), None);
             }
         }
+        let hop = hop.version(parts.version);
+        let hop = self.config.forwarded.locate(hop, &parts.headers);
         let rules = match self.prepare(&mut parts, destination, hop) {
             Ok(rules) => rules,
             Err(rejection) => return (own_response(rejection.into_response(), exchange, closes), None),
         };
-        let body = RequestBody::new(body, exchange.clone(), &self.config);
-        let mut request = Request::from_parts(parts, body);
-        if speaks_interim {
-            let exchange = exchange.clone();
-            hyper::ext::on_informational(&mut request, move |response| {
-                exchange.interim(response.status(), response.headers());
-            });
-        }
-        let answered = self.ask(request, hop, &exchange).await;
-        match answered.and_then(|response| answer(response, closes, &rules)) {
+        let request = Request::from_parts(parts, body);
+        let mut outgoing = Outgoing::new(request, hop, exchange.clone(), speaks_interim, &self.config);
+        let judge = |response| answer(response, closes, &rules);
+        match self.ask(&mut outgoing, &exchange, judge).await {
             Ok(response) => (response.map(|body| ProxyBody::upstream(body, exchange)), None),
             Err(failure) => failed(failure, exchange, closes),
         }
@@ -160,8 +113,6 @@ impl<A: Ask> Forwarder<A> {
         destination: Destination,
         hop: Hop,
     ) -> Result<PreparedRules, Rejection> {
-        let hop = hop.version(parts.version);
-        let hop = self.config.forwarded.locate(hop, &parts.headers);
         let rules = destination.rules.as_ref().unwrap_or(&self.config.rules);
         let rules = rules.prepare(&Variables::new(parts, &hop));
         let headers = &mut parts.headers;
@@ -199,13 +150,36 @@ impl<A: Ask> Forwarder<A> {
         Ok(rules)
     }
 
+    /// The head of a response that the client can get. A server that fails is followed by another as long as the connector
+    /// has one and nothing can happen twice; where that leads to none, the last word is that of the one before.
     async fn ask(
         &self,
-        request: Request<RequestBody>,
-        hop: Hop,
+        outgoing: &mut Outgoing<'_>,
+        exchange: &Exchange,
+        judge: impl Fn(Response<Incoming>) -> Result<Response<Incoming>, Failure>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut former = None;
+        loop {
+            let tries = outgoing.tries();
+            let answered = self.ask_one(outgoing, exchange).await.and_then(&judge);
+            match (&answered, former) {
+                (Err(failure), Some(former)) if failure.error.is_exhaustion() => return former,
+                _ => {}
+            }
+            // One that was tried is not tried again: this ends.
+            if !outgoing.goes_on_after(&answered) || outgoing.tries() == tries {
+                return answered;
+            }
+            former = Some(answered);
+        }
+    }
+
+    async fn ask_one(
+        &self,
+        outgoing: &mut Outgoing<'_>,
         exchange: &Exchange,
     ) -> Result<Response<Incoming>, Failure> {
-        let mut answer = pin!(self.way.ask(request, hop));
+        let mut answer = pin!(self.way.ask(outgoing));
         let mut wait = Stall::new(self.config.read);
         std::future::poll_fn(|cx| {
             exchange.wake_service_by(cx.waker());
@@ -263,9 +237,9 @@ fn failed(
     exchange: Arc<Exchange>,
     closes: bool,
 ) -> (Response<ProxyBody>, Option<Arc<Error>>) {
-    let status = failure.0.status().unwrap_or(StatusCode::BAD_GATEWAY);
-    let response = last_response(status, failure.0.public_text());
-    (own_response(response, exchange, closes), Some(failure.0))
+    let status = failure.error.status().unwrap_or(StatusCode::BAD_GATEWAY);
+    let response = last_response(status, failure.error.public_text());
+    (own_response(response, exchange, closes), Some(failure.error))
 }
 
 /// A response of the proxy's own. Whether the connection goes on after it is hyper's decision, unless it must not.

@@ -24,6 +24,8 @@ struct State {
     interim: Vec<u8>,
     /// Nobody can write interim responses here.
     no_interim: bool,
+    /// The client has been sent an interim response, or is about to be.
+    passed_interim: bool,
     /// hyper has let go of the response's body: the response is complete once it is flushed.
     done: bool,
     /// hyper has let go of the request's body: all of it is on its way upstream.
@@ -69,12 +71,17 @@ impl Exchange {
             return;
         }
         let mut state = self.state();
+        state.passed_interim = true;
         if state.interim.len() < LIMIT {
             encode_response(&parts, &mut state.interim);
         }
         if let Some(waker) = state.service.take() {
             waker.wake();
         }
+    }
+
+    pub(super) fn has_passed_interim(&self) -> bool {
+        self.state().passed_interim
     }
 
     /// The bytes to be written before hyper's next message.
@@ -89,6 +96,11 @@ impl Exchange {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
+    }
+
+    /// The request goes upstream, perhaps not for the first time.
+    pub(super) fn begin_attempt(&self) {
+        self.state().sent = false;
     }
 
     pub(super) fn set_sent(&self) {

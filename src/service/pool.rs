@@ -1,4 +1,5 @@
-//! Law: which connection to an upstream a request goes over: one that hyper-util's client keeps, or a fresh one.
+//! Law: which connection to an upstream a request goes over: one that hyper-util's client keeps for the place that it goes to,
+//! or a fresh one.
 
 use std::fmt;
 use std::future::Future;
@@ -7,22 +8,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::rt::Executor;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::Connect as Connector;
+use hyper_util::client::legacy::{Client, connect};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-use super::body::RequestBody;
 use super::config::RelayConfig;
 use super::failure::Failure;
 use super::forward::Ask;
+use super::outgoing::{Outgoing, OutgoingBody};
 use super::tasks::Tasks;
-use super::upstream::Upstream;
-use crate::connect::{Connect, ConnectRequest};
+use super::upstream::{Connector, Upstream};
+use crate::connect::{Connect, ConnectRequest, Place};
 use crate::error::{Cause, Phase};
 use crate::header::Hop;
 
@@ -37,9 +38,9 @@ fn buffer_size(config: &RelayConfig) -> usize {
 }
 
 /// A client with an empty pool.
-pub(super) fn client<K>(connector: K, config: &RelayConfig, tasks: Tasks) -> Client<K, RequestBody>
+fn client<K>(connector: K, config: &RelayConfig, tasks: Tasks) -> Client<K, OutgoingBody>
 where
-    K: Connector + Clone,
+    K: connect::Connect + Clone,
 {
     Client::builder(tasks)
         .timer(TokioTimer::new())
@@ -52,71 +53,108 @@ where
         .build(connector)
 }
 
-impl<K> Ask for Client<K, RequestBody>
-where
-    K: Connector + Clone + Send + Sync + 'static,
-{
-    async fn ask(&self, request: Request<RequestBody>, _hop: Hop) -> Result<Response<Incoming>, Failure> {
-        self.request(request)
-            .await
-            .map_err(|error| Failure::within(&error))
-    }
-}
-
-/// A way upstream over a connector of the caller's.
+/// A way upstream.
 pub(super) enum Way<C: Connect + 'static> {
-    /// All its connections lead to the same place: idle ones are kept.
-    Kept(Box<Client<Alike<C>, RequestBody>>),
-    /// It chooses by the request: each gets a connection of its own.
-    Fresh(Arc<C>, RelayConfig, Tasks),
+    /// To the authority of each request.
+    Named(Client<Connector, OutgoingBody>),
+    /// To where a connector leads, always to the same place: idle connections are kept.
+    Alike(Client<Places<C>, OutgoingBody>),
+    /// To where it leads for the request: idle connections are kept for each place, where it says which that is.
+    Choosing(Client<Places<C>, OutgoingBody>, Arc<C>, Box<Afresh>),
 }
 
 impl<C: Connect + 'static> Way<C> {
-    pub(super) fn new(connect: Arc<C>, config: &RelayConfig, tasks: Tasks) -> Self {
-        let config = config.clone();
-        if !connect.is_uniform() {
-            return Way::Fresh(connect, config, tasks);
-        }
-        let alike = Alike {
-            connect,
+    pub(super) fn named(config: &RelayConfig) -> Self {
+        Way::Named(client(Connector::new(config.clone()), config, Tasks::default()))
+    }
+
+    pub(super) fn through(connect: Arc<C>, config: &RelayConfig, tasks: Tasks) -> Self {
+        let places = Places {
+            connect: connect.clone(),
             config: config.clone(),
         };
-        Way::Kept(Box::new(client(alike, &config, tasks)))
+        let client = client(places, config, tasks.clone());
+        match connect.is_uniform() {
+            true => Way::Alike(client),
+            false => {
+                let config = config.clone();
+                Way::Choosing(client, connect, Box::new(Afresh { config, tasks }))
+            }
+        }
     }
 }
 
 impl<C: Connect + 'static> Ask for Way<C> {
-    async fn ask(&self, request: Request<RequestBody>, hop: Hop) -> Result<Response<Incoming>, Failure> {
-        match self {
-            Way::Kept(client) => client.ask(request, hop).await,
-            Way::Fresh(connect, config, tasks) => ask_afresh(&**connect, config, tasks, request, hop).await,
-        }
+    async fn ask(&self, outgoing: &mut Outgoing<'_>) -> Result<Response<Incoming>, Failure> {
+        let answered = match self {
+            Way::Named(client) => client.request(outgoing.request()).await,
+            Way::Alike(client) => {
+                outgoing.set_authority(authority(Place::ONLY));
+                client.request(outgoing.request()).await
+            }
+            Way::Choosing(client, connect, afresh) => {
+                let limit = afresh.config.connect_limit();
+                let deadline = Instant::now() + limit;
+                let chosen = timeout_at(
+                    deadline,
+                    connect.choose(outgoing.connect_request().until(deadline)),
+                );
+                let chosen = chosen
+                    .await
+                    .map_err(|_| Failure::new(Phase::Connect, Cause::TimedOut(limit)))?;
+                let Some(place) = chosen else {
+                    return afresh.ask(&**connect, outgoing).await;
+                };
+                outgoing.set_authority(authority(place));
+                client.request(outgoing.request()).await
+            }
+        };
+        answered.map_err(|error| Failure::within(&error))
     }
 }
 
-async fn ask_afresh<C: Connect>(
-    connect: &C,
-    config: &RelayConfig,
-    tasks: &Tasks,
-    request: Request<RequestBody>,
-    hop: Hop,
-) -> Result<Response<Incoming>, Failure> {
-    let (mut parts, body) = request.into_parts();
-    if let Some(target) = parts.uri.path_and_query().cloned() {
-        parts.uri = Uri::from(target);
+/// The name of a place, by which the pool keeps connections apart.
+fn authority(place: Place) -> Authority {
+    match place {
+        Place::ONLY => Authority::from_static("upstream"),
+        // Digits and a label: a host.
+        place => Authority::try_from(format!("{}.upstream", place.number()))
+            .unwrap_or(Authority::from_static("upstream")),
     }
-    let upstream = upstream(connect, ConnectRequest::new(&parts, hop), config).await?;
-    let (mut sender, connection) = http1::Builder::new()
-        .title_case_headers(true)
-        .max_headers(config.limits.fields())
-        .max_buf_size(buffer_size(config))
-        .handshake(upstream)
-        .await
-        .map_err(|error| Failure::within(&error))?;
-    // It ends with the response's body, and what went wrong is told there.
-    tasks.execute(connection);
-    let answered = sender.send_request(Request::from_parts(parts, body)).await;
-    answered.map_err(|error| Failure::within(&error))
+}
+
+fn place_of(uri: &Uri) -> Place {
+    let number = uri.host().and_then(|host| host.strip_suffix(".upstream"));
+    let number = number.and_then(|number| number.parse().ok());
+    number.map_or(Place::ONLY, Place::new)
+}
+
+/// Connections of their own for single requests.
+pub(super) struct Afresh {
+    config: RelayConfig,
+    tasks: Tasks,
+}
+
+impl Afresh {
+    async fn ask<C: Connect>(
+        &self,
+        connect: &C,
+        outgoing: &mut Outgoing<'_>,
+    ) -> Result<Response<Incoming>, Failure> {
+        outgoing.set_origin_form();
+        let upstream = upstream(connect, outgoing.connect_request(), &self.config).await?;
+        let (mut sender, connection) = http1::Builder::new()
+            .title_case_headers(true)
+            .max_headers(self.config.limits.fields())
+            .max_buf_size(buffer_size(&self.config))
+            .handshake(upstream)
+            .await
+            .map_err(|error| Failure::within(&error))?;
+        // It ends with the response's body, and what went wrong is told there.
+        self.tasks.execute(connection);
+        let answered = sender.send_request(outgoing.request()).await;
+        answered.map_err(|error| Failure::within(&error))
+    }
 }
 
 async fn upstream<C: Connect>(
@@ -125,29 +163,30 @@ async fn upstream<C: Connect>(
     config: &RelayConfig,
 ) -> Result<TokioIo<Upstream<C::Stream>>, Failure> {
     let limit = config.connect_limit();
-    let stream = timeout(limit, connect.connect(request))
+    let deadline = Instant::now() + limit;
+    let stream = timeout_at(deadline, connect.connect(request.until(deadline)))
         .await
         .map_err(|_| Failure::new(Phase::Connect, Cause::TimedOut(limit)))?
         .map_err(|error| Failure::new(Phase::Connect, error))?;
     Ok(TokioIo::new(Upstream::new(stream, config)))
 }
 
-/// Connects hyper-util's client by way of a connector whose connections all lead to the same place.
-pub(super) struct Alike<C> {
+/// Connects hyper-util's client to the places of a connector.
+pub(super) struct Places<C> {
     connect: Arc<C>,
     config: RelayConfig,
 }
 
-impl<C> Clone for Alike<C> {
+impl<C> Clone for Places<C> {
     fn clone(&self) -> Self {
-        Alike {
+        Places {
             connect: self.connect.clone(),
             config: self.config.clone(),
         }
     }
 }
 
-impl<C: Connect + 'static> tower_service::Service<Uri> for Alike<C> {
+impl<C: Connect + 'static> tower_service::Service<Uri> for Places<C> {
     type Response = TokioIo<Upstream<C::Stream>>;
     type Error = Failure;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
@@ -157,12 +196,14 @@ impl<C: Connect + 'static> tower_service::Service<Uri> for Alike<C> {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Alike { connect, config } = self.clone();
+        let Places { connect, config } = self.clone();
         Box::pin(async move {
+            let place = place_of(&uri);
             // The connection is for whichever request comes first, and for others after it.
             let (mut any, ()) = Request::new(()).into_parts();
             any.uri = uri;
-            upstream(&*connect, ConnectRequest::new(&any, Hop::unknown()), &config).await
+            let request = ConnectRequest::new(&any, Hop::unknown()).at(place);
+            upstream(&*connect, request, &config).await
         })
     }
 }
@@ -170,8 +211,24 @@ impl<C: Connect + 'static> tower_service::Service<Uri> for Alike<C> {
 impl<C: Connect + 'static> fmt::Debug for Way<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Way::Kept(_) => "Kept",
-            Way::Fresh(..) => "Fresh",
+            Way::Named(_) => "Named",
+            Way::Alike(_) => "Alike",
+            Way::Choosing(..) => "Choosing",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_found_again_by_its_name() {
+        for number in [0, 1, 9, 10, u64::MAX] {
+            let place = Place::new(number);
+            let uri = Uri::builder().scheme("http").authority(authority(place));
+            let uri = uri.path_and_query("/").build().unwrap();
+            assert_eq!(place_of(&uri), place);
+        }
     }
 }

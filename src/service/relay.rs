@@ -1,25 +1,26 @@
 //! Law: a client's raw connection carries one ordinary request through hyper, and comes back with what follows it.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode, request};
 use http_body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::BoxError;
-use super::body::{ProxyBody, RequestBody};
+use super::body::ProxyBody;
 use super::config::RelayConfig;
+use super::destination::Destination;
 use super::downstream::OneRequest;
-use super::forward::{Destination, Forwarder};
+use super::forward::Forwarder;
 use super::interim::Exchange;
-use super::pool;
+use super::pool::Way;
 use super::tasks::Tasks;
-use super::upstream::Connector;
+use crate::connect::{Connect, TcpConnect};
 use crate::error::{Cause, Error, Phase};
 use crate::head::{BodyLength, HeadError, HeadLimits, HeadScan};
 use crate::header::Hop;
@@ -44,19 +45,60 @@ pub struct Relayed<S> {
 
 /// Relays ordinary requests, with one pool of upstream connections. Cheap to clone.
 ///
+/// Each goes to its [`Destination`], or all of them where a connector leads. What there is to be chosen by such a connector,
+/// above all by a [`Group`](crate::upstream::Group), is chosen for each request; and a server that fails is followed by
+/// another, under the same conditions as for an upgrade ([`Retry`](crate::upstream::Retry)).
+///
 /// The pool's connections are driven by tasks of the tokio runtime in which [`serve`](Relay::serve) is called: a
 /// program with several runtimes wants a relay in each.
-#[derive(Clone, Debug)]
-pub struct Relay {
-    forwarder: Forwarder<Client<Connector, RequestBody>>,
+pub struct Relay<C: Connect + 'static = TcpConnect> {
+    forwarder: Arc<Forwarder<Way<C>>>,
+}
+
+impl<C: Connect + 'static> Clone for Relay<C> {
+    fn clone(&self) -> Self {
+        Relay {
+            forwarder: self.forwarder.clone(),
+        }
+    }
+}
+
+impl<C: Connect + 'static> fmt::Debug for Relay<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("way", &self.forwarder.way)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Relay {
-    /// A relay with an empty pool.
+    /// A relay with an empty pool, to the [destinations](Destination::new) of the requests.
     pub fn new(config: RelayConfig) -> Self {
-        let way = pool::client(Connector::new(config.clone()), &config, Tasks::default());
+        Relay::by(Way::named(&config), config)
+    }
+}
+
+impl<C: Connect + 'static> Relay<C> {
+    /// A relay with an empty pool, to where a connector leads. Of a [`Destination`] it takes all but the authority.
+    ///
+    /// Idle connections are kept for four seconds, for other requests that go to the [same place](Connect::choose). How TLS is
+    /// spoken is the connector's business, and not that of [`RelayConfig::tls`](RelayConfig::tls).
+    ///
+    /// ```
+    /// use switchover::service::{Relay, RelayConfig};
+    /// use switchover::upstream::{Group, Server};
+    ///
+    /// let group = Group::of([Server::to("10.0.0.1:8000"), Server::to("10.0.0.2:8000")]);
+    /// let relay = Relay::through(group, RelayConfig::default());
+    /// ```
+    pub fn through(connect: C, config: RelayConfig) -> Self {
+        let way = Way::through(Arc::new(connect), &config, Tasks::default());
+        Relay::by(way, config)
+    }
+
+    fn by(way: Way<C>, config: RelayConfig) -> Self {
         Relay {
-            forwarder: Forwarder { way, config },
+            forwarder: Arc::new(Forwarder { way, config }),
         }
     }
 

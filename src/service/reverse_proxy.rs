@@ -6,7 +6,6 @@ use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::uri::Authority;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
@@ -14,7 +13,8 @@ use tower_service::Service;
 use super::BoxError;
 use super::body::ProxyBody;
 use super::config::RelayConfig;
-use super::forward::{Destination, Forwarder};
+use super::destination::Destination;
+use super::forward::Forwarder;
 use super::pool::Way;
 use super::service_config::ServiceConfig;
 use super::upgrade::{Begun, Upgrader};
@@ -25,8 +25,8 @@ use crate::connect::Connect;
 ///
 /// Upgrades are served as by [`UpgradeService`](super::UpgradeService). Ordinary requests of HTTP/1 and HTTP/2 are sent
 /// to the same upstream by hyper-util's client, as HTTP/1.1, and checked as strictly as the crate's own parser does
-/// ([`check_request`](crate::head::check_request)); both get the same fields. Where [`Connect::is_uniform`], idle
-/// connections are kept for four seconds and used again.
+/// ([`check_request`](crate::head::check_request)); both get the same fields. Where [`Connect::choose`] says which go to the
+/// same place, idle connections are kept for four seconds and used again.
 ///
 /// The reason of a response of the proxy's own is in its extensions: a [`Rejection`](crate::handshake::Rejection), or
 /// an [`Error`](crate::Error) in an `Arc`. Interim responses of the upstream end here, since hyper's server cannot send
@@ -76,7 +76,7 @@ impl<C: Connect + 'static> ReverseProxy<C> {
     }
 
     fn of(connect: Arc<C>, config: ServiceConfig, relay: RelayConfig) -> Self {
-        let way = Way::new(connect.clone(), &relay, config.tasks.clone());
+        let way = Way::through(connect.clone(), &relay, config.tasks.clone());
         ReverseProxy {
             upgrader: Upgrader::new(connect, config),
             forwarder: Arc::new(Forwarder { way, config: relay }),
@@ -117,9 +117,7 @@ where
                 let hop = self.upgrader.config.hop_of(&parts);
                 let request = Request::from_parts(parts, body);
                 let forwarder = self.forwarder.clone();
-                // Where it goes, the connector knows: the pool needs a name for it, and no more than one.
-                let destination = Destination::new(Authority::from_static("upstream"));
-                Box::pin(async move { forwarder.respond(request, destination, hop).await })
+                Box::pin(async move { forwarder.respond(request, Destination::default(), hop).await })
             }
         })
     }

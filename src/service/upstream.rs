@@ -113,6 +113,8 @@ pub(super) struct Upstream<S> {
     stage: Stage,
     /// The method of the request under way; none while the connection waits for one.
     asked: Option<Method>,
+    /// It has carried a request before, and of the answer to this one nothing has come.
+    may_be_stale: bool,
     limits: HeadLimits,
     /// Between two reads of a body. The wait for a head is the relay's business.
     read_stall: Stall,
@@ -133,6 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
             sound: BytesMut::new(),
             stage: Stage::Head(HeadScan::response()),
             asked: None,
+            may_be_stale: false,
             limits: config.limits(),
             read_stall: Stall::new(config.read_limit()),
             write_stall: Stall::new(config.send_limit()),
@@ -176,7 +179,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
         if matches!(&self.stage, Stage::Body(scanner) if scanner.is_complete()) {
             self.stage = Stage::Head(HeadScan::response());
             self.asked = None;
+            self.may_be_stale = true;
         }
+    }
+
+    /// Why the stream has ended, in order or not, where the upstream may have ended it before it was asked.
+    fn stale(&self) -> Option<io::Error> {
+        self.may_be_stale.then(|| Failure::stale().into_io())
     }
 }
 
@@ -192,10 +201,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Upstream<S> {
             let mut read = ReadBuf::new(&mut space);
             match Pin::new(&mut this.stream)
                 .poll_read(cx, &mut read)
-                .map_err(keep_tls)?
+                .map_err(|error| this.stale().unwrap_or_else(|| keep_tls(error)))?
             {
-                Poll::Ready(()) if read.filled().is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(()) if read.filled().is_empty() => {
+                    // One that is not asked may end: hyper takes it out of the pool.
+                    let stale = this.asked.as_ref().and_then(|_| this.stale());
+                    return Poll::Ready(stale.map_or(Ok(()), Err));
+                }
                 Poll::Ready(()) => {
+                    this.may_be_stale = false;
                     this.read_stall.progress();
                     this.raw.extend_from_slice(read.filled());
                     this.sift().map_err(Failure::into_io)?;
@@ -217,7 +231,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Upstream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Upstream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let Poll::Ready(written) = Pin::new(&mut this.stream).poll_write(cx, bytes)? else {
+        let Poll::Ready(written) = Pin::new(&mut this.stream)
+            .poll_write(cx, bytes)
+            .map_err(|error| this.stale().unwrap_or(error))?
+        else {
             let late = Failure::late(this.write_stall.limit());
             return this.write_stall.poll_waiting(cx).map(|_| Err(late.into_io()));
         };

@@ -11,6 +11,7 @@ mod fake;
 mod flapping;
 mod health;
 mod next_server;
+mod relayed;
 mod time;
 
 use std::time::Duration;

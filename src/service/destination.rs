@@ -1,0 +1,57 @@
+//! Law: what the caller decides about one ordinary request: where it goes, and as what.
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+
+use crate::header::HeaderRules;
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    pub(super) scheme: Scheme,
+    pub(super) authority: Authority,
+    pub(super) target: Option<PathAndQuery>,
+    pub(super) rules: Option<HeaderRules>,
+}
+
+impl Default for Destination {
+    /// Where the connector leads of a relay that has one ([`Relay::through`](super::Relay::through)), with the client's own
+    /// target.
+    fn default() -> Self {
+        Destination::new(Authority::from_static("upstream"))
+    }
+}
+
+impl Destination {
+    /// To an HTTP/1.1 server at this host and port, with the client's own target.
+    pub fn new(authority: Authority) -> Self {
+        Destination {
+            scheme: Scheme::HTTP,
+            authority,
+            target: None,
+            rules: None,
+        }
+    }
+
+    /// Over TLS, on port 443 where the authority has none. The server's certificate has to be for the authority's host, by
+    /// what [`RelayConfig::tls`](super::RelayConfig::tls) believes.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.scheme = Scheme::HTTPS;
+        self
+    }
+
+    /// With another target: a route that replaces a prefix.
+    #[must_use]
+    pub fn target(mut self, target: PathAndQuery) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// With other rules for fields than those of the [configuration](super::RelayConfig::header_rules).
+    #[must_use]
+    pub fn header_rules(mut self, rules: HeaderRules) -> Self {
+        self.rules = Some(rules);
+        self
+    }
+}
