@@ -86,6 +86,8 @@ pub mod header;
 pub mod http2;
 #[cfg(any(doc, doctest))]
 pub mod manual;
+#[cfg(feature = "gateway")]
+pub mod proxied;
 pub mod proxy_protocol;
 pub mod route;
 #[cfg(feature = "hyper")]

@@ -177,11 +177,13 @@ fn imports_go_down_only() {
         ),
         (
             &["handshake", "connect", "wire.rs"],
-            &["tunnel", "tls", "upstream", "error", "exchange", "gateway"],
+            &[
+                "tunnel", "tls", "upstream", "proxied", "error", "exchange", "gateway",
+            ],
         ),
-        (&["tunnel"], &["tls", "upstream"]),
+        (&["tunnel"], &["tls", "upstream", "proxied"]),
         (
-            &["upstream"],
+            &["upstream", "proxied"],
             &[
                 "handshake",
                 "tls",
@@ -223,7 +225,7 @@ fn a_group_of_servers_is_one_more_connector() {
         &[
             "connect", "tunnel", "tls", "http2", "error.rs", "exchange", "gateway", "service",
         ],
-        &["upstream"],
+        &["upstream", "proxied"],
     );
     assert!(found.is_empty(), "{found:#?}");
 }

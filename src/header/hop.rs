@@ -10,6 +10,7 @@ pub struct Hop {
     peer: Option<IpAddr>,
     port: Option<u16>,
     client: Option<(IpAddr, Option<u16>)>,
+    server: Option<IpAddr>,
     server_port: Option<u16>,
     tls: bool,
     version: Version,
@@ -22,6 +23,7 @@ impl Hop {
             peer: None,
             port: None,
             client: None,
+            server: None,
             server_port: None,
             tls: false,
             version: Version::HTTP_11,
@@ -41,6 +43,13 @@ impl Hop {
     pub const fn version(mut self, version: Version) -> Self {
         self.version = version;
         self
+    }
+
+    /// The address and port that the request came in at: the local address of its connection. Default: not known.
+    #[must_use]
+    pub const fn at(mut self, address: SocketAddr) -> Self {
+        self.server = Some(address.ip().to_canonical());
+        self.at_port(address.port())
     }
 
     /// The port that the request came in at, for the variable `$server_port`. Default: not known.
@@ -70,6 +79,11 @@ impl Hop {
     /// The client's port, where it is known.
     pub fn client_port(&self) -> Option<u16> {
         self.client.map_or(self.port, |(_, port)| port)
+    }
+
+    /// The address that the request came in at, where it is known.
+    pub const fn server_address(&self) -> Option<IpAddr> {
+        self.server
     }
 
     /// The port that the request came in at, where it is known.

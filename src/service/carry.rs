@@ -25,7 +25,7 @@ use crate::exchange::Admission;
 use crate::header::{Hop, Protocol};
 #[cfg(feature = "rustls")]
 use crate::tls::ServerStream;
-use crate::tunnel::{AnyStream, Draining, Permit, Run, Traffic, Tunnel, TunnelConfig, TunnelError};
+use crate::tunnel::{AnyStream, Draining, Permit, Rewind, Run, Traffic, Tunnel, TunnelConfig, TunnelError};
 
 /// All that a tunnel needs but the client's stream.
 pub(super) struct Carry<U> {
@@ -184,6 +184,7 @@ const KNOWN: &[Known] = &[
         })
     },
     |upgraded| unwrap_as(upgraded, |_: &AnyStream| ()),
+    unwrap_rewound,
     #[cfg(feature = "rustls")]
     |upgraded| {
         unwrap_as(upgraded, |tls: &TlsStream<TcpStream>| {
@@ -196,8 +197,33 @@ const KNOWN: &[Known] = &[
     |upgraded| unwrap_as(upgraded, |_: &ServerStream<UnixStream>| ()),
 ];
 
-/// Three servers, three wrappings: hyper-util's `auto` builder, which axum uses, has one of its own.
 fn unwrap_as<S>(upgraded: Upgraded, prepare: impl Fn(&S)) -> Result<Client, Upgraded>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (stream, read) = take_back::<S>(upgraded)?;
+    prepare(&stream);
+    Ok(Client {
+        stream: AnyStream::new(stream),
+        read,
+        taken_back: true,
+    })
+}
+
+/// From a balancer that speaks the PROXY protocol. What hyper has not read of the bytes in front follows what it has.
+fn unwrap_rewound(upgraded: Upgraded) -> Result<Client, Upgraded> {
+    let (rewind, read) = take_back::<Rewind<TcpStream>>(upgraded)?;
+    let (socket, front) = rewind.into_parts();
+    without_delay(&socket);
+    Ok(Client {
+        stream: AnyStream::from(socket),
+        read: [read, front].concat().into(),
+        taken_back: true,
+    })
+}
+
+/// Three servers, three wrappings: hyper-util's `auto` builder, which axum uses, has one of its own.
+fn take_back<S>(upgraded: Upgraded) -> Result<(S, Bytes), Upgraded>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -207,14 +233,8 @@ where
             .downcast::<TokioIo<S>>()
             .map(|parts| (parts.io, parts.read_buf))?,
     };
-    let stream = io.into_inner();
-    prepare(&stream);
-    Ok(Client {
-        stream: AnyStream::new(stream),
-        // Copied: a few bytes must not hold on to the whole of hyper's read buffer.
-        read: Bytes::copy_from_slice(&read),
-        taken_back: true,
-    })
+    // Copied: a few bytes must not hold on to the whole of hyper's read buffer.
+    Ok((io.into_inner(), Bytes::copy_from_slice(&read)))
 }
 
 /// A tunnel carries messages, and must not hold one back for the next. HTTP servers commonly leave that to the kernel.
