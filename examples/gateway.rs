@@ -12,10 +12,16 @@ mod demo;
 mod flags;
 #[path = "gateway/http2.rs"]
 mod http2;
+#[path = "gateway/opening.rs"]
+mod opening;
 #[path = "gateway/settings.rs"]
 mod settings;
+#[path = "gateway/target.rs"]
+mod target;
 #[path = "gateway/tls.rs"]
 mod tls;
+#[path = "gateway/upstream.rs"]
+mod upstream;
 #[path = "gateway/worker.rs"]
 mod worker;
 
@@ -28,8 +34,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use switchover::tunnel::{Drain, Schedule};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use flags::{Flags, ServerUrl, Target};
+use flags::Flags;
 use settings::Settings;
+use target::{ServerUrl, Share, Target};
 
 fn main() -> ExitCode {
     let flags = match Flags::parse(std::env::args().skip(1)) {
@@ -70,6 +77,7 @@ fn run(mut flags: Flags) -> io::Result<()> {
                 servers: vec![ServerUrl {
                     authority,
                     tls: false,
+                    share: Share::default(),
                 }],
                 path: None,
             },

@@ -4,11 +4,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::uri::Authority;
 use switchover::handshake::Origin;
-use switchover::header::Protocol;
 use switchover::header::rules::{HeaderRules, HostRule};
+use switchover::header::{Network, NetworkError, Protocol};
+use switchover::proxied::Version;
 use switchover::route::RoutePattern;
+use switchover::upstream::{Balance, BalanceError};
+
+use super::target::{self, Target};
 
 pub(crate) const USAGE: &str = "\
 An HTTP gateway that carries upgrades, WebSocket above all, and relays everything else.
@@ -17,14 +20,21 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --route '[HOST]/PREFIX=URL[,URL...]'
                              send what matches to URL (http, https, ws or wss); repeatable. The longest prefix wins. A
                              URL with a path replaces the matched prefix, one without keeps the request target.
-                             Several URLs take turns, and the next one steps in where a connection fails. HOST may be
-                             a wildcard, *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that
-                             path alone
+                             Several URLs take turns, and the next one steps in where one fails before it has
+                             answered. Behind a URL: ;weight=N, ;max-tunnels=N, ;backup. HOST may be a wildcard,
+                             *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that path alone
+  --balance HOW              how the URLs of a route take turns: round-robin, least-tunnels, or hash:KEY for the same one
+                             each time, where KEY is client, header:NAME, cookie:NAME or query:NAME (round-robin)
   --tls-cert FILE            speak TLS on all listeners, with this certificate chain (PEM); needs --tls-key. Clients may
                              speak HTTP/2 there, and open WebSockets over it (RFC 8441)
   --tls-key FILE             the private key of the first certificate in the chain (PEM)
   --upstream-ca FILE         believe https and wss servers only by these roots (PEM; the system's roots). Their
                              certificates must be for the host of the URL
+  --accept-proxy-protocol NETWORK
+                             connections come from balancers in this network (10.0.0.0/8) and begin with a PROXY
+                             protocol header; all others are closed. Repeatable
+  --send-proxy-protocol v1|v2
+                             begin connections to upstreams with such a header
   --workers N                threads, each with its own runtime and its own listening sockets (1)
   --connect-timeout DURATION connecting to an upstream, TLS handshake included; then 504 (10s)
   --handshake-timeout DURATION
@@ -56,6 +66,9 @@ pub(crate) struct Flags {
     pub(crate) tls_cert: Option<PathBuf>,
     pub(crate) tls_key: Option<PathBuf>,
     pub(crate) upstream_ca: Option<PathBuf>,
+    pub(crate) balance: Balance,
+    pub(crate) balancers: Vec<Network>,
+    pub(crate) send_proxy_protocol: Option<Version>,
     pub(crate) workers: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Option<Duration>,
@@ -72,22 +85,6 @@ pub(crate) struct Flags {
     pub(crate) header_rules: HeaderRules,
 }
 
-/// Where a route leads.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Target {
-    pub(crate) servers: Vec<ServerUrl>,
-    /// What replaces the matched prefix.
-    pub(crate) path: Option<String>,
-}
-
-/// A server of a route.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ServerUrl {
-    /// Host and port.
-    pub(crate) authority: Authority,
-    pub(crate) tls: bool,
-}
-
 impl Default for Flags {
     fn default() -> Self {
         Flags {
@@ -96,6 +93,9 @@ impl Default for Flags {
             tls_cert: None,
             tls_key: None,
             upstream_ca: None,
+            balance: Balance::default(),
+            balancers: Vec::new(),
+            send_proxy_protocol: None,
             workers: 1,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: None,
@@ -145,10 +145,22 @@ impl Flags {
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match flag {
             "--listen" => self.listen.push(address(value)?),
-            "--route" => self.routes.push(route(value)?),
+            "--route" => self.routes.push(target::route(value)?),
             "--tls-cert" => self.tls_cert = Some(value.into()),
             "--tls-key" => self.tls_key = Some(value.into()),
             "--upstream-ca" => self.upstream_ca = Some(value.into()),
+            "--balance" => self.balance = value.parse().map_err(|why: BalanceError| why.to_string())?,
+            "--accept-proxy-protocol" => {
+                let network = value.parse().map_err(|why: NetworkError| why.to_string())?;
+                self.balancers.push(network);
+            }
+            "--send-proxy-protocol" => {
+                self.send_proxy_protocol = match value {
+                    "v1" => Some(Version::V1),
+                    "v2" => Some(Version::V2),
+                    _ => return Err("expected v1 or v2".to_owned()),
+                }
+            }
             "--workers" => self.workers = positive(value)?,
             "--connect-timeout" => self.connect_timeout = duration(value)?,
             "--handshake-timeout" => self.handshake_timeout = Some(duration(value)?),
@@ -193,7 +205,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "the name has no address".to_owned())
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(super) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("expected a whole number above zero".to_owned()),
@@ -219,29 +231,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn route(text: &str) -> Result<(RoutePattern, Target), String> {
-    // The pattern may hold equals signs too: the one meant stands before the first URL.
-    let scheme = text.find("://").ok_or("a route is [HOST]/PREFIX=URL")?;
-    let equals = text[..scheme].rfind('=').ok_or("a route is [HOST]/PREFIX=URL")?;
-    let (pattern, urls) = (&text[..equals], &text[equals + 1..]);
-    let pattern = pattern.parse::<RoutePattern>().map_err(|why| why.to_string())?;
-    let mut target: Option<Target> = None;
-    for url in urls.split(',') {
-        let (server, path) = server(url)?;
-        let target = target.get_or_insert_with(|| Target {
-            servers: Vec::new(),
-            path: path.clone(),
-        });
-        if target.path != path {
-            return Err("all URLs of a route must have the same path".to_owned());
-        }
-        target.servers.push(server);
-    }
-    target
-        .map(|target| (pattern, target))
-        .ok_or_else(|| "a route needs a URL".to_owned())
-}
-
 fn set_header(rules: HeaderRules, text: &str) -> Result<HeaderRules, String> {
     let (name, value) = text.split_once(':').ok_or("a field is NAME: VALUE")?;
     let value = value.trim();
@@ -250,33 +239,4 @@ fn set_header(rules: HeaderRules, text: &str) -> Result<HeaderRules, String> {
         false => rules.set_on_request(name, value),
     }
     .map_err(|why| why.to_string())
-}
-
-fn server(url: &str) -> Result<(ServerUrl, Option<String>), String> {
-    let (scheme, rest) = url
-        .split_once("://")
-        .ok_or("a URL is http://HOST:PORT or http://HOST:PORT/PATH")?;
-    let (tls, port) = match scheme {
-        "http" | "ws" => (false, 80),
-        "https" | "wss" => (true, 443),
-        _ => {
-            return Err(format!("the scheme {scheme} is none of http, https, ws and wss"));
-        }
-    };
-    let (host, path) = match rest.find('/') {
-        Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
-        None => (rest, None),
-    };
-    if switchover::head::validate_host(host.as_bytes()).is_err() {
-        return Err(format!("a URL names a host, with a port if it is not {port}"));
-    }
-    if path.as_ref().is_some_and(|path| path.contains(['?', '#'])) {
-        return Err("the URL of a route has a path at most, no query and no fragment".to_owned());
-    }
-    let authority = match host.rsplit_once(':') {
-        Some((_, port)) if !port.ends_with(']') => host.to_owned(),
-        _ => format!("{host}:{port}"),
-    };
-    let authority = authority.parse().map_err(|_| "a URL names a host")?;
-    Ok((ServerUrl { authority, tls }, path))
 }

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use switchover::handshake::Rejection;
 use switchover::head::check_request;
 use switchover::header::Hop;
-use switchover::service::ProxyBody;
+use switchover::service::{Destination, ProxyBody};
 use switchover::tunnel::AnyStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -137,12 +137,13 @@ async fn proxied(
     check_request(&mut parts)?;
     let (upstream, target) = worker.settings.route(&parts)?;
     if parts.method != Method::CONNECT {
-        let mut destination = upstream.destination();
+        let mut destination = Destination::default();
         if let Some(target) = target {
             destination = destination.target(target);
         }
         let request = Request::from_parts(parts, body);
-        return Ok(worker.relay.respond(request, destination, hop).await);
+        let relay = &worker.relays[upstream.index];
+        return Ok(relay.respond(request, destination, hop).await);
     }
     if let Some(target) = target {
         let mut uri = parts.uri.into_parts();

@@ -2,49 +2,38 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::HOST;
 use http::request;
 use http::uri::PathAndQuery;
 use switchover::UpgradeConfig;
-use switchover::connect::{Connect, ConnectError, ConnectRequest};
 use switchover::gateway::{Acceptor, GatewayConfig};
 use switchover::handshake::{HandshakePolicy, Rejection};
 use switchover::head::HeadLimits;
-use switchover::route::{RoutePattern, Routes};
-use switchover::service::{Destination, RelayConfig, ServiceConfig, UpgradeService};
+use switchover::header::TrustedProxies;
+use switchover::proxied::ProxyProtocolAcceptor;
+use switchover::route::Routes;
+use switchover::service::{Relay, RelayConfig, ServiceConfig};
 use switchover::tls::{TlsAcceptor, TlsClientConfig};
-use switchover::tunnel::{AnyStream, Cap, Drain, TunnelConfig};
+use switchover::tunnel::{Cap, Drain, TunnelConfig};
+use switchover::upstream::Group;
 
-use super::flags::{Flags, Target};
-use super::tls::{self, Server};
+use super::flags::Flags;
+use super::tls;
+use super::upstream::{Server, Upstream};
 
 /// What all workers share.
 pub(crate) struct Settings {
     pub(crate) flags: Flags,
     routes: Routes<Upstream>,
+    /// What every connection begins with, if they come from balancers.
+    pub(crate) proxied: Option<ProxyProtocolAcceptor>,
     /// What every connection goes through first, if TLS is spoken here.
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) acceptor: Acceptor,
-    pub(crate) relay: RelayConfig,
+    relay: RelayConfig,
     pub(crate) talks: bool,
-}
-
-/// Where a route leads.
-pub(crate) struct Upstream {
-    servers: Arc<Servers>,
-    /// For clients that speak HTTP/2.
-    pub(crate) upgrades: UpgradeService<Arc<Servers>>,
-}
-
-/// The servers of a route, which take turns.
-pub(crate) struct Servers {
-    connects: Vec<Server>,
-    target: Target,
-    turn: AtomicUsize,
 }
 
 impl Settings {
@@ -80,24 +69,29 @@ impl Settings {
         let service = ServiceConfig::default()
             .upgrade(upgrade.clone())
             .tunnels(drain.clone().into());
-        let routes = routes(flags.routes.drain(..), client.as_ref(), &service)?;
+        let routes = routes(&mut flags, client.as_ref(), &service)?;
         let config = GatewayConfig::default()
             .upgrade(upgrade)
             .request_limits(limits)
             .header_timeout(flags.header_timeout)
             .send_timeout(flags.send_timeout);
-        let mut relay = RelayConfig::default()
+        let relay = RelayConfig::default()
             .connect_timeout(flags.connect_timeout)
             .read_timeout(head_wait.max(body_wait))
             .send_timeout(flags.send_timeout)
             .response_limits(limits)
             .header_rules(flags.header_rules.clone());
-        if let Some(client) = client {
-            relay = relay.tls(client);
-        }
+        let proxied = match flags.balancers.is_empty() {
+            true => None,
+            false => {
+                let balancers = TrustedProxies::new(flags.balancers.drain(..));
+                Some(ProxyProtocolAcceptor::new(balancers).header_timeout(flags.header_timeout))
+            }
+        };
         Ok(Settings {
             flags,
             routes,
+            proxied,
             tls,
             acceptor: Acceptor::new(config),
             relay,
@@ -116,7 +110,7 @@ impl Settings {
             target => target,
         };
         let found = self.routes.resolve(host, target)?;
-        let replaced = match &found.value.servers.target.path {
+        let replaced = match &found.value.path {
             Some(path) => Some(
                 found
                     .replace_prefix(path, target)
@@ -125,6 +119,14 @@ impl Settings {
             None => None,
         };
         Ok((found.value, replaced))
+    }
+
+    /// A relay to each upstream, by its number, for one runtime.
+    pub(crate) fn relays(&self) -> Vec<Relay<Group<Server>>> {
+        let mut upstreams: Vec<&Upstream> = self.routes.values().collect();
+        upstreams.sort_by_key(|upstream| upstream.index);
+        let relay = |upstream: &&Upstream| Relay::through(upstream.group.clone(), self.relay.clone());
+        upstreams.iter().map(relay).collect()
     }
 
     /// In the demo a person is watching; elsewhere nobody has asked for a line on each connection.
@@ -136,66 +138,13 @@ impl Settings {
 }
 
 fn routes(
-    targets: impl Iterator<Item = (RoutePattern, Target)>,
+    flags: &mut Flags,
     client: Option<&TlsClientConfig>,
     service: &ServiceConfig,
 ) -> io::Result<Routes<Upstream>> {
     let mut routes = Routes::default();
-    for (pattern, target) in targets {
-        let connects = target.servers.iter().map(|url| Server::new(url, client));
-        let servers = Arc::new(Servers {
-            connects: connects.collect::<io::Result<_>>()?,
-            target,
-            turn: AtomicUsize::new(0),
-        });
-        let upgrades = UpgradeService::new(servers.clone()).config(service.clone());
-        routes.add(pattern, Upstream { servers, upgrades });
+    for (index, (pattern, target)) in std::mem::take(&mut flags.routes).into_iter().enumerate() {
+        routes.add(pattern, Upstream::new(index, target, flags, client, service)?);
     }
     Ok(routes)
-}
-
-impl Upstream {
-    /// Where the next ordinary request goes.
-    pub(crate) fn destination(&self) -> Destination {
-        self.servers.destination()
-    }
-
-    /// What the next upgrade connects to.
-    pub(crate) fn connect(&self) -> &Servers {
-        &self.servers
-    }
-}
-
-impl Servers {
-    fn next(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn destination(&self) -> Destination {
-        let server = &self.target.servers[self.next() % self.target.servers.len()];
-        let destination = Destination::new(server.authority.clone());
-        match server.tls {
-            true => destination.over_tls(),
-            false => destination,
-        }
-    }
-}
-
-impl Connect for Servers {
-    type Stream = AnyStream;
-
-    async fn connect(&self, request: ConnectRequest<'_>) -> Result<AnyStream, ConnectError> {
-        let first = self.next();
-        let mut failed = ConnectError::NoUpstream;
-        for offset in 0..self.connects.len() {
-            match self.connects[(first + offset) % self.connects.len()]
-                .connect(request)
-                .await
-            {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
-    }
 }

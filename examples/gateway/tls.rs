@@ -3,11 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
-use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsConnect, TlsServerConfig};
-use switchover::tunnel::AnyStream;
+use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsServerConfig};
 
-use super::flags::{Flags, ServerUrl};
+use super::flags::Flags;
 
 /// What clients are met with, if TLS is asked for.
 pub(crate) fn acceptor(flags: &Flags) -> io::Result<Option<TlsAcceptor>> {
@@ -48,34 +46,4 @@ fn read(flag: &str, file: &Path) -> io::Result<Vec<u8>> {
         io::Error::new(error.kind(), text)
     };
     std::fs::read(file).map_err(named)
-}
-
-/// One server of a route.
-pub(crate) enum Server {
-    Plain(TcpConnect),
-    Tls(TlsConnect),
-}
-
-impl Server {
-    pub(crate) fn new(url: &ServerUrl, tls: Option<&TlsClientConfig>) -> io::Result<Self> {
-        let authority = url.authority.as_str();
-        match tls {
-            Some(tls) if url.tls => TlsConnect::to(authority, tls.clone())
-                .map(Server::Tls)
-                .map_err(|error| io::Error::other(format!("--route to https://{authority}: {error}"))),
-            _ => Ok(Server::Plain(TcpConnect::to(authority))),
-        }
-    }
-}
-
-impl Connect for Server {
-    type Stream = AnyStream;
-
-    async fn connect(&self, request: ConnectRequest<'_>) -> Result<AnyStream, ConnectError> {
-        match self {
-            Server::Plain(connect) => connect.connect(request).await.map(AnyStream::from),
-            // Boxed: connecting in plain text must not cost what this does.
-            Server::Tls(connect) => Box::pin(connect.connect(request)).await.map(AnyStream::new),
-        }
-    }
 }

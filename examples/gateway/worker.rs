@@ -12,21 +12,23 @@ use http::request;
 use switchover::Error;
 use switchover::gateway::{Accepted, Carrying, Negotiated};
 use switchover::header::{Hop, Protocol};
-use switchover::service::Relay;
-use switchover::tls::{TlsAcceptError, TlsAcceptor};
-use switchover::tunnel::{AnyStream, Cap, Drain, Draining, Permit, Rewind};
+use switchover::service::{Destination, Relay};
+use switchover::tunnel::{AnyStream, Cap, Counted, Drain, Draining, Permit, Rewind};
+use switchover::upstream::Group;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::http2;
 use super::settings::Settings;
+use super::upstream::Server;
+use super::{http2, opening};
 
 /// What the connections of one worker share.
 pub(crate) struct Worker {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) relay: Relay,
+    /// To each upstream one.
+    pub(crate) relays: Vec<Relay<Group<Server>>>,
     pub(crate) drain: Drain,
     /// Its listeners and connections.
     open: Cap,
@@ -45,10 +47,10 @@ pub(crate) async fn run(
     settings: Arc<Settings>,
     drain: Drain,
 ) -> io::Result<()> {
-    let relay = Relay::new(settings.relay.clone());
+    let relays = settings.relays();
     let worker = Arc::new(Worker {
         settings,
-        relay,
+        relays,
         drain,
         open: Cap::unlimited(),
         accepts: Notify::new(),
@@ -125,7 +127,10 @@ fn connection(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> impl 
 }
 
 /// A tunnel that is about to run, and to whom its end is told.
-type Carried = (Carrying<AnyStream, AnyStream, Draining>, Option<Box<Told>>);
+type Carried = (
+    Carrying<AnyStream, Counted<AnyStream>, Draining>,
+    Option<Box<Told>>,
+);
 
 struct Told {
     settings: Arc<Settings>,
@@ -136,23 +141,23 @@ struct Told {
 /// Everything that comes before a tunnel. None if the connection has ended without one.
 async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> Option<Carried> {
     let (settings, drain) = (&worker.settings, &worker.drain);
-    let (stream, hop) = match &settings.tls {
-        None => (AnyStream::from(stream), Hop::from(peer)),
-        // Boxed, as all that is gone before the request is read.
-        Some(tls) => {
-            let hop = Hop::from(peer).tls(true);
-            match Box::pin(secured(tls, stream, peer, &worker)).await? {
-                (stream, false) => (stream, hop),
-                (stream, true) => {
-                    Box::pin(http2::serve(stream, hop, peer, worker.clone())).await;
-                    return None;
-                }
-            }
-        }
-    };
+    let opened = opening::open(stream, peer, &worker).await?;
+    let hop = opened.hop;
+    if opened.is_http2 {
+        Box::pin(http2::serve(opened.stream, hop, peer, worker.clone())).await;
+        return None;
+    }
     let failed =
         |error: Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
-    let mut accepted = settings.acceptor.accept_until(stream, hop, drain.started()).await;
+    let (acceptor, end) = (&settings.acceptor, drain.started());
+    let mut accepted = match opened.front.is_empty() {
+        true => acceptor.accept_until(opened.stream, hop, end).await,
+        // It has begun, together with what a balancer says of it.
+        false => {
+            let stream = Rewind::new(opened.stream, opened.front);
+            acceptor.resume_until(stream, hop, end).await
+        }
+    };
     loop {
         match accepted.map_err(failed).ok()? {
             Accepted::Upgrade(mut incoming) => {
@@ -166,12 +171,7 @@ async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> O
                 if let Some(target) = target {
                     incoming.set_target(target);
                 }
-                return match incoming
-                    .negotiate(upstream.connect())
-                    .await
-                    .map_err(failed)
-                    .ok()?
-                {
+                return match incoming.negotiate(&upstream.group).await.map_err(failed).ok()? {
                     Negotiated::Switched(established) => {
                         let (settings, protocol) = (settings.clone(), established.protocol().clone());
                         let told = settings.talks.then(|| {
@@ -202,31 +202,6 @@ async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> O
     }
 }
 
-/// Does the TLS handshake, and says whether HTTP/2 is spoken behind it. A client that has not done its part when the drain starts has not asked for anything yet.
-async fn secured(
-    tls: &TlsAcceptor,
-    stream: TcpStream,
-    peer: SocketAddr,
-    worker: &Worker,
-) -> Option<(AnyStream, bool)> {
-    let accepted = tokio::select! {
-        biased;
-        accepted = tls.accept(stream) => accepted,
-        () = worker.drain.started() => return None,
-    };
-    match accepted {
-        Ok(stream) => {
-            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            Some((AnyStream::new(stream), is_http2))
-        }
-        Err(TlsAcceptError::Closed) => None,
-        Err(error) => {
-            worker.settings.tell(peer, || error.to_string());
-            None
-        }
-    }
-}
-
 /// Relays one ordinary request. Returns the connection if it can carry another.
 async fn ordinary(
     head: request::Parts,
@@ -245,11 +220,12 @@ async fn ordinary(
             return None;
         }
     };
-    let mut destination = upstream.destination();
+    let mut destination = Destination::default();
     if let Some(target) = target {
         destination = destination.target(target);
     }
-    let relayed = worker.relay.serve(stream, &head, destination, hop).await;
+    let relay = &worker.relays[upstream.index];
+    let relayed = relay.serve(stream, &head, destination, hop).await;
     let relayed = relayed.inspect_err(|error| failed(error)).ok()?;
     if let Some(failure) = &relayed.failure {
         failed(failure);

@@ -3,6 +3,7 @@
 mod caps;
 mod drains;
 mod example_gateway;
+mod example_upstreams;
 mod graceful_drain;
 mod program;
 mod refusals;

@@ -1,0 +1,100 @@
+//! What stands before HTTP on a connection: whose it is, if a balancer says so, and TLS.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use switchover::header::Hop;
+use switchover::proxied::{ProxyAcceptError, ProxyProtocolAcceptor};
+use switchover::tls::{TlsAcceptError, TlsAcceptor};
+use switchover::tunnel::{AnyStream, Rewind};
+use tokio::net::TcpStream;
+
+use super::worker::Worker;
+
+/// A connection on which HTTP is next.
+pub(crate) struct Opened {
+    pub(crate) stream: AnyStream,
+    /// What has been read of it already.
+    pub(crate) front: Bytes,
+    pub(crate) hop: Hop,
+    pub(crate) is_http2: bool,
+}
+
+/// Opens a connection that has just been accepted. None if it has ended, or has been closed.
+pub(crate) async fn open(stream: TcpStream, peer: SocketAddr, worker: &Worker) -> Option<Opened> {
+    let settings = &worker.settings;
+    let mut hop = Hop::from(peer);
+    if settings.flags.send_proxy_protocol.is_some() {
+        hop = hop.at(stream.local_addr().ok()?);
+    }
+    // Boxed, as all that is gone before the request is read.
+    let (stream, hop) = match &settings.proxied {
+        None => (Rewind::new(stream, Bytes::new()), hop),
+        Some(proxied) => Box::pin(handed_on(proxied, stream, hop, peer, worker)).await?,
+    };
+    let Some(tls) = &settings.tls else {
+        let (stream, front) = stream.into_parts();
+        return Some(Opened {
+            stream: AnyStream::from(stream),
+            front,
+            hop,
+            is_http2: false,
+        });
+    };
+    let (stream, is_http2) = Box::pin(secured(tls, stream, peer, worker)).await?;
+    Some(Opened {
+        stream,
+        front: Bytes::new(),
+        hop: hop.tls(true),
+        is_http2,
+    })
+}
+
+/// Hears from a balancer whose connection it is.
+async fn handed_on(
+    proxied: &ProxyProtocolAcceptor,
+    stream: TcpStream,
+    hop: Hop,
+    peer: SocketAddr,
+    worker: &Worker,
+) -> Option<(Rewind<TcpStream>, Hop)> {
+    let accepted = tokio::select! {
+        biased;
+        accepted = proxied.accept(stream, hop) => accepted,
+        () = worker.drain.started() => return None,
+    };
+    match accepted {
+        Ok(proxied) => Some((proxied.stream, proxied.hop)),
+        Err(ProxyAcceptError::Closed) => None,
+        Err(error) => {
+            worker.settings.tell(peer, || error.to_string());
+            None
+        }
+    }
+}
+
+/// Does the TLS handshake, and says whether HTTP/2 is spoken behind it. A client that has not done its part when the drain
+/// starts has not asked for anything yet.
+async fn secured(
+    tls: &TlsAcceptor,
+    stream: Rewind<TcpStream>,
+    peer: SocketAddr,
+    worker: &Worker,
+) -> Option<(AnyStream, bool)> {
+    let accepted = tokio::select! {
+        biased;
+        accepted = tls.accept(stream) => accepted,
+        () = worker.drain.started() => return None,
+    };
+    match accepted {
+        Ok(stream) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            Some((AnyStream::new(stream), is_http2))
+        }
+        Err(TlsAcceptError::Closed) => None,
+        Err(error) => {
+            worker.settings.tell(peer, || error.to_string());
+            None
+        }
+    }
+}

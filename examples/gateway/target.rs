@@ -1,0 +1,119 @@
+//! What a route says: a pattern, and the servers that requests which match it go to.
+
+use http::uri::Authority;
+use switchover::route::RoutePattern;
+
+use super::flags::positive;
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) servers: Vec<ServerUrl>,
+    /// What replaces the matched prefix.
+    pub(crate) path: Option<String>,
+}
+
+/// A server of a route.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ServerUrl {
+    /// Host and port.
+    pub(crate) authority: Authority,
+    pub(crate) tls: bool,
+    pub(crate) share: Share,
+}
+
+/// How much of a route's requests a server gets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Share {
+    pub(crate) weight: u32,
+    pub(crate) max_tunnels: Option<usize>,
+    pub(crate) backup: bool,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Share {
+            weight: 1,
+            max_tunnels: None,
+            backup: false,
+        }
+    }
+}
+
+pub(super) fn route(text: &str) -> Result<(RoutePattern, Target), String> {
+    // The pattern may hold equals signs too: the one meant stands before the first URL.
+    let scheme = text.find("://").ok_or("a route is [HOST]/PREFIX=URL")?;
+    let equals = text[..scheme].rfind('=').ok_or("a route is [HOST]/PREFIX=URL")?;
+    let (pattern, urls) = (&text[..equals], &text[equals + 1..]);
+    let pattern = pattern.parse::<RoutePattern>().map_err(|why| why.to_string())?;
+    let mut target: Option<Target> = None;
+    for url in urls.split(',') {
+        let (server, path) = server(url)?;
+        let target = target.get_or_insert_with(|| Target {
+            servers: Vec::new(),
+            path: path.clone(),
+        });
+        if target.path != path {
+            return Err("all URLs of a route must have the same path".to_owned());
+        }
+        target.servers.push(server);
+    }
+    target
+        .map(|target| (pattern, target))
+        .ok_or_else(|| "a route needs a URL".to_owned())
+}
+
+fn server(url: &str) -> Result<(ServerUrl, Option<String>), String> {
+    let (url, share) = share(url)?;
+    let (scheme, rest) = url
+        .split_once("://")
+        .ok_or("a URL is http://HOST:PORT or http://HOST:PORT/PATH")?;
+    let (tls, port) = match scheme {
+        "http" | "ws" => (false, 80),
+        "https" | "wss" => (true, 443),
+        _ => {
+            return Err(format!("the scheme {scheme} is none of http, https, ws and wss"));
+        }
+    };
+    let (host, path) = match rest.find('/') {
+        Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
+        None => (rest, None),
+    };
+    if switchover::head::validate_host(host.as_bytes()).is_err() {
+        return Err(format!("a URL names a host, with a port if it is not {port}"));
+    }
+    if path.as_ref().is_some_and(|path| path.contains(['?', '#'])) {
+        return Err("the URL of a route has a path at most, no query and no fragment".to_owned());
+    }
+    let authority = match host.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => host.to_owned(),
+        _ => format!("{host}:{port}"),
+    };
+    let authority = authority.parse().map_err(|_| "a URL names a host")?;
+    Ok((
+        ServerUrl {
+            authority,
+            tls,
+            share,
+        },
+        path,
+    ))
+}
+
+/// The URL, and what stands behind it.
+fn share(text: &str) -> Result<(&str, Share), String> {
+    let mut share = Share::default();
+    let mut parts = text.split(';');
+    let url = parts.next().unwrap_or_default();
+    for setting in parts {
+        let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+        let number = || positive(value).map_err(|why| format!("{setting}: {why}"));
+        match name {
+            "weight" => share.weight = u32::try_from(number()?).unwrap_or(u32::MAX),
+            "max-tunnels" => share.max_tunnels = Some(number()?),
+            "backup" if value.is_empty() => share.backup = true,
+            _ => return Err(format!("{setting} is none of weight=N, max-tunnels=N and backup")),
+        }
+    }
+    Ok((url, share))
+}
