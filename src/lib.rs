@@ -14,7 +14,7 @@
 //!    [`handshake::Rejection`] that says which rule was broken and what to change.
 //! 4. [`handshake::UpgradeRequest::forward`] makes the request for the upstream: hop-by-hop fields off, the proxy's own
 //!    on, in this order.
-//! 5. [`connect::Connect`] makes the connection.
+//! 5. [`connect::Connect`] makes the connection: to one upstream, or to one of a [group](upstream::Group).
 //! 6. The head goes up in one write; the heads of the answer come back, interim ones passed on.
 //! 7. [`handshake::PendingUpgrade::judge`] is the only place where a [`handshake::Switched`] is made: status,
 //!    `Upgrade`, `Connection` and, for WebSocket, the exact `Sec-WebSocket-Accept` all agree with what was asked.
@@ -33,7 +33,7 @@
 //! |---|---|---|
 //! | 1, pure | [`token`], [`head`], [`websocket`], [`proxy_protocol`] | parsers and proxies of one's own, without tokio |
 //! | 2, header rules | [`header`] | a proxy that one already has |
-//! | 2, streams | [`tunnel`], [`connect`], [`tls`] | relays on layer 4 |
+//! | 2, streams | [`tunnel`], [`connect`], [`upstream`], [`tls`], [`proxied`] | relays on layer 4 |
 //! | 3, decisions | [`handshake`], [`route`] | proxies with their own IO |
 //! | 4, upstreams | [`http2`] | HTTP/2 upstreams, behind either door |
 //! | 5, doors | [`gateway`], [`service`] | whoever wants the whole walk |
@@ -54,7 +54,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `tunnel` | by `gateway` | [`tunnel`]: the copy engine |
-//! | `gateway` | yes | [`gateway`], [`connect`]: the raw door on tokio |
+//! | `gateway` | yes | [`gateway`], [`connect`], [`upstream`], [`proxied`]: the raw door on tokio, groups of servers, the PROXY protocol |
 //! | `splice` | yes | bulk between plain sockets without a copy, on Linux |
 //! | `hyper` | no | [`service`]: services and a layer for axum and hyper, for clients of HTTP/1 and HTTP/2 (RFC 8441); ordinary requests relayed by hyper and hyper-util |
 //! | `http2` | no | [`http2`]: upstreams that speak WebSocket over HTTP/2 |

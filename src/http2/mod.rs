@@ -34,7 +34,8 @@
 //! [`Http2Config::idle_timeout`], or with the [`Http2Connect`] itself.
 //!
 //! An extended CONNECT that crosses a GOAWAY on its way, or that the upstream refuses for having too many streams, is a
-//! 502: it is not asked again on another connection.
+//! 502: it is not asked again on another connection. (It is asked of another server, where this is one of a
+//! [group](crate::upstream).)
 
 mod config;
 mod driver;
