@@ -10,6 +10,8 @@
 mod demo;
 #[path = "gateway/flags.rs"]
 mod flags;
+#[path = "gateway/health.rs"]
+mod health;
 #[path = "gateway/http2.rs"]
 mod http2;
 #[path = "gateway/opening.rs"]
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, Socket, Type};
 use switchover::tunnel::{Drain, Schedule};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 use flags::Flags;
 use settings::Settings;
@@ -104,7 +107,9 @@ fn run(mut flags: Flags) -> io::Result<()> {
         addresses.push(address);
         sockets.push(of_address);
     }
-    let schedule = Schedule::default().grace(settings.flags.drain_timeout);
+    if let Some(address) = settings.flags.health {
+        health::start(address, settings.clone())?;
+    }
     // The first worker runs here: a process with one thread spares the kernel and the allocator some locking.
     let mut of_worker = || sockets.iter_mut().filter_map(Vec::pop).collect::<Vec<_>>();
     let of_first = of_worker();
@@ -132,7 +137,7 @@ fn run(mut flags: Flags) -> io::Result<()> {
     drop(output);
 
     runtime.block_on(async {
-        tokio::spawn(terminated(signals, drain.clone(), schedule));
+        tokio::spawn(terminated(signals, drain.clone(), settings.clone()));
         worker::run(of_first, settings, drain).await
     })?;
     for worker in workers {
@@ -163,16 +168,25 @@ fn signals() -> io::Result<(Signal, Signal)> {
     Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
 }
 
-/// Starts the drain at the first of the signals, and ends it at the second.
-async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Drain, schedule: Schedule) {
-    for hears_the_first in [true, false] {
+/// Starts the drain some time after the first of the signals, and ends it at the second.
+async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Drain, settings: Arc<Settings>) {
+    let mut signalled = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        match hears_the_first {
-            true => drain.start(schedule),
-            false => drain.complete_now(),
-        }
+    };
+    signalled().await;
+    // Whoever balances the load hears of it first, and sends clients until it has.
+    settings.leave();
+    let flags = &settings.flags;
+    let spread = flags.drain_spread;
+    let schedule = Schedule::default()
+        .grace(flags.drain_timeout - spread)
+        .spread(spread);
+    if timeout(flags.drain_delay, signalled()).await.is_err() {
+        drain.start(schedule);
+        signalled().await;
     }
+    drain.complete_now();
 }

@@ -21,8 +21,10 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              send what matches to URL (http, https, ws or wss); repeatable. The longest prefix wins. A
                              URL with a path replaces the matched prefix, one without keeps the request target.
                              Several URLs take turns, and the next one steps in where one fails before it has
-                             answered. Behind a URL: ;weight=N, ;max-tunnels=N, ;backup. HOST may be a wildcard,
-                             *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that path alone
+                             answered. Behind a URL: ;weight=N, ;max-tunnels=N, ;backup, and ;resolve=DURATION for a name
+                             each of whose addresses is a server, asked for again as often as that. HOST may be a
+                             wildcard, *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that path
+                             alone
   --balance HOW              how the URLs of a route take turns: round-robin, least-tunnels, or hash:KEY for the same one
                              each time, where KEY is client, header:NAME, cookie:NAME or query:NAME (round-robin)
   --tls-cert FILE            speak TLS on all listeners, with this certificate chain (PEM); needs --tls-key. Clients may
@@ -45,6 +47,11 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              TLS handshake (30s)
   --linger-timeout DURATION  after one side of a tunnel has ended, silence of the other (30s)
   --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s); a second SIGTERM ends them at once
+  --drain-spread DURATION    the last part of that time, over which the tunnels that are left end one after the other, and
+                             not all at once (0s)
+  --drain-delay DURATION     after SIGTERM, how long everything goes on as before, but for /ready, so that a balancer can
+                             take notice (0s)
+  --health ADDR              answer probes here, also while draining: /live, /ready (503 from SIGTERM on) and /status
   --max-tunnels N            upgrades beyond this many, by all workers together, get a 503 (no limit)
   --max-header-bytes N       the largest head, request or response (65536)
   --set-header 'NAME: VALUE' set a field on requests, with nginx's variables: 'X-Real-IP: $remote_addr'; repeatable.
@@ -56,7 +63,7 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              what to change there (relay)
   --allow-origin ORIGIN      an Origin that may open a WebSocket; repeatable (any)
 
-DURATION is a number with ms, s, m or h. Without --route there is a demo: open the address that it listens on.
+DURATION is a number with ms, s, m or h, above zero unless zero is its default. Without --route there is a demo: open the address that it listens on.
 ";
 
 #[derive(Debug)]
@@ -77,6 +84,9 @@ pub(crate) struct Flags {
     pub(crate) header_timeout: Duration,
     pub(crate) linger_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) drain_spread: Duration,
+    pub(crate) drain_delay: Duration,
+    pub(crate) health: Option<SocketAddr>,
     pub(crate) max_tunnels: Option<usize>,
     pub(crate) max_header_bytes: usize,
     pub(crate) upgrades: Vec<Protocol>,
@@ -104,6 +114,9 @@ impl Default for Flags {
             header_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
+            drain_spread: Duration::ZERO,
+            drain_delay: Duration::ZERO,
+            health: None,
             max_tunnels: None,
             max_header_bytes: 64 * 1024,
             upgrades: Vec::new(),
@@ -135,6 +148,9 @@ impl Flags {
         }
         if flags.tls_cert.is_some() != flags.tls_key.is_some() {
             return Err("--tls-cert and --tls-key need each other".to_owned());
+        }
+        if flags.drain_spread > flags.drain_timeout {
+            return Err("--drain-spread is a part of --drain-timeout, and cannot be longer".to_owned());
         }
         if flags.listen.is_empty() {
             flags.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
@@ -169,6 +185,9 @@ impl Flags {
             "--header-timeout" => self.header_timeout = duration(value)?,
             "--linger-timeout" => self.linger_timeout = duration(value)?,
             "--drain-timeout" => self.drain_timeout = duration(value)?,
+            "--drain-spread" => self.drain_spread = duration_or_zero(value)?,
+            "--drain-delay" => self.drain_delay = duration_or_zero(value)?,
+            "--health" => self.health = Some(address(value)?),
             "--max-tunnels" => self.max_tunnels = Some(positive(value)?),
             "--max-header-bytes" => self.max_header_bytes = positive(value)?,
             "--allow-upgrade" => self
@@ -212,7 +231,14 @@ pub(super) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    match text.trim_end_matches(|byte: char| byte.is_ascii_lowercase()) {
+        "0" => Ok(Duration::ZERO),
+        _ => duration(text),
+    }
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let unit = text
         .find(|byte: char| !byte.is_ascii_digit())
         .unwrap_or(text.len());

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::header::HOST;
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) acceptor: Acceptor,
     relay: RelayConfig,
     pub(crate) talks: bool,
+    leaving: AtomicBool,
 }
 
 impl Settings {
@@ -96,6 +98,7 @@ impl Settings {
             acceptor: Acceptor::new(config),
             relay,
             talks,
+            leaving: AtomicBool::new(false),
         })
     }
 
@@ -123,10 +126,24 @@ impl Settings {
 
     /// A relay to each upstream, by its number, for one runtime.
     pub(crate) fn relays(&self) -> Vec<Relay<Group<Server>>> {
+        let relay = |upstream: &Upstream| Relay::through(upstream.group.clone(), self.relay.clone());
+        self.upstreams().into_iter().map(relay).collect()
+    }
+
+    /// In the order of the flags.
+    pub(crate) fn upstreams(&self) -> Vec<&Upstream> {
         let mut upstreams: Vec<&Upstream> = self.routes.values().collect();
         upstreams.sort_by_key(|upstream| upstream.index);
-        let relay = |upstream: &&Upstream| Relay::through(upstream.group.clone(), self.relay.clone());
-        upstreams.iter().map(relay).collect()
+        upstreams
+    }
+
+    /// From now on nobody is to be sent here any more.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// In the demo a person is watching; elsewhere nobody has asked for a line on each connection.
@@ -144,7 +161,8 @@ fn routes(
 ) -> io::Result<Routes<Upstream>> {
     let mut routes = Routes::default();
     for (index, (pattern, target)) in std::mem::take(&mut flags.routes).into_iter().enumerate() {
-        routes.add(pattern, Upstream::new(index, target, flags, client, service)?);
+        let upstream = Upstream::new(index, &pattern, target, flags, client, service)?;
+        routes.add(pattern, upstream);
     }
     Ok(routes)
 }

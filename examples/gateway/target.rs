@@ -1,9 +1,11 @@
 //! What a route says: a pattern, and the servers that requests which match it go to.
 
+use std::time::Duration;
+
 use http::uri::Authority;
 use switchover::route::RoutePattern;
 
-use super::flags::positive;
+use super::flags::{duration, positive};
 
 /// Where a route leads.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,8 @@ pub(crate) struct Share {
     pub(crate) weight: u32,
     pub(crate) max_tunnels: Option<usize>,
     pub(crate) backup: bool,
+    /// Each address of the name is a server of its own, and they are asked for again this often.
+    pub(crate) resolve: Option<Duration>,
 }
 
 impl Default for Share {
@@ -36,6 +40,7 @@ impl Default for Share {
             weight: 1,
             max_tunnels: None,
             backup: false,
+            resolve: None,
         }
     }
 }
@@ -112,7 +117,12 @@ fn share(text: &str) -> Result<(&str, Share), String> {
             "weight" => share.weight = u32::try_from(number()?).unwrap_or(u32::MAX),
             "max-tunnels" => share.max_tunnels = Some(number()?),
             "backup" if value.is_empty() => share.backup = true,
-            _ => return Err(format!("{setting} is none of weight=N, max-tunnels=N and backup")),
+            "resolve" => share.resolve = Some(duration(value).map_err(|why| format!("{setting}: {why}"))?),
+            _ => {
+                return Err(format!(
+                    "{setting} is none of weight=N, max-tunnels=N, backup and resolve=DURATION"
+                ));
+            }
         }
     }
     Ok((url, share))

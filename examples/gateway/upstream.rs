@@ -3,19 +3,22 @@
 use std::io;
 
 use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
-use switchover::proxied::ProxyProtocolConnect;
+use switchover::proxied::{ProxyProtocolConnect, Version};
+use switchover::route::RoutePattern;
 use switchover::service::{ServiceConfig, UpgradeService};
 use switchover::tls::{TlsClientConfig, TlsConnect};
 use switchover::tunnel::AnyStream;
 use switchover::upstream::{self, Group};
 
 use super::flags::Flags;
-use super::target::{ServerUrl, Target};
+use super::target::{ServerUrl, Share, Target};
 
 /// Where a route leads.
 pub(crate) struct Upstream {
     /// Its number among all: each worker has a relay for it.
     pub(crate) index: usize,
+    /// The pattern of the route.
+    pub(crate) pattern: String,
     pub(crate) group: Group<Server>,
     /// What replaces the matched prefix.
     pub(crate) path: Option<String>,
@@ -26,27 +29,29 @@ pub(crate) struct Upstream {
 impl Upstream {
     pub(crate) fn new(
         index: usize,
+        pattern: &RoutePattern,
         target: Target,
         flags: &Flags,
         tls: Option<&TlsClientConfig>,
         service: &ServiceConfig,
     ) -> io::Result<Self> {
         let mut group = Group::builder().balance(flags.balance.clone());
-        for url in &target.servers {
-            let connect = Server::new(url, flags, tls)?;
-            let mut server = upstream::Server::new(url.authority.as_str(), connect).weight(url.share.weight);
-            if let Some(limit) = url.share.max_tunnels {
-                server = server.max_tunnels(limit);
-            }
-            if url.share.backup {
-                server = server.backup();
-            }
-            group = group.server(server);
+        for url in target.servers {
+            let access = Access::new(&url, flags, tls)?;
+            let (name, share) = (url.authority.as_str(), url.share);
+            group = match share.resolve {
+                None => group.server(sharing(name, access.to(name), share)),
+                Some(every) => group.resolve(name, every, move |address| {
+                    let address = address.to_string();
+                    sharing(&address, access.to(&address), share)
+                }),
+            };
         }
         let group = group.build();
         let upgrades = UpgradeService::new(group.clone()).config(service.clone());
         Ok(Upstream {
             index,
+            pattern: pattern.to_string(),
             group,
             path: target.path,
             upgrades,
@@ -62,23 +67,46 @@ pub(crate) enum Server {
     TlsProxied(TlsConnect<ProxyProtocolConnect<TcpConnect>>),
 }
 
-impl Server {
+/// How the servers of a URL are connected to, whatever their addresses.
+struct Access {
+    tls: Option<TlsConnect>,
+    proxied: Option<Version>,
+}
+
+impl Access {
     fn new(url: &ServerUrl, flags: &Flags, tls: Option<&TlsClientConfig>) -> io::Result<Self> {
         let authority = url.authority.as_str();
-        let tcp = TcpConnect::to(authority);
-        let proxied = flags
-            .send_proxy_protocol
-            .map(|version| ProxyProtocolConnect::new(tcp.clone(), version));
-        let named = |error| io::Error::other(format!("--route to https://{authority}: {error}"));
-        match (tls.filter(|_| url.tls).cloned(), proxied) {
-            (None, None) => Ok(Server::Plain(tcp)),
-            (None, Some(proxied)) => Ok(Server::PlainProxied(proxied)),
-            (Some(tls), None) => TlsConnect::to(authority, tls).map(Server::Tls).map_err(named),
-            (Some(tls), Some(proxied)) => TlsConnect::new(proxied, url.authority.host(), tls)
-                .map(Server::TlsProxied)
-                .map_err(named),
+        let tls = tls.filter(|_| url.tls).cloned();
+        let tls = tls.map(|tls| TlsConnect::to(authority, tls)).transpose();
+        Ok(Access {
+            tls: tls.map_err(|error| io::Error::other(format!("--route to https://{authority}: {error}")))?,
+            proxied: flags.send_proxy_protocol,
+        })
+    }
+
+    fn to(&self, address: &str) -> Server {
+        let tcp = TcpConnect::to(address);
+        match (&self.tls, self.proxied) {
+            (None, None) => Server::Plain(tcp),
+            (None, Some(version)) => Server::PlainProxied(ProxyProtocolConnect::new(tcp, version)),
+            (Some(tls), None) => Server::Tls(tls.over(tcp)),
+            (Some(tls), Some(version)) => {
+                Server::TlsProxied(tls.over(ProxyProtocolConnect::new(tcp, version)))
+            }
         }
     }
+}
+
+/// A server with its share of the requests.
+fn sharing(name: &str, connect: Server, share: Share) -> upstream::Server<Server> {
+    let mut server = upstream::Server::new(name, connect).weight(share.weight);
+    if let Some(limit) = share.max_tunnels {
+        server = server.max_tunnels(limit);
+    }
+    if share.backup {
+        server = server.backup();
+    }
+    server
 }
 
 impl Connect for Server {

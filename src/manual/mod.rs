@@ -1,5 +1,5 @@
 //! What does not belong to one module: how the house is built, what it defends against, the defaults and the
-//! departures from the RFCs, WebSocket over HTTP/2 and HTTP/3.
+//! departures from the RFCs, WebSocket over HTTP/2 and HTTP/3, coming from nginx, running on many machines.
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
@@ -18,6 +18,15 @@ pub mod http2 {}
 
 #[doc = include_str!("from_nginx.md")]
 pub mod from_nginx {}
+
+#[doc = include_str!("deployment.md")]
+///
+/// ```yaml
+#[doc = include_str!("../../examples/gateway/kubernetes.yaml")]
+/// ```
+///
+#[doc = include_str!("deployment_notes.md")]
+pub mod deployment {}
 
 #[doc = include_str!("performance.md")]
 ///

@@ -87,6 +87,17 @@ impl<C> TlsConnect<C> {
         })
     }
 
+    /// The same, over the connections of another connector: for servers at several addresses that share a name.
+    #[must_use]
+    pub fn over<D>(&self, connect: D) -> TlsConnect<D> {
+        TlsConnect {
+            connect,
+            name: self.name.clone(),
+            connector: self.connector.clone(),
+            protocol: self.protocol,
+        }
+    }
+
     /// Asks for HTTP/2 by ALPN, and for nothing else: an upstream that does not agree to it is an error. Default:
     /// HTTP/1.1, which an upstream without ALPN has agreed to as well.
     #[must_use]

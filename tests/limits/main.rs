@@ -5,6 +5,8 @@ mod drains;
 mod example_gateway;
 mod example_upstreams;
 mod graceful_drain;
+mod kubernetes;
+mod probes;
 mod program;
 mod refusals;
 #[path = "../running_gateway/mod.rs"]

@@ -18,5 +18,7 @@ mod over_tls;
 mod programs;
 #[cfg(target_os = "linux")]
 mod proxies;
+#[cfg(target_os = "linux")]
+mod rolling;
 #[path = "../running_gateway/mod.rs"]
 mod running_gateway;

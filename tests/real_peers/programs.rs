@@ -61,6 +61,21 @@ impl Server {
         printed
     }
 
+    /// Tells it to end, as whoever runs it would.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().to_string();
+        assert!(runs(Command::new("kill").args(["-TERM", &id])), "it can be told");
+    }
+
+    /// Whether it has ended, and well.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let ended = self.child.try_wait().expect("a child can be asked");
+        assert!(ended.is_none_or(|status| status.success()), "{ended:?}");
+        ended.is_some()
+    }
+
     /// The example gateway in front of one server, on a port of its own.
     pub(crate) fn gateway_to(upstream: SocketAddr) -> Server {
         Server::gateway(&["--route", &format!("/=http://{upstream}")])

@@ -61,18 +61,9 @@ impl Kind {
 
     pub(crate) fn start(self, upstream: SocketAddr) -> Proxy {
         let address = own_address();
-        let name = format!("proxy-{}", address.to_string().replace(':', "-"));
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&directory).expect("a directory for a proxy");
+        let directory = own_directory(address);
         let mut command = self.command(address, upstream, &directory);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        let mut proxy = Proxy {
-            child: child.expect("the proxy starts"),
-            directory,
-            address,
-        };
-        proxy.wait_until_it_listens();
-        proxy
+        Proxy::spawn(&mut command, directory, address)
     }
 
     fn command(self, address: SocketAddr, upstream: SocketAddr, directory: &Path) -> Command {
@@ -105,14 +96,44 @@ impl Kind {
 
 /// An address for one proxy alone. A port that was free a moment ago may be anybody's by the time that the proxy wants it,
 /// so each process of tests has an address of the loopback network to itself, and counts its ports.
-fn own_address() -> SocketAddr {
+pub(crate) fn own_address() -> SocketAddr {
     static PORT: AtomicU16 = AtomicU16::new(8000);
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     let port = PORT.fetch_add(1, Ordering::Relaxed);
     SocketAddr::from(([127, 64 + high % 64, middle, low], port))
 }
 
+fn own_directory(address: SocketAddr) -> PathBuf {
+    let name = format!("proxy-{}", address.to_string().replace(':', "-"));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&directory).expect("a directory for a proxy");
+    directory
+}
+
 impl Proxy {
+    /// HAProxy as a balancer on layer 4: connections go to the gateways that say that they are ready, each with a PROXY
+    /// protocol header. A gateway is where it listens and where it is probed.
+    pub(crate) fn balancer(gateways: &[(SocketAddr, SocketAddr)]) -> Proxy {
+        let address = own_address();
+        let directory = own_directory(address);
+        let path = directory.join("haproxy.cfg");
+        fs::write(&path, balancer(address, gateways)).expect("a configuration to be written");
+        let mut command = Command::new("haproxy");
+        command.args(["-q", "-db", "-f"]).arg(path);
+        Proxy::spawn(&mut command, directory, address)
+    }
+
+    fn spawn(command: &mut Command, directory: PathBuf, address: SocketAddr) -> Proxy {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let mut proxy = Proxy {
+            child: child.expect("the proxy starts"),
+            directory,
+            address,
+        };
+        proxy.wait_until_it_listens();
+        proxy
+    }
+
     fn wait_until_it_listens(&mut self) {
         let since = Instant::now();
         while TcpStream::connect(self.address).is_err() {
@@ -177,5 +198,32 @@ frontend clients
 backend backend
     server backend {upstream} source {PROXY} {servers}
 "
+    )
+}
+
+fn balancer(address: SocketAddr, gateways: &[(SocketAddr, SocketAddr)]) -> String {
+    let server = |(number, (address, health)): (usize, &(SocketAddr, SocketAddr))| {
+        format!(
+            "    server gateway-{number} {address} send-proxy-v2 check addr {} port {}\n",
+            health.ip(),
+            health.port()
+        )
+    };
+    let servers: String = gateways.iter().enumerate().map(server).collect();
+    format!(
+        "defaults
+    mode tcp
+    retries 0
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend clients
+    bind {address}
+    default_backend gateways
+backend gateways
+    balance roundrobin
+    option httpchk GET /ready
+    default-server inter 50ms fall 2 rise 1
+{servers}"
     )
 }
