@@ -3,21 +3,24 @@
 use http::header::HeaderName;
 use http::{HeaderMap, request, response};
 
-/// Names whose usual spelling is not just a capital after each hyphen. Some WebSocket peers compare names by case.
-const SPELLINGS: [&str; 12] = [
-    "Sec-WebSocket-Accept",
-    "Sec-WebSocket-Extensions",
-    "Sec-WebSocket-Key",
-    "Sec-WebSocket-Protocol",
-    "Sec-WebSocket-Version",
-    "X-Real-IP",
-    "WWW-Authenticate",
-    "ETag",
-    "TE",
-    "DNT",
-    "X-Request-ID",
-    "X-XSS-Protection",
-];
+/// The usual spelling of a name, where it is not just a capital after each hyphen. Some WebSocket peers compare names by case.
+fn spelling(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "sec-websocket-accept" => "Sec-WebSocket-Accept",
+        "sec-websocket-extensions" => "Sec-WebSocket-Extensions",
+        "sec-websocket-key" => "Sec-WebSocket-Key",
+        "sec-websocket-protocol" => "Sec-WebSocket-Protocol",
+        "sec-websocket-version" => "Sec-WebSocket-Version",
+        "x-real-ip" => "X-Real-IP",
+        "www-authenticate" => "WWW-Authenticate",
+        "etag" => "ETag",
+        "te" => "TE",
+        "dnt" => "DNT",
+        "x-request-id" => "X-Request-ID",
+        "x-xss-protection" => "X-XSS-Protection",
+        _ => return None,
+    })
+}
 
 /// Appends a request head, ending with the empty line. The version written is always HTTP/1.1.
 ///
@@ -81,16 +84,17 @@ fn encode_fields(headers: &HeaderMap, into: &mut Vec<u8>) {
 
 fn encode_name(name: &HeaderName, into: &mut Vec<u8>) {
     let name = name.as_str();
-    if let Some(spelling) = SPELLINGS
-        .iter()
-        .find(|spelling| spelling.eq_ignore_ascii_case(name))
-    {
+    if let Some(spelling) = spelling(name) {
         into.extend_from_slice(spelling.as_bytes());
         return;
     }
-    let mut after_hyphen = true;
-    into.extend(name.bytes().map(|byte| {
-        let capital = std::mem::replace(&mut after_hyphen, byte == b'-');
-        if capital { byte.to_ascii_uppercase() } else { byte }
-    }));
+    let start = into.len();
+    into.extend_from_slice(name.as_bytes());
+    let mut is_first = true;
+    for byte in &mut into[start..] {
+        if is_first {
+            byte.make_ascii_uppercase();
+        }
+        is_first = *byte == b'-';
+    }
 }
