@@ -34,7 +34,7 @@
 //! | 1, pure | [`token`], [`head`], [`websocket`], [`proxy_protocol`] | parsers and proxies of one's own, without tokio |
 //! | 2, header rules | [`header`] | a proxy that one already has |
 //! | 2, streams | [`tunnel`], [`connect`], [`upstream`], [`tls`], [`proxied`] | relays on layer 4 |
-//! | 3, decisions | [`handshake`], [`route`] | proxies with their own IO |
+//! | 3, decisions | [`handshake`], [`route`], [`diagnose`] | proxies with their own IO, and whoever asks why an upgrade fails |
 //! | 4, upstreams | [`http2`] | HTTP/2 upstreams, behind either door |
 //! | 5, doors | [`gateway`], [`service`] | whoever wants the whole walk |
 //!
@@ -73,6 +73,7 @@
 
 #[cfg(feature = "gateway")]
 pub mod connect;
+pub mod diagnose;
 #[cfg(feature = "gateway")]
 mod error;
 #[cfg(feature = "gateway")]

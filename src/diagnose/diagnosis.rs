@@ -1,0 +1,335 @@
+//! Law: everything that can be found, each under a name that stays: how bad it is, what it means, what to change, and who
+//! says so.
+
+use std::fmt;
+
+use crate::handshake::Rejection;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// No WebSocket can be used.
+    Error,
+    /// It works now, or for some; it will not always, or not for all.
+    Warning,
+    /// Good to know.
+    Notice,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Notice => "notice",
+        })
+    }
+}
+
+/// One entry for each diagnosis, so that its name, its meaning and its remedy stand together.
+macro_rules! registry {
+    ($($variant:ident $name:literal $severity:ident $source:literal $sentence:literal => $change:expr;)*) => {
+        /// What can be wrong with an upgrade. The [name](Diagnosis::name) of each is stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Diagnosis {
+            $(#[doc = concat!("`", $name, "`: ", $sentence, ".")] $variant,)*
+        }
+
+        impl Diagnosis {
+            /// All of them.
+            pub const ALL: &'static [Diagnosis] = &[$(Diagnosis::$variant),*];
+
+            /// The name, in lower case with hyphens. It does not change from version to version.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Diagnosis::$variant => $name,)*
+                }
+            }
+
+            /// How bad it is.
+            pub const fn severity(self) -> Severity {
+                match self {
+                    $(Diagnosis::$variant => Severity::$severity,)*
+                }
+            }
+
+            /// What is wrong, without a full stop.
+            pub const fn sentence(self) -> &'static str {
+                match self {
+                    $(Diagnosis::$variant => $sentence,)*
+                }
+            }
+
+            /// What to change, in one or two sentences.
+            pub fn change(self) -> &'static str {
+                match self {
+                    $(Diagnosis::$variant => $change,)*
+                }
+            }
+
+            /// Where that is written.
+            pub const fn source(self) -> &'static str {
+                match self {
+                    $(Diagnosis::$variant => $source,)*
+                }
+            }
+        }
+    };
+}
+
+registry! {
+    // Before there is a connection.
+    NameNotResolved "name-not-resolved" Error "RFC 9110, section 4.3.2"
+        "the host's name has no address" =>
+        "Correct the name, or give it an address in the DNS that this machine asks.";
+    ConnectionRefused "connection-refused" Error "RFC 9293, section 3.10.7"
+        "nobody listens on this port" =>
+        "Start the server, or correct the port; a server in a container listens on 0.0.0.0, not on 127.0.0.1.";
+    ConnectionTimedOut "connection-timed-out" Error "RFC 9293, section 3.8.3"
+        "nobody answers at this address: packets are dropped, as firewalls do" =>
+        "Open the port in every firewall and security group on the way, or correct the address.";
+    HostUnreachable "host-unreachable" Error "RFC 1122, section 3.2.2.1"
+        "there is no way to this address" =>
+        "Correct the address, or the routes of this machine.";
+    // TLS.
+    TlsToPlainPort "tls-to-plain-port" Error "RFC 8446, section 5.1"
+        "TLS was spoken to a port that speaks plain HTTP" =>
+        "Use ws:// or http:// for this port, or the TLS port of the same server, or give its listener a certificate.";
+    PlainToTlsPort "plain-to-tls-port" Error "RFC 8446, section 5.1"
+        "plain HTTP was spoken to a port that speaks TLS" =>
+        "Use wss:// or https:// for this port. If it is a proxy's upstream, the proxy has to speak TLS to it.";
+    AlpnWithoutHttp11 "alpn-without-http11" Error "RFC 7301, section 3.2"
+        "the front agrees to no HTTP/1.1 by ALPN, in which an upgrade is made" =>
+        "Let the front offer http/1.1 beside h2; a front of HTTP/2 alone has to speak RFC 8441.";
+    CertificateNotTrusted "certificate-not-trusted" Error "RFC 9110, section 4.3.4"
+        "the certificate is not acceptable" =>
+        "Give the listener a certificate for this name, issued by an authority that clients know.";
+    ClientCertificateRequired "client-certificate-required" Error "RFC 8446, section 4.3.2"
+        "the server demands a client certificate, or does not accept the one that it was given" =>
+        "Browsers open a WebSocket with a client certificate only if they have one already: do not demand it on this port.";
+    TlsFailed "tls-failed" Error "RFC 8446, section 6.2"
+        "the TLS handshake has failed" =>
+        "Look into the log of the server that has the certificate.";
+    // The request is out, and no response head is in.
+    NoAnswer "no-answer" Error "RFC 9110, section 15.6.5"
+        "the connection stands, and no answer came in time" =>
+        "Look who waits: a hop that holds the request back for its body, a server that has accepted and is stuck, or a \
+         firewall that passes connections and drops what it does not know.";
+    ClosedUnanswered "closed-unanswered" Error "RFC 9112, section 9.6"
+        "the connection was closed instead of an answer" =>
+        "Look into the log of the next hop. A plain request to a TLS port, and an HTTP/1.1 request to a port that speaks \
+         HTTP/2 alone, end so too.";
+    ResetUnanswered "reset-unanswered" Error "RFC 9293, section 3.5.2"
+        "the connection was reset instead of an answer, as firewalls and content inspection do" =>
+        "Try the same with TLS (wss://), which inspection cannot read; on a network of your own let WebSocket through, or \
+         forward the port on layer 4.";
+    NotHttp "not-http" Error "RFC 9112, section 2.2"
+        "the answer is not HTTP/1.1" =>
+        "Correct the port: another protocol is spoken there.";
+    Http2Only "http2-only" Error "RFC 9113, section 3.3"
+        "the port speaks HTTP/2 without TLS, and no HTTP/1.1" =>
+        "Let the hop in front speak HTTP/1.1 to it, or WebSocket over HTTP/2 (RFC 8441).";
+    AnswerHeadTooLarge "answer-head-too-large" Error "RFC 9110, section 5.4"
+        "the head of the answer is larger than proxies take" =>
+        "Send fewer and smaller cookies from the origin, or raise the limit of each hop.";
+    // The answer is no 101.
+    UpgradeLost "upgrade-lost" Error "RFC 9110, sections 7.6.1 and 7.8"
+        "Upgrade and Connection were lost on the way: the origin was asked for a page, not for a WebSocket" =>
+        Rejection::UpgradeMissing.hint();
+    UpgradeFieldLost "upgrade-field-lost" Error "RFC 9110, section 7.8"
+        "Upgrade was lost on the way, and Connection was not" =>
+        Rejection::UpgradeMissing.hint();
+    ConnectionFieldLost "connection-field-lost" Error "RFC 9110, section 7.6.1"
+        "the connection option upgrade was lost on the way, and Upgrade was not" =>
+        Rejection::ConnectionOptionMissing.hint();
+    Http10Hop "http10-hop" Error "RFC 9110, section 7.8"
+        "a hop speaks HTTP/1.0, in which Upgrade means nothing" =>
+        Rejection::HandshakeInHttp10.hint();
+    KeyChanged "key-changed" Error "RFC 6455, section 4.2.1"
+        "the Sec-WebSocket-Key was lost or changed on the way" =>
+        Rejection::KeyMissing.hint();
+    VersionChanged "version-changed" Error "RFC 6455, section 4.4"
+        "the Sec-WebSocket-Version was lost or changed on the way" =>
+        Rejection::VersionMissing.hint();
+    MethodChanged "method-changed" Error "RFC 6455, section 4.1"
+        "the method was changed on the way, or is refused" =>
+        Rejection::Method.hint();
+    HandshakeInvalid "handshake-invalid" Error "RFC 6455, section 4.2.1"
+        "the handshake has arrived and is not one that a server may accept" =>
+        "Compare what was sent with what has arrived.";
+    HandshakeRefused "handshake-refused" Error "RFC 6455, section 4.2.2"
+        "the upgrade has arrived, for without it the answer is another, and it is refused" =>
+        "Look into the log of the application: a cookie, a token, a subprotocol or a parameter that it wants.";
+    VersionRefused "version-refused" Error "RFC 6455, section 4.4"
+        "the server does not speak version 13 of WebSocket" =>
+        "Bring the server's WebSocket library up to date.";
+    SubprotocolRefused "subprotocol-refused" Error "RFC 6455, section 4.2.2"
+        "the server refuses the subprotocols that are offered" =>
+        Rejection::SubprotocolNotAllowed.hint();
+    RedirectToTls "redirect-to-tls" Error "RFC 6455, section 4.1"
+        "the answer redirects to https, and no browser follows it for a WebSocket" =>
+        "Open the WebSocket by wss:// at once.";
+    RedirectToSlash "redirect-to-slash" Error "RFC 6455, section 4.1"
+        "the answer redirects to the same path with or without the slash at its end, and no browser follows it for a \
+         WebSocket" =>
+        "Open the WebSocket at the path that the redirection names, or let the proxy serve both.";
+    Redirect "redirect" Error "RFC 6455, section 4.1"
+        "the answer is a redirection, which no browser follows for a WebSocket" =>
+        "Open the WebSocket where it leads to. If that is a login page, the request lacks a session: cookies go along \
+         only to their own site.";
+    Unauthorized "unauthorized" Error "RFC 9110, section 15.5.2"
+        "credentials are demanded, and a browser sends none with a WebSocket but cookies and those of the URL's site" =>
+        "Authenticate by a cookie, by a token in the URL or in the first message; or leave this path out of the proxy's \
+         login.";
+    ProxyAuthentication "proxy-authentication" Error "RFC 9110, section 15.5.8"
+        "a forward proxy on the way demands credentials" =>
+        "Tell the client of the proxy, or leave this host out of it.";
+    OriginRefused "origin-refused" Error "RFC 6455, section 10.2"
+        "the Origin is refused" =>
+        Rejection::OriginNotAllowed.hint();
+    Forbidden "forbidden" Error "RFC 6455, section 4.2.2"
+        "the request is forbidden: mostly the Origin is not on the server's list, or differs from Host" =>
+        "Add the page's origin to the server's list, and let each proxy pass Host on as it came; a firewall for web \
+         applications may also refuse what it does not know.";
+    CorsInsteadOfOrigin "cors-instead-of-origin" Notice "RFC 6455, section 10.2"
+        "the answer has CORS fields, which do not govern WebSockets: no browser looks at them" =>
+        "Check the Origin of the handshake instead; it is what keeps the pages of others out.";
+    NotFound "not-found" Error "RFC 9110, section 15.5.5"
+        "there is nothing at this path" =>
+        "Correct the path, or the route of the proxy: which prefix it matches, and whether the upstream's path begins with \
+         it.";
+    BadRequest "bad-request" Error "RFC 9110, section 15.5.1"
+        "the request is refused as malformed by the proxy that answers" =>
+        "Its log says what it does not like: a Host, a field or a cookie too large.";
+    RequestHeadTooLarge "request-head-too-large" Error "RFC 6585, section 5"
+        "the head of the request is larger than this hop takes" =>
+        "Send less, cookies above all, or raise the limit of the hop.";
+    RateLimited "rate-limited" Error "RFC 6585, section 4"
+        "too many requests or connections from this address" =>
+        "Wait longer before each new attempt; behind a proxy all clients may be counted as one address.";
+    ServerError "server-error" Error "RFC 9110, section 15.6.1"
+        "the server has failed with the handshake" =>
+        "Look into its log.";
+    BadGateway "bad-gateway" Error "RFC 9110, section 15.6.3"
+        "a proxy has got no usable answer from the next hop" =>
+        "Its log says which: `connection refused` is a wrong address or a server that is down, `upstream prematurely closed` \
+         an upstream that speaks TLS or no HTTP, `upstream sent too big header` a head that does not fit its buffer.";
+    ResponseHeadTooLarge "response-head-too-large" Error "RFC 9110, section 5.4"
+        "the head of the origin's answer does not fit the buffer of a proxy" =>
+        "Send fewer and smaller cookies from the origin, or raise the proxy's buffer for the response head.";
+    Unavailable "unavailable" Error "RFC 9110, section 15.6.4"
+        "a proxy or the server has nobody to answer this" =>
+        "Look whether the upstream is up, and what its health check asks for; a limit on connections ends so too.";
+    GatewayTimeout "gateway-timeout" Error "RFC 9110, section 15.6.5"
+        "a proxy has waited too long for the next hop" =>
+        "Look whether the upstream's address is right and open in its firewall, and what keeps it from answering.";
+    OriginUnreachable "origin-unreachable" Error "RFC 9110, section 15.6"
+        "the content delivery network does not reach the origin" =>
+        "Let the network's addresses through to the origin, and make its mode of TLS that of the origin.";
+    ContentInspection "content-inspection" Error "RFC 9110, section 7.7"
+        "a filter of the network has answered in the origin's place" =>
+        "Use wss://, which it passes on or refuses as a whole; on a network of your own let WebSocket through.";
+    UnexpectedStatus "unexpected-status" Error "RFC 6455, section 4.1"
+        "the answer is no 101, so there is no WebSocket" =>
+        "Look into the log of who has answered.";
+    // The answer is a 101, and no switch.
+    AcceptWrong "accept-wrong" Error "RFC 6455, section 4.1"
+        "the 101 does not answer the key: it was made for another request, by a cache or by a hop with a key of its own" =>
+        "Keep caches off this path, and let the key pass as it is.";
+    SwitchInvalid "switch-invalid" Error "RFC 9110, section 15.2.2"
+        "the 101 is not one that a client may accept" =>
+        "Let the server's fields pass: Upgrade, Connection and Sec-WebSocket-Accept.";
+    ExtensionNotOffered "extension-not-offered" Error "RFC 6455, section 4.1"
+        "the 101 agrees to an extension that was not offered" =>
+        "Let Sec-WebSocket-Extensions pass both ways, or neither.";
+    SubprotocolNotOffered "subprotocol-not-offered" Error "RFC 6455, section 4.1"
+        "the 101 agrees to a subprotocol that was not offered" =>
+        "Select one of those that the client names, or none.";
+    SubprotocolIgnored "subprotocol-ignored" Warning "RFC 6455, section 4.1"
+        "subprotocols were offered and none was selected, which some browsers take for a failure" =>
+        "Let the server select one, or offer none; look whether Sec-WebSocket-Protocol arrives.";
+    // After the switch.
+    NoFrames "no-frames" Error "RFC 6455, section 5.5.3"
+        "the switch is made, and not one frame passes: a hop that buffers, or content inspection" =>
+        "Use wss://; turn buffering and inspection off for this path, or forward the port on layer 4.";
+    ClosedAfterSwitch "closed-after-switch" Error "RFC 6455, section 7.1.5"
+        "the connection ends right after the switch" =>
+        "Look into the log of the application, then of each hop: one that answers 101 and does not tunnel ends so too.";
+    FirstFrameLost "first-frame-lost" Error "RFC 9110, section 7.8"
+        "the first frame after the switch is lost, and later ones pass" =>
+        "A hop drops what arrives in one segment with a head. Bring it up to date.";
+    FramesInvalid "frames-invalid" Error "RFC 6455, section 5.2"
+        "what comes after the switch is not WebSocket from a server" =>
+        "A hop changes the bytes, or writes HTTP into the tunnel: look which one compresses, filters or answers by itself.";
+    MessageAltered "message-altered" Error "RFC 6455, section 5.2"
+        "a message does not come back as it was sent" =>
+        "A hop changes the bytes: look which one compresses or filters.";
+    LargeMessageLost "large-message-lost" Error "RFC 6455, section 7.4.1"
+        "a short message passes, and one of 70 KiB does not" =>
+        "Raise the largest message of the server or of a hop that reads frames; a buffering hop does so too.";
+    PingsUnanswered "pings-unanswered" Warning "RFC 6455, section 5.5.2"
+        "pings are not answered, so nobody can tell an idle connection from a dead one" =>
+        "Let the server's library answer them, and hops pass control frames on.";
+    IdleTimeout "idle-timeout" Warning "RFC 6455, section 5.5.2"
+        "the connection ends when nothing has been said for a while" =>
+        "Send a ping from either end more often than that, or raise the hop's idle timeout.";
+    ClosedByPeer "closed-by-peer" Warning "RFC 6455, section 7.4"
+        "the other side has closed the WebSocket" =>
+        "The close code says why.";
+    ConnectionLost "connection-lost" Warning "RFC 6455, section 7.1.5"
+        "the connection ends without a Close frame while it is in use" =>
+        "Look which hop has a limit on the lifetime of connections, or was restarted.";
+    HalfCloseEnds "half-close-ends" Notice "RFC 9293, section 3.6"
+        "a hop takes the end of one direction for the end of both" =>
+        "WebSocket ends by Close frames and does without. Other protocols in an upgrade may need a hop that can.";
+    // What has arrived is not what was sent, and no rule of the handshake is broken by it.
+    HostChanged "host-changed" Notice "RFC 9110, section 7.2"
+        "Host was changed on the way; servers that compare it with Origin refuse the pages of their own site" =>
+        "Let each proxy pass Host on as it came.";
+    OriginChanged "origin-changed" Warning "RFC 6455, section 10.2"
+        "Origin was lost or changed on the way: the server takes every page for one of its own, or for none" =>
+        "Let Origin pass as it came, and let the server know the origins that may connect.";
+    PathChanged "path-changed" Notice "RFC 9110, section 7.1"
+        "the path was changed on the way" =>
+        "Look whether the application serves it.";
+    FieldsLost "fields-lost" Warning "RFC 9110, section 7.6"
+        "fields of the request were lost on the way" =>
+        "Let them pass: nothing but Connection and what it names ends at a hop.";
+    FieldsChanged "fields-changed" Notice "RFC 9110, section 7.7"
+        "fields of the request were changed on the way" =>
+        "Look whether a hop does so on purpose.";
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_different_and_in_lower_case_with_hyphens() {
+        for (at, diagnosis) in Diagnosis::ALL.iter().enumerate() {
+            let name = diagnosis.name();
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            assert!(name.bytes().all(plain), "{name}");
+            assert!(
+                Diagnosis::ALL[..at].iter().all(|other| other.name() != name),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn sentences_have_no_full_stop_and_remedies_have_one() {
+        for diagnosis in Diagnosis::ALL {
+            assert!(!diagnosis.sentence().ends_with('.'), "{diagnosis}");
+            assert!(diagnosis.change().ends_with('.'), "{diagnosis}");
+            assert!(diagnosis.source().starts_with("RFC "), "{diagnosis}");
+        }
+    }
+}
