@@ -52,6 +52,8 @@ pub enum Ending {
     Ended,
     /// A reset.
     Reset,
+    /// Nothing: a ping is answered no longer, as where a firewall has forgotten the connection.
+    Vanished,
 }
 
 impl Conversation {
@@ -217,6 +219,7 @@ impl std::fmt::Display for Ending {
             Ending::Closed(None) => f.write_str("a Close frame without a code"),
             Ending::Ended => f.write_str("the end of the stream"),
             Ending::Reset => f.write_str("a reset"),
+            Ending::Vanished => f.write_str("no answer any more"),
         }
     }
 }

@@ -1,0 +1,134 @@
+//! The flags: where to look, with what, and a clear word about one that is wrong.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use super::url::Url;
+
+pub(crate) const USAGE: &str = "\
+Why a WebSocket upgrade fails, and at which hop.
+
+  doctor [FLAGS] URL [URL...]     ws, wss, http or https: from outside to inside, as the public URL, the one behind the
+                                  content delivery network, the one of the application
+  doctor --listen ADDR            an origin to be put in place of the application. It tells whoever asks which request has
+                                  arrived, with everything that the proxies have added: not for longer than a look
+
+  --header 'NAME: VALUE'  a field of the request, repeatable. Host replaces the URL's
+  --origin ORIGIN         the page's origin, as a browser sends it; none for no such field (the URL's own)
+  --subprotocol NAME      offer this subprotocol, repeatable
+  --idle DURATION         after the handshake say nothing for so long, to see who ends an idle connection
+  --timeout DURATION      for each step: connecting, the answer, a frame (5s)
+  --ca FILE               believe certificates by these roots (PEM; the system's roots)
+  --insecure              believe any certificate
+  --json                  what was found as JSON
+
+DURATION is a number with ms, s, m or h. Exit status: 0 where all is well, 1 where something was found, 2 for wrong flags.
+Cookies and credentials are not shown.
+";
+
+#[derive(Debug)]
+pub(crate) struct Flags {
+    pub(crate) urls: Vec<Url>,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) origin: PageOrigin,
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) timeout: Duration,
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) insecure: bool,
+    pub(crate) json: bool,
+}
+
+/// Whose page opens the WebSocket.
+#[derive(Clone, Debug)]
+pub(crate) enum PageOrigin {
+    /// One of the same site.
+    Own,
+    /// None: not a browser.
+    Absent,
+    Given(HeaderValue),
+}
+
+impl Flags {
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Flags, String> {
+        let mut flags = Flags {
+            urls: Vec::new(),
+            listen: None,
+            fields: Vec::new(),
+            origin: PageOrigin::Own,
+            subprotocols: Vec::new(),
+            idle: None,
+            timeout: Duration::from_secs(5),
+            ca: None,
+            insecure: false,
+            json: false,
+        };
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            match &*argument {
+                "-h" | "--help" => return Err(USAGE.to_owned()),
+                "--insecure" => flags.insecure = true,
+                "--json" => flags.json = true,
+                flag if flag.starts_with('-') => {
+                    let value = arguments.next();
+                    let value = value.ok_or(format!("{flag} needs a value; see --help"))?;
+                    let named = |why| format!("{flag} {value}: {why}");
+                    flags.set(flag, &value).map_err(named)?;
+                }
+                url => flags
+                    .urls
+                    .push(Url::parse(url).map_err(|why| format!("{url}: {why}"))?),
+            }
+        }
+        match (flags.urls.is_empty(), flags.listen) {
+            (true, None) => Err("a URL is needed, or --listen; see --help".to_owned()),
+            (false, Some(_)) => Err("--listen goes without a URL".to_owned()),
+            _ => Ok(flags),
+        }
+    }
+
+    fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
+        match flag {
+            "--listen" => self.listen = Some(value.parse().map_err(|_| "expected an address and port")?),
+            "--header" => self.fields.push(field(value)?),
+            "--origin" if value == "none" => self.origin = PageOrigin::Absent,
+            "--origin" => self.origin = PageOrigin::Given(value.parse().map_err(|_| "not a field value")?),
+            "--subprotocol" => self.subprotocols.push(value.to_owned()),
+            "--idle" => self.idle = Some(duration(value)?),
+            "--timeout" => self.timeout = duration(value)?,
+            "--ca" => self.ca = Some(value.into()),
+            _ => return Err("there is no such flag; see --help".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("a field is NAME: VALUE")?;
+    let name = name.parse().map_err(|_| "not a field name")?;
+    let value = value.trim().parse().map_err(|_| "not a field value")?;
+    Ok((name, value))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit = text
+        .find(|byte: char| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        _ => 0,
+    };
+    let number: u64 = number.parse().unwrap_or(0);
+    match number.checked_mul(milliseconds) {
+        Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
+        _ => Err("expected a duration above zero, as in 500ms, 2s, 10m or 1h".to_owned()),
+    }
+}
