@@ -88,9 +88,14 @@ async fn examine(flags: &Flags) -> io::Result<ExitCode> {
         attempts.push(attempt);
         notes.push(noted);
     }
-    let chain = Chain::new(&attempts);
+    let mut chain = Chain::new(&attempts);
+    if let Some((_, inner)) = chain.lost_between() {
+        let works = attempts[inner].clone();
+        attempts[inner] = examination::without_upgrade(works, &flags.urls[inner], flags, &network).await;
+        chain = Chain::new(&attempts);
+    }
     let text = match flags.json {
-        true => json::of(&flags.urls, &attempts, &chain),
+        true => json::of(&flags.urls, &attempts, &notes, &chain),
         false => shown::as_text(&flags.urls, &attempts, &notes, &chain),
     };
     io::stdout().lock().write_all(text.as_bytes())?;

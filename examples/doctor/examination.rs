@@ -24,7 +24,9 @@ pub(crate) async fn of(url: &Url, flags: &Flags, network: &Network) -> (Attempt,
     let Answer { head, rest } = match ask(&mut stream, &bytes_of(&sent), flags.timeout).await {
         Ok(answer) => answer,
         Err(failure) => {
-            let notes = without_answer(url, flags, network, &sent).await;
+            let plain = request::varied(&sent, Variation::WithoutUpgrade, url).unwrap_or(sent);
+            let asked = once(url, flags, network, &bytes_of(&plain)).await;
+            let notes = vec![format!("without Upgrade: {}", told(&asked))];
             return (attempt.failed(failure), notes);
         }
     };
@@ -75,22 +77,26 @@ async fn variations(
         };
         let asked = once(url, flags, network, &bytes_of(&varied)).await;
         notes.push(format!("{said}: {}", told(&asked)));
-        if let Ok(answer) = asked {
-            attempt = attempt.varied(variation, answer.head.status);
-        }
+        attempt = attempt.varied(variation, asked.ok().map(|answer| answer.head.status));
     }
     let asked = once(url, flags, network, &in_http_1_0(&sent)).await;
     notes.push(format!("in HTTP/1.0: {}", told(&asked)));
     attempt
 }
 
-/// Whether anyone answers an ordinary request.
-async fn without_answer(url: &Url, flags: &Flags, network: &Network, sent: &Parts) -> Vec<String> {
-    let Some(varied) = request::varied(sent, Variation::WithoutUpgrade, url) else {
-        return Vec::new();
+/// How a URL at which the upgrade works answers without one: what is seen further out where a hop has lost it.
+pub(crate) async fn without_upgrade(
+    attempt: Attempt,
+    url: &Url,
+    flags: &Flags,
+    network: &Network,
+) -> Attempt {
+    let variation = Variation::WithoutUpgrade;
+    let Some(varied) = request::varied(attempt.request(), variation, url) else {
+        return attempt;
     };
     let asked = once(url, flags, network, &bytes_of(&varied)).await;
-    vec![format!("without Upgrade: {}", told(&asked))]
+    attempt.varied(variation, asked.ok().map(|answer| answer.head.status))
 }
 
 async fn once(url: &Url, flags: &Flags, network: &Network, request: &[u8]) -> Result<Answer, Failure> {

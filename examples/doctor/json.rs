@@ -7,7 +7,7 @@ use switchover::diagnose::{Attempt, Chain, Finding};
 use super::evidence::lines;
 use super::url::Url;
 
-pub(crate) fn of(urls: &[Url], attempts: &[Attempt], chain: &Chain) -> String {
+pub(crate) fn of(urls: &[Url], attempts: &[Attempt], notes: &[Vec<String>], chain: &Chain) -> String {
     let each = urls
         .iter()
         .zip(attempts)
@@ -21,7 +21,15 @@ pub(crate) fn of(urls: &[Url], attempts: &[Attempt], chain: &Chain) -> String {
                 ("works", chain.works()[index].to_string()),
                 ("status", status.unwrap_or("null".to_owned())),
                 ("findings", array(chain.findings()[index].iter().map(finding))),
-                ("evidence", array(lines(attempt).iter().map(|line| string(line)))),
+                (
+                    "evidence",
+                    array(
+                        lines(attempt)
+                            .iter()
+                            .chain(&notes[index])
+                            .map(|line| string(line)),
+                    ),
+                ),
             ])
         });
     let lost = chain.lost_between().map(|(outer, inner)| {

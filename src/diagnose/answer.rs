@@ -38,7 +38,7 @@ pub(super) fn judge(attempt: &Attempt, response: &response::Parts, body: &str, f
 
 /// What makes a 101 of it, or another refusal.
 fn by_variation(attempt: &Attempt, status: StatusCode) -> Option<Finding> {
-    let switched = |variation| attempt.status_of(variation) == Some(StatusCode::SWITCHING_PROTOCOLS);
+    let switched = |variation| attempt.status_of(variation) == Some(Some(StatusCode::SWITCHING_PROTOCOLS));
     let headers = &attempt.request.headers;
     if headers.contains_key(ORIGIN) && (switched(Variation::WithoutOrigin) || switched(Variation::OwnOrigin))
     {
@@ -50,7 +50,7 @@ fn by_variation(attempt: &Attempt, status: StatusCode) -> Option<Finding> {
         return Some(Finding::certain(Diagnosis::SubprotocolRefused).detail("without them it is a 101"));
     }
     let ambiguous = matches!(status.as_u16(), 200..=299 | 400 | 404 | 426);
-    let without = attempt.status_of(Variation::WithoutUpgrade)?;
+    let without = attempt.status_of(Variation::WithoutUpgrade)??;
     // A hop that has gone down in between is no answer of the origin's.
     (ambiguous && without != status && !without.is_server_error() && !matches!(without.as_u16(), 300..=399))
         .then(|| {
@@ -86,6 +86,8 @@ fn by_status(attempt: &Attempt, response: &response::Parts, body: &str, findings
         502 => findings.push(certain(Diagnosis::BadGateway)),
         503 => findings.push(certain(Diagnosis::Unavailable)),
         504 | 524 => findings.push(certain(Diagnosis::GatewayTimeout)),
+        // RFC 9110, section 15.6.6: what servers of HTTP/1.1 alone say to a hop of HTTP/1.0.
+        505 => findings.push(certain(Diagnosis::Http10Hop)),
         // Cloudflare's own.
         520..=523 | 525..=527 | 530 => findings.push(certain(Diagnosis::OriginUnreachable)),
         500..=599 => findings.push(certain(Diagnosis::ServerError)),

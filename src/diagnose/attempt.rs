@@ -15,7 +15,7 @@ pub struct Attempt {
     pub(super) request: request::Parts,
     pub(super) outcome: Option<Outcome>,
     pub(super) arrived: Option<request::Parts>,
-    pub(super) variations: Vec<(Variation, StatusCode)>,
+    pub(super) variations: Vec<(Variation, Option<StatusCode>)>,
     pub(super) conversation: Conversation,
 }
 
@@ -76,10 +76,10 @@ impl Attempt {
         self
     }
 
-    /// The status of the answer to a variation. Default: none was tried.
+    /// The status of the answer to a variation, or `None` where nobody has answered it. Default: none was tried.
     #[must_use]
-    pub fn varied(mut self, variation: Variation, status: StatusCode) -> Self {
-        self.variations.push((variation, status));
+    pub fn varied(mut self, variation: Variation, status: impl Into<Option<StatusCode>>) -> Self {
+        self.variations.push((variation, status.into()));
         self
     }
 
@@ -104,6 +104,14 @@ impl Attempt {
     pub fn response(&self) -> Option<&response::Parts> {
         match &self.outcome {
             Some(Outcome::Answered(response, _)) => Some(response),
+            _ => None,
+        }
+    }
+
+    /// Why there is no answer, if there is none.
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.outcome {
+            Some(Outcome::Failed(failure)) => Some(failure),
             _ => None,
         }
     }
@@ -136,17 +144,17 @@ impl Attempt {
         pending.judge(response.clone()).map(Some)
     }
 
-    /// The status of the answer to a variation that was tried.
-    pub(super) fn status_of(&self, variation: Variation) -> Option<StatusCode> {
+    /// The status of the answer to a variation that was tried; `Some(None)` where nobody has answered it.
+    pub(super) fn status_of(&self, variation: Variation) -> Option<Option<StatusCode>> {
         let tried = self.variations.iter().find(|(tried, _)| *tried == variation);
         tried.map(|(_, status)| *status)
     }
 
     /// Who was seen on the way, by the answer.
-    pub(super) fn products(&self) -> Vec<Product> {
+    pub(super) fn seen(&self) -> (Option<String>, Vec<Product>) {
         match &self.outcome {
-            Some(Outcome::Answered(response, body)) => product::seen(&response.headers, body).1,
-            _ => Vec::new(),
+            Some(Outcome::Answered(response, body)) => product::seen(&response.headers, body),
+            _ => (None, Vec::new()),
         }
     }
 
@@ -164,7 +172,7 @@ impl Attempt {
                     StatusCode::SWITCHING_PROTOCOLS => switch::judge(self, response, &mut findings),
                     _ => answer::judge(self, response, body, &mut findings),
                 }
-                let (seen, products) = product::seen(&response.headers, body);
+                let (seen, products) = self.seen();
                 for finding in &mut findings {
                     finding.seen_on_the_way(seen.clone(), &products);
                 }
