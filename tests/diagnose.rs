@@ -729,3 +729,11 @@ fn what_works_one_hop_further_in_tells_the_cause() {
         assert_eq!(lost, Some((0, 1)), "{stimulus}");
     }
 }
+
+#[test]
+fn the_manual_has_every_name() {
+    let manual = include_str!("../src/manual/diagnose.md");
+    for diagnosis in Diagnosis::ALL {
+        assert!(manual.contains(&format!("`{diagnosis}`")), "{diagnosis}");
+    }
+}

@@ -106,6 +106,7 @@ fn the_pure_floors_never_name_tokio() {
         "head",
         "header",
         "handshake",
+        "diagnose",
         "websocket",
         "proxy_protocol",
         "route",
@@ -204,6 +205,30 @@ fn imports_go_down_only() {
         assert!(found.is_empty(), "{found:#?}");
     }
     let found = imports(&["exchange", "error.rs", "route"], &["gateway", "service"]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_findings_are_pure_and_nobody_waits_for_them() {
+    let above = [
+        "tunnel", "connect", "tls", "upstream", "proxied", "http2", "error", "exchange", "gateway",
+        "service", "wire",
+    ];
+    let found = imports(&["diagnose"], &above);
+    assert!(found.is_empty(), "{found:#?}");
+    let others = [
+        "head",
+        "header",
+        "handshake",
+        "websocket",
+        "route",
+        "tunnel",
+        "connect",
+        "exchange",
+        "gateway",
+        "service",
+    ];
+    let found = imports(&others, &["diagnose"]);
     assert!(found.is_empty(), "{found:#?}");
 }
 

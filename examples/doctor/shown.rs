@@ -58,13 +58,13 @@ fn one(
             shown(&finding.sentence())
         )?;
         if let Some(seen) = finding.seen() {
-            writeln!(text, "    seen     {}", shown(seen))?;
+            writeln!(text, "    seen       {}", shown(seen))?;
         }
-        writeln!(text, "    change   {}", finding.change())?;
+        writeln!(text, "    change     {}", finding.change())?;
         for (product, line) in finding.lines() {
-            writeln!(text, "    {product:<9}{line}")?;
+            writeln!(text, "    {product:<11}{line}")?;
         }
-        writeln!(text, "    source   {}", finding.source())?;
+        writeln!(text, "    source     {}", finding.source())?;
     }
     for line in lines(attempt) {
         writeln!(text, "  | {line}")?;

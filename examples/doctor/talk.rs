@@ -73,12 +73,16 @@ impl Talk<'_> {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.frames.next(left).await {
                 Event::Frame(header, payload) if header.opcode == OpCode::Ping => {
+                    self.know(Conversation::heard);
                     let _ = self.frames.send(OpCode::Pong, &payload).await;
                 }
                 Event::Frame(header, payload) => {
                     if let Some(arrived) = protocol::arrived(&payload) {
                         (self.arrived, self.greeted) = (Some(arrived), true);
                         continue;
+                    }
+                    if !header.opcode.is_control() {
+                        self.know(Conversation::heard);
                     }
                     return Some((header.opcode, payload));
                 }

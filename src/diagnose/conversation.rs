@@ -11,6 +11,7 @@ const SHORTEST_IDLE: Duration = Duration::from_millis(900);
 /// What is known of a connection after the 101. What was not tried is left out.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
+    heard: bool,
     greeting: Option<bool>,
     first_ping: Option<bool>,
     later_ping: Option<bool>,
@@ -57,6 +58,13 @@ pub enum Ending {
 }
 
 impl Conversation {
+    /// A frame of the origin's own accord arrived, neither an answer nor an echo. Default: none.
+    #[must_use]
+    pub fn heard(mut self) -> Self {
+        self.heard = true;
+        self
+    }
+
     /// Whether the frame arrived that the origin is known to send at once, beside its 101.
     #[must_use]
     pub fn greeting(mut self, arrived: bool) -> Self {
@@ -145,7 +153,9 @@ impl Conversation {
         let waits = [self.greeting, self.first_ping, self.later_ping];
         let echoes = [self.short, self.large];
         let tried = waits.iter().any(Option::is_some) || echoes.iter().any(Option::is_some);
-        let came = waits.contains(&Some(true)) || echoes.iter().flatten().any(|echo| *echo != Echo::Missing);
+        let came = self.heard
+            || waits.contains(&Some(true))
+            || echoes.iter().flatten().any(|echo| *echo != Echo::Missing);
         tried && !came
     }
 
@@ -281,6 +291,11 @@ mod tests {
                     .first_ping(false)
                     .ended(end(Ending::Closed(Some(CloseCode(1008))), 0, 0)),
                 &["closed-after-switch"],
+            ),
+            (
+                "no pong, but other frames",
+                new().first_ping(false).later_ping(false).heard(),
+                &["pings-unanswered"],
             ),
             ("no greeting", healthy().greeting(false), &["first-frame-lost"]),
             (

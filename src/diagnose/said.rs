@@ -40,6 +40,7 @@ const TEXTS: &[(&str, Diagnosis)] = &[
         "speaking plain http to an ssl-enabled server port",
         Diagnosis::PlainToTlsPort,
     ),
+    ("this port speaks tls", Diagnosis::PlainToTlsPort),
     (
         "request header or cookie too large",
         Diagnosis::RequestHeadTooLarge,

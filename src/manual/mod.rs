@@ -1,5 +1,6 @@
 //! What does not belong to one module: how the house is built, what it defends against, the defaults and the
-//! departures from the RFCs, WebSocket over HTTP/2 and HTTP/3, coming from nginx, running on many machines.
+//! departures from the RFCs, WebSocket over HTTP/2 and HTTP/3, coming from nginx, running on many machines, why an upgrade
+//! fails.
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
@@ -27,6 +28,9 @@ pub mod from_nginx {}
 ///
 #[doc = include_str!("deployment_notes.md")]
 pub mod deployment {}
+
+#[doc = include_str!("diagnose.md")]
+pub mod diagnose {}
 
 #[doc = include_str!("performance.md")]
 ///
@@ -73,5 +77,5 @@ pub mod performance {}
 #[doc = include_str!("../../examples/tunnel_only.rs")]
 /// ```
 ///
-/// `examples/gateway.rs` is the whole house: routes, workers, drain, a demo.
+/// `examples/gateway.rs` is the whole house: routes, workers, drain, a demo. `examples/doctor.rs` says why an upgrade fails.
 pub mod examples {}
