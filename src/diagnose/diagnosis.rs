@@ -166,7 +166,7 @@ registry! {
         "Bring the server's WebSocket library up to date.";
     SubprotocolRefused "subprotocol-refused" Error "RFC 6455, section 4.2.2"
         "the server refuses the subprotocols that are offered" =>
-        Rejection::SubprotocolNotAllowed.hint();
+        "Offer one that the server speaks, or let it speak the one that is offered.";
     RedirectToTls "redirect-to-tls" Error "RFC 6455, section 4.1"
         "the answer redirects to https, and no browser follows it for a WebSocket" =>
         "Open the WebSocket by wss:// at once.";
@@ -187,7 +187,8 @@ registry! {
         "Tell the client of the proxy, or leave this host out of it.";
     OriginRefused "origin-refused" Error "RFC 6455, section 10.2"
         "the Origin is refused" =>
-        Rejection::OriginNotAllowed.hint();
+        "Open the page from an allowed origin, or add its origin to the server's list; and let each proxy pass Origin and \
+         Host on as they came.";
     Forbidden "forbidden" Error "RFC 6455, section 4.2.2"
         "the request is forbidden: mostly the Origin is not on the server's list, or differs from Host" =>
         "Add the page's origin to the server's list, and let each proxy pass Host on as it came; a firewall for web \
@@ -256,7 +257,7 @@ registry! {
     ClosedAfterSwitch "closed-after-switch" Error "RFC 6455, section 7.1.5"
         "the connection ends right after the switch" =>
         "Look into the log of the application, then of each hop: one that answers 101 and does not tunnel ends so too.";
-    FirstFrameLost "first-frame-lost" Error "RFC 9110, section 7.8"
+    FirstFrameLost "first-frame-lost" Error "RFC 6455, section 4.2.2"
         "the first frame after the switch is lost, and later ones pass" =>
         "A hop drops what arrives in one segment with a head. Bring it up to date.";
     FramesInvalid "frames-invalid" Error "RFC 6455, section 5.2"

@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn fields_and_who_has_written_them() {
-        let cases: &[(&[(&str, &str)], &str, &str, &[Product])] = &[
+        type Fields = &'static [(&'static str, &'static str)];
+        let cases: &[(Fields, &str, &str, &[Product])] = &[
             (&[], "", "", &[]),
             (
                 &[("server", "nginx/1.22.1")],
