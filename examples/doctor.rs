@@ -46,8 +46,9 @@ mod url;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use switchover::diagnose::{Attempt, Chain, Severity};
+use switchover::diagnose::{Chain, Severity};
 
 use flags::Flags;
 use network::Network;
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match flags.listen {
                 Some(address) => listen::run(address).await.map(|()| ExitCode::SUCCESS),
-                None => examine(&flags).await,
+                None => examine(flags).await,
             }
         })
     });
@@ -79,19 +80,24 @@ fn main() -> ExitCode {
     })
 }
 
-async fn examine(flags: &Flags) -> io::Result<ExitCode> {
-    let network = Network::new(flags)?;
-    let mut attempts: Vec<Attempt> = Vec::new();
-    let mut notes = Vec::new();
-    for url in &flags.urls {
-        let (attempt, noted) = examination::of(url, flags, &network).await;
+async fn examine(flags: Flags) -> io::Result<ExitCode> {
+    let (network, flags) = (Arc::new(Network::new(&flags)?), Arc::new(flags));
+    // Beside each other, for the sake of --idle.
+    let examinations = flags.urls.iter().cloned().map(|url| {
+        let (network, flags) = (network.clone(), flags.clone());
+        tokio::spawn(async move { examination::of(&url, &flags, &network).await })
+    });
+    let examinations: Vec<_> = examinations.collect();
+    let (mut attempts, mut notes) = (Vec::new(), Vec::new());
+    for examination in examinations {
+        let (attempt, noted) = examination.await?;
         attempts.push(attempt);
         notes.push(noted);
     }
     let mut chain = Chain::new(&attempts);
     if let Some((_, inner)) = chain.lost_between() {
         let works = attempts[inner].clone();
-        attempts[inner] = examination::without_upgrade(works, &flags.urls[inner], flags, &network).await;
+        attempts[inner] = examination::without_upgrade(works, &flags.urls[inner], &flags, &network).await;
         chain = Chain::new(&attempts);
     }
     let text = match flags.json {

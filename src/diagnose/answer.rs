@@ -1,7 +1,6 @@
 //! Law: what an answer means that is no 101: by what its body says, by what changes it, and else by its status.
 
 use http::header::{HeaderMap, LOCATION, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::uri::PathAndQuery;
 use http::{StatusCode, Uri, Version, response};
 
 use super::{Attempt, Diagnosis, Finding, Product, Variation, product, said};
@@ -106,35 +105,25 @@ fn speaks_another_version(headers: &HeaderMap) -> bool {
 }
 
 fn redirect(attempt: &Attempt, headers: &HeaderMap) -> Finding {
-    let location = headers
-        .get(LOCATION)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let Some(location) = location else {
+    let Some(location) = headers.get(LOCATION) else {
         return Finding::certain(Diagnosis::Redirect);
     };
+    let location = String::from_utf8_lossy(location.as_bytes());
     let target: Option<Uri> = location.parse().ok();
-    let path = |uri: &Uri| uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
-    let plain = attempt
-        .request
-        .uri
+    let diagnosis = target.map_or(Diagnosis::Redirect, |target| leads(&attempt.request.uri, &target));
+    Finding::certain(diagnosis).detail(format_args!("to {location}"))
+}
+
+fn leads(from: &Uri, to: &Uri) -> Diagnosis {
+    let was_plain = from
         .scheme_str()
         .is_none_or(|scheme| matches!(scheme, "http" | "ws"));
-    let diagnosis = match target {
-        Some(target) => {
-            let (from, to) = (path(&attempt.request.uri), path(&target));
-            let bare = |path: &str| {
-                let path = path.split('?').next().unwrap_or_default();
-                path.trim_end_matches('/').to_owned()
-            };
-            match () {
-                () if plain && matches!(target.scheme_str(), Some("https" | "wss")) => {
-                    Diagnosis::RedirectToTls
-                }
-                () if from != to && bare(&from) == bare(&to) => Diagnosis::RedirectToSlash,
-                () => Diagnosis::Redirect,
-            }
-        }
-        None => Diagnosis::Redirect,
-    };
-    Finding::certain(diagnosis).detail(format_args!("to {location}"))
+    if was_plain && matches!(to.scheme_str(), Some("https" | "wss")) {
+        return Diagnosis::RedirectToTls;
+    }
+    let (before, after) = (from.path(), to.path());
+    if before != after && before.trim_end_matches('/') == after.trim_end_matches('/') {
+        return Diagnosis::RedirectToSlash;
+    }
+    Diagnosis::Redirect
 }

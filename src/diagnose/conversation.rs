@@ -179,7 +179,7 @@ impl Conversation {
             (_, Some(Echo::Changed)) => {
                 findings.push(Finding::certain(Diagnosis::MessageAltered).detail("one of 70 KiB"));
             }
-            (Some(Echo::Missing), Some(_)) | (Some(Echo::Missing), None) => {
+            (Some(Echo::Missing), _) => {
                 findings
                     .push(Finding::certain(Diagnosis::MessageAltered).detail("it does not come back at all"));
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use switchover::test_util::{Script, ScriptedOrigin, switching_protocols};
+use tokio::task::JoinSet;
 
 use crate::black_hole::BlackHole;
 use crate::examined::{closed_port, examine};
@@ -91,18 +92,23 @@ async fn connections_and_answers() {
             "closed-after-switch",
         ),
     ];
+    // All at once: most of them are waited for.
+    let mut running = JoinSet::new();
     for (stimulus, script, expected) in cases {
         let origin = ScriptedOrigin::start(script).await;
-        let examined = examine(&format!("--timeout 300ms ws://{}/", origin.address())).await;
-        let first = examined.found.first().and_then(|found| found.first());
-        assert_eq!(
-            first.map(String::as_str),
-            Some(expected),
-            "{stimulus}: {}",
-            examined.text
-        );
-        assert_eq!(examined.status, Some(1), "{stimulus}");
+        running.spawn(async move {
+            let examined = examine(&format!("--timeout 1500ms ws://{}/", origin.address())).await;
+            let first = examined.found.first().and_then(|found| found.first());
+            assert_eq!(
+                first.map(String::as_str),
+                Some(expected),
+                "{stimulus}: {}",
+                examined.text
+            );
+            assert_eq!(examined.status, Some(1), "{stimulus}");
+        });
     }
+    running.join_all().await;
 }
 
 #[tokio::test]

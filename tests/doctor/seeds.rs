@@ -73,7 +73,7 @@ async fn compare(server: &Server, expected: impl Fn(&Case) -> &'static [&'static
     let mut running = JoinSet::new();
     for (index, case) in CASES.iter().enumerate() {
         let arguments = format!(
-            "--timeout 700ms ws://{}/{index} ws://{}/",
+            "--timeout 2s ws://{}/{index} ws://{}/",
             nginx.address, server.address
         );
         let expected = expected(case);
