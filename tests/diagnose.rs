@@ -323,56 +323,54 @@ fn an_answer_in_http_1_0() {
 
 #[test]
 fn what_a_variation_tells() {
-    let ok = StatusCode::SWITCHING_PROTOCOLS;
+    let ok = Ok(StatusCode::SWITCHING_PROTOCOLS);
     let cases = [
-        (403, Variation::WithoutOrigin, Some(ok), "origin-refused"),
-        (403, Variation::OwnOrigin, Some(ok), "origin-refused"),
+        (403, Variation::WithoutOrigin, ok.clone(), "origin-refused"),
+        (403, Variation::OwnOrigin, ok.clone(), "origin-refused"),
         (
             403,
             Variation::WithoutOrigin,
-            Some(StatusCode::FORBIDDEN),
+            Ok(StatusCode::FORBIDDEN),
             "forbidden",
         ),
-        (
-            400,
-            Variation::WithoutSubprotocol,
-            Some(ok),
-            "subprotocol-refused",
-        ),
+        (400, Variation::WithoutSubprotocol, ok, "subprotocol-refused"),
         (
             400,
             Variation::WithoutUpgrade,
-            Some(StatusCode::OK),
+            Ok(StatusCode::OK),
             "handshake-refused",
         ),
         (
             400,
             Variation::WithoutUpgrade,
-            Some(StatusCode::BAD_REQUEST),
+            Ok(StatusCode::BAD_REQUEST),
             "upgrade-lost",
         ),
         (
             400,
             Variation::WithoutUpgrade,
-            Some(StatusCode::BAD_GATEWAY),
+            Ok(StatusCode::BAD_GATEWAY),
             "upgrade-lost",
         ),
-        (400, Variation::WithoutUpgrade, None, "upgrade-lost"),
         (
-            502,
+            400,
             Variation::WithoutUpgrade,
-            Some(StatusCode::OK),
-            "bad-gateway",
+            Ok(StatusCode::FOUND),
+            "upgrade-lost",
         ),
+        (
+            400,
+            Variation::WithoutUpgrade,
+            Err(Failure::Unanswered),
+            "upgrade-lost",
+        ),
+        (426, Variation::WithoutUpgrade, Ok(StatusCode::OK), "upgrade-lost"),
+        (502, Variation::WithoutUpgrade, Ok(StatusCode::OK), "bad-gateway"),
     ];
     for (status, variation, varied, expected) in cases {
+        let stimulus = format!("{status}, {variation:?} {varied:?}");
         let attempt = Attempt::new(request()).answered(response(status, &[]), "");
-        let attempt = attempt.varied(variation, varied);
-        assert_finds(
-            &format!("{status}, {variation:?} {varied:?}"),
-            &attempt,
-            &[expected],
-        );
+        assert_finds(&stimulus, &attempt.varied(variation, varied), &[expected]);
     }
 }
 
@@ -672,9 +670,11 @@ fn what_works_one_hop_further_in_tells_the_cause() {
             .insert("set-cookie", HeaderValue::try_from("x".repeat(5000)).unwrap());
         Attempt::new(request()).answered(answer, "")
     };
-    let status = |status| StatusCode::from_u16(status).ok();
-    let plain = |answered: Option<StatusCode>| inner().varied(Variation::WithoutUpgrade, answered);
-    let silent = Attempt::new(request()).failed(Failure::Unanswered);
+    let plain = |answered| inner().varied(Variation::WithoutUpgrade, answered);
+    let page = || plain(Ok(StatusCode::OK));
+    let missing = || plain(Ok(StatusCode::NOT_FOUND));
+    let failed = |failure| Attempt::new(request()).failed(failure);
+    let of_nginx = Attempt::new(request()).answered(response(404, &[]), "<hr><center>nginx</center>");
     let cases: Vec<(&str, Attempt, Attempt, &[&str])> = vec![
         (
             "502 and a large head",
@@ -683,43 +683,63 @@ fn what_works_one_hop_further_in_tells_the_cause() {
             &["response-head-too-large", "bad-gateway"],
         ),
         ("502 and a small one", outer(502), inner(), &["bad-gateway"]),
+        ("404, as to a page", outer(404), missing(), &["upgrade-lost"]),
+        ("404, and a page is there", outer(404), page(), &["upgrade-lost"]),
+        ("404 of nginx's own", of_nginx, missing(), &["not-found"]),
         (
-            "404, as to a page",
-            outer(404),
-            plain(status(404)),
-            &["upgrade-lost"],
-        ),
-        (
-            "404, and a page is there",
-            outer(404),
-            plain(status(200)),
+            "405, as to a page",
+            outer(405),
+            plain(Ok(StatusCode::METHOD_NOT_ALLOWED)),
             &["upgrade-lost"],
         ),
         (
             "silence, as to a page",
-            silent.clone(),
-            plain(None),
+            failed(Failure::Unanswered),
+            plain(Err(Failure::Unanswered)),
             &["upgrade-lost"],
         ),
         (
             "silence, and a page is there",
-            silent,
-            plain(status(200)),
+            failed(Failure::Unanswered),
+            page(),
             &["no-answer"],
         ),
         (
-            "504, and no answer to a page",
+            "504, and silence to a page",
             outer(504),
-            plain(None),
+            plain(Err(Failure::Unanswered)),
             &["upgrade-lost"],
         ),
         (
-            "502 at once, and no answer to a page",
+            "502 at once, and silence to a page",
             outer(502),
-            plain(None),
+            plain(Err(Failure::Unanswered)),
             &["bad-gateway"],
         ),
-        ("403", outer(403), plain(status(403)), &["forbidden"]),
+        (
+            "502, and a page is answered by closing",
+            outer(502),
+            plain(Err(Failure::Closed)),
+            &["upgrade-lost", "bad-gateway"],
+        ),
+        (
+            "closed, as to a page",
+            failed(Failure::Closed),
+            plain(Err(Failure::Closed)),
+            &["upgrade-lost"],
+        ),
+        (
+            "reset, and silence to a page",
+            failed(Failure::Reset),
+            plain(Err(Failure::Unanswered)),
+            &["reset-unanswered"],
+        ),
+        (
+            "403",
+            outer(403),
+            plain(Ok(StatusCode::FORBIDDEN)),
+            &["forbidden"],
+        ),
     ];
     for (stimulus, outer, inner, expected) in cases {
         let (found, lost) = chain(&[outer, inner]);

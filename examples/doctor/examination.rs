@@ -77,7 +77,7 @@ async fn variations(
         };
         let asked = once(url, flags, network, &bytes_of(&varied)).await;
         notes.push(format!("{said}: {}", told(&asked)));
-        attempt = attempt.varied(variation, asked.ok().map(|answer| answer.head.status));
+        attempt = attempt.varied(variation, asked.map(|answer| answer.head.status));
     }
     let asked = once(url, flags, network, &in_http_1_0(&sent)).await;
     notes.push(format!("in HTTP/1.0: {}", told(&asked)));
@@ -96,7 +96,7 @@ pub(crate) async fn without_upgrade(
         return attempt;
     };
     let asked = once(url, flags, network, &bytes_of(&varied)).await;
-    attempt.varied(variation, asked.ok().map(|answer| answer.head.status))
+    attempt.varied(variation, asked.map(|answer| answer.head.status))
 }
 
 async fn once(url: &Url, flags: &Flags, network: &Network, request: &[u8]) -> Result<Answer, Failure> {

@@ -3,14 +3,13 @@
 use http::header::{HeaderMap, LOCATION, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{StatusCode, Uri, Version, response};
 
-use super::{Attempt, Diagnosis, Finding, Product, Variation, product, said};
+use super::{Attempt, Diagnosis, Finding, Product, Severity, Variation, product, said};
 
 pub(super) fn judge(attempt: &Attempt, response: &response::Parts, body: &str, findings: &mut Vec<Finding>) {
     // What has arrived says more than any answer to it.
-    if findings.is_empty()
-        || findings
-            .iter()
-            .all(|finding| finding.severity() > super::Severity::Error)
+    if !findings
+        .iter()
+        .any(|finding| finding.severity() == Severity::Error)
     {
         if response.version == Version::HTTP_10 {
             let detail = "the answer is in HTTP/1.0";
@@ -37,7 +36,7 @@ pub(super) fn judge(attempt: &Attempt, response: &response::Parts, body: &str, f
 
 /// What makes a 101 of it, or another refusal.
 fn by_variation(attempt: &Attempt, status: StatusCode) -> Option<Finding> {
-    let switched = |variation| attempt.status_of(variation) == Some(Some(StatusCode::SWITCHING_PROTOCOLS));
+    let switched = |variation| attempt.answer_to(variation) == Some(&Ok(StatusCode::SWITCHING_PROTOCOLS));
     let headers = &attempt.request.headers;
     if headers.contains_key(ORIGIN) && (switched(Variation::WithoutOrigin) || switched(Variation::OwnOrigin))
     {
@@ -48,13 +47,15 @@ fn by_variation(attempt: &Attempt, status: StatusCode) -> Option<Finding> {
     if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) && switched(Variation::WithoutSubprotocol) {
         return Some(Finding::certain(Diagnosis::SubprotocolRefused).detail("without them it is a 101"));
     }
-    let ambiguous = matches!(status.as_u16(), 200..=299 | 400 | 404 | 426);
-    let without = attempt.status_of(Variation::WithoutUpgrade)??;
+    let ambiguous = matches!(status.as_u16(), 200..=299 | 400 | 404);
+    let Some(Ok(without)) = attempt.answer_to(Variation::WithoutUpgrade) else {
+        return None;
+    };
     // A hop that has gone down in between is no answer of the origin's.
-    (ambiguous && without != status && !without.is_server_error() && !matches!(without.as_u16(), 300..=399))
-        .then(|| {
-            Finding::likely(Diagnosis::HandshakeRefused).detail(format_args!("{status}; without: {without}"))
-        })
+    let comparable = !without.is_server_error() && !without.is_redirection();
+    (ambiguous && comparable && *without != status).then(|| {
+        Finding::likely(Diagnosis::HandshakeRefused).detail(format_args!("{status}; without: {without}"))
+    })
 }
 
 fn by_status(attempt: &Attempt, response: &response::Parts, body: &str, findings: &mut Vec<Finding>) {
@@ -77,10 +78,10 @@ fn by_status(attempt: &Attempt, response: &response::Parts, body: &str, findings
         301 | 302 | 303 | 307 | 308 => findings.push(redirect(attempt, &response.headers)),
         401 => findings.push(certain(Diagnosis::Unauthorized)),
         403 => findings.push(certain(Diagnosis::Forbidden)),
-        405 => findings.push(certain(Diagnosis::MethodChanged)),
+        405 => findings.push(likely(Diagnosis::MethodChanged)),
         407 => findings.push(certain(Diagnosis::ProxyAuthentication)),
         // 494 is nginx's own.
-        413 | 414 | 431 | 494 => findings.push(certain(Diagnosis::RequestHeadTooLarge)),
+        414 | 431 | 494 => findings.push(certain(Diagnosis::RequestHeadTooLarge)),
         429 => findings.push(certain(Diagnosis::RateLimited)),
         502 => findings.push(certain(Diagnosis::BadGateway)),
         503 => findings.push(certain(Diagnosis::Unavailable)),

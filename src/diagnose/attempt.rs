@@ -15,7 +15,7 @@ pub struct Attempt {
     pub(super) request: request::Parts,
     pub(super) outcome: Option<Outcome>,
     pub(super) arrived: Option<request::Parts>,
-    pub(super) variations: Vec<(Variation, Option<StatusCode>)>,
+    pub(super) variations: Vec<(Variation, Result<StatusCode, Failure>)>,
     pub(super) conversation: Conversation,
 }
 
@@ -76,10 +76,10 @@ impl Attempt {
         self
     }
 
-    /// The status of the answer to a variation, or `None` where nobody has answered it. Default: none was tried.
+    /// What a variation was answered: the status, or why there was no answer. Default: none was tried.
     #[must_use]
-    pub fn varied(mut self, variation: Variation, status: impl Into<Option<StatusCode>>) -> Self {
-        self.variations.push((variation, status.into()));
+    pub fn varied(mut self, variation: Variation, answered: Result<StatusCode, Failure>) -> Self {
+        self.variations.push((variation, answered));
         self
     }
 
@@ -144,10 +144,10 @@ impl Attempt {
         pending.judge(response.clone()).map(Some)
     }
 
-    /// The status of the answer to a variation that was tried; `Some(None)` where nobody has answered it.
-    pub(super) fn status_of(&self, variation: Variation) -> Option<Option<StatusCode>> {
+    /// What a variation was answered that was tried.
+    pub(super) fn answer_to(&self, variation: Variation) -> Option<&Result<StatusCode, Failure>> {
         let tried = self.variations.iter().find(|(tried, _)| *tried == variation);
-        tried.map(|(_, status)| *status)
+        tried.map(|(_, answered)| answered)
     }
 
     /// Who was seen on the way, by the answer.

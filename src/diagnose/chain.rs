@@ -3,7 +3,7 @@
 
 use http::StatusCode;
 
-use super::{Attempt, Diagnosis, Finding, Severity, Variation};
+use super::{Attempt, Diagnosis, Failure, Finding, Severity, Variation};
 use crate::head::encode_response;
 
 /// A buffer of this size is what nginx has for the head of a response, by default (4 KiB, one page of memory).
@@ -55,55 +55,78 @@ impl Chain {
 
 /// What works one hop further in is not the application's fault.
 fn refine(outer: &Attempt, inner: &Attempt, findings: &mut Vec<Finding>) {
-    let mut better = Vec::new();
-    let head = inner.response().map_or(0, |response| {
-        let mut bytes = Vec::new();
-        encode_response(response, &mut bytes);
-        bytes.len()
-    });
-    if head >= SMALLEST_BUFFER
-        && findings
-            .iter()
-            .any(|finding| finding.diagnosis() == Diagnosis::BadGateway)
-    {
-        let detail = format!("it has {head} bytes one hop further in");
-        better.push(Finding::likely(Diagnosis::ResponseHeadTooLarge).detail(detail));
-    } else if findings.iter().any(may_be_a_loss) {
-        if answers_as_without_upgrade(outer, inner) {
-            let detail =
-                "the answer is that which is given one hop further in to the same request without Upgrade";
-            better.push(Finding::certain(Diagnosis::UpgradeLost).detail(detail));
-        } else if findings
-            .iter()
-            .any(|finding| finding.diagnosis() == Diagnosis::UpgradeLost)
-        {
-            let detail = "one hop further in it is a 101";
-            better.push(Finding::likely(Diagnosis::UpgradeLost).detail(detail));
-        }
-    }
-    if better.is_empty() {
+    let Some(mut better) = better(outer, inner, findings) else {
         return;
-    }
+    };
     let (seen, products) = outer.seen();
-    for finding in &mut better {
-        finding.seen_on_the_way(seen.clone(), &products);
-    }
+    better.seen_on_the_way(seen, &products);
     // Suppositions go, and what a certain finding explains.
-    let explained = better.iter().all(Finding::is_certain);
+    let explains = better.is_certain();
     findings.retain(|finding| {
-        finding.severity() > Severity::Error || finding.is_certain() && !(explained && may_be_a_loss(finding))
+        finding.severity() > Severity::Error || finding.is_certain() && !(explains && may_be_a_loss(finding))
     });
-    better.append(findings);
-    *findings = better;
+    findings.insert(0, better);
+}
+
+fn better(outer: &Attempt, inner: &Attempt, findings: &[Finding]) -> Option<Finding> {
+    let found = |diagnosis| findings.iter().any(|finding| finding.diagnosis() == diagnosis);
+    let head = head_length(inner);
+    if found(Diagnosis::BadGateway) && head >= SMALLEST_BUFFER {
+        let detail = format!("it has {head} bytes one hop further in");
+        return Some(Finding::likely(Diagnosis::ResponseHeadTooLarge).detail(detail));
+    }
+    if !findings.iter().any(may_be_a_loss) {
+        return None;
+    }
+    let same = "the answer is that which is given one hop further in to the same request without Upgrade";
+    match inner.answer_to(Variation::WithoutUpgrade) {
+        Some(Ok(status)) if answered(outer, *status) => {
+            Some(Finding::certain(Diagnosis::UpgradeLost).detail(same))
+        }
+        Some(Err(failure)) if is_failure_of(outer, failure) => {
+            Some(Finding::certain(Diagnosis::UpgradeLost).detail(same))
+        }
+        // What a proxy makes of a server that closes instead of an answer. There are other reasons.
+        Some(Err(Failure::Closed | Failure::Reset)) if answered(outer, StatusCode::BAD_GATEWAY) => Some(
+            Finding::likely(Diagnosis::UpgradeLost).detail("one hop further in nothing else is answered"),
+        ),
+        _ if found(Diagnosis::UpgradeLost) => {
+            Some(Finding::likely(Diagnosis::UpgradeLost).detail("one hop further in it is a 101"))
+        }
+        _ => None,
+    }
+}
+
+fn head_length(attempt: &Attempt) -> usize {
+    let mut bytes = Vec::new();
+    if let Some(response) = attempt.response() {
+        encode_response(response, &mut bytes);
+    }
+    bytes.len()
+}
+
+fn answered(attempt: &Attempt, status: StatusCode) -> bool {
+    attempt
+        .response()
+        .is_some_and(|response| response.status == status)
+}
+
+/// Whether it failed in the same way; a proxy that has waited for as long as it may says so by 504.
+fn is_failure_of(outer: &Attempt, inner: &Failure) -> bool {
+    match inner {
+        Failure::Unanswered => outer.failure() == Some(inner) || answered(outer, StatusCode::GATEWAY_TIMEOUT),
+        Failure::Closed | Failure::Reset => outer.failure() == Some(inner),
+        _ => false,
+    }
 }
 
 /// What an upgrade that was lost looks like from outside: whatever the origin says to an ordinary request. A server of
 /// WebSocket alone may not answer one at all.
 fn may_be_a_loss(finding: &Finding) -> bool {
     match finding.diagnosis() {
-        Diagnosis::UpgradeLost => !finding.is_certain(),
-        Diagnosis::NotFound
-        | Diagnosis::NoAnswer
+        // The page of a proxy's own is certain, and no page of the origin's.
+        Diagnosis::UpgradeLost | Diagnosis::NotFound | Diagnosis::MethodChanged => !finding.is_certain(),
+        Diagnosis::NoAnswer
         | Diagnosis::ClosedUnanswered
         | Diagnosis::ResetUnanswered
         | Diagnosis::BadGateway
@@ -111,17 +134,5 @@ fn may_be_a_loss(finding: &Finding) -> bool {
         | Diagnosis::UnexpectedStatus
         | Diagnosis::ServerError => true,
         _ => false,
-    }
-}
-
-fn answers_as_without_upgrade(outer: &Attempt, inner: &Attempt) -> bool {
-    let Some(without) = inner.status_of(Variation::WithoutUpgrade) else {
-        return false;
-    };
-    let answered = outer.response().map(|response| response.status);
-    match without {
-        Some(status) => answered == Some(status),
-        // Not 502: that comes at once.
-        None => answered.is_none_or(|status| status == StatusCode::GATEWAY_TIMEOUT),
     }
 }

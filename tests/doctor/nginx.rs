@@ -125,3 +125,18 @@ async fn what_was_lost_changed_and_added_is_told() {
     examined.says("added:   x-real-ip: 127.0.0.1");
     origin.prints("127.0.0.1", 1);
 }
+
+/// A server of WebSocket alone that closes instead of an answer to anything else: nginx makes a 502 of it.
+#[tokio::test]
+async fn a_502_that_is_a_lost_upgrade() {
+    let answer = |head: &http::request::Parts| match head.headers.contains_key("upgrade") {
+        true => [switching_protocols(head), b"\x8a\x05first".to_vec()].concat(),
+        false => Vec::new(),
+    };
+    let origin = ScriptedOrigin::start(Script::new().read_head().answer(answer).end_writes()).await;
+    let origin = origin.address();
+    let config = format!("server {{ listen LISTEN; location / {{ proxy_pass http://{origin}; }} }}");
+    let Some(nginx) = nginx(&config) else { return };
+    let examined = examine(&format!("ws://{}/ ws://{origin}/", nginx.address)).await;
+    examined.finds(&[&["upgrade-lost", "bad-gateway"], &[]]);
+}
