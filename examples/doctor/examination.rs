@@ -1,11 +1,13 @@
 //! The series of one URL: the handshake; what follows a switch; and, where there is none, variations to tell what it depends
 //! on.
 
+use http::header::SERVER;
 use http::request::Parts;
 use http::{StatusCode, Version};
 use switchover::Side;
 use switchover::diagnose::{Attempt, Failure, Variation};
 
+use super::evidence::shown;
 use super::exchange::{Answer, ask, bytes_of};
 use super::flags::Flags;
 use super::frames::Frames;
@@ -113,9 +115,21 @@ fn in_http_1_0(sent: &Parts) -> Vec<u8> {
 }
 
 fn told(asked: &Result<Answer, Failure>) -> String {
-    match asked {
-        Ok(Answer { head, .. }) if head.version == Version::HTTP_10 => format!("{} in HTTP/1.0", head.status),
-        Ok(Answer { head, .. }) => head.status.to_string(),
-        Err(failure) => format!("no answer ({failure:?})"),
-    }
+    let head = match asked {
+        Ok(Answer { head, .. }) => head,
+        Err(failure) => return format!("no answer ({failure:?})"),
+    };
+    let version = if head.version == Version::HTTP_10 {
+        " in HTTP/1.0"
+    } else {
+        ""
+    };
+    let server = head
+        .headers
+        .get(SERVER)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let server = server
+        .map(|server| format!(", {}", shown(&server)))
+        .unwrap_or_default();
+    format!("{}{version}{server}", head.status)
 }

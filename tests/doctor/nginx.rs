@@ -40,9 +40,9 @@ async fn a_response_head_larger_than_proxy_buffer_size() {
     .await;
     examined.finds(&[&["response-head-too-large", "bad-gateway"], &[]]);
     examined.says("proxy_buffer_size 64k;");
-    examine(&format!("ws://{}/default", nginx.address))
-        .await
-        .finds(&[&["bad-gateway"]]);
+    let alone = examine(&format!("ws://{}/default", nginx.address)).await;
+    alone.finds(&[&["bad-gateway"]]);
+    alone.says("in HTTP/1.0: 502 Bad Gateway, nginx/");
     examine(&format!("ws://{}/larger", nginx.address))
         .await
         .finds(&[&[]]);
