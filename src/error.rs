@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::Side;
-use crate::connect::{ConnectError, Outcome};
+use crate::connect::{Attempts, ConnectError, Outcome};
 use crate::handshake::BadSwitch;
 use crate::head::{ChunkedError, HeadError};
 use crate::tunnel::{Traffic, TunnelError};
@@ -30,6 +30,21 @@ pub enum Phase {
     Response,
     /// Step (8).
     Tunnel,
+}
+
+impl Phase {
+    /// In a word, for logs and metrics: `request-head`, `connect`, `request`, `response-head`, `response`, `tunnel`. None of
+    /// them changes in a minor version.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Phase::RequestHead => "request-head",
+            Phase::Connect => "connect",
+            Phase::Request => "request",
+            Phase::ResponseHead => "response-head",
+            Phase::Response => "response",
+            Phase::Tunnel => "tunnel",
+        }
+    }
 }
 
 impl fmt::Display for Phase {
@@ -115,6 +130,29 @@ impl From<HeadError> for Cause {
 }
 
 impl Cause {
+    /// In a word, for logs and metrics; none of them changes in a minor version.
+    ///
+    /// Of a stream `reset` (also where bytes met a connection that was closed already), `timed-out` or `io`; `timed-out`,
+    /// `closed`, `talks-first`, `speaks-tls`, `no-tls`, `too-many-interim`, `invalid-body`, `body-too-large`; else the name of
+    /// the [`ConnectError`], [`HeadError`] or [`BadSwitch`].
+    pub fn name(&self) -> &'static str {
+        match self {
+            Cause::Io(error) => name_of(error),
+            Cause::Connect(error) => error.name(),
+            Cause::TimedOut(_) => "timed-out",
+            Cause::Closed => "closed",
+            Cause::TalksFirst => "talks-first",
+            Cause::SpeaksTls => "speaks-tls",
+            Cause::Tls { .. } => "no-tls",
+            Cause::Head(error) => error.name(),
+            Cause::Switch(bad) => bad.name(),
+            Cause::TooManyInterim => "too-many-interim",
+            Cause::Body(_) => "invalid-body",
+            Cause::BodyTooLarge(_) => "body-too-large",
+            Cause::Tunnel(error) => name_of(error.source()),
+        }
+    }
+
     /// What the error of an upstream's stream means.
     pub(crate) fn of_upstream(source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::UnexpectedEof {
@@ -126,6 +164,16 @@ impl Cause {
             return Cause::Tls { source, hint };
         }
         Cause::Io(source)
+    }
+}
+
+fn name_of(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+            "reset"
+        }
+        io::ErrorKind::TimedOut => "timed-out",
+        _ => "io",
     }
 }
 
@@ -178,6 +226,14 @@ impl Error {
             (Phase::Request, Side::Downstream, Cause::BodyTooLarge(_)) => Some(StatusCode::PAYLOAD_TOO_LARGE),
             (Phase::Request, Side::Downstream, Cause::Body(_)) => Some(StatusCode::BAD_REQUEST),
             _ => None,
+        }
+    }
+
+    /// Tells the upstream that was asked. Returns whether to ask another.
+    pub(crate) fn tell(&self, attempts: &Attempts) -> bool {
+        match &self.cause {
+            Cause::Connect(error) if self.side == Side::Upstream => attempts.tell_unconnected(error),
+            cause => attempts.tell_why(self.outcome(), cause.name(), cause),
         }
     }
 

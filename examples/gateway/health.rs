@@ -67,7 +67,7 @@ async fn probe(
             acceptor.respond(stream, &head, response).await
         }
         Accepted::Upgrade(incoming) => incoming.reject(Rejection::NoUpgradeHere).await.map(drop),
-        Accepted::Rejected(_) | Accepted::Closed => Ok(()),
+        Accepted::Rejected(..) | Accepted::Closed => Ok(()),
     }
 }
 

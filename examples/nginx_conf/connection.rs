@@ -68,7 +68,7 @@ async fn requests(stream: AnyStream, hop: Hop, index: usize, worker: Arc<Worker>
                 let _ = incoming.reject(Rejection::NoRoute).await;
                 return None;
             }
-            Ok(Accepted::Rejected(why)) => {
+            Ok(Accepted::Rejected(why, _)) => {
                 told(hop, format!("{} {why}. {}", why.status(), why.hint()));
                 return None;
             }

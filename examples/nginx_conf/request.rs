@@ -125,7 +125,7 @@ impl<'a> Request<'a> {
             Ok(Accepted::Upgrade(incoming)) => self.upgrade(*incoming, proxy, target, logs).await,
             // Only for protocols that never pass.
             Ok(Accepted::Ordinary(_, stream)) => self.relay(stream, proxy, target, logs).await,
-            Ok(Accepted::Rejected(why)) => {
+            Ok(Accepted::Rejected(why, _)) => {
                 let worker = self.worker;
                 self.story(proxy, logs, None).refused(worker, &why);
                 Served::Ended

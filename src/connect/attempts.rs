@@ -9,6 +9,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
+use super::{ConnectError, Trace};
+
 /// How an attempt has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,11 +32,32 @@ pub enum Outcome {
     GivenUp,
 }
 
+impl Outcome {
+    /// In a word, for logs and metrics: `connected`, `answered`, `failed`, `timed-out`, `invalid`, `stale`, `given-up`. None
+    /// of them changes in a minor version.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Connected => "connected",
+            Outcome::Answered(_) => "answered",
+            Outcome::Failed => "failed",
+            Outcome::TimedOut => "timed-out",
+            Outcome::Invalid => "invalid",
+            Outcome::Stale => "stale",
+            Outcome::GivenUp => "given-up",
+        }
+    }
+}
+
 /// A place that connections are tried to.
 pub trait Tried: Send + Sync {
     /// Hears how the attempt has ended. Returns whether it is worth trying another place for the same request: whoever
     /// asks knows whether that is still possible.
     fn ended(&self, outcome: Outcome, so_far: SoFar) -> bool;
+
+    /// What it is called in logs. Default: it has no name.
+    fn name(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What one request has cost so far.
@@ -83,6 +106,7 @@ pub struct SoFar {
 #[derive(Default)]
 pub struct Attempts {
     state: Mutex<State>,
+    trace: Option<Trace>,
 }
 
 #[derive(Default)]
@@ -104,9 +128,23 @@ enum Last {
 }
 
 impl Attempts {
+    /// The same, written down for a log. Default: nothing is.
+    #[must_use]
+    pub fn traced(mut self, trace: impl Into<Option<Trace>>) -> Self {
+        self.trace = trace.into();
+        self
+    }
+
+    pub(crate) fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
+    }
+
     /// Begins an attempt. One before it that has not been told is given up.
     pub fn begin<T: Tried + 'static>(&self, place: Arc<T>) {
-        self.tell(Outcome::GivenUp);
+        self.tell_first(Outcome::GivenUp);
+        if let Some(trace) = &self.trace {
+            trace.begin(place.name());
+        }
         let mut state = self.state();
         match state.first {
             None => state.first = Some((place, Instant::now())),
@@ -118,6 +156,37 @@ impl Attempts {
     /// Tells the last place how the attempt there has ended. Returns whether to try another, which is never so where
     /// nothing has begun. A place hears the first word only.
     pub fn tell(&self, outcome: Outcome) -> bool {
+        if let Some(trace) = &self.trace {
+            trace.end(outcome, None);
+        }
+        self.tell_first(outcome)
+    }
+
+    /// As [`tell`](Attempts::tell), with the reason for the log.
+    pub(crate) fn tell_why(&self, outcome: Outcome, reason: &'static str, why: &impl fmt::Display) -> bool {
+        if let Some(trace) = &self.trace {
+            trace.end(outcome, Some((reason, why.to_string())));
+        }
+        self.tell_first(outcome)
+    }
+
+    /// Tells the last place why there is no connection to it.
+    pub(crate) fn tell_unconnected(&self, error: &ConnectError) -> bool {
+        match (&self.trace, error.is_exhaustion()) {
+            (Some(trace), true) => trace.stays(),
+            _ => {}
+        }
+        self.tell_why(error.outcome(), error.name(), error)
+    }
+
+    /// There is a connection, for the log.
+    pub(crate) fn connected(&self) {
+        if let Some(trace) = &self.trace {
+            trace.connected();
+        }
+    }
+
+    fn tell_first(&self, outcome: Outcome) -> bool {
         let told = {
             let mut state = self.state();
             if let Last::Told { again } = state.last {

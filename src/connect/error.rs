@@ -55,6 +55,27 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// In a word, for logs and metrics; none of them changes in a minor version.
+    ///
+    /// `unresolved`, `refused`, `timed-out`, `unreachable` (any other failure), `no-http2`, `no-extended-connect`,
+    /// `unsuited`, `no-tls`, `full`, `no-upstream`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ConnectError::Resolve { .. } => "unresolved",
+            ConnectError::Failed { source, .. } => match source.kind() {
+                io::ErrorKind::ConnectionRefused => "refused",
+                io::ErrorKind::TimedOut => "timed-out",
+                _ => "unreachable",
+            },
+            ConnectError::Http2(_) => "no-http2",
+            ConnectError::NoExtendedConnect => "no-extended-connect",
+            ConnectError::Unsuited(_) => "unsuited",
+            ConnectError::Tls { .. } => "no-tls",
+            ConnectError::Full => "full",
+            ConnectError::NoUpstream => "no-upstream",
+        }
+    }
+
     pub(crate) fn is_for_time(&self) -> bool {
         matches!(self, ConnectError::Failed { source, .. } if source.kind() == io::ErrorKind::TimedOut)
     }

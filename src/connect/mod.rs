@@ -6,11 +6,13 @@ mod attempts;
 mod error;
 mod staggered;
 mod tcp;
+mod trace;
 
 pub use attempts::{Attempts, Outcome, SoFar, Tried};
 pub use error::ConnectError;
 pub use tcp::TcpConnect;
 pub(crate) use tcp::resolve;
+pub use trace::{Trace, Try};
 
 use std::future::Future;
 use std::sync::Arc;

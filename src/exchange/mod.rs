@@ -83,6 +83,7 @@ where
         let mut upstream = connected
             .map_err(|_| failed(Cause::TimedOut(config.connect_timeout)))?
             .map_err(|error| failed(Cause::Connect(error)))?;
+        outgoing.connected();
 
         // What comes before the request cannot be an answer to it (CVE-2026-1642).
         match wire::heard_already(&mut upstream).await {

@@ -3,7 +3,7 @@
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
-use crate::connect::{Attempts, ConnectRequest, Outcome};
+use crate::connect::{Attempts, ConnectRequest, Outcome, Trace};
 use crate::error::{Error, Phase};
 use crate::handshake::PendingUpgrade;
 use crate::header::Hop;
@@ -26,6 +26,15 @@ impl Outgoing {
         }
     }
 
+    /// The same, written down for a log.
+    pub(crate) fn traced(mut self, trace: Option<Trace>) -> Self {
+        if let Some(trace) = &trace {
+            trace.located(self.hop);
+        }
+        self.attempts = self.attempts.traced(trace);
+        self
+    }
+
     pub(super) fn head(&self) -> &request::Parts {
         &self.head
     }
@@ -34,7 +43,11 @@ impl Outgoing {
         &self.pending
     }
 
+    /// What a connector may choose by, when it is about to.
     pub(super) fn request(&self, deadline: Instant) -> ConnectRequest<'_> {
+        if let Some(trace) = self.attempts.trace() {
+            trace.sets_out(None);
+        }
         ConnectRequest::new(&self.head, self.hop)
             .tracked(&self.attempts)
             .until(deadline)
@@ -43,8 +56,12 @@ impl Outgoing {
     /// Passes on what has become of a step, and tells the upstream that was asked if it has failed.
     pub(super) fn heard<T>(&self, step: Result<T, Error>) -> Result<T, Error> {
         step.inspect_err(|error| {
-            self.attempts.tell(error.outcome());
+            error.tell(&self.attempts);
         })
+    }
+
+    pub(super) fn connected(&self) {
+        self.attempts.connected();
     }
 
     pub(super) fn answered(&self, status: StatusCode) {

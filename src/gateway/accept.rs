@@ -36,8 +36,8 @@ pub enum Accepted<S> {
     Upgrade(Box<Incoming<S>>),
     /// Not an upgrade. The stream reads from the head's first byte on.
     Ordinary(Box<request::Parts>, Rewind<S>),
-    /// Refused, answered and closed.
-    Rejected(Rejection),
+    /// Refused, answered and closed. The head is there if it was whole and sound.
+    Rejected(Rejection, Option<Box<request::Parts>>),
     /// Closed by the client, or by the header deadline, without one byte.
     Closed,
 }
@@ -246,18 +246,20 @@ impl Acceptor {
             Ok(Err(HeadFailure::Stream(cause))) => {
                 return Err(Error::new(Phase::RequestHead, Side::Downstream, cause));
             }
-            Ok(Err(HeadFailure::Rejected(rejection))) => return Box::pin(client.reject(rejection)).await,
-            Err(_) => return Box::pin(client.reject(Rejection::HeadTimeout)).await,
+            Ok(Err(HeadFailure::Rejected(rejection))) => {
+                return Box::pin(refuse(client, rejection, None)).await;
+            }
+            Err(_) => return Box::pin(refuse(client, Rejection::HeadTimeout, None)).await,
         };
         if head.method == Method::CONNECT {
-            return Box::pin(client.reject(Rejection::Connect)).await;
+            return Box::pin(refuse(client, Rejection::Connect, Some(head))).await;
         }
         client.head_only = head.method == Method::HEAD;
         match UpgradeRequest::parse(&head, &self.config.upgrade.policy) {
             Ok(Some(request)) => {
                 let admission = match self.config.upgrade.admit(hop) {
                     Ok(admission) => admission,
-                    Err(rejection) => return Box::pin(client.reject(rejection)).await,
+                    Err(rejection) => return Box::pin(refuse(client, rejection, Some(head))).await,
                 };
                 // The head has been taken in; what is left in the buffer is the client's early data.
                 let config = self.config.clone();
@@ -273,7 +275,7 @@ impl Acceptor {
                 })))
             }
             Ok(None) => Ok(Accepted::Ordinary(head, client.rewind())),
-            Err(rejection) => Box::pin(client.reject(rejection)).await,
+            Err(rejection) => Box::pin(refuse(client, rejection, Some(head))).await,
         }
     }
 
@@ -298,6 +300,19 @@ impl Acceptor {
             }
         }
     }
+}
+
+/// Answers and closes.
+async fn refuse<S, T>(
+    client: Client<S>,
+    rejection: Rejection,
+    head: Option<Box<request::Parts>>,
+) -> Result<Accepted<T>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    client.refuse(answer::Refusal::from(&rejection)).await?;
+    Ok(Accepted::Rejected(rejection, head))
 }
 
 enum HeadFailure {

@@ -11,8 +11,8 @@ use http::{Response, StatusCode, response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::Accepted;
 use crate::Side;
+use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Rejection, last_response};
 use crate::head::{BodyScanner, encode_response};
@@ -33,6 +33,8 @@ pub(super) struct Client<S> {
     /// The request was a HEAD: no answer has a body.
     pub(super) head_only: bool,
     send_timeout: Duration,
+    /// Who wants to know what it is sent.
+    pub(super) trace: Option<Trace>,
 }
 
 /// A final response made by the proxy.
@@ -79,6 +81,7 @@ where
             head_length: 0,
             head_only: false,
             send_timeout,
+            trace: None,
         }
     }
 
@@ -127,11 +130,6 @@ where
         }
     }
 
-    pub(super) async fn reject<T>(self, rejection: Rejection) -> Result<Accepted<T>, Error> {
-        self.refuse(Refusal::from(&rejection)).await?;
-        Ok(Accepted::Rejected(rejection))
-    }
-
     /// Sends a final response of the proxy's own, and closes.
     pub(super) async fn refuse(mut self, refusal: Refusal) -> Result<(), Error> {
         let (mut parts, body) = refusal.0.into_parts();
@@ -147,10 +145,12 @@ where
         }
         let mut bytes = Vec::new();
         encode_response(&parts, &mut bytes);
+        let head_length = bytes.len();
         if !self.head_only && !without_content {
             bytes.extend_from_slice(body.as_bytes());
         }
         self.write(&bytes).await?;
+        self.has_sent(parts.status, head_length, bytes.len() - head_length);
         wire::close(&mut self.stream).await;
         Ok(())
     }
@@ -159,7 +159,19 @@ where
     pub(super) async fn send_head(&mut self, head: &response::Parts) -> Result<(), Error> {
         let mut bytes = Vec::new();
         encode_response(head, &mut bytes);
-        self.write(&bytes).await
+        self.write(&bytes).await?;
+        self.has_sent(head.status, bytes.len(), 0);
+        Ok(())
+    }
+
+    /// Writes down the head of a response, and how much of its body went with it.
+    fn has_sent(&self, status: StatusCode, head: usize, body: usize) {
+        if let Some(trace) = &self.trace {
+            trace.sent((head + body) as u64, body as u64);
+            if status == StatusCode::SWITCHING_PROTOCOLS || !status.is_informational() {
+                trace.answered(status);
+            }
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -184,6 +196,7 @@ where
         let mut scanner = BodyScanner::new(declined.body_length());
         let mut pending = Vec::new();
         encode_response(declined.response(), &mut pending);
+        let mut head_length = Some(pending.len());
         let mut read = BytesMut::from(&early[..]);
         let relayed = loop {
             let body = scanner.advance(&read);
@@ -191,6 +204,11 @@ where
             read.advance(read.len());
             if !pending.is_empty() {
                 self.write(&pending).await?;
+                match (head_length.take(), &self.trace) {
+                    (Some(head), _) => self.has_sent(status, head, pending.len() - head),
+                    (None, Some(trace)) => trace.sent(pending.len() as u64, pending.len() as u64),
+                    (None, None) => {}
+                }
                 pending.clear();
             }
             if let Err(error) = body {

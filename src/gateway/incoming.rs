@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{Client, Refusal};
 use super::config::GatewayConfig;
+use crate::connect::Trace;
 use crate::error::Error;
 use crate::exchange::Admission;
 use crate::handshake::{Rejection, UpgradeRequest};
@@ -54,6 +55,12 @@ where
     /// Replaces the policy's rules for fields, which may depend on the route.
     pub fn set_header_rules(&mut self, rules: HeaderRules) {
         self.request.set_header_rules(rules);
+    }
+
+    /// Has what becomes of it written down: the upstreams that it is tried on, and what the client is sent. Default: it
+    /// is not.
+    pub fn set_trace(&mut self, trace: Trace) {
+        self.client.trace = Some(trace);
     }
 
     /// Refuses the upgrade: answers and closes.

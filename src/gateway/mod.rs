@@ -4,6 +4,9 @@
 //! upgrade over as an [`Incoming`], for gateways that choose the upstream by the request. Ordinary requests come back
 //! untouched, with every byte still to be read.
 //!
+//! For a log of each request, take the [`Acceptor`]: it has the head, of refused requests too, and an [`Incoming`] takes a
+//! [`Trace`](crate::connect::Trace), which tells the upstreams that were tried, the times, and what the client was sent.
+//!
 //! ```no_run
 //! use std::time::Duration;
 //! use switchover::connect::TcpConnect;
@@ -154,7 +157,7 @@ impl<C: Connect> Gateway<C> {
         match Box::pin(self.acceptor.accept_until(stream, hop, drain.as_mut())).await? {
             Accepted::Upgrade(incoming) => incoming.proxy_until(&*self.connect, drain).await,
             Accepted::Ordinary(head, stream) => Ok(Outcome::Ordinary(head, stream)),
-            Accepted::Rejected(rejection) => Ok(Outcome::Rejected(rejection)),
+            Accepted::Rejected(rejection, _) => Ok(Outcome::Rejected(rejection)),
             Accepted::Closed => Ok(Outcome::Closed),
         }
     }

@@ -88,7 +88,7 @@ where
         if let Some(target) = target {
             outgoing.uri = Uri::from(target);
         }
-        let outgoing = Outgoing::new(outgoing, hop, pending);
+        let outgoing = Outgoing::new(outgoing, hop, pending).traced(client.trace.clone());
         let answer = ask(&mut client, connect, &outgoing, body, &config).await;
         match answer {
             Ok(Final::Declined(declined, upstream, early)) => {

@@ -137,6 +137,44 @@ impl From<NoRoute> for Rejection {
 }
 
 impl Rejection {
+    /// In a word, for logs and metrics: the variant in lower case with hyphens, such as `origin-not-allowed`, and of
+    /// [`Rejection::Head`] the name of its [`HeadError`]. None of them changes in a minor version.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Rejection::Head(error) => error.name(),
+            Rejection::HeadTimeout => "head-timeout",
+            Rejection::Connect => "connect",
+            Rejection::ExtendedConnect(_) => "extended-connect",
+            Rejection::ProtocolUnknown => "protocol-unknown",
+            Rejection::ConnectionOptions(_) => "connection-options",
+            Rejection::Upgrade(_) => "upgrade",
+            Rejection::Body => "body",
+            Rejection::HandshakeInHttp10 => "handshake-in-http10",
+            Rejection::UpgradeMissing => "upgrade-missing",
+            Rejection::ConnectionOptionMissing => "connection-option-missing",
+            Rejection::Method => "method",
+            Rejection::KeyMissing => "key-missing",
+            Rejection::KeyRepeated => "key-repeated",
+            Rejection::KeyInvalid(_) => "key-invalid",
+            Rejection::VersionMissing => "version-missing",
+            Rejection::VersionRepeated => "version-repeated",
+            Rejection::VersionUnsupported => "version-unsupported",
+            Rejection::SubprotocolInvalid => "subprotocol-invalid",
+            Rejection::SubprotocolNotAllowed => "subprotocol-not-allowed",
+            Rejection::ExtensionInvalid => "extension-invalid",
+            Rejection::OriginMissing => "origin-missing",
+            Rejection::OriginNotAllowed => "origin-not-allowed",
+            Rejection::NoRoute => "no-route",
+            Rejection::AmbiguousPath => "ambiguous-path",
+            Rejection::TooManyTunnels => "too-many-tunnels",
+            Rejection::TooManyTunnelsOfPeer => "too-many-tunnels-of-peer",
+            Rejection::BodyTooLarge { .. } => "body-too-large",
+            Rejection::UpgradeRequired => "upgrade-required",
+            Rejection::Draining => "draining",
+            Rejection::NoUpgradeHere => "no-upgrade-here",
+        }
+    }
+
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {

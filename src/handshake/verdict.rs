@@ -118,6 +118,28 @@ pub enum BadSwitch {
 }
 
 impl BadSwitch {
+    /// In a word, for logs and metrics: `switch-version`, `switch-connection`, `switch-upgrade-missing`,
+    /// `switch-upgrade-invalid`, `switch-upgrade-not-offered`, `switch-accept-missing`, `switch-accept-repeated`,
+    /// `switch-accept-wrong`, `switch-subprotocol-not-offered`, `switch-extension-not-offered`, `success-without-switch`,
+    /// `framing`, `too-many-connection-options`. None of them changes in a minor version.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BadSwitch::Version => "switch-version",
+            BadSwitch::Connection => "switch-connection",
+            BadSwitch::UpgradeMissing => "switch-upgrade-missing",
+            BadSwitch::UpgradeInvalid(_) => "switch-upgrade-invalid",
+            BadSwitch::UpgradeNotOffered => "switch-upgrade-not-offered",
+            BadSwitch::AcceptMissing => "switch-accept-missing",
+            BadSwitch::AcceptRepeated => "switch-accept-repeated",
+            BadSwitch::AcceptWrong => "switch-accept-wrong",
+            BadSwitch::SubprotocolNotOffered => "switch-subprotocol-not-offered",
+            BadSwitch::ExtensionNotOffered => "switch-extension-not-offered",
+            BadSwitch::Success => "success-without-switch",
+            BadSwitch::Framing(_) => "framing",
+            BadSwitch::ConnectionOptions(_) => "too-many-connection-options",
+        }
+    }
+
     /// The whole answer to the client: a 502 with the reason, and `Connection: close`.
     ///
     /// As with [`Rejection::into_response`](super::Rejection::into_response), the text repeats nothing that a peer has

@@ -83,6 +83,29 @@ pub enum HeadError {
 }
 
 impl HeadError {
+    /// In a word, for logs and metrics: `bare-line-feed`, `bare-carriage-return`, `control-byte`, `line-folding`, `tls`,
+    /// `start-line`, `version`, `target`, `field-name`, `field-value`, `host`, `framing`, `start-line-too-long`,
+    /// `head-too-large`, `too-many-fields`. None of them changes in a minor version.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            HeadError::BareLineFeed { .. } => "bare-line-feed",
+            HeadError::BareCarriageReturn { .. } => "bare-carriage-return",
+            HeadError::ControlByte { .. } => "control-byte",
+            HeadError::LineFolding { .. } => "line-folding",
+            HeadError::Tls => "tls",
+            HeadError::StartLine => "start-line",
+            HeadError::Version => "version",
+            HeadError::Target(_) => "target",
+            HeadError::FieldName => "field-name",
+            HeadError::FieldValue => "field-value",
+            HeadError::Host(_) => "host",
+            HeadError::Framing(_) => "framing",
+            HeadError::StartLineTooLong { .. } => "start-line-too-long",
+            HeadError::TooLarge { .. } => "head-too-large",
+            HeadError::TooManyFields { .. } => "too-many-fields",
+        }
+    }
+
     /// What to answer to a client whose request head this was: 400, 414, 431, 501 or 505.
     pub fn status(&self) -> StatusCode {
         match self {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Extensions;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 #[cfg(feature = "rustls")]
 use tokio_rustls::server::TlsStream;
 
-use super::service_config::{Ended, OnEnd};
+use super::service_config::{self, Ended, Listeners};
 use crate::Side;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::Admission;
@@ -45,9 +46,10 @@ pub(super) struct Places {
 /// A tunnel that is about to run.
 type Started<U> = (Run<AnyStream, U, Draining>, Places, Option<Box<Told>>);
 
-/// To whom the end is told.
+/// To whom the start and the end are told.
 pub(super) struct Told {
-    on_end: Arc<OnEnd>,
+    listeners: Listeners,
+    extensions: Extensions,
     protocol: Protocol,
     hop: Hop,
     taken_back: bool,
@@ -100,6 +102,7 @@ where
         if let Some(told) = &mut told {
             told.taken_back = client.taken_back;
             told.plain = client.stream.is_plain();
+            told.tell_start();
         }
         let tunnel = Tunnel::new(client.stream, self.upstream)
             .config(self.config)
@@ -110,14 +113,30 @@ where
 }
 
 impl Told {
-    pub(super) fn new(on_end: Arc<OnEnd>, protocol: Protocol, hop: Hop) -> Box<Self> {
+    pub(super) fn new(
+        listeners: Listeners,
+        protocol: Protocol,
+        hop: Hop,
+        extensions: Extensions,
+    ) -> Box<Self> {
         Box::new(Told {
-            on_end,
+            listeners,
+            extensions,
             protocol,
             hop,
             taken_back: false,
             plain: false,
         })
+    }
+
+    fn tell_start(&self) {
+        self.listeners.started(service_config::Started {
+            protocol: &self.protocol,
+            hop: self.hop,
+            taken_back: self.taken_back,
+            plain: self.plain,
+            extensions: &self.extensions,
+        });
     }
 
     fn tell_end(self, result: Result<Traffic, TunnelError>) {
@@ -126,11 +145,12 @@ impl Told {
     }
 
     fn tell(self, result: Result<Traffic, Error>) {
-        (self.on_end)(Ended {
+        self.listeners.ended(Ended {
             protocol: self.protocol,
             hop: self.hop,
             taken_back: self.taken_back,
             plain: self.plain,
+            extensions: self.extensions,
             result,
         });
     }

@@ -2,6 +2,7 @@
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 
+use crate::connect::Trace;
 use crate::header::HeaderRules;
 
 /// Where a request goes.
@@ -11,6 +12,7 @@ pub struct Destination {
     pub(super) authority: Authority,
     pub(super) target: Option<PathAndQuery>,
     pub(super) rules: Option<HeaderRules>,
+    pub(super) trace: Option<Trace>,
 }
 
 impl Default for Destination {
@@ -29,6 +31,7 @@ impl Destination {
             authority,
             target: None,
             rules: None,
+            trace: None,
         }
     }
 
@@ -52,6 +55,14 @@ impl Destination {
     #[must_use]
     pub fn header_rules(mut self, rules: HeaderRules) -> Self {
         self.rules = Some(rules);
+        self
+    }
+
+    /// Of one request, what becomes of it written down: the servers that it is tried on, and what the client is sent. Default:
+    /// it is not.
+    #[must_use]
+    pub fn trace(mut self, trace: Trace) -> Self {
+        self.trace = Some(trace);
         self
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Side;
-use crate::connect::Outcome;
+use crate::connect::{Attempts, Outcome};
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::BadSwitch;
 use crate::head::ChunkedError;
@@ -82,11 +82,12 @@ impl Failure {
         Failure::new(Phase::ResponseHead, why)
     }
 
-    /// What it says of the upstream that was asked.
-    pub(super) fn outcome(&self) -> Outcome {
+    /// Tells the upstream that was asked. Returns whether to ask another.
+    pub(super) fn tell(&self, attempts: &Attempts) -> bool {
+        let cause = Error::cause(&self.error);
         match self.is_stale {
-            true => Outcome::Stale,
-            false => self.error.outcome(),
+            true => attempts.tell_why(Outcome::Stale, cause.name(), cause),
+            false => self.error.tell(attempts),
         }
     }
 
@@ -128,7 +129,7 @@ impl fmt::Display for Failure {
 
 impl StdError for Failure {}
 
-fn source_of<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+pub(super) fn source_of<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<E>() {

@@ -20,6 +20,7 @@ use super::failure::Failure;
 use super::interim::Exchange;
 use super::outgoing::Outgoing;
 use super::stall::Stall;
+use crate::connect::Trace;
 use crate::error::Error;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::head::check_request;
@@ -83,22 +84,25 @@ impl<A: Ask> Forwarder<A> {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
+        let trace = destination.trace.clone();
+        let trace = trace.or_else(|| parts.extensions.remove::<Trace>());
         let closes = wants_upgrade(&parts) || ends_with_its_response(&parts);
         let speaks_interim = parts.version >= Version::HTTP_11 && exchange.takes_interim();
         if let Some(limit) = self.config.most_of_request_body() {
             if body.size_hint().lower() > limit {
                 let rejection = Rejection::BodyTooLarge { limit };
-                return (own_response(rejection.into_response(), exchange, true), None);
+                return (own_rejection(rejection, exchange, true), None);
             }
         }
         let hop = hop.version(parts.version);
         let hop = self.config.forwarded.locate(hop, &parts.headers);
         let rules = match self.prepare(&mut parts, destination, hop) {
             Ok(rules) => rules,
-            Err(rejection) => return (own_response(rejection.into_response(), exchange, closes), None),
+            Err(rejection) => return (own_rejection(rejection, exchange, closes), None),
         };
         let request = Request::from_parts(parts, body);
-        let mut outgoing = Outgoing::new(request, hop, exchange.clone(), speaks_interim, &self.config);
+        let mut outgoing =
+            Outgoing::new(request, hop, exchange.clone(), speaks_interim, &self.config).traced(trace);
         let judge = |response| answer(response, closes, &rules);
         match self.ask(&mut outgoing, &exchange, judge).await {
             Ok(response) => (response.map(|body| ProxyBody::upstream(body, exchange)), None),
@@ -240,6 +244,13 @@ fn failed(
     let status = failure.error.status().unwrap_or(StatusCode::BAD_GATEWAY);
     let response = last_response(status, failure.error.public_text());
     (own_response(response, exchange, closes), Some(failure.error))
+}
+
+/// A refusal, with the reason in its extensions.
+fn own_rejection(rejection: Rejection, exchange: Arc<Exchange>, closes: bool) -> Response<ProxyBody> {
+    let mut response = own_response(rejection.clone().into_response(), exchange, closes);
+    response.extensions_mut().insert(rejection);
+    response
 }
 
 /// A response of the proxy's own. Whether the connection goes on after it is hyper's decision, unless it must not.

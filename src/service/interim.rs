@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode, Version};
 
 use super::failure::Failure;
 use crate::error::Error;
+use crate::handshake::Rejection;
 use crate::head::encode_response;
 use crate::header::hop_by_hop;
 
@@ -36,8 +37,13 @@ struct State {
     outcome: Outcome,
 }
 
-/// The status that the client is sent, and the failure that it tells of.
-type Outcome = (Option<StatusCode>, Option<Arc<Error>>);
+/// The status that the client is sent, and what it tells of, if it is the proxy's own.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) status: Option<StatusCode>,
+    pub(super) failure: Option<Arc<Error>>,
+    pub(super) rejection: Option<Rejection>,
+}
 
 impl Exchange {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -123,8 +129,8 @@ impl Exchange {
         self.state().sent
     }
 
-    pub(super) fn set_outcome(&self, status: StatusCode, failure: Option<Arc<Error>>) {
-        self.state().outcome = (Some(status), failure);
+    pub(super) fn set_outcome(&self, outcome: Outcome) {
+        self.state().outcome = outcome;
     }
 
     pub(super) fn take_outcome(&self) -> Outcome {

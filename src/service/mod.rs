@@ -17,6 +17,9 @@
 //! `axum::serve`, hyper-util's `auto` builder and hyper's own. Other streams, and those of HTTP/2, stay hyper's, and
 //! [`Ended::taken_back`] says so; only plain sockets are spliced, [`Ended::plain`].
 //!
+//! For a log, [`ServiceConfig::on_start`] and [`on_end`](ServiceConfig::on_end) hear of tunnels; all else is told by the
+//! response and its extensions, and by a [`Trace`](crate::connect::Trace) among the extensions of the request.
+//!
 //! [`Tunnels`] counts the tunnels, drains them and waits for them, which a server's own graceful shutdown does not.
 //!
 //! ```
@@ -60,7 +63,7 @@
 //!             let Some(stream) = relayed.stream else { return Ok(()) };
 //!             accepted = acceptor.resume(stream, peer).await?;
 //!         }
-//!         Accepted::Rejected(_) | Accepted::Closed => return Ok(()),
+//!         Accepted::Rejected(..) | Accepted::Closed => return Ok(()),
 //!     }
 //! }
 //! # }
@@ -95,7 +98,7 @@ pub use config::RelayConfig;
 pub use destination::Destination;
 pub use relay::{Relay, Relayed};
 pub use reverse_proxy::ReverseProxy;
-pub use service_config::{Ended, ServiceConfig};
+pub use service_config::{Ended, ServiceConfig, Started};
 pub use tasks::Task;
 pub use tunnels::Tunnels;
 pub use upgrade_layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};

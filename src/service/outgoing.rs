@@ -14,7 +14,7 @@ use super::body::RequestBody;
 use super::config::RelayConfig;
 use super::failure::Failure;
 use super::interim::Exchange;
-use crate::connect::{Attempts, ConnectRequest, Outcome};
+use crate::connect::{Attempts, ConnectRequest, Outcome, Trace};
 use crate::error::Phase;
 use crate::header::Hop;
 
@@ -70,6 +70,32 @@ impl<'a> Outgoing<'a> {
         }
     }
 
+    /// The same, written down for a log.
+    pub(super) fn traced(mut self, trace: Option<Trace>) -> Self {
+        if let Some(trace) = &trace {
+            trace.located(self.hop);
+        }
+        self.attempts = self.attempts.traced(trace);
+        self
+    }
+
+    /// It is about to be sent, to a server with this name if no connector knows a better one.
+    pub(super) fn sets_out(&self, name: Option<&str>) {
+        if let Some(trace) = self.attempts.trace() {
+            trace.sets_out(name);
+        }
+    }
+
+    /// There is a connection of its own for it.
+    pub(super) fn connected(&self) {
+        self.attempts.connected();
+    }
+
+    /// The authority of its destination.
+    pub(super) fn authority(&self) -> Option<&str> {
+        self.head.uri.authority().map(Authority::as_str)
+    }
+
     /// What a connector may choose by.
     pub(super) fn connect_request(&self) -> ConnectRequest<'_> {
         ConnectRequest::new(&self.head, self.hop).tracked(&self.attempts)
@@ -118,11 +144,11 @@ impl<'a> Outgoing<'a> {
 
     /// Tells the server what has become of it there, and says whether another may be asked.
     pub(super) fn goes_on_after<T>(&self, answered: &Result<Response<T>, Failure>) -> bool {
-        let outcome = match answered {
-            Ok(response) => Outcome::Answered(response.status()),
-            Err(failure) => failure.outcome(),
+        let again = match answered {
+            Ok(response) => self.attempts.tell(Outcome::Answered(response.status())),
+            Err(failure) => failure.tell(&self.attempts),
         };
-        self.attempts.tell(outcome)
+        again
             && match answered {
                 Err(failure) if failure.error.phase() == Phase::Connect => self.is_whole(),
                 _ => self.is_repeatable(),

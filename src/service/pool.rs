@@ -87,12 +87,17 @@ impl<C: Connect + 'static> Way<C> {
 impl<C: Connect + 'static> Ask for Way<C> {
     async fn ask(&self, outgoing: &mut Outgoing<'_>) -> Result<Response<Incoming>, Failure> {
         let answered = match self {
-            Way::Named(client) => client.request(outgoing.request()).await,
+            Way::Named(client) => {
+                outgoing.sets_out(outgoing.authority());
+                client.request(outgoing.request()).await
+            }
             Way::Alike(client) => {
+                outgoing.sets_out(None);
                 outgoing.set_authority(authority(Place::ONLY));
                 client.request(outgoing.request()).await
             }
             Way::Choosing(client, connect, afresh) => {
+                outgoing.sets_out(None);
                 let limit = afresh.config.connect_limit();
                 let deadline = Instant::now() + limit;
                 let chosen = timeout_at(
@@ -143,6 +148,7 @@ impl Afresh {
     ) -> Result<Response<Incoming>, Failure> {
         outgoing.set_origin_form();
         let upstream = upstream(connect, outgoing.connect_request(), &self.config).await?;
+        outgoing.connected();
         let (mut sender, connection) = http1::Builder::new()
             .title_case_headers(true)
             .max_headers(self.config.limits.fields())

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode, request};
@@ -16,12 +17,14 @@ use super::body::ProxyBody;
 use super::config::RelayConfig;
 use super::destination::Destination;
 use super::downstream::OneRequest;
+use super::failure::source_of;
 use super::forward::Forwarder;
-use super::interim::Exchange;
+use super::interim::{Exchange, Outcome};
 use super::pool::Way;
 use super::tasks::Tasks;
 use crate::connect::{Connect, TcpConnect};
 use crate::error::{Cause, Error, Phase};
+use crate::handshake::Rejection;
 use crate::head::{BodyLength, HeadError, HeadLimits, HeadScan};
 use crate::header::Hop;
 use crate::tunnel::{self, Rewind};
@@ -32,8 +35,10 @@ use crate::{Side, wire};
 pub struct Relayed<S> {
     /// The status that the client was sent, if it was sent any.
     pub status: Option<StatusCode>,
-    /// Why the status is one of the proxy's own, if it is.
+    /// Why the status is one of the proxy's own, if it is: what has failed.
     pub failure: Option<Arc<Error>>,
+    /// Why the status is one of the proxy's own, if it is: what of the request was refused.
+    pub rejection: Option<Rejection>,
     /// How many bytes the client's stream has taken for it: heads, interim ones too, body and framing.
     pub bytes_sent: u64,
     /// How many of them stand behind the head of the final response.
@@ -132,8 +137,9 @@ impl<C: Connect + 'static> Relay<C> {
     ///
     /// # Errors
     ///
-    /// The client's stream fails, or the response breaks off after its head has been sent. What goes wrong before is
-    /// answered 400, 502 or 504, and told in [`Relayed::failure`].
+    /// The client's stream fails, or the response breaks off after its head has been sent; how much went out by then is
+    /// told in a [`Trace`](crate::connect::Trace). What goes wrong before is answered 400, 502 or 504, and told in
+    /// [`Relayed::failure`].
     ///
     /// # Cancel safety
     ///
@@ -164,6 +170,7 @@ impl<C: Connect + 'static> Relay<C> {
             exchange.clone(),
             &self.forwarder.config,
         );
+        let trace = destination.trace.clone();
         let service = service_fn(|request| {
             let forwarded = self
                 .forwarder
@@ -171,7 +178,11 @@ impl<C: Connect + 'static> Relay<C> {
             let exchange = &exchange;
             async move {
                 let (response, failure) = forwarded.await;
-                exchange.set_outcome(response.status(), failure);
+                exchange.set_outcome(Outcome {
+                    status: Some(response.status()),
+                    failure,
+                    rejection: response.extensions().get().cloned(),
+                });
                 Ok::<_, Infallible>(response)
             }
         });
@@ -184,23 +195,30 @@ impl<C: Connect + 'static> Relay<C> {
             .serve_connection(TokioIo::new(one_request), service);
         let result = (&mut connection).await;
         let parts = connection.into_parts();
-        let (status, failure) = exchange.take_outcome();
+        let Outcome {
+            status,
+            failure,
+            rejection,
+        } = exchange.take_outcome();
         let one_request = parts.io.into_inner();
         let sent = one_request.sent();
         let (stream, goes_on) = one_request.into_rest();
-        if result.is_err() {
+        if let Some(trace) = trace {
+            trace.sent(sent.total, sent.body.unwrap_or_default());
+            // Before its head is out, it is not sent.
+            if let (Some(status), Some(_)) = (status, sent.body) {
+                trace.answered(status);
+            }
+        }
+        if let Err(error) = result {
             // A body that was cut short must not look complete: a reset, not an orderly end.
             tunnel::reset_on_drop(stream.get_ref());
-            let side = if failure.is_some() {
-                Side::Downstream
-            } else {
-                Side::Upstream
-            };
-            return Err(Error::new(Phase::Response, side, Cause::Closed));
+            return Err(broken_off(&error));
         }
         let mut relayed = Relayed {
             status,
             failure,
+            rejection,
             bytes_sent: sent.total,
             body_bytes_sent: sent.body.unwrap_or_default(),
             stream: None,
@@ -212,5 +230,24 @@ impl<C: Connect + 'static> Relay<C> {
         let (mut stream, _) = stream.into_parts();
         wire::close(&mut stream).await;
         Ok(relayed)
+    }
+}
+
+/// Whose fault it is that a response has not come to its end: the upstream's where the body says so, else the client's.
+fn broken_off(error: &hyper::Error) -> Error {
+    let of = |side, cause| Error::new(Phase::Response, side, cause);
+    if let Some(failure) = source_of::<Arc<Error>>(error) {
+        // It is shared with the body, and only its gist is copied.
+        let cause = match Error::cause(failure) {
+            Cause::TimedOut(limit) => Cause::TimedOut(*limit),
+            Cause::Body(error) => Cause::Body(*error),
+            Cause::Io(error) => Cause::Io(error.kind().into()),
+            _ => Cause::Closed,
+        };
+        return of(failure.side(), cause);
+    }
+    match source_of::<io::Error>(error) {
+        Some(error) => of(Side::Downstream, Cause::Io(error.kind().into())),
+        None => of(Side::Downstream, Cause::Closed),
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Extensions;
 use http::request::Parts;
 use hyper::rt::Executor;
 
@@ -13,6 +14,22 @@ use crate::UpgradeConfig;
 use crate::error::Error;
 use crate::header::{Hop, Protocol};
 use crate::tunnel::Traffic;
+
+/// A tunnel that a service has opened: the client has its answer, and its stream has been taken over.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Started<'a> {
+    /// What both sides speak.
+    pub protocol: &'a Protocol,
+    /// The hop that the request came over.
+    pub hop: Hop,
+    /// As in [`Ended`].
+    pub taken_back: bool,
+    /// As in [`Ended`].
+    pub plain: bool,
+    /// The extensions of the request: what a layer around the service has put there to know it by.
+    pub extensions: &'a Extensions,
+}
 
 /// How a tunnel that a service opened has ended.
 #[derive(Debug)]
@@ -28,7 +45,10 @@ pub struct Ended {
     pub taken_back: bool,
     /// Whether it was a plain socket, whose bulk may be spliced. TLS is not, taken back or not.
     pub plain: bool,
-    /// How much it carried, for how long, and why it ended; or which side failed.
+    /// The extensions of the request, as [`Started`] had them.
+    pub extensions: Extensions,
+    /// How much it carried, for how long, and why it ended; or which side failed. [`Phase::Response`](crate::Phase::Response)
+    /// where it has not begun, because the client was gone before it had its answer.
     pub result: Result<Traffic, Error>,
 }
 
@@ -52,11 +72,34 @@ pub struct ServiceConfig {
     hop: Option<Arc<HopOf>>,
     pub(super) tasks: Tasks,
     pub(super) tunnels: Tunnels,
+    on_start: Option<Arc<OnStart>>,
     on_end: Option<Arc<OnEnd>>,
 }
 
 type HopOf = dyn Fn(&Parts) -> Hop + Send + Sync;
-pub(super) type OnEnd = dyn Fn(Ended) + Send + Sync;
+type OnStart = dyn Fn(Started<'_>) + Send + Sync;
+type OnEnd = dyn Fn(Ended) + Send + Sync;
+
+/// Who hears of tunnels.
+#[derive(Clone)]
+pub(super) struct Listeners {
+    on_start: Option<Arc<OnStart>>,
+    on_end: Option<Arc<OnEnd>>,
+}
+
+impl Listeners {
+    pub(super) fn started(&self, started: Started<'_>) {
+        if let Some(on_start) = &self.on_start {
+            on_start(started);
+        }
+    }
+
+    pub(super) fn ended(&self, ended: Ended) {
+        if let Some(on_end) = &self.on_end {
+            on_end(ended);
+        }
+    }
+}
 
 impl ServiceConfig {
     /// The policy, deadlines, limits and caps. Default [`UpgradeConfig::default`].
@@ -95,6 +138,16 @@ impl ServiceConfig {
         self
     }
 
+    /// Is told of each tunnel when it starts, within its task: it must not block. Default: nobody is.
+    ///
+    /// What has not become a tunnel is told by its response: a status of the upstream's, or one of the proxy's own with the
+    /// reason in the extensions.
+    #[must_use]
+    pub fn on_start(mut self, on_start: impl Fn(Started<'_>) + Send + Sync + 'static) -> Self {
+        self.on_start = Some(Arc::new(on_start));
+        self
+    }
+
     /// Is told how each tunnel has ended, within its task: it must not block. Default: nobody is.
     #[must_use]
     pub fn on_end(mut self, on_end: impl Fn(Ended) + Send + Sync + 'static) -> Self {
@@ -119,8 +172,12 @@ impl ServiceConfig {
         }
     }
 
-    pub(super) fn end_listener(&self) -> Option<Arc<OnEnd>> {
-        self.on_end.clone()
+    pub(super) fn listeners(&self) -> Option<Listeners> {
+        let anyone = self.on_start.is_some() || self.on_end.is_some();
+        anyone.then(|| Listeners {
+            on_start: self.on_start.clone(),
+            on_end: self.on_end.clone(),
+        })
     }
 }
 

@@ -21,10 +21,10 @@ use super::forward::rejected;
 use super::request_body;
 use super::service_config::ServiceConfig;
 use crate::Side;
-use crate::connect::Connect;
+use crate::connect::{Connect, Trace};
 use crate::error::{Error, Phase};
 use crate::exchange::{self, Admission, Answer, Exchange, Outgoing};
-use crate::handshake::{BadSwitch, Declined, Rejection, Switched, UpgradeRequest, last_response};
+use crate::handshake::{BadSwitch, Declined, Rejection, UpgradeRequest, last_response};
 use crate::head::{BodyLength, check_request};
 use crate::header::{Hop, remove};
 
@@ -141,9 +141,14 @@ impl<C: Connect + 'static> Upgrader<C> {
         let length = upgrade.body_length();
         // hyper answers the expectation itself, when the body is first asked for.
         upgrade.take_expectation(&mut parts);
+        let trace = parts.extensions.remove::<Trace>();
+        let told = self
+            .config
+            .listeners()
+            .map(|listeners| (listeners, parts.extensions.clone()));
         let located = upgrade.locate(&parts, hop);
         let (outgoing, pending) = upgrade.forward(parts, located); // (4)
-        let outgoing = Outgoing::new(outgoing, located, pending);
+        let outgoing = Outgoing::new(outgoing, located, pending).traced(trace);
         let config = &self.config.upgrade;
         // (5) to (7)
         let mut answer = match length {
@@ -163,7 +168,9 @@ impl<C: Connect + 'static> Upgrader<C> {
                     return self.decline(*declined, client, upstream, &early, admission);
                 }
                 Answer::Switched(switched, upstream, early) => {
-                    let told = self.told(&switched, hop);
+                    let told = told.map(|(listeners, extensions)| {
+                        Told::new(listeners, switched.protocol().clone(), hop, extensions)
+                    });
                     self.carry(upstream, early, admission, on_upgrade, told);
                     return Ok(Response::from_parts(
                         client.switched(*switched),
@@ -189,12 +196,6 @@ impl<C: Connect + 'static> Upgrader<C> {
         // hyper frames what it sends by itself.
         remove(&mut parts.headers, &TRANSFER_ENCODING);
         Ok(Response::from_parts(parts, ProxyBody::declined(body)))
-    }
-
-    /// Who hears of the tunnel's end.
-    fn told(&self, switched: &Switched, hop: Hop) -> Option<Box<Told>> {
-        let on_end = self.config.end_listener()?;
-        Some(Told::new(on_end, switched.protocol().clone(), hop))
     }
 
     /// Starts the task that carries the tunnel, which begins when hyper has sent the answer and let go of the

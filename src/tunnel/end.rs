@@ -114,6 +114,34 @@ pub enum End {
     },
 }
 
+impl End {
+    /// In a word, for logs and metrics: `closed`, `idle`, `lingered`, `stalled`, `lifetime`, `drained`, `asked`, `failed`.
+    /// None of them changes in a minor version.
+    pub const fn name(self) -> &'static str {
+        match self {
+            End::Closed { .. } => "closed",
+            End::Idle => "idle",
+            End::Lingered { .. } => "lingered",
+            End::Stalled { .. } => "stalled",
+            End::Lifetime => "lifetime",
+            End::Drained => "drained",
+            End::Asked => "asked",
+            End::Failed { .. } => "failed",
+        }
+    }
+
+    /// The side that it is about: the one that ended first, stayed open in silence, took no bytes, or failed.
+    pub const fn side(self) -> Option<Side> {
+        match self {
+            End::Closed { first: side }
+            | End::Lingered { open: side }
+            | End::Stalled { side }
+            | End::Failed { side } => Some(side),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -84,7 +84,7 @@ impl<C: Connect> Group<C> {
                     own.tell(Outcome::Connected);
                     return Ok(Counted::new(stream, permit));
                 }
-                Err(error) if attempts.tell(error.outcome()) => failure = Some(error),
+                Err(error) if attempts.tell_unconnected(&error) => failure = Some(error),
                 Err(error) => return Err(error),
             }
         }

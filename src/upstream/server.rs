@@ -275,6 +275,10 @@ impl Tried for Record {
         let servers = self.policy.servers.load(Ordering::Relaxed);
         self.policy.retry.goes_on(outcome, so_far, servers)
     }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
 }
 
 impl Candidate for &Record {

@@ -226,7 +226,7 @@ async fn a_peer_beyond_its_cap_is_429_and_others_are_let_in() {
     drop(two);
     assert!(matches!(
         accepted.await.unwrap(),
-        Accepted::Rejected(Rejection::TooManyTunnelsOfPeer)
+        Accepted::Rejected(Rejection::TooManyTunnelsOfPeer, Some(_))
     ));
     assert_eq!(cap.open(), 1, "what the peer is refused is nobody else's");
 

@@ -106,7 +106,7 @@ impl Server {
         match acceptor.accept_until(client, peer, drain.started()).await? {
             Accepted::Upgrade(incoming) => self.upgrade(*incoming, peer).await,
             Accepted::Ordinary(head, stream) => self.page(&head, stream).await,
-            Accepted::Rejected(why) => Ok(rejected(&why)),
+            Accepted::Rejected(why, _) => Ok(rejected(&why)),
             Accepted::Closed => Ok("closed without a request".to_owned()),
         }
     }
