@@ -6,6 +6,8 @@
 //! cargo run --release --example gateway -- --listen 0.0.0.0:80 --route /chat=http://127.0.0.1:9000
 //! ```
 
+#[path = "gateway/access_log.rs"]
+mod access_log;
 #[path = "gateway/demo.rs"]
 mod demo;
 #[path = "gateway/flags.rs"]
@@ -14,14 +16,22 @@ mod flags;
 mod health;
 #[path = "gateway/http2.rs"]
 mod http2;
+#[path = "gateway/moment.rs"]
+mod moment;
 #[path = "gateway/opening.rs"]
 mod opening;
+#[path = "gateway/record.rs"]
+mod record;
 #[path = "gateway/settings.rs"]
 mod settings;
+#[path = "gateway/story.rs"]
+mod story;
 #[path = "gateway/target.rs"]
 mod target;
 #[path = "gateway/tls.rs"]
 mod tls;
+#[path = "gateway/told_body.rs"]
+mod told_body;
 #[path = "gateway/upstream.rs"]
 mod upstream;
 #[path = "gateway/worker.rs"]
@@ -37,6 +47,7 @@ use switchover::tunnel::{Drain, Schedule};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
+use access_log::AccessLog;
 use flags::Flags;
 use settings::Settings;
 use target::{ServerUrl, Share, Target};
@@ -93,7 +104,8 @@ fn run(mut flags: Flags) -> io::Result<()> {
     }
 
     let drain = Drain::new();
-    let settings = Arc::new(Settings::new(flags, is_demo, &drain)?);
+    let (log, writing) = flags.access_log()?.unzip();
+    let settings = Arc::new(Settings::new(flags, is_demo, log, &drain)?);
     // Every listening socket of every worker, before any of them accepts.
     let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
     for address in &settings.flags.listen {
@@ -123,6 +135,9 @@ fn run(mut flags: Flags) -> io::Result<()> {
     // Before anyone can know that the gateway is there, and end it.
     let signals = {
         let _context = runtime.enter();
+        if let Some(log) = settings.log.clone() {
+            tokio::spawn(rotated(signal(SignalKind::user_defined1())?, log));
+        }
         signals()?
     };
     let mut output = io::stdout().lock();
@@ -145,7 +160,19 @@ fn run(mut flags: Flags) -> io::Result<()> {
             .join()
             .map_err(|_| io::Error::other("a worker has panicked"))??;
     }
+    if let Some(writing) = writing {
+        // What has not ended by now ends with it, and leaves its line.
+        drop(runtime);
+        writing.finish();
+    }
     Ok(())
+}
+
+/// At each of the signals, opens the access log anew.
+async fn rotated(mut moved: Signal, log: AccessLog) {
+    while moved.recv().await.is_some() {
+        log.reopen();
+    }
 }
 
 /// A listening socket of one worker. The kernel spreads the connections over those that share an address. One that need

@@ -1,5 +1,6 @@
 //! The flags of the gateway: what each means, and a clear word about one that is wrong.
 
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use switchover::proxied::Version;
 use switchover::route::RoutePattern;
 use switchover::upstream::{Balance, BalanceError};
 
+use super::access_log::{AccessLog, Writing};
 use super::target::{self, Target};
 
 pub(crate) const USAGE: &str = "\
@@ -62,6 +64,12 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              not carry it: relayed as the ordinary request that is left of it, or refused with 426 and
                              what to change there (relay)
   --allow-origin ORIGIN      an Origin that may open a WebSocket; repeatable (any)
+  --access-log -|FILE        a line of JSON for each tunnel that opens and for each that ends, for each other request, and
+                             for each connection that fails before a request; to standard output, or appended to FILE,
+                             which SIGUSR1 opens anew (none)
+  --access-log-query keep|drop
+                             what the log has of a query: all, or only that there was one. Browsers cannot set fields on
+                             WebSockets, so tokens stand in queries (drop)
 
 DURATION is a number with ms, s, m or h, above zero unless zero is its default. Without --route there is a demo: open the address that it listens on.
 ";
@@ -93,6 +101,8 @@ pub(crate) struct Flags {
     pub(crate) refuses_incomplete: bool,
     pub(crate) origins: Vec<Origin>,
     pub(crate) header_rules: HeaderRules,
+    access_log: Option<String>,
+    access_log_query: bool,
 }
 
 impl Default for Flags {
@@ -123,6 +133,8 @@ impl Default for Flags {
             refuses_incomplete: false,
             origins: Vec::new(),
             header_rules: HeaderRules::default(),
+            access_log: None,
+            access_log_query: false,
         }
     }
 }
@@ -156,6 +168,13 @@ impl Flags {
             flags.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
         }
         Ok(flags)
+    }
+
+    /// Where requests are told of, if anywhere, and what waits for that.
+    pub(crate) fn access_log(&self) -> io::Result<Option<(AccessLog, Writing)>> {
+        let place = self.access_log.as_deref();
+        let opened = place.map(|place| AccessLog::open(place, self.access_log_query));
+        opened.transpose()
     }
 
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
@@ -205,7 +224,15 @@ impl Flags {
                 .push(value.parse::<Origin>().map_err(|why| why.to_string())?),
             "--set-header" => self.header_rules = set_header(self.header_rules.clone(), value)?,
             "--tunnel-mode" if value == "stream" => {}
-            "--tunnel-mode" | "--ping-interval" | "--access-log" => {
+            "--access-log" => self.access_log = Some(value.to_owned()),
+            "--access-log-query" => {
+                self.access_log_query = match value {
+                    "keep" => true,
+                    "drop" => false,
+                    _ => return Err("expected keep or drop".to_owned()),
+                }
+            }
+            "--tunnel-mode" | "--ping-interval" => {
                 return Err("this version cannot do that yet".to_owned());
             }
             _ => return Err("there is no such flag; see --help".to_owned()),

@@ -15,12 +15,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use switchover::handshake::Rejection;
 use switchover::head::check_request;
 use switchover::header::Hop;
-use switchover::service::{Destination, ProxyBody};
+use switchover::service::{Destination, ProxyBody, ServiceConfig};
 use switchover::tunnel::AnyStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tower::Service;
 
+use super::story::{Story, Visit};
+use super::told_body::{Ending, Told};
 use super::worker::Worker;
 
 /// How long a connection without a request is kept, as nginx keeps it.
@@ -37,13 +39,20 @@ struct Activity {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(stream: AnyStream, hop: Hop, peer: SocketAddr, worker: Arc<Worker>) {
+pub(crate) async fn serve(
+    stream: AnyStream,
+    hop: Hop,
+    peer: SocketAddr,
+    visit: Option<Visit>,
+    worker: Arc<Worker>,
+) {
+    let visit = visit.map(Arc::new);
     let activity = Arc::new(Activity::default());
     let service = service_fn(|request: Request<Incoming>| {
-        let (worker, activity) = (worker.clone(), activity.clone());
+        let (worker, activity, visit) = (worker.clone(), activity.clone(), visit.clone());
         async move {
             activity.start();
-            let response = answer(request, hop, peer, &worker).await;
+            let response = answer(request, hop, peer, visit.as_deref(), &worker).await;
             activity.end();
             Ok::<_, Infallible>(response)
         }
@@ -71,6 +80,9 @@ pub(crate) async fn serve(stream: AnyStream, hop: Hop, peer: SocketAddr, worker:
     };
     if let Err(error) = ended {
         worker.settings.tell(peer, || format!("HTTP/2: {error}"));
+        if let Some(visit) = &visit {
+            visit.unopened(hop, None, ("http2", "http2"), &error);
+        }
     }
 }
 
@@ -100,12 +112,37 @@ impl Activity {
     }
 }
 
+/// Tells the access log of the tunnels of this service.
+pub(super) fn telling(config: ServiceConfig) -> ServiceConfig {
+    config
+        .on_start(|started| {
+            if let Some(story) = started.extensions.get::<Story>() {
+                story.opened(started.protocol);
+            }
+        })
+        .on_end(|ended| {
+            if let Some(story) = ended.extensions.get::<Story>() {
+                story.ended(&ended.protocol, &ended.result);
+            }
+        })
+}
+
 async fn answer(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     hop: Hop,
     peer: SocketAddr,
+    visit: Option<&Visit>,
     worker: &Worker,
-) -> Response<ProxyBody> {
+) -> Response<Told> {
+    let mut story = None;
+    let is_upgrade = request.method() == Method::CONNECT;
+    if let Some(visit) = visit {
+        let (mut parts, body) = request.into_parts();
+        let of_it = story.insert(visit.request(&parts, hop));
+        parts.extensions.insert(of_it.trace());
+        parts.extensions.insert(of_it.clone());
+        request = Request::from_parts(parts, body);
+    }
     let response = proxied(request, hop, worker).await;
     let response = response.unwrap_or_else(|why| {
         let mut response = why.clone().into_response().map(ProxyBody::from);
@@ -117,13 +154,32 @@ async fn answer(
             .settings
             .tell(peer, || format!("{} {why}. {}", why.status(), why.hint()));
     }
-    if let Some(error) = response.extensions().get::<Arc<switchover::Error>>() {
+    let failure = response.extensions().get::<Arc<switchover::Error>>().cloned();
+    if let Some(error) = &failure {
         let error: &switchover::Error = error;
         worker
             .settings
             .tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
     }
-    response
+    let refusal = response.extensions().get::<Rejection>();
+    let status = response.status();
+    match (&story, refusal) {
+        (Some(story), Some(why)) => story.refused(why),
+        // The tunnel is told by itself.
+        (Some(_), None) if is_upgrade && status.is_success() => story = None,
+        _ => {}
+    }
+    let ending = story.map(|story| {
+        Box::new(Ending {
+            story,
+            is_upgrade,
+            status,
+            failure,
+            sent: 0,
+            is_whole: false,
+        })
+    });
+    response.map(|body| Told { body, ending })
 }
 
 /// Proxies one request; only a refusal of the gateway's own is an error.

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use http::StatusCode;
 use switchover::header::Hop;
 use switchover::proxied::{ProxyAcceptError, ProxyProtocolAcceptor};
 use switchover::tls::{TlsAcceptError, TlsAcceptor};
 use switchover::tunnel::{AnyStream, Rewind};
 use tokio::net::TcpStream;
 
+use super::story::Visit;
 use super::worker::Worker;
 
 /// A connection on which HTTP is next.
@@ -21,7 +23,12 @@ pub(crate) struct Opened {
 }
 
 /// Opens a connection that has just been accepted. None if it has ended, or has been closed.
-pub(crate) async fn open(stream: TcpStream, peer: SocketAddr, worker: &Worker) -> Option<Opened> {
+pub(crate) async fn open(
+    stream: TcpStream,
+    peer: SocketAddr,
+    visit: Option<&Visit>,
+    worker: &Worker,
+) -> Option<Opened> {
     let settings = &worker.settings;
     let mut hop = Hop::from(peer);
     if settings.flags.send_proxy_protocol.is_some() {
@@ -30,7 +37,7 @@ pub(crate) async fn open(stream: TcpStream, peer: SocketAddr, worker: &Worker) -
     // Boxed, as all that is gone before the request is read.
     let (stream, hop) = match &settings.proxied {
         None => (Rewind::new(stream, Bytes::new()), hop),
-        Some(proxied) => Box::pin(handed_on(proxied, stream, hop, peer, worker)).await?,
+        Some(proxied) => Box::pin(handed_on(proxied, stream, hop, peer, visit, worker)).await?,
     };
     let Some(tls) = &settings.tls else {
         let (stream, front) = stream.into_parts();
@@ -41,11 +48,12 @@ pub(crate) async fn open(stream: TcpStream, peer: SocketAddr, worker: &Worker) -
             is_http2: false,
         });
     };
-    let (stream, is_http2) = Box::pin(secured(tls, stream, peer, worker)).await?;
+    let hop = hop.tls(true);
+    let (stream, is_http2) = Box::pin(secured(tls, stream, hop, peer, visit, worker)).await?;
     Some(Opened {
         stream,
         front: Bytes::new(),
-        hop: hop.tls(true),
+        hop,
         is_http2,
     })
 }
@@ -56,6 +64,7 @@ async fn handed_on(
     stream: TcpStream,
     hop: Hop,
     peer: SocketAddr,
+    visit: Option<&Visit>,
     worker: &Worker,
 ) -> Option<(Rewind<TcpStream>, Hop)> {
     let accepted = tokio::select! {
@@ -68,6 +77,9 @@ async fn handed_on(
         Err(ProxyAcceptError::Closed) => None,
         Err(error) => {
             worker.settings.tell(peer, || error.to_string());
+            if let Some(visit) = visit {
+                visit.unopened(hop, None, ("proxy-protocol", error.name()), &error);
+            }
             None
         }
     }
@@ -78,7 +90,9 @@ async fn handed_on(
 async fn secured(
     tls: &TlsAcceptor,
     stream: Rewind<TcpStream>,
+    hop: Hop,
     peer: SocketAddr,
+    visit: Option<&Visit>,
     worker: &Worker,
 ) -> Option<(AnyStream, bool)> {
     let accepted = tokio::select! {
@@ -94,6 +108,10 @@ async fn secured(
         Err(TlsAcceptError::Closed) => None,
         Err(error) => {
             worker.settings.tell(peer, || error.to_string());
+            if let Some(visit) = visit {
+                let status = matches!(error, TlsAcceptError::PlainHttp).then_some(StatusCode::BAD_REQUEST);
+                visit.unopened(hop, status, ("tls", error.name()), &error);
+            }
             None
         }
     }

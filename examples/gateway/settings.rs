@@ -20,9 +20,10 @@ use switchover::tls::{TlsAcceptor, TlsClientConfig};
 use switchover::tunnel::{Cap, Drain, TunnelConfig};
 use switchover::upstream::Group;
 
+use super::access_log::AccessLog;
 use super::flags::Flags;
-use super::tls;
 use super::upstream::{Server, Upstream};
+use super::{http2, tls};
 
 /// What all workers share.
 pub(crate) struct Settings {
@@ -36,10 +37,16 @@ pub(crate) struct Settings {
     relay: RelayConfig,
     pub(crate) talks: bool,
     leaving: AtomicBool,
+    pub(crate) log: Option<AccessLog>,
 }
 
 impl Settings {
-    pub(crate) fn new(mut flags: Flags, talks: bool, drain: &Drain) -> io::Result<Self> {
+    pub(crate) fn new(
+        mut flags: Flags,
+        talks: bool,
+        log: Option<AccessLog>,
+        drain: &Drain,
+    ) -> io::Result<Self> {
         let (tls, client) = (tls::acceptor(&flags)?, tls::client(&flags)?);
         let mut policy = HandshakePolicy::default()
             .header_rules(flags.header_rules.clone())
@@ -68,9 +75,12 @@ impl Settings {
             .handshake_timeout(head_wait)
             .read_timeout(body_wait)
             .cap(flags.max_tunnels.map(Cap::new));
-        let service = ServiceConfig::default()
+        let mut service = ServiceConfig::default()
             .upgrade(upgrade.clone())
             .tunnels(drain.clone().into());
+        if log.is_some() {
+            service = http2::telling(service);
+        }
         let routes = routes(&mut flags, client.as_ref(), &service)?;
         let config = GatewayConfig::default()
             .upgrade(upgrade)
@@ -99,6 +109,7 @@ impl Settings {
             relay,
             talks,
             leaving: AtomicBool::new(false),
+            log,
         })
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::request;
 use switchover::Error;
-use switchover::gateway::{Accepted, Carrying, Negotiated};
+use switchover::gateway::{Accepted, Carrying, Incoming, Negotiated};
 use switchover::header::{Hop, Protocol};
 use switchover::service::{Destination, Relay};
 use switchover::tunnel::{AnyStream, Cap, Counted, Drain, Draining, Permit, Rewind};
@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::settings::Settings;
+use super::story::{Story, Visit};
 use super::upstream::Server;
 use super::{http2, opening};
 
@@ -57,7 +58,8 @@ pub(crate) async fn run(
     });
     for listener in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tokio::spawn(accept(listener, worker.clone(), worker.open.try_acquire()));
+        let (address, open) = (listener.local_addr()?, worker.open.try_acquire());
+        tokio::spawn(accept(listener, address, worker.clone(), open));
     }
     tokio::spawn(beat(worker.clone()));
     worker.drain.started().await;
@@ -79,7 +81,12 @@ async fn beat(worker: Arc<Worker>) {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, worker: Arc<Worker>, _open: Option<Permit>) {
+async fn accept(
+    listener: tokio::net::TcpListener,
+    address: SocketAddr,
+    worker: Arc<Worker>,
+    _open: Option<Permit>,
+) {
     let mut end = worker.drain.started();
     loop {
         let accepted = tokio::select! {
@@ -94,7 +101,9 @@ async fn accept(listener: tokio::net::TcpListener, worker: Arc<Worker>, _open: O
                     let _ = stream.set_nodelay(true);
                 }
                 worker.accepts.notify_one();
-                tokio::spawn(connection(stream, peer, worker.clone()));
+                let log = worker.settings.log.as_ref();
+                let visit = log.map(|log| Visit::new(log, address, peer));
+                tokio::spawn(connection(stream, peer, visit, worker.clone()));
             }
             // The peer was gone before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -107,9 +116,14 @@ async fn accept(listener: tokio::net::TcpListener, worker: Arc<Worker>, _open: O
 /// Serves a connection to its end: ordinary requests as long as they come, and at most one upgrade.
 ///
 /// A future is as large as its largest state, so everything up to the tunnel is boxed, and gone before the tunnel runs.
-fn connection(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> impl Future<Output = ()> {
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    visit: Option<Visit>,
+    worker: Arc<Worker>,
+) -> impl Future<Output = ()> {
     let open = worker.open.try_acquire();
-    let requests = Box::pin(requests(stream, peer, worker));
+    let requests = Box::pin(requests(stream, peer, visit, worker));
     async move {
         let Some((carrying, told)) = requests.await else {
             return;
@@ -117,6 +131,9 @@ fn connection(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> impl 
         // Pinned where it is: awaited by value it would stand in this future twice.
         let traffic = pin!(carrying).await;
         if let Some(told) = told {
+            if let Some(story) = &told.story {
+                story.ended(&told.protocol, &traffic);
+            }
             told.settings.tell(told.peer, || match traffic {
                 Ok(traffic) => format!("{}: {traffic}", told.protocol),
                 Err(error) => format!("{}: {} {}: {error}", told.protocol, error.side(), error.phase()),
@@ -136,19 +153,23 @@ struct Told {
     settings: Arc<Settings>,
     peer: SocketAddr,
     protocol: Protocol,
+    story: Option<Story>,
 }
 
 /// Everything that comes before a tunnel. None if the connection has ended without one.
-async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> Option<Carried> {
+async fn requests(
+    stream: TcpStream,
+    peer: SocketAddr,
+    visit: Option<Visit>,
+    worker: Arc<Worker>,
+) -> Option<Carried> {
     let (settings, drain) = (&worker.settings, &worker.drain);
-    let opened = opening::open(stream, peer, &worker).await?;
+    let opened = opening::open(stream, peer, visit.as_ref(), &worker).await?;
     let hop = opened.hop;
     if opened.is_http2 {
-        Box::pin(http2::serve(opened.stream, hop, peer, worker.clone())).await;
+        Box::pin(http2::serve(opened.stream, hop, peer, visit, worker.clone())).await;
         return None;
     }
-    let failed =
-        |error: Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
     let (acceptor, end) = (&settings.acceptor, drain.started());
     let mut accepted = match opened.front.is_empty() {
         true => acceptor.accept_until(opened.stream, hop, end).await,
@@ -159,45 +180,96 @@ async fn requests(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) -> O
         }
     };
     loop {
-        match accepted.map_err(failed).ok()? {
-            Accepted::Upgrade(mut incoming) => {
-                let (upstream, target) = match settings.route(incoming.head()) {
-                    Ok(route) => route,
-                    Err(why) => {
-                        Box::pin(incoming.reject(why)).await.ok()?;
-                        return None;
-                    }
-                };
-                if let Some(target) = target {
-                    incoming.set_target(target);
-                }
-                return match incoming.negotiate(&upstream.group).await.map_err(failed).ok()? {
-                    Negotiated::Switched(established) => {
-                        let (settings, protocol) = (settings.clone(), established.protocol().clone());
-                        let told = settings.talks.then(|| {
-                            Box::new(Told {
-                                settings,
-                                peer,
-                                protocol,
-                            })
-                        });
-                        Some((established.run_until(drain.signal()), told))
-                    }
-                    Negotiated::Declined(status) => {
-                        settings.tell(peer, || format!("the upstream said {status}"));
-                        None
-                    }
-                };
-            }
-            Accepted::Ordinary(head, stream) => {
-                let next = Box::pin(ordinary(*head, stream, hop, peer, &worker)).await?;
+        match accepted {
+            Ok(Accepted::Upgrade(incoming)) => return upgrade(*incoming, peer, visit, &worker).await,
+            Ok(Accepted::Ordinary(head, stream)) => {
+                let next = Box::pin(ordinary(*head, stream, hop, peer, visit.as_ref(), &worker)).await?;
                 accepted = settings.acceptor.resume_until(next, hop, drain.started()).await;
             }
-            Accepted::Rejected(why) => {
+            Ok(Accepted::Rejected(why, head)) => {
                 settings.tell(peer, || format!("{} {why}. {}", why.status(), why.hint()));
+                match (visit, head) {
+                    (Some(visit), Some(head)) => visit.request(&head, hop).refused(&why),
+                    (Some(visit), None) => visit.refused(hop, &why),
+                    (None, _) => {}
+                }
                 return None;
             }
-            Accepted::Closed => return None,
+            Ok(Accepted::Closed) => return None,
+            Err(error) => {
+                tell(settings, peer, &error);
+                if let Some(visit) = visit {
+                    visit.failed(hop, &error);
+                }
+                return None;
+            }
+        }
+    }
+}
+
+fn tell(settings: &Settings, peer: SocketAddr, error: &Error) {
+    settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
+}
+
+/// Proxies an upgrade. None if it has not come to a tunnel.
+async fn upgrade(
+    mut incoming: Incoming<AnyStream>,
+    peer: SocketAddr,
+    visit: Option<Visit>,
+    worker: &Worker,
+) -> Option<Carried> {
+    let settings = &worker.settings;
+    let story = visit.map(|visit| visit.request(incoming.head(), incoming.hop()));
+    if let Some(story) = &story {
+        incoming.set_trace(story.trace());
+    }
+    let failed = |error: &Error| {
+        tell(settings, peer, error);
+        if let Some(story) = &story {
+            story.failed(story.trace().status(), error);
+        }
+    };
+    let (upstream, target) = match settings.route(incoming.head()) {
+        Ok(route) => route,
+        Err(why) => {
+            let rejected = Box::pin(incoming.reject(why)).await;
+            let why = rejected.inspect_err(failed).ok()?;
+            if let Some(story) = story {
+                story.refused(&why);
+            }
+            return None;
+        }
+    };
+    if let Some(target) = target {
+        incoming.set_target(target);
+    }
+    match incoming
+        .negotiate(&upstream.group)
+        .await
+        .inspect_err(failed)
+        .ok()?
+    {
+        Negotiated::Switched(established) => {
+            let protocol = established.protocol().clone();
+            if let Some(story) = &story {
+                story.opened(&protocol);
+            }
+            let told = (settings.talks || story.is_some()).then(|| {
+                Box::new(Told {
+                    settings: settings.clone(),
+                    peer,
+                    protocol,
+                    story,
+                })
+            });
+            Some((established.run_until(worker.drain.signal()), told))
+        }
+        Negotiated::Declined(status) => {
+            settings.tell(peer, || format!("the upstream said {status}"));
+            if let Some(story) = story {
+                story.declined(status);
+            }
+            None
         }
     }
 }
@@ -208,15 +280,20 @@ async fn ordinary(
     stream: Rewind<AnyStream>,
     hop: Hop,
     peer: SocketAddr,
+    visit: Option<&Visit>,
     worker: &Worker,
 ) -> Option<Rewind<AnyStream>> {
     let settings = &worker.settings;
-    let failed =
-        |error: &Error| settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
+    let story = visit.map(|visit| visit.request(&head, hop));
     let (upstream, target) = match settings.route(&head) {
         Ok(route) => route,
         Err(why) => {
-            settings.acceptor.reject(stream, &head, why).await.ok()?;
+            let rejected = settings.acceptor.reject(stream, &head, why).await;
+            match (story, rejected) {
+                (Some(story), Ok(why)) => story.refused(&why),
+                (Some(story), Err(error)) => story.failed(None, &error),
+                (None, _) => {}
+            }
             return None;
         }
     };
@@ -224,11 +301,17 @@ async fn ordinary(
     if let Some(target) = target {
         destination = destination.target(target);
     }
+    if let Some(story) = &story {
+        destination = destination.trace(story.trace());
+    }
     let relay = &worker.relays[upstream.index];
     let relayed = relay.serve(stream, &head, destination, hop).await;
-    let relayed = relayed.inspect_err(|error| failed(error)).ok()?;
+    if let Some(story) = story {
+        story.relayed(&relayed);
+    }
+    let relayed = relayed.inspect_err(|error| tell(settings, peer, error)).ok()?;
     if let Some(failure) = &relayed.failure {
-        failed(failure);
+        tell(settings, peer, failure);
     }
     relayed.stream
 }

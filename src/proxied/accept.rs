@@ -64,6 +64,20 @@ pub enum ProxyAcceptError {
     Io(#[from] io::Error),
 }
 
+impl ProxyAcceptError {
+    /// In a word, for logs and metrics: `untrusted`, `timed-out`, `invalid`, `closed`, `io`. None of them changes in a minor
+    /// version.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            ProxyAcceptError::Untrusted => "untrusted",
+            ProxyAcceptError::TimedOut(_) => "timed-out",
+            ProxyAcceptError::Invalid(_) => "invalid",
+            ProxyAcceptError::Closed => "closed",
+            ProxyAcceptError::Io(_) => "io",
+        }
+    }
+}
+
 impl ProxyProtocolAcceptor {
     /// For connections from these balancers.
     ///

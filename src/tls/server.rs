@@ -57,6 +57,19 @@ pub enum TlsAcceptError {
     },
 }
 
+impl TlsAcceptError {
+    /// In a word, for logs and metrics: `timed-out`, `plain-http`, `closed`, `handshake`. None of them changes in a minor
+    /// version.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            TlsAcceptError::TimedOut(_) => "timed-out",
+            TlsAcceptError::PlainHttp => "plain-http",
+            TlsAcceptError::Closed => "closed",
+            TlsAcceptError::Handshake { .. } => "handshake",
+        }
+    }
+}
+
 impl TlsAcceptor {
     /// An acceptor with this configuration.
     pub fn new(config: TlsServerConfig) -> Self {

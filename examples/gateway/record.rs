@@ -1,0 +1,120 @@
+//! One line of the access log: a JSON object in ASCII. What has no value has no field.
+
+use std::fmt::{Display, Write};
+use std::time::{Duration, SystemTime};
+
+use switchover::connect::{Outcome, Try};
+
+use super::moment;
+
+/// The most characters of a text that a client or an upstream has written.
+const MOST_OF_A_TEXT: usize = 4096;
+
+pub(crate) struct Record(String);
+
+impl Record {
+    pub(crate) fn new(event: &str) -> Record {
+        let mut line = String::with_capacity(768);
+        line.push('{');
+        let time = moment::of(SystemTime::now());
+        Record(line).text("time", &time).text("event", event)
+    }
+
+    pub(crate) fn text(mut self, name: &str, value: &str) -> Record {
+        if !value.is_empty() {
+            self.name(name);
+            quote(&mut self.0, value);
+        }
+        self
+    }
+
+    pub(crate) fn display(self, name: &str, value: Option<impl Display>) -> Record {
+        match value {
+            Some(value) => self.text(name, &value.to_string()),
+            None => self,
+        }
+    }
+
+    pub(crate) fn number(mut self, name: &str, value: Option<u64>) -> Record {
+        if let Some(value) = value {
+            self.name(name);
+            let _ = write!(self.0, "{value}");
+        }
+        self
+    }
+
+    pub(crate) fn milliseconds(mut self, name: &str, value: Option<Duration>) -> Record {
+        if let Some(value) = value {
+            self.name(name);
+            let _ = write!(self.0, "{:.3}", value.as_secs_f64() * 1000.0);
+        }
+        self
+    }
+
+    /// The upstreams in their order; and of the last one, which mostly is the only one, what is asked for most.
+    pub(crate) fn tries(mut self, tries: &[Try]) -> Record {
+        let Some(last) = tries.last() else { return self };
+        self = self
+            .text("upstream", last.upstream.as_deref().unwrap_or_default())
+            .milliseconds("connect_ms", last.connected_after)
+            .milliseconds("head_ms", last.took.filter(|_| is_answered(last)));
+        self.name("upstreams");
+        for (index, tried) in tries.iter().enumerate() {
+            self.0.push(if index == 0 { '[' } else { ',' });
+            self.0.push('{');
+            let status = match tried.outcome {
+                Some(Outcome::Answered(status)) => Some(status.as_u16().into()),
+                _ => None,
+            };
+            self = self
+                .text("name", tried.upstream.as_deref().unwrap_or_default())
+                .text("outcome", tried.outcome.map_or("under-way", Outcome::name))
+                .number("status", status)
+                .text("reason", tried.reason.unwrap_or_default())
+                .text("detail", tried.detail.as_deref().unwrap_or_default())
+                .milliseconds("connect_ms", tried.connected_after)
+                .milliseconds("took_ms", tried.took);
+            self.0.push('}');
+        }
+        self.0.push(']');
+        self
+    }
+
+    pub(crate) fn line(mut self) -> Vec<u8> {
+        self.0.push_str("}\n");
+        self.0.into_bytes()
+    }
+
+    fn name(&mut self, name: &str) {
+        if !self.0.ends_with('{') {
+            self.0.push(',');
+        }
+        let _ = write!(self.0, "\"{name}\":");
+    }
+}
+
+fn is_answered(tried: &Try) -> bool {
+    matches!(tried.outcome, Some(Outcome::Answered(_)))
+}
+
+/// A JSON string (RFC 8259, section 7). All that is not printable ASCII is escaped: whoever looks at the log in a terminal
+/// must not have it told what to do.
+fn quote(line: &mut String, text: &str) {
+    line.push('"');
+    let mut characters = text.chars();
+    for character in characters.by_ref().take(MOST_OF_A_TEXT) {
+        match character {
+            '"' | '\\' => line.extend(['\\', character]),
+            ' '..='~' => line.push(character),
+            other => {
+                for unit in other.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(line, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    if characters.next().is_some() {
+        line.push_str("...");
+    }
+    line.push('"');
+}
