@@ -34,6 +34,8 @@ mod tls;
 mod told_body;
 #[path = "gateway/upstream.rs"]
 mod upstream;
+#[path = "gateway/visit.rs"]
+mod visit;
 #[path = "gateway/worker.rs"]
 mod worker;
 

@@ -21,8 +21,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tower::Service;
 
-use super::story::{Story, Visit};
+use super::story::Story;
 use super::told_body::{Ending, Told};
+use super::visit::Visit;
 use super::worker::Worker;
 
 /// How long a connection without a request is kept, as nginx keeps it.

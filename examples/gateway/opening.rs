@@ -10,7 +10,7 @@ use switchover::tls::{TlsAcceptError, TlsAcceptor};
 use switchover::tunnel::{AnyStream, Rewind};
 use tokio::net::TcpStream;
 
-use super::story::Visit;
+use super::visit::Visit;
 use super::worker::Worker;
 
 /// A connection on which HTTP is next.

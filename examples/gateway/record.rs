@@ -1,9 +1,12 @@
 //! One line of the access log: a JSON object in ASCII. What has no value has no field.
 
 use std::fmt::{Display, Write};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use http::StatusCode;
 use switchover::connect::{Outcome, Try};
+use switchover::handshake::Rejection;
+use switchover::{Cause, Error, Side};
 
 use super::moment;
 
@@ -11,6 +14,48 @@ use super::moment;
 const MOST_OF_A_TEXT: usize = 4096;
 
 pub(crate) struct Record(String);
+
+/// Why it has not gone as it was meant to.
+pub(crate) struct Why {
+    pub(crate) reason: &'static str,
+    pub(crate) detail: String,
+    /// The side that has failed, and in which phase.
+    pub(crate) place: Option<(Side, &'static str)>,
+}
+
+impl Why {
+    pub(crate) fn given_up() -> Why {
+        Why {
+            reason: "given-up",
+            detail: "the client has left, or the gateway has ended".to_owned(),
+            place: None,
+        }
+    }
+}
+
+impl From<&Rejection> for Why {
+    fn from(rejection: &Rejection) -> Self {
+        Why {
+            reason: rejection.name(),
+            detail: format!("{rejection}. {}", rejection.hint()),
+            place: None,
+        }
+    }
+}
+
+impl From<&Error> for Why {
+    fn from(error: &Error) -> Self {
+        let detail = match error.cause() {
+            Cause::Tunnel(inner) => format!("{inner}: {}", inner.source()),
+            cause => cause.to_string(),
+        };
+        Why {
+            reason: error.cause().name(),
+            detail,
+            place: Some((error.side(), error.phase().name())),
+        }
+    }
+}
 
 impl Record {
     pub(crate) fn new(event: &str) -> Record {
@@ -49,6 +94,23 @@ impl Record {
             let _ = write!(self.0, "{:.3}", value.as_secs_f64() * 1000.0);
         }
         self
+    }
+
+    pub(crate) fn status(self, status: Option<StatusCode>) -> Record {
+        self.number("status", status.map(|status| status.as_u16().into()))
+    }
+
+    pub(crate) fn why(self, why: Option<Why>) -> Record {
+        let Some(why) = why else { return self };
+        let record = self.text("reason", why.reason).text("detail", &why.detail);
+        match why.place {
+            Some((side, phase)) => record.display("side", Some(side)).text("phase", phase),
+            None => record,
+        }
+    }
+
+    pub(crate) fn took(self, since: Instant) -> Record {
+        self.milliseconds("duration_ms", Some(since.elapsed()))
     }
 
     /// The upstreams in their order; and of the last one, which mostly is the only one, what is asked for most.

@@ -1,10 +1,7 @@
-//! What the access log is told: of a tunnel when it opens and when it ends, of any other request when it has its answer, and
-//! of a connection that has failed before there was a request.
+//! What the access log is told of one request: when its tunnel opens and when that ends, or else when it has its answer.
 //!
-//! `--help` says where that goes; the README, what the fields are.
+//! The README says what the fields are.
 
-use std::fmt::Display;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
@@ -18,20 +15,10 @@ use switchover::handshake::Rejection;
 use switchover::header::{Hop, Protocol};
 use switchover::service::Relayed;
 use switchover::tunnel::Traffic;
-use switchover::{Cause, Error, Side};
+use switchover::{Error, Side};
 
-use super::access_log::AccessLog;
-use super::record::Record;
-
-/// A client's connection, for the log.
-#[derive(Clone)]
-pub(crate) struct Visit {
-    log: AccessLog,
-    connection: u64,
-    listener: SocketAddr,
-    peer: SocketAddr,
-    begun: Instant,
-}
+use super::record::{Record, Why};
+use super::visit::Visit;
 
 /// One request, for the log. Cheap to clone; whatever becomes of it is told once.
 #[derive(Clone)]
@@ -60,69 +47,16 @@ const OPEN: u8 = 1;
 /// All has been told.
 const TOLD: u8 = 2;
 
-/// Why it has not gone as it was meant to.
-struct Why {
-    reason: &'static str,
-    detail: String,
-    place: Option<(Side, &'static str)>,
-}
-
-impl Why {
-    fn given_up() -> Why {
-        Why {
-            reason: "given-up",
-            detail: "the client has left, or the gateway has ended".to_owned(),
-            place: None,
-        }
-    }
-}
-
-impl From<&Rejection> for Why {
-    fn from(rejection: &Rejection) -> Self {
-        Why {
-            reason: rejection.name(),
-            detail: format!("{rejection}. {}", rejection.hint()),
-            place: None,
-        }
-    }
-}
-
-impl From<&Error> for Why {
-    fn from(error: &Error) -> Self {
-        let detail = match error.cause() {
-            Cause::Tunnel(inner) => format!("{inner}: {}", inner.source()),
-            cause => cause.to_string(),
-        };
-        Why {
-            reason: error.cause().name(),
-            detail,
-            place: Some((error.side(), error.phase().name())),
-        }
-    }
-}
-
-impl Visit {
-    pub(crate) fn new(log: &AccessLog, listener: SocketAddr, peer: SocketAddr) -> Visit {
-        Visit {
-            log: log.clone(),
-            connection: log.connection(),
-            listener,
-            peer,
-            begun: Instant::now(),
-        }
-    }
-
-    /// The client has asked for something.
-    pub(crate) fn request(&self, head: &Parts, hop: Hop) -> Story {
+impl Story {
+    pub(super) fn new(visit: Visit, id: u64, head: &Parts, hop: Hop) -> Story {
         Story(Arc::new(Telling {
-            visit: self.clone(),
-            id: self.log.request(),
+            id,
             begun: Instant::now(),
             hop,
             version: head.version,
             method: head.method.as_str().to_owned(),
             host: host(head),
-            target: self.target(head.uri.path_and_query()),
+            target: target(head.uri.path_and_query(), visit.keeps_query()),
             origin: lines(&head.headers, &ORIGIN),
             protocol: match head.extensions.get::<hyper::ext::Protocol>() {
                 Some(protocol) => protocol.as_str().to_owned(),
@@ -130,76 +64,20 @@ impl Visit {
             },
             trace: Trace::new(),
             stage: AtomicU8::new(UNTOLD),
+            visit,
         }))
     }
 
-    /// What was asked for: of the query only that there was one, unless the flag says otherwise.
-    fn target(&self, target: Option<&PathAndQuery>) -> String {
-        match target {
-            Some(target) if self.log.keeps_query => target.as_str().to_owned(),
-            Some(target) if target.query().is_some() => format!("{}?", target.path()),
-            Some(target) => target.path().to_owned(),
-            None => String::new(),
-        }
-    }
-
-    /// What came was no request, and has been answered so.
-    pub(crate) fn refused(&self, hop: Hop, why: &Rejection) {
-        self.tell("refused", hop, Some(why.status()), why.into());
-    }
-
-    /// The connection has failed before there was a request.
-    pub(crate) fn failed(&self, hop: Hop, why: &Error) {
-        self.tell("failed", hop, None, why.into());
-    }
-
-    /// The connection has failed before HTTP could be spoken on it, or because it was not spoken well enough; with the status
-    /// that the client was sent, if it was sent any.
-    pub(crate) fn unopened(
-        &self,
-        hop: Hop,
-        status: Option<StatusCode>,
-        (phase, reason): (&'static str, &'static str),
-        detail: &impl Display,
-    ) {
-        let event = if status.is_some() { "refused" } else { "failed" };
-        let why = Why {
-            reason,
-            detail: detail.to_string(),
-            place: Some((Side::Downstream, phase)),
-        };
-        self.tell(event, hop, status, why);
-    }
-
-    fn tell(&self, event: &str, hop: Hop, status: Option<StatusCode>, why: Why) {
-        let record = self.record(event, hop).status(status).why(Some(why));
-        self.leave(record.took(self.begun));
-    }
-
-    fn record(&self, event: &str, hop: Hop) -> Record {
-        Record::new(event)
-            .number("connection", Some(self.connection))
-            .display("listener", Some(self.listener))
-            .display("peer", Some(self.peer))
-            .text("client", &client(hop))
-    }
-
-    fn leave(&self, record: Record) {
-        self.log.leave(&record.line());
-    }
-}
-
-impl Story {
     /// To be filled in by the library.
     pub(crate) fn trace(&self) -> Trace {
         self.0.trace.clone()
     }
 
-    /// Refused here, and answered so.
+    /// Refused here, and answered so. When it came is not known: it was answered before anyone heard of it.
     pub(crate) fn refused(&self, why: &Rejection) {
         let status = Some(why.status());
         self.0
-            .end("refused", |record| record.status(status).why(Some(why.into())));
+            .end_untimed("refused", |record| record.status(status).why(Some(why.into())));
     }
 
     /// An upgrade that came to nothing, with the status that the client was sent, if it was sent any.
@@ -310,8 +188,7 @@ impl Telling {
     fn record(&self, event: &str) -> Record {
         let hop = self.trace.hop().unwrap_or(self.hop);
         self.visit
-            .record(event, hop)
-            .number("id", Some(self.id))
+            .record(event, Some(self.id), hop)
             .display("version", Some(format_args!("{:?}", self.version)))
             .text("method", &self.method)
             .text("host", &self.host)
@@ -322,6 +199,10 @@ impl Telling {
     }
 
     fn end(&self, event: &str, rest: impl FnOnce(Record) -> Record) {
+        self.end_untimed(event, |record| rest(record).took(self.begun));
+    }
+
+    fn end_untimed(&self, event: &str, rest: impl FnOnce(Record) -> Record) {
         if self.stage.swap(TOLD, Ordering::AcqRel) == TOLD {
             return;
         }
@@ -329,7 +210,7 @@ impl Telling {
         let record = rest(self.record(event))
             .number("bytes_sent", sent(self.trace.bytes_sent()))
             .number("body_bytes_sent", sent(self.trace.body_bytes_sent()));
-        self.visit.leave(record.took(self.begun));
+        self.visit.leave(record);
     }
 }
 
@@ -344,22 +225,13 @@ impl Drop for Telling {
     }
 }
 
-impl Record {
-    fn status(self, status: Option<StatusCode>) -> Record {
-        self.number("status", status.map(|status| status.as_u16().into()))
-    }
-
-    fn why(self, why: Option<Why>) -> Record {
-        let Some(why) = why else { return self };
-        let record = self.text("reason", why.reason).text("detail", &why.detail);
-        match why.place {
-            Some((side, phase)) => record.display("side", Some(side)).text("phase", phase),
-            None => record,
-        }
-    }
-
-    fn took(self, since: Instant) -> Record {
-        self.milliseconds("duration_ms", Some(since.elapsed()))
+/// What was asked for: of the query only that there was one, unless the flag says otherwise.
+fn target(target: Option<&PathAndQuery>, keeps_query: bool) -> String {
+    match target {
+        Some(target) if keeps_query => target.as_str().to_owned(),
+        Some(target) if target.query().is_some() => format!("{}?", target.path()),
+        Some(target) => target.path().to_owned(),
+        None => String::new(),
     }
 }
 
@@ -377,13 +249,4 @@ fn lines(headers: &HeaderMap, name: &HeaderName) -> String {
         .map(|line| String::from_utf8_lossy(line.as_bytes()))
         .collect();
     lines.join(", ")
-}
-
-/// The client's address, with its port where that is known.
-fn client(hop: Hop) -> String {
-    match (hop.client(), hop.client_port()) {
-        (Some(address), Some(port)) => SocketAddr::new(address, port).to_string(),
-        (Some(address), None) => address.to_string(),
-        (None, _) => String::new(),
-    }
 }

@@ -21,8 +21,9 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::settings::Settings;
-use super::story::{Story, Visit};
+use super::story::Story;
 use super::upstream::Server;
+use super::visit::Visit;
 use super::{http2, opening};
 
 /// What the connections of one worker share.
