@@ -17,7 +17,7 @@ use super::body::ProxyBody;
 use super::config::RelayConfig;
 use super::destination::Destination;
 use super::downstream::OneRequest;
-use super::failure::source_of;
+use super::failure::{Failure, source_of};
 use super::forward::Forwarder;
 use super::interim::{Exchange, Outcome};
 use super::pool::Way;
@@ -213,7 +213,9 @@ impl<C: Connect + 'static> Relay<C> {
         if let Err(error) = result {
             // A body that was cut short must not look complete: a reset, not an orderly end.
             tunnel::reset_on_drop(stream.get_ref());
-            return Err(broken_off(&error));
+            // Where a request broke off, its answer does too.
+            let of_client = exchange.take_client_failure();
+            return Err(broken_off(&error, of_client.as_ref()));
         }
         let mut relayed = Relayed {
             status,
@@ -234,9 +236,10 @@ impl<C: Connect + 'static> Relay<C> {
 }
 
 /// Whose fault it is that a response has not come to its end: the upstream's where the body says so, else the client's.
-fn broken_off(error: &hyper::Error) -> Error {
+fn broken_off(error: &hyper::Error, of_client: Option<&Failure>) -> Error {
     let of = |side, cause| Error::new(Phase::Response, side, cause);
-    if let Some(failure) = source_of::<Arc<Error>>(error) {
+    let of_client = of_client.map(|failure| &failure.error);
+    if let Some(failure) = of_client.or_else(|| source_of::<Arc<Error>>(error)) {
         // It is shared with the body, and only its gist is copied.
         let cause = match Error::cause(failure) {
             Cause::TimedOut(limit) => Cause::TimedOut(*limit),

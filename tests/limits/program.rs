@@ -1,19 +1,24 @@
 //! An example as a process, and the ways to talk to it.
 #![cfg(unix)]
+#![allow(
+    dead_code,
+    reason = "each test target that includes this file uses a part of it"
+)]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 
 use switchover::test_util::{PATIENCE, ScriptedClient};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// A program that prints where it listens, and ends with this value.
 pub(crate) struct Program {
     child: Child,
     pub(crate) address: SocketAddr,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 /// Cargo builds the examples along with the tests, beside them.
@@ -54,9 +59,17 @@ impl Program {
         let line = lines.next_line().await.unwrap().expect("a line");
         let address = line.strip_prefix("listening on ").expect("where it listens");
         let address = address.parse().unwrap();
-        // What else it prints is read: a pipe that nobody reads would be closed, and end it at its next line.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Program { child, address }
+        Program {
+            child,
+            address,
+            lines,
+        }
+    }
+
+    /// What it prints next; none at its end.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        let line = timeout(PATIENCE, self.lines.next_line()).await;
+        line.expect("a line, or the end").unwrap()
     }
 
     pub(crate) async fn client(&self) -> ScriptedClient {
@@ -64,8 +77,12 @@ impl Program {
     }
 
     pub(crate) async fn terminate(&self) {
+        self.signal("-TERM").await;
+    }
+
+    pub(crate) async fn signal(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        let told = Command::new("kill").args(["-TERM", &id]).status().await;
+        let told = Command::new("kill").args([signal, &id]).status().await;
         assert!(told.unwrap().success());
     }
 

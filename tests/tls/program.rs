@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::certificates::Authority;
+use crate::peer::patiently;
 
 pub(crate) struct Program {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 /// Cargo builds the examples along with the tests, beside them.
@@ -44,9 +46,18 @@ impl Program {
         let line = lines.next_line().await.unwrap().expect("a line");
         let address = line.strip_prefix("listening on ").expect("where it listens");
         let address = address.parse().unwrap();
-        // What else it prints is read: a pipe that nobody reads would be closed, and end it at its next line.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Program { child, address }
+        Program {
+            child,
+            address,
+            lines,
+        }
+    }
+
+    /// What it prints next; none at its end.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        patiently("a line, or the end", self.lines.next_line())
+            .await
+            .unwrap()
     }
 }
 

@@ -1,0 +1,195 @@
+//! A record when a tunnel opens, and one when it ends, with what ended it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+
+use crate::{Logged, answered, change, nobody};
+
+/// What both records of a tunnel have.
+fn tunnel(more: Value) -> Value {
+    let mut record = json!({
+        "protocol": "websocket",
+        "agreed": "websocket",
+        "status": 101,
+        "upstream": "ORIGIN",
+        "upstreams": answered(101),
+    });
+    change(&mut record, more);
+    record
+}
+
+/// What the record of its end has, the bytes of the 101 included.
+fn ended(more: Value) -> Value {
+    let mut record = tunnel(json!({"from_downstream": 0, "from_upstream": 0, "bytes_sent": 129}));
+    change(&mut record, more);
+    record
+}
+
+async fn opens(logged: &mut Logged) -> ScriptedClient {
+    let mut client = logged.client(UPGRADE_REQUEST).await;
+    assert_eq!(client.head().await.status, 101);
+    logged.is("opened", tunnel(json!({}))).await;
+    client
+}
+
+#[tokio::test]
+async fn the_client_ends_first() {
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let mut logged = Logged::to(&origin, &[]).await;
+    let mut client = opens(&mut logged).await;
+    client.send("hello").await;
+    client.receives(b"hello").await;
+    client.end_writes().await;
+    client.ends().await;
+    let end = json!({
+        "reason": "closed",
+        "detail": "closed, downstream first",
+        "side": "downstream",
+        "phase": "tunnel",
+        "from_downstream": 5,
+        "from_upstream": 5,
+    });
+    logged.is("ended", ended(end)).await;
+}
+
+#[tokio::test]
+async fn the_upstream_ends_first() {
+    let script = Script::new().read_head().switch().send("bye").close();
+    let origin = ScriptedOrigin::start(script).await;
+    let mut logged = Logged::to(&origin, &[]).await;
+    let mut client = opens(&mut logged).await;
+    client.receives(b"bye").await;
+    client.ends().await;
+    drop(client);
+    let end = json!({
+        "reason": "closed",
+        "detail": "closed, upstream first",
+        "side": "upstream",
+        "phase": "tunnel",
+        "from_upstream": 3,
+    });
+    logged.is("ended", ended(end)).await;
+}
+
+#[tokio::test]
+async fn either_side_is_reset() {
+    for side in ["downstream", "upstream"] {
+        let script = Script::new().read_head().switch().read(1);
+        let script = if side == "upstream" {
+            script.reset()
+        } else {
+            script.echo()
+        };
+        let origin = ScriptedOrigin::start(script).await;
+        let mut logged = Logged::to(&origin, &[]).await;
+        let mut client = opens(&mut logged).await;
+        client.send("!").await;
+        match side {
+            "upstream" => drop(client.rest_until_reset().await),
+            _ => client.reset(),
+        }
+        let end = logged.record().await;
+        let told = ["event", "reason", "side", "phase", "id"].map(|name| end[name].to_string());
+        assert_eq!(
+            told,
+            ["\"ended\"", "\"reset\"", &format!("{side:?}"), "\"tunnel\"", "1"]
+        );
+        let detail = end["detail"].as_str().unwrap();
+        assert!(
+            detail.contains(side) && detail.contains("reset by peer"),
+            "{detail}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nothing_happens_for_too_long() {
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let mut logged = Logged::to(&origin, &["--read-timeout=300ms"]).await;
+    let _client = opens(&mut logged).await;
+    let end = json!({"reason": "idle", "detail": "idle for too long"});
+    logged.is("ended", ended(end)).await;
+}
+
+#[tokio::test]
+async fn the_gateway_drains_and_loses_no_record() {
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    for workers in ["--workers=1", "--workers=2"] {
+        let mut logged = Logged::to(&origin, &[workers, "--drain-timeout=300ms"]).await;
+        let mut clients = Vec::new();
+        for _ in 0..40 {
+            let mut client = logged.program.client().await;
+            client.send(UPGRADE_REQUEST).await;
+            assert_eq!(client.head().await.status, 101);
+            clients.push(client);
+        }
+        logged.program.terminate().await;
+        let mut records = Vec::new();
+        while let Some(line) = logged.program.line().await {
+            records.push(serde_json::from_str::<Value>(&line).unwrap());
+        }
+        assert!(logged.program.ends().await.success());
+        let ids_of = |event: &str| {
+            let of_event = records.iter().filter(|record| record["event"] == event);
+            let mut ids: Vec<u64> = of_event.map(|record| record["id"].as_u64().unwrap()).collect();
+            ids.sort_unstable();
+            ids
+        };
+        let all: Vec<u64> = (1..=40).collect();
+        assert_eq!((ids_of("opened"), ids_of("ended")), (all.clone(), all));
+        let ended = records.iter().filter(|record| record["event"] == "ended");
+        for record in ended {
+            assert_eq!(record["reason"], "drained", "{record}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_next_upstream_steps_in() {
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let closing = ScriptedOrigin::start(Script::new().read_head().close()).await;
+    let refusing = nobody().await;
+    let (good, closes) = (origin.address(), closing.address());
+    let route = format!("--route=/=http://{refusing},http://{closes},http://{good}");
+    let mut logged = Logged::start(&[route]).await;
+    for (address, name) in [(good, "ORIGIN"), (refusing, "NOBODY"), (closes, "CLOSING")] {
+        logged.call(address, name);
+    }
+    let mut client = logged.client(UPGRADE_REQUEST).await;
+    assert_eq!(client.head().await.status, 101);
+    let upstreams = json!([
+        {
+            "name": "NOBODY",
+            "outcome": "failed",
+            "reason": "refused",
+            "detail": "no connection to NOBODY: Connection refused (os error 111)",
+        },
+        {
+            "name": "CLOSING",
+            "outcome": "failed",
+            "reason": "closed",
+            "detail": "the connection was closed before its time",
+        },
+        {"name": "ORIGIN", "outcome": "answered", "status": 101},
+    ]);
+    logged.is("opened", tunnel(json!({"upstreams": upstreams}))).await;
+}
+
+#[tokio::test]
+async fn the_time_is_that_of_the_steps() {
+    let pause = Duration::from_millis(150);
+    let script = Script::new().read_head().pause(pause).switch().echo();
+    let origin = ScriptedOrigin::start(script).await;
+    let mut logged = Logged::to(&origin, &[]).await;
+    let mut client = logged.client(UPGRADE_REQUEST).await;
+    assert_eq!(client.head().await.status, 101);
+    let opened: Value = serde_json::from_str(&logged.raw().await).unwrap();
+    let time = |name: &str| opened[name].as_f64().unwrap();
+    assert!(
+        time("connect_ms") < time("head_ms") && time("head_ms") <= time("duration_ms"),
+        "{opened}"
+    );
+    assert!(time("head_ms") >= 150.0, "{opened}");
+}
