@@ -16,6 +16,9 @@ use super::moment;
 /// How many bytes wait to be written, at most.
 const MOST_WAITING: usize = 4 * 1024 * 1024;
 
+/// How long the thread rests when it has written: one line is written at once, many are written together.
+const REST: Duration = Duration::from_millis(5);
+
 /// How long the end of the process waits for what is still to be written.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,8 @@ struct Queue {
     lost: u64,
     reopens: bool,
     ends: bool,
+    /// The thread sleeps until it is told.
+    sleeps: bool,
 }
 
 /// Waits until all is written.
@@ -91,10 +96,10 @@ impl AccessLog {
             return;
         }
         queue.lines.extend_from_slice(line);
-        let was_empty = queue.lines.len() == line.len();
+        // Otherwise it has been told already, or is about to look.
+        let wakes = std::mem::take(&mut queue.sleeps);
         drop(queue);
-        // Otherwise it has been told already, or is writing and will look again.
-        if was_empty {
+        if wakes {
             self.shared.filled.notify_one();
         }
     }
@@ -123,7 +128,10 @@ impl Shared {
 
     /// Waits for something to do. `lines` is empty.
     fn take(&self, lines: &mut Vec<u8>) -> Queue {
-        let idle = |queue: &mut Queue| queue.lines.is_empty() && !queue.reopens && !queue.ends;
+        let idle = |queue: &mut Queue| {
+            queue.sleeps = queue.lines.is_empty() && !queue.reopens && !queue.ends;
+            queue.sleeps
+        };
         let queue = self.filled.wait_while(self.queue(), idle);
         let mut queue = queue.unwrap_or_else(PoisonError::into_inner);
         Queue {
@@ -131,6 +139,7 @@ impl Shared {
             lost: std::mem::take(&mut queue.lost),
             reopens: std::mem::take(&mut queue.reopens),
             ends: queue.ends,
+            sleeps: false,
         }
     }
 }
@@ -151,6 +160,7 @@ fn write(shared: &Shared, mut output: Output, ending: &Sender<()>) {
             let _ = ending.send(());
             return;
         }
+        std::thread::sleep(REST);
     }
 }
 
