@@ -172,9 +172,8 @@ impl Attempts {
 
     /// Tells the last place why there is no connection to it.
     pub(crate) fn tell_unconnected(&self, error: &ConnectError) -> bool {
-        match (&self.trace, error.is_exhaustion()) {
-            (Some(trace), true) => trace.stays(),
-            _ => {}
+        if let Some(trace) = self.trace.as_ref().filter(|_| error.is_exhaustion()) {
+            trace.stays();
         }
         self.tell_why(error.outcome(), error.name(), error)
     }
