@@ -47,7 +47,8 @@
 //! caching, compression, rewriting bodies, forward proxying (CONNECT), speaking WebSocket as an end. Ordinary HTTP is
 //! relayed by hyper, not by code of this crate.
 //!
-//! The library installs no global, logs nothing, and holds no state outside the values that it hands out.
+//! The library installs no global, logs nothing, and holds no state outside the values that it hands out. What a log of one's
+//! own wants to know of a request is in a [`connect::Trace`].
 //!
 //! # Features
 //!

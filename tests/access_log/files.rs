@@ -136,3 +136,14 @@ async fn nobody_waits_for_a_reader_that_has_stopped_and_what_is_lost_is_counted(
     assert!(lost > 0 && told > 500, "{told} told, {lost} lost");
     assert!(program.ends().await.success());
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_ends_nothing() {
+    let mut program = start(Path::new("/dev/full")).await;
+    for _ in 0..3 {
+        ask(&program).await;
+    }
+    program.terminate().await;
+    assert!(program.ends().await.success());
+}
