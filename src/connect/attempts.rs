@@ -58,6 +58,12 @@ pub trait Tried: Send + Sync {
     fn name(&self) -> Option<&str> {
         None
     }
+
+    /// What tells one place from another. Default: where this value is. One that is made anew for each attempt gives the
+    /// address of what it shares with the others of the same place.
+    fn place(&self) -> *const () {
+        std::ptr::from_ref(self).cast()
+    }
 }
 
 /// What one request has cost so far.
@@ -207,9 +213,13 @@ impl Attempts {
 
     /// Whether a place has been tried.
     pub fn contains<T: Tried + 'static>(&self, place: &Arc<T>) -> bool {
+        self.has(place.place())
+    }
+
+    /// As [`contains`](Attempts::contains), by what tells the place from others.
+    pub(crate) fn has(&self, place: *const ()) -> bool {
         let state = self.state();
-        let wanted = Arc::as_ptr(place).cast::<()>();
-        let is_it = |tried: &Arc<dyn Tried>| Arc::as_ptr(tried).cast::<()>() == wanted;
+        let is_it = |tried: &Arc<dyn Tried>| tried.place() == place;
         state.first.as_ref().is_some_and(|(first, _)| is_it(first)) || state.others.iter().any(is_it)
     }
 

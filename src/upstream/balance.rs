@@ -4,7 +4,7 @@ use super::Key;
 
 /// How requests are spread over the servers of a group.
 ///
-/// Each is also a text: `round-robin`, `least-tunnels`, and `hash:` with a [`Key`].
+/// Each is also a text: `round-robin`, `least-tunnels`, `random`, `least-of-two`, and `hash:` with a [`Key`].
 ///
 /// ```
 /// use switchover::upstream::{Balance, Key};
@@ -21,6 +21,11 @@ pub enum Balance {
     /// To the server with the fewest tunnels for its weight; by turns among several such. The one for connections that
     /// last: after a restart, a server catches up.
     LeastTunnels,
+    /// By chance, each as often as its weight says: for gateways beside each other, whose turns would fall together.
+    Random,
+    /// Of two servers drawn by chance, to the one with fewer tunnels for its weight: nginx's `random two least_conn`. For
+    /// gateways beside each other, each of which sees only its own tunnels and would send all that come to the same server.
+    LeastOfTwo,
     /// To the server that the key of the request belongs to. A server that goes takes its own keys along and no other's,
     /// and one that comes takes its share from all. By turns for requests without the key.
     Hash(Key),
@@ -29,7 +34,8 @@ pub enum Balance {
 /// A text that is no [`Balance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a balance is round-robin, least-tunnels, hash:client, hash:header:NAME, hash:cookie:NAME or hash:query:NAME"
+    "a balance is round-robin, least-tunnels, random, least-of-two, hash:client, hash:header:NAME, hash:cookie:NAME or \
+     hash:query:NAME"
 )]
 pub struct BalanceError;
 
@@ -40,6 +46,8 @@ impl std::str::FromStr for Balance {
         match text {
             "round-robin" => Ok(Balance::RoundRobin),
             "least-tunnels" => Ok(Balance::LeastTunnels),
+            "random" => Ok(Balance::Random),
+            "least-of-two" => Ok(Balance::LeastOfTwo),
             _ => {
                 let key = text.strip_prefix("hash:").ok_or(BalanceError)?;
                 key.parse().map(Balance::Hash)
@@ -83,17 +91,63 @@ pub(super) fn by_tunnels<T: Candidate>(
     turns: &mut [i64],
     among: impl Iterator<Item = (usize, T)> + Clone,
 ) -> Option<usize> {
-    // Without a division: one server has fewer than another if tunnels / weight is smaller there.
-    let fewer = |one: (u64, u64), other: (u64, u64)| {
-        u128::from(one.0) * u128::from(other.1) < u128::from(other.0) * u128::from(one.1)
-    };
-    let load = |candidate: &T| (candidate.tunnels() as u64, u64::from(candidate.weight()));
     let loads = among.clone().map(|(_, candidate)| load(&candidate));
     let least = loads.reduce(|least, load| if fewer(load, least) { load } else { least })?;
     by_turns(
         turns,
         among.filter(|(_, candidate)| !fewer(least, load(candidate))),
     )
+}
+
+/// Tunnels, and the weight that they are for.
+fn load(candidate: &impl Candidate) -> (u64, u64) {
+    (candidate.tunnels() as u64, u64::from(candidate.weight()))
+}
+
+/// Without a division: one server has fewer than another if tunnels / weight is smaller there.
+fn fewer(one: (u64, u64), other: (u64, u64)) -> bool {
+    u128::from(one.0) * u128::from(other.1) < u128::from(other.0) * u128::from(one.1)
+}
+
+/// The one that a number from 0 to 1 falls on, where each has as much room as its weight says.
+pub(super) fn by_chance<T: Candidate>(
+    chance: f64,
+    among: impl Iterator<Item = (usize, T)> + Clone,
+) -> Option<usize> {
+    let total: u64 = among
+        .clone()
+        .map(|(_, candidate)| u64::from(candidate.weight()))
+        .sum();
+    let mut left = chance * total as f64;
+    let mut last = None;
+    for (at, candidate) in among {
+        last = Some(at);
+        left -= f64::from(candidate.weight());
+        if left < 0.0 {
+            break;
+        }
+    }
+    last
+}
+
+/// Of two that are drawn by chance, the one with fewer tunnels for its weight, the first if they have as many.
+pub(super) fn by_two_chances<T: Candidate>(
+    chances: [f64; 2],
+    among: impl Iterator<Item = (usize, T)> + Clone,
+) -> Option<usize> {
+    let first = by_chance(chances[0], among.clone())?;
+    let others = among.clone().filter(|(at, _)| *at != first);
+    let Some(second) = by_chance(chances[1], others) else {
+        return Some(first);
+    };
+    let load_at = |wanted: usize| {
+        let mut found = among.clone().filter(|(at, _)| *at == wanted);
+        found.next().map_or((0, 1), |(_, candidate)| load(&candidate))
+    };
+    Some(match fewer(load_at(second), load_at(first)) {
+        true => second,
+        false => first,
+    })
 }
 
 /// The one that a key belongs to: weighted rendezvous hashing. Each server draws a number for the key, and the smallest
@@ -211,6 +265,37 @@ mod tests {
         }
         let tunnels: Vec<_> = fakes.iter().map(|fake| fake.tunnels).collect();
         assert_eq!(tunnels, [300, 200, 100]);
+    }
+
+    #[test]
+    fn chance_falls_on_each_by_its_weight() {
+        let fakes = fakes(&[1, 3, 0, 4]);
+        let drawn = |chance| by_chance(chance, fakes.iter().enumerate()).unwrap();
+        let cases = [(0.0, 0), (0.12, 0), (0.13, 1), (0.49, 1), (0.5, 3), (0.99, 3), (1.0, 3)];
+        for (chance, expected) in cases {
+            assert_eq!(drawn(chance), expected, "{chance}");
+        }
+        assert_eq!(by_chance::<&Fake>(0.5, [].into_iter()), None);
+    }
+
+    #[test]
+    fn of_two_that_are_drawn_the_one_with_fewer_tunnels() {
+        let mut fakes = fakes(&[1, 1, 2]);
+        (fakes[0].tunnels, fakes[1].tunnels, fakes[2].tunnels) = (1, 2, 3);
+        let drawn = |chances| by_two_chances(chances, fakes.iter().enumerate()).unwrap();
+        let cases = [
+            // The first and the second, both ways about; the second and the third, which has fewer for its weight.
+            ([0.0, 0.0], 0),
+            ([0.3, 0.0], 0),
+            ([0.3, 0.9], 2),
+            ([0.9, 0.9], 2),
+            ([0.9, 0.0], 0),
+        ];
+        for (chances, expected) in cases {
+            assert_eq!(drawn(chances), expected, "{chances:?}");
+        }
+        assert_eq!(by_two_chances([0.5; 2], fakes[..1].iter().enumerate()), Some(0));
+        assert_eq!(by_two_chances::<&Fake>([0.5; 2], [].into_iter()), None);
     }
 
     fn owner(key: u64, fakes: &[Fake]) -> u64 {

@@ -139,13 +139,8 @@ impl<C> Builder<C> {
 
     /// The group.
     pub fn build(self) -> Group<C> {
-        Group::new(Shared::new(
-            self.servers,
-            self.sources,
-            self.balance,
-            self.retry,
-            self.connect_timeout,
-        ))
+        let shared = Shared::new(self.servers, self.sources, self.balance, self.connect_timeout);
+        Group::new(shared, self.retry)
     }
 }
 

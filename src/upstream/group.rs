@@ -3,17 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Retry;
 use super::builder::Builder;
 use super::members::Purpose;
 use super::server::{Server, ServerStatus};
 use super::shared::Shared;
 use super::source::SourceStatus;
+use super::view::{Attempted, Direct, Policy, Via};
 use crate::connect::{Attempts, Connect, ConnectError, ConnectRequest, Outcome, Place, TcpConnect};
 use crate::tunnel::Counted;
 
 /// Several servers that can each serve the same requests, as one more connector. Cheap to clone; clones are one group.
 ///
 /// The [module](super) tells how it chooses. A stream counts as a tunnel of its server until it is dropped.
+///
+/// Several routes that lead to it may differ in when they go on to the next server ([`retry`](Group::retry)), in how they connect
+/// ([`via`](Group::via)), and in who hears of it ([`on_attempt`](Group::on_attempt)).
 ///
 /// # Errors
 ///
@@ -24,14 +29,18 @@ use crate::tunnel::Counted;
 /// # Cancel safety
 ///
 /// Dropping the future of `connect` gives up the attempt under way, which counts neither as a tunnel nor as a failure then.
-pub struct Group<C = TcpConnect> {
+pub struct Group<C = TcpConnect, V = Direct> {
     shared: Arc<Shared<C>>,
+    policy: Arc<Policy>,
+    via: Arc<V>,
 }
 
-impl<C> Clone for Group<C> {
+impl<C, V> Clone for Group<C, V> {
     fn clone(&self) -> Self {
         Group {
             shared: self.shared.clone(),
+            policy: self.policy.clone(),
+            via: self.via.clone(),
         }
     }
 }
@@ -48,9 +57,55 @@ impl<C> Group<C> {
         Builder::new()
     }
 
-    pub(super) fn new(shared: Shared<C>) -> Self {
+    pub(super) fn new(shared: Shared<C>, retry: Retry) -> Self {
         Group {
+            policy: Arc::new(Policy::new(retry, shared.count())),
             shared: Arc::new(shared),
+            via: Arc::new(Direct),
+        }
+    }
+}
+
+impl<C, V> Group<C, V> {
+    /// The same group for a route that goes on to the next server by another rule. The servers, their turns, tunnels and
+    /// health are one with this group's, for which its own rule goes on to hold.
+    ///
+    /// ```
+    /// use switchover::upstream::{Group, Retry, Server};
+    ///
+    /// let group = Group::of([Server::to("10.0.0.1:9000"), Server::to("10.0.0.2:9000")]);
+    /// let payments = group.retry(Retry::never());
+    /// ```
+    #[must_use]
+    pub fn retry(&self, retry: Retry) -> Self {
+        self.with_policy(|policy| policy.retry = retry)
+    }
+
+    /// The same group for a route that wants to hear of each attempt when it has ended: for a log. `heard` is called by
+    /// whichever task the request is served in, and must not block. Takes the place of another one.
+    ///
+    /// An answer has ended the attempt with its head, and a request that is given up when it is dropped.
+    #[must_use]
+    pub fn on_attempt(&self, heard: impl Fn(&Attempted<'_>) + Send + Sync + 'static) -> Self {
+        self.with_policy(|policy| policy.heard = Some(Arc::new(heard)))
+    }
+
+    /// The same group for a route that connects to its servers in another way: over TLS, with other deadlines.
+    #[must_use]
+    pub fn via<W>(&self, via: W) -> Group<C, W> {
+        Group {
+            shared: self.shared.clone(),
+            policy: self.policy.clone(),
+            via: Arc::new(via),
+        }
+    }
+
+    fn with_policy(&self, change: impl FnOnce(&mut Policy)) -> Self {
+        let mut policy = Policy::clone(&self.policy);
+        change(&mut policy);
+        Group {
+            policy: Arc::new(policy),
+            ..self.clone()
         }
     }
 
@@ -66,20 +121,23 @@ impl<C> Group<C> {
     }
 }
 
-impl<C: Connect> Group<C> {
-    async fn connect_any(&self, request: ConnectRequest<'_>) -> Result<Counted<C::Stream>, ConnectError> {
+impl<C: Send + Sync, V: Via<C>> Group<C, V> {
+    async fn connect_any(&self, request: ConnectRequest<'_>) -> Result<Counted<V::Stream>, ConnectError> {
         let own = Attempts::default();
         let attempts = request.attempts().unwrap_or(&own);
         self.shared.refresh().await?;
         let mut failure = None;
         loop {
-            let chosen = self.shared.choose(&request, attempts, Purpose::Tunnel);
+            let chosen = self
+                .shared
+                .choose(&request, attempts, &self.policy, Purpose::Tunnel);
             let (member, permit) = match (chosen, failure) {
                 (Ok(chosen), _) => chosen,
                 (Err(_), Some(failure)) => return Err(failure),
                 (Err(none), None) => return Err(none),
             };
-            match self.shared.attempt(&member, &request, Some(attempts)).await {
+            let is_last = attempts.count() >= self.policy.limit();
+            match self.shared.attempt(&member, &*self.via, &request, is_last).await {
                 Ok(stream) => {
                     own.tell(Outcome::Connected);
                     return Ok(Counted::new(stream, permit));
@@ -91,33 +149,39 @@ impl<C: Connect> Group<C> {
     }
 }
 
-impl<C: Connect> Connect for Group<C> {
-    type Stream = Counted<C::Stream>;
+impl<C: Send + Sync, V: Via<C>> Connect for Group<C, V> {
+    type Stream = Counted<V::Stream>;
 
-    async fn connect(&self, request: ConnectRequest<'_>) -> Result<Counted<C::Stream>, ConnectError> {
+    async fn connect(&self, request: ConnectRequest<'_>) -> Result<Counted<V::Stream>, ConnectError> {
         let Some(place) = request.place() else {
             return self.connect_any(request).await;
         };
         // Whoever has chosen it says what becomes of it.
         let member = self.shared.at(place).ok_or(ConnectError::NoUpstream)?;
-        let stream = self.shared.attempt(&member, &request, None).await?;
+        let is_last = self.policy.limit() <= 1;
+        let stream = self
+            .shared
+            .attempt(&member, &*self.via, &request, is_last)
+            .await?;
         Ok(Counted::new(stream, None))
     }
 
-    /// The server that has the next turn, if all servers are such that [their connections are alike](Connect::is_uniform).
+    /// The server that has the next turn, if all servers are such that [their connections are alike](Via::is_uniform).
     async fn choose(&self, request: ConnectRequest<'_>) -> Option<Place> {
         self.shared.refresh().await.ok()?;
-        if !self.shared.are_uniform() {
+        if !self.shared.are_uniform(&*self.via) {
             return None;
         }
         let own = Attempts::default();
         let attempts = request.attempts().unwrap_or(&own);
-        let (member, _) = self.shared.choose(&request, attempts, Purpose::Request).ok()?;
-        Some(member.place)
+        let chosen = self
+            .shared
+            .choose(&request, attempts, &self.policy, Purpose::Request);
+        Some(chosen.ok()?.0.place)
     }
 }
 
-impl<C> fmt::Debug for Group<C> {
+impl<C, V> fmt::Debug for Group<C, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.shared.fmt(f)
     }

@@ -1,6 +1,8 @@
 //! Law: by what of a request it belongs to a server. Pure.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderName};
@@ -26,7 +28,49 @@ pub enum Key {
     Cookie(String),
     /// The first argument of this name in the query, not decoded.
     Query(String),
+    /// What the caller finds.
+    Custom(CustomKey),
 }
+
+/// A key that the caller finds by itself: several fields together, a part of an address.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use switchover::upstream::{Balance, CustomKey, Key};
+///
+/// // Clients of the same /24 are one.
+/// let key = CustomKey::new(|request| match request.hop().client()? {
+///     IpAddr::V4(address) => Some(address.octets()[..3].to_vec()),
+///     IpAddr::V6(address) => Some(address.octets().to_vec()),
+/// });
+/// let balance = Balance::Hash(Key::Custom(key));
+/// ```
+#[derive(Clone)]
+pub struct CustomKey(Arc<Find>);
+
+type Find = dyn Fn(&ConnectRequest<'_>) -> Option<Vec<u8>> + Send + Sync;
+
+impl CustomKey {
+    /// `find` says what the key of a request is, if it has one. It is called with each request, in its task.
+    pub fn new(find: impl Fn(&ConnectRequest<'_>) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        CustomKey(Arc::new(find))
+    }
+}
+
+impl fmt::Debug for CustomKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CustomKey").finish_non_exhaustive()
+    }
+}
+
+/// Clones are the same.
+impl PartialEq for CustomKey {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for CustomKey {}
 
 impl std::str::FromStr for Key {
     type Err = BalanceError;
@@ -56,6 +100,9 @@ impl Key {
             Key::Header(name) => head.headers.get(name)?.as_bytes(),
             Key::Cookie(name) => cookie(&head.headers, name.as_bytes())?,
             Key::Query(name) => argument(head.uri.query()?, name)?,
+            Key::Custom(CustomKey(find)) => {
+                return find(request).filter(|key| !key.is_empty()).map(|key| hash(&key));
+            }
         };
         Some(value).filter(|value| !value.is_empty()).map(hash)
     }
@@ -132,6 +179,19 @@ mod tests {
             let found = key.parse::<Key>().unwrap().of(&request);
             assert_eq!(found, expected.map(|value| hash(value.as_bytes())), "{key}");
         }
+    }
+
+    #[test]
+    fn a_key_of_the_callers_own() {
+        let find = |request: &ConnectRequest<'_>| Some(request.head().uri.path().as_bytes()[1..].to_vec());
+        let key = Key::Custom(CustomKey::new(find));
+        for (target, expected) in [("/room?x", Some("room")), ("/", None)] {
+            let head = head(target, &[]);
+            let found = key.of(&ConnectRequest::new(&head, Hop::unknown()));
+            assert_eq!(found, expected.map(|key| hash(key.as_bytes())), "{target}");
+        }
+        assert_eq!(key, key.clone());
+        assert_ne!(key, Key::Custom(CustomKey::new(find)));
     }
 
     #[test]

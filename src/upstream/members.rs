@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::balance::{self, Balance};
-use super::server::{Member, Record};
+use super::server::{Member, Record, chance};
 use crate::connect::{Attempts, ConnectError};
 use crate::tunnel::Permit;
 
@@ -62,7 +62,7 @@ impl<C> Members<C> {
         purpose: Purpose,
     ) -> Result<(Arc<Member<C>>, Option<Permit>), ConnectError> {
         let has_tried = attempts.count() > 0;
-        let is_new = |record: &Arc<Record>| !has_tried || !attempts.contains(record);
+        let is_new = |record: &Arc<Record>| !has_tried || !attempts.has(record.place());
         let counts = purpose == Purpose::Tunnel;
         // Only a server that shares its cap with other groups can be full in spite of the room that it had.
         for _ in 0..=self.list.len() {
@@ -104,10 +104,15 @@ impl<C> Members<C> {
             .map(|(at, record)| (at, &**record));
         match (balance, key) {
             (Balance::Hash(_), Some(key)) => balance::by_key(key, fit),
-            (Balance::LeastTunnels, _) => {
+            (Balance::LeastTunnels | Balance::Random | Balance::LeastOfTwo, _) => {
                 // Asked once each: the answer may differ from one moment to the next.
                 let fit: Vec<_> = fit.by_ref().collect();
-                balance::by_tunnels(&mut self.turns, fit.into_iter())
+                let fit = fit.into_iter();
+                match balance {
+                    Balance::LeastTunnels => balance::by_tunnels(&mut self.turns, fit),
+                    Balance::LeastOfTwo => balance::by_two_chances([chance(), chance()], fit),
+                    _ => balance::by_chance(chance(), fit),
+                }
             }
             _ => balance::by_turns(&mut self.turns, fit),
         }

@@ -67,12 +67,14 @@ mod retry;
 mod server;
 mod shared;
 mod source;
+mod view;
 
 pub use balance::{Balance, BalanceError};
 pub use builder::Builder;
 pub use condition::Health;
 pub use group::Group;
-pub use key::Key;
+pub use key::{CustomKey, Key};
 pub use retry::Retry;
 pub use server::{Server, ServerStatus};
 pub use source::SourceStatus;
+pub use view::{Attempted, Direct, Via};

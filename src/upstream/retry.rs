@@ -89,7 +89,8 @@ impl Retry {
         self
     }
 
-    /// After a response with one of these statuses, which then counts as a failure of its server too. Default: none.
+    /// After a response with one of these statuses, which then counts as a failure of its server too: not so what says
+    /// something of the request, as 403 and 404, and any other below 500 but 429. Default: none.
     ///
     /// Where no other server has an answer, the client gets this one.
     #[must_use]
@@ -121,11 +122,16 @@ impl Retry {
     pub(super) fn judge(&self, outcome: Outcome) -> Option<bool> {
         match outcome {
             Outcome::Connected => Some(true),
-            Outcome::Answered(status) => Some(!self.statuses.contains(&status)),
+            Outcome::Answered(status) => Some(!(blames(status) && self.statuses.contains(&status))),
             Outcome::Failed | Outcome::TimedOut | Outcome::Invalid => Some(false),
             _ => None,
         }
     }
+}
+
+/// Whether a status says something of its server.
+fn blames(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 #[cfg(test)]
@@ -206,5 +212,10 @@ mod tests {
         let listed = Retry::never().statuses([StatusCode::SERVICE_UNAVAILABLE]);
         let listed = OUTCOMES.map(|outcome| listed.judge(outcome));
         assert_eq!(listed, [yes, yes, no, no, no, no, nothing, nothing]);
+        let any = Retry::never().statuses((400..600).filter_map(|code| StatusCode::from_u16(code).ok()));
+        for (code, expected) in [(403, yes), (404, yes), (429, no), (499, yes), (500, no), (502, no)] {
+            let status = StatusCode::from_u16(code).unwrap();
+            assert_eq!(any.judge(Outcome::Answered(status)), expected, "{code}");
+        }
     }
 }

@@ -3,16 +3,15 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Retry;
 use super::balance::{Candidate, hash};
 use super::condition::{Condition, Health, Tolerance};
-use crate::connect::{Outcome, Place, SoFar, TcpConnect, Tried};
+use crate::connect::{Place, TcpConnect};
 use crate::tunnel::{Cap, Permit};
 
 /// A server of a [`Group`](super::Group): how to connect to it, and how much of the requests it gets.
@@ -136,21 +135,6 @@ pub struct ServerStatus {
     pub failed: u64,
 }
 
-/// What all servers of a group have in common.
-#[derive(Debug)]
-pub(super) struct Policy {
-    pub(super) retry: Retry,
-    /// How many servers there are.
-    pub(super) servers: AtomicUsize,
-}
-
-impl Policy {
-    /// How many servers a request may be tried on.
-    pub(super) fn limit(&self) -> usize {
-        self.retry.limit(self.servers.load(Ordering::Relaxed))
-    }
-}
-
 /// A server in its group.
 pub(super) struct Member<C> {
     pub(super) connect: C,
@@ -168,7 +152,6 @@ pub(super) struct Record {
     backup: bool,
     cap: Cap,
     tolerance: Tolerance,
-    policy: Arc<Policy>,
     condition: Mutex<Condition>,
     /// Whether there is anything in the condition: mostly there is not, and nobody has to look.
     is_troubled: AtomicBool,
@@ -181,7 +164,6 @@ impl<C> Member<C> {
         server: Server<C>,
         place: Place,
         found: Option<(usize, SocketAddr)>,
-        policy: Arc<Policy>,
     ) -> Self {
         let record = Record {
             identity: hash(server.name.as_bytes()),
@@ -190,7 +172,6 @@ impl<C> Member<C> {
             backup: server.backup,
             cap: server.cap,
             tolerance: server.tolerance,
-            policy,
             condition: Mutex::default(),
             is_troubled: AtomicBool::new(false),
             tried: AtomicU64::new(0),
@@ -208,6 +189,11 @@ impl<C> Member<C> {
 impl Record {
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What tells it from others among the places that were tried.
+    pub(super) fn place(&self) -> *const () {
+        std::ptr::from_ref(self).cast()
     }
 
     pub(super) fn is_backup(&self) -> bool {
@@ -236,6 +222,19 @@ impl Record {
         }
     }
 
+    /// What a request has shown: that it works, that it does not, or nothing.
+    pub(super) fn shown(&self, works: Option<bool>) {
+        match works {
+            Some(false) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                self.change(|condition| condition.failed(Instant::now(), &self.tolerance, chance()));
+            }
+            _ if !self.is_troubled.load(Ordering::Acquire) => {}
+            Some(true) => self.change(Condition::succeeded),
+            None => self.change(Condition::given_up),
+        }
+    }
+
     pub(super) fn status(&self) -> ServerStatus {
         ServerStatus {
             name: self.name.clone(),
@@ -261,26 +260,6 @@ impl Record {
     }
 }
 
-impl Tried for Record {
-    fn ended(&self, outcome: Outcome, so_far: SoFar) -> bool {
-        match self.policy.retry.judge(outcome) {
-            Some(false) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                self.change(|condition| condition.failed(Instant::now(), &self.tolerance, chance()));
-            }
-            _ if !self.is_troubled.load(Ordering::Acquire) => {}
-            Some(true) => self.change(Condition::succeeded),
-            None => self.change(Condition::given_up),
-        }
-        let servers = self.policy.servers.load(Ordering::Relaxed);
-        self.policy.retry.goes_on(outcome, so_far, servers)
-    }
-
-    fn name(&self) -> Option<&str> {
-        Some(&self.name)
-    }
-}
-
 impl Candidate for &Record {
     fn weight(&self) -> u32 {
         self.weight
@@ -302,7 +281,7 @@ impl fmt::Debug for Record {
 }
 
 /// A number from 0 to 1. Its only purpose is that servers differ: it need not be hard to guess.
-fn chance() -> f64 {
+pub(super) fn chance() -> f64 {
     // The keys of every state are others.
     let number = RandomState::new().build_hasher().finish();
     number as f64 / u64::MAX as f64

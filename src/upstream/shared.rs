@@ -9,19 +9,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::Retry;
 use super::balance::Balance;
 use super::members::{Members, Purpose};
-use super::server::{Member, Policy, Server};
+use super::server::{Member, Server};
 use super::source::{Source, SourceStatus};
-use crate::connect::{Attempts, Connect, ConnectError, ConnectRequest, Place};
+use super::view::{Policy, Trial, Via};
+use crate::connect::{Attempts, ConnectError, ConnectRequest, Place};
 use crate::tunnel::Permit;
 
 pub(super) struct Shared<C> {
     members: Mutex<Members<C>>,
     sources: Vec<Source<C>>,
     balance: Balance,
-    policy: Arc<Policy>,
+    /// How many servers there are.
+    count: Arc<AtomicUsize>,
     connect_timeout: Duration,
     /// The number of the place that was the last to be given one.
     places: AtomicU64,
@@ -32,17 +33,13 @@ impl<C> Shared<C> {
         servers: Vec<Server<C>>,
         sources: Vec<Source<C>>,
         balance: Balance,
-        retry: Retry,
         connect_timeout: Duration,
     ) -> Self {
         let shared = Shared {
             members: Mutex::new(Members::default()),
             sources,
             balance,
-            policy: Arc::new(Policy {
-                retry,
-                servers: AtomicUsize::new(0),
-            }),
+            count: Arc::default(),
             connect_timeout,
             places: AtomicU64::new(Place::ONLY.number()),
         };
@@ -55,6 +52,11 @@ impl<C> Shared<C> {
     pub(super) fn members(&self) -> MutexGuard<'_, Members<C>> {
         // Nothing in here panics halfway.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many servers there are, now and later.
+    pub(super) fn count(&self) -> Arc<AtomicUsize> {
+        self.count.clone()
     }
 
     pub(super) fn sources(&self) -> Vec<SourceStatus> {
@@ -101,13 +103,13 @@ impl<C> Shared<C> {
 
     fn member(&self, server: Server<C>, found: Option<(usize, SocketAddr)>) -> Arc<Member<C>> {
         let place = Place::new(self.places.fetch_add(1, Ordering::Relaxed) + 1);
-        Arc::new(Member::new(server, place, found, self.policy.clone()))
+        Arc::new(Member::new(server, place, found))
     }
 
     fn change(&self, keep: impl Fn(&Member<C>) -> bool, new: Vec<Arc<Member<C>>>) {
         let mut members = self.members();
         let count = members.change(keep, new);
-        self.policy.servers.store(count, Ordering::Relaxed);
+        self.count.store(count, Ordering::Relaxed);
     }
 
     /// Chooses a server and begins the attempt there.
@@ -115,6 +117,7 @@ impl<C> Shared<C> {
         &self,
         request: &ConnectRequest<'_>,
         attempts: &Attempts,
+        policy: &Arc<Policy>,
         purpose: Purpose,
     ) -> Result<(Arc<Member<C>>, Option<Permit>), ConnectError> {
         let key = match &self.balance {
@@ -122,14 +125,14 @@ impl<C> Shared<C> {
             _ => None,
         };
         let chosen = self.members().choose(&self.balance, key, attempts, purpose)?;
-        attempts.begin(chosen.0.record.clone());
+        attempts.begin(Trial::new(chosen.0.record.clone(), policy.clone()));
         Ok(chosen)
     }
 }
 
-impl<C: Connect> Shared<C> {
-    pub(super) fn are_uniform(&self) -> bool {
-        self.members().iter().all(|member| member.connect.is_uniform())
+impl<C> Shared<C> {
+    pub(super) fn are_uniform(&self, via: &impl Via<C>) -> bool {
+        self.members().iter().all(|member| via.is_uniform(&member.connect))
     }
 
     /// The request as the connector of a server sees it. What it may try by itself is its own business.
@@ -142,22 +145,23 @@ impl<C: Connect> Shared<C> {
     }
 
     /// Connects to a server that was chosen. As long as there may be others, it has no more than its share of the time.
-    pub(super) async fn attempt(
+    pub(super) async fn attempt<V: Via<C>>(
         &self,
         member: &Member<C>,
+        via: &V,
         request: &ConnectRequest<'_>,
-        attempts: Option<&Attempts>,
-    ) -> Result<C::Stream, ConnectError> {
+        is_last: bool,
+    ) -> Result<V::Stream, ConnectError> {
         let inner = Self::inner(request);
-        if attempts.map_or(1, Attempts::count) >= self.policy.limit() {
-            return member.connect.connect(inner).await;
+        if is_last {
+            return via.connect(&member.connect, inner).await;
         }
         let now = Instant::now();
         let limit = request.deadline().map_or(self.connect_timeout, |deadline| {
             self.connect_timeout
                 .min(deadline.saturating_duration_since(now) / 2)
         });
-        let connected = timeout(limit, member.connect.connect(inner.until(now + limit))).await;
+        let connected = timeout(limit, via.connect(&member.connect, inner.until(now + limit))).await;
         connected.unwrap_or_else(|_| {
             Err(ConnectError::Failed {
                 name: member.record.name().to_owned(),
