@@ -42,14 +42,20 @@ mod maps;
 mod mask;
 #[path = "nginx_conf/measures.rs"]
 mod measures;
+#[path = "nginx_conf/next_upstream.rs"]
+mod next_upstream;
 #[path = "nginx_conf/pattern.rs"]
 mod pattern;
+#[path = "nginx_conf/peer.rs"]
+mod peer;
 #[path = "nginx_conf/proxy_pass.rs"]
 mod proxy_pass;
 #[path = "nginx_conf/replies.rs"]
 mod replies;
 #[path = "nginx_conf/request.rs"]
 mod request;
+#[path = "nginx_conf/route.rs"]
+mod route;
 #[path = "nginx_conf/scope.rs"]
 mod scope;
 #[path = "nginx_conf/server.rs"]
@@ -64,6 +70,8 @@ mod text;
 mod tls;
 #[path = "nginx_conf/tree.rs"]
 mod tree;
+#[path = "nginx_conf/tries.rs"]
+mod tries;
 #[path = "nginx_conf/upstreams.rs"]
 mod upstreams;
 #[path = "nginx_conf/variables.rs"]

@@ -18,7 +18,7 @@ use super::proxy_pass::Groups;
 use super::scope::{Reading, Scope};
 use super::server::{self, Listener};
 use super::tree::{self, Directive};
-use super::upstreams::{Description, Group};
+use super::upstreams::Upstream;
 
 /// What a configuration comes to.
 #[derive(Debug)]
@@ -77,10 +77,12 @@ impl Configuration {
         let mut groups = Groups::new();
         for block in of("upstream") {
             let servers = directives::carried_out(block.lines(), Context::Upstream, findings);
-            let description = Description::read(block, &servers, findings);
-            let group = Group::new(&description);
-            if groups.insert(description.name.clone(), group).is_some() {
-                let text = format!("upstream {} is there already", description.name);
+            let upstream = Upstream::read(block, &servers, &names, findings);
+            if groups
+                .insert(block.first().to_owned(), Arc::new(upstream))
+                .is_some()
+            {
+                let text = format!("upstream {} is there already", block.first());
                 findings.error(&block.place, text);
             }
         }

@@ -8,7 +8,7 @@ use switchover::gateway::{Accepted, Carrying};
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
 use switchover::tls::{TlsAcceptError, TlsAcceptor};
-use switchover::tunnel::{AnyStream, Draining, Rewind};
+use switchover::tunnel::{AnyStream, Counted, Draining, Rewind};
 
 use super::request::Request;
 use super::story::Story;
@@ -25,7 +25,7 @@ pub(crate) enum Served {
 
 /// A tunnel that is about to run, and what there will be to tell of it, if anyone wants to know.
 pub(crate) struct Tunnel {
-    pub(crate) carrying: Carrying<AnyStream, AnyStream, Draining>,
+    pub(crate) carrying: Carrying<AnyStream, Counted<AnyStream>, Draining>,
     pub(crate) story: Option<Story>,
 }
 

@@ -31,6 +31,9 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("proxy_connect_timeout", ANY_HTTP),
     ("proxy_send_timeout", ANY_HTTP),
     ("proxy_read_timeout", ANY_HTTP),
+    ("proxy_next_upstream", ANY_HTTP),
+    ("proxy_next_upstream_timeout", ANY_HTTP),
+    ("proxy_next_upstream_tries", ANY_HTTP),
     ("proxy_buffer_size", ANY_HTTP),
     ("proxy_buffers", ANY_HTTP),
     ("proxy_redirect", ANY_HTTP),
@@ -229,15 +232,6 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     ("proxy_intercept_errors", "answers go to the client as they are"),
     ("proxy_limit_rate", "nothing is slowed down"),
     ("proxy_method", "the method goes up as it is"),
-    (
-        "proxy_next_upstream",
-        "the next server is tried where a connection fails, and only there",
-    ),
-    (
-        "proxy_next_upstream_timeout",
-        "proxy_connect_timeout is for all servers together",
-    ),
-    ("proxy_next_upstream_tries", "all servers are tried"),
     (
         "proxy_pass_header",
         "Server and Date of the upstream's pass anyway, X-Accel fields too",

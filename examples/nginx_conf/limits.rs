@@ -9,7 +9,6 @@ use switchover::handshake::HandshakePolicy;
 use switchover::head::HeadLimits;
 use switchover::header::{ForwardedRules, Inbound};
 use switchover::service::RelayConfig;
-use switchover::tls::TlsClientConfig;
 use switchover::tunnel::{Cap, TunnelConfig};
 
 use super::scope::{At, Scope};
@@ -49,6 +48,16 @@ fn silent() -> ForwardedRules {
         .via(None)
 }
 
+/// For each server that is asked.
+pub(crate) fn connect_timeout(scope: &Scope) -> Duration {
+    or(&scope.connect_timeout, MINUTE)
+}
+
+/// For all of them together, of which each has its own. It ends nothing but the wait for a name that does not resolve.
+fn connecting(scope: &Scope) -> Duration {
+    connect_timeout(scope).saturating_mul(64)
+}
+
 impl Limits {
     /// For the heads of requests, before it is known which location they are for. What asks for an upgrade is asked again
     /// there.
@@ -76,7 +85,7 @@ impl Limits {
                     .max_fields(MANY_FIELDS),
             )
             .response_limits(self.response_heads(scope))
-            .connect_timeout(or(&scope.connect_timeout, MINUTE))
+            .connect_timeout(connecting(scope))
             .handshake_timeout(read_timeout)
             .read_timeout(read_timeout)
             .send_timeout(or(&scope.send_timeout, MINUTE))
@@ -84,21 +93,17 @@ impl Limits {
     }
 
     /// For the ordinary requests of a location.
-    pub(crate) fn of_relay(&self, scope: &Scope, tls: Option<TlsClientConfig>) -> RelayConfig {
+    pub(crate) fn of_relay(&self, scope: &Scope) -> RelayConfig {
         // No limit is written as 0.
         let largest_body = Some(or(&scope.largest_body, 1 << 20)).filter(|limit| *limit > 0);
-        let config = RelayConfig::default()
+        RelayConfig::default()
             .forwarded(silent())
             .response_limits(self.response_heads(scope))
-            .connect_timeout(or(&scope.connect_timeout, MINUTE))
+            .connect_timeout(connecting(scope))
             .read_timeout(or(&scope.upstream_read_timeout, MINUTE))
             .request_body_timeout(or(&scope.body_timeout, MINUTE))
             .max_request_body(largest_body)
-            .send_timeout(send_timeout(scope));
-        match tls {
-            Some(tls) => config.tls(tls),
-            None => config,
-        }
+            .send_timeout(send_timeout(scope))
     }
 
     fn request_heads(&self, scope: &Scope) -> HeadLimits {

@@ -13,12 +13,14 @@ use super::directives::{self, Context};
 use super::fields::Fields;
 use super::findings::{Findings, Place};
 use super::hints;
-use super::limits::Limits;
+use super::limits::{self, Limits};
+use super::next_upstream;
 use super::proxy_pass::{Groups, NoTarget, Target};
+use super::route::{Leading, Route};
 use super::scope::{Reading, Scope};
 use super::tls;
 use super::tree::Directive;
-use super::upstreams::Tls;
+use super::tries;
 
 /// A location.
 #[derive(Debug)]
@@ -39,7 +41,8 @@ pub(crate) struct Proxy {
     /// Its number among all of the configuration: each worker has a relay for it.
     pub(crate) index: usize,
     pub(crate) target: Target,
-    pub(crate) tls: Option<Tls>,
+    /// The group that it leads to, by the rules of this location.
+    pub(crate) group: Leading,
     pub(crate) fields: Fields,
     /// Decides on requests that ask for an upgrade, by what holds in this location.
     pub(crate) upgrades: Acceptor,
@@ -203,17 +206,27 @@ impl Proxy {
             }
         };
         let tls = match target.https {
-            true => Some(tls::upstream(place, scope, around.prefix, around.findings)?),
+            true => Some(tls::upstream(
+                place,
+                scope,
+                &target.host,
+                around.prefix,
+                around.findings,
+            )?),
             false => None,
         };
-        let config = tls.as_ref().map(|tls| tls.config.clone());
+        let route = Route {
+            tls,
+            connect_timeout: limits::connect_timeout(scope),
+        };
+        let group = target.upstream.group.retry(next_upstream::retry(scope));
         let proxy = Arc::new(Proxy {
             index: around.proxies.len(),
             fields: Fields::new(scope, server_name, &target.host, around.findings),
             upgrades: Acceptor::new(around.limits.of_upgrades(scope)),
-            relay: around.limits.of_relay(scope, config),
+            relay: around.limits.of_relay(scope),
+            group: group.on_attempt(tries::ended).via(route),
             target,
-            tls,
         });
         around.proxies.push(proxy.clone());
         Some(proxy)

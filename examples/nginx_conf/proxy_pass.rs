@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::upstreams::{Description, Group, with_port};
+use super::peer::{Address, with_port};
+use super::upstreams::Upstream;
 
 /// The groups of a configuration, by name.
-pub(crate) type Groups = HashMap<String, Arc<Group>>;
+pub(crate) type Groups = HashMap<String, Arc<Upstream>>;
 
 /// Where a location leads.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    pub(crate) group: Arc<Group>,
+    pub(crate) upstream: Arc<Upstream>,
     pub(crate) https: bool,
     /// `$proxy_host`.
     pub(crate) host: String,
@@ -43,37 +44,63 @@ impl Target {
             Some(("https", rest)) => (true, rest),
             _ => return Err(wrong("a URL begins with http:// or https://")),
         };
-        if rest.starts_with("unix:") {
-            return Err(NoTarget::LeftOut(
-                "proxy_pass to a Unix socket is not carried out: 501",
-            ));
-        }
-        let (host, replacement) = match rest.find('/') {
-            Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
-            None => (rest, None),
-        };
+        let (host, replacement) = split(rest);
         if replacement.as_ref().is_some_and(|path| path.contains(['?', '#'])) || host.contains(['?', '#']) {
             return Err(NoTarget::LeftOut(
                 "proxy_pass with a query is not carried out: 501",
             ));
         }
+        if let Some(address) = host.strip_prefix("unix:").and_then(|_| Address::read(host, 0)) {
+            return Ok(Target {
+                upstream: Target::of_one(host, address, groups),
+                https,
+                // As nginx calls it.
+                host: "localhost".to_owned(),
+                port: String::new(),
+                replacement,
+            });
+        }
         let default = if https { 443 } else { 80 };
         let authority = with_port(host, default).ok_or_else(|| wrong("a URL names a host"))?;
         let without_default = authority.strip_suffix(&format!(":{default}"));
-        let group = match groups.get(host) {
-            Some(group) => group.clone(),
-            // Locations that name the same server share it.
-            None => groups
-                .entry(authority.clone())
-                .or_insert_with(|| Group::new(&Description::of_one(&authority)))
-                .clone(),
+        let upstream = match (groups.get(host), Address::read(&authority, default)) {
+            (Some(upstream), _) => upstream.clone(),
+            (None, Some(address)) => Target::of_one(&authority, address, groups),
+            (None, None) => return Err(wrong("a URL names a host")),
         };
         Ok(Target {
-            group,
+            upstream,
             https,
             port: authority.rsplit_once(':').map_or("", |(_, port)| port).to_owned(),
             host: without_default.unwrap_or(&authority).to_owned(),
             replacement,
         })
+    }
+
+    /// Locations that name the same server share it.
+    fn of_one(name: &str, address: Address, groups: &mut Groups) -> Arc<Upstream> {
+        let upstream = || Arc::new(Upstream::of_one(address));
+        groups.entry(name.to_owned()).or_insert_with(upstream).clone()
+    }
+}
+
+/// The host, and the path that follows it. The path of a Unix socket ends with a colon.
+fn split(rest: &str) -> (&str, Option<String>) {
+    let at = match rest.strip_prefix("unix:") {
+        Some(path) => {
+            let end = path.find(':').map(|at| at + "unix:".len());
+            return match end {
+                Some(end) => (
+                    &rest[..end],
+                    Some(rest[end + 1..].to_owned()).filter(|path| !path.is_empty()),
+                ),
+                None => (rest, None),
+            };
+        }
+        None => rest.find('/'),
+    };
+    match at {
+        Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
+        None => (rest, None),
     }
 }

@@ -10,6 +10,7 @@ use http::uri::PathAndQuery;
 use switchover::gateway::{Accepted, Incoming, Negotiated};
 use switchover::handshake::{Rejection, wants_upgrade};
 use switchover::header::Hop;
+use switchover::service::Destination;
 use switchover::tunnel::{AnyStream, Rewind};
 
 use super::access_log::Log;
@@ -20,6 +21,7 @@ use super::proxy_pass::Target;
 use super::server::{Listener, Server};
 use super::story::{CLIENT_LEFT, Story};
 use super::text::Asked;
+use super::tries::Tries;
 use super::worker::Worker;
 
 /// What a client has asked for.
@@ -150,11 +152,10 @@ impl<'a> Request<'a> {
         if let Some(target) = target {
             incoming.set_target(target);
         }
-        let since = Instant::now();
-        let asking = proxy.target.group.asking(proxy.tls.as_ref());
-        let negotiated = incoming.negotiate(&asking).await;
+        let tries = self.tries(proxy);
+        let negotiated = tries.during(incoming.negotiate(&proxy.group)).await;
         let worker = self.worker;
-        let story = self.story(proxy, logs, Some((asking.servers(), since)));
+        let story = self.story(proxy, logs, Some(tries));
         match negotiated {
             Ok(Negotiated::Switched(established)) => Served::Tunnel(Box::new(Tunnel {
                 carrying: established.run_until(worker.drain.signal()),
@@ -178,19 +179,18 @@ impl<'a> Request<'a> {
         target: Option<PathAndQuery>,
         logs: Arc<[Log]>,
     ) -> Served {
-        let Some((mut destination, server)) = proxy.target.group.destination(proxy.tls.as_ref()) else {
-            let nobody = Answer::plain(StatusCode::BAD_GATEWAY);
-            return self.answer(stream, &nobody, &proxy.fields, "", &logs).await;
-        };
-        destination = destination.header_rules(proxy.fields.rules(&self.asked(Some(&proxy.target))));
+        let rules = proxy.fields.rules(&self.asked(Some(&proxy.target)));
+        let mut destination = Destination::default().header_rules(rules);
         if let Some(target) = target {
             destination = destination.target(target);
         }
-        let since = Instant::now();
+        let tries = self.tries(proxy);
         let relay = &self.worker.relays[proxy.index];
-        let relayed = relay.serve(stream, &self.head, destination, self.hop).await;
+        let relayed = tries
+            .during(relay.serve(stream, &self.head, destination, self.hop))
+            .await;
         let worker = self.worker;
-        let story = self.story(proxy, logs, Some((server, since)));
+        let story = self.story(proxy, logs, Some(tries));
         let relayed = match relayed {
             Ok(relayed) => relayed,
             Err(why) => {
@@ -211,7 +211,13 @@ impl<'a> Request<'a> {
         relayed.stream.map_or(Served::Ended, Served::Next)
     }
 
-    fn story(self, proxy: &Proxy, logs: Arc<[Log]>, upstream: Option<(String, Instant)>) -> Story {
+    fn tries(&self, proxy: &Proxy) -> Arc<Tries> {
+        let key = proxy.target.upstream.key.as_ref();
+        let key = key.map(|key| key.value(&self.asked(Some(&proxy.target))).into_bytes());
+        Tries::new(key)
+    }
+
+    fn story(self, proxy: &Proxy, logs: Arc<[Log]>, upstream: Option<Arc<Tries>>) -> Story {
         Story {
             target: Some(proxy.target.clone()),
             upstream,

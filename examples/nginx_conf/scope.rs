@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::access_log::Log;
 use super::findings::{Findings, Place};
 use super::measures;
+use super::next_upstream::Occasions;
 use super::text::Text;
 use super::tree::Directive;
 
@@ -49,6 +50,9 @@ pub(crate) struct Scope {
     pub(crate) connect_timeout: Option<At<Duration>>,
     pub(crate) upstream_send_timeout: Option<At<Duration>>,
     pub(crate) upstream_read_timeout: Option<At<Duration>>,
+    pub(crate) next_upstream: Option<At<Occasions>>,
+    pub(crate) next_upstream_tries: Option<At<usize>>,
+    pub(crate) next_upstream_timeout: Option<At<Duration>>,
     pub(crate) response_head: Option<At<u64>>,
     pub(crate) response_buffers: Option<Place>,
     pub(crate) underscores: Option<At<bool>>,
@@ -173,6 +177,14 @@ impl Scope {
             "proxy_connect_timeout" => set(&mut self.connect_timeout, measures::time(first), place),
             "proxy_send_timeout" => set(&mut self.upstream_send_timeout, measures::time(first), place),
             "proxy_read_timeout" => set(&mut self.upstream_read_timeout, measures::time(first), place),
+            "proxy_next_upstream" => {
+                let occasions = Occasions::read(directive, findings);
+                set(&mut self.next_upstream, occasions, place)
+            }
+            "proxy_next_upstream_tries" => set(&mut self.next_upstream_tries, measures::number(first), place),
+            "proxy_next_upstream_timeout" => {
+                set(&mut self.next_upstream_timeout, measures::time(first), place)
+            }
             "proxy_buffer_size" => set(&mut self.response_head, measures::size(first), place),
             "proxy_buffers" => {
                 self.response_buffers = Some(place.clone());

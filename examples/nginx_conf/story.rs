@@ -2,7 +2,7 @@
 //! refused and what has failed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use http::StatusCode;
 use http::request::Parts;
@@ -16,6 +16,7 @@ use super::connection::told;
 use super::proxy_pass::Target;
 use super::server::Server;
 use super::text::Asked;
+use super::tries::{Tries, Try};
 use super::variables::Ending;
 use super::worker::Worker;
 
@@ -30,8 +31,8 @@ pub(crate) struct Story {
     pub(crate) target: Option<Target>,
     pub(crate) logs: Arc<[Log]>,
     pub(crate) begun: Instant,
-    /// The servers asked, and since when.
-    pub(crate) upstream: Option<(String, Instant)>,
+    /// The servers asked; none where none was to be.
+    pub(crate) upstream: Option<Arc<Tries>>,
 }
 
 impl Story {
@@ -69,14 +70,18 @@ impl Story {
         if !self.is_wanted() {
             return;
         }
-        let took = |since: Instant| -> Duration { since.elapsed() };
+        let group = self.target.as_ref().map_or("", |target| &target.host);
+        let tries = self.upstream.map(|tries| match tries.all() {
+            tries if tries.is_empty() => vec![Try::of_none(group, status)],
+            tries => tries,
+        });
         let ending = Ending {
             at: SystemTime::now(),
             status,
             bytes,
             body_bytes,
-            time: took(self.begun),
-            upstream: self.upstream.map(|(servers, since)| (servers, took(since))),
+            time: self.begun.elapsed(),
+            tries: tries.unwrap_or_default(),
         };
         let asked = Asked {
             head: &self.head,

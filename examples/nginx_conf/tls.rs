@@ -13,11 +13,19 @@ use switchover::tls::rustls::{self, ServerConfig};
 use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsServerConfig};
 
 use super::findings::{Findings, Place};
+use super::route::Tls;
 use super::scope::{At, Scope};
-use super::upstreams::Tls;
 
 /// How the servers of a location are spoken to. Their certificates are verified, which nginx does only if it is told to.
-pub(crate) fn upstream(place: &Place, scope: &Scope, prefix: &Path, findings: &mut Findings) -> Option<Tls> {
+///
+/// `host` is what `proxy_pass` names, which certificates have to be for where nothing else is said.
+pub(crate) fn upstream(
+    place: &Place,
+    scope: &Scope,
+    host: &str,
+    prefix: &Path,
+    findings: &mut Findings,
+) -> Option<Tls> {
     match &scope.upstream_verified {
         Some(At { value: true, .. }) => {}
         Some(off) => {
@@ -38,11 +46,27 @@ pub(crate) fn upstream(place: &Place, scope: &Scope, prefix: &Path, findings: &m
     if let (Some(chain), Some(key)) = (&scope.upstream_certificate, &scope.upstream_certificate_key) {
         builder = builder.client_certificate(read(chain)?, read(key)?);
     }
-    match builder.build() {
-        Ok(config) => Some(Tls {
-            config,
-            name: scope.upstream_name.as_ref().map(|name| name.value.clone()),
-        }),
+    let name = match &scope.upstream_name {
+        Some(said) if !said.value.contains('$') => &said.value,
+        Some(said) if said.value != "$proxy_host" => {
+            let text = format!(
+                "proxy_ssl_name with variables is not carried out: certificates have to be for {host}"
+            );
+            findings.warning(&said.place, text);
+            host
+        }
+        _ => host,
+    };
+    // As nginx: a port is no part of it.
+    let name = match name.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => name,
+    };
+    match builder
+        .build()
+        .and_then(|config| Tls::new(config, name.to_owned()))
+    {
+        Ok(tls) => Some(tls),
         Err(why) => {
             findings.error(place, format!("proxy_pass to https: {why}"));
             None

@@ -1,246 +1,132 @@
-//! `upstream`: what it says of its servers, and which of them the next request goes to.
-//!
-//! The seam: everything beside this file knows a [`Group`] by [`Group::asking`], which connects for an upgrade and says
-//! whom it has asked, and by [`Group::destination`], where an ordinary request goes. What a group was made of is in
-//! [`Description`], whole, also what taking turns has no use for.
+//! `upstream`: its servers, and by what rule requests are spread over them. All locations that name it, of all workers, have the
+//! same group of the library.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
-use switchover::head::validate_host;
-use switchover::service::Destination;
-use switchover::tls::{TlsClientConfig, TlsConnect};
-use switchover::tunnel::AnyStream;
+use switchover::connect::ConnectRequest;
+use switchover::upstream::{Balance, CustomKey, Group, Key};
 
 use super::findings::Findings;
-use super::measures;
+use super::peer::{Address, OneServer, Peer};
+use super::text::Text;
 use super::tree::Directive;
+use super::tries;
 
-/// A group as the configuration describes it.
-#[derive(Clone, Debug)]
-pub(crate) struct Description {
-    pub(crate) name: String,
-    pub(crate) servers: Vec<ServerDescription>,
+/// Longer than anyone waits. How long one server may take is for the location to say.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The servers that a name in `proxy_pass` stands for.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) group: Group<Peer>,
+    /// `hash`: what decides whose a request is.
+    pub(crate) key: Option<Text>,
 }
 
-/// A `server` of a group.
-#[derive(Clone, Debug)]
-pub(crate) struct ServerDescription {
-    /// Host and port.
-    pub(crate) authority: String,
-    pub(crate) weight: usize,
-    pub(crate) backup: bool,
-    pub(crate) down: bool,
-    pub(crate) max_fails: usize,
-    pub(crate) fail_timeout: Duration,
-}
-
-impl Description {
+impl Upstream {
     /// What `upstream NAME { … }` says.
-    pub(crate) fn read(block: &Directive, lines: &[&Directive], findings: &mut Findings) -> Description {
-        let mut servers = Vec::new();
+    pub(crate) fn read(
+        block: &Directive,
+        lines: &[&Directive],
+        names: &[String],
+        findings: &mut Findings,
+    ) -> Upstream {
+        let mut group = Group::builder().connect_timeout(FOR_EVER);
+        let mut method: Option<Method> = None;
+        let mut is_empty = true;
         for line in lines {
-            match &*line.name {
-                "server" => servers.extend(server(line, findings)),
-                "least_conn" | "ip_hash" | "hash" | "random" => {
-                    let text = format!("{}: the servers take turns here", line.shown());
-                    findings.warning(&line.place, text);
+            if line.name == "server" {
+                is_empty = false;
+                let has_backups = method.as_ref().is_none_or(Method::has_backups);
+                if let Some(server) = OneServer::read(line, has_backups, findings) {
+                    group = server.added_to(group);
                 }
-                // Connections that are idle are kept anyway.
-                _ => {}
+            } else if let Some(read) = Method::read(line, names, findings) {
+                if method.replace(read).is_some() {
+                    let text = format!("{}: it takes the place of the rule above", line.shown());
+                    findings.hint(&line.place, text);
+                }
             }
         }
-        if servers.is_empty() {
+        if is_empty {
             let text = format!("there are no servers in upstream {}", block.first());
             findings.error(&block.place, text);
         }
-        Description {
-            name: block.first().to_owned(),
-            servers,
+        let (balance, key) = method.map_or((Balance::RoundRobin, None), Method::into_parts);
+        Upstream {
+            group: group.balance(balance).build(),
+            key,
         }
     }
 
     /// The one server that a URL names.
-    pub(crate) fn of_one(authority: &str) -> Description {
-        let server = ServerDescription {
-            authority: authority.to_owned(),
-            weight: 1,
-            backup: false,
-            down: false,
-            max_fails: 1,
-            fail_timeout: Duration::from_secs(10),
-        };
-        Description {
-            name: authority.to_owned(),
-            servers: vec![server],
+    pub(crate) fn of_one(address: Address) -> Upstream {
+        let group = Group::builder().connect_timeout(FOR_EVER);
+        Upstream {
+            group: OneServer::at(address).added_to(group).build(),
+            key: None,
         }
     }
 }
 
-fn server(line: &Directive, findings: &mut Findings) -> Option<ServerDescription> {
-    let place = &line.place;
-    let Some(authority) = with_port(line.first(), 80) else {
-        findings.error(
-            place,
-            format!("{:?} is not the address of a server", line.first()),
-        );
-        return None;
-    };
-    let mut server = Description::of_one(&authority).servers.remove(0);
-    for parameter in line.arguments.iter().skip(1) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let read = match name {
-            "weight" => measures::number(value).map(|weight| server.weight = weight.max(1)),
-            "max_fails" => measures::number(value).map(|fails| server.max_fails = fails),
-            "fail_timeout" => measures::time(value).map(|time| server.fail_timeout = time),
-            "backup" => {
-                server.backup = true;
-                Ok(())
-            }
-            "down" => {
-                server.down = true;
-                Ok(())
-            }
-            _ => {
-                findings.warning(place, format!("{parameter} is not carried out"));
-                Ok(())
-            }
-        };
-        if let Err(why) = read {
-            findings.error(place, why);
-        }
-    }
-    Some(server)
+/// By what rule a server is chosen.
+enum Method {
+    Known(Balance),
+    Hash(Text),
 }
 
-/// A host with its port, or with this one where it has none. None for what is neither.
-pub(crate) fn with_port(text: &str, default: u16) -> Option<String> {
-    if validate_host(text.as_bytes()).is_err() {
-        return None;
+impl Method {
+    /// None for a line that is about something else, or wrong.
+    fn read(line: &Directive, names: &[String], findings: &mut Findings) -> Option<Method> {
+        let arguments: Vec<&str> = line.arguments.iter().map(String::as_str).collect();
+        let known = match (&*line.name, &arguments[..]) {
+            ("least_conn", []) => Balance::LeastTunnels,
+            ("ip_hash", []) => Balance::Hash(Key::Custom(CustomKey::new(of_address))),
+            ("random", []) => Balance::Random,
+            ("random", ["two"] | ["two", "least_conn"]) => Balance::LeastOfTwo,
+            ("random", ["two", method]) if method.starts_with("least_time") => {
+                let text = format!("{}: by the number of tunnels here", line.shown());
+                findings.warning(&line.place, text);
+                Balance::LeastOfTwo
+            }
+            ("hash", [key] | [key, "consistent"]) => {
+                return Some(Method::Hash(Text::parse(key, names, &line.place, findings)));
+            }
+            ("least_conn" | "ip_hash" | "random" | "hash", _) => {
+                findings.error(&line.place, format!("{}: there is no such rule", line.shown()));
+                return None;
+            }
+            // Connections that are idle are kept anyway, and workers have one group.
+            _ => return None,
+        };
+        if known == Balance::LeastTunnels {
+            let text = "least_conn counts tunnels here, no ordinary requests: those go where there are the fewest tunnels";
+            findings.hint(&line.place, text);
+        }
+        Some(Method::Known(known))
     }
-    let has_port = matches!(text.rsplit_once(':'), Some((_, port)) if !port.ends_with(']'));
-    Some(match has_port {
-        true => text.to_owned(),
-        false => format!("{text}:{default}"),
+
+    /// nginx: the others have none.
+    fn has_backups(&self) -> bool {
+        matches!(self, Method::Known(Balance::RoundRobin | Balance::LeastTunnels))
+    }
+
+    fn into_parts(self) -> (Balance, Option<Text>) {
+        match self {
+            Method::Known(balance) => (balance, None),
+            Method::Hash(text) => {
+                let key = Key::Custom(CustomKey::new(|_| tries::key()));
+                (Balance::Hash(key), Some(text))
+            }
+        }
+    }
+}
+
+/// `ip_hash`: clients of the same /24 are one.
+fn of_address(request: &ConnectRequest<'_>) -> Option<Vec<u8>> {
+    Some(match request.hop().client()? {
+        IpAddr::V4(address) => address.octets()[..3].to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     })
-}
-
-/// How TLS is spoken with the servers of a group.
-#[derive(Clone, Debug)]
-pub(crate) struct Tls {
-    pub(crate) config: TlsClientConfig,
-    /// The name that certificates have to be for; each server's own host where it is not said.
-    pub(crate) name: Option<String>,
-}
-
-/// Servers that take turns, each as often as its weight says. The next one steps in where a connection fails, the backups
-/// last.
-#[derive(Debug)]
-pub(crate) struct Group {
-    /// By turns: a server stands here as often as its weight says.
-    turns: Vec<TcpConnect>,
-    backups: Vec<TcpConnect>,
-    turn: AtomicUsize,
-}
-
-impl Group {
-    pub(crate) fn new(description: &Description) -> Arc<Group> {
-        let up = || description.servers.iter().filter(|server| !server.down);
-        let connect = |server: &ServerDescription| TcpConnect::to(&server.authority);
-        let regular = up().filter(|server| !server.backup);
-        Arc::new(Group {
-            turns: regular
-                .flat_map(|server| std::iter::repeat_n(connect(server), server.weight))
-                .collect(),
-            backups: up().filter(|server| server.backup).map(connect).collect(),
-            turn: AtomicUsize::new(0),
-        })
-    }
-
-    /// For one request.
-    pub(crate) fn asking<'a>(&'a self, tls: Option<&'a Tls>) -> Asking<'a> {
-        Asking {
-            group: self,
-            tls,
-            asked: Mutex::default(),
-        }
-    }
-
-    /// The server whose turn it is, for an ordinary request. None where all are down.
-    pub(crate) fn destination(&self, tls: Option<&Tls>) -> Option<(Destination, String)> {
-        let server = self.in_turn().first()?.name().to_owned();
-        let destination = Destination::new(server.parse().ok()?);
-        match tls {
-            None => Some((destination, server)),
-            Some(_) => Some((destination.over_tls(), server)),
-        }
-    }
-
-    /// The servers in the order in which they are tried now, each once.
-    fn in_turn(&self) -> Vec<&TcpConnect> {
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.turns.len().max(1);
-        let (before, after) = self.turns.split_at(first.min(self.turns.len()));
-        let mut servers: Vec<&TcpConnect> = Vec::new();
-        for server in after.iter().chain(before).chain(&self.backups) {
-            if !servers.iter().any(|other| other.name() == server.name()) {
-                servers.push(server);
-            }
-        }
-        servers
-    }
-}
-
-/// Connects for one request, and remembers to whom.
-#[derive(Debug)]
-pub(crate) struct Asking<'a> {
-    group: &'a Group,
-    tls: Option<&'a Tls>,
-    asked: Mutex<Vec<String>>,
-}
-
-impl Asking<'_> {
-    fn note(&self, server: &TcpConnect) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.push(server.name().to_owned());
-    }
-
-    /// The servers that were asked, in order; the last of them is the one that has answered, if any has.
-    pub(crate) fn servers(&self) -> String {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.join(", ")
-    }
-}
-
-impl Connect for Asking<'_> {
-    type Stream = AnyStream;
-
-    async fn connect(&self, request: ConnectRequest<'_>) -> Result<AnyStream, ConnectError> {
-        let mut failed = ConnectError::NoUpstream;
-        for server in self.group.in_turn() {
-            self.note(server);
-            let connected = match self.tls {
-                None => server.connect(request).await.map(AnyStream::from),
-                Some(tls) => Box::pin(secured(server, tls, request)).await,
-            };
-            match connected {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
-    }
-}
-
-async fn secured(
-    server: &TcpConnect,
-    tls: &Tls,
-    request: ConnectRequest<'_>,
-) -> Result<AnyStream, ConnectError> {
-    let host = server.name().rsplit_once(':').map_or("", |(host, _)| host);
-    let name = tls.name.as_deref().unwrap_or(host);
-    let unsuited = |error| ConnectError::Unsuited(Box::new(error));
-    let connect = TlsConnect::new(server.clone(), name, tls.config.clone()).map_err(unsuited)?;
-    connect.connect(request).await.map(AnyStream::new)
 }

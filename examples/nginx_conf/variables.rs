@@ -9,6 +9,7 @@ use http::header::AUTHORIZATION;
 
 use super::clock::Moment;
 use super::text::Asked;
+use super::tries::Try;
 
 /// How a request has ended.
 #[derive(Clone, Debug)]
@@ -19,8 +20,8 @@ pub(crate) struct Ending {
     pub(crate) bytes: Option<u64>,
     pub(crate) body_bytes: Option<u64>,
     pub(crate) time: Duration,
-    /// The server that was asked, and for how long; none where none was.
-    pub(crate) upstream: Option<(String, Duration)>,
+    /// The servers that were asked, in order.
+    pub(crate) tries: Vec<Try>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(crate) enum Own {
     TimeIso8601,
     TimeLocal,
     UpstreamAddress,
+    UpstreamConnectTime,
+    UpstreamHeaderTime,
     UpstreamResponseTime,
     UpstreamStatus,
     Uri,
@@ -66,6 +69,8 @@ impl Own {
             "time_local" => Own::TimeLocal,
             "uri" | "document_uri" => Own::Uri,
             "upstream_addr" => Own::UpstreamAddress,
+            "upstream_connect_time" => Own::UpstreamConnectTime,
+            "upstream_header_time" => Own::UpstreamHeaderTime,
             "upstream_response_time" => Own::UpstreamResponseTime,
             "upstream_status" => Own::UpstreamStatus,
             _ => return None,
@@ -95,7 +100,6 @@ impl Own {
     }
 
     fn of(self, ending: &Ending) -> Option<String> {
-        let asked = ending.upstream.as_ref();
         Some(match self {
             Own::BodyBytesSent => ending.body_bytes?.to_string(),
             Own::BytesSent => ending.bytes?.to_string(),
@@ -104,12 +108,23 @@ impl Own {
             Own::Status => format!("{:03}", ending.status),
             Own::TimeIso8601 => Moment::of(ending.at).in_iso_8601(),
             Own::TimeLocal => Moment::of(ending.at).as_in_logs(),
-            Own::UpstreamAddress => asked?.0.clone(),
-            Own::UpstreamResponseTime => seconds(asked?.1),
-            Own::UpstreamStatus => asked.map(|_| format!("{:03}", ending.status))?,
+            Own::UpstreamAddress => of_each(ending, |server| Some(server.server.clone())),
+            Own::UpstreamConnectTime => of_each(ending, |server| server.connected.map(seconds)),
+            Own::UpstreamHeaderTime => of_each(ending, |server| server.answered.map(seconds)),
+            Own::UpstreamResponseTime => of_each(ending, |server| Some(seconds(server.took))),
+            Own::UpstreamStatus => of_each(ending, |server| Some(format!("{:03}", server.status?))),
             _ => return None,
         })
     }
+}
+
+/// What there is to say of each server that was asked, as nginx writes it.
+fn of_each(ending: &Ending, what: impl Fn(&Try) -> Option<String>) -> String {
+    let each = ending
+        .tries
+        .iter()
+        .map(|server| what(server).unwrap_or("-".to_owned()));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn seconds(time: Duration) -> String {

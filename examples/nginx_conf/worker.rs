@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::configuration::Configuration;
 use super::connection;
+use super::route::Leading;
 use super::server::Listener;
 use super::sockets::Listening;
 
@@ -19,7 +20,7 @@ use super::sockets::Listening;
 pub(crate) struct Worker {
     pub(crate) configuration: Arc<Configuration>,
     /// One for each location with `proxy_pass`, by its number.
-    pub(crate) relays: Vec<Relay>,
+    pub(crate) relays: Vec<Relay<Leading>>,
     pub(crate) drain: Drain,
     /// Its listeners and connections.
     open: Cap,
@@ -38,7 +39,9 @@ pub(crate) async fn run(
 ) -> io::Result<()> {
     let proxies = configuration.proxies.iter();
     let worker = Arc::new(Worker {
-        relays: proxies.map(|proxy| Relay::new(proxy.relay.clone())).collect(),
+        relays: proxies
+            .map(|proxy| Relay::through(proxy.group.clone(), proxy.relay.clone()))
+            .collect(),
         configuration,
         drain,
         open: Cap::unlimited(),

@@ -271,7 +271,15 @@ mod tests {
     fn chance_falls_on_each_by_its_weight() {
         let fakes = fakes(&[1, 3, 0, 4]);
         let drawn = |chance| by_chance(chance, fakes.iter().enumerate()).unwrap();
-        let cases = [(0.0, 0), (0.12, 0), (0.13, 1), (0.49, 1), (0.5, 3), (0.99, 3), (1.0, 3)];
+        let cases = [
+            (0.0, 0),
+            (0.12, 0),
+            (0.13, 1),
+            (0.49, 1),
+            (0.5, 3),
+            (0.99, 3),
+            (1.0, 3),
+        ];
         for (chance, expected) in cases {
             assert_eq!(drawn(chance), expected, "{chance}");
         }

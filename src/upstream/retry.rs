@@ -213,7 +213,14 @@ mod tests {
         let listed = OUTCOMES.map(|outcome| listed.judge(outcome));
         assert_eq!(listed, [yes, yes, no, no, no, no, nothing, nothing]);
         let any = Retry::never().statuses((400..600).filter_map(|code| StatusCode::from_u16(code).ok()));
-        for (code, expected) in [(403, yes), (404, yes), (429, no), (499, yes), (500, no), (502, no)] {
+        for (code, expected) in [
+            (403, yes),
+            (404, yes),
+            (429, no),
+            (499, yes),
+            (500, no),
+            (502, no),
+        ] {
             let status = StatusCode::from_u16(code).unwrap();
             assert_eq!(any.judge(Outcome::Answered(status)), expected, "{code}");
         }

@@ -160,11 +160,7 @@ pub(super) struct Record {
 }
 
 impl<C> Member<C> {
-    pub(super) fn new(
-        server: Server<C>,
-        place: Place,
-        found: Option<(usize, SocketAddr)>,
-    ) -> Self {
+    pub(super) fn new(server: Server<C>, place: Place, found: Option<(usize, SocketAddr)>) -> Self {
         let record = Record {
             identity: hash(server.name.as_bytes()),
             name: server.name,

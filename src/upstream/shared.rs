@@ -132,7 +132,9 @@ impl<C> Shared<C> {
 
 impl<C> Shared<C> {
     pub(super) fn are_uniform(&self, via: &impl Via<C>) -> bool {
-        self.members().iter().all(|member| via.is_uniform(&member.connect))
+        self.members()
+            .iter()
+            .all(|member| via.is_uniform(&member.connect))
     }
 
     /// The request as the connector of a server sees it. What it may try by itself is its own business.

@@ -8,8 +8,11 @@
 mod certificates;
 mod compared;
 mod findings;
+mod groups;
 mod heads;
 mod logs;
+mod named;
+mod next_upstream;
 mod over_tls;
 mod program;
 mod read_alike;

@@ -133,7 +133,9 @@ fn a_balance_is_a_text() {
         ("hash:client", Some(Balance::Hash("client".parse().unwrap()))),
         ("hash:", None),
         ("hash", None),
-        ("random", None),
+        ("random", Some(Balance::Random)),
+        ("least-of-two", Some(Balance::LeastOfTwo)),
+        ("least", None),
         ("", None),
     ] {
         let parsed = text.parse::<Balance>();

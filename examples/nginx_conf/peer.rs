@@ -1,0 +1,212 @@
+//! `server` of an `upstream`: where it is, and how much of the requests it gets.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
+use switchover::head::validate_host;
+use switchover::tunnel::AnyStream;
+use switchover::upstream::{Builder, Server};
+use tokio::net::UnixStream;
+
+use super::findings::Findings;
+use super::measures;
+use super::tree::Directive;
+
+/// After this time a name is asked again where its servers are.
+const RESOLVED_EVERY: Duration = Duration::from_secs(30);
+
+/// A server, as it is connected to.
+#[derive(Clone, Debug)]
+pub(crate) enum Peer {
+    Tcp(TcpConnect),
+    Unix(Arc<Path>),
+}
+
+impl Peer {
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Peer::Tcp(connect) => connect.name().to_owned(),
+            Peer::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+}
+
+impl Connect for Peer {
+    type Stream = AnyStream;
+
+    async fn connect(&self, request: ConnectRequest<'_>) -> Result<AnyStream, ConnectError> {
+        match self {
+            Peer::Tcp(connect) => connect.connect(request).await.map(AnyStream::from),
+            Peer::Unix(path) => {
+                let stream = UnixStream::connect(path).await;
+                let failed = |source| ConnectError::Failed {
+                    name: self.name(),
+                    source,
+                };
+                stream.map(AnyStream::from).map_err(failed)
+            }
+        }
+    }
+}
+
+/// Where a `server` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    At(SocketAddr),
+    /// A name and a port.
+    Named(String),
+    Unix(Arc<Path>),
+}
+
+impl Address {
+    pub(crate) fn read(text: &str, default_port: u16) -> Option<Address> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Some(Address::Unix(Arc::from(Path::new(path)))).filter(|_| !path.is_empty());
+        }
+        let authority = with_port(text, default_port)?;
+        Some(match authority.parse() {
+            Ok(address) => Address::At(address),
+            Err(_) => Address::Named(authority),
+        })
+    }
+}
+
+/// A host with its port, or with this one where it has none. None for what is neither.
+pub(crate) fn with_port(text: &str, default: u16) -> Option<String> {
+    if validate_host(text.as_bytes()).is_err() {
+        return None;
+    }
+    let has_port = matches!(text.rsplit_once(':'), Some((_, port)) if !port.ends_with(']'));
+    Some(match has_port {
+        true => text.to_owned(),
+        false => format!("{text}:{default}"),
+    })
+}
+
+/// A `server` line.
+#[derive(Clone, Debug)]
+pub(crate) struct OneServer {
+    address: Address,
+    weight: u32,
+    max_conns: Option<usize>,
+    max_fails: u32,
+    fail_timeout: Duration,
+    backup: bool,
+    down: bool,
+}
+
+impl OneServer {
+    pub(crate) fn at(address: Address) -> OneServer {
+        OneServer {
+            address,
+            weight: 1,
+            max_conns: None,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            backup: false,
+            down: false,
+        }
+    }
+
+    pub(crate) fn read(line: &Directive, has_backups: bool, findings: &mut Findings) -> Option<OneServer> {
+        let place = &line.place;
+        let Some(address) = Address::read(line.first(), 80) else {
+            let text = format!("{:?} is not the address of a server", line.first());
+            findings.error(place, text);
+            return None;
+        };
+        let mut server = OneServer::at(address);
+        for parameter in line.arguments.iter().skip(1) {
+            if let Err(why) = server.parameter(parameter, has_backups, line, findings) {
+                findings.error(place, format!("{}: {why}", line.shown()));
+            }
+        }
+        Some(server)
+    }
+
+    fn parameter(
+        &mut self,
+        parameter: &str,
+        has_backups: bool,
+        line: &Directive,
+        findings: &mut Findings,
+    ) -> Result<(), String> {
+        let place = &line.place;
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let small = |value| measures::number(value).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        match name {
+            "weight" => match small(value)? {
+                0 => return Err("a weight is at least 1".to_owned()),
+                weight => self.weight = weight,
+            },
+            "max_fails" => self.max_fails = small(value)?,
+            "fail_timeout" => self.fail_timeout = measures::time(value)?,
+            "max_conns" => {
+                // No limit is written as 0.
+                self.max_conns = Some(measures::number(value)?).filter(|limit| *limit > 0);
+                if self.max_conns.is_some() {
+                    let text = format!("{parameter} is for tunnels here: ordinary requests are not counted");
+                    findings.warning(place, text);
+                }
+            }
+            "backup" if has_backups => self.backup = true,
+            "backup" => return Err("the rule above has no backups".to_owned()),
+            "down" => self.down = true,
+            // Names are asked again in any case.
+            "resolve" => {}
+            "service" => {
+                let text =
+                    format!("{parameter} is not carried out: SRV records are not looked up, only addresses");
+                findings.warning(place, text);
+            }
+            "drain" | "route" | "sid" | "slow_start" => {
+                findings.warning(place, format!("{parameter} is not carried out"));
+            }
+            _ => return Err(format!("there is no parameter {parameter}")),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn added_to(self, group: Builder<Peer>) -> Builder<Peer> {
+        // A key that belongs to another server belongs to it with or without this one.
+        if self.down {
+            return group;
+        }
+        match self.address.clone() {
+            Address::At(address) => group.server(self.server_at(address)),
+            Address::Unix(path) => {
+                let name = format!("unix:{}", path.display());
+                group.server(self.server(name, Peer::Unix(path)))
+            }
+            // As nginx does: each address of a name is a server.
+            Address::Named(name) => {
+                group.resolve(name, RESOLVED_EVERY, move |address| self.server_at(address))
+            }
+        }
+    }
+
+    fn server_at(&self, address: SocketAddr) -> Server<Peer> {
+        let name = address.to_string();
+        self.server(name.clone(), Peer::Tcp(TcpConnect::to(name)))
+    }
+
+    fn server(&self, name: String, peer: Peer) -> Server<Peer> {
+        let server = Server::new(name, peer)
+            .weight(self.weight)
+            .max_fails(self.max_fails)
+            .fail_timeout(self.fail_timeout)
+            // Not longer each time.
+            .longest_time_out(self.fail_timeout);
+        let server = match self.max_conns {
+            Some(limit) => server.max_tunnels(limit),
+            None => server,
+        };
+        match self.backup {
+            true => server.backup(),
+            false => server,
+        }
+    }
+}

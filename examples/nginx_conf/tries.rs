@@ -1,0 +1,122 @@
+//! Which servers a request was sent to, in order, and what has become of it there; and the key by which it belongs to one of
+//! them, where there is one.
+//!
+//! Between the request and its servers stands the library, which hands neither through: both are kept with the task.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use switchover::connect::Outcome;
+use switchover::upstream::Attempted;
+
+tokio::task_local! {
+    static CURRENT: Arc<Tries>;
+}
+
+/// The tries of one request.
+#[derive(Debug, Default)]
+pub(crate) struct Tries {
+    key: Option<Vec<u8>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How long the connection took that was the last to be made, as long as nothing has come of it.
+    connected: Option<Duration>,
+    tries: Vec<Try>,
+}
+
+/// One server that was asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Try {
+    pub(crate) server: String,
+    /// None where there was no connection.
+    pub(crate) connected: Option<Duration>,
+    /// When its answer began; none where it gave none.
+    pub(crate) answered: Option<Duration>,
+    pub(crate) took: Duration,
+    /// What came of it, as logs have it; none where nobody waited for it.
+    pub(crate) status: Option<u16>,
+    begun: Instant,
+}
+
+impl Tries {
+    /// None yet, of a request with this key.
+    pub(crate) fn new(key: Option<Vec<u8>>) -> Arc<Tries> {
+        Arc::new(Tries {
+            key,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Whatever is tried by this future.
+    pub(crate) async fn during<T>(self: &Arc<Self>, asking: impl Future<Output = T>) -> T {
+        CURRENT.scope(self.clone(), asking).await
+    }
+
+    /// All of them, when the request has ended. The last one has lasted until now if it has answered.
+    pub(crate) fn all(&self) -> Vec<Try> {
+        let mut tries = self.state().tries.clone();
+        if let Some(last) = tries.last_mut().filter(|last| last.answered.is_some()) {
+            last.took = last.begun.elapsed();
+        }
+        tries
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Try {
+    /// What a log says of a group of which no server could be asked.
+    pub(crate) fn of_none(group: &str, status: u16) -> Try {
+        Try {
+            server: group.to_owned(),
+            connected: None,
+            answered: None,
+            took: Duration::ZERO,
+            status: Some(status),
+            begun: Instant::now(),
+        }
+    }
+}
+
+/// The key of the request that is served now.
+pub(crate) fn key() -> Option<Vec<u8>> {
+    CURRENT.try_with(|tries| tries.key.clone()).ok().flatten()
+}
+
+/// A connection was made for it.
+pub(crate) fn connected(took: Duration) {
+    // A connection may be for whichever request comes first.
+    let _ = CURRENT.try_with(|tries| tries.state().connected = Some(took));
+}
+
+/// A server has answered it, or has failed.
+pub(crate) fn ended(attempted: &Attempted<'_>) {
+    let status = match attempted.outcome {
+        Outcome::Answered(status) => Some(status.as_u16()),
+        Outcome::TimedOut => Some(504),
+        Outcome::Failed | Outcome::Invalid | Outcome::Stale => Some(502),
+        _ => None,
+    };
+    let answered = matches!(attempted.outcome, Outcome::Answered(_)).then_some(attempted.took);
+    let _ = CURRENT.try_with(|tries| {
+        let mut state = tries.state();
+        let made = state.connected.take();
+        state.tries.push(Try {
+            server: attempted.server.to_owned(),
+            // Over a connection that was kept, it took no time.
+            connected: made.or(answered.map(|_| Duration::ZERO)),
+            answered,
+            took: attempted.took,
+            status,
+            begun: Instant::now()
+                .checked_sub(attempted.took)
+                .unwrap_or_else(Instant::now),
+        });
+    });
+}
