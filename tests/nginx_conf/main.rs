@@ -4,6 +4,8 @@
 //! `SWITCHOVER_PEERS=required` a skip is a failure.
 #![cfg(unix)]
 
+#[path = "../upstream/black_hole.rs"]
+mod black_hole;
 #[path = "../certificates/mod.rs"]
 mod certificates;
 mod compared;

@@ -11,6 +11,7 @@ use http::Request;
 use switchover::test_util::{ScriptedClient, UPGRADE_REQUEST, switching_protocols};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio_rustls::TlsAcceptor;
 
 use crate::program::{Folder, Kind, Program, has_nginx};
 
@@ -49,6 +50,25 @@ impl Named {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(served.clone().serve(stream));
+            }
+        });
+        Named { address, state }
+    }
+
+    /// One that speaks TLS.
+    pub(crate) async fn over_tls(name: &'static str, acceptor: TlsAcceptor) -> Named {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = State::new(name);
+        let served = state.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, served) = (acceptor.clone(), served.clone());
+                tokio::spawn(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        served.serve(stream).await;
+                    }
+                });
             }
         });
         Named { address, state }
@@ -183,6 +203,10 @@ pub(crate) fn grouped(
 }
 
 pub(crate) fn configured(kind: Kind, upstreams: &str, locations: &str, flags: &[&str]) -> Program {
+    folder(upstreams, locations).start(kind, "test.conf", flags)
+}
+
+pub(crate) fn folder(upstreams: &str, locations: &str) -> Folder {
     let text = format!(
         "pid FOLDER/nginx.pid; error_log FOLDER/error.log;\nevents {{}}
          http {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;
@@ -190,7 +214,7 @@ pub(crate) fn configured(kind: Kind, upstreams: &str, locations: &str, flags: &[
          {upstreams}\nserver {{ listen LISTEN; {locations} }} }}\n"
     );
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
-    Folder::of(nowhere, &text).start(kind, "test.conf", flags)
+    Folder::of(nowhere, &text)
 }
 
 /// Both ways in which a server can be asked.

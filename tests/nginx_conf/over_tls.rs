@@ -10,6 +10,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::certificates::{Authority, NOW, VERSIONS};
+use crate::named::{Named, TO_SERVERS, WAYS, folder, kinds};
 use crate::program::{Folder, Kind, Program, has_nginx};
 
 const CARRIES: &str = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
@@ -123,6 +124,58 @@ async fn tls_to_upstreams_whose_certificates_are_verified() {
             let program = folder.start(kind, "test.conf", &["--strict"]);
             let given = echoes(&program, &authority, "one.example").await;
             assert_eq!(given, status, "{kind:?} {name} {}", program.errors());
+        }
+    }
+}
+
+/// Servers with certificates for these names, of this authority.
+async fn secured(authority: &Authority, name: &'static str, names: &[&str]) -> Named {
+    let config = authority.issue(names, NOW).server(&VERSIONS, None, &[]);
+    Named::over_tls(name, TlsAcceptor::from(Arc::new(config))).await
+}
+
+/// What follows `proxy_pass https://servers`, and who answers then.
+#[tokio::test]
+async fn a_group_of_servers_over_tls() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    for kind in kinds() {
+        let (good, bad) = (
+            secured(&authority, "a", &["localhost", "servers"]).await,
+            secured(&stranger, "b", &["localhost", "servers"]).await,
+        );
+        // It accepts, and never says a word.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstreams = format!(
+            "upstream servers {{ server {} weight=3; server {} weight=2; server {}; }}",
+            bad.address,
+            silent.local_addr().unwrap(),
+            good.address
+        );
+        for (lines, expected) in [
+            ("proxy_ssl_name localhost; proxy_ssl_server_name on;", "a"),
+            // The name of the group is the name that certificates have to be for.
+            ("proxy_ssl_server_name on;", "a"),
+            ("proxy_ssl_name $proxy_host;", "a"),
+            (
+                "proxy_ssl_name elsewhere.example; proxy_next_upstream error timeout;",
+                "502",
+            ),
+        ] {
+            for way in WAYS {
+                let to_servers = TO_SERVERS.replace("http://", "https://");
+                let locations = format!(
+                    "location / {{ {to_servers} proxy_ssl_trusted_certificate authority.pem; proxy_ssl_verify on;
+                        proxy_connect_timeout 1s; {lines} }}"
+                );
+                let folder = folder(&upstreams, &locations);
+                std::fs::write(folder.path.join("authority.pem"), &authority.pem).unwrap();
+                let program = folder.start(kind, "test.conf", &["--strict"]);
+                for _ in 0..2 {
+                    let given = way.served_by(&program, "/").await;
+                    assert_eq!(given, expected, "{kind:?} {way:?} {lines} {}", program.errors());
+                }
+                assert_eq!(bad.asked(), 0, "{kind:?} {way:?} {lines}");
+            }
         }
     }
 }

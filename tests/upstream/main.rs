@@ -12,6 +12,7 @@ mod flapping;
 mod health;
 mod next_server;
 mod relayed;
+mod routes;
 mod time;
 
 use std::time::Duration;

@@ -1,0 +1,107 @@
+//! Several routes to one group: what each has for itself, and what they share.
+
+use std::sync::{Arc, Mutex};
+
+use switchover::connect::{Attempts, Connect, ConnectError, ConnectRequest, Outcome};
+use switchover::header::Hop;
+use switchover::upstream::{Group, Retry, Via};
+use tokio::io::DuplexStream;
+
+use crate::fake::{Does, Fake, choose, connect, connect_for, head};
+
+fn pair() -> (Fake, Fake, Group<Fake>) {
+    let (one, two) = (Fake::new("one"), Fake::new("two"));
+    let group = Group::of([one.server(), two.server()]);
+    (one, two, group)
+}
+
+#[tokio::test]
+async fn turns_tunnels_and_health_are_one() {
+    let (one, two, group) = pair();
+    let other = group.retry(Retry::never());
+    let _first = connect(&group).await.unwrap();
+    let _second = connect(&other).await.unwrap();
+    assert_eq!((one.asked(), two.asked()), (1, 1), "in turns");
+    let tunnels = |group: &Group<Fake>| -> usize { group.servers().iter().map(|server| server.tunnels).sum() };
+    assert_eq!((tunnels(&group), tunnels(&other)), (2, 2));
+    one.now(Does::Refuses);
+    connect(&other).await.unwrap_err();
+    one.asked();
+    for _ in 0..4 {
+        connect(&group).await.unwrap();
+    }
+    assert_eq!((one.asked(), two.asked()), (0, 4), "out for all");
+}
+
+#[tokio::test]
+async fn each_goes_on_by_its_own_rule() {
+    let (one, two, group) = pair();
+    one.now(Does::Refuses);
+    two.now(Does::Refuses);
+    let asked = || one.asked() + two.asked();
+    connect(&group.retry(Retry::never())).await.unwrap_err();
+    assert_eq!(asked(), 1);
+    connect(&group).await.unwrap_err();
+    assert_eq!(asked(), 2);
+    // What a request has had under one rule it does not get under another.
+    let attempts = Attempts::default();
+    connect_for(&group.retry(Retry::default().tries(1)), &attempts)
+        .await
+        .unwrap_err();
+    connect_for(&group, &attempts).await.unwrap_err();
+    assert_eq!(attempts.count(), 2);
+    assert_eq!((one.asked(), two.asked()), (1, 1));
+}
+
+#[tokio::test]
+async fn attempts_are_heard_of_by_the_route_that_they_were_made_for() {
+    let (one, _two, group) = pair();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let listening = heard.clone();
+    let route = group.on_attempt(move |attempt| {
+        let (server, outcome) = (attempt.server.to_owned(), attempt.outcome);
+        listening.lock().unwrap().push((server, outcome));
+    });
+    let taken = || std::mem::take(&mut *heard.lock().unwrap());
+    one.now(Does::Refuses);
+    connect(&route).await.unwrap();
+    let expected = [
+        ("one".to_owned(), Outcome::Failed),
+        ("two".to_owned(), Outcome::Connected),
+    ];
+    assert_eq!(taken(), expected);
+    connect(&group).await.unwrap();
+    assert_eq!(taken(), []);
+    // One that was chosen, and of which nobody says how it went on.
+    let attempts = Attempts::default();
+    choose(&route, &attempts).await.unwrap();
+    drop(attempts);
+    assert_eq!(taken(), [("two".to_owned(), Outcome::GivenUp)]);
+}
+
+/// Connects, and says so in front.
+struct Greeting;
+
+impl Via<Fake> for Greeting {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, server: &Fake, request: ConnectRequest<'_>) -> Result<DuplexStream, ConnectError> {
+        let _ = server.connect(request).await?;
+        Err(ConnectError::Unsuited("greeted".into()))
+    }
+}
+
+#[tokio::test]
+async fn each_connects_in_its_own_way() {
+    let (one, two, group) = pair();
+    let route = group.via(Greeting);
+    let head = head();
+    let request = ConnectRequest::new(&head, Hop::unknown());
+    let error = route.connect(request).await.unwrap_err();
+    assert!(error.to_string().contains("greeted"), "{error}");
+    assert_eq!(one.asked() + two.asked(), 1, "another server would suit no better");
+    // Its connections are not said to be alike; those of the others still are.
+    assert!(route.choose(request).await.is_none());
+    assert!(group.choose(request).await.is_some());
+    connect(&group).await.unwrap();
+}
