@@ -6,6 +6,7 @@
 use switchover::header::rules::{HeaderRules, HostRule, RuleError, Statuses, Underscores};
 
 use super::findings::Findings;
+use super::redirects::Prefix;
 use super::scope::{Field, Scope};
 use super::text::{Asked, Text};
 
@@ -16,6 +17,7 @@ pub(crate) struct Fields {
     rules: HeaderRules,
     /// What only this program can put together.
     by_request: Vec<(On, Field)>,
+    redirects_by_request: Vec<Prefix>,
     http_1_1: bool,
     upgrade: Text,
     connection: Text,
@@ -46,6 +48,7 @@ impl Fields {
                 .upstream(proxy_host)
                 .host(HostRule::Upstream),
             by_request: Vec::new(),
+            redirects_by_request: Vec::new(),
             http_1_1: scope.http_1_1.as_ref().is_some_and(|version| version.value),
             upgrade: Text::default(),
             connection: Text::default(),
@@ -77,6 +80,25 @@ impl Fields {
         fields
     }
 
+    /// With these starts of addresses replaced in what the upstream says.
+    pub(crate) fn redirecting(mut self, prefixes: Vec<Prefix>, findings: &mut Findings) -> Fields {
+        for prefix in prefixes {
+            let behind = !self.redirects_by_request.is_empty();
+            if behind || !prefix.is_librarys() {
+                self.redirects_by_request.push(prefix);
+                continue;
+            }
+            match prefix.added_to(self.rules.clone(), None) {
+                Ok(rules) => self.rules = rules,
+                Err(why) => findings.warning(
+                    prefix.place(),
+                    format!("proxy_redirect is not carried out: {why}"),
+                ),
+            }
+        }
+        self
+    }
+
     fn add(&mut self, on: On, field: &Field, findings: &mut Findings) {
         // Another one's value is tried out at once, and looked up for each request.
         let value = match field.value.is_librarys() {
@@ -106,6 +128,12 @@ impl Fields {
             // With bytes that no field may hold it is empty: what the client has sent does not take its place.
             let applied = on.apply(rules.clone(), field, &value);
             if let Ok(with) = applied.or_else(|_| on.apply(rules.clone(), field, "")) {
+                rules = with;
+            }
+        }
+        for prefix in &self.redirects_by_request {
+            // With bytes that no field may hold it is the start of no address.
+            if let Ok(with) = prefix.added_to(rules.clone(), Some(asked)) {
                 rules = with;
             }
         }

@@ -16,6 +16,7 @@ use super::hints;
 use super::limits::{self, Limits};
 use super::next_upstream;
 use super::proxy_pass::{Groups, NoTarget, Target};
+use super::redirects::Redirection;
 use super::route::{Leading, Route};
 use super::scope::{Reading, Scope};
 use super::tls;
@@ -158,7 +159,7 @@ impl Location {
                     around.findings.error(&line.place, "proxy_pass is there already");
                 }
                 "proxy_pass" => {
-                    proxy = Proxy::read(line, scope, server_name, around);
+                    proxy = Proxy::read(line, scope, pattern, server_name, around);
                     match &proxy {
                         Some(proxy) => hints::of_proxy(line, scope, pattern, proxy, around.findings),
                         None => answers.push(Answer::plain(StatusCode::NOT_IMPLEMENTED)),
@@ -190,6 +191,7 @@ impl Proxy {
     fn read(
         line: &Directive,
         scope: &Scope,
+        pattern: &PathPattern,
         server_name: &str,
         around: &mut Surroundings<'_>,
     ) -> Option<Arc<Proxy>> {
@@ -220,9 +222,11 @@ impl Proxy {
             connect_timeout: limits::connect_timeout(scope),
         };
         let group = target.upstream.group.retry(next_upstream::retry(scope));
+        let redirects = Redirection::of_location(&scope.redirections, line.first(), pattern, place);
+        let fields = Fields::new(scope, server_name, &target.host, around.findings);
         let proxy = Arc::new(Proxy {
             index: around.proxies.len(),
-            fields: Fields::new(scope, server_name, &target.host, around.findings),
+            fields: fields.redirecting(redirects, around.findings),
             upgrades: Acceptor::new(around.limits.of_upgrades(scope)),
             relay: around.limits.of_relay(scope),
             group: group.on_attempt(tries::ended).via(route),

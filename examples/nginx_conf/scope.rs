@@ -8,6 +8,7 @@ use super::access_log::Log;
 use super::findings::{Findings, Place};
 use super::measures;
 use super::next_upstream::Occasions;
+use super::redirects::Redirection;
 use super::text::Text;
 use super::tree::Directive;
 
@@ -45,6 +46,8 @@ pub(crate) struct Scope {
     pub(crate) added: Vec<Field>,
     /// `proxy_hide_header`.
     pub(crate) hidden: Vec<At<String>>,
+    /// `proxy_redirect`.
+    pub(crate) redirections: Vec<Redirection>,
     pub(crate) logs: Vec<Log>,
     pub(crate) http_1_1: Option<At<bool>>,
     pub(crate) connect_timeout: Option<At<Duration>>,
@@ -156,6 +159,13 @@ impl Scope {
                 });
                 Ok(())
             }
+            "proxy_redirect" => {
+                if is_first {
+                    self.redirections.clear();
+                }
+                let read = Redirection::read(directive, reading.names, reading.findings);
+                read.map(|redirection| self.redirections.extend(redirection))
+            }
             "access_log" => {
                 if is_first {
                     self.logs.clear();
@@ -189,13 +199,6 @@ impl Scope {
             "proxy_buffers" => {
                 self.response_buffers = Some(place.clone());
                 buffers(directive).map(drop)
-            }
-            "proxy_redirect" => {
-                if first != "off" {
-                    let text = "proxy_redirect is not carried out: Location goes to the client as it is";
-                    findings.warning(place, text);
-                }
-                Ok(())
             }
             "underscores_in_headers" => set(&mut self.underscores, measures::switch(first), place),
             "large_client_header_buffers" => set(&mut self.request_heads, buffers(directive), place),

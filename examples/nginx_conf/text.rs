@@ -85,6 +85,22 @@ impl Text {
         }
     }
 
+    /// A text in which a dollar sign is one.
+    pub(crate) fn literal(text: &str) -> Text {
+        Text {
+            source: text.to_owned(),
+            parts: vec![Part::Literal(text.to_owned())],
+        }
+    }
+
+    /// As the library has it, where it is [the library's](Text::is_librarys).
+    pub(crate) fn template(&self) -> String {
+        match self.constant() {
+            Some(text) => text.replace('$', "$$"),
+            None => self.source.clone(),
+        }
+    }
+
     /// As it is written in the configuration.
     pub(crate) fn source(&self) -> &str {
         &self.source

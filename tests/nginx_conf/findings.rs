@@ -188,9 +188,9 @@ fn what_is_not_carried_out() {
             "regular expressions are not carried out",
         ),
         (
-            "proxy_redirect / /x/;",
+            "proxy_redirect ~^/x/(.*) /y/$1;",
             11,
-            "Location goes to the client as it is",
+            "regular expressions are not carried out",
         ),
         (
             "rewrite ^ /x break;",

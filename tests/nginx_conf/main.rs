@@ -18,5 +18,6 @@ mod next_upstream;
 mod over_tls;
 mod program;
 mod read_alike;
+mod redirects;
 mod seen;
 mod served;

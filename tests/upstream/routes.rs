@@ -22,7 +22,8 @@ async fn turns_tunnels_and_health_are_one() {
     let _first = connect(&group).await.unwrap();
     let _second = connect(&other).await.unwrap();
     assert_eq!((one.asked(), two.asked()), (1, 1), "in turns");
-    let tunnels = |group: &Group<Fake>| -> usize { group.servers().iter().map(|server| server.tunnels).sum() };
+    let tunnels =
+        |group: &Group<Fake>| -> usize { group.servers().iter().map(|server| server.tunnels).sum() };
     assert_eq!((tunnels(&group), tunnels(&other)), (2, 2));
     one.now(Does::Refuses);
     connect(&other).await.unwrap_err();
@@ -85,7 +86,11 @@ struct Greeting;
 impl Via<Fake> for Greeting {
     type Stream = DuplexStream;
 
-    async fn connect(&self, server: &Fake, request: ConnectRequest<'_>) -> Result<DuplexStream, ConnectError> {
+    async fn connect(
+        &self,
+        server: &Fake,
+        request: ConnectRequest<'_>,
+    ) -> Result<DuplexStream, ConnectError> {
         let _ = server.connect(request).await?;
         Err(ConnectError::Unsuited("greeted".into()))
     }
@@ -99,7 +104,11 @@ async fn each_connects_in_its_own_way() {
     let request = ConnectRequest::new(&head, Hop::unknown());
     let error = route.connect(request).await.unwrap_err();
     assert!(error.to_string().contains("greeted"), "{error}");
-    assert_eq!(one.asked() + two.asked(), 1, "another server would suit no better");
+    assert_eq!(
+        one.asked() + two.asked(),
+        1,
+        "another server would suit no better"
+    );
     // Its connections are not said to be alike; those of the others still are.
     assert!(route.choose(request).await.is_none());
     assert!(group.choose(request).await.is_some());

@@ -37,6 +37,7 @@
 mod host;
 mod owned;
 mod prepared;
+mod redirects;
 mod statuses;
 mod template;
 mod underscores;
@@ -56,6 +57,7 @@ use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use self::owned::Touch;
+use self::redirects::Redirect;
 
 /// What is set, added and removed, on requests and on responses. Cheap to clone.
 ///
@@ -73,6 +75,7 @@ pub struct HeaderRules(Arc<Inner>);
 struct Inner {
     request: Vec<(HeaderName, Action)>,
     response: Vec<(HeaderName, Action, Statuses)>,
+    redirects: Vec<Redirect>,
     host: HostRule,
     underscores: Underscores,
     server_name: String,
@@ -170,6 +173,27 @@ impl HeaderRules {
         self.on_response(name, Action::Remove, Statuses::Always)
     }
 
+    /// Where the address in `Location` of a response begins with `from`, or that in `Refresh`, `to` takes the place of this
+    /// beginning: nginx's `proxy_redirect`. Of several rules the first that fits holds. Other rules for responses come
+    /// after it. Default: none, and the client is sent where the upstream says.
+    ///
+    /// ```
+    /// use switchover::header::HeaderRules;
+    ///
+    /// // location /one/ { proxy_pass http://backend:9000/two/; }
+    /// let rules = HeaderRules::default().redirect("http://backend:9000/two/", "/one/")?;
+    /// # Ok::<(), switchover::header::rules::RuleError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::Value`].
+    pub fn redirect(mut self, from: &str, to: &str) -> Result<Self, RuleError> {
+        let redirect = Redirect::new(from.parse()?, to.parse()?);
+        self.change().redirects.push(redirect);
+        Ok(self)
+    }
+
     /// Which `Host` goes upstream. Default [`HostRule::Client`].
     #[must_use]
     pub fn host(mut self, host: HostRule) -> Self {
@@ -214,6 +238,12 @@ impl HeaderRules {
                 .response
                 .iter()
                 .map(|(_, action, _)| value(action))
+                .collect(),
+            redirects: self
+                .0
+                .redirects
+                .iter()
+                .filter_map(|redirect| redirect.prepare(&variables))
                 .collect(),
             rules: self.clone(),
         }

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 
+use super::redirects::{self, PreparedRedirect};
 use super::{Action, HeaderRules};
 use crate::header::{remove, retain};
 
@@ -14,6 +15,7 @@ pub struct PreparedRules {
     /// One for each rule.
     pub(super) request: Vec<Option<HeaderValue>>,
     pub(super) response: Vec<Option<HeaderValue>>,
+    pub(super) redirects: Vec<PreparedRedirect>,
 }
 
 impl PreparedRules {
@@ -46,12 +48,13 @@ impl PreparedRules {
 
     /// Whether there are rules for responses.
     pub fn touches_responses(&self) -> bool {
-        !self.response.is_empty()
+        !self.response.is_empty() || !self.redirects.is_empty()
     }
 
     /// Applies the rules to the response, final or 101. Call it after
     /// [`hop_by_hop::strip`](crate::header::hop_by_hop::strip).
     pub fn apply_to_response(&self, headers: &mut HeaderMap, status: StatusCode) {
+        redirects::apply(&self.redirects, headers);
         for ((name, action, statuses), value) in self.rules.0.response.iter().zip(&self.response) {
             if statuses.contains(status) {
                 action.apply(headers, name, value);
