@@ -50,6 +50,8 @@ mod pattern;
 mod peer;
 #[path = "nginx_conf/proxy_pass.rs"]
 mod proxy_pass;
+#[path = "nginx_conf/real_ip.rs"]
+mod real_ip;
 #[path = "nginx_conf/redirects.rs"]
 mod redirects;
 #[path = "nginx_conf/replies.rs"]

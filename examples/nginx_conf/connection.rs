@@ -4,12 +4,17 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use switchover::gateway::{Accepted, Carrying};
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
+use switchover::proxied::{ProxyAcceptError, ProxyProtocolAcceptor};
+use switchover::proxy_protocol::ProxyHeader;
 use switchover::tls::{TlsAcceptError, TlsAcceptor};
 use switchover::tunnel::{AnyStream, Counted, Draining, Rewind};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::real_ip::Proxied;
 use super::request::Request;
 use super::story::Story;
 use super::worker::Worker;
@@ -54,12 +59,32 @@ pub(crate) fn serve(
 /// Everything that comes before a tunnel. None if the connection has ended without one.
 async fn requests(stream: AnyStream, hop: Hop, index: usize, worker: Arc<Worker>) -> Option<Box<Tunnel>> {
     let (listener, drain) = (worker.listener(index), &worker.drain);
-    let (stream, hop) = match &listener.tls {
-        None => (stream, hop),
-        // Boxed, as all that is gone before the request is read.
-        Some(tls) => (Box::pin(secured(tls, stream, hop, &worker)).await?, hop.tls(true)),
+    // Boxed, as all that is gone before the request is read.
+    let (stream, proxied) = match &listener.proxied {
+        None => (Rewind::new(stream, Bytes::new()), Proxied::default()),
+        Some(acceptor) => Box::pin(heard(acceptor, stream, hop, &worker)).await?,
     };
-    let mut accepted = listener.acceptor.accept_until(stream, hop, drain.started()).await;
+    let (stream, front) = stream.into_parts();
+    let has_front = !front.is_empty();
+    let rewound = |stream| Rewind::new(stream, front);
+    let (stream, hop) = match &listener.tls {
+        None => (rewound(stream), hop),
+        Some(tls) => {
+            let stream = match has_front {
+                true => Box::pin(secured(tls, rewound(stream), hop, &worker)).await?,
+                false => Box::pin(secured(tls, stream, hop, &worker)).await?,
+            };
+            (Rewind::new(stream, Bytes::new()), hop.tls(true))
+        }
+    };
+    let mut accepted = match stream.front().is_empty() {
+        true => {
+            let (stream, _) = stream.into_parts();
+            listener.acceptor.accept_until(stream, hop, drain.started()).await
+        }
+        // A request has begun right behind the header.
+        false => listener.acceptor.resume_until(stream, hop, drain.started()).await,
+    };
     loop {
         let (head, stream) = match accepted {
             Ok(Accepted::Ordinary(head, stream)) => (head, stream),
@@ -78,7 +103,7 @@ async fn requests(stream: AnyStream, hop: Hop, index: usize, worker: Arc<Worker>
                 return None;
             }
         };
-        let request = Request::new(head, hop, listener, &worker);
+        let request = Request::new(head, hop, proxied, listener, &worker);
         match Box::pin(request.serve(stream)).await {
             Served::Next(stream) => {
                 accepted = listener.acceptor.resume_until(stream, hop, drain.started()).await;
@@ -89,8 +114,40 @@ async fn requests(stream: AnyStream, hop: Hop, index: usize, worker: Arc<Worker>
     }
 }
 
+/// Hears from a balancer whose connection it is.
+async fn heard(
+    acceptor: &ProxyProtocolAcceptor,
+    stream: AnyStream,
+    hop: Hop,
+    worker: &Worker,
+) -> Option<(Rewind<AnyStream>, Proxied)> {
+    let accepted = tokio::select! {
+        biased;
+        accepted = acceptor.accept(stream, hop) => accepted,
+        () = worker.drain.started() => return None,
+    };
+    match accepted {
+        Ok(accepted) => {
+            let header = accepted.header.as_ref();
+            let proxied = Proxied {
+                client: header.and_then(ProxyHeader::source),
+                server: header.and_then(ProxyHeader::destination),
+            };
+            Some((accepted.stream, proxied))
+        }
+        Err(ProxyAcceptError::Closed) => None,
+        Err(why) => {
+            told(hop, why.to_string());
+            None
+        }
+    }
+}
+
 /// Does the TLS handshake. A client that has not done its part when the drain starts has not asked for anything yet.
-async fn secured(tls: &TlsAcceptor, stream: AnyStream, hop: Hop, worker: &Worker) -> Option<AnyStream> {
+async fn secured<S>(tls: &TlsAcceptor, stream: S, hop: Hop, worker: &Worker) -> Option<AnyStream>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let accepted = tokio::select! {
         biased;
         accepted = tls.accept(stream) => accepted,

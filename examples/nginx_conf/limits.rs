@@ -1,13 +1,15 @@
 //! Deadlines and limits of a configuration as the library's. What is not said is as in nginx, but for the sizes of heads,
 //! which are the library's own unless nginx's are asked for.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use switchover::gateway::GatewayConfig;
 use switchover::handshake::HandshakePolicy;
 use switchover::head::HeadLimits;
-use switchover::header::{ForwardedRules, Inbound};
+use switchover::header::{ForwardedRules, Inbound, Network, TrustedProxies};
+use switchover::proxied::ProxyProtocolAcceptor;
 use switchover::service::RelayConfig;
 use switchover::tunnel::{Cap, TunnelConfig};
 
@@ -46,6 +48,16 @@ fn silent() -> ForwardedRules {
         .x_forwarded(false)
         .forwarded(false)
         .via(None)
+}
+
+/// Of anyone who connects: who is to be believed is for `set_real_ip_from` to say.
+pub(crate) fn proxied(scope: &Scope) -> ProxyProtocolAcceptor {
+    let everyone = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()];
+    let everyone = everyone
+        .into_iter()
+        .filter_map(|address| Network::new(address, 0).ok());
+    let anyone = TrustedProxies::new(everyone).trust_unknown(true);
+    ProxyProtocolAcceptor::new(anyone).header_timeout(or(&scope.header_timeout, MINUTE))
 }
 
 /// For each server that is asked.

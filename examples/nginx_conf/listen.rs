@@ -20,6 +20,8 @@ pub(crate) struct Listen {
     pub(crate) address: Address,
     pub(crate) is_default: bool,
     pub(crate) is_tls: bool,
+    /// The PROXY protocol's header comes first.
+    pub(crate) is_proxied: bool,
     /// `ipv6only=off`: for IPv4 as well.
     pub(crate) is_dual: bool,
 }
@@ -40,6 +42,7 @@ impl Listen {
             address: Address::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80))),
             is_default: false,
             is_tls: false,
+            is_proxied: false,
             is_dual: false,
         }
     }
@@ -63,12 +66,12 @@ impl Listen {
                 "ssl" => listen.is_tls = true,
                 "ipv6only" => listen.is_dual = parameter == "ipv6only=off",
                 "http2" | "spdy" | "quic" => {
-                    findings.warning(place, format!("listen … {parameter}: only HTTP/1.1 is spoken here"));
+                    findings.warning(
+                        place,
+                        format!("listen … {parameter}: only HTTP/1.1 is spoken here"),
+                    );
                 }
-                "proxy_protocol" => findings.error(
-                    place,
-                    "listen … proxy_protocol is not carried out, and without it no client would be understood",
-                ),
+                "proxy_protocol" => listen.is_proxied = true,
                 "backlog" | "bind" | "deferred" | "fastopen" | "rcvbuf" | "reuseport" | "setfib"
                 | "sndbuf" | "so_keepalive" | "accept_filter" => {}
                 _ => findings.error(place, format!("listen … {parameter}: there is no such parameter")),

@@ -16,6 +16,7 @@ use super::hints;
 use super::limits::{self, Limits};
 use super::next_upstream;
 use super::proxy_pass::{Groups, NoTarget, Target};
+use super::real_ip::RealIp;
 use super::redirects::Redirection;
 use super::route::{Leading, Route};
 use super::scope::{Reading, Scope};
@@ -45,6 +46,8 @@ pub(crate) struct Proxy {
     /// The group that it leads to, by the rules of this location.
     pub(crate) group: Leading,
     pub(crate) fields: Fields,
+    /// Who the client is; the server may have found that out already.
+    pub(crate) real_ip: Option<RealIp>,
     /// Decides on requests that ask for an upgrade, by what holds in this location.
     pub(crate) upgrades: Acceptor,
     pub(crate) relay: RelayConfig,
@@ -229,6 +232,7 @@ impl Proxy {
             fields: fields.redirecting(redirects, around.findings),
             upgrades: Acceptor::new(around.limits.of_upgrades(scope)),
             relay: around.limits.of_relay(scope),
+            real_ip: RealIp::new(scope),
             group: group.on_attempt(tries::ended).via(route),
             target,
         });

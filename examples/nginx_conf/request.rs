@@ -18,6 +18,7 @@ use super::answer::Answer;
 use super::connection::{Served, Tunnel, told};
 use super::location::Proxy;
 use super::proxy_pass::Target;
+use super::real_ip::Proxied;
 use super::server::{Listener, Server};
 use super::story::{CLIENT_LEFT, Story};
 use super::text::Asked;
@@ -28,6 +29,7 @@ use super::worker::Worker;
 pub(crate) struct Request<'a> {
     pub(crate) head: Box<Parts>,
     pub(crate) hop: Hop,
+    proxied: Proxied,
     pub(crate) listener: &'a Listener,
     pub(crate) worker: &'a Worker,
     pub(crate) server: Arc<Server>,
@@ -35,14 +37,26 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn new(head: Box<Parts>, hop: Hop, listener: &'a Listener, worker: &'a Worker) -> Self {
+    pub(crate) fn new(
+        head: Box<Parts>,
+        hop: Hop,
+        proxied: Proxied,
+        listener: &'a Listener,
+        worker: &'a Worker,
+    ) -> Self {
         let in_target = head.uri.authority().map(|authority| authority.as_str());
         let host = in_target.or_else(|| head.headers.get(HOST)?.to_str().ok());
         let server = listener.servers.find(host).cloned();
+        let server = server.expect("a listener has a server");
+        let hop = match &server.real_ip {
+            Some(real_ip) => real_ip.locate(hop, &head.headers, proxied),
+            None => hop,
+        };
         Request {
-            server: server.expect("a listener has a server"),
+            server,
             head,
             hop,
+            proxied,
             listener,
             worker,
             begun: Instant::now(),
@@ -104,6 +118,7 @@ impl<'a> Request<'a> {
         Asked {
             head: &self.head,
             hop: &self.hop,
+            proxied: self.proxied,
             server_name: &self.server.name,
             target,
             maps: &self.worker.configuration.maps,
@@ -112,12 +127,16 @@ impl<'a> Request<'a> {
     }
 
     async fn proxy(
-        self,
+        mut self,
         stream: Rewind<AnyStream>,
         proxy: &Proxy,
         target: Option<PathAndQuery>,
         logs: Arc<[Log]>,
     ) -> Served {
+        let is_found = self.hop.client() != self.hop.peer();
+        if let Some(real_ip) = proxy.real_ip.as_ref().filter(|_| !is_found) {
+            self.hop = real_ip.locate(self.hop, &self.head.headers, self.proxied);
+        }
         let asked = self.asked(Some(&proxy.target));
         if !wants_upgrade(&self.head) || !proxy.fields.carry_upgrade(&asked) {
             return self.relay(stream, proxy, target, logs).await;
@@ -229,6 +248,7 @@ impl<'a> Request<'a> {
         Story {
             head: self.head,
             hop: self.hop,
+            proxied: self.proxied,
             server: self.server,
             target: None,
             logs: logs.clone(),

@@ -8,6 +8,7 @@ use super::access_log::Log;
 use super::findings::{Findings, Place};
 use super::measures;
 use super::next_upstream::Occasions;
+use super::real_ip::{Source, Trusted};
 use super::redirects::Redirection;
 use super::text::Text;
 use super::tree::Directive;
@@ -48,6 +49,10 @@ pub(crate) struct Scope {
     pub(crate) hidden: Vec<At<String>>,
     /// `proxy_redirect`.
     pub(crate) redirections: Vec<Redirection>,
+    /// `set_real_ip_from`.
+    pub(crate) trusted: Vec<Trusted>,
+    pub(crate) real_ip_source: Option<At<Source>>,
+    pub(crate) real_ip_recursive: Option<At<bool>>,
     pub(crate) logs: Vec<Log>,
     pub(crate) http_1_1: Option<At<bool>>,
     pub(crate) connect_timeout: Option<At<Duration>>,
@@ -166,6 +171,12 @@ impl Scope {
                 let read = Redirection::read(directive, reading.names, reading.findings);
                 read.map(|redirection| self.redirections.extend(redirection))
             }
+            "set_real_ip_from" => {
+                if is_first {
+                    self.trusted.clear();
+                }
+                Trusted::read(directive, reading.findings).map(|trusted| self.trusted.push(trusted))
+            }
             "access_log" => {
                 if is_first {
                     self.logs.clear();
@@ -187,6 +198,8 @@ impl Scope {
             "proxy_connect_timeout" => set(&mut self.connect_timeout, measures::time(first), place),
             "proxy_send_timeout" => set(&mut self.upstream_send_timeout, measures::time(first), place),
             "proxy_read_timeout" => set(&mut self.upstream_read_timeout, measures::time(first), place),
+            "real_ip_header" => set(&mut self.real_ip_source, Source::read(first), place),
+            "real_ip_recursive" => set(&mut self.real_ip_recursive, measures::switch(first), place),
             "proxy_next_upstream" => {
                 let occasions = Occasions::read(directive, findings);
                 set(&mut self.next_upstream, occasions, place)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use switchover::gateway::Acceptor;
+use switchover::proxied::ProxyProtocolAcceptor;
 use switchover::route::{HostPattern, HostPatternError, Hosts, Locations};
 use switchover::tls::TlsAcceptor;
 
@@ -11,8 +12,10 @@ use super::answer::Answer;
 use super::directives::{self, Context};
 use super::fields::Fields;
 use super::findings::{Findings, Place};
+use super::limits;
 use super::listen::{Address, Listen};
 use super::location::{self, Location, Surroundings};
+use super::real_ip::RealIp;
 use super::scope::Scope;
 use super::tls::Certificates;
 use super::tree::Directive;
@@ -25,6 +28,7 @@ pub(crate) struct Server {
     /// In order, before any location; the first whose condition holds is given.
     pub(crate) answers: Vec<Answer>,
     pub(crate) locations: Locations<Location>,
+    pub(crate) real_ip: Option<RealIp>,
     pub(crate) fields: Fields,
     pub(crate) default_type: String,
     pub(crate) logs: Arc<[Log]>,
@@ -40,6 +44,8 @@ pub(crate) struct Listener {
     /// For whatever comes in, by what the default server says.
     pub(crate) acceptor: Acceptor,
     pub(crate) tls: Option<TlsAcceptor>,
+    /// Hears whose connections they are.
+    pub(crate) proxied: Option<ProxyProtocolAcceptor>,
 }
 
 /// A server on its way to its listeners.
@@ -91,6 +97,7 @@ impl Read {
             fields: Fields::new(&scope, &name, "", around.findings),
             default_type: location::default_type(&scope),
             logs: scope.logs.clone().into(),
+            real_ip: RealIp::new(&scope),
             locations,
             name,
         };
@@ -184,6 +191,10 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
     Some(Listener {
         address: address.clone(),
         is_dual: here().any(|(_, listen)| listen.is_dual),
+        // One line is for all servers at the address, as in nginx.
+        proxied: here()
+            .any(|(_, listen)| listen.is_proxied)
+            .then(|| limits::proxied(&default.scope)),
         servers: hosts,
         acceptor: Acceptor::new(around.limits.of_listener(&default.scope)),
         tls,

@@ -14,6 +14,7 @@ use switchover::{Error, Side};
 use super::access_log::Log;
 use super::connection::told;
 use super::proxy_pass::Target;
+use super::real_ip::Proxied;
 use super::server::Server;
 use super::text::Asked;
 use super::tries::{Tries, Try};
@@ -27,6 +28,7 @@ pub(crate) const CLIENT_LEFT: u16 = 499;
 pub(crate) struct Story {
     pub(crate) head: Box<Parts>,
     pub(crate) hop: Hop,
+    pub(crate) proxied: Proxied,
     pub(crate) server: Arc<Server>,
     pub(crate) target: Option<Target>,
     pub(crate) logs: Arc<[Log]>,
@@ -86,6 +88,7 @@ impl Story {
         let asked = Asked {
             head: &self.head,
             hop: &self.hop,
+            proxied: self.proxied,
             server_name: &self.server.name,
             target: self.target.as_ref(),
             maps: &worker.configuration.maps,

@@ -10,6 +10,7 @@ use switchover::header::rules::{Template, Variables};
 use super::findings::{Findings, Place};
 use super::maps::Maps;
 use super::proxy_pass::Target;
+use super::real_ip::Proxied;
 use super::variables::{Ending, Own};
 
 /// How often one map may lead to another.
@@ -37,6 +38,7 @@ enum Part {
 pub(crate) struct Asked<'a> {
     pub(crate) head: &'a request::Parts,
     pub(crate) hop: &'a Hop,
+    pub(crate) proxied: Proxied,
     pub(crate) server_name: &'a str,
     /// Where it goes; none where the answer is one of the configuration's own.
     pub(crate) target: Option<&'a Target>,

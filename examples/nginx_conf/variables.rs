@@ -1,5 +1,6 @@
 //! The variables that the library does not know: what a log wants to be told, and a few of the request.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -34,6 +35,10 @@ pub(crate) enum Own {
     Pipe,
     ProcessId,
     ProxyPort,
+    ProxyProtocolAddress,
+    ProxyProtocolPort,
+    ProxyProtocolServerAddress,
+    ProxyProtocolServerPort,
     RemoteUser,
     Request,
     RequestTime,
@@ -60,6 +65,10 @@ impl Own {
             "pid" => Own::ProcessId,
             "pipe" => Own::Pipe,
             "proxy_port" => Own::ProxyPort,
+            "proxy_protocol_addr" => Own::ProxyProtocolAddress,
+            "proxy_protocol_port" => Own::ProxyProtocolPort,
+            "proxy_protocol_server_addr" => Own::ProxyProtocolServerAddress,
+            "proxy_protocol_server_port" => Own::ProxyProtocolServerPort,
             "remote_user" => Own::RemoteUser,
             "request" => Own::Request,
             "request_time" => Own::RequestTime,
@@ -88,6 +97,10 @@ impl Own {
             Own::Pipe => ".".to_owned(),
             Own::ProcessId => std::process::id().to_string(),
             Own::ProxyPort => asked.target.map_or(String::new(), |target| target.port.clone()),
+            Own::ProxyProtocolAddress => host(asked.proxied.client),
+            Own::ProxyProtocolPort => port(asked.proxied.client),
+            Own::ProxyProtocolServerAddress => host(asked.proxied.server),
+            Own::ProxyProtocolServerPort => port(asked.proxied.server),
             Own::RemoteUser => remote_user(asked).unwrap_or_default(),
             Own::Request => format!("{} {} {}", head.method, target(), protocol(head.version)),
             Own::ServerProtocol => protocol(head.version).to_owned(),
@@ -129,6 +142,14 @@ fn of_each(ending: &Ending, what: impl Fn(&Try) -> Option<String>) -> String {
 
 fn seconds(time: Duration) -> String {
     format!("{}.{:03}", time.as_secs(), time.subsec_millis())
+}
+
+fn host(address: Option<SocketAddr>) -> String {
+    address.map_or(String::new(), |address| address.ip().to_canonical().to_string())
+}
+
+fn port(address: Option<SocketAddr>) -> String {
+    address.map_or(String::new(), |address| address.port().to_string())
 }
 
 fn protocol(version: Version) -> &'static str {

@@ -18,6 +18,7 @@ mod next_upstream;
 mod over_tls;
 mod program;
 mod read_alike;
+mod real_ip;
 mod redirects;
 mod seen;
 mod served;

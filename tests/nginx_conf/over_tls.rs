@@ -25,8 +25,12 @@ fn configuration(servers: &str) -> String {
 
 /// What comes back from a handshake under a name, and from a message after it.
 async fn echoes(program: &Program, authority: &Authority, name: &'static str) -> String {
-    let connector = TlsConnector::from(Arc::new(authority.client(&VERSIONS, None)));
     let stream = TcpStream::connect(program.address).await.unwrap();
+    echoes_on(stream, authority, name).await
+}
+
+async fn echoes_on(stream: TcpStream, authority: &Authority, name: &'static str) -> String {
+    let connector = TlsConnector::from(Arc::new(authority.client(&VERSIONS, None)));
     let name = ServerName::try_from(name).unwrap();
     let mut stream = connector
         .connect(name, stream)
@@ -72,6 +76,34 @@ async fn tls_from_clients_by_the_names_of_servers() {
             assert_eq!(echoes(&program, &authority, name).await, "101", "{kind:?} {name}");
         }
         let head = origin.connection(0).await.head().await.to_lowercase();
+        assert!(head.contains("\r\nx-scheme: httpson\r\n"), "{kind:?} {head}");
+    }
+}
+
+/// The header of the PROXY protocol comes before TLS.
+#[tokio::test]
+async fn tls_from_a_balancer_that_says_whose_connection_it_is() {
+    let authority = Authority::new();
+    let servers = format!(
+        "server {{ listen LISTEN ssl proxy_protocol; real_ip_header proxy_protocol; set_real_ip_from 127.0.0.0/8;
+            ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem;
+            location / {{ proxy_pass http://UPSTREAM; {CARRIES} proxy_set_header X-Client $remote_addr; }} }}"
+    );
+    for kind in kinds() {
+        let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+        let folder = Folder::of(origin.address(), &configuration(&servers));
+        authority.issue(&["one.example"], NOW).write(&folder.path, "one");
+        let program = folder.start(kind, "test.conf", &["--strict"]);
+        let mut stream = TcpStream::connect(program.address).await.unwrap();
+        let header = b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n";
+        stream.write_all(header).await.unwrap();
+        assert_eq!(
+            echoes_on(stream, &authority, "one.example").await,
+            "101",
+            "{kind:?}"
+        );
+        let head = origin.connection(0).await.head().await.to_lowercase();
+        assert!(head.contains("\r\nx-client: 192.0.2.1\r\n"), "{kind:?} {head}");
         assert!(head.contains("\r\nx-scheme: httpson\r\n"), "{kind:?} {head}");
     }
 }
