@@ -297,6 +297,13 @@ fn what_is_wrong() {
         ("location /chat/one;", 11, "location is a block"),
         ("keepalive_timeout 5 { }", 11, "ends with \";\", not with a block"),
         ("no_such_directive on;", 11, "is not known here"),
+        ("proxy_next_upstream http_418;", 11, "\"http_418\" is no occasion"),
+        ("proxy_next_upstream;", 11, "it takes occasions"),
+        ("proxy_next_upstream_tries -1;", 11, "is no number"),
+        ("proxy_next_upstream_timeout soon;", 11, "is no time"),
+        ("proxy_redirect on;", 11, "takes off, default, or two texts"),
+        ("set_real_ip_from 10.0.0.0/33;", 11, "is no network"),
+        ("real_ip_recursive yes;", 11, "neither on nor off"),
     ];
     for (lines, line, words) in cases {
         let text = carrying(lines);
@@ -310,6 +317,114 @@ fn what_is_wrong() {
             let theirs = folder.tested_by_nginx("test.conf");
             assert!(!theirs.status.success(), "nginx takes {lines}");
         }
+    }
+}
+
+/// A configuration whose upstream says this from line 9 on.
+fn upstream_of(lines: &str) -> String {
+    let text = location("proxy_pass http://servers;");
+    text.replacen(
+        "    server { listen",
+        &format!("    upstream servers {{\n{lines}\n}}\n    server {{ listen"),
+        1,
+    )
+}
+
+/// Taken by nginx too, and carried out for a part, or otherwise.
+#[test]
+fn what_is_said_of_an_upstream() {
+    for (weight, lines, line, words) in [
+        (
+            "hint",
+            "least_conn; server 127.0.0.1;",
+            9,
+            "least_conn counts tunnels here",
+        ),
+        (
+            "warning",
+            "server 127.0.0.1 max_conns=5;",
+            9,
+            "max_conns=5 is for tunnels here",
+        ),
+        (
+            "hint",
+            "ip_hash; server 127.0.0.1;\nhash $host;",
+            10,
+            "it takes the place of the rule above",
+        ),
+    ] {
+        let (folder, output) = tested(&upstream_of(lines), &[]);
+        let all = said(&output);
+        assert!(output.status.success(), "{lines}: {all}");
+        assert!(finds(&all, weight, line, words), "{words}: {all}");
+        if has_nginx() {
+            let theirs = folder.tested_by_nginx("test.conf");
+            assert!(theirs.status.success(), "{}", said(&theirs));
+        }
+    }
+    // Of newer versions, and of the commercial one.
+    for (lines, words) in [
+        (
+            "server localhost service=http resolve;",
+            "SRV records are not looked up",
+        ),
+        (
+            "server 127.0.0.1 slow_start=30s;",
+            "slow_start=30s is not carried out",
+        ),
+        (
+            "random two least_time=header; server 127.0.0.1;",
+            "by the number of tunnels here",
+        ),
+    ] {
+        let (_folder, output) = tested(&upstream_of(lines), &[]);
+        let all = said(&output);
+        assert!(
+            output.status.success() && finds(&all, "warning", 9, words),
+            "{words}: {all}"
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_upstream() {
+    for (lines, words) in [
+        ("", "there are no servers in upstream servers"),
+        ("server;", "is not the address of a server"),
+        ("server unix:;", "is not the address of a server"),
+        ("server 127.0.0.1 weight=0;", "a weight is at least 1"),
+        ("server 127.0.0.1 weight=x;", "is no number"),
+        ("server 127.0.0.1 fail_timeout=soon;", "is no time"),
+        ("server 127.0.0.1 nonsense;", "there is no parameter nonsense"),
+        (
+            "ip_hash; server 127.0.0.1; server 127.0.0.2 backup;",
+            "the rule above has no backups",
+        ),
+        ("hash; server 127.0.0.1;", "there is no such rule"),
+        ("random three; server 127.0.0.1;", "there is no such rule"),
+        ("ip_hash $host; server 127.0.0.1;", "there is no such rule"),
+    ] {
+        let (folder, output) = tested(&upstream_of(lines), &[]);
+        let all = said(&output);
+        assert!(!output.status.success(), "{lines}: {all}");
+        assert!(all.contains(words), "{words}: {all}");
+        if has_nginx() {
+            let theirs = folder.tested_by_nginx("test.conf");
+            assert!(!theirs.status.success(), "nginx takes {lines}");
+        }
+    }
+}
+
+#[test]
+fn networks_in_which_everyone_is_are_a_hint() {
+    for network in ["0.0.0.0/0", "::/0"] {
+        let (_folder, output) = tested(&carrying(&format!("set_real_ip_from {network};")), &["--strict"]);
+        let all = said(&output);
+        assert!(output.status.success(), "{all}");
+        assert!(
+            finds(&all, "hint", 11, "every client may say here who it is"),
+            "{all}"
+        );
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::named::{Does, Named, TO_SERVERS, WAYS, Way, configured, grouped, kinds};
-use crate::program::{Kind, Program};
+use crate::program::Program;
 
 fn everywhere() -> String {
     format!("location / {{ {TO_SERVERS} }}")
@@ -217,6 +217,22 @@ async fn keys_of_several_variables() {
 }
 
 #[tokio::test]
+async fn requests_without_the_key_take_turns() {
+    for kind in kinds() {
+        for lines in ["hash $arg_none;", "hash $arg_none consistent;"] {
+            let [a, b, c] = Named::three().await;
+            let servers = [(&a, ""), (&b, ""), (&c, "weight=2")];
+            let program = grouped(kind, &servers, lines, &everywhere(), &["--strict"]);
+            assert_eq!(
+                names(Way::Get, &program, "/", 8).await,
+                "cabccabc",
+                "{kind:?} {lines}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn by_chance() {
     for kind in kinds() {
         for rule in ["random;", "random two;", "random two least_conn;"] {
@@ -297,49 +313,6 @@ async fn a_server_alone_is_never_out() {
             alone.now(Does::Answers);
             assert_eq!(names(Way::Upgrade, &program, target, 2).await, "aa", "{kind:?}");
         }
-    }
-}
-
-/// nginx says at once that there is no server; the library tries what there is.
-#[tokio::test]
-async fn where_all_are_out_all_are_tried_here() {
-    for (kind, expected) in [(Kind::Ours, "200"), (Kind::Nginx, "502")] {
-        if !kinds().any(|here| here == kind) {
-            continue;
-        }
-        let [a, b, _] = Named::three().await;
-        let servers = [(&a, "fail_timeout=60s"), (&b, "fail_timeout=60s")];
-        let program = grouped(kind, &servers, "", &everywhere(), &["--strict"]);
-        a.now(Does::Closes);
-        b.now(Does::Closes);
-        assert_eq!(Way::Get.served_by(&program, "/").await, "502", "{kind:?}");
-        a.now(Does::Answers);
-        b.now(Does::Answers);
-        let (status, ..) = Way::Get.asks(&program, "/", "").await;
-        assert_eq!(status.to_string(), expected, "{kind:?}");
-    }
-}
-
-/// nginx says 502, the library that it is busy.
-#[tokio::test]
-async fn beyond_max_conns_a_tunnel_is_refused() {
-    for (kind, expected) in [(Kind::Ours, 503), (Kind::Nginx, 502)] {
-        if !kinds().any(|here| here == kind) {
-            continue;
-        }
-        let [a, b, _] = Named::three().await;
-        let servers = [(&a, "max_conns=1"), (&b, "max_conns=2")];
-        let program = grouped(kind, &servers, "", &everywhere(), &[]);
-        let mut open = Vec::new();
-        for _ in 0..3 {
-            let (status, name, client) = Way::Upgrade.asks(&program, "/", "").await;
-            assert_eq!(status, 101, "{kind:?}");
-            open.push((name, client));
-        }
-        let names: String = open.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, "abb", "{kind:?}");
-        let (status, ..) = Way::Upgrade.asks(&program, "/", "").await;
-        assert_eq!(status, expected, "{kind:?}");
     }
 }
 

@@ -10,6 +10,7 @@ mod black_hole;
 mod certificates;
 mod compared;
 mod findings;
+mod group_departures;
 mod groups;
 mod heads;
 mod logs;

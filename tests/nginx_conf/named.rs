@@ -91,6 +91,15 @@ impl Named {
         self.state.asked.swap(0, Ordering::Relaxed)
     }
 
+    /// Waits until it was asked something.
+    pub(crate) async fn is_asked(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.state.asked.load(Ordering::Acquire) == 0 {
+            assert!(Instant::now() < deadline, "it is not asked");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Waits until so many connections are open.
     pub(crate) async fn has_open(&self, count: usize) {
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -134,9 +143,9 @@ impl State {
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(stream.read_u8().await?);
             }
-            self.asked.fetch_add(1, Ordering::Relaxed);
             let head = String::from_utf8_lossy(&head).into_owned();
             let does = *self.does.lock().unwrap();
+            self.asked.fetch_add(1, Ordering::AcqRel);
             match does {
                 Does::Closes => return Ok(()),
                 Does::Waits => std::future::pending().await,

@@ -131,25 +131,6 @@ async fn what_has_been_sent_and_may_have_done_something_is_not_sent_again() {
     }
 }
 
-/// What nginx repeats and the library does not: a body that it has kept, if the method is idempotent.
-#[tokio::test]
-async fn a_body_is_sent_once_here() {
-    for (kind, expected) in [
-        (crate::program::Kind::Ours, 502),
-        (crate::program::Kind::Nginx, 200),
-    ] {
-        if !kinds().any(|here| here == kind) {
-            continue;
-        }
-        let (program, _servers) = with_first(kind, "", Does::Closes, "").await;
-        let mut client = ScriptedClient::connect(program.address).await;
-        client
-            .send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
-            .await;
-        assert_eq!(client.response().await.0.status.as_u16(), expected, "{kind:?}");
-    }
-}
-
 #[tokio::test]
 async fn which_failures_count_against_a_server() {
     for (lines, does, counts) in [

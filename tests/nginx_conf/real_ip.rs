@@ -9,16 +9,12 @@ use crate::named::kinds;
 use crate::program::{Folder, Kind, Program};
 
 /// An origin that answers what it was told of the client.
-async fn origin() -> SocketAddr {
+async fn origin() -> ScriptedOrigin {
     let script = Script::new().read_head().answer(|head| {
         let seen = head.headers["x-seen"].to_str().unwrap();
         format!("HTTP/1.1 403 No\r\nX-Seen: {seen}\r\nContent-Length: 0\r\n\r\n").into_bytes()
     });
-    let origin = ScriptedOrigin::start_with(move |_| script.clone().close()).await;
-    let address = origin.address();
-    // For as long as the test runs.
-    std::mem::forget(origin);
-    address
+    ScriptedOrigin::start_with(move |_| script.clone().close()).await
 }
 
 fn started(kind: Kind, upstream: SocketAddr, listen: &str, server: &str, location: &str) -> Program {
@@ -108,7 +104,8 @@ async fn by_a_field() {
             "127.0.0.1",
         ),
     ];
-    let upstream = origin().await;
+    let origin = origin().await;
+    let upstream = origin.address();
     for kind in kinds() {
         for (lines, fields, expected) in cases {
             for (server, location) in [(*lines, ""), ("", *lines)] {
@@ -149,7 +146,8 @@ async fn by_the_header_of_the_proxy_protocol() {
         ),
         (trusting, "PROXY UNKNOWN\r\n", "127.0.0.1|127.0.0.1||"),
     ];
-    let upstream = origin().await;
+    let origin = origin().await;
+    let upstream = origin.address();
     for kind in kinds() {
         for (lines, before, expected) in cases {
             let program = started(kind, upstream, "proxy_protocol", lines, "");

@@ -106,7 +106,8 @@ async fn what_becomes_of_a_location() {
                 client.send(request).await;
                 let (head, _) = client.response().await;
                 let given = |name: &str| head.headers[name].to_str().unwrap().replace(&address, "UP");
-                // nginx makes a whole address of a path that it has put there, by the host that was asked for.
+                // nginx makes a whole address of a path that it has put there, by the host and the port that it believes
+                // to have. A path alone is right behind any port and any TLS in front (RFC 9110, section 10.2.2).
                 let is_changed = said != expected && expected.starts_with('/');
                 let whole = match kind {
                     Kind::Nginx if is_changed => {
