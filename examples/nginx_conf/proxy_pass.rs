@@ -62,6 +62,14 @@ impl Target {
         }
         let default = if https { 443 } else { 80 };
         let authority = with_port(host, default).ok_or_else(|| wrong("a URL names a host"))?;
+        let named = host
+            .rsplit_once(':')
+            .filter(|(name, _)| groups.contains_key(*name));
+        if let Some((name, _)) = named {
+            return Err(wrong(&format!(
+                "upstream {name} has the ports that its servers have"
+            )));
+        }
         let without_default = authority.strip_suffix(&format!(":{default}"));
         let upstream = match (groups.get(host), Address::read(&authority, default)) {
             (Some(upstream), _) => upstream.clone(),

@@ -34,6 +34,12 @@
 //! declined, or its client leaves before there is an answer. Bulk is spliced as without a group:
 //! [`Counted`](crate::tunnel::Counted).
 //!
+//! # Several routes to one group
+//!
+//! What a route has for itself is a rule of its own for the next server ([`Group::retry`]), its own way to connect, over TLS or with
+//! other deadlines ([`Group::via`]), and an ear for each attempt ([`Group::on_attempt`]): a location of nginx. All else is the
+//! group's.
+//!
 //! # Who gets it next
 //!
 //! A server that fails before the client has had a byte of its answer is followed by another, as [`Retry`] says. Connecting is

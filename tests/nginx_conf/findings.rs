@@ -416,6 +416,20 @@ fn what_is_wrong_with_an_upstream() {
 }
 
 #[test]
+fn an_upstream_has_no_port() {
+    let text = upstream_of("server 127.0.0.1;").replace("http://servers;", "http://servers:8080;");
+    let (folder, output) = tested(&text, &[]);
+    let all = said(&output);
+    assert!(
+        !output.status.success() && all.contains("has the ports that its servers have"),
+        "{all}"
+    );
+    if has_nginx() {
+        assert!(!folder.tested_by_nginx("test.conf").status.success());
+    }
+}
+
+#[test]
 fn networks_in_which_everyone_is_are_a_hint() {
     for network in ["0.0.0.0/0", "::/0"] {
         let (_folder, output) = tested(&carrying(&format!("set_real_ip_from {network};")), &["--strict"]);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::named::{Does, Named, TO_SERVERS, WAYS, Way, configured, grouped, kinds};
-use crate::program::Program;
+use crate::named::{Does, Named, TO_SERVERS, WAYS, Way, configured, folder, grouped, kinds};
+use crate::program::{Kind, Program};
 
 fn everywhere() -> String {
     format!("location / {{ {TO_SERVERS} }}")
@@ -337,6 +337,25 @@ async fn a_server_on_a_unix_socket() {
             }
         }
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+/// In nginx each worker has turns of its own, unless there is a zone.
+#[tokio::test]
+async fn all_workers_have_one_group() {
+    let [a, b, c] = Named::three().await;
+    let upstreams = format!(
+        "upstream servers {{ server {}; server {}; server {}; }}",
+        a.address, b.address, c.address
+    );
+    let folder = folder(&upstreams, &everywhere());
+    let text = folder
+        .read("test.conf")
+        .replace("events {}", "worker_processes 4; events {}");
+    folder.write("test.conf", &text, a.address);
+    let program = folder.start(Kind::Ours, "test.conf", &["--strict"]);
+    for way in WAYS {
+        assert_eq!(names(way, &program, "/", 12).await, "abcabcabcabc", "{way:?}");
     }
 }
 
