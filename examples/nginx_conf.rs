@@ -44,6 +44,8 @@ mod mask;
 mod measures;
 #[path = "nginx_conf/next_upstream.rs"]
 mod next_upstream;
+#[path = "nginx_conf/opening.rs"]
+mod opening;
 #[path = "nginx_conf/pattern.rs"]
 mod pattern;
 #[path = "nginx_conf/peer.rs"]

@@ -4,17 +4,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use switchover::gateway::{Accepted, Carrying};
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
-use switchover::proxied::{ProxyAcceptError, ProxyProtocolAcceptor};
-use switchover::proxy_protocol::ProxyHeader;
-use switchover::tls::{TlsAcceptError, TlsAcceptor};
 use switchover::tunnel::{AnyStream, Counted, Draining, Rewind};
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::real_ip::Proxied;
+use super::opening;
 use super::request::Request;
 use super::story::Story;
 use super::worker::Worker;
@@ -60,30 +55,18 @@ pub(crate) fn serve(
 async fn requests(stream: AnyStream, hop: Hop, index: usize, worker: Arc<Worker>) -> Option<Box<Tunnel>> {
     let (listener, drain) = (worker.listener(index), &worker.drain);
     // Boxed, as all that is gone before the request is read.
-    let (stream, proxied) = match &listener.proxied {
-        None => (Rewind::new(stream, Bytes::new()), Proxied::default()),
-        Some(acceptor) => Box::pin(heard(acceptor, stream, hop, &worker)).await?,
-    };
-    let (stream, front) = stream.into_parts();
-    let has_front = !front.is_empty();
-    let rewound = |stream| Rewind::new(stream, front);
-    let (stream, hop) = match &listener.tls {
-        None => (rewound(stream), hop),
-        Some(tls) => {
-            let stream = match has_front {
-                true => Box::pin(secured(tls, rewound(stream), hop, &worker)).await?,
-                false => Box::pin(secured(tls, stream, hop, &worker)).await?,
-            };
-            (Rewind::new(stream, Bytes::new()), hop.tls(true))
-        }
-    };
-    let mut accepted = match stream.front().is_empty() {
+    let opened = Box::pin(opening::opened(stream, hop, listener, drain)).await?;
+    let (hop, proxied) = (opened.hop, opened.proxied);
+    let mut accepted = match opened.stream.front().is_empty() {
         true => {
-            let (stream, _) = stream.into_parts();
+            let (stream, _) = opened.stream.into_parts();
             listener.acceptor.accept_until(stream, hop, drain.started()).await
         }
-        // A request has begun right behind the header.
-        false => listener.acceptor.resume_until(stream, hop, drain.started()).await,
+        // A request has begun already.
+        false => {
+            let stream = opened.stream;
+            listener.acceptor.resume_until(stream, hop, drain.started()).await
+        }
     };
     loop {
         let (head, stream) = match accepted {
@@ -110,55 +93,6 @@ async fn requests(stream: AnyStream, hop: Hop, index: usize, worker: Arc<Worker>
             }
             Served::Tunnel(tunnel) => return Some(tunnel),
             Served::Ended => return None,
-        }
-    }
-}
-
-/// Hears from a balancer whose connection it is.
-async fn heard(
-    acceptor: &ProxyProtocolAcceptor,
-    stream: AnyStream,
-    hop: Hop,
-    worker: &Worker,
-) -> Option<(Rewind<AnyStream>, Proxied)> {
-    let accepted = tokio::select! {
-        biased;
-        accepted = acceptor.accept(stream, hop) => accepted,
-        () = worker.drain.started() => return None,
-    };
-    match accepted {
-        Ok(accepted) => {
-            let header = accepted.header.as_ref();
-            let proxied = Proxied {
-                client: header.and_then(ProxyHeader::source),
-                server: header.and_then(ProxyHeader::destination),
-            };
-            Some((accepted.stream, proxied))
-        }
-        Err(ProxyAcceptError::Closed) => None,
-        Err(why) => {
-            told(hop, why.to_string());
-            None
-        }
-    }
-}
-
-/// Does the TLS handshake. A client that has not done its part when the drain starts has not asked for anything yet.
-async fn secured<S>(tls: &TlsAcceptor, stream: S, hop: Hop, worker: &Worker) -> Option<AnyStream>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let accepted = tokio::select! {
-        biased;
-        accepted = tls.accept(stream) => accepted,
-        () = worker.drain.started() => return None,
-    };
-    match accepted {
-        Ok(stream) => Some(AnyStream::new(stream)),
-        Err(TlsAcceptError::Closed) => None,
-        Err(why) => {
-            told(hop, why.to_string());
-            None
         }
     }
 }
