@@ -147,10 +147,6 @@ impl OneServer {
             "max_conns" => {
                 // No limit is written as 0.
                 self.max_conns = Some(measures::number(value)?).filter(|limit| *limit > 0);
-                if self.max_conns.is_some() {
-                    let text = format!("{parameter} is for tunnels here: ordinary requests are not counted");
-                    findings.warning(place, text);
-                }
             }
             "backup" if has_backups => self.backup = true,
             "backup" => return Err("the rule above has no backups".to_owned()),

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use switchover::connect::Outcome;
+use switchover::tunnel::Permit;
 use switchover::upstream::Attempted;
 
 tokio::task_local! {
@@ -26,6 +27,8 @@ struct State {
     /// How long the connection took that was the last to be made, as long as nothing has come of it.
     connected: Option<Duration>,
     tries: Vec<Try>,
+    /// What makes it count at the server that has answered last, until it has ended.
+    _counted: Option<Permit>,
 }
 
 /// One server that was asked.
@@ -107,6 +110,7 @@ pub(crate) fn ended(attempted: &Attempted<'_>) {
     let _ = CURRENT.try_with(|tries| {
         let mut state = tries.state();
         let made = state.connected.take();
+        state._counted = attempted.take_permit();
         state.tries.push(Try {
             server: attempted.server.to_owned(),
             // Over a connection that was kept, it took no time.

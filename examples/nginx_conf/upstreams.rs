@@ -32,7 +32,7 @@ impl Upstream {
         names: &[String],
         findings: &mut Findings,
     ) -> Upstream {
-        let mut group = Group::builder().connect_timeout(FOR_EVER);
+        let mut group = Group::builder().connect_timeout(FOR_EVER).count_requests();
         let mut method: Option<Method> = None;
         let mut is_empty = true;
         for line in lines {
@@ -100,10 +100,6 @@ impl Method {
             // Connections that are idle are kept anyway, and workers have one group.
             _ => return None,
         };
-        if known == Balance::LeastTunnels {
-            let text = "least_conn counts tunnels here, no ordinary requests: those go where there are the fewest tunnels";
-            findings.hint(&line.place, text);
-        }
         Some(Method::Known(known))
     }
 

@@ -31,6 +31,7 @@ pub struct Builder<C = TcpConnect> {
     servers: Vec<Server<C>>,
     sources: Vec<Source<C>>,
     balance: Balance,
+    counts_requests: bool,
     retry: Retry,
     connect_timeout: Duration,
 }
@@ -41,6 +42,7 @@ impl<C> Builder<C> {
             servers: Vec::new(),
             sources: Vec::new(),
             balance: Balance::default(),
+            counts_requests: false,
             retry: Retry::default(),
             connect_timeout: Duration::from_secs(3),
         }
@@ -119,6 +121,17 @@ impl<C> Builder<C> {
         self
     }
 
+    /// Ordinary requests count as tunnels do, in the limits of servers and for the balance. Default: they do not, because they do
+    /// not last.
+    ///
+    /// One counts from the choice of its server until the head of its answer is there; and longer for as long as whoever
+    /// [hears](Group::on_attempt) of the answer keeps the [permit](super::Attempted::take_permit).
+    #[must_use]
+    pub fn count_requests(mut self) -> Self {
+        self.counts_requests = true;
+        self
+    }
+
     /// When a request goes to the next server. Default [`Retry::default`].
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
@@ -139,7 +152,13 @@ impl<C> Builder<C> {
 
     /// The group.
     pub fn build(self) -> Group<C> {
-        let shared = Shared::new(self.servers, self.sources, self.balance, self.connect_timeout);
+        let shared = Shared::new(
+            self.servers,
+            self.sources,
+            self.balance,
+            self.counts_requests,
+            self.connect_timeout,
+        );
         Group::new(shared, self.retry)
     }
 }

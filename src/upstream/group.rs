@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::Retry;
 use super::builder::Builder;
-use super::members::Purpose;
 use super::server::{Server, ServerStatus};
 use super::shared::Shared;
 use super::source::SourceStatus;
@@ -128,9 +127,7 @@ impl<C: Send + Sync, V: Via<C>> Group<C, V> {
         self.shared.refresh().await?;
         let mut failure = None;
         loop {
-            let chosen = self
-                .shared
-                .choose(&request, attempts, &self.policy, Purpose::Tunnel);
+            let chosen = self.shared.choose_for_tunnel(&request, attempts, &self.policy);
             let (member, permit) = match (chosen, failure) {
                 (Ok(chosen), _) => chosen,
                 (Err(_), Some(failure)) => return Err(failure),
@@ -174,10 +171,8 @@ impl<C: Send + Sync, V: Via<C>> Connect for Group<C, V> {
         }
         let own = Attempts::default();
         let attempts = request.attempts().unwrap_or(&own);
-        let chosen = self
-            .shared
-            .choose(&request, attempts, &self.policy, Purpose::Request);
-        Some(chosen.ok()?.0.place)
+        let chosen = self.shared.choose_for_request(&request, attempts, &self.policy);
+        Some(chosen.ok()?.place)
     }
 }
 

@@ -8,15 +8,6 @@ use super::server::{Member, Record, chance};
 use crate::connect::{Attempts, ConnectError};
 use crate::tunnel::Permit;
 
-/// What a server is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// A tunnel, which counts.
-    Tunnel,
-    /// An ordinary request, which does not.
-    Request,
-}
-
 /// The servers of a group, in a fixed order, and whose turn it is.
 pub(super) struct Members<C> {
     list: Vec<Arc<Member<C>>>,
@@ -53,17 +44,16 @@ impl<C> Members<C> {
         self.list.len()
     }
 
-    /// Chooses a server, which has its place for the tunnel from now on. `key` is none where there is no such thing.
+    /// Chooses a server, where what counts has its place from now on. `key` is none where there is no such thing.
     pub(super) fn choose(
         &mut self,
         balance: &Balance,
         key: Option<u64>,
         attempts: &Attempts,
-        purpose: Purpose,
+        counts: bool,
     ) -> Result<(Arc<Member<C>>, Option<Permit>), ConnectError> {
         let has_tried = attempts.count() > 0;
         let is_new = |record: &Arc<Record>| !has_tried || !attempts.has(record.place());
-        let counts = purpose == Purpose::Tunnel;
         // Only a server that shares its cap with other groups can be full in spite of the room that it had.
         for _ in 0..=self.list.len() {
             let at = [(false, true), (true, true), (false, false), (true, false)]

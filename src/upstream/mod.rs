@@ -31,7 +31,8 @@
 //! 3. Where there is none either, health does not count: it is better to try than to refuse. nginx answers 502 then.
 //!
 //! A tunnel counts from the choice of its server until its stream is dropped, however that comes about: it ends, fails, is
-//! declined, or its client leaves before there is an answer. Bulk is spliced as without a group:
+//! declined, or its client leaves before there is an answer. Ordinary requests count if
+//! [that is wanted](Builder::count_requests). Bulk is spliced as without a group:
 //! [`Counted`](crate::tunnel::Counted).
 //!
 //! # Several routes to one group

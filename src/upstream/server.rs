@@ -72,7 +72,7 @@ impl<C> Server<C> {
 
     /// How many tunnels it may have, those included that are on their way. Default: no limit.
     ///
-    /// Ordinary requests are not counted. Where all servers are full, the client gets a 503.
+    /// Ordinary requests are not counted, unless the group [counts them](super::Builder::count_requests). Where all servers are full, the client gets a 503.
     #[must_use]
     pub fn max_tunnels(self, limit: usize) -> Self {
         self.cap(Cap::new(limit))

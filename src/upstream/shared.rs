@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::balance::Balance;
-use super::members::{Members, Purpose};
+use super::members::Members;
 use super::server::{Member, Server};
 use super::source::{Source, SourceStatus};
 use super::view::{Policy, Trial, Via};
@@ -21,6 +21,7 @@ pub(super) struct Shared<C> {
     members: Mutex<Members<C>>,
     sources: Vec<Source<C>>,
     balance: Balance,
+    counts_requests: bool,
     /// How many servers there are.
     count: Arc<AtomicUsize>,
     connect_timeout: Duration,
@@ -33,12 +34,14 @@ impl<C> Shared<C> {
         servers: Vec<Server<C>>,
         sources: Vec<Source<C>>,
         balance: Balance,
+        counts_requests: bool,
         connect_timeout: Duration,
     ) -> Self {
         let shared = Shared {
             members: Mutex::new(Members::default()),
             sources,
             balance,
+            counts_requests,
             count: Arc::default(),
             connect_timeout,
             places: AtomicU64::new(Place::ONLY.number()),
@@ -112,21 +115,41 @@ impl<C> Shared<C> {
         self.count.store(count, Ordering::Relaxed);
     }
 
-    /// Chooses a server and begins the attempt there.
-    pub(super) fn choose(
+    /// Chooses a server for a tunnel, which has its place, and begins the attempt there.
+    pub(super) fn choose_for_tunnel(
         &self,
         request: &ConnectRequest<'_>,
         attempts: &Attempts,
         policy: &Arc<Policy>,
-        purpose: Purpose,
+    ) -> Result<(Arc<Member<C>>, Option<Permit>), ConnectError> {
+        let (member, permit) = self.choose(request, attempts, true)?;
+        attempts.begin(Trial::new(member.record.clone(), policy.clone(), None));
+        Ok((member, permit))
+    }
+
+    /// Chooses a server for an ordinary request, which has its place there if it counts, and begins the attempt.
+    pub(super) fn choose_for_request(
+        &self,
+        request: &ConnectRequest<'_>,
+        attempts: &Attempts,
+        policy: &Arc<Policy>,
+    ) -> Result<Arc<Member<C>>, ConnectError> {
+        let (member, permit) = self.choose(request, attempts, self.counts_requests)?;
+        attempts.begin(Trial::new(member.record.clone(), policy.clone(), permit));
+        Ok(member)
+    }
+
+    fn choose(
+        &self,
+        request: &ConnectRequest<'_>,
+        attempts: &Attempts,
+        counts: bool,
     ) -> Result<(Arc<Member<C>>, Option<Permit>), ConnectError> {
         let key = match &self.balance {
             Balance::Hash(key) => key.of(request),
             _ => None,
         };
-        let chosen = self.members().choose(&self.balance, key, attempts, purpose)?;
-        attempts.begin(Trial::new(chosen.0.record.clone(), policy.clone()));
-        Ok(chosen)
+        self.members().choose(&self.balance, key, attempts, counts)
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::Retry;
 use super::server::Record;
 use crate::connect::{Connect, ConnectError, ConnectRequest, Outcome, SoFar, Tried};
+use crate::tunnel::Permit;
 
 /// How the servers of a [`Group`](super::Group) are connected to by those who come [this way](super::Group::via): over TLS or
 /// not, and for how long.
@@ -64,6 +65,20 @@ pub struct Attempted<'a> {
     pub outcome: Outcome,
     /// How long it took, from the choice of the server.
     pub took: Duration,
+    permit: &'a Mutex<Option<Permit>>,
+}
+
+impl Attempted<'_> {
+    /// What makes an ordinary request count where [such requests do](super::Builder::count_requests): for whoever knows when
+    /// the body of its answer has ended.
+    pub fn take_permit(&self) -> Option<Permit> {
+        taken(self.permit)
+    }
+}
+
+fn taken(permit: &Mutex<Option<Permit>>) -> Option<Permit> {
+    // Nothing in here panics halfway.
+    permit.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 type Heard = Arc<dyn Fn(&Attempted<'_>) + Send + Sync>;
@@ -103,14 +118,17 @@ pub(super) struct Trial {
     record: Arc<Record>,
     policy: Arc<Policy>,
     since: Instant,
+    /// Of an ordinary request that counts.
+    permit: Mutex<Option<Permit>>,
 }
 
 impl Trial {
-    pub(super) fn new(record: Arc<Record>, policy: Arc<Policy>) -> Arc<Self> {
+    pub(super) fn new(record: Arc<Record>, policy: Arc<Policy>, permit: Option<Permit>) -> Arc<Self> {
         Arc::new(Trial {
             record,
             policy,
             since: Instant::now(),
+            permit: Mutex::new(permit),
         })
     }
 }
@@ -124,10 +142,15 @@ impl Tried for Trial {
                 server: self.record.name(),
                 outcome,
                 took: self.since.elapsed(),
+                permit: &self.permit,
             });
         }
         let servers = policy.servers.load(Ordering::Relaxed);
-        policy.retry.goes_on(outcome, so_far, servers)
+        let goes_on = policy.retry.goes_on(outcome, so_far, servers);
+        if goes_on || !matches!(outcome, Outcome::Answered(_)) {
+            taken(&self.permit);
+        }
+        goes_on
     }
 
     fn name(&self) -> Option<&str> {

@@ -13,8 +13,6 @@ enum Scene {
     OneTunnelTooMany,
     /// An ordinary request more than a server may have at a time.
     OneRequestTooMany,
-    /// `least_conn`, while an ordinary request waits at the first server.
-    LeastWithRequests,
     /// A request with a body, of an idempotent method, at a server that closes.
     PutAtOneThatCloses,
     /// A server has failed once, of five times that it may.
@@ -44,14 +42,8 @@ const DEPARTURES: &[Departure] = &[
     Departure {
         scene: Scene::OneRequestTooMany,
         nginx: "502",
-        ours: "a",
-        why: "tunnels are counted, which last; ordinary requests are not",
-    },
-    Departure {
-        scene: Scene::LeastWithRequests,
-        nginx: "bb",
-        ours: "ba",
-        why: "tunnels are counted, which last; ordinary requests are not",
+        ours: "503",
+        why: "the servers work, and have no room: RFC 9110, section 15.6.4",
     },
     Departure {
         scene: Scene::PutAtOneThatCloses,
@@ -75,7 +67,6 @@ impl Scene {
             Scene::AllOut => ("", ["fail_timeout=60s", "fail_timeout=60s", "down"]),
             Scene::OneTunnelTooMany => ("", ["max_conns=1", "max_conns=2", "down"]),
             Scene::OneRequestTooMany => ("", ["max_conns=1", "down", "down"]),
-            Scene::LeastWithRequests => ("least_conn;", ["", "", "down"]),
             Scene::PutAtOneThatCloses => ("", ["", "", "down"]),
             Scene::FailedOnce => ("", ["weight=5 max_fails=5", "", ""]),
         };
@@ -106,12 +97,8 @@ impl Scene {
                 Way::Upgrade.served_by(&program, "/").await
             }
             Scene::OneRequestTooMany => {
-                let _waiting = waiting(&program, a).await;
+                let _waiting = a.holds_a_request(&program).await;
                 gets(&program, 1).await
-            }
-            Scene::LeastWithRequests => {
-                let _waiting = waiting(&program, a).await;
-                gets(&program, 2).await
             }
             Scene::PutAtOneThatCloses => {
                 a.now(Does::Closes);
@@ -140,17 +127,6 @@ async fn gets(program: &Program, count: usize) -> String {
         names += &Way::Get.served_by(program, "/").await;
     }
     names
-}
-
-/// A client whose request waits at this server, which answers all others.
-async fn waiting(program: &Program, server: &Named) -> ScriptedClient {
-    server.now(Does::Waits);
-    server.asked();
-    let mut client = ScriptedClient::connect(program.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    server.is_asked().await;
-    server.now(Does::Answers);
-    client
 }
 
 #[tokio::test]

@@ -100,6 +100,44 @@ async fn the_fewest_tunnels() {
     }
 }
 
+/// Until their answers have ended.
+#[tokio::test]
+async fn ordinary_requests_count_as_well() {
+    for kind in kinds() {
+        let [a, b, _] = Named::three().await;
+        let servers = [(&a, ""), (&b, "")];
+        let program = grouped(kind, &servers, "least_conn;", &everywhere(), &["--strict"]);
+        let held = a.holds_a_request(&program).await;
+        assert_eq!(names(Way::Get, &program, "/", 3).await, "bbb", "{kind:?}");
+        assert_eq!(names(Way::Upgrade, &program, "/", 1).await, "b", "{kind:?}");
+        drop(held);
+        // One whose answer has begun.
+        let [a, b, _] = Named::three().await;
+        let locations = format!("proxy_buffering off; {}", everywhere());
+        let program = grouped(
+            kind,
+            &[(&a, "max_conns=1"), (&b, "")],
+            "",
+            &locations,
+            &["--strict"],
+        );
+        a.now(Does::Begins);
+        let mut client = switchover::test_util::ScriptedClient::connect(program.address).await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.head().await.headers["x-name"], "a", "{kind:?}");
+        client.receives(b"x").await;
+        a.now(Does::Answers);
+        assert_eq!(names(Way::Get, &program, "/", 3).await, "bbb", "{kind:?}");
+        assert_eq!(Way::Upgrade.served_by(&program, "/").await, "b", "{kind:?}");
+        a.finishes();
+        client.receives(b"y").await;
+        let since = Instant::now();
+        while Way::Get.served_by(&program, "/").await != "a" {
+            assert!(since.elapsed() < Duration::from_secs(5), "{kind:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn by_the_network_of_the_client() {
     for kind in kinds() {

@@ -11,6 +11,7 @@ use http::Request;
 use switchover::test_util::{ScriptedClient, UPGRADE_REQUEST, switching_protocols};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::program::{Folder, Kind, Program, has_nginx};
@@ -23,6 +24,8 @@ pub(crate) enum Does {
     /// It closes without a byte.
     Closes,
     Says(&'static str),
+    /// The head of an answer and half of its body; the rest when it is told to finish.
+    Begins,
     /// Nothing, for as long as the connection lasts.
     Waits,
 }
@@ -39,6 +42,7 @@ struct State {
     asked: AtomicUsize,
     /// Connections that are open.
     open: AtomicUsize,
+    finish: Notify,
 }
 
 impl Named {
@@ -86,6 +90,10 @@ impl Named {
         *self.state.does.lock().unwrap() = does;
     }
 
+    pub(crate) fn finishes(&self) {
+        self.state.finish.notify_one();
+    }
+
     /// How many requests it was asked since the last look.
     pub(crate) fn asked(&self) -> usize {
         self.state.asked.swap(0, Ordering::Relaxed)
@@ -98,6 +106,17 @@ impl Named {
             assert!(Instant::now() < deadline, "it is not asked");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// A client whose request waits here for its answer, while others get theirs. The server has to have the next turn.
+    pub(crate) async fn holds_a_request(&self, program: &Program) -> ScriptedClient {
+        self.now(Does::Waits);
+        self.asked();
+        let mut client = ScriptedClient::connect(program.address).await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        self.is_asked().await;
+        self.now(Does::Answers);
+        client
     }
 
     /// Waits until so many connections are open.
@@ -128,6 +147,7 @@ impl State {
             does: Mutex::new(Does::Answers),
             asked: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
+            finish: Notify::new(),
         })
     }
 
@@ -148,6 +168,15 @@ impl State {
             self.asked.fetch_add(1, Ordering::AcqRel);
             match does {
                 Does::Closes => return Ok(()),
+                Does::Begins => {
+                    let begun = format!(
+                        "HTTP/1.1 200 OK\r\nX-Name: {}\r\nContent-Length: 2\r\n\r\nx",
+                        self.name
+                    );
+                    stream.write_all(begun.as_bytes()).await?;
+                    self.finish.notified().await;
+                    stream.write_all(b"y").await?;
+                }
                 Does::Waits => std::future::pending().await,
                 Does::Says(text) => {
                     stream.write_all(text.as_bytes()).await?;

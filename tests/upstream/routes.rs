@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use http::StatusCode;
 use switchover::connect::{Attempts, Connect, ConnectError, ConnectRequest, Outcome};
 use switchover::header::Hop;
-use switchover::upstream::{Group, Retry, Via};
+use switchover::upstream::{Balance, Group, Retry, Via};
 use tokio::io::DuplexStream;
 
 use crate::fake::{Does, Fake, choose, connect, connect_for, head};
@@ -113,4 +114,42 @@ async fn each_connects_in_its_own_way() {
     assert!(route.choose(request).await.is_none());
     assert!(group.choose(request).await.is_some());
     connect(&group).await.unwrap();
+}
+
+#[tokio::test]
+async fn ordinary_requests_count_where_they_are_wanted_to() {
+    let (one, two) = (Fake::new("one"), Fake::new("two"));
+    let group = Group::builder()
+        .server(one.server().max_tunnels(1))
+        .server(two.server().max_tunnels(1))
+        .balance(Balance::LeastTunnels)
+        .count_requests()
+        .build();
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keeping = kept.clone();
+    let route = group.on_attempt(move |attempt| keeping.lock().unwrap().extend(attempt.take_permit()));
+    let open = || -> Vec<usize> { group.servers().iter().map(|server| server.tunnels).collect() };
+
+    let (first, second, third) = (Attempts::default(), Attempts::default(), Attempts::default());
+    choose(&group, &first).await.unwrap();
+    let _tunnel = connect_for(&group, &second).await.unwrap();
+    assert_eq!(open(), [1, 1]);
+    assert!(choose(&group, &third).await.is_none(), "all are full");
+    // With the head of its answer it may go.
+    first.tell(Outcome::Answered(StatusCode::OK));
+    assert_eq!(open(), [1, 1]);
+    drop(first);
+    assert_eq!(open(), [0, 1]);
+    // Unless somebody knows that there is more to come.
+    choose(&route, &third).await.unwrap();
+    third.tell(Outcome::Answered(StatusCode::OK));
+    drop(third);
+    assert_eq!(open(), [1, 1]);
+    kept.lock().unwrap().clear();
+    assert_eq!(open(), [0, 1]);
+    // One that has failed does not count there while the next server is asked.
+    let failing = Attempts::default();
+    choose(&group, &failing).await.unwrap();
+    failing.tell(Outcome::Failed);
+    assert_eq!(open(), [0, 1]);
 }
