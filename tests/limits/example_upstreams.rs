@@ -161,7 +161,11 @@ async fn from_a_balancer_and_to_an_upstream_by_the_proxy_protocol() {
 #[tokio::test]
 async fn flags_that_cannot_be_say_why() {
     for (flag, value, expected) in [
-        ("--balance", "by-chance", "a balance is round-robin, least-tunnels"),
+        (
+            "--balance",
+            "by-chance",
+            "a balance is round-robin, least-tunnels",
+        ),
         ("--balance", "hash:", "hash:client"),
         ("--route", "/=http://a;weight=0", "above zero"),
         ("--route", "/=http://a;weight", "above zero"),
