@@ -80,7 +80,8 @@ impl<C, V> Group<C, V> {
         self.with_policy(|policy| policy.retry = retry)
     }
 
-    /// The same group for a route that wants to hear of each attempt when it has ended: for a log. `heard` is called by
+    /// The same group for a route that wants to hear of each attempt when it has ended: for counters, and for what counts
+    /// [longer](Attempted::take_permit). Of a single request a [`Trace`](crate::connect::Trace) tells more. `heard` is called by
     /// whichever task the request is served in, and must not block. Takes the place of another one.
     ///
     /// An answer has ended the attempt with its head, and a request that is given up when it is dropped.

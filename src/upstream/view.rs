@@ -55,7 +55,7 @@ impl<C: Connect> Via<C> for Direct {
     }
 }
 
-/// An attempt of a request on a server, when it has ended: for a log ([`Group::on_attempt`](super::Group::on_attempt)).
+/// An attempt of a request on a server, when it has ended ([`Group::on_attempt`](super::Group::on_attempt)).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Attempted<'a> {
