@@ -27,8 +27,9 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              each of whose addresses is a server, asked for again as often as that. HOST may be a
                              wildcard, *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that path
                              alone
-  --balance HOW              how the URLs of a route take turns: round-robin, least-tunnels, or hash:KEY for the same one
-                             each time, where KEY is client, header:NAME, cookie:NAME or query:NAME (round-robin)
+  --balance HOW              how the URLs of a route take turns: round-robin, least-tunnels, random, least-of-two (of two by
+                             chance the one with fewer tunnels), or hash:KEY for the same one each time, where KEY is
+                             client, header:NAME, cookie:NAME or query:NAME (round-robin)
   --tls-cert FILE            speak TLS on all listeners, with this certificate chain (PEM); needs --tls-key. Clients may
                              speak HTTP/2 there, and open WebSockets over it (RFC 8441)
   --tls-key FILE             the private key of the first certificate in the chain (PEM)
@@ -55,6 +56,8 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              take notice (0s)
   --health ADDR              answer probes here, also while draining: /live, /ready (503 from SIGTERM on) and /status
   --max-tunnels N            upgrades beyond this many, by all workers together, get a 503 (no limit)
+  --max-tunnels-per-client N upgrades of one client, by its address or the first 64 bits of it, beyond this many get a 429
+                             (no limit)
   --max-header-bytes N       the largest head, request or response (65536)
   --set-header 'NAME: VALUE' set a field on requests, with nginx's variables: 'X-Real-IP: $remote_addr'; repeatable.
                              An empty value removes the field. Host is set too, to '$host' as to any other value
@@ -96,6 +99,7 @@ pub(crate) struct Flags {
     pub(crate) drain_delay: Duration,
     pub(crate) health: Option<SocketAddr>,
     pub(crate) max_tunnels: Option<usize>,
+    pub(crate) max_tunnels_per_client: Option<usize>,
     pub(crate) max_header_bytes: usize,
     pub(crate) upgrades: Vec<Protocol>,
     pub(crate) refuses_incomplete: bool,
@@ -128,6 +132,7 @@ impl Default for Flags {
             drain_delay: Duration::ZERO,
             health: None,
             max_tunnels: None,
+            max_tunnels_per_client: None,
             max_header_bytes: 64 * 1024,
             upgrades: Vec::new(),
             refuses_incomplete: false,
@@ -208,6 +213,7 @@ impl Flags {
             "--drain-delay" => self.drain_delay = duration_or_zero(value)?,
             "--health" => self.health = Some(address(value)?),
             "--max-tunnels" => self.max_tunnels = Some(positive(value)?),
+            "--max-tunnels-per-client" => self.max_tunnels_per_client = Some(positive(value)?),
             "--max-header-bytes" => self.max_header_bytes = positive(value)?,
             "--allow-upgrade" => self
                 .upgrades

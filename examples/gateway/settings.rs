@@ -17,7 +17,7 @@ use switchover::proxied::ProxyProtocolAcceptor;
 use switchover::route::Routes;
 use switchover::service::{Relay, RelayConfig, ServiceConfig};
 use switchover::tls::{TlsAcceptor, TlsClientConfig};
-use switchover::tunnel::{Cap, Drain, TunnelConfig};
+use switchover::tunnel::{Cap, Drain, PeerCap, TunnelConfig};
 use switchover::upstream::Group;
 
 use super::access_log::AccessLog;
@@ -74,7 +74,8 @@ impl Settings {
             .connect_timeout(flags.connect_timeout)
             .handshake_timeout(head_wait)
             .read_timeout(body_wait)
-            .cap(flags.max_tunnels.map(Cap::new));
+            .cap(flags.max_tunnels.map(Cap::new))
+            .peer_cap(flags.max_tunnels_per_client.map(PeerCap::new));
         let mut service = ServiceConfig::default()
             .upgrade(upgrade.clone())
             .tunnels(drain.clone().into());

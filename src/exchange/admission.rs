@@ -15,13 +15,16 @@ pub(crate) struct Admission {
 }
 
 impl UpgradeConfig {
-    /// Lets one more upgrade in. A peer without an address is not counted as a peer.
-    pub(crate) fn admit(&self, hop: Hop) -> Result<Admission, Rejection> {
+    /// Lets one more upgrade in. A client without an address is not counted as one. `locate` finds the client behind proxies
+    /// that are trusted, and is called only where clients are counted.
+    pub(crate) fn admit(&self, locate: impl FnOnce() -> Hop) -> Result<Admission, Rejection> {
         let mut admission = Admission::default();
-        // The peer first: what it is refused is nothing of everyone else's.
-        if let (Some(cap), Some(peer)) = (&self.peer_cap, hop.peer()) {
-            let permit = cap.try_acquire(peer).ok_or(Rejection::TooManyTunnelsOfPeer)?;
-            admission._peer = Some(Box::new(permit));
+        // The client first: what it is refused is nothing of everyone else's.
+        if let Some(cap) = &self.peer_cap {
+            if let Some(client) = locate().client() {
+                let permit = cap.try_acquire(client).ok_or(Rejection::TooManyTunnelsOfPeer)?;
+                admission._peer = Some(Box::new(permit));
+            }
         }
         if let Some(cap) = &self.cap {
             let permit = cap.try_acquire().ok_or(Rejection::TooManyTunnels)?;

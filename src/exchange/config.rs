@@ -113,13 +113,14 @@ impl UpgradeConfig {
         self
     }
 
-    /// How many of them may be one peer's, by the address of its [`Hop`](crate::header::Hop). Default: none, no cap.
+    /// How many of them may be one client's: the peer's by the address of its [`Hop`](crate::header::Hop), or the client's behind
+    /// proxies that the policy [trusts](crate::header::ForwardedRules::trusted). Default: none, no cap.
     ///
     /// One beyond it is refused with
     /// [`Rejection::TooManyTunnelsOfPeer`](crate::handshake::Rejection::TooManyTunnelsOfPeer), 429. A hop without an
     /// address is not counted.
     ///
-    /// Behind another proxy all clients have that proxy's address, unless the caller gives the hop another.
+    /// Behind a proxy that is not trusted all clients have that proxy's address, unless the caller gives the hop another.
     #[must_use]
     pub fn peer_cap(mut self, cap: impl Into<Option<PeerCap>>) -> Self {
         self.peer_cap = cap.into();

@@ -257,7 +257,7 @@ impl Acceptor {
         client.head_only = head.method == Method::HEAD;
         match UpgradeRequest::parse(&head, &self.config.upgrade.policy) {
             Ok(Some(request)) => {
-                let admission = match self.config.upgrade.admit(hop) {
+                let admission = match self.config.upgrade.admit(|| request.locate(&head, hop)) {
                     Ok(admission) => admission,
                     Err(rejection) => return Box::pin(refuse(client, rejection, Some(head))).await,
                 };

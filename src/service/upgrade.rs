@@ -101,7 +101,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         if self.config.tunnels.is_draining() {
             return Err(Rejection::Draining);
         }
-        let admission = self.config.upgrade.admit(hop)?;
+        let admission = self.config.upgrade.admit(|| upgrade.locate(&parts, hop))?;
         Ok(Asked {
             parts,
             upgrade,

@@ -59,6 +59,14 @@ async fn tunnels_beyond_the_flag_are_503_on_all_workers_together() {
 }
 
 #[tokio::test]
+async fn tunnels_of_one_client_beyond_the_flag_are_429() {
+    let gateway = Gateway::start(&["--max-tunnels-per-client", "2"]).await;
+    let open = [gateway.tunnel().await, gateway.tunnel().await];
+    refused(&mut gateway.asking().await, 429).await;
+    drop(open);
+}
+
+#[tokio::test]
 async fn fields_and_routes_by_flags() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let other = ScriptedOrigin::start(Script::answering("HTTP/1.1 204 x\r\n\r\n")).await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use switchover::connect::TcpConnect;
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig, Negotiated, Outcome};
-use switchover::handshake::Rejection;
-use switchover::header::Hop;
+use switchover::handshake::{HandshakePolicy, Rejection};
+use switchover::header::{ForwardedRules, Hop, TrustedProxies};
 use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::tunnel::{Cap, Drain, End, PeerCap};
 use tokio::net::{TcpListener, TcpStream};
@@ -241,6 +241,34 @@ async fn a_peer_beyond_its_cap_is_429_and_others_are_let_in() {
     accepted.await.unwrap();
     drop((first, others));
     assert_eq!((cap.open(), peers.peers()), (0, 0));
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_a_cap_of_its_own() {
+    let proxy = IpAddr::from([10, 0, 0, 1]);
+    let trusted = TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]);
+    let policy = HandshakePolicy::default().forwarded(ForwardedRules::default().trusted(trusted));
+    let acceptor = Acceptor::new(GatewayConfig::default().policy(policy).peer_cap(PeerCap::new(1)));
+    let mut open = Vec::new();
+    for (peer, client, is_let_in) in [
+        (proxy, "192.0.2.11", true),
+        (proxy, "192.0.2.12", true),
+        (proxy, "192.0.2.11", false),
+        // Whoever is not trusted is who it is, whatever it says.
+        (PEER, "192.0.2.3", true),
+        (PEER, "192.0.2.4", false),
+    ] {
+        let (mut asking, stream) = connected().await;
+        let field = format!("X-Forwarded-For: {client}\r\nHost: ");
+        asking.send(UPGRADE_REQUEST.replacen("Host: ", &field, 1)).await;
+        asking.end_writes().await;
+        let accepted = acceptor.accept(stream, peer).await.unwrap();
+        match accepted {
+            Accepted::Upgrade(incoming) if is_let_in => open.push(incoming),
+            Accepted::Rejected(Rejection::TooManyTunnelsOfPeer, _) if !is_let_in => {}
+            other => panic!("{client} by {peer}: {other:?}"),
+        }
+    }
 }
 
 #[tokio::test]
