@@ -243,7 +243,7 @@ fn split_length(field: u8, bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 /// Why bytes are not a frame header that may be sent, or that this side may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
     /// An opcode that RFC 6455 5.2 keeps for later. "If an unknown opcode is received, the receiving endpoint MUST
@@ -277,6 +277,12 @@ pub enum FrameError {
     /// A server's frame with a mask (RFC 6455 5.1).
     #[error("a frame from the server is masked")]
     MaskForbidden,
+    /// A continuation where no message has begun (RFC 6455 5.4).
+    #[error("a continuation frame continues nothing")]
+    NothingToContinue,
+    /// A new message before the last frame of the one that has begun (RFC 6455 5.4).
+    #[error("a {0} frame stands between the frames of another message")]
+    MessageInterrupted(OpCode),
 }
 
 impl FrameError {

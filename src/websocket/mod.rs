@@ -1,12 +1,13 @@
 //! What a proxy has to know of WebSocket: the key of the opening handshake, frame headers, close codes.
 //!
-//! Everything here is a pure function over bytes. Nothing here reads or writes a stream, holds the state of a
-//! connection, or knows HTTP. One file for each law:
+//! Everything here is about bytes only. Nothing here reads or writes a stream, or knows HTTP. One file for each law:
 //!
 //! 1. `key.rs`: `Sec-WebSocket-Key` and the `Sec-WebSocket-Accept` that proves it was understood (RFC 6455 1.3).
 //! 2. `frame.rs`: one frame header to and from bytes (RFC 6455 5.2); what a frame is, by `opcode.rs`.
 //! 3. `mask.rs`: the masking of a payload (RFC 6455 5.3).
 //! 4. `close.rs`: the status codes of a Close frame and its payload (RFC 6455 5.5.1, 7.4).
+//! 5. `control.rs`: a whole control frame, and what a Close frame said (RFC 6455 5.5).
+//! 6. `scanner.rs`: where the frames of a stream begin and end (RFC 6455 5.4).
 //!
 //! ```
 //! use switchover::websocket::{CloseCode, ClosePayload, FrameHeader, OpCode};
@@ -28,13 +29,17 @@
 //! ```
 
 mod close;
+mod control;
 mod frame;
 mod key;
 mod mask;
 mod opcode;
+mod scanner;
 
 pub use close::{CloseCode, ClosePayload, ClosePayloadError};
+pub use control::{CloseFrame, ControlFrame};
 pub use frame::{FrameError, FrameHeader};
 pub use key::{KeyError, SecWebSocketAccept, SecWebSocketKey};
 pub use mask::apply_mask;
 pub use opcode::OpCode;
+pub use scanner::{FrameScanner, Scanned};
