@@ -123,16 +123,13 @@ fn the_pure_floors_never_name_tokio() {
 fn the_tunnel_knows_no_http() {
     let found = imports(
         &["tunnel"],
-        &[
-            "head",
-            "header",
-            "handshake",
-            "websocket",
-            "gateway",
-            "exchange",
-            "connect",
-        ],
+        &["head", "header", "handshake", "gateway", "exchange", "connect"],
     );
+    assert!(found.is_empty(), "{found:#?}");
+    // What moves bytes knows no frames either; what an end was is a value that names them.
+    let found = imports(&["tunnel"], &["websocket"]);
+    let elsewhere = |line: &&String| !line.contains("tunnel/framed/") && !line.contains("tunnel/end.rs");
+    let found: Vec<&String> = found.iter().filter(elsewhere).collect();
     assert!(found.is_empty(), "{found:#?}");
     for (path, lines) in code(&["tunnel"]) {
         for line in lines {

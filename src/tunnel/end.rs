@@ -6,9 +6,12 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use super::framed::Closes;
 use crate::Side;
+use crate::websocket::FrameError;
 
-/// What a tunnel carried and why it ended. Its `Display` is made for a log line.
+/// What a tunnel carried and why it ended. Its `Display` is made for a log line; the Closes of a tunnel that
+/// [knows its frames](super::Tunnel::websocket) follow the end.
 ///
 /// ```
 /// # async fn doc(tunnel: switchover::tunnel::Tunnel<tokio::io::DuplexStream, tokio::io::DuplexStream>) {
@@ -27,6 +30,8 @@ pub struct Traffic {
     pub(super) spliced_from_upstream: u64,
     pub(super) duration: Duration,
     pub(super) end: End,
+    /// Boxed, because few tunnels have it and every error carries a place for it.
+    pub(super) closes: Option<Box<Closes>>,
 }
 
 impl Traffic {
@@ -68,13 +73,18 @@ impl fmt::Display for Traffic {
             from_upstream,
             duration,
             end,
+            closes,
             ..
         } = self;
         let seconds = duration.as_secs_f64();
         write!(
             f,
             "{from_downstream} B from downstream, {from_upstream} B from upstream in {seconds:.3}s: {end}"
-        )
+        )?;
+        match closes {
+            Some(closes) => write!(f, "{closes}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -107,6 +117,20 @@ pub enum End {
     Drained,
     /// [`TunnelWatch::end`](super::TunnelWatch::end) asked for it.
     Asked,
+    /// A side was silent, and stayed so for the [time for an answer](super::WebSocketConfig::pong_timeout) after it was sent a
+    /// ping.
+    Unanswered {
+        /// The side that was silent.
+        side: Side,
+    },
+    /// A side sent what is no WebSocket frame, or none that it may send, in a tunnel that
+    /// [knows its frames](super::Tunnel::websocket). What it had sent before was delivered; the frame was not.
+    Violation {
+        /// The side that sent it.
+        side: Side,
+        /// What is wrong with it.
+        error: FrameError,
+    },
     /// A stream failed. Only found in the [`Traffic`] that a [`TunnelError`] carries.
     Failed {
         /// The side whose stream failed.
@@ -152,6 +176,8 @@ impl fmt::Display for End {
             End::Lifetime => f.write_str("lifetime over"),
             End::Drained => f.write_str("drained"),
             End::Asked => f.write_str("ended as asked"),
+            End::Unanswered { side } => write!(f, "{side} did not answer a ping"),
+            End::Violation { side, error } => write!(f, "{side} broke the WebSocket protocol: {error}"),
             End::Failed { side } => write!(f, "{side} failed"),
         }
     }

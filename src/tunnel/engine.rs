@@ -14,8 +14,10 @@ use tokio::time::Instant;
 use super::config::TunnelConfig;
 use super::deadline::Timer;
 use super::end::{End, Operation, Traffic, TunnelError};
+use super::framed::Closing;
 use super::half::{Farewell, Half};
 use super::leaving;
+use super::limits::Due;
 use super::outlet::Failure;
 use super::pipe;
 use super::scratch::Scratch;
@@ -41,6 +43,8 @@ pub(super) enum Phase {
     Running { first_end: Option<Side> },
     /// Nothing is read any more; what was read is delivered.
     Draining { since: Instant },
+    /// The same of a tunnel that knows its frames: both sides are told by a Close. Boxed, as all that is rare.
+    Closing(Box<Closing>),
     /// One side has failed; what it had sent is delivered.
     Failing { since: Instant, cause: Cause },
     /// Nothing left to move; the kernel gets a moment.
@@ -77,9 +81,12 @@ impl Engine {
         if !matches!(self.phase, Phase::Running { .. }) {
             return false;
         }
-        self.phase = Phase::Draining {
-            since: Instant::now(),
-        };
+        let now = Instant::now();
+        if self.is_framed() {
+            self.close(now, End::Drained);
+            return true;
+        }
+        self.phase = Phase::Draining { since: now };
         self.from_downstream.stop();
         self.from_upstream.stop();
         true
@@ -94,33 +101,72 @@ impl Engine {
     ) -> Poll<Result<Traffic, TunnelError>> {
         let now = Instant::now();
         let mut scratch = Scratch::default();
-
-        // Again after a failure, because that changes what is left to do for either direction.
-        while self.move_from(Side::Downstream, cx, now, &mut scratch, (downstream, upstream))
-            | self.move_from(Side::Upstream, cx, now, &mut scratch, (upstream, downstream))
-        {}
-        if self.from_downstream.has_ended() && self.from_upstream.has_ended() {
-            if let Phase::Running { first_end } = self.phase {
-                let first = first_end.unwrap_or(Side::Downstream);
-                return Poll::Ready(Ok(self.traffic(now, End::Closed { first })));
+        loop {
+            // Again after a failure, because that changes what is left to do for either direction.
+            while self.move_from(Side::Downstream, cx, now, &mut scratch, (downstream, upstream))
+                | self.move_from(Side::Upstream, cx, now, &mut scratch, (upstream, downstream))
+                || self.conclude_closes(cx, now, &mut scratch, downstream, upstream)
+            {}
+            if let Some(ended) = self.poll_end(cx, now, &mut scratch, downstream, upstream) {
+                return Poll::Ready(ended);
             }
-            self.settle(now, socket::can_reset(downstream), socket::can_reset(upstream));
-        }
-        if let Phase::Settling { cause: None, .. } = self.phase {
-            // Bytes left unread would turn the close of a socket into a reset, which throws away what was delivered.
-            let quiet =
-                leaving::discard(cx, &mut scratch, downstream) & leaving::discard(cx, &mut scratch, upstream);
-            if quiet {
-                return Poll::Ready(self.conclude(cx, now, End::Drained, downstream, upstream));
+            // After the bytes: whoever is woken late, with bytes there, is not idle.
+            let Some((deadline, due)) = self.next_deadline() else {
+                return Poll::Pending;
+            };
+            if self.timer.poll(cx, now, deadline).is_pending() {
+                return Poll::Pending;
             }
-        }
-        // After the bytes: whoever is woken late, with bytes there, is not idle.
-        if let Some((deadline, end)) = self.next_deadline() {
-            if self.timer.poll(cx, now, deadline).is_ready() {
+            if let Some(end) = self.strike(now, due) {
                 return Poll::Ready(self.conclude(cx, now, end, downstream, upstream));
             }
         }
-        Poll::Pending
+    }
+
+    /// Whether nothing is left to be moved, nor to be waited for.
+    fn poll_end<D: Carried, U: Carried>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        downstream: &mut D,
+        upstream: &mut U,
+    ) -> Option<Result<Traffic, TunnelError>> {
+        if self.from_downstream.has_ended() && self.from_upstream.has_ended() && !self.awaits_answers() {
+            if let Phase::Running { first_end } = self.phase {
+                let first = first_end.unwrap_or(Side::Downstream);
+                return Some(Ok(self.traffic(now, End::Closed { first })));
+            }
+            self.settle(now, socket::can_reset(downstream), socket::can_reset(upstream));
+        }
+        let is_settling = match &self.phase {
+            Phase::Settling { cause, .. } => cause.is_none(),
+            Phase::Closing(closing) => closing.settles_until.is_some(),
+            _ => false,
+        };
+        if is_settling {
+            // Bytes left unread would turn the close of a socket into a reset, which throws away what was delivered.
+            let quiet = leaving::discard(cx, scratch, downstream) & leaving::discard(cx, scratch, upstream);
+            if quiet {
+                return Some(self.conclude(cx, now, End::Drained, downstream, upstream));
+            }
+        }
+        None
+    }
+
+    /// A deadline has passed. The end that it is, if it ends the tunnel at once.
+    fn strike(&mut self, now: Instant, due: Due) -> Option<End> {
+        if let Due::Ping(side) = due {
+            self.ping(side);
+            return None;
+        }
+        let end = due.end()?;
+        let has_words = matches!(due, Due::Idle | Due::Lifetime | Due::Unanswered(_));
+        if has_words && self.is_framed() && matches!(self.phase, Phase::Running { .. }) {
+            self.close(now, end);
+            return None;
+        }
+        Some(end)
     }
 
     /// One direction's share of a poll. True if it failed.
@@ -143,7 +189,9 @@ impl Engine {
             } if stopped => *first_end = Some(side),
             _ => {}
         }
-        let Err(failure) = outcome else { return false };
+        let Err(failure) = outcome else {
+            return self.is_violated(side, now);
+        };
         self.fail(side, failure, now);
         true
     }
@@ -174,6 +222,9 @@ impl Engine {
             if settled || source.kind() == io::ErrorKind::NotConnected {
                 return;
             }
+        }
+        if self.is_left_while_closing(failed_side, operation) {
+            return;
         }
         if operation == Operation::Read {
             // Dead both ways. What it had sent before still goes out.
@@ -220,6 +271,10 @@ impl Engine {
                     cause: Some(cause),
                 }
             }
+            Phase::Closing(mut closing) => {
+                closing.settles_until.get_or_insert(now + settle_time);
+                Phase::Closing(closing)
+            }
             other => other,
         };
     }
@@ -254,6 +309,7 @@ impl Engine {
                 });
             }
             Phase::Draining { .. } | Phase::Settling { cause: None, .. } => End::Drained,
+            Phase::Closing(closing) => closing.end,
             Phase::Running { .. } => end,
         };
         leaving::leave(cx, &self.from_upstream, downstream);
@@ -264,23 +320,24 @@ impl Engine {
     fn traffic(&self, now: Instant, end: End) -> Traffic {
         pipe::tidy();
         Traffic {
-            from_downstream: self.from_downstream.outlet().delivered(),
-            from_upstream: self.from_upstream.outlet().delivered(),
+            from_downstream: self.from_downstream.delivered(),
+            from_upstream: self.from_upstream.delivered(),
             spliced_from_downstream: self.from_downstream.outlet().spliced(),
             spliced_from_upstream: self.from_upstream.outlet().spliced(),
             duration: now.duration_since(self.started),
             end,
+            closes: self.closes(),
         }
     }
 
-    fn half(&self, side: Side) -> &Half {
+    pub(super) fn half(&self, side: Side) -> &Half {
         match side {
             Side::Downstream => &self.from_downstream,
             Side::Upstream => &self.from_upstream,
         }
     }
 
-    fn half_mut(&mut self, side: Side) -> &mut Half {
+    pub(super) fn half_mut(&mut self, side: Side) -> &mut Half {
         match side {
             Side::Downstream => &mut self.from_downstream,
             Side::Upstream => &mut self.from_upstream,

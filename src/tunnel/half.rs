@@ -1,6 +1,7 @@
 //! The law of one direction: what a read has given goes out before anything else is read.
 //!
-//! Knows a reader and a writer. It must not know which side they are, the other direction, or any deadline.
+//! Knows a reader and a writer. It must not know which side they are, the other direction, or any deadline. What it does
+//! about frames, where it knows them, is in `framed/half.rs`.
 
 use std::any::Any;
 use std::future::Future;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::config::SpliceConfig;
 use super::end::Operation;
+use super::framed::Framed;
 use super::gear::{Filled, Gear};
 use super::outlet::{Failure, Outlet, Turn, interrupted_or};
 use super::pipe;
@@ -30,7 +32,9 @@ const TURNS_PER_SPLICE: usize = 16;
 pub(super) struct Half {
     stage: Stage,
     gear: Gear,
-    outlet: Outlet,
+    pub(super) outlet: Outlet,
+    /// What it knows of frames, if it does. Boxed: a tunnel of bytes does not pay for it.
+    pub(super) framed: Option<Box<Framed>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,11 +62,13 @@ impl Half {
             stage: Stage::Moving,
             gear: Gear::new(pipe::is_possible(splice)),
             outlet: Outlet::new(now),
+            framed: None,
         }
     }
 
     /// Starts with `leftovers`, as if they had just been read.
     pub(super) fn put_in_front(&mut self, leftovers: Bytes) {
+        let leftovers = self.framed_leftovers(leftovers);
         self.outlet.put_in_front(leftovers);
     }
 
@@ -86,6 +92,12 @@ impl Half {
         }
     }
 
+    /// The reader has given all that it had.
+    pub(super) fn reader_has_ended(&mut self) {
+        self.stop();
+        self.note_gone();
+    }
+
     /// Ends at once, because the writer is of no use any more.
     pub(super) fn abandon(&mut self) {
         self.outlet.abandon();
@@ -106,6 +118,7 @@ impl Half {
         R: AsyncRead + Unpin + Any,
         W: AsyncWrite + Unpin + Any,
     {
+        self.note_time(now);
         let mut turns = 0;
         while turns < TURNS {
             turns += 1;
@@ -115,6 +128,7 @@ impl Half {
                     self.read_behind_leftovers(cx, now, scratch, reader, writer)?
                 }
                 _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,
+                (Stage::Moving, _) if self.has_frame_due() => self.inject(cx, now, writer)?,
                 (Stage::Moving, Some(splice)) if self.gear.is_splicing() => {
                     match self.splice(cx, now, splice, reader, writer)? {
                         Some(turn) => {
@@ -125,6 +139,7 @@ impl Half {
                     }
                 }
                 (Stage::Moving, _) => self.read(cx, now, scratch, reader, writer)?,
+                (Stage::Ending, _) if self.holds_back() => self.release(cx, now, writer)?,
                 (Stage::Ending, _) if self.outlet.is_unflushed() => self.outlet.flush(cx, now, writer)?,
                 (Stage::Ending, _) => self.take_leave(cx, now, writer, farewell)?,
             };
@@ -157,16 +172,19 @@ impl Half {
             },
             Poll::Pending => Ok(Turn::Wait),
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
-                self.stage = Stage::Ending;
+                self.reader_has_ended();
                 Ok(Turn::Again)
             }
             Poll::Ready(Ok(())) => {
                 self.gear.copied(buffer.filled().len());
-                self.outlet.write_out(cx, now, writer, buffer.filled())
+                match &self.framed {
+                    None => self.outlet.write_out(cx, now, writer, buffer.filled()),
+                    Some(_) => self.write_frames(cx, now, writer, buffer.filled()),
+                }
             }
             // An encrypted stream that was closed without its closing words. A socket never says this.
             Poll::Ready(Err(source)) if source.kind() == io::ErrorKind::UnexpectedEof => {
-                self.stage = Stage::Ending;
+                self.reader_has_ended();
                 Ok(Turn::Again)
             }
             Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source),
@@ -188,16 +206,20 @@ impl Half {
     {
         let mut buffer = ReadBuf::new(scratch.bytes());
         match Pin::new(reader).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                self.outlet.write_joined(cx, now, writer, buffer.filled())
-            }
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => match &mut self.framed {
+                None => self.outlet.write_joined(cx, now, writer, buffer.filled()),
+                Some(framed) => {
+                    let bytes = framed.pass(now, buffer.filled());
+                    self.outlet.write_joined(cx, now, writer, &bytes)
+                }
+            },
             Poll::Ready(Ok(())) => {
-                self.stage = Stage::Ending;
+                self.reader_has_ended();
                 self.outlet.unblock(cx, now, writer)
             }
             Poll::Pending => self.outlet.unblock(cx, now, writer),
             Poll::Ready(Err(source)) if source.kind() == io::ErrorKind::UnexpectedEof => {
-                self.stage = Stage::Ending;
+                self.reader_has_ended();
                 self.outlet.unblock(cx, now, writer)
             }
             Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source),
@@ -217,19 +239,23 @@ impl Half {
         R: AsyncRead + Unpin + Any,
         W: AsyncWrite + Unpin + Any,
     {
-        let filled = pipe::fill(cx, config, (reader, writer)).map_err(|source| Failure {
+        let Some(limit) = self.may_splice() else {
+            return Ok(None);
+        };
+        let filled = pipe::fill(cx, config, limit, (reader, writer)).map_err(|source| Failure {
             operation: Operation::Read,
             source,
         })?;
         Ok(Some(match filled {
             Filled::With(pipe, count) => {
                 self.gear.spliced(count);
+                self.note_spliced(now, count);
                 self.outlet.empty(cx, now, writer, pipe)?
             }
             Filled::Waiting => Turn::Wait,
             Filled::Again => Turn::Again,
             Filled::End => {
-                self.stage = Stage::Ending;
+                self.reader_has_ended();
                 Turn::Again
             }
             Filled::NotNow => return Ok(None),

@@ -9,17 +9,51 @@ use super::end::End;
 use super::engine::{Engine, Phase};
 use crate::Side;
 
+/// What happens at a deadline. Small, since it is worked out with every message.
+#[derive(Clone, Copy)]
+pub(super) enum Due {
+    Idle,
+    Lifetime,
+    Lingered(Side),
+    Stalled(Side),
+    /// The time for ending is over.
+    Leave,
+    /// The side is asked whether it is still there.
+    Ping(Side),
+    /// The side has not answered that.
+    Unanswered(Side),
+}
+
+impl Due {
+    /// The end that it means. None if it means none.
+    pub(super) fn end(self) -> Option<End> {
+        Some(match self {
+            Due::Idle => End::Idle,
+            Due::Lifetime => End::Lifetime,
+            Due::Lingered(open) => End::Lingered { open },
+            Due::Stalled(side) => End::Stalled { side },
+            Due::Leave => End::Drained,
+            Due::Ping(_) => return None,
+            Due::Unanswered(side) => End::Unanswered { side },
+        })
+    }
+}
+
 impl Engine {
-    /// The next instant at which the tunnel ends if nothing moves, and what that end is called.
-    pub(super) fn next_deadline(&self) -> Option<(Instant, End)> {
+    /// The next instant at which something is due if nothing moves, and what.
+    pub(super) fn next_deadline(&self) -> Option<(Instant, Due)> {
         let (down, up) = (self.from_downstream.outlet(), self.from_upstream.outlet());
         let moved_at = down.moved_at().max(up.moved_at());
         let linger = self.config.get_linger_timeout();
         let mut next = Earliest::new();
         match &self.phase {
-            Phase::Settling { until, .. } => return Some((*until, End::Drained)),
+            Phase::Settling { until, .. } => return Some((*until, Due::Leave)),
             Phase::Draining { since } | Phase::Failing { since, .. } => {
-                next.consider(*since, linger, End::Drained);
+                next.consider(*since, linger, Due::Leave);
+            }
+            // What brought it about has passed already.
+            Phase::Closing(closing) => {
+                return closing.deadline(linger).map(|at| (at, Due::Leave));
             }
             Phase::Running { .. } => {
                 let (downstream_ended, upstream_ended) =
@@ -30,18 +64,21 @@ impl Engine {
                     } else {
                         Side::Downstream
                     };
-                    next.consider(moved_at, linger, End::Lingered { open });
+                    next.consider(moved_at, linger, Due::Lingered(open));
                 }
             }
         }
         for (outlet, side) in [(down, Side::Upstream), (up, Side::Downstream)] {
             if outlet.is_waiting() {
                 let limit = self.config.get_stalled_write_timeout();
-                next.consider(outlet.moved_at(), limit, End::Stalled { side });
+                next.consider(outlet.moved_at(), limit, Due::Stalled(side));
             }
         }
-        next.consider(moved_at, self.config.get_idle_timeout(), End::Idle);
-        next.consider(self.started, self.config.get_lifetime(), End::Lifetime);
+        next.consider(moved_at, self.config.get_idle_timeout(), Due::Idle);
+        next.consider(self.started, self.config.get_lifetime(), Due::Lifetime);
+        if self.is_framed() && matches!(self.phase, Phase::Running { .. }) {
+            self.consider_pings(&mut next);
+        }
         next.into_inner()
     }
 }

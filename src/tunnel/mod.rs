@@ -62,6 +62,7 @@ mod drain_state;
 mod draining;
 mod end;
 mod engine;
+mod framed;
 mod gear;
 mod half;
 mod leaving;
@@ -92,6 +93,7 @@ pub use drain::{Drain, Schedule};
 pub use draining::Draining;
 pub use end::{End, Operation, Traffic, TunnelError};
 use engine::Engine;
+pub use framed::WebSocketConfig;
 pub use peer_cap::{PeerCap, PeerPermit};
 pub use rewind::Rewind;
 pub use run::Run;
@@ -165,6 +167,7 @@ pub struct Tunnel<D, U, F = Pending<()>> {
     config: Arc<TunnelConfig>,
     from_downstream: Bytes,
     from_upstream: Bytes,
+    websocket: Option<WebSocketConfig>,
     drain: Option<F>,
     // Boxed: a tunnel that nobody watches does not pay for it.
     watched: Option<Box<Watched>>,
@@ -183,6 +186,7 @@ where
             config: Arc::default(),
             from_downstream: Bytes::new(),
             from_upstream: Bytes::new(),
+            websocket: None,
             drain: None,
             watched: None,
         }
@@ -209,6 +213,27 @@ where
         self
     }
 
+    /// The tunnel carries WebSocket and knows where its frames begin and end: it passes them on unchanged, and can do in
+    /// WebSocket's own words what a tunnel of bytes can only do by cutting the connection. Default: `None`, bytes.
+    ///
+    /// 1. A silent side is sent pings, if [`ping_interval`](WebSocketConfig::ping_interval) says so, and what answers them goes no
+    ///    further.
+    /// 2. The ends that are the tunnel's own ([drain](Tunnel::drain), [`TunnelWatch::end`], the idle limit and the lifetime) begin
+    ///    with a Close 1001, Going Away, to both sides: each at the next boundary between two frames of what that side is sent.
+    ///    Until then its frame goes on. After that nothing does; the tunnel waits for the Close that each side answers with and
+    ///    ends its stream, all within the [linger limit](TunnelConfig::linger_timeout), 30 seconds where there is none.
+    /// 3. A frame that its sender may not send is not passed on: both sides get a Close 1002, and the tunnel ends with
+    ///    [`End::Violation`]. So a stream that is no WebSocket must not be in here.
+    /// 4. After an end's own Close nothing more of that end's is passed on. [`Traffic::close_from`] and
+    ///    [`Traffic::close_sent_to`] say who closed, and with which code.
+    ///
+    /// Downstream is the client, whose frames are masked. Until a header or a control frame is whole it is held back, at most
+    /// 130 bytes. It costs about 500 bytes for each tunnel, and is for streams from the first byte after the switch.
+    pub fn websocket(mut self, config: impl Into<Option<WebSocketConfig>>) -> Self {
+        self.websocket = config.into();
+        self
+    }
+
     /// Ends the tunnel in order when `drain` completes, with [`End::Drained`]. Made for [`Drain::signal`], but any
     /// future will do.
     ///
@@ -216,7 +241,7 @@ where
     /// the [linger limit](TunnelConfig::linger_timeout). Then the streams are dropped when both peers have closed, at
     /// the latest a quarter of a second later; what the peers send in that time is discarded.
     ///
-    /// The tunnel knows no message boundaries: a message may be cut in two.
+    /// A message may be cut in two, unless the tunnel [knows its frames](Tunnel::websocket).
     pub fn drain<G: Future<Output = ()>>(self, drain: G) -> Tunnel<D, U, G> {
         Tunnel {
             downstream: self.downstream,
@@ -224,6 +249,7 @@ where
             config: self.config,
             from_downstream: self.from_downstream,
             from_upstream: self.from_upstream,
+            websocket: self.websocket,
             drain: Some(drain),
             watched: self.watched,
         }
@@ -254,6 +280,9 @@ where
     /// If any limit is set, when polled outside a tokio runtime with time enabled.
     pub fn run(self) -> Run<D, U, F> {
         let mut engine = Engine::new(self.config, true);
+        if let Some(config) = self.websocket {
+            engine.frame(config);
+        }
         engine.put_in_front(self.from_downstream, self.from_upstream);
         Run::new(self.downstream, self.upstream, engine, self.drain, self.watched)
     }

@@ -169,7 +169,7 @@ impl Watched {
             (&engine.from_upstream, &self.shared.from_upstream),
         ];
         for (half, counter) in directions {
-            let delivered = half.outlet().delivered();
+            let delivered = half.delivered();
             // Nobody else writes, so plain stores will do.
             if counter.load(Ordering::Relaxed) != delivered {
                 counter.store(delivered, Ordering::Relaxed);

@@ -182,7 +182,10 @@ mod tests {
                     }
                 }
             }
-            assert!(end.saturating_sub(at) < ControlFrame::MAX_LENGTH, "held back too much");
+            assert!(
+                end.saturating_sub(at) < ControlFrame::MAX_LENGTH,
+                "held back too much"
+            );
         }
         (story, at, Ok(()))
     }

@@ -87,6 +87,13 @@ impl Outlet {
         self.moved_at
     }
 
+    /// Something has moved that the writer does not get to see.
+    pub(super) fn touch(&mut self, now: Instant) {
+        if !self.waiting {
+            self.moved_at = now;
+        }
+    }
+
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting
     }

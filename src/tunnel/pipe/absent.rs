@@ -18,6 +18,7 @@ pub(super) fn is_possible(_splice: Option<SpliceConfig>) -> bool {
 pub(super) fn fill<R, W>(
     _cx: &mut Context<'_>,
     _splice: SpliceConfig,
+    _limit: usize,
     _streams: (&R, &W),
 ) -> io::Result<Filled<Pipe>> {
     Ok(Filled::Impossible)

@@ -29,7 +29,7 @@ pub(super) fn is_possible(splice: Option<SpliceConfig>) -> bool {
     splice.is_some()
 }
 
-/// Splices what `reader` has into a pipe that is empty.
+/// Splices what `reader` has, at most `limit` bytes, into a pipe that is empty.
 ///
 /// Empty, because "would block" is ambiguous otherwise: the socket may have nothing, or the pipe may have no free slot,
 /// and a pipe runs out of slots long before it runs out of bytes. Taken for the socket's word, the latter would lose the
@@ -37,6 +37,7 @@ pub(super) fn is_possible(splice: Option<SpliceConfig>) -> bool {
 pub(super) fn fill<R: Any, W: Any>(
     cx: &mut Context<'_>,
     config: SpliceConfig,
+    limit: usize,
     (reader, writer): (&R, &W),
 ) -> io::Result<Filled<Pipe>> {
     if socket::is_behind_bytes(reader) {
@@ -54,7 +55,7 @@ pub(super) fn fill<R: Any, W: Any>(
         // No descriptor, no permission, no such call: bytes can still be copied.
         Err(_) => return Ok(Filled::Impossible),
     };
-    let capacity = config.get_pipe_size() as usize;
+    let capacity = limit.min(config.get_pipe_size() as usize);
     let spliced = reader.try_io(Interest::READABLE, |socket| {
         let spliced = splice(socket, None, &loan.ends().write, None, capacity, NON_BLOCKING);
         spliced.map_err(io::Error::from)

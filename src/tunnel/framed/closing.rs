@@ -1,0 +1,197 @@
+//! The law of ending in WebSocket's own words: each side is told by a Close, in its turn between two frames, and may answer
+//! with its own before its stream ends (RFC 6455, sections 5.5.1 and 7.1).
+//!
+//! Knows both directions and why the tunnel ends. It must not know how a frame gets to its place.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+
+use super::{Closes, Own, WebSocketConfig};
+use crate::Side;
+use crate::tunnel::end::{End, Operation};
+use crate::tunnel::engine::{Engine, Phase};
+use crate::tunnel::half::{self, Half};
+use crate::tunnel::scratch::Scratch;
+use crate::tunnel::socket::Carried;
+use crate::websocket::{CloseCode, CloseFrame};
+
+const SIDES: [Side; 2] = [Side::Downstream, Side::Upstream];
+
+/// How long the ends may take for it where the tunnel has no linger limit: without any, a peer that has vanished would keep
+/// a tunnel that has ended because of it.
+const CLOSING_TIME: Duration = Duration::from_secs(30);
+
+/// A tunnel that is ending in order.
+pub(in crate::tunnel) struct Closing {
+    since: Instant,
+    pub(in crate::tunnel) end: End,
+    /// Both directions have ended, and the kernel gets a moment.
+    pub(in crate::tunnel) settles_until: Option<Instant>,
+}
+
+impl Closing {
+    /// When it is over at the latest.
+    pub(in crate::tunnel) fn deadline(&self, linger: Option<Duration>) -> Option<Instant> {
+        let limit = linger.unwrap_or(CLOSING_TIME);
+        self.settles_until.or_else(|| self.since.checked_add(limit))
+    }
+}
+
+impl Engine {
+    /// From now on the tunnel knows its frames.
+    pub(in crate::tunnel) fn frame(&mut self, config: WebSocketConfig) {
+        for side in SIDES {
+            let now = self.started;
+            self.half_mut(side).frame(side, now, config);
+        }
+    }
+
+    pub(in crate::tunnel) fn is_framed(&self) -> bool {
+        self.from_downstream.framed.is_some()
+    }
+
+    /// Ends the tunnel with a Close to each side that has not had one.
+    pub(in crate::tunnel) fn close(&mut self, now: Instant, end: End) {
+        let close = farewell(&end);
+        for side in SIDES {
+            self.half_mut(side).order(Own::Close(close.clone()));
+        }
+        if let End::Unanswered { side } = end {
+            // What it has begun it may finish, but nobody waits for its Close.
+            self.half_mut(side).note_gone();
+        }
+        self.phase = Phase::Closing(Box::new(Closing {
+            since: now,
+            end,
+            settles_until: None,
+        }));
+    }
+
+    /// `side` has sent what is no frame. True if that changes what is left to do.
+    pub(in crate::tunnel) fn is_violated(&mut self, side: Side, now: Instant) -> bool {
+        let Some(error) = self.half(side).framed().and_then(|framed| framed.violation()) else {
+            return false;
+        };
+        match self.phase {
+            Phase::Running { .. } => {
+                self.close(now, End::Violation { side, error });
+                true
+            }
+            // What comes is not for the other side, and there is no one to be told.
+            Phase::Failing { .. } => {
+                self.half_mut(side).stop();
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads on for the Close of a side, where its direction does so no more, and ends the stream of whoever has both sent one
+    /// and been sent one. True if that changes what is left to do.
+    pub(in crate::tunnel) fn conclude_closes<D: Carried, U: Carried>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        downstream: &mut D,
+        upstream: &mut U,
+    ) -> bool {
+        if !matches!(self.phase, Phase::Closing(_)) {
+            return false;
+        }
+        read_answer(&mut self.from_downstream, cx, now, scratch, downstream);
+        read_answer(&mut self.from_upstream, cx, now, scratch, upstream);
+        let mut changed = false;
+        for side in SIDES {
+            let is_done = self.half(side).framed().is_some_and(|framed| framed.is_done());
+            let told = self.half_mut(!side);
+            let has_been_told = told.framed().is_some_and(|framed| framed.is_closed());
+            if is_done && has_been_told && !told.has_stopped() {
+                told.stop();
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Whether a side has been sent a Close and may still answer it.
+    pub(in crate::tunnel) fn awaits_answers(&self) -> bool {
+        matches!(&self.phase, Phase::Closing(closing) if closing.settles_until.is_none())
+            && SIDES.into_iter().any(|side| {
+                let has_been_told = self.half(!side).framed().is_some_and(|framed| framed.is_closed());
+                has_been_told && self.half(side).framed().is_some_and(|framed| !framed.is_done())
+            })
+    }
+
+    /// Takes a failure for what it is after the other side has had its Close: a peer that leaves without a word.
+    pub(in crate::tunnel) fn is_left_while_closing(&mut self, failed: Side, operation: Operation) -> bool {
+        let other_has_been_told = self
+            .half(failed)
+            .framed()
+            .is_some_and(|framed| framed.is_closed());
+        if !matches!(self.phase, Phase::Closing(_)) || !other_has_been_told {
+            return false;
+        }
+        self.half_mut(!failed).abandon();
+        self.half_mut(failed).note_gone();
+        if operation == Operation::Read {
+            self.half_mut(failed).stop();
+        }
+        true
+    }
+
+    /// What was seen of Closes, if the tunnel knows frames.
+    pub(in crate::tunnel) fn closes(&self) -> Option<Box<Closes>> {
+        let (down, up) = (self.from_downstream.framed()?, self.from_upstream.framed()?);
+        Some(Box::new(Closes {
+            from_downstream: down.from_sender.clone(),
+            from_upstream: up.from_sender.clone(),
+            to_downstream: up.sent.clone(),
+            to_upstream: down.sent.clone(),
+        }))
+    }
+}
+
+/// What both sides are told.
+fn farewell(end: &End) -> CloseFrame {
+    let (code, reason) = match end {
+        End::Violation { error, .. } => (CloseCode::PROTOCOL_ERROR, &*error.to_string()),
+        End::Idle => (CloseCode::GOING_AWAY, "idle"),
+        End::Lifetime => (CloseCode::GOING_AWAY, "lifetime over"),
+        End::Unanswered { .. } => (CloseCode::GOING_AWAY, "no answer to a ping"),
+        _ => (CloseCode::GOING_AWAY, "shutting down"),
+    };
+    CloseFrame::new(code, reason)
+}
+
+/// Reads what a side still sends, for its Close.
+fn read_answer<R: Carried>(
+    half: &mut Half,
+    cx: &mut Context<'_>,
+    now: Instant,
+    scratch: &mut Scratch,
+    reader: &mut R,
+) {
+    if !half.has_stopped() {
+        return;
+    }
+    let Some(framed) = &mut half.framed else { return };
+    for _ in 0..half::TURNS {
+        if framed.is_done() {
+            return;
+        }
+        let mut buffer = ReadBuf::new(scratch.bytes());
+        match Pin::new(&mut *reader).poll_read(cx, &mut buffer) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                let _ = framed.pass(now, buffer.filled());
+            }
+            Poll::Ready(_) => framed.sender_is_gone(),
+        }
+    }
+    half::yield_to_the_thread(cx);
+}

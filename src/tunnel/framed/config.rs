@@ -1,0 +1,87 @@
+//! The law of what a tunnel may do beyond passing frames on: ask whether an end is still there, and how long it waits for
+//! the answer.
+
+use std::time::Duration;
+
+/// How a tunnel that carries WebSocket treats its frames: for [`Tunnel::websocket`](crate::tunnel::Tunnel::websocket).
+///
+/// By default it sends no pings, and ends with a Close where a tunnel of bytes would just end.
+///
+/// ```
+/// use std::time::Duration;
+/// use switchover::tunnel::WebSocketConfig;
+///
+/// let config = WebSocketConfig::default().ping_interval(Duration::from_secs(30));
+/// assert_eq!(config.get_ping_interval(), Some(Duration::from_secs(30)));
+/// assert_eq!(config.get_pong_timeout(), Duration::from_secs(10));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocketConfig {
+    ping_interval: Option<Duration>,
+    pong_timeout: Duration,
+    reserved_bits: Option<[bool; 3]>,
+}
+
+impl Default for WebSocketConfig {
+    fn default() -> Self {
+        WebSocketConfig {
+            ping_interval: None,
+            pong_timeout: Duration::from_secs(10),
+            reserved_bits: None,
+        }
+    }
+}
+
+impl WebSocketConfig {
+    /// After how long a silence of one side it is sent a ping. Default: none, no pings.
+    ///
+    /// Counted for each side by itself, from the last byte that was read from it. The answer is not passed on; a ping and its
+    /// answer count against the [idle limit](crate::tunnel::TunnelConfig::idle_timeout) as any byte does, so a tunnel whose ends
+    /// answer is never idle if this is shorter. While one side's bytes cannot be delivered it is not read, and not asked.
+    ///
+    /// Too short, and phones on batteries never sleep. Longer than what forgets quiet connections on the way (a NAT, a
+    /// firewall, a balancer: often a minute), and it does not keep them. At least a millisecond.
+    #[must_use]
+    pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        let interval = interval.into();
+        self.ping_interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// How long a side may stay silent after a ping. Default: 10 seconds.
+    ///
+    /// Any byte from it is an answer, not only the pong. When the time passes, the tunnel ends with
+    /// [`End::Unanswered`](crate::tunnel::End::Unanswered). It runs from when the side's stream has taken the ping: one that takes
+    /// no bytes is left to the [stalled-write limit](crate::tunnel::TunnelConfig::stalled_write_timeout).
+    ///
+    /// Too short, and it ends connections over slow links, where a ping waits behind the bytes that were sent before it. At
+    /// least a millisecond.
+    #[must_use]
+    pub fn pong_timeout(mut self, limit: Duration) -> Self {
+        self.pong_timeout = limit.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Which of RSV1, RSV2 and RSV3 frames may have set (RFC 6455, section 5.2). Default, `None`: by the extensions that were
+    /// agreed, where a gateway or a service knows them; without either, none.
+    #[must_use]
+    pub fn reserved_bits(mut self, allowed: impl Into<Option<[bool; 3]>>) -> Self {
+        self.reserved_bits = allowed.into();
+        self
+    }
+
+    /// The [ping interval](WebSocketConfig::ping_interval); `None` is no pings.
+    pub fn get_ping_interval(&self) -> Option<Duration> {
+        self.ping_interval
+    }
+
+    /// The [time for an answer](WebSocketConfig::pong_timeout).
+    pub fn get_pong_timeout(&self) -> Duration {
+        self.pong_timeout
+    }
+
+    /// The [bits that may be set](WebSocketConfig::reserved_bits).
+    pub fn get_reserved_bits(&self) -> Option<[bool; 3]> {
+        self.reserved_bits
+    }
+}

@@ -1,0 +1,159 @@
+//! The law of what a direction does about frames, if it knows them: the one place where bytes and frames meet.
+//!
+//! Of a direction of bytes it knows only that there is nothing to be done.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::{Framed, Own, WebSocketConfig};
+use crate::Side;
+use crate::tunnel::half::Half;
+use crate::tunnel::outlet::{Failure, Turn};
+use std::task::Context;
+
+impl Half {
+    /// From now on it knows the frames that `sender` sends.
+    pub(in crate::tunnel) fn frame(&mut self, sender: Side, now: Instant, config: WebSocketConfig) {
+        self.framed = Some(Box::new(Framed::new(sender, now, config)));
+    }
+
+    pub(in crate::tunnel) fn framed(&self) -> Option<&Framed> {
+        self.framed.as_deref()
+    }
+
+    /// Bytes of the reader's that the writer has accepted.
+    pub(in crate::tunnel) fn delivered(&self) -> u64 {
+        let delivered = self.outlet.delivered();
+        match &self.framed {
+            None => delivered,
+            Some(framed) => framed.of_sender(delivered),
+        }
+    }
+
+    /// What goes out of bytes that were read before the tunnel.
+    pub(in crate::tunnel) fn framed_leftovers(&mut self, leftovers: Bytes) -> Bytes {
+        let now = self.outlet.moved_at();
+        let Some(framed) = &mut self.framed else {
+            return leftovers;
+        };
+        match framed.pass(now, &leftovers) {
+            Cow::Borrowed(bytes) => leftovers.slice_ref(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        }
+    }
+
+    /// Writes out what goes on of what was read.
+    pub(in crate::tunnel) fn write_frames<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+        read: &[u8],
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        let Some(framed) = &mut self.framed else {
+            return Ok(Turn::Again);
+        };
+        let bytes = framed.pass(now, read);
+        if bytes.is_empty() {
+            // The answer to a ping has moved nothing on, and yet the tunnel is not idle.
+            if !framed.is_closed() {
+                self.outlet.touch(now);
+            }
+            return Ok(Turn::Again);
+        }
+        self.outlet.write_out(cx, now, writer, &bytes)
+    }
+
+    /// How many bytes may be spliced now. None if they have to be looked at.
+    pub(in crate::tunnel) fn may_splice(&self) -> Option<usize> {
+        match &self.framed {
+            None => Some(usize::MAX),
+            Some(framed) => framed.may_skip(),
+        }
+    }
+
+    pub(in crate::tunnel) fn note_spliced(&mut self, now: Instant, count: usize) {
+        if let Some(framed) = &mut self.framed {
+            framed.skip(now, count);
+        }
+    }
+
+    pub(in crate::tunnel) fn note_time(&mut self, now: Instant) {
+        if let Some(framed) = &mut self.framed {
+            if self.outlet.is_blocked() {
+                framed.hold_the_clock(now);
+            }
+        }
+    }
+
+    /// Nothing more is to be expected of the reader.
+    pub(in crate::tunnel) fn note_gone(&mut self) {
+        if let Some(framed) = &mut self.framed {
+            framed.sender_is_gone();
+        }
+    }
+
+    pub(in crate::tunnel) fn order(&mut self, own: Own) {
+        if let Some(framed) = &mut self.framed {
+            framed.order(own);
+        }
+    }
+
+    pub(in crate::tunnel) fn has_frame_due(&self) -> bool {
+        self.framed.as_ref().is_some_and(|framed| framed.is_due())
+    }
+
+    /// Sends a frame of the tunnel's own.
+    pub(in crate::tunnel) fn inject<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        let frame = self.framed.as_mut().map(|framed| framed.inject(now));
+        self.write_own(cx, now, writer, frame)
+    }
+
+    pub(in crate::tunnel) fn holds_back(&self) -> bool {
+        self.framed.as_ref().is_some_and(|framed| framed.holds_back())
+    }
+
+    /// The reader has ended in the middle of a header. As much of it goes on as there is: whatever else is cut short goes on, too.
+    pub(in crate::tunnel) fn release<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        let held = self.framed.as_mut().map(|framed| framed.release());
+        self.write_own(cx, now, writer, held)
+    }
+
+    fn write_own<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        match bytes {
+            Some(bytes) if !bytes.is_empty() => self.outlet.write_out(cx, now, writer, &bytes),
+            _ => Ok(Turn::Again),
+        }
+    }
+}

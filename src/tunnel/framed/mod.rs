@@ -1,0 +1,292 @@
+//! The law of a direction that knows its frames: what is read goes out as it is, except that the tunnel's own frames stand
+//! between two others and what answers them does not go on; and after a Close comes nothing (RFC 6455, section 5.5.1).
+//!
+//! Knows what one side sends, and no stream. What is read goes in, what goes out comes back; nothing is kept but a header or
+//! a control frame that is not whole yet.
+
+mod closes;
+mod closing;
+mod config;
+mod half;
+mod keep_alive;
+mod own;
+
+use std::borrow::Cow;
+
+use tokio::time::Instant;
+
+pub(super) use closes::Closes;
+pub(super) use closing::Closing;
+pub use config::WebSocketConfig;
+pub(super) use own::Own;
+use own::Pings;
+
+use super::scratch::SCRATCH_SIZE;
+use crate::Side;
+use crate::websocket::{CloseFrame, ControlFrame, FrameError, FrameScanner, OpCode, Scanned};
+
+/// What one direction of a tunnel knows of its frames.
+pub(super) struct Framed {
+    scanner: FrameScanner,
+    /// What was read of a header or of a control frame, until the rest is there: at most 130 bytes. So what went out ends
+    /// within a payload or between two frames.
+    held: Vec<u8>,
+    /// A frame of the tunnel's own that goes out at the next boundary. Boxed, as all that is rare.
+    due: Option<Box<Own>>,
+    /// What the sender's Close said. It went on, unless the tunnel's own went before it.
+    from_sender: Option<Box<CloseFrame>>,
+    /// What the tunnel's own Close said.
+    sent: Option<Box<CloseFrame>>,
+    /// Why what the sender sends cannot be understood any more.
+    violation: Option<FrameError>,
+    /// Nobody waits for the sender any more.
+    gone: bool,
+    /// When something was last read from the sender.
+    heard_at: Instant,
+    /// The pings that the sender is sent, in the other direction.
+    pings: Pings,
+    /// When a ping was last sent in this direction.
+    pinged_at: Option<Instant>,
+    account: Account,
+    config: WebSocketConfig,
+}
+
+/// How many of the bytes that go out are the tunnel's own.
+#[derive(Default)]
+struct Account {
+    /// All that has been handed on.
+    handed: u64,
+    /// The tunnel's own before the last of them.
+    own_before: u64,
+    /// The last of the tunnel's own: where it begins in all that has been handed on, and its length.
+    last_at: u64,
+    last_length: u64,
+}
+
+impl Framed {
+    pub(super) fn new(sender: Side, now: Instant, config: WebSocketConfig) -> Self {
+        let reserved_bits = config.get_reserved_bits().unwrap_or_default();
+        Framed {
+            scanner: FrameScanner::new(sender).reserved_bits(reserved_bits),
+            held: Vec::new(),
+            due: None,
+            from_sender: None,
+            sent: None,
+            violation: None,
+            gone: false,
+            heard_at: now,
+            pings: Pings::default(),
+            pinged_at: None,
+            account: Account::default(),
+            config,
+        }
+    }
+
+    /// What goes out of what was read, and was read behind what is held: mostly all of it, as it is.
+    ///
+    /// To be called when everything that came out before has been taken or is going to be.
+    pub(super) fn pass<'a>(&mut self, now: Instant, read: &'a [u8]) -> Cow<'a, [u8]> {
+        self.heard_at = now;
+        if self.violation.is_some() || self.from_sender.is_some() {
+            return Cow::Borrowed(&[]);
+        }
+        let read = match std::mem::take(&mut self.held) {
+            held if held.is_empty() => Cow::Borrowed(read),
+            held => Cow::Owned([&held, read].concat()),
+        };
+        let mut output = Output::default();
+        // After the tunnel's own Close it is only read for the sender's.
+        let mut end = self.sent.is_some().then_some(0);
+        let mut at = 0;
+        loop {
+            if self.is_due() {
+                let frame = self.take_due(now);
+                self.account.own(output.length(at), frame.len());
+                output.insert(&read, at, &frame);
+                if self.sent.is_some() {
+                    end = Some(at);
+                }
+            }
+            match self.scanner.advance(&read[at..]) {
+                Ok(None) => {
+                    self.held = read[at..].to_vec();
+                    break;
+                }
+                Ok(Some((length, scanned))) => {
+                    if let Scanned::Control(frame) = scanned {
+                        if end.is_none() && self.pings.are_answered_by(&frame) {
+                            output.leave_out(&read, at, length);
+                        }
+                        if frame.opcode() == OpCode::Close {
+                            self.from_sender = Some(Box::new(CloseFrame::read(frame.payload())));
+                            at += length;
+                            break;
+                        }
+                    }
+                    at += length;
+                }
+                Err(error) => {
+                    self.violation = Some(error);
+                    break;
+                }
+            }
+        }
+        let output = output.finish(read, end.unwrap_or(at));
+        self.account.handed += output.len() as u64;
+        output
+    }
+
+    /// Takes note of payload that went on without being looked at.
+    pub(super) fn skip(&mut self, now: Instant, count: usize) {
+        self.heard_at = now;
+        self.account.handed += count as u64;
+        self.scanner.skip(count as u64);
+    }
+
+    /// How many bytes may go on without being looked at, if that is worth it: what is left of a large frame.
+    pub(super) fn may_skip(&self) -> Option<usize> {
+        let remaining = usize::try_from(self.scanner.remaining()).unwrap_or(usize::MAX);
+        (remaining >= SCRATCH_SIZE && !self.is_closed()).then_some(remaining)
+    }
+
+    /// Has a frame of the tunnel's own sent at the next boundary. A Close goes before a ping.
+    pub(super) fn order(&mut self, own: Own) {
+        if !self.is_closed() {
+            self.due = Some(Box::new(own));
+        }
+    }
+
+    /// Whether a frame of the tunnel's own is to go out now.
+    pub(super) fn is_due(&self) -> bool {
+        self.due.is_some() && self.scanner.is_at_boundary() && !self.is_closed()
+    }
+
+    /// The frame that [is due](Framed::is_due).
+    pub(super) fn inject(&mut self, now: Instant) -> Vec<u8> {
+        let frame = self.take_due(now);
+        self.account.own(0, frame.len());
+        self.account.handed += frame.len() as u64;
+        frame
+    }
+
+    fn take_due(&mut self, now: Instant) -> Vec<u8> {
+        let Some(own) = self.due.take() else {
+            return Vec::new();
+        };
+        let bytes = own.to_bytes(self.scanner.sender());
+        match *own {
+            Own::Ping(_) => self.pinged_at = Some(now),
+            Own::Close(close) => self.sent = Some(Box::new(close)),
+        }
+        bytes
+    }
+
+    /// What is held back and will not be completed. Nothing follows a Close, not even this.
+    pub(super) fn release(&mut self) -> Vec<u8> {
+        let held = std::mem::take(&mut self.held);
+        if self.is_closed() {
+            return Vec::new();
+        }
+        self.account.handed += held.len() as u64;
+        held
+    }
+
+    pub(super) fn holds_back(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Whether a Close has gone out in this direction, whoever's.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sent.is_some() || self.from_sender.is_some()
+    }
+
+    /// Whether nothing is to be expected of the sender any more: it has sent its Close, or what is no frame, or has gone.
+    pub(super) fn is_done(&self) -> bool {
+        self.from_sender.is_some() || self.violation.is_some() || self.gone
+    }
+
+    pub(super) fn sender_is_gone(&mut self) {
+        self.gone = true;
+    }
+
+    /// What is wrong with what the sender has sent.
+    pub(super) fn violation(&self) -> Option<FrameError> {
+        self.violation
+    }
+
+    /// How many bytes of the sender's are among so many that were taken.
+    pub(super) fn of_sender(&self, delivered: u64) -> u64 {
+        delivered.saturating_sub(self.account.own_among(delivered))
+    }
+
+    /// A ping for the sender, to be sent in the other direction.
+    fn ping(&mut self) -> Option<ControlFrame> {
+        self.pings.next()
+    }
+
+    /// No byte can have come, or no ping can have gone: the clock of the answers stands.
+    fn hold_the_clock(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.pinged_at = self.pinged_at.map(|_| now);
+    }
+}
+
+impl Account {
+    /// Takes note of a frame of the tunnel's own that goes out behind what was handed on and `before` bytes more.
+    fn own(&mut self, before: usize, length: usize) {
+        self.own_before += self.last_length;
+        self.last_at = self.handed + before as u64;
+        self.last_length = length as u64;
+    }
+
+    fn own_among(&self, delivered: u64) -> u64 {
+        let of_last = delivered.saturating_sub(self.last_at).min(self.last_length);
+        self.own_before + of_last
+    }
+}
+
+/// What goes out of what was read: all of it, unless something is put in or left out.
+#[derive(Default)]
+struct Output {
+    made: Option<Vec<u8>>,
+    /// From here on what was read has not been made use of.
+    from: usize,
+}
+
+impl Output {
+    fn make(&mut self, read: &[u8], until: usize) -> &mut Vec<u8> {
+        let made = self.made.get_or_insert_with(Vec::new);
+        made.extend_from_slice(&read[self.from..until]);
+        self.from = until;
+        made
+    }
+
+    fn insert(&mut self, read: &[u8], at: usize, frame: &[u8]) {
+        self.make(read, at).extend_from_slice(frame);
+    }
+
+    fn leave_out(&mut self, read: &[u8], at: usize, length: usize) {
+        self.make(read, at);
+        self.from = at + length;
+    }
+
+    /// How long it is if it goes on to `at`.
+    fn length(&self, at: usize) -> usize {
+        self.made.as_ref().map_or(0, Vec::len) + (at - self.from)
+    }
+
+    fn finish<'a>(mut self, read: Cow<'a, [u8]>, end: usize) -> Cow<'a, [u8]> {
+        if self.made.is_some() {
+            let end = end.max(self.from);
+            self.make(&read, end);
+            return Cow::Owned(self.made.unwrap_or_default());
+        }
+        match read {
+            Cow::Borrowed(read) => Cow::Borrowed(&read[..end]),
+            Cow::Owned(mut read) => {
+                read.truncate(end);
+                Cow::Owned(read)
+            }
+        }
+    }
+}

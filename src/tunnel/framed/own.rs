@@ -1,0 +1,96 @@
+//! The law of the frames that are the tunnel's own: which there are, and that nobody can guess a key or a ping.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::Side;
+use crate::websocket::{CloseFrame, ControlFrame, OpCode};
+
+/// A frame that waits for its place between two others.
+pub(in crate::tunnel) enum Own {
+    Ping(ControlFrame),
+    Close(CloseFrame),
+}
+
+impl Own {
+    /// The bytes of it, in the direction of what `sender` sends: only a client masks (RFC 6455, section 5.1).
+    pub(super) fn to_bytes(&self, sender: Side) -> Vec<u8> {
+        // RFC 6455, section 5.3: "The masking key needs to be unpredictable".
+        let key = (sender == Side::Downstream).then(|| (random() as u32).to_ne_bytes());
+        match self {
+            Own::Ping(frame) => frame.to_bytes(key),
+            Own::Close(close) => close.to_frame().to_bytes(key),
+        }
+    }
+}
+
+/// The pings that one side is sent, and what they are known by when they come back.
+///
+/// A payload is a number that is drawn for this side of this tunnel, and how many pings there were before. So the answer to an
+/// earlier ping is known too, without a list of them, and no pong of an end's own is taken for one.
+#[derive(Default)]
+pub(super) struct Pings {
+    token: Option<[u8; 8]>,
+    sent: u32,
+}
+
+impl Pings {
+    pub(super) fn next(&mut self) -> Option<ControlFrame> {
+        let token = *self.token.get_or_insert_with(|| random().to_ne_bytes());
+        self.sent = self.sent.wrapping_add(1);
+        let mut payload = [0; 12];
+        payload[..8].copy_from_slice(&token);
+        payload[8..].copy_from_slice(&self.sent.to_be_bytes());
+        ControlFrame::new(OpCode::Ping, &payload)
+    }
+
+    pub(super) fn are_answered_by(&self, frame: &ControlFrame) -> bool {
+        frame.opcode() == OpCode::Pong
+            && frame.payload().len() == 12
+            && self
+                .token
+                .is_some_and(|token| frame.payload().starts_with(&token))
+    }
+}
+
+/// A number that cannot be told from the ones before it: a keyed hash of a counter, the key from the operating system.
+fn random() -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    KEY.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_are_known_by_their_answers_and_no_other_pong_is_one() {
+        let (mut pings, mut others) = (Pings::default(), Pings::default());
+        let answer = |ping: &ControlFrame| ControlFrame::new(OpCode::Pong, ping.payload()).unwrap();
+        assert!(!pings.are_answered_by(&ControlFrame::new(OpCode::Pong, &[0; 12]).unwrap()));
+        let (first, second, other) = (
+            pings.next().unwrap(),
+            pings.next().unwrap(),
+            others.next().unwrap(),
+        );
+        assert_ne!(first, second);
+        assert!(pings.are_answered_by(&answer(&first)) && pings.are_answered_by(&answer(&second)));
+        assert!(!pings.are_answered_by(&answer(&other)));
+        assert!(
+            !pings.are_answered_by(&first),
+            "a ping with the same payload is the end's own"
+        );
+        let longer = [first.payload(), b"x"].concat();
+        assert!(!pings.are_answered_by(&ControlFrame::new(OpCode::Pong, &longer).unwrap()));
+    }
+
+    #[test]
+    fn only_towards_an_upstream_there_is_a_mask_and_each_has_its_own() {
+        let close = Own::Close(CloseFrame::read(b"\x03\xe9"));
+        assert_eq!(close.to_bytes(Side::Upstream), b"\x88\x02\x03\xe9");
+        let keys = [(); 2].map(|()| close.to_bytes(Side::Downstream)[2..6].to_vec());
+        assert_ne!(keys[0], keys[1]);
+    }
+}
