@@ -6,6 +6,7 @@ mod cost;
 mod deadlines;
 mod ends;
 mod failures;
+mod framed;
 #[cfg(target_os = "linux")]
 mod splice;
 

@@ -181,18 +181,17 @@ impl Framed {
         bytes
     }
 
-    /// What is held back and will not be completed. Nothing follows a Close, not even this.
+    /// What is [held back](Framed::holds_back), and will not be completed.
     pub(super) fn release(&mut self) -> Vec<u8> {
         let held = std::mem::take(&mut self.held);
-        if self.is_closed() {
-            return Vec::new();
-        }
         self.account.handed += held.len() as u64;
         held
     }
 
+    /// Whether there are bytes of the sender's that belong out and are not. Nothing follows a Close, not even those: there they
+    /// are the beginning of what the sender answers.
     pub(super) fn holds_back(&self) -> bool {
-        !self.held.is_empty()
+        !self.held.is_empty() && !self.is_closed()
     }
 
     /// Whether a Close has gone out in this direction, whoever's.

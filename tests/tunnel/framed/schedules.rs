@@ -1,0 +1,265 @@
+//! Whatever the schedule: each end hears all that the other has said, and what else it hears are whole frames in their places.
+
+use proptest::prelude::*;
+use switchover::tunnel::{Drain, End};
+use tokio::sync::mpsc;
+
+use super::*;
+
+/// Two ends that say all they have to say, in pieces cut anywhere, while the tunnel asks after both.
+#[derive(Clone, Debug)]
+struct Conversation {
+    says: [Vec<Frame>; 2],
+    capacity: usize,
+    seeds: [u64; 4],
+    held: bool,
+    pinging: bool,
+    /// When the tunnel is drained, in milliseconds.
+    drained_after: Option<u64>,
+}
+
+fn frames() -> impl Strategy<Value = Vec<Frame>> {
+    let length = prop_oneof![3 => 0..200usize, 1 => 0..3000usize];
+    let message = prop::collection::vec(length, 1..4).prop_map(|lengths| {
+        let last = lengths.len() - 1;
+        let frames = lengths.into_iter().enumerate();
+        frames
+            .map(|(index, length)| Frame {
+                opcode: if index == 0 {
+                    OpCode::Binary
+                } else {
+                    OpCode::Continuation
+                },
+                fin: index == last,
+                payload: pattern(length),
+            })
+            .collect::<Vec<_>>()
+    });
+    let control = prop_oneof![Just(OpCode::Ping), Just(OpCode::Pong)];
+    let control = (control, prop::collection::vec(any::<u8>(), 0..=125));
+    let control = control.prop_map(|(opcode, payload)| vec![Frame::new(opcode, &payload)]);
+    prop::collection::vec(prop_oneof![message, control], 0..12).prop_map(|said| said.concat())
+}
+
+fn conversations() -> impl Strategy<Value = Conversation> {
+    let says = [frames(), frames()];
+    let capacity = prop_oneof![1..16usize, 100..10_000usize];
+    let drained_after = prop::option::of(0..300u64);
+    (
+        says,
+        capacity,
+        any::<[u64; 4]>(),
+        any::<bool>(),
+        any::<bool>(),
+        drained_after,
+    )
+        .prop_map(
+            |(says, capacity, seeds, held, pinging, drained_after)| Conversation {
+                says,
+                capacity,
+                seeds,
+                held,
+                pinging,
+                drained_after,
+            },
+        )
+}
+
+/// What one end has heard, and whether it was asked.
+#[derive(Debug, Default)]
+struct Heard {
+    frames: Vec<Frame>,
+    pings: usize,
+    close: Option<Frame>,
+}
+
+/// Says everything, answers what it is asked, then closes or just ends its stream; and checks every byte that it hears.
+async fn attend(
+    stream: Memory,
+    side: Side,
+    says: Vec<Frame>,
+    asked: bool,
+    expected: (usize, mpsc::UnboundedSender<Side>),
+) -> Heard {
+    let (reading, mut writing) = tokio::io::split(stream);
+    let (pong, mut pongs) = mpsc::unbounded_channel::<Frame>();
+    let speak = async move {
+        for frame in &says {
+            while let Ok(pong) = pongs.try_recv() {
+                writing.write_all(&pong.bytes(side)).await?;
+            }
+            writing.write_all(&frame.bytes(side)).await?;
+        }
+        // Pongs that come later are answered too, until the other end has been heard to its end.
+        while let Some(pong) = pongs.recv().await {
+            let closes = pong.opcode == OpCode::Close;
+            writing.write_all(&pong.bytes(side)).await?;
+            if closes {
+                break;
+            }
+        }
+        writing.shutdown().await
+    };
+    let hear = async move {
+        let mut heard = Heard::default();
+        let mut peer = Peer::new(tokio::io::join(reading, tokio::io::sink()), side);
+        let mut scanner = FrameScanner::new(!side);
+        loop {
+            if heard.frames.len() == expected.0 {
+                let _ = expected.1.send(side);
+            }
+            let Some(frame) = peer.next().await else {
+                return heard;
+            };
+            assert_eq!(heard.close, None, "something follows a Close");
+            let bytes = frame.bytes(!side);
+            let whole = matches!(
+                scanner.advance(&bytes),
+                Ok(Some((_, Scanned::Header(_) | Scanned::Control(_))))
+            );
+            scanner.skip(frame.payload.len() as u64);
+            assert!(whole, "{frame:?} may not stand there");
+            match frame.opcode {
+                OpCode::Close => {
+                    let _ = pong.send(Frame::close(CloseCode::GOING_AWAY, ""));
+                    heard.close = Some(frame);
+                }
+                // Only the tunnel's pings are twelve bytes long and not of the other end's: see `strangers`.
+                OpCode::Ping if asked && frame.payload.len() == 12 => {
+                    heard.pings += 1;
+                    let _ = pong.send(Frame::new(OpCode::Pong, &frame.payload));
+                }
+                _ => heard.frames.push(frame),
+            }
+        }
+    };
+    tokio::join!(speak, hear).1
+}
+
+async fn hold(conversation: Conversation) -> ([Heard; 2], Traffic) {
+    let Conversation {
+        says,
+        capacity,
+        seeds,
+        held,
+        pinging,
+        drained_after,
+    } = conversation;
+    let faults = |seed| {
+        let faults = Faults::seeded(seed).delay(milliseconds(seed % 3));
+        if held { faults.hold_until_flush() } else { faults }
+    };
+    let table = Table::with_faults(capacity, faults(seeds[0]), faults(seeds[1]));
+    let near_peer = table.near_peer.faults(Faults::seeded(seeds[2]));
+    let far_peer = table.far_peer.faults(Faults::seeded(seeds[3]));
+    let mut websocket = WebSocketConfig::default();
+    if pinging {
+        websocket = websocket
+            .ping_interval(milliseconds(1 + seeds[0] % 5))
+            .pong_timeout(seconds(100_000));
+    }
+    let drain = Drain::new();
+    let config = unlimited().linger_timeout(seconds(10_000));
+    let tunnel = seat(Side::Downstream, table.near, table.far)
+        .config(config)
+        .websocket(websocket);
+    let (all, mut heard_all) = mpsc::unbounded_channel();
+    let ends = drain.clone();
+    tokio::spawn(async move {
+        match drained_after {
+            Some(time) => tokio::time::sleep(milliseconds(time)).await,
+            // When both have heard everything, and a few pings more.
+            None => {
+                let mut sides = [false; 2];
+                while sides != [true; 2] {
+                    if let Some(side) = heard_all.recv().await {
+                        sides[usize::from(side == Side::Upstream)] = true;
+                    }
+                }
+                tokio::time::sleep(milliseconds(20)).await;
+            }
+        }
+        ends.complete_now();
+    });
+    let [near_says, far_says] = says;
+    let expected = [(far_says.len(), all.clone()), (near_says.len(), all)];
+    let [at_near, at_far] = expected;
+    let (near, far, traffic) = tokio::join!(
+        attend(near_peer, Side::Downstream, near_says, pinging, at_near),
+        attend(far_peer, Side::Upstream, far_says, pinging, at_far),
+        tunnel.drain(drain.signal()).run(),
+    );
+    ([near, far], traffic.unwrap())
+}
+
+/// The ends' own pings and pongs of twelve bytes are made longer, so that the peers here can tell whose a ping is. Byte-sized
+/// capacities with long streams only take time.
+fn strangers(conversation: &mut Conversation) {
+    for frame in conversation.says.iter_mut().flatten() {
+        if conversation.capacity < 16 {
+            frame.payload.truncate(60);
+        }
+        if frame.opcode.is_control() && frame.payload.len() == 12 {
+            frame.payload.push(0);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_end_hears_what_the_other_says_in_whole_frames(mut conversation in conversations()) {
+        strangers(&mut conversation);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let says = conversation.says.clone();
+        let drained_early = conversation.drained_after.is_some();
+        let ([near, far], traffic) = runtime.block_on(hold(conversation));
+        prop_assert_eq!(traffic.end(), End::Drained);
+        for (heard, said, side) in [(&near, &says[1], Side::Upstream), (&far, &says[0], Side::Downstream)] {
+            // A drain may come before all is said; up to then nothing is missing.
+            prop_assert!(said.starts_with(&heard.frames), "{:?} of {:?}", heard.frames, said);
+            prop_assert!(drained_early || heard.frames.len() == said.len());
+            prop_assert_eq!(heard.close.as_ref(), Some(&Frame::close(CloseCode::GOING_AWAY, "shutting down")));
+            let bytes: usize = heard.frames.iter().map(|frame| frame.bytes(side).len()).sum();
+            prop_assert_eq!(delivered_from(side, &traffic), bytes as u64);
+            prop_assert_eq!(traffic.close_from(side).and_then(|close| close.code()), Some(CloseCode::GOING_AWAY));
+        }
+    }
+
+    /// Bytes that are all valid frames, cut anywhere: what a tunnel of bytes delivers, this one does.
+    #[test]
+    fn without_a_word_of_its_own_it_is_a_tunnel_of_bytes(mut conversation in conversations()) {
+        strangers(&mut conversation);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let deliver = |websocket: Option<WebSocketConfig>| {
+            let Conversation { says, capacity, seeds, .. } = conversation.clone();
+            runtime.block_on(async move {
+                let table = Table::with_faults(capacity, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
+                let tunnel = seat(Side::Downstream, table.near, table.far).websocket(websocket);
+                let (at_near, at_far, traffic) = tokio::join!(
+                    whole(table.near_peer, Side::Downstream, &says[0]),
+                    whole(table.far_peer, Side::Upstream, &says[1]),
+                    tunnel.run(),
+                );
+                let traffic = traffic.unwrap();
+                (at_near, at_far, traffic.from_downstream(), traffic.from_upstream())
+            })
+        };
+        prop_assert!(deliver(None) == deliver(Some(WebSocketConfig::default())));
+    }
+}
+
+/// Says everything, ends its stream, and reads all there is.
+async fn whole(stream: Memory, side: Side, says: &[Frame]) -> Vec<u8> {
+    let (mut reading, mut writing) = tokio::io::split(stream);
+    let bytes: Vec<u8> = says.iter().flat_map(|frame| frame.bytes(side)).collect();
+    let mut heard = Vec::new();
+    let speak = async {
+        writing.write_all(&bytes).await.unwrap();
+        writing.shutdown().await.unwrap();
+    };
+    let (_, read) = tokio::join!(speak, reading.read_to_end(&mut heard));
+    read.unwrap();
+    heard
+}
