@@ -9,9 +9,7 @@ mod sockets;
 mod violations;
 
 use switchover::tunnel::WebSocketConfig;
-use switchover::websocket::{
-    CloseCode, CloseFrame, FrameHeader, FrameScanner, OpCode, Scanned, apply_mask,
-};
+use switchover::websocket::{CloseCode, CloseFrame, FrameHeader, FrameScanner, OpCode, Scanned, apply_mask};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::*;
@@ -153,7 +151,9 @@ pub(crate) struct Talk {
 
 pub(crate) fn talk(near: Side, table: Table, config: TunnelConfig, websocket: WebSocketConfig) -> Talk {
     let drain = switchover::tunnel::Drain::new();
-    let mut tunnel = seat(near, table.near, table.far).config(config).websocket(websocket);
+    let mut tunnel = seat(near, table.near, table.far)
+        .config(config)
+        .websocket(websocket);
     let watch = tunnel.watch();
     Talk {
         near: Peer::new(table.near_peer, near),

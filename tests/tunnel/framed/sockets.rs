@@ -1,1 +1,92 @@
+//! Over sockets: bulk within a frame is spliced, and the tunnel's own frames find their places between such frames.
+
+use switchover::tunnel::{Drain, End};
+
 use super::*;
+
+/// A frame of four MiB, and how often.
+const PAYLOAD: usize = 4 * 1024 * 1024;
+const FRAMES: usize = 4;
+
+mirrored! {
+    real_time async fn bulk_is_spliced_within_frames(near: Side) {
+        let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let websocket = WebSocketConfig::default().ping_interval(milliseconds(5));
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).websocket(websocket).run());
+        let payload = pattern(PAYLOAD);
+        let bytes = Frame::new(OpCode::Binary, &payload).bytes(near);
+        let length = bytes.len() as u64;
+        let (mut reading, mut writing) = near_peer.into_split();
+        let sender = tokio::spawn(async move {
+            for _ in 0..FRAMES {
+                writing.write_all(&bytes).await.unwrap();
+                // A pause between two reads of the tunnel's, so that it is not all one stream of bulk.
+                tokio::time::sleep(milliseconds(2)).await;
+            }
+            writing
+        });
+        let ignored = tokio::spawn(async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await });
+        let mut far = Peer::new(far_peer, !near);
+        let mut received = 0;
+        while received < FRAMES {
+            let frame = far.next().await.unwrap();
+            if frame.opcode == OpCode::Ping {
+                far.send(&Frame::new(OpCode::Pong, &frame.payload)).await;
+                continue;
+            }
+            assert!(frame.payload == payload, "frame {received} has changed");
+            received += 1;
+        }
+        drop(far);
+        drop(sender.await.unwrap());
+        ignored.abort();
+        let traffic = tunnel.await.unwrap();
+        let traffic = traffic.unwrap_or_else(|error| error.traffic().clone());
+        assert_eq!(delivered_from(near, &traffic), FRAMES as u64 * length);
+        let spliced = traffic.spliced_from_downstream() + traffic.spliced_from_upstream();
+        assert!(spliced > FRAMES as u64 * length / 2, "{spliced} bytes were spliced");
+    }
+
+    real_time async fn a_drain_in_the_middle_of_a_spliced_frame_waits_for_its_end(near: Side) {
+        let ((mut near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let drain = Drain::new();
+        let mut tunnel = seat(near, near_stream, far_stream).websocket(WebSocketConfig::default());
+        let watch = tunnel.watch();
+        let tunnel = tokio::spawn(tunnel.drain(drain.signal()).run());
+        let frame = Frame::new(OpCode::Binary, &pattern(PAYLOAD));
+        // The next frame begins right behind it: it must not go out.
+        let bytes = [frame.bytes(near), frame.bytes(near)[..1000].to_vec()].concat();
+        let sender = tokio::spawn(async move {
+            near_peer.write_all(&bytes[..PAYLOAD / 2]).await.unwrap();
+            while watch.from_downstream() + watch.from_upstream() < PAYLOAD as u64 / 4 {
+                tokio::time::sleep(milliseconds(1)).await;
+            }
+            drain.complete_now();
+            tokio::time::sleep(milliseconds(50)).await;
+            near_peer.write_all(&bytes[PAYLOAD / 2..]).await.unwrap();
+            near_peer
+        });
+        let mut far = Peer::new(far_peer, !near);
+        assert!(far.next().await.as_ref() == Some(&frame), "it is cut off");
+        far.is_told(CloseCode::GOING_AWAY, "shutting down").await;
+        let mut one = Peer::new(sender.await.unwrap(), near);
+        assert_eq!(one.next().await, Some(Frame::close(CloseCode::GOING_AWAY, "shutting down")));
+        // It was in the middle of a frame, and leaves.
+        drop(one);
+        let traffic = tunnel.await.unwrap().unwrap();
+        assert_eq!((traffic.end(), delivered_from(near, &traffic)), (End::Drained, frame.bytes(near).len() as u64));
+    }
+
+    real_time async fn a_reset_is_passed_on(near: Side) {
+        let ((mut near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).websocket(WebSocketConfig::default()).run());
+        let mut far = Peer::new(far_peer, !near);
+        near_peer.write_all(&Frame::text("hello").bytes(near)).await.unwrap();
+        assert_eq!(far.next().await, Some(Frame::text("hello")));
+        near_peer.set_zero_linger().unwrap();
+        drop(near_peer);
+        let error = far.stream.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(tunnel.await.unwrap().unwrap_err().side(), near);
+    }
+}
