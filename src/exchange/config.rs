@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::handshake::HandshakePolicy;
+use crate::handshake::{HandshakePolicy, Switched};
 use crate::head::HeadLimits;
-use crate::tunnel::{Cap, PeerCap, TunnelConfig};
+use crate::tunnel::{Cap, PeerCap, TunnelConfig, WebSocketConfig};
 
 /// The policy, deadlines, limits and caps of the upgrades that a proxy carries, whichever door they come through.
 ///
@@ -25,6 +25,7 @@ use crate::tunnel::{Cap, PeerCap, TunnelConfig};
 pub struct UpgradeConfig {
     pub(crate) policy: HandshakePolicy,
     pub(crate) tunnel: Arc<TunnelConfig>,
+    websocket: Option<WebSocketConfig>,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) read_timeout: Duration,
@@ -38,6 +39,7 @@ impl Default for UpgradeConfig {
         UpgradeConfig {
             policy: HandshakePolicy::default(),
             tunnel: Arc::default(),
+            websocket: None,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(60),
@@ -61,6 +63,24 @@ impl UpgradeConfig {
     pub fn tunnel(mut self, tunnel: impl Into<Arc<TunnelConfig>>) -> Self {
         self.tunnel = tunnel.into();
         self
+    }
+
+    /// Tunnels that carry WebSocket know their frames: what that gives is said at
+    /// [`Tunnel::websocket`](crate::tunnel::Tunnel::websocket). Default: `None`, they carry bytes.
+    ///
+    /// Of no effect on any other protocol. Frames may have the reserved bits set that the extensions agreed on need
+    /// ([`Switched::reserved_bits`]), unless the configuration names others.
+    #[must_use]
+    pub fn websocket(mut self, websocket: impl Into<Option<WebSocketConfig>>) -> Self {
+        self.websocket = websocket.into();
+        self
+    }
+
+    /// How the tunnel after this switch is to know its frames, if it is to.
+    pub(crate) fn websocket_of(&self, switched: &Switched) -> Option<WebSocketConfig> {
+        let config = self.websocket.filter(|_| switched.protocol().is_websocket())?;
+        let bits = config.get_reserved_bits();
+        Some(config.reserved_bits(bits.unwrap_or(switched.reserved_bits())))
     }
 
     /// How long connecting to the upstream may take; then 504. Default 10 seconds.

@@ -98,11 +98,13 @@ where
                 relayed.map(Negotiated::Declined)
             }
             Ok(Final::Switched(switched, upstream, from_upstream)) => {
+                let websocket = config.upgrade.websocket_of(&switched);
                 // From here on not one more byte of HTTP goes to this client.
                 let (response, protocol) = switched.into_response();
                 client.send_head(&response).await?;
                 let tunnel = Tunnel::new(client.stream, upstream)
                     .config(config.upgrade.tunnel.clone())
+                    .websocket(websocket)
                     .leftovers(client.early.freeze(), from_upstream);
                 Ok(Negotiated::Switched(Established::new(
                     protocol, tunnel, admission,

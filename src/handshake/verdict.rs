@@ -69,6 +69,7 @@ pub struct Declined {
 pub struct Switched {
     protocol: Protocol,
     subprotocol: Option<HeaderValue>,
+    reserved_bits: [bool; 3],
     response: Parts,
 }
 
@@ -244,9 +245,12 @@ impl PendingUpgrade {
             (Some(_), Some(_)) => None,
         };
         let protocol = protocol.ok_or(BadSwitch::UpgradeNotOffered)?;
-        let subprotocol = match &self.offer {
-            Some(offer) if protocol.is_websocket() => offer.check(&response.headers)?,
-            _ => None,
+        let (subprotocol, reserved_bits) = match &self.offer {
+            Some(offer) if protocol.is_websocket() => {
+                let subprotocol = offer.check(&response.headers)?;
+                (subprotocol, reserved_bits(&response.headers))
+            }
+            _ => (None, [false; 3]),
         };
 
         remove_framing(&mut response.headers)?;
@@ -258,9 +262,23 @@ impl PendingUpgrade {
         Ok(Switched {
             protocol,
             subprotocol,
+            reserved_bits,
             response,
         })
     }
+}
+
+/// What frames may have set by the extensions that were selected (RFC 6455, section 9.1; RFC 7692, section 6).
+fn reserved_bits(headers: &HeaderMap) -> [bool; 3] {
+    let mut bits = [false; 3];
+    for name in extension_names(headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter()) {
+        match name.eq_ignore_ascii_case(b"permessage-deflate") {
+            true => bits[0] = true,
+            // Which bits it uses is its own affair.
+            false => bits = [true; 3],
+        }
+    }
+    bits
 }
 
 /// RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
@@ -325,6 +343,13 @@ impl Switched {
     /// The WebSocket subprotocol that the origin has selected.
     pub fn subprotocol(&self) -> Option<&HeaderValue> {
         self.subprotocol.as_ref()
+    }
+
+    /// Which of RSV1, RSV2 and RSV3 the frames of a WebSocket connection may have set, by the extensions that the origin has
+    /// selected (RFC 6455, section 5.2): none without any, RSV1 with `permessage-deflate` (RFC 7692), all with one that is not
+    /// known here.
+    pub fn reserved_bits(&self) -> [bool; 3] {
+        self.reserved_bits
     }
 
     /// The 101 to send to the client.

@@ -26,13 +26,16 @@ use crate::exchange::Admission;
 use crate::header::{Hop, Protocol};
 #[cfg(feature = "rustls")]
 use crate::tls::ServerStream;
-use crate::tunnel::{AnyStream, Draining, Permit, Rewind, Run, Traffic, Tunnel, TunnelConfig, TunnelError};
+use crate::tunnel::{
+    AnyStream, Draining, Permit, Rewind, Run, Traffic, Tunnel, TunnelConfig, TunnelError, WebSocketConfig,
+};
 
 /// All that a tunnel needs but the client's stream.
 pub(super) struct Carry<U> {
     pub(super) upstream: U,
     pub(super) from_upstream: Bytes,
     pub(super) config: Arc<TunnelConfig>,
+    pub(super) websocket: Option<WebSocketConfig>,
     pub(super) drain: Draining,
     pub(super) places: Places,
 }
@@ -106,6 +109,7 @@ where
         }
         let tunnel = Tunnel::new(client.stream, self.upstream)
             .config(self.config)
+            .websocket(self.websocket)
             .leftovers(client.read, self.from_upstream)
             .drain(self.drain);
         Some((tunnel.run(), self.places, told))

@@ -27,6 +27,7 @@ use crate::exchange::{self, Admission, Answer, Exchange, Outgoing};
 use crate::handshake::{BadSwitch, Declined, Rejection, UpgradeRequest, last_response};
 use crate::head::{BodyLength, check_request};
 use crate::header::{Hop, remove};
+use crate::tunnel::WebSocketConfig;
 
 /// Proxies the upgrades among the requests of a server.
 #[derive(Debug)]
@@ -171,7 +172,8 @@ impl<C: Connect + 'static> Upgrader<C> {
                     let told = told.map(|(listeners, extensions)| {
                         Told::new(listeners, switched.protocol().clone(), hop, extensions)
                     });
-                    self.carry(upstream, early, admission, on_upgrade, told);
+                    let websocket = config.websocket_of(&switched);
+                    self.carry((upstream, early), websocket, admission, on_upgrade, told);
                     return Ok(Response::from_parts(
                         client.switched(*switched),
                         ProxyBody::text(""),
@@ -202,8 +204,8 @@ impl<C: Connect + 'static> Upgrader<C> {
     /// connection.
     fn carry(
         &self,
-        upstream: C::Stream,
-        from_upstream: Bytes,
+        (upstream, from_upstream): (C::Stream, Bytes),
+        websocket: Option<WebSocketConfig>,
         admission: Admission,
         on_upgrade: OnUpgrade,
         told: Option<Box<Told>>,
@@ -212,6 +214,7 @@ impl<C: Connect + 'static> Upgrader<C> {
             upstream,
             from_upstream,
             config: self.config.upgrade.tunnel.clone(),
+            websocket,
             drain: self.config.tunnels.signal(),
             places: Places {
                 _open: self.config.tunnels.add(),
