@@ -27,8 +27,14 @@ pub(crate) struct Peer {
 enum Kind {
     Direct,
     Gateway(PathBuf),
-    Nginx { buffer: &'static str },
-    Haproxy { splices: bool },
+    /// The same, and it knows the frames of what it carries.
+    GatewayOfFrames(PathBuf),
+    Nginx {
+        buffer: &'static str,
+    },
+    Haproxy {
+        splices: bool,
+    },
     Baseline(Baseline),
 }
 
@@ -51,6 +57,14 @@ pub(crate) fn find(options: &Options) -> Vec<Peer> {
             Err(why) => (PathBuf::new(), Err(why)),
         };
         found("gateway", version, Kind::Gateway(path));
+    }
+    // Only where it is asked for: it is the same program.
+    if options.proxies.iter().any(|wanted| wanted == "gateway-websocket") {
+        let (path, version) = match build_gateway() {
+            Ok(path) => (path, Ok("--tunnel-mode websocket".to_owned())),
+            Err(why) => (PathBuf::new(), Err(why)),
+        };
+        found("gateway-websocket", version, Kind::GatewayOfFrames(path));
     }
     for (name, path) in &options.gateways {
         found(name, Ok(path.display().to_string()), Kind::Gateway(path.clone()));
@@ -143,9 +157,12 @@ impl Peer {
         let listen = address.to_string();
         let command = match &self.kind {
             Kind::Direct => return Ok((upstream, None)),
-            Kind::Gateway(path) => {
+            Kind::Gateway(path) | Kind::GatewayOfFrames(path) => {
                 let mut command = Command::new(path);
                 command.args(["--listen", &listen, "--workers", "1"]);
+                if matches!(self.kind, Kind::GatewayOfFrames(_)) {
+                    command.args(["--tunnel-mode", "websocket", "--ping-interval", "30s"]);
+                }
                 command.arg("--route").arg(format!("/=http://{upstream}"));
                 command
             }

@@ -10,6 +10,7 @@ use switchover::header::rules::{HeaderRules, HostRule};
 use switchover::header::{Network, NetworkError, Protocol};
 use switchover::proxied::Version;
 use switchover::route::RoutePattern;
+use switchover::tunnel::WebSocketConfig;
 use switchover::upstream::{Balance, BalanceError};
 
 use super::access_log::{AccessLog, Writing};
@@ -49,6 +50,13 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --header-timeout DURATION  a request head, from the first byte to the last; then 408. Before it, as long again for the
                              TLS handshake (30s)
   --linger-timeout DURATION  after one side of a tunnel has ended, silence of the other (30s)
+  --tunnel-mode stream|websocket
+                             what a tunnel knows of a WebSocket: its bytes, or its frames. With frames it ends with a Close
+                             1001 to both ends where it is the gateway that ends it, as after SIGTERM, and a side that
+                             sends what is no frame is sent a Close 1002 (stream)
+  --ping-interval DURATION   send a ping to a side of a WebSocket that has been silent for so long; needs --tunnel-mode
+                             websocket (no pings)
+  --pong-timeout DURATION    how long such a side may stay silent then; needs --ping-interval (10s)
   --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s); a second SIGTERM ends them at once
   --drain-spread DURATION    the last part of that time, over which the tunnels that are left end one after the other, and
                              not all at once (0s)
@@ -94,6 +102,9 @@ pub(crate) struct Flags {
     pub(crate) send_timeout: Duration,
     pub(crate) header_timeout: Duration,
     pub(crate) linger_timeout: Duration,
+    knows_frames: bool,
+    ping_interval: Option<Duration>,
+    pong_timeout: Option<Duration>,
     pub(crate) drain_timeout: Duration,
     pub(crate) drain_spread: Duration,
     pub(crate) drain_delay: Duration,
@@ -127,6 +138,9 @@ impl Default for Flags {
             send_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(30),
+            knows_frames: false,
+            ping_interval: None,
+            pong_timeout: None,
             drain_timeout: Duration::from_secs(30),
             drain_spread: Duration::ZERO,
             drain_delay: Duration::ZERO,
@@ -169,6 +183,12 @@ impl Flags {
         if flags.drain_spread > flags.drain_timeout {
             return Err("--drain-spread is a part of --drain-timeout, and cannot be longer".to_owned());
         }
+        if flags.ping_interval.is_some() && !flags.knows_frames {
+            return Err("--ping-interval needs --tunnel-mode websocket".to_owned());
+        }
+        if flags.pong_timeout.is_some() && flags.ping_interval.is_none() {
+            return Err("--pong-timeout needs --ping-interval".to_owned());
+        }
         if flags.listen.is_empty() {
             flags.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
         }
@@ -180,6 +200,15 @@ impl Flags {
         let place = self.access_log.as_deref();
         let opened = place.map(|place| AccessLog::open(place, self.access_log_query));
         opened.transpose()
+    }
+
+    /// How tunnels treat the frames of a WebSocket, if they know them.
+    pub(crate) fn websocket(&self) -> Option<WebSocketConfig> {
+        let default = WebSocketConfig::default();
+        let config = default
+            .ping_interval(self.ping_interval)
+            .pong_timeout(self.pong_timeout.unwrap_or(default.get_pong_timeout()));
+        self.knows_frames.then_some(config)
     }
 
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
@@ -229,7 +258,6 @@ impl Flags {
                 .origins
                 .push(value.parse::<Origin>().map_err(|why| why.to_string())?),
             "--set-header" => self.header_rules = set_header(self.header_rules.clone(), value)?,
-            "--tunnel-mode" if value == "stream" => {}
             "--access-log" => self.access_log = Some(value.to_owned()),
             "--access-log-query" => {
                 self.access_log_query = match value {
@@ -238,9 +266,15 @@ impl Flags {
                     _ => return Err("expected keep or drop".to_owned()),
                 }
             }
-            "--tunnel-mode" | "--ping-interval" => {
-                return Err("this version cannot do that yet".to_owned());
+            "--tunnel-mode" => {
+                self.knows_frames = match value {
+                    "stream" => false,
+                    "websocket" => true,
+                    _ => return Err("expected stream or websocket".to_owned()),
+                }
             }
+            "--ping-interval" => self.ping_interval = Some(duration(value)?),
+            "--pong-timeout" => self.pong_timeout = Some(duration(value)?),
             _ => return Err("there is no such flag; see --help".to_owned()),
         }
         Ok(())

@@ -70,6 +70,7 @@ impl Settings {
         let upgrade = UpgradeConfig::default()
             .policy(policy)
             .tunnel(tunnel)
+            .websocket(flags.websocket())
             .response_limits(limits)
             .connect_timeout(flags.connect_timeout)
             .handshake_timeout(head_wait)

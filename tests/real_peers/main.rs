@@ -11,6 +11,7 @@ mod certificates;
 #[cfg(target_os = "linux")]
 mod chains;
 mod clients;
+mod frames;
 mod in_axum;
 #[cfg(target_os = "linux")]
 mod mistakes;

@@ -62,7 +62,6 @@ impl Server {
     }
 
     /// Tells it to end, as whoever runs it would.
-    #[cfg(target_os = "linux")]
     pub(crate) fn terminate(&self) {
         let id = self.child.id().to_string();
         assert!(runs(Command::new("kill").args(["-TERM", &id])), "it can be told");
