@@ -252,3 +252,34 @@ fn nominated_fields_of_a_switch() {
     );
     assert!(headers.contains_key("sec-websocket-accept"), "protected");
 }
+
+/// RFC 6455, section 5.2: a reserved bit "MUST be 0 unless an extension is negotiated that defines meanings for non-zero
+/// values".
+#[test]
+fn which_reserved_bits_the_extensions_need() {
+    for (extensions, bits) in [
+        ("", [false; 3]),
+        ("permessage-deflate", [true, false, false]),
+        (
+            "PerMessage-Deflate; client_max_window_bits=10",
+            [true, false, false],
+        ),
+        ("x-other", [true; 3]),
+        ("permessage-deflate, x-other", [true; 3]),
+    ] {
+        let line = match extensions {
+            "" => String::new(),
+            extensions => format!("Sec-WebSocket-Extensions: {extensions}\r\n"),
+        };
+        let head = changed("\r\n\r\n", &format!("\r\n{line}\r\n"));
+        let Ok(Verdict::Switched(switched)) = judge(&head) else {
+            panic!("{extensions}")
+        };
+        assert_eq!(switched.reserved_bits(), bits, "{extensions}");
+    }
+    let head = changed("Upgrade: websocket", "Upgrade: echo/2");
+    let Ok(Verdict::Switched(switched)) = judge(&head) else {
+        panic!()
+    };
+    assert_eq!(switched.reserved_bits(), [false; 3]);
+}

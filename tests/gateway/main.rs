@@ -5,6 +5,7 @@ mod client_leaves;
 mod deadlines;
 mod declined;
 mod early_data;
+mod frames;
 mod header_rules;
 mod interim;
 mod ordinary;

@@ -8,7 +8,8 @@ use switchover::gateway::{GatewayConfig, Outcome};
 use switchover::http2::Http2Connect;
 use switchover::test_util::fault::Faults;
 use switchover::test_util::{ScriptedClient, UPGRADE_REQUEST};
-use switchover::tunnel::{End, TunnelConfig};
+use switchover::tunnel::{End, TunnelConfig, WebSocketConfig};
+use switchover::websocket::CloseCode;
 use switchover::{Side, UpgradeConfig};
 
 use crate::running_gateway::RunningGateway;
@@ -221,4 +222,33 @@ async fn a_goaway_lets_tunnels_go_on_and_the_next_one_takes_another_connection()
     tunnel.ends().await;
     tunnel.end();
     client.ends().await;
+}
+
+#[tokio::test]
+async fn a_websocket_that_knows_its_frames_says_goodbye_to_the_upstream_too() {
+    let mut upstream = Upstream::start().await;
+    let short = TunnelConfig::default().idle_timeout(Duration::from_millis(200));
+    let upgrade = UpgradeConfig::default()
+        .tunnel(short)
+        .websocket(WebSocketConfig::default());
+    let gateway = GatewayConfig::default().upgrade(upgrade);
+    let mut gateway = RunningGateway::connecting(gateway, upstream.connect()).await;
+    let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
+    let mut tunnel = upstream.tunnel().await;
+    assert_eq!(client.head().await.status, 101);
+    tunnel.send(&b"\x81\x02hi"[..]).await;
+    client.receives(b"\x81\x02hi").await;
+    client.receives(b"\x88\x06\x03\xe9idle").await;
+    client.send(b"\x88\x82\0\0\0\0\x03\xe9").await;
+    tunnel.send(&b"\x88\x02\x03\xe9"[..]).await;
+    client.ends().await;
+    drop(client);
+    let Ok(Outcome::Tunnelled { traffic, .. }) = gateway.served().await else {
+        panic!()
+    };
+    assert_eq!(traffic.end(), End::Idle);
+    for side in [Side::Downstream, Side::Upstream] {
+        let code = traffic.close_from(side).and_then(|close| close.code());
+        assert_eq!(code, Some(CloseCode::GOING_AWAY), "{side}");
+    }
 }

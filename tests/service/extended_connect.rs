@@ -11,7 +11,8 @@ use switchover::TcpConnect;
 use switchover::handshake::HandshakePolicy;
 use switchover::service::{ReverseProxy, ServiceConfig, Tunnels, UpgradeLayer, UpgradeService};
 use switchover::test_util::{PATIENCE, Script, ScriptedOrigin};
-use switchover::tunnel::{End, Schedule};
+use switchover::tunnel::{End, Schedule, WebSocketConfig};
+use switchover::websocket::CloseCode;
 use switchover::{Side, UpgradeConfig};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -427,4 +428,44 @@ async fn the_layer_leaves_what_is_not_for_it() {
         .await;
     assert_eq!(content(response.into_body()).await, "GET /page");
     assert_eq!(client.open(websocket()).await.0.status(), 200);
+}
+
+#[tokio::test]
+async fn a_websocket_that_knows_its_frames_is_drained_in_its_own_words() {
+    let origin = ScriptedOrigin::start(Script::new().read_head().switch()).await;
+    let (config, ends) = telling();
+    let tunnels = Tunnels::new();
+    let upgrade = UpgradeConfig::default().websocket(WebSocketConfig::default());
+    let config = config.tunnels(tunnels.clone()).upgrade(upgrade);
+    let mounted = Mounted::on(Server::Axum, to(&origin).config(config)).await;
+    let mut client = Client::connect(&mounted).await;
+    let (response, mut send) = client.open(websocket()).await;
+    assert_eq!(response.status(), 200);
+    let mut receive = response.into_body();
+    // As over HTTP/1.1, a client's frames are masked (RFC 8441, section 5).
+    send.send_data(Bytes::from_static(b"\x81\x82\0\0\0\0hi"), false)
+        .unwrap();
+    let connection = origin.connection(0).await;
+    let head = connection.head().await;
+    connection
+        .receives(&[head.as_bytes(), b"\x81\x82\0\0\0\0hi"].concat())
+        .await;
+    tunnels.drain(Schedule::default());
+    receives(&mut receive, b"\x88\x0f\x03\xe9shutting down").await;
+    send.send_data(Bytes::from_static(b"\x88\x82\0\0\0\0\x03\xe9"), true)
+        .unwrap();
+    assert_eq!(content(receive).await, "");
+    let traffic = end_of(ends).await.result.unwrap();
+    assert_eq!((traffic.end(), traffic.from_downstream()), (End::Drained, 8));
+    assert_eq!(
+        traffic.close_from(Side::Downstream).unwrap().code(),
+        Some(CloseCode::GOING_AWAY)
+    );
+    let told = traffic.close_sent_to(Side::Upstream).unwrap();
+    assert_eq!(told.to_string(), "1001 Going Away \"shutting down\"");
+    assert_eq!(
+        connection.received()[head.len() + 8..][..2],
+        [0x88, 0x80 | 15],
+        "a Close, masked"
+    );
 }
