@@ -22,6 +22,9 @@
 //!    a [`PeerCap`] say how many there may be, a [`Drain`] ends them all in order and not all at once, and a
 //!    [`TunnelWatch`] shows one of them while it runs, and ends it.
 //!
+//! 8. A tunnel of WebSocket may [know its frames](Tunnel::websocket). It then keeps its ends awake, and where it is the tunnel that
+//!    ends, it says so to both by a Close. One of bytes pays nothing for that.
+//!
 //! # Which door
 //!
 //! [`copy_bidirectional`] is the plain function on borrowed streams, without deadlines. [`Tunnel`] owns its streams and
@@ -61,6 +64,7 @@ mod drain;
 mod drain_state;
 mod draining;
 mod end;
+mod ending;
 mod engine;
 mod framed;
 mod gear;

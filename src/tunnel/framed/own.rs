@@ -1,8 +1,6 @@
 //! The law of the frames that are the tunnel's own: which there are, and that nobody can guess a key or a ping.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Side;
 use crate::websocket::{CloseFrame, ControlFrame, OpCode};
@@ -54,11 +52,10 @@ impl Pings {
     }
 }
 
-/// A number that cannot be told from the ones before it: a keyed hash of a counter, the key from the operating system.
+/// A number that cannot be told from the ones before it: a keyed hash, whose key is from the operating system and another
+/// each time.
 fn random() -> u64 {
-    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    KEY.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
+    RandomState::new().hash_one(())
 }
 
 #[cfg(test)]
