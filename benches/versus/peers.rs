@@ -59,12 +59,12 @@ pub(crate) fn find(options: &Options) -> Vec<Peer> {
         found("gateway", version, Kind::Gateway(path));
     }
     // Only where it is asked for: it is the same program.
-    if options.proxies.iter().any(|wanted| wanted == "gateway-websocket") {
+    if options.proxies.iter().any(|wanted| wanted == "gateway-frames") {
         let (path, version) = match build_gateway() {
             Ok(path) => (path, Ok("--tunnel-mode websocket".to_owned())),
             Err(why) => (PathBuf::new(), Err(why)),
         };
-        found("gateway-websocket", version, Kind::GatewayOfFrames(path));
+        found("gateway-frames", version, Kind::GatewayOfFrames(path));
     }
     for (name, path) in &options.gateways {
         found(name, Ok(path.display().to_string()), Kind::Gateway(path.clone()));

@@ -162,7 +162,8 @@ impl TunnelConfig {
     /// The longest time that the tunnel may exist, however busy it is. Default: none.
     ///
     /// For deployments where a credential expires or load must be rebalanced. When it passes, the tunnel ends with
-    /// [`End::Lifetime`](super::End::Lifetime), in the middle of a message if need be.
+    /// [`End::Lifetime`](super::End::Lifetime), in the middle of a message if need be, unless it
+    /// [knows its frames](super::Tunnel::websocket).
     #[must_use]
     pub fn lifetime(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.lifetime = limit.into();

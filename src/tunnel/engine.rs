@@ -156,7 +156,7 @@ impl Engine {
             _ => {}
         }
         let Err(failure) = outcome else {
-            return self.is_violated(side, now);
+            return self.answer_violation(side, now);
         };
         self.fail(side, failure, now);
         true

@@ -129,6 +129,7 @@ impl Half {
                 }
                 _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,
                 (Stage::Moving, _) if self.has_frame_due() => self.inject(cx, now, writer)?,
+                (Stage::Moving, _) if self.is_violated() => return Ok(()),
                 (Stage::Moving, Some(splice)) if self.gear.is_splicing() => {
                     match self.splice(cx, now, splice, reader, writer)? {
                         Some(turn) => {

@@ -91,7 +91,8 @@ impl TunnelWatch {
         self.shared.open.load(Ordering::Acquire)
     }
 
-    /// Ends this tunnel in order, as a [drain](super::Tunnel::drain) does, with [`End::Asked`].
+    /// Ends this tunnel in order, as a [drain](super::Tunnel::drain) does, with [`End::Asked`]; with a Close to both sides if it
+    /// [knows its frames](super::Tunnel::websocket).
     ///
     /// Returns at once; the tunnel is [open](TunnelWatch::is_open) until what was read has been delivered. Before the
     /// tunnel runs, it takes effect when it does. Of no effect on a tunnel that is about to end for another reason.

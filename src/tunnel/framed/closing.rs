@@ -72,7 +72,7 @@ impl Engine {
     }
 
     /// `side` has sent what is no frame. True if that changes what is left to do.
-    pub(in crate::tunnel) fn is_violated(&mut self, side: Side, now: Instant) -> bool {
+    pub(in crate::tunnel) fn answer_violation(&mut self, side: Side, now: Instant) -> bool {
         let Some(error) = self.half(side).framed().and_then(|framed| framed.violation()) else {
             return false;
         };
@@ -83,8 +83,10 @@ impl Engine {
             }
             // What comes is not for the other side, and there is no one to be told.
             Phase::Failing { .. } => {
-                self.half_mut(side).stop();
-                false
+                let half = self.half_mut(side);
+                let reads = !half.has_stopped();
+                half.stop();
+                reads
             }
             _ => false,
         }

@@ -109,6 +109,14 @@ impl Half {
         self.framed.as_ref().is_some_and(|framed| framed.is_due())
     }
 
+    /// Whether it has met what is no frame, and the writer has not been told: nothing more is read until then, also not that
+    /// the reader has ended, or there would be no more place for a Close.
+    pub(in crate::tunnel) fn is_violated(&self) -> bool {
+        self.framed
+            .as_ref()
+            .is_some_and(|framed| framed.violation().is_some() && !framed.is_closed())
+    }
+
     /// Sends a frame of the tunnel's own.
     pub(in crate::tunnel) fn inject<W>(
         &mut self,

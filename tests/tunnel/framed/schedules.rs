@@ -229,6 +229,42 @@ proptest! {
         }
     }
 
+    /// Whatever comes, it goes on as it is up to the first thing that is no frame, and then there is a Close.
+    #[test]
+    fn bytes_that_are_no_frames_go_no_further(
+        frames in frames(),
+        garbage in prop::collection::vec(any::<u8>(), 0..300),
+        seeds: [u64; 2],
+        sender in prop_oneof![Just(Side::Downstream), Just(Side::Upstream)],
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let said: Vec<u8> = frames.iter().flat_map(|frame| frame.bytes(sender)).chain(garbage).collect();
+        let (heard, traffic) = runtime.block_on(async {
+            let table = Table::with_faults(1000, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
+            let (near_peer, far_peer) = (table.near_peer, table.far_peer);
+            let tunnel = seat(sender, table.near, table.far).websocket(WebSocketConfig::default());
+            let close = [Frame::close(CloseCode::NORMAL_CLOSURE, "")];
+            let (_, heard, traffic) = tokio::join!(
+                blurt(near_peer, &said),
+                whole(far_peer, !sender, &close),
+                tunnel.run(),
+            );
+            (heard, traffic.unwrap())
+        });
+        let passed = delivered_from(sender, &traffic) as usize;
+        prop_assert!(heard.starts_with(&said[..passed]));
+        match traffic.end() {
+            End::Violation { side, error } => {
+                prop_assert_eq!(side, sender);
+                let close = first_frame(&heard[passed..], sender);
+                let expected = Frame::close(CloseCode::PROTOCOL_ERROR, &error.to_string());
+                prop_assert_eq!(close.map(|(frame, _)| frame), Some(expected));
+            }
+            // Cut off in a frame, or closed in a way that happened to be one.
+            _ => prop_assert!(passed == said.len() || traffic.close_from(sender).is_some()),
+        }
+    }
+
     /// Bytes that are all valid frames, cut anywhere: what a tunnel of bytes delivers, this one does.
     #[test]
     fn without_a_word_of_its_own_it_is_a_tunnel_of_bytes(mut conversation in conversations()) {
@@ -263,5 +299,18 @@ async fn whole(stream: Memory, side: Side, says: &[Frame]) -> Vec<u8> {
     };
     let (_, read) = tokio::join!(speak, reading.read_to_end(&mut heard));
     read.unwrap();
+    heard
+}
+
+/// Says this, whatever it is, and ends its stream.
+async fn blurt(stream: Memory, bytes: &[u8]) -> Vec<u8> {
+    let (mut reading, mut writing) = tokio::io::split(stream);
+    let mut heard = Vec::new();
+    let speak = async {
+        // The tunnel may have had enough.
+        let _ = writing.write_all(bytes).await;
+        let _ = writing.shutdown().await;
+    };
+    let _ = tokio::join!(speak, reading.read_to_end(&mut heard));
     heard
 }

@@ -44,7 +44,7 @@ mirrored! {
         let traffic = traffic.unwrap_or_else(|error| error.traffic().clone());
         assert_eq!(delivered_from(near, &traffic), FRAMES as u64 * length);
         let spliced = traffic.spliced_from_downstream() + traffic.spliced_from_upstream();
-        assert!(spliced > FRAMES as u64 * length / 2, "{spliced} bytes were spliced");
+        assert!(spliced > 0, "within a frame of 4 MiB there is bulk");
     }
 
     real_time async fn a_drain_in_the_middle_of_a_spliced_frame_waits_for_its_end(near: Side) {
