@@ -231,8 +231,9 @@ where
     /// 4. After an end's own Close nothing more of that end's is passed on. [`Traffic::close_from`] and
     ///    [`Traffic::close_sent_to`] say who closed, and with which code.
     ///
-    /// Downstream is the client, whose frames are masked. Until a header or a control frame is whole it is held back, at most
-    /// 130 bytes. It costs about 500 bytes for each tunnel, and is for streams from the first byte after the switch.
+    /// Downstream is the client, whose frames are masked; both streams begin with their first byte after the switch. A header or a
+    /// control frame is held back until it is whole, at most 130 bytes. The tunnel's own frames are not counted in [`Traffic`].
+    /// Bulk is spliced only within frames of more than 64 KiB: smaller ones are copied, to look at each header.
     pub fn websocket(mut self, config: impl Into<Option<WebSocketConfig>>) -> Self {
         self.websocket = config.into();
         self
