@@ -31,7 +31,7 @@ const TURNS_PER_SPLICE: usize = 16;
 /// One direction of a tunnel.
 pub(super) struct Half {
     stage: Stage,
-    gear: Gear,
+    pub(super) gear: Gear,
     pub(super) outlet: Outlet,
     /// What it knows of frames, if it does. Boxed: a tunnel of bytes does not pay for it.
     pub(super) framed: Option<Box<Framed>>,
@@ -164,7 +164,8 @@ impl Half {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let mut buffer = ReadBuf::new(scratch.bytes());
+        let room = self.room();
+        let mut buffer = ReadBuf::new(&mut scratch.bytes()[..room]);
         match Pin::new(reader).poll_read(cx, &mut buffer) {
             // Only here: while the reader has more, a writer that buffers does better with more.
             Poll::Pending if self.outlet.is_unflushed() => match self.outlet.flush(cx, now, writer)? {

@@ -3,6 +3,7 @@
 //! Of a direction of bytes it knows only that there is nothing to be done.
 
 use std::borrow::Cow;
+use std::task::Context;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
@@ -12,7 +13,7 @@ use super::{Framed, Own, WebSocketConfig};
 use crate::Side;
 use crate::tunnel::half::Half;
 use crate::tunnel::outlet::{Failure, Turn};
-use std::task::Context;
+use crate::tunnel::scratch::SCRATCH_SIZE;
 
 impl Half {
     /// From now on it knows the frames that `sender` sends.
@@ -68,6 +69,15 @@ impl Half {
             return Ok(Turn::Again);
         }
         self.outlet.write_out(cx, now, writer, &bytes)
+    }
+
+    /// How many bytes are read at once. Between two large frames only enough to see how long the next one is: the rest of it
+    /// is better spliced.
+    pub(in crate::tunnel) fn room(&self) -> usize {
+        match &self.framed {
+            Some(framed) if self.gear.is_splicing() => framed.room().min(SCRATCH_SIZE),
+            _ => SCRATCH_SIZE,
+        }
     }
 
     /// How many bytes may be spliced now. None if they have to be looked at.

@@ -21,9 +21,16 @@ pub use config::WebSocketConfig;
 pub(super) use own::Own;
 use own::Pings;
 
-use super::scratch::SCRATCH_SIZE;
 use crate::Side;
 use crate::websocket::{CloseFrame, ControlFrame, FrameError, FrameScanner, OpCode, Scanned};
+
+/// A frame is large if its payload is at least so long. Below that, looking at each header and splicing the rest costs more
+/// than copying both.
+const LARGE: u64 = 48 * 1024;
+/// What is left of a large frame is spliced as long as it is so much.
+const WORTH_SPLICING: u64 = 32 * 1024;
+/// So much is read for the header that follows a large frame.
+const LOOK: usize = 4 * 1024;
 
 /// What one direction of a tunnel knows of its frames.
 pub(super) struct Framed {
@@ -31,6 +38,8 @@ pub(super) struct Framed {
     /// What was read of a header or of a control frame, until the rest is there: at most 130 bytes. So what went out ends
     /// within a payload or between two frames.
     held: Vec<u8>,
+    /// The payload of the data frame that began last.
+    last_length: u64,
     /// A frame of the tunnel's own that goes out at the next boundary. Boxed, as all that is rare.
     due: Option<Box<Own>>,
     /// What the sender's Close said. It went on, unless the tunnel's own went before it.
@@ -69,6 +78,7 @@ impl Framed {
         Framed {
             scanner: FrameScanner::new(sender).reserved_bits(reserved_bits),
             held: Vec::new(),
+            last_length: 0,
             due: None,
             from_sender: None,
             sent: None,
@@ -113,15 +123,17 @@ impl Framed {
                     break;
                 }
                 Ok(Some((length, scanned))) => {
-                    if let Scanned::Control(frame) = scanned {
-                        if end.is_none() && self.pings.are_answered_by(&frame) {
-                            output.leave_out(&read, at, length);
-                        }
-                        if frame.opcode() == OpCode::Close {
+                    match scanned {
+                        Scanned::Control(frame) if frame.opcode() == OpCode::Close => {
                             self.from_sender = Some(Box::new(CloseFrame::read(frame.payload())));
                             at += length;
                             break;
                         }
+                        Scanned::Control(frame) if end.is_none() && self.pings.are_answered_by(&frame) => {
+                            output.leave_out(&read, at, length);
+                        }
+                        Scanned::Header(header) => self.last_length = header.payload_length,
+                        _ => {}
                     }
                     at += length;
                 }
@@ -145,8 +157,17 @@ impl Framed {
 
     /// How many bytes may go on without being looked at, if that is worth it: what is left of a large frame.
     pub(super) fn may_skip(&self) -> Option<usize> {
-        let remaining = usize::try_from(self.scanner.remaining()).unwrap_or(usize::MAX);
-        (remaining >= SCRATCH_SIZE && !self.is_closed()).then_some(remaining)
+        let remaining = self.scanner.remaining();
+        let is_worth_it = remaining >= WORTH_SPLICING && !self.is_closed();
+        is_worth_it.then(|| usize::try_from(remaining).unwrap_or(usize::MAX))
+    }
+
+    /// How much to read where what is large [is skipped](Framed::may_skip).
+    pub(super) fn room(&self) -> usize {
+        match usize::try_from(self.scanner.remaining()) {
+            Ok(rest) if self.last_length >= LARGE => rest.saturating_add(LOOK),
+            _ => usize::MAX,
+        }
     }
 
     /// Has a frame of the tunnel's own sent at the next boundary. A Close goes before a ping.
