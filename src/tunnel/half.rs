@@ -19,7 +19,7 @@ use super::framed::Framed;
 use super::gear::{Filled, Gear};
 use super::outlet::{Failure, Outlet, Turn, interrupted_or};
 use super::pipe;
-use super::scratch::Scratch;
+use super::scratch::{SCRATCH_SIZE, Scratch};
 
 /// How often one direction may read in one poll before the other tasks of the thread get their turn.
 pub(super) const TURNS: usize = 16;
@@ -131,9 +131,10 @@ impl Half {
                 (Stage::Moving, _) if self.has_frame_due() => self.inject(cx, now, writer)?,
                 (Stage::Moving, _) if self.is_violated() => return Ok(()),
                 (Stage::Moving, Some(splice)) if self.gear.is_splicing() => {
-                    match self.splice(cx, now, splice, reader, writer)? {
+                    let limit = self.may_splice();
+                    match self.splice(cx, now, splice, limit, reader, writer)? {
                         Some(turn) => {
-                            turns += TURNS_PER_SPLICE - 1;
+                            turns += turns_per_splice(limit) - 1;
                             turn
                         }
                         None => self.read(cx, now, scratch, reader, writer)?,
@@ -234,6 +235,7 @@ impl Half {
         cx: &mut Context<'_>,
         now: Instant,
         config: SpliceConfig,
+        limit: usize,
         reader: &mut R,
         writer: &mut W,
     ) -> Result<Option<Turn>, Failure>
@@ -241,9 +243,9 @@ impl Half {
         R: AsyncRead + Unpin + Any,
         W: AsyncWrite + Unpin + Any,
     {
-        let Some(limit) = self.may_splice() else {
+        if limit == 0 {
             return Ok(None);
-        };
+        }
         let filled = pipe::fill(cx, config, limit, (reader, writer)).map_err(|source| Failure {
             operation: Operation::Read,
             source,
@@ -288,6 +290,11 @@ impl Half {
         }
         Ok(Turn::Wait)
     }
+}
+
+/// How many turns a splice of at most so many bytes counts for.
+fn turns_per_splice(limit: usize) -> usize {
+    (limit / SCRATCH_SIZE).clamp(1, TURNS_PER_SPLICE)
 }
 
 /// Gives way, and asks to be polled again.

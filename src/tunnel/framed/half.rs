@@ -80,10 +80,10 @@ impl Half {
         }
     }
 
-    /// How many bytes may be spliced now. None if they have to be looked at.
-    pub(in crate::tunnel) fn may_splice(&self) -> Option<usize> {
+    /// How many bytes may be spliced now. None at all if they have to be looked at.
+    pub(in crate::tunnel) fn may_splice(&self) -> usize {
         match &self.framed {
-            None => Some(usize::MAX),
+            None => usize::MAX,
             Some(framed) => framed.may_skip(),
         }
     }

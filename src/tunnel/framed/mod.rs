@@ -9,6 +9,7 @@ mod closing;
 mod config;
 mod half;
 mod keep_alive;
+mod output;
 mod own;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 pub(super) use closes::Closes;
 pub(super) use closing::Closing;
 pub use config::WebSocketConfig;
+use output::{Account, Output};
 pub(super) use own::Own;
 use own::Pings;
 
@@ -58,18 +60,6 @@ pub(super) struct Framed {
     pinged_at: Option<Instant>,
     account: Account,
     config: WebSocketConfig,
-}
-
-/// How many of the bytes that go out are the tunnel's own.
-#[derive(Default)]
-struct Account {
-    /// All that has been handed on.
-    handed: u64,
-    /// The tunnel's own before the last of them.
-    own_before: u64,
-    /// The last of the tunnel's own: where it begins in all that has been handed on, and its length.
-    last_at: u64,
-    last_length: u64,
 }
 
 impl Framed {
@@ -156,10 +146,11 @@ impl Framed {
     }
 
     /// How many bytes may go on without being looked at, if that is worth it: what is left of a large frame.
-    pub(super) fn may_skip(&self) -> Option<usize> {
-        let remaining = self.scanner.remaining();
-        let is_worth_it = remaining >= WORTH_SPLICING && !self.is_closed();
-        is_worth_it.then(|| usize::try_from(remaining).unwrap_or(usize::MAX))
+    pub(super) fn may_skip(&self) -> usize {
+        match self.scanner.remaining() {
+            rest if rest < WORTH_SPLICING || self.is_closed() => 0,
+            rest => usize::try_from(rest).unwrap_or(usize::MAX),
+        }
     }
 
     /// How much to read where what is large [is skipped](Framed::may_skip).
@@ -248,65 +239,5 @@ impl Framed {
     fn hold_the_clock(&mut self, now: Instant) {
         self.heard_at = now;
         self.pinged_at = self.pinged_at.map(|_| now);
-    }
-}
-
-impl Account {
-    /// Takes note of a frame of the tunnel's own that goes out behind what was handed on and `before` bytes more.
-    fn own(&mut self, before: usize, length: usize) {
-        self.own_before += self.last_length;
-        self.last_at = self.handed + before as u64;
-        self.last_length = length as u64;
-    }
-
-    fn own_among(&self, delivered: u64) -> u64 {
-        let of_last = delivered.saturating_sub(self.last_at).min(self.last_length);
-        self.own_before + of_last
-    }
-}
-
-/// What goes out of what was read: all of it, unless something is put in or left out.
-#[derive(Default)]
-struct Output {
-    made: Option<Vec<u8>>,
-    /// From here on what was read has not been made use of.
-    from: usize,
-}
-
-impl Output {
-    fn make(&mut self, read: &[u8], until: usize) -> &mut Vec<u8> {
-        let made = self.made.get_or_insert_with(Vec::new);
-        made.extend_from_slice(&read[self.from..until]);
-        self.from = until;
-        made
-    }
-
-    fn insert(&mut self, read: &[u8], at: usize, frame: &[u8]) {
-        self.make(read, at).extend_from_slice(frame);
-    }
-
-    fn leave_out(&mut self, read: &[u8], at: usize, length: usize) {
-        self.make(read, at);
-        self.from = at + length;
-    }
-
-    /// How long it is if it goes on to `at`.
-    fn length(&self, at: usize) -> usize {
-        self.made.as_ref().map_or(0, Vec::len) + (at - self.from)
-    }
-
-    fn finish<'a>(mut self, read: Cow<'a, [u8]>, end: usize) -> Cow<'a, [u8]> {
-        if self.made.is_some() {
-            let end = end.max(self.from);
-            self.make(&read, end);
-            return Cow::Owned(self.made.unwrap_or_default());
-        }
-        match read {
-            Cow::Borrowed(read) => Cow::Borrowed(&read[..end]),
-            Cow::Owned(mut read) => {
-                read.truncate(end);
-                Cow::Owned(read)
-            }
-        }
     }
 }

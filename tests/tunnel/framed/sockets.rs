@@ -47,6 +47,34 @@ mirrored! {
         assert!(spliced > 0, "within a frame of 4 MiB there is bulk");
     }
 
+    real_time async fn frames_of_any_size_pass_between_each_other(near: Side) {
+        let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let websocket = WebSocketConfig::default().ping_interval(milliseconds(2));
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).websocket(websocket).run());
+        let sizes = [65_536, 65_536, 65_536, 0, 100, 40_000, 49_152, 65_537, 126, 300_000, 1, 1 << 20, 65_536, 65_535];
+        let frames: Vec<Frame> = sizes.iter().map(|size| Frame::new(OpCode::Binary, &pattern(*size))).collect();
+        let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.bytes(near)).collect();
+        let length = bytes.len() as u64;
+        let (mut reading, mut writing) = near_peer.into_split();
+        let sender = tokio::spawn(async move {
+            for _ in 0..5 {
+                writing.write_all(&bytes).await.unwrap();
+            }
+            writing.shutdown().await.unwrap();
+        });
+        let ignored = tokio::spawn(async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await });
+        let mut far = Peer::new(far_peer, !near);
+        for frame in frames.iter().cycle().take(5 * frames.len()) {
+            let heard = far.answering().await;
+            assert!(heard.as_ref() == Some(frame), "a frame of {} bytes has changed", frame.payload.len());
+        }
+        assert!(far.answering().await.is_none());
+        sender.await.unwrap();
+        drop(far);
+        ignored.await.unwrap().unwrap();
+        assert_eq!(delivered_from(near, &tunnel.await.unwrap().unwrap()), 5 * length);
+    }
+
     real_time async fn a_drain_in_the_middle_of_a_spliced_frame_waits_for_its_end(near: Side) {
         let ((mut near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
         let drain = Drain::new();

@@ -1,0 +1,78 @@
+//! The law of what goes out of a read: nothing is copied unless something is put in or left out, and what is put in is not
+//! counted as the sender's.
+//!
+//! Knows bytes and their places. It must not know frames.
+
+use std::borrow::Cow;
+
+/// What goes out of what was read: all of it, unless something is put in or left out.
+#[derive(Default)]
+pub(super) struct Output {
+    made: Option<Vec<u8>>,
+    /// From here on what was read has not been made use of.
+    from: usize,
+}
+
+impl Output {
+    fn make(&mut self, read: &[u8], until: usize) -> &mut Vec<u8> {
+        let made = self.made.get_or_insert_with(Vec::new);
+        made.extend_from_slice(&read[self.from..until]);
+        self.from = until;
+        made
+    }
+
+    pub(super) fn insert(&mut self, read: &[u8], at: usize, frame: &[u8]) {
+        self.make(read, at).extend_from_slice(frame);
+    }
+
+    pub(super) fn leave_out(&mut self, read: &[u8], at: usize, length: usize) {
+        self.make(read, at);
+        self.from = at + length;
+    }
+
+    /// How long it is if it goes on to `at`.
+    pub(super) fn length(&self, at: usize) -> usize {
+        self.made.as_ref().map_or(0, Vec::len) + (at - self.from)
+    }
+
+    pub(super) fn finish<'a>(mut self, read: Cow<'a, [u8]>, end: usize) -> Cow<'a, [u8]> {
+        if self.made.is_some() {
+            let end = end.max(self.from);
+            self.make(&read, end);
+            return Cow::Owned(self.made.unwrap_or_default());
+        }
+        match read {
+            Cow::Borrowed(read) => Cow::Borrowed(&read[..end]),
+            Cow::Owned(mut read) => {
+                read.truncate(end);
+                Cow::Owned(read)
+            }
+        }
+    }
+}
+
+/// How many of the bytes that go out are the tunnel's own.
+#[derive(Default)]
+pub(super) struct Account {
+    /// All that has been handed on.
+    pub(super) handed: u64,
+    /// The tunnel's own before the last of them.
+    own_before: u64,
+    /// The last of the tunnel's own: where it begins in all that has been handed on, and its length.
+    last_at: u64,
+    last_length: u64,
+}
+
+impl Account {
+    /// Takes note of a frame of the tunnel's own that goes out behind what was handed on and `before` bytes more.
+    pub(super) fn own(&mut self, before: usize, length: usize) {
+        self.own_before += self.last_length;
+        self.last_at = self.handed + before as u64;
+        self.last_length = length as u64;
+    }
+
+    pub(super) fn own_among(&self, delivered: u64) -> u64 {
+        let of_last = delivered.saturating_sub(self.last_at).min(self.last_length);
+        self.own_before + of_last
+    }
+}
