@@ -139,8 +139,8 @@ pub enum End {
 }
 
 impl End {
-    /// In a word, for logs and metrics: `closed`, `idle`, `lingered`, `stalled`, `lifetime`, `drained`, `asked`, `failed`.
-    /// None of them changes in a minor version.
+    /// In a word, for logs and metrics: `closed`, `idle`, `lingered`, `stalled`, `lifetime`, `drained`, `asked`,
+    /// `unanswered`, `violation`, `failed`. None of them changes in a minor version.
     pub const fn name(self) -> &'static str {
         match self {
             End::Closed { .. } => "closed",
@@ -150,16 +150,21 @@ impl End {
             End::Lifetime => "lifetime",
             End::Drained => "drained",
             End::Asked => "asked",
+            End::Unanswered { .. } => "unanswered",
+            End::Violation { .. } => "violation",
             End::Failed { .. } => "failed",
         }
     }
 
-    /// The side that it is about: the one that ended first, stayed open in silence, took no bytes, or failed.
+    /// The side that it is about: the one that ended first, stayed open in silence, took no bytes, did not answer, sent what
+    /// is no frame, or failed.
     pub const fn side(self) -> Option<Side> {
         match self {
             End::Closed { first: side }
             | End::Lingered { open: side }
             | End::Stalled { side }
+            | End::Unanswered { side }
+            | End::Violation { side, .. }
             | End::Failed { side } => Some(side),
             _ => None,
         }
