@@ -15,6 +15,7 @@ use switchover::handshake::Rejection;
 use switchover::header::{Hop, Protocol};
 use switchover::service::Relayed;
 use switchover::tunnel::Traffic;
+use switchover::websocket::CloseCode;
 use switchover::{Error, Side};
 
 use super::record::{Record, Why};
@@ -162,12 +163,19 @@ impl Story {
         };
         self.0.end(event, |record| {
             let bytes = |of: fn(&Traffic) -> u64| traffic.map(of);
+            let close = |side: Side| {
+                let close = traffic?.close_from(side)?;
+                let code = close.code().unwrap_or(CloseCode::NO_STATUS_RECEIVED);
+                Some(u64::from(code.0))
+            };
             record
                 .status(status)
                 .display("agreed", Some(protocol).filter(|_| status.is_some()))
                 .why(Some(why))
                 .number("from_downstream", bytes(Traffic::from_downstream))
                 .number("from_upstream", bytes(Traffic::from_upstream))
+                .number("close_from_downstream", close(Side::Downstream))
+                .number("close_from_upstream", close(Side::Upstream))
         });
     }
 }

@@ -304,3 +304,13 @@ fn turns_per_splice(limit: usize) -> usize {
 pub(super) fn yield_to_the_thread(cx: &mut Context<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_fits_the_gaps_that_the_streams_leave_in_the_heap() {
+        assert_eq!(size_of::<Half>(), 88);
+    }
+}

@@ -233,7 +233,7 @@ where
     ///
     /// Downstream is the client, whose frames are masked; both streams begin with their first byte after the switch. A header or a
     /// control frame is held back until it is whole, at most 130 bytes. The tunnel's own frames are not counted in [`Traffic`].
-    /// Bulk is spliced only within frames of more than 64 KiB: smaller ones are copied, to look at each header.
+    /// Bulk is spliced within frames of 48 KiB or more; smaller ones are copied, to look at each header.
     pub fn websocket(mut self, config: impl Into<Option<WebSocketConfig>>) -> Self {
         self.websocket = config.into();
         self

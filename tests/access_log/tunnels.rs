@@ -193,3 +193,31 @@ async fn the_time_is_that_of_the_steps() {
     );
     assert!(time("head_ms") >= 150.0, "{opened}");
 }
+
+#[tokio::test]
+async fn where_frames_are_known_so_are_the_codes_of_their_ends() {
+    let script = Script::new()
+        .read_head()
+        .switch()
+        .read(8)
+        .send(b"\x88\x00")
+        .close();
+    let origin = ScriptedOrigin::start(script).await;
+    let mut logged = Logged::to(&origin, &["--tunnel-mode", "websocket"]).await;
+    let mut client = opens(&mut logged).await;
+    client.send(b"\x88\x82\0\0\0\0\x0f\xa1").await;
+    client.receives(b"\x88\x00").await;
+    client.ends().await;
+    drop(client);
+    let end = json!({
+        "reason": "closed",
+        "detail": "closed, upstream first",
+        "side": "upstream",
+        "phase": "tunnel",
+        "from_downstream": 8,
+        "from_upstream": 2,
+        "close_from_downstream": 4001,
+        "close_from_upstream": 1005,
+    });
+    logged.is("ended", ended(end)).await;
+}

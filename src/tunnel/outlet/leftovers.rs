@@ -29,7 +29,7 @@ impl Outlet {
         W: AsyncWrite + Unpin,
     {
         self.fresh = false;
-        let mut tail = match std::mem::replace(&mut self.owed, Owed::Nothing) {
+        let mut tail = match std::mem::replace(&mut self.owed, Owed::NOTHING) {
             Owed::Tail(tail) => tail,
             other => {
                 self.owed = other;

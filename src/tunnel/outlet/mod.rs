@@ -42,10 +42,16 @@ pub(super) struct Outlet {
 
 /// What was read that the writer did not take at once. Nothing is read while there is any, so there is never more than
 /// one scratch buffer of it, or one pipe; at a tunnel's start the leftovers and one scratch buffer.
+///
+/// Without a variant for nothing, so that it is no larger than the bytes: every direction of every tunnel has one.
 enum Owed {
-    Nothing,
+    /// Mostly of no bytes.
     Tail(Bytes),
     Piped(Pipe),
+}
+
+impl Owed {
+    const NOTHING: Owed = Owed::Tail(Bytes::new());
 }
 
 /// A stream failed; the direction cannot go on by itself.
@@ -64,7 +70,7 @@ pub(super) enum Turn {
 impl Outlet {
     pub(super) fn new(now: Instant) -> Self {
         Outlet {
-            owed: Owed::Nothing,
+            owed: Owed::NOTHING,
             delivered: 0,
             spliced: 0,
             moved_at: now,
@@ -100,7 +106,7 @@ impl Outlet {
 
     /// Whether bytes were read that the writer has not taken.
     pub(super) fn owes(&self) -> bool {
-        !matches!(self.owed, Owed::Nothing)
+        !matches!(&self.owed, Owed::Tail(tail) if tail.is_empty())
     }
 
     pub(super) fn is_unflushed(&self) -> bool {
@@ -121,7 +127,7 @@ impl Outlet {
     fn owe(&mut self, bytes: Bytes) {
         // An empty `Bytes` would keep the whole buffer that it was cut from.
         self.owed = if bytes.is_empty() {
-            Owed::Nothing
+            Owed::NOTHING
         } else {
             Owed::Tail(bytes)
         };
@@ -129,7 +135,7 @@ impl Outlet {
 
     /// The writer is of no use any more.
     pub(super) fn abandon(&mut self) {
-        self.owed = Owed::Nothing;
+        self.owed = Owed::NOTHING;
         self.flushing = false;
         self.waiting = false;
     }
@@ -146,8 +152,8 @@ impl Outlet {
     {
         self.fresh = false;
         // Out of its place for the call; a failure leaves nothing owed, because the writer that it was for is gone.
-        match std::mem::replace(&mut self.owed, Owed::Nothing) {
-            Owed::Nothing => self.flush(cx, now, writer),
+        match std::mem::replace(&mut self.owed, Owed::NOTHING) {
+            Owed::Tail(tail) if tail.is_empty() => self.flush(cx, now, writer),
             Owed::Tail(tail) => self.write_tail(cx, now, writer, tail),
             Owed::Piped(pipe) => self.empty(cx, now, writer, pipe),
         }
