@@ -70,38 +70,25 @@
 //! ```
 
 mod body;
-mod carry;
 mod config;
 mod declined;
-mod destination;
 mod dialect;
-mod downstream;
 mod failure;
-mod forward;
 mod interim;
-mod outgoing;
-mod pool;
 mod relay;
-mod request_body;
 mod reverse_proxy;
-mod service_config;
 mod stall;
 mod tasks;
-mod tunnels;
 mod upgrade;
-mod upgrade_layer;
-mod upgrade_service;
-mod upstream;
 
 pub use body::ProxyBody;
 pub use config::RelayConfig;
-pub use destination::Destination;
-pub use relay::{Relay, Relayed};
+pub use relay::{Destination, Relay, Relayed};
 pub use reverse_proxy::ReverseProxy;
-pub use service_config::{Ended, ServiceConfig, Started};
 pub use tasks::Task;
-pub use tunnels::Tunnels;
-pub use upgrade_layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};
-pub use upgrade_service::{ResponseFuture, UpgradeService};
+pub use upgrade::{
+    Ended, ResponseFuture, ServiceConfig, Started, Tunnels, Upgrade, UpgradeBody, UpgradeFuture,
+    UpgradeLayer, UpgradeService,
+};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -13,12 +13,8 @@ use tower_service::Service;
 use super::BoxError;
 use super::body::ProxyBody;
 use super::config::RelayConfig;
-use super::destination::Destination;
-use super::forward::Forwarder;
-use super::pool::Way;
-use super::service_config::ServiceConfig;
-use super::upgrade::{Begun, Upgrader};
-use super::upgrade_service::ResponseFuture;
+use super::relay::{Destination, Forwarder, Way};
+use super::upgrade::{Begun, ResponseFuture, ServiceConfig, Upgrader};
 use crate::connect::Connect;
 
 /// A tower service that hands over all requests to an upstream. Cheap to clone.

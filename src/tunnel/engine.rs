@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use super::config::TunnelConfig;
 use super::deadline::Timer;
+use super::due::Due;
 use super::end::{End, Operation, Traffic, TunnelError};
 use super::framed::Closing;
 use super::half::{Farewell, Half};
-use super::limits::Due;
 use super::outlet::Failure;
 use super::scratch::Scratch;
 use super::socket::{self, Carried};

@@ -5,39 +5,9 @@
 use tokio::time::Instant;
 
 use super::deadline::Earliest;
-use super::end::End;
+use super::due::Due;
 use super::engine::{Engine, Phase};
 use crate::Side;
-
-/// What happens at a deadline. Small, since it is worked out with every message.
-#[derive(Clone, Copy)]
-pub(super) enum Due {
-    Idle,
-    Lifetime,
-    Lingered(Side),
-    Stalled(Side),
-    /// The time for ending is over.
-    Leave,
-    /// The side is asked whether it is still there.
-    Ping(Side),
-    /// The side has not answered that.
-    Unanswered(Side),
-}
-
-impl Due {
-    /// The end that it means. None if it means none.
-    pub(super) fn end(self) -> Option<End> {
-        Some(match self {
-            Due::Idle => End::Idle,
-            Due::Lifetime => End::Lifetime,
-            Due::Lingered(open) => End::Lingered { open },
-            Due::Stalled(side) => End::Stalled { side },
-            Due::Leave => End::Drained,
-            Due::Ping(_) => return None,
-            Due::Unanswered(side) => End::Unanswered { side },
-        })
-    }
-}
 
 impl Engine {
     /// The next instant at which something is due if nothing moves, and what.

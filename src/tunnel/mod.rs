@@ -63,6 +63,7 @@ mod deadline;
 mod drain;
 mod drain_state;
 mod draining;
+mod due;
 mod end;
 mod ending;
 mod engine;

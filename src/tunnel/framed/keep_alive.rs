@@ -5,8 +5,8 @@
 use super::Own;
 use crate::Side;
 use crate::tunnel::deadline::Earliest;
+use crate::tunnel::due::Due;
 use crate::tunnel::engine::Engine;
-use crate::tunnel::limits::Due;
 
 impl Engine {
     /// When each side is to be sent a ping, or owes an answer.

@@ -9,17 +9,17 @@ use http::uri::Authority;
 use http::{Request, Response, Uri, request};
 use http_body::{Body, Frame, SizeHint};
 
-use super::BoxError;
-use super::body::RequestBody;
-use super::config::RelayConfig;
-use super::failure::Failure;
-use super::interim::Exchange;
 use crate::connect::{Attempts, ConnectRequest, Outcome, Trace};
 use crate::error::Phase;
 use crate::header::Hop;
+use crate::service::BoxError;
+use crate::service::body::RequestBody;
+use crate::service::config::RelayConfig;
+use crate::service::failure::Failure;
+use crate::service::interim::Exchange;
 
 /// An ordinary request that goes upstream, and what has been tried for it.
-pub(super) struct Outgoing<'a> {
+pub(in crate::service) struct Outgoing<'a> {
     config: &'a RelayConfig,
     head: request::Parts,
     hop: Hop,
@@ -40,7 +40,7 @@ enum Kept {
 type Slot = Arc<Mutex<Option<RequestBody>>>;
 
 impl<'a> Outgoing<'a> {
-    pub(super) fn new<B>(
+    pub(in crate::service) fn new<B>(
         request: Request<B>,
         hop: Hop,
         exchange: Arc<Exchange>,
@@ -71,7 +71,7 @@ impl<'a> Outgoing<'a> {
     }
 
     /// The same, written down for a log.
-    pub(super) fn traced(mut self, trace: Option<Trace>) -> Self {
+    pub(in crate::service) fn traced(mut self, trace: Option<Trace>) -> Self {
         if let Some(trace) = &trace {
             trace.located(self.hop);
         }
@@ -80,29 +80,29 @@ impl<'a> Outgoing<'a> {
     }
 
     /// It is about to be sent, to a server with this name if no connector knows a better one.
-    pub(super) fn sets_out(&self, name: Option<&str>) {
+    pub(in crate::service) fn sets_out(&self, name: Option<&str>) {
         if let Some(trace) = self.attempts.trace() {
             trace.sets_out(name);
         }
     }
 
     /// There is a connection of its own for it.
-    pub(super) fn connected(&self) {
+    pub(in crate::service) fn connected(&self) {
         self.attempts.connected();
     }
 
     /// The authority of its destination.
-    pub(super) fn authority(&self) -> Option<&str> {
+    pub(in crate::service) fn authority(&self) -> Option<&str> {
         self.head.uri.authority().map(Authority::as_str)
     }
 
     /// What a connector may choose by.
-    pub(super) fn connect_request(&self) -> ConnectRequest<'_> {
+    pub(in crate::service) fn connect_request(&self) -> ConnectRequest<'_> {
         ConnectRequest::new(&self.head, self.hop).tracked(&self.attempts)
     }
 
     /// The name by which the pool tells places apart.
-    pub(super) fn set_authority(&mut self, authority: Authority) {
+    pub(in crate::service) fn set_authority(&mut self, authority: Authority) {
         let mut uri = std::mem::take(&mut self.head.uri).into_parts();
         uri.authority = Some(authority);
         // As it was, with another authority: nothing in it can be wrong.
@@ -110,14 +110,14 @@ impl<'a> Outgoing<'a> {
     }
 
     /// For a connection that is no pool's: the target alone.
-    pub(super) fn set_origin_form(&mut self) {
+    pub(in crate::service) fn set_origin_form(&mut self) {
         if let Some(target) = self.head.uri.path_and_query().cloned() {
             self.head.uri = Uri::from(target);
         }
     }
 
     /// The request for one attempt. Its head is kept only if something has begun that another attempt could follow.
-    pub(super) fn request(&mut self) -> Request<OutgoingBody> {
+    pub(in crate::service) fn request(&mut self) -> Request<OutgoingBody> {
         self.exchange.begin_attempt();
         let head = match self.attempts.count() {
             0 => std::mem::replace(&mut self.head, Request::new(()).into_parts().0),
@@ -138,12 +138,12 @@ impl<'a> Outgoing<'a> {
     }
 
     /// How many servers have been tried.
-    pub(super) fn tries(&self) -> usize {
+    pub(in crate::service) fn tries(&self) -> usize {
         self.attempts.count()
     }
 
     /// Tells the server what has become of it there, and says whether another may be asked.
-    pub(super) fn goes_on_after<T>(&self, answered: &Result<Response<T>, Failure>) -> bool {
+    pub(in crate::service) fn goes_on_after<T>(&self, answered: &Result<Response<T>, Failure>) -> bool {
         let again = match answered {
             Ok(response) => self.attempts.tell(Outcome::Answered(response.status())),
             Err(failure) => failure.tell(&self.attempts),
@@ -173,7 +173,7 @@ impl<'a> Outgoing<'a> {
 }
 
 /// The body of one attempt.
-pub(super) enum OutgoingBody {
+pub(in crate::service) enum OutgoingBody {
     Own(RequestBody),
     /// Taken out of where it is kept when its first byte is asked for.
     Lent(Slot, Option<RequestBody>),

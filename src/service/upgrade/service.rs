@@ -11,13 +11,13 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::BoxError;
-use super::body::ProxyBody;
-use super::dialect::not_an_upgrade;
-use super::forward::rejected;
-use super::service_config::ServiceConfig;
-use super::upgrade::{Begun, Upgrader};
+use super::config::ServiceConfig;
+use super::{Begun, Upgrader};
 use crate::connect::Connect;
+use crate::service::BoxError;
+use crate::service::body::ProxyBody;
+use crate::service::dialect::not_an_upgrade;
+use crate::service::relay::rejected;
 
 /// A tower service that tunnels upgrades to an upstream. Cheap to clone.
 ///
@@ -99,12 +99,14 @@ where
     }
 }
 
-/// The response of an [`UpgradeService`] or [`ReverseProxy`](super::ReverseProxy). Dropping it gives up the request.
+/// The response of an [`UpgradeService`] or [`ReverseProxy`](crate::service::ReverseProxy). Dropping it gives up the request.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture(Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>);
 
 impl ResponseFuture {
-    pub(super) fn new(response: Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>) -> Self {
+    pub(in crate::service) fn new(
+        response: Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>,
+    ) -> Self {
         ResponseFuture(response)
     }
 }

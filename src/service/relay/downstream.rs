@@ -9,10 +9,10 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::config::RelayConfig;
-use super::interim::Exchange;
-use super::stall::Stall;
 use crate::head::{BodyLength, BodyScanner};
+use crate::service::config::RelayConfig;
+use crate::service::interim::Exchange;
+use crate::service::stall::Stall;
 use crate::tunnel::Rewind;
 
 /// How much is read at a time.

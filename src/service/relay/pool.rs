@@ -17,15 +17,15 @@ use hyper_util::client::legacy::{Client, connect};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, timeout_at};
 
-use super::config::RelayConfig;
-use super::failure::Failure;
 use super::forward::Ask;
 use super::outgoing::{Outgoing, OutgoingBody};
-use super::tasks::Tasks;
 use super::upstream::{Connector, Upstream};
 use crate::connect::{Connect, ConnectRequest, Place};
 use crate::error::{Cause, Phase};
 use crate::header::Hop;
+use crate::service::config::RelayConfig;
+use crate::service::failure::Failure;
+use crate::service::tasks::Tasks;
 
 /// How long an idle upstream connection stays in the pool. Shorter than what servers commonly allow (Node: 5
 /// seconds), so that a request seldom meets a connection that is being closed.
@@ -54,7 +54,7 @@ where
 }
 
 /// A way upstream.
-pub(super) enum Way<C: Connect + 'static> {
+pub(in crate::service) enum Way<C: Connect + 'static> {
     /// To the authority of each request.
     Named(Client<Connector, OutgoingBody>),
     /// To where a connector leads, always to the same place: idle connections are kept.
@@ -64,11 +64,11 @@ pub(super) enum Way<C: Connect + 'static> {
 }
 
 impl<C: Connect + 'static> Way<C> {
-    pub(super) fn named(config: &RelayConfig) -> Self {
+    pub(in crate::service) fn named(config: &RelayConfig) -> Self {
         Way::Named(client(Connector::new(config.clone()), config, Tasks::default()))
     }
 
-    pub(super) fn through(connect: Arc<C>, config: &RelayConfig, tasks: Tasks) -> Self {
+    pub(in crate::service) fn through(connect: Arc<C>, config: &RelayConfig, tasks: Tasks) -> Self {
         let places = Places {
             connect: connect.clone(),
             config: config.clone(),
@@ -135,7 +135,7 @@ fn place_of(uri: &Uri) -> Place {
 }
 
 /// Connections of their own for single requests.
-pub(super) struct Afresh {
+pub(in crate::service) struct Afresh {
     config: RelayConfig,
     tasks: Tasks,
 }
@@ -178,7 +178,7 @@ async fn upstream<C: Connect>(
 }
 
 /// Connects hyper-util's client to the places of a connector.
-pub(super) struct Places<C> {
+pub(in crate::service) struct Places<C> {
     connect: Arc<C>,
     config: RelayConfig,
 }

@@ -13,11 +13,11 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::BoxError;
-use super::body::ProxyBody;
-use super::service_config::ServiceConfig;
-use super::upgrade::{Begun, Upgrader};
+use super::config::ServiceConfig;
+use super::{Begun, Upgrader};
 use crate::connect::Connect;
+use crate::service::BoxError;
+use crate::service::body::ProxyBody;
 
 /// Puts an upstream for upgrades in front of a service that answers everything else.
 ///

@@ -8,11 +8,11 @@ use http::Extensions;
 use http::request::Parts;
 use hyper::rt::Executor;
 
-use super::tasks::{Task, Tasks};
 use super::tunnels::Tunnels;
 use crate::UpgradeConfig;
 use crate::error::Error;
 use crate::header::{Hop, Protocol};
+use crate::service::tasks::{Task, Tasks};
 use crate::tunnel::Traffic;
 
 /// A tunnel that a service has opened: the client has its answer, and its stream has been taken over.
@@ -52,8 +52,8 @@ pub struct Ended {
     pub result: Result<Traffic, Error>,
 }
 
-/// Configures [`UpgradeService`](super::UpgradeService), [`UpgradeLayer`](super::UpgradeLayer) and
-/// [`ReverseProxy`](super::ReverseProxy). Cheap to clone.
+/// Configures [`UpgradeService`](crate::service::UpgradeService), [`UpgradeLayer`](crate::service::UpgradeLayer) and
+/// [`ReverseProxy`](crate::service::ReverseProxy). Cheap to clone.
 ///
 /// ```
 /// use switchover::UpgradeConfig;
@@ -70,7 +70,7 @@ pub struct Ended {
 pub struct ServiceConfig {
     pub(super) upgrade: UpgradeConfig,
     hop: Option<Arc<HopOf>>,
-    pub(super) tasks: Tasks,
+    pub(in crate::service) tasks: Tasks,
     pub(super) tunnels: Tunnels,
     on_start: Option<Arc<OnStart>>,
     on_end: Option<Arc<OnEnd>>,
@@ -121,7 +121,7 @@ impl ServiceConfig {
     }
 
     /// What runs the one task of each tunnel: hyper hands over a connection only when the service's response has been
-    /// written, so the tunnel cannot run within the request. A [`ReverseProxy`](super::ReverseProxy) has its upstream
+    /// written, so the tunnel cannot run within the request. A [`ReverseProxy`](crate::service::ReverseProxy) has its upstream
     /// connections there too. Default: `tokio::spawn` in the runtime that serves the request.
     ///
     /// Danger: a task that is dropped unfinished closes its tunnel.
@@ -155,7 +155,7 @@ impl ServiceConfig {
         self
     }
 
-    pub(super) fn hop_of(&self, parts: &Parts) -> Hop {
+    pub(in crate::service) fn hop_of(&self, parts: &Parts) -> Hop {
         let found = || {
             let address = || {
                 parts

@@ -1,5 +1,12 @@
 //! Law: steps (3) to (7) of the walk for a request that hyper has taken in. What is not an upgrade is left as it came.
 
+mod carry;
+mod config;
+mod layer;
+mod request_body;
+mod service;
+mod tunnels;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,14 +19,6 @@ use http_body::Body;
 use hyper::rt::Executor;
 use hyper::upgrade::OnUpgrade;
 
-use super::BoxError;
-use super::body::ProxyBody;
-use super::carry::{Carry, Places, Told};
-use super::declined::DeclinedBody;
-use super::dialect::{self, Dialect};
-use super::forward::rejected;
-use super::request_body;
-use super::service_config::ServiceConfig;
 use crate::Side;
 use crate::connect::{Connect, Trace};
 use crate::error::{Error, Phase};
@@ -27,7 +26,17 @@ use crate::exchange::{self, Admission, Answer, Exchange, Outgoing};
 use crate::handshake::{BadSwitch, Declined, Rejection, UpgradeRequest, last_response};
 use crate::head::{BodyLength, check_request};
 use crate::header::{Hop, remove};
+use crate::service::BoxError;
+use crate::service::body::ProxyBody;
+use crate::service::declined::DeclinedBody;
+use crate::service::dialect::{self, Dialect};
+use crate::service::relay::rejected;
 use crate::tunnel::WebSocketConfig;
+use carry::{Carry, Places, Told};
+pub use config::{Ended, ServiceConfig, Started};
+pub use layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};
+pub use service::{ResponseFuture, UpgradeService};
+pub use tunnels::Tunnels;
 
 /// Proxies the upgrades among the requests of a server.
 #[derive(Debug)]

@@ -17,12 +17,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
-use super::config::RelayConfig;
-use super::failure::Failure;
-use super::stall::Stall;
 use crate::connect::{ConnectError, TcpConnect};
 use crate::error::{Cause, Phase};
 use crate::head::{BodyLength, BodyScanner, HeadError, HeadLimits, HeadScan, response_from_head};
+use crate::service::config::RelayConfig;
+use crate::service::failure::Failure;
+use crate::service::stall::Stall;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsConnect;
 use crate::tunnel::AnyStream;
@@ -31,12 +31,12 @@ const READ_SIZE: usize = 16 * 1024;
 
 /// Connects hyper-util's client to the authority of the request's URI.
 #[derive(Clone, Debug)]
-pub(super) struct Connector {
+pub(in crate::service) struct Connector {
     config: RelayConfig,
 }
 
 impl Connector {
-    pub(super) fn new(config: RelayConfig) -> Self {
+    pub(in crate::service) fn new(config: RelayConfig) -> Self {
         Connector { config }
     }
 }
@@ -104,7 +104,7 @@ fn keep_tls(error: io::Error) -> io::Error {
 
 /// An upstream's stream as hyper's client sees it.
 #[derive(Debug)]
-pub(super) struct Upstream<S> {
+pub(in crate::service) struct Upstream<S> {
     stream: S,
     /// Read, and not yet found to be sound.
     raw: BytesMut,
@@ -128,7 +128,7 @@ enum Stage {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
-    pub(super) fn new(stream: S, config: &RelayConfig) -> Self {
+    pub(in crate::service) fn new(stream: S, config: &RelayConfig) -> Self {
         Upstream {
             stream,
             raw: BytesMut::new(),

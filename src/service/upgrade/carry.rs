@@ -19,7 +19,7 @@ use tokio::time::timeout;
 #[cfg(feature = "rustls")]
 use tokio_rustls::server::TlsStream;
 
-use super::service_config::{self, Ended, Listeners};
+use super::config::{Ended, Listeners};
 use crate::Side;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::Admission;
@@ -134,7 +134,7 @@ impl Told {
     }
 
     fn tell_start(&self) {
-        self.listeners.started(service_config::Started {
+        self.listeners.started(super::Started {
             protocol: &self.protocol,
             hop: self.hop,
             taken_back: self.taken_back,

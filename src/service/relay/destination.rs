@@ -16,7 +16,7 @@ pub struct Destination {
 }
 
 impl Default for Destination {
-    /// Where the connector leads of a relay that has one ([`Relay::through`](super::Relay::through)), with the client's own
+    /// Where the connector leads of a relay that has one ([`Relay::through`](crate::service::Relay::through)), with the client's own
     /// target.
     fn default() -> Self {
         Destination::new(Authority::from_static("upstream"))
@@ -36,7 +36,7 @@ impl Destination {
     }
 
     /// Over TLS, on port 443 where the authority has none. The server's certificate has to be for the authority's host, by
-    /// what [`RelayConfig::tls`](super::RelayConfig::tls) believes.
+    /// what [`RelayConfig::tls`](crate::service::RelayConfig::tls) believes.
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn over_tls(mut self) -> Self {
@@ -51,7 +51,7 @@ impl Destination {
         self
     }
 
-    /// With other rules for fields than those of the [configuration](super::RelayConfig::header_rules).
+    /// With other rules for fields than those of the [configuration](crate::service::RelayConfig::header_rules).
     #[must_use]
     pub fn header_rules(mut self, rules: HeaderRules) -> Self {
         self.rules = Some(rules);

@@ -1,5 +1,12 @@
 //! Law: a client's raw connection carries one ordinary request through hyper, and comes back with what follows it.
 
+mod destination;
+mod downstream;
+mod forward;
+mod outgoing;
+mod pool;
+mod upstream;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -12,23 +19,23 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::BoxError;
-use super::body::ProxyBody;
-use super::config::RelayConfig;
-use super::destination::Destination;
-use super::downstream::OneRequest;
-use super::failure::{Failure, source_of};
-use super::forward::Forwarder;
-use super::interim::{Exchange, Outcome};
-use super::pool::Way;
-use super::tasks::Tasks;
 use crate::connect::{Connect, TcpConnect};
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::Rejection;
 use crate::head::{BodyLength, HeadError, HeadLimits, HeadScan};
 use crate::header::Hop;
+use crate::service::BoxError;
+use crate::service::body::ProxyBody;
+use crate::service::config::RelayConfig;
+use crate::service::failure::{Failure, source_of};
+use crate::service::interim::{Exchange, Outcome};
+use crate::service::tasks::Tasks;
 use crate::tunnel::{self, Rewind};
 use crate::{Side, wire};
+pub use destination::Destination;
+use downstream::OneRequest;
+pub(super) use forward::{Forwarder, rejected};
+pub(super) use pool::Way;
 
 /// How relaying one request has ended.
 #[derive(Debug)]

@@ -11,24 +11,24 @@ use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
 
-use super::BoxError;
-use super::body::ProxyBody;
-use super::config::RelayConfig;
 use super::destination::Destination;
-use super::dialect;
-use super::failure::Failure;
-use super::interim::Exchange;
 use super::outgoing::Outgoing;
-use super::stall::Stall;
 use crate::connect::Trace;
 use crate::error::Error;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::head::check_request;
 use crate::header::rules::{PreparedRules, Variables};
 use crate::header::{ConnectionOptions, Hop, cookie, hop_by_hop, remove};
+use crate::service::BoxError;
+use crate::service::body::ProxyBody;
+use crate::service::config::RelayConfig;
+use crate::service::dialect;
+use crate::service::failure::Failure;
+use crate::service::interim::Exchange;
+use crate::service::stall::Stall;
 
 /// Sends a request and waits for the head of its response.
-pub(super) trait Ask: Send + Sync {
+pub(in crate::service) trait Ask: Send + Sync {
     fn ask(
         &self,
         outgoing: &mut Outgoing<'_>,
@@ -37,14 +37,14 @@ pub(super) trait Ask: Send + Sync {
 
 /// Forwards requests by way of `A`, under the rules of the configuration.
 #[derive(Clone, Debug)]
-pub(super) struct Forwarder<A> {
-    pub(super) way: A,
-    pub(super) config: RelayConfig,
+pub(in crate::service) struct Forwarder<A> {
+    pub(in crate::service) way: A,
+    pub(in crate::service) config: RelayConfig,
 }
 
 impl<A: Ask> Forwarder<A> {
     /// The response to a request that a server has parsed which may be laxer than the crate's own parser.
-    pub(super) async fn respond<B>(
+    pub(in crate::service) async fn respond<B>(
         &self,
         request: Request<B>,
         destination: Destination,
@@ -72,7 +72,7 @@ impl<A: Ask> Forwarder<A> {
     }
 
     /// The response to one request, and the failure that it tells of.
-    pub(super) async fn forward<B>(
+    pub(in crate::service) async fn forward<B>(
         &self,
         request: Request<B>,
         destination: Destination,
@@ -264,7 +264,7 @@ fn own_response(response: Response<String>, exchange: Arc<Exchange>, closes: boo
 
 /// A response of the proxy's own to a request that no upstream has heard of, with the reason in its extensions. The
 /// connection closes after it.
-pub(super) fn rejected(rejection: Rejection) -> Response<ProxyBody> {
+pub(in crate::service) fn rejected(rejection: Rejection) -> Response<ProxyBody> {
     let mut response = rejection.clone().into_response().map(ProxyBody::text);
     response.extensions_mut().insert(rejection);
     response
