@@ -185,14 +185,24 @@ async fn a_gigabyte_with_pauses_arrives_through_every_mix_of_sockets() {
     }
 }
 
+/// On a machine with other things to do no two reads in a row may be full, and then nothing is spliced: once in a few times
+/// will do.
+async fn are_spliced(mut carried: impl AsyncFnMut() -> Traffic) {
+    let mut last = None;
+    for _ in 0..8 {
+        let traffic = carried().await;
+        if traffic.spliced_from_downstream() > 0 && traffic.spliced_from_upstream() > 0 {
+            return;
+        }
+        last = Some(traffic.to_string());
+    }
+    panic!("bulk is never spliced both ways: {last:?}");
+}
+
 #[tokio::test]
 async fn bulk_is_spliced_between_plain_sockets_only() {
     let total = 32 * MEBIBYTE;
-    let plain = both_ways(tcp_pair().await, tcp_pair().await, unlimited(), total).await;
-    assert!(
-        plain.spliced_from_downstream() > 0 && plain.spliced_from_upstream() > 0,
-        "{plain}"
-    );
+    are_spliced(async || both_ways(tcp_pair().await, tcp_pair().await, unlimited(), total).await).await;
 
     let ((near_peer, near), far) = (tcp_pair().await, tcp_pair().await);
     let wrapped = both_ways((Wrapped(near_peer), Wrapped(near)), far, unlimited(), total).await;
@@ -224,17 +234,16 @@ async fn a_socket_among_streams_of_any_kind_is_still_a_socket() {
         (AnyStream::new(near), AnyStream::new(far))
     }
     let total = 32 * MEBIBYTE;
-    let sockets = [
-        (any(tcp_pair().await), any(unix_pair())),
-        (any(any(unix_pair())), any(tcp_pair().await)),
-    ];
-    for (near, far) in sockets {
-        assert!(near.0.is_plain() && far.1.is_plain());
-        let plain = both_ways(near, far, unlimited(), total).await;
-        assert!(
-            plain.spliced_from_downstream() > 0 && plain.spliced_from_upstream() > 0,
-            "{plain}"
-        );
+    for near_is_unix in [false, true] {
+        are_spliced(async || {
+            let (near, far) = match near_is_unix {
+                false => (any(tcp_pair().await), any(unix_pair())),
+                true => (any(any(unix_pair())), any(tcp_pair().await)),
+            };
+            assert!(near.0.is_plain() && far.1.is_plain());
+            both_ways(near, far, unlimited(), total).await
+        })
+        .await;
     }
 
     let (near_peer, near) = tcp_pair().await;
@@ -258,21 +267,22 @@ async fn a_socket_that_is_counted_is_still_a_socket_and_counted_to_its_end() {
     let any = |(near, far)| (AnyStream::from(near), AnyStream::from(far));
     let total = 32 * MEBIBYTE;
     let cap = Cap::unlimited();
-    let (near, far) = (
-        counted(tcp_pair().await, &cap),
-        counted(any(tcp_pair().await), &cap),
-    );
-    assert_eq!(cap.open(), 4);
-    let among_tcp = both_ways(near, far, unlimited(), total).await;
-    assert_eq!(cap.open(), 0);
-    let far = counted(tcp_pair().await, &cap);
-    let among_unix = both_ways(counted(unix_pair(), &cap), far, unlimited(), total).await;
-    for traffic in [among_tcp, among_unix] {
-        assert!(
-            traffic.spliced_from_downstream() > 0 && traffic.spliced_from_upstream() > 0,
-            "{traffic}"
+    are_spliced(async || {
+        let (near, far) = (
+            counted(tcp_pair().await, &cap),
+            counted(any(tcp_pair().await), &cap),
         );
-    }
+        assert_eq!(cap.open(), 4);
+        let traffic = both_ways(near, far, unlimited(), total).await;
+        assert_eq!(cap.open(), 0);
+        traffic
+    })
+    .await;
+    are_spliced(async || {
+        let far = counted(tcp_pair().await, &cap);
+        both_ways(counted(unix_pair(), &cap), far, unlimited(), total).await
+    })
+    .await;
 
     let (near_peer, near) = tcp_pair().await;
     let wrapped = counted((Wrapped(near_peer), Wrapped(near)), &cap);

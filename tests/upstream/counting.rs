@@ -154,9 +154,12 @@ async fn bulk(group: Group, total: usize) -> Traffic {
 #[tokio::test]
 async fn bulk_through_a_group_is_spliced() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
-    let traffic = bulk(Group::of([server(&origin)]), 32 * 1024 * 1024).await;
-    assert!(
-        traffic.spliced_from_downstream() > 0 && traffic.spliced_from_upstream() > 0,
-        "{traffic}"
-    );
+    // With other things to do, a machine may have no two full reads in a row.
+    for attempt in 0.. {
+        let traffic = bulk(Group::of([server(&origin)]), 32 * 1024 * 1024).await;
+        if traffic.spliced_from_downstream() > 0 && traffic.spliced_from_upstream() > 0 {
+            break;
+        }
+        assert!(attempt < 8, "never spliced both ways: {traffic}");
+    }
 }
