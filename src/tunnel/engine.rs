@@ -144,6 +144,7 @@ impl Engine {
         scratch: &mut Scratch,
         streams: (&mut R, &mut W),
     ) -> bool {
+        self.hold_the_clocks(side, now);
         let farewell = self.farewell(side, socket::is_plain(streams.1));
         let splice = self.config.get_splice();
         let half = self.half_mut(side);

@@ -118,13 +118,12 @@ impl Half {
         R: AsyncRead + Unpin + Any,
         W: AsyncWrite + Unpin + Any,
     {
-        self.note_time(now);
         let mut turns = 0;
         while turns < TURNS {
             turns += 1;
             let turn = match (self.stage, splice) {
                 (Stage::Ended, _) => return Ok(()),
-                (Stage::Moving, _) if self.outlet.may_join(writer) => {
+                (Stage::Moving, _) if self.outlet.may_join(writer) && !self.is_violated() => {
                     self.read_behind_leftovers(cx, now, scratch, reader, writer)?
                 }
                 _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,

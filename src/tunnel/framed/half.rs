@@ -94,14 +94,6 @@ impl Half {
         }
     }
 
-    pub(in crate::tunnel) fn note_time(&mut self, now: Instant) {
-        if let Some(framed) = &mut self.framed {
-            if self.outlet.is_blocked() {
-                framed.hold_the_clock(now);
-            }
-        }
-    }
-
     /// Nothing more is to be expected of the reader.
     pub(in crate::tunnel) fn note_gone(&mut self) {
         if let Some(framed) = &mut self.framed {

@@ -2,6 +2,8 @@
 //!
 //! Looks at both directions: what is heard of a side comes in one, what it is asked goes out in the other.
 
+use tokio::time::Instant;
+
 use super::Own;
 use crate::Side;
 use crate::tunnel::deadline::Earliest;
@@ -24,9 +26,24 @@ impl Engine {
                 continue;
             }
             let config = &heard.config;
-            match asked.pinged_at.filter(|at| *at > heard.heard_at) {
+            match asked.pinged_after(heard.heard_at) {
                 Some(at) => next.consider(at, Some(config.get_pong_timeout()), Due::Unanswered(side)),
                 None => next.consider(heard.heard_at, config.get_ping_interval(), Due::Ping(side)),
+            }
+        }
+    }
+
+    /// While what `side` sends does not get through, it is not read, so no byte can have come from it; and a ping that went the
+    /// same way may not have got through either: the clock of both answers stands. A ping that has been answered stays so.
+    pub(in crate::tunnel) fn hold_the_clocks(&mut self, side: Side, now: Instant) {
+        if !self.is_framed() || !self.half(side).outlet().is_blocked() {
+            return;
+        }
+        let answered_at = self.half(!side).framed().map(|answers| answers.heard_at);
+        if let Some(framed) = &mut self.half_mut(side).framed {
+            framed.heard_at = now;
+            if answered_at.is_some_and(|at| framed.pinged_after(at).is_some()) {
+                framed.pinged_at = Some(now);
             }
         }
     }

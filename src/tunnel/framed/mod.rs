@@ -230,14 +230,13 @@ impl Framed {
         delivered.saturating_sub(self.account.own_among(delivered))
     }
 
+    /// When a ping was last sent in this direction, if that was later.
+    fn pinged_after(&self, heard_at: Instant) -> Option<Instant> {
+        self.pinged_at.filter(|at| *at > heard_at)
+    }
+
     /// A ping for the sender, to be sent in the other direction.
     fn ping(&mut self) -> Option<ControlFrame> {
         self.pings.next()
-    }
-
-    /// No byte can have come, or no ping can have gone: the clock of the answers stands.
-    fn hold_the_clock(&mut self, now: Instant) {
-        self.heard_at = now;
-        self.pinged_at = self.pinged_at.map(|_| now);
     }
 }

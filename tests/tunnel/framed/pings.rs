@@ -167,6 +167,24 @@ mirrored! {
         assert!(!asked.is_finished() && !tunnel.is_finished());
     }
 
+    virtual_time async fn a_ping_that_was_answered_is_not_asked_for_again_after_a_stall(near: Side) {
+        let Talk { near: mut one, far: mut other, tunnel, .. } = talk(near, Table::new(64), unlimited(), pinging(10));
+        one.pong().await;
+        other.pong().await;
+        // More than one takes for a while; and what it says to that is nothing.
+        let large = Frame::new(OpCode::Binary, &pattern(1000));
+        let other = tokio::spawn(async move {
+            other.send(&large).await;
+            other.answering().await
+        });
+        sleep(seconds(4)).await;
+        assert_eq!(one.next().await.unwrap().payload.len(), 1000);
+        let read = Instant::now();
+        one.pong().await;
+        assert_eq!(read.elapsed().as_secs(), 6, "asked again when it has been silent for ten seconds");
+        assert!(!other.is_finished() && !tunnel.is_finished());
+    }
+
     virtual_time async fn who_has_closed_is_not_asked(near: Side) {
         let mut talk = talk(near, Table::new(1024), unlimited().idle_timeout(seconds(100)), pinging(10));
         talk.near.send(&Frame::close(CloseCode::NORMAL_CLOSURE, "")).await;

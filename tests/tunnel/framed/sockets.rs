@@ -1,5 +1,6 @@
 //! Over sockets: bulk within a frame is spliced, and the tunnel's own frames find their places between such frames.
 
+use bytes::Bytes;
 use switchover::tunnel::{Drain, End};
 
 use super::*;
@@ -103,6 +104,28 @@ mirrored! {
         drop(one);
         let traffic = tunnel.await.unwrap().unwrap();
         assert_eq!((traffic.end(), delivered_from(near, &traffic)), (End::Drained, frame.bytes(near).len() as u64));
+    }
+
+    real_time async fn both_sides_are_told_of_a_violation_that_came_early_also_if_its_sender_has_left(near: Side) {
+        let bytes = Frame::text("early").bytes(near);
+        let wrong = Bytes::from([&bytes[..], &Frame::text("").bytes(!near)].concat());
+        let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let (mut one, mut other) = (Peer::new(near_peer, near), Peer::new(far_peer, !near));
+        one.stream.shutdown().await.unwrap();
+        // Until the end is there to be read in the first turn.
+        near_stream.readable().await.unwrap();
+        let tunnel = seat(near, near_stream, far_stream).websocket(WebSocketConfig::default());
+        let tunnel = match near {
+            Side::Downstream => tunnel.leftovers(wrong, Bytes::new()),
+            Side::Upstream => tunnel.leftovers(Bytes::new(), wrong),
+        };
+        let tunnel = tokio::spawn(tunnel.run());
+        assert_eq!(other.next().await, Some(Frame::text("early")));
+        for end in [&mut other, &mut one] {
+            assert_eq!(end.next().await.map(|frame| frame.opcode), Some(OpCode::Close));
+        }
+        drop((one, other));
+        assert!(matches!(tunnel.await.unwrap().unwrap().end(), End::Violation { side, .. } if side == near));
     }
 
     real_time async fn a_reset_is_passed_on(near: Side) {
