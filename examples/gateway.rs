@@ -217,5 +217,6 @@ async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Dra
         drain.start(schedule);
         signalled().await;
     }
+    settings.hurry.complete_now();
     drain.complete_now();
 }

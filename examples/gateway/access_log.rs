@@ -3,6 +3,7 @@
 //! Whoever has a line leaves it in a queue and goes on; a thread of its own writes. Where it cannot keep up, lines are lost
 //! rather than anyone held up: they are counted, and the log says so.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -197,7 +198,7 @@ impl Output {
         if let Output::File(file, path, _) = self {
             match append(path) {
                 Ok(new) => *file = new,
-                Err(error) => eprintln!("gateway: --access-log {}: {error}", path.display()),
+                Err(error) => complain(format_args!("--access-log {}: {error}", path.display())),
             }
         }
     }
@@ -228,7 +229,7 @@ impl Health {
             }
             Err((written, error)) => {
                 if !self.fails {
-                    eprintln!("gateway: the access log cannot be written: {error}");
+                    complain(format_args!("the access log cannot be written: {error}"));
                 }
                 // The one about lost lines is not counted among them.
                 let unwritten = &text[written..];
@@ -243,6 +244,11 @@ impl Health {
             }
         }
     }
+}
+
+/// On standard error, if that can be written to: it may stand on the same full disk, and `eprintln!` would panic.
+fn complain(what: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "gateway: {what}");
 }
 
 /// How far it came, where it failed.

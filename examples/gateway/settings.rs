@@ -1,6 +1,6 @@
 //! What the flags come to: routes with their upstreams, and one configuration for all workers.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     relay: RelayConfig,
     pub(crate) talks: bool,
     leaving: AtomicBool,
+    /// Started when the drain is to be over at once.
+    pub(crate) hurry: Drain,
     pub(crate) log: Option<AccessLog>,
 }
 
@@ -111,6 +113,7 @@ impl Settings {
             relay,
             talks,
             leaving: AtomicBool::new(false),
+            hurry: Drain::new(),
             log,
         })
     }
@@ -162,7 +165,8 @@ impl Settings {
     /// In the demo a person is watching; elsewhere nobody has asked for a line on each connection.
     pub(crate) fn tell(&self, peer: SocketAddr, what: impl FnOnce() -> String) {
         if self.talks {
-            eprintln!("{peer} {}", what());
+            // `eprintln!` would panic where nobody reads that any more.
+            let _ = writeln!(io::stderr(), "{peer} {}", what());
         }
     }
 }

@@ -65,8 +65,15 @@ pub(crate) async fn run(
     tokio::spawn(beat(worker.clone()));
     worker.drain.started().await;
     // The drain ends the tunnels when its grace is over; the rest is for what they still have to deliver.
-    let limit = worker.settings.flags.drain_timeout + Duration::from_secs(2);
-    let _ = timeout(limit, worker.open.emptied()).await;
+    let over = async {
+        let hurry = worker.settings.hurry.started();
+        let _ = timeout(worker.settings.flags.drain_timeout, hurry).await;
+        sleep(Duration::from_secs(2)).await;
+    };
+    tokio::select! {
+        () = worker.open.emptied() => {}
+        () = over => {}
+    }
     Ok(())
 }
 

@@ -147,3 +147,35 @@ async fn a_full_disk_ends_nothing() {
     program.terminate().await;
     assert!(program.ends().await.success());
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_disk_that_was_full_for_complaints_too_is_written_to_again() {
+    let (log, upstream) = (place("link.log"), nobody().await);
+    let file = place("behind-the-link.log");
+    std::os::unix::fs::symlink("/dev/full", &log).unwrap();
+    let (access, route) = (
+        format!("--access-log={}", log.display()),
+        format!("--route=/=http://{upstream}"),
+    );
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let flags = ["--listen=127.0.0.1:0", &access, &route];
+    let program = Program::start_complaining("gateway", &flags, full.into()).await;
+    ask(&program).await;
+    std::fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink(&file, &log).unwrap();
+    program.signal("-USR1").await;
+    let opened = async {
+        while !file.exists() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, opened).await.expect("it is opened anew");
+    ask(&program).await;
+    let written = async {
+        while !std::fs::read_to_string(&file).unwrap().contains("\"id\":2") {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, written).await.expect("the second request");
+}

@@ -209,3 +209,20 @@ async fn told_to_end_it_says_goodbye_in_websockets_words() {
     tunnel.ends().await;
     assert!(gateway.0.ends().await.success());
 }
+
+#[tokio::test]
+async fn told_twice_to_end_it_waits_for_nobodys_goodbye() {
+    let mut gateway = Gateway::start(&["--tunnel-mode", "websocket"]).await;
+    // This one does not answer a Close, and the linger limit is half a minute.
+    let mut tunnel = gateway.tunnel().await;
+    let since = Instant::now();
+    gateway.0.terminate().await;
+    while tokio::net::TcpStream::connect(gateway.0.address).await.is_ok() {
+        assert!(since.elapsed() < PATIENCE, "it still listens");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    gateway.0.terminate().await;
+    tunnel.receives(b"\x88\x0f\x03\xe9shutting down").await;
+    assert!(gateway.0.ends().await.success());
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+}

@@ -48,10 +48,15 @@ pub(crate) async fn refusal(example: &str, arguments: &[&str]) -> Output {
 
 impl Program {
     pub(crate) async fn start(example: &str, arguments: &[&str]) -> Program {
+        Program::start_complaining(example, arguments, Stdio::null()).await
+    }
+
+    /// One whose standard error goes there.
+    pub(crate) async fn start_complaining(example: &str, arguments: &[&str], errors: Stdio) -> Program {
         let mut child = Command::new(path(example))
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(errors)
             .kill_on_drop(true)
             .spawn()
             .expect("the example starts");
