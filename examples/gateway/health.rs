@@ -2,6 +2,7 @@
 //!
 //! On a thread of its own, which outlasts the listeners and the workers: whoever balances the load is answered to the end.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,15 +14,16 @@ use serde_json::{Value, json};
 use switchover::Error;
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::handshake::Rejection;
-use switchover::tunnel::{Cap, Permit};
 use switchover::upstream::{Health, ServerStatus};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::settings::Settings;
 use super::worker;
 
-/// Connections at a time. Each is answered at once, or closed when its request does not come.
+/// Connections at a time. Each is answered at once, or closed when its request does not come; and sooner if there are so many
+/// that came later, since those who only hold a connection must not keep out a probe.
 const PROBES: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -40,14 +42,17 @@ async fn serve(listener: TcpListener, settings: Arc<Settings>) -> io::Result<()>
     let config = GatewayConfig::default()
         .header_timeout(PATIENCE)
         .keep_alive_timeout(PATIENCE);
-    let (acceptor, open) = (Acceptor::new(config), Cap::new(PROBES));
+    let acceptor = Acceptor::new(config);
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Some(permit) = open.try_acquire() else {
-                    continue;
-                };
-                tokio::spawn(probe(stream, peer, acceptor.clone(), settings.clone(), permit));
+                open.retain(|probe| !probe.is_finished());
+                if open.len() >= PROBES {
+                    open.pop_front().inspect(AbortHandle::abort);
+                }
+                let probe = tokio::spawn(probe(stream, peer, acceptor.clone(), settings.clone()));
+                open.push_back(probe.abort_handle());
             }
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
@@ -59,7 +64,6 @@ async fn probe(
     peer: SocketAddr,
     acceptor: Acceptor,
     settings: Arc<Settings>,
-    _open: Permit,
 ) -> Result<(), Error> {
     match acceptor.accept(stream, peer).await? {
         Accepted::Ordinary(head, stream) => {

@@ -112,6 +112,19 @@ async fn what_there_is_to_ask() {
 }
 
 #[tokio::test]
+async fn whoever_only_holds_connections_keeps_out_no_probe() {
+    let gateway = Gateway::start(&[]).await;
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        let mut client = ScriptedClient::connect(gateway.health).await;
+        client.send("GET /live HTTP/1.1\r\n").await;
+        held.push(client);
+    }
+    assert_eq!(get(gateway.health, "/live").await.0, 200);
+    held.swap_remove(0).ends().await;
+}
+
+#[tokio::test]
 async fn the_status_tells_of_every_server() {
     let gateway = Gateway::start(&[]).await;
     let (status, tunnel) = gateway.upgrade("/chat").await;
