@@ -147,6 +147,7 @@ impl Shared {
 
 fn write(shared: &Shared, mut output: Output, ending: &Sender<()>) {
     let mut lines = Vec::new();
+    let mut reopening = None;
     loop {
         let queue = shared.take(&mut lines);
         lines = queue.lines;
@@ -155,14 +156,22 @@ fn write(shared: &Shared, mut output: Output, ending: &Sender<()>) {
         // What a burst has needed is not kept.
         lines.shrink_to(64 * 1024);
         if queue.reopens {
-            output.reopen();
+            reopening = Some(Reopening::Asked);
         }
+        reopening = reopening.and_then(|reopening| output.reopen(reopening));
         if queue.ends {
             let _ = ending.send(());
             return;
         }
         std::thread::sleep(REST);
     }
+}
+
+/// The file is to be opened anew.
+enum Reopening {
+    Asked,
+    /// And could not be, which has been told.
+    Failed,
 }
 
 enum Output {
@@ -194,13 +203,22 @@ impl Output {
         }
     }
 
-    fn reopen(&mut self) {
-        if let Output::File(file, path, _) = self {
-            match append(path) {
-                Ok(new) => *file = new,
-                Err(error) => complain(format_args!("--access-log {}: {error}", path.display())),
+    /// What is left to do: until it can be opened, it goes on where it was, and is tried again with the next lines.
+    fn reopen(&mut self, reopening: Reopening) -> Option<Reopening> {
+        let Output::File(file, path, _) = self else {
+            return None;
+        };
+        match (append(path), reopening) {
+            (Ok(new), _) => {
+                *file = new;
+                return None;
             }
+            (Err(error), Reopening::Asked) => {
+                complain(format_args!("--access-log {}: {error}", path.display()));
+            }
+            (Err(_), Reopening::Failed) => {}
         }
+        Some(Reopening::Failed)
     }
 }
 

@@ -87,6 +87,27 @@ async fn a_file_that_was_moved_is_opened_anew_at_the_signal() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_opened_anew_is_tried_again() {
+    let (log, old) = (place("in-the-way.log"), place("in-the-way.log.1"));
+    let _ = std::fs::remove_dir(&log);
+    let program = start(&log).await;
+    ask(&program).await;
+    assert_eq!(ids(&log, 1).await, [1]);
+    std::fs::rename(&log, &old).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    program.signal("-USR1").await;
+    ask(&program).await;
+    assert_eq!(ids(&old, 2).await, [1, 2]);
+    std::fs::remove_dir(&log).unwrap();
+    let opened = async {
+        while !log.exists() {
+            ask(&program).await;
+        }
+    };
+    timeout(PATIENCE, opened).await.expect("it is tried again");
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_opened_is_said_at_the_start() {
     let output = refusal(
         "gateway",
