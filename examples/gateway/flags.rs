@@ -207,6 +207,8 @@ impl Flags {
         let default = WebSocketConfig::default();
         let config = default
             .ping_interval(self.ping_interval)
+            // Less than there is for it at the end of a drain.
+            .close_timeout(Duration::from_millis(1500))
             .pong_timeout(self.pong_timeout.unwrap_or(default.get_pong_timeout()));
         self.knows_frames.then_some(config)
     }

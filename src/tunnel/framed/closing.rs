@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
-use super::{Closes, Own, WebSocketConfig};
+use super::{Closes, Framed, Own, WebSocketConfig};
 use crate::Side;
 use crate::tunnel::end::{End, Operation};
 use crate::tunnel::engine::{Engine, Phase};
@@ -28,6 +28,10 @@ const CLOSING_TIME: Duration = Duration::from_secs(30);
 /// A tunnel that is ending in order.
 pub(in crate::tunnel) struct Closing {
     since: Instant,
+    /// How long the ends may take to answer once both have been told.
+    patience: Option<Duration>,
+    /// Until when they may.
+    answered_by: Option<Instant>,
     pub(in crate::tunnel) end: End,
     /// Both directions have ended, and the kernel gets a moment.
     pub(in crate::tunnel) settles_until: Option<Instant>,
@@ -37,7 +41,8 @@ impl Closing {
     /// When it is over at the latest.
     pub(in crate::tunnel) fn deadline(&self, linger: Option<Duration>) -> Option<Instant> {
         let limit = linger.unwrap_or(CLOSING_TIME);
-        self.settles_until.or_else(|| self.since.checked_add(limit))
+        let deadlines = [self.since.checked_add(limit), self.answered_by];
+        self.settles_until.or(deadlines.into_iter().flatten().min())
     }
 }
 
@@ -64,8 +69,11 @@ impl Engine {
             // What it has begun it may finish, but nobody waits for its Close.
             self.half_mut(side).note_gone();
         }
+        let config = self.from_downstream.framed().map(Framed::config);
         self.phase = Phase::Closing(Box::new(Closing {
             since: now,
+            patience: config.and_then(|config| config.get_close_timeout()),
+            answered_by: None,
             end,
             settles_until: None,
         }));
@@ -105,6 +113,7 @@ impl Engine {
         if !matches!(self.phase, Phase::Closing(_)) {
             return false;
         }
+        self.note_told(now);
         read_answer(&mut self.from_downstream, cx, now, scratch, downstream);
         read_answer(&mut self.from_upstream, cx, now, scratch, upstream);
         let mut changed = false;
@@ -118,6 +127,19 @@ impl Engine {
             }
         }
         changed
+    }
+
+    /// Notes that both sides have been told, or cannot be told any more.
+    fn note_told(&mut self, now: Instant) {
+        let is_told = |half: &Half| {
+            let has_taken_it = half.framed().is_some_and(Framed::is_closed) && !half.outlet().owes();
+            has_taken_it || half.has_ended()
+        };
+        let are_told = is_told(&self.from_downstream) && is_told(&self.from_upstream);
+        if let (Phase::Closing(closing), true) = (&mut self.phase, are_told) {
+            let limit = closing.patience.and_then(|patience| now.checked_add(patience));
+            closing.answered_by = closing.answered_by.or(limit);
+        }
     }
 
     /// Whether a side has been sent a Close and may still answer it.

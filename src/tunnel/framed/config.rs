@@ -19,6 +19,7 @@ use std::time::Duration;
 pub struct WebSocketConfig {
     ping_interval: Option<Duration>,
     pong_timeout: Duration,
+    close_timeout: Option<Duration>,
     reserved_bits: Option<[bool; 3]>,
 }
 
@@ -27,6 +28,7 @@ impl Default for WebSocketConfig {
         WebSocketConfig {
             ping_interval: None,
             pong_timeout: Duration::from_secs(10),
+            close_timeout: None,
             reserved_bits: None,
         }
     }
@@ -62,6 +64,18 @@ impl WebSocketConfig {
         self
     }
 
+    /// How long the ends may take to answer a Close of the tunnel's own with theirs, once both have been sent one. Default: none,
+    /// they have what is left of the [linger limit](crate::tunnel::TunnelConfig::linger_timeout), or of 30 seconds where there is
+    /// none.
+    ///
+    /// Then the streams end without it. It runs from when the streams have taken the Closes: before a peer on a slow link hears of
+    /// one, it gets all that was sent before.
+    #[must_use]
+    pub fn close_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.close_timeout = limit.into();
+        self
+    }
+
     /// Which of RSV1, RSV2 and RSV3 frames may have set (RFC 6455, section 5.2). Default, `None`: by the extensions that were
     /// agreed, where a gateway or a service knows them; without either, none.
     #[must_use]
@@ -78,6 +92,11 @@ impl WebSocketConfig {
     /// The [time for an answer](WebSocketConfig::pong_timeout).
     pub fn get_pong_timeout(&self) -> Duration {
         self.pong_timeout
+    }
+
+    /// The [time for the answer to a Close](WebSocketConfig::close_timeout); `None` is the linger limit.
+    pub fn get_close_timeout(&self) -> Option<Duration> {
+        self.close_timeout
     }
 
     /// The [bits that may be set](WebSocketConfig::reserved_bits).

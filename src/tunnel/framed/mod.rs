@@ -82,6 +82,10 @@ impl Framed {
         }
     }
 
+    pub(super) fn config(&self) -> WebSocketConfig {
+        self.config
+    }
+
     /// What goes out of what was read, and was read behind what is held: mostly all of it, as it is.
     ///
     /// To be called when everything that came out before has been taken or is going to be.

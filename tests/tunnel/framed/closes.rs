@@ -202,6 +202,37 @@ mirrored! {
         }
     }
 
+    virtual_time async fn ends_that_do_not_answer_are_left_at_the_close_timeout(near: Side) {
+        for (limit, expected) in [(None, 10), (Some(seconds(2)), 2), (Some(seconds(60)), 10)] {
+            let websocket = WebSocketConfig::default().close_timeout(limit);
+            let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
+            talk.drain.complete_now();
+            for told in [talk.near.next().await, talk.far.next().await] {
+                assert_eq!(told, Some(Frame::close(GONE, "shutting down")));
+            }
+            let traffic = talk.tunnel.await.unwrap().unwrap();
+            assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::Drained, expected));
+        }
+    }
+
+    virtual_time async fn the_close_timeout_runs_from_when_the_last_end_was_told(near: Side) {
+        let websocket = WebSocketConfig::default().close_timeout(seconds(2));
+        let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
+        let message = Frame::new(OpCode::Binary, b"in two parts");
+        let bytes = message.bytes(near);
+        let (one, other) = bytes.split_at(bytes.len() - 3);
+        talk.near.stream.write_all(one).await.unwrap();
+        sleep(seconds(1)).await;
+        talk.drain.complete_now();
+        assert_eq!(talk.near.next().await, Some(Frame::close(GONE, "shutting down")));
+        sleep(seconds(5)).await;
+        talk.near.stream.write_all(other).await.unwrap();
+        assert_eq!(talk.far.next().await, Some(message));
+        assert_eq!(talk.far.next().await, Some(Frame::close(GONE, "shutting down")));
+        let traffic = talk.tunnel.await.unwrap().unwrap();
+        assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::Drained, 8));
+    }
+
     virtual_time async fn without_a_linger_limit_a_vanished_peer_is_still_left(near: Side) {
         let config = unlimited().idle_timeout(seconds(5));
         let talk = talk(near, Table::new(1024), config, WebSocketConfig::default());
