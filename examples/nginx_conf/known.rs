@@ -24,6 +24,7 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("internal", &[Location]),
     ("if", &[Server, Location]),
     ("return", &[Server, Location]),
+    ("break", &[Server, Location]),
     ("proxy_pass", &[Location]),
     ("proxy_set_header", ANY_HTTP),
     ("proxy_hide_header", ANY_HTTP),
@@ -37,6 +38,9 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("proxy_buffer_size", ANY_HTTP),
     ("proxy_buffers", ANY_HTTP),
     ("proxy_redirect", ANY_HTTP),
+    ("absolute_redirect", ANY_HTTP),
+    ("port_in_redirect", ANY_HTTP),
+    ("server_name_in_redirect", ANY_HTTP),
     ("real_ip_header", ANY_HTTP),
     ("real_ip_recursive", ANY_HTTP),
     ("set_real_ip_from", ANY_HTTP),
@@ -57,8 +61,10 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("default_type", ANY_HTTP),
     ("access_log", ANY_HTTP),
     ("error_log", EVERYWHERE),
+    ("ssl", HTTP_OR_SERVER),
     ("ssl_certificate", HTTP_OR_SERVER),
     ("ssl_certificate_key", HTTP_OR_SERVER),
+    ("ssl_reject_handshake", HTTP_OR_SERVER),
 ];
 
 /// In `upstream`, where whatever chooses a server is for the group to know.
@@ -78,7 +84,6 @@ pub(crate) const OF_A_GROUP: &[&str] = &[
 /// What has no bearing on what goes upstream and what comes back, or says what is so here anyway: bodies are streamed in
 /// both directions, sockets have no delay, an idle connection has no buffer.
 pub(crate) const OF_NO_BEARING: &[&str] = &[
-    "absolute_redirect",
     "accept_mutex",
     "aio",
     "autoindex",
@@ -93,7 +98,6 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "directio",
     "env",
     "etag",
-    "expires",
     "gzip",
     "gzip_static",
     "http2_max_concurrent_streams",
@@ -117,7 +121,6 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "output_buffers",
     "pcre_jit",
     "pid",
-    "port_in_redirect",
     "postpone_output",
     "proxy_buffering",
     "proxy_busy_buffers_size",
@@ -125,6 +128,7 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "proxy_headers_hash_max_size",
     "proxy_ignore_client_abort",
     "proxy_max_temp_file_size",
+    "proxy_no_cache",
     "proxy_request_buffering",
     "proxy_socket_keepalive",
     "proxy_ssl_ciphers",
@@ -141,7 +145,6 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "resolver_timeout",
     "sendfile",
     "sendfile_max_chunk",
-    "server_name_in_redirect",
     "server_names_hash_bucket_size",
     "server_names_hash_max_size",
     "server_tokens",
@@ -152,8 +155,10 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "ssl_prefer_server_ciphers",
     "ssl_protocols",
     "ssl_session_cache",
+    "ssl_session_ticket_key",
     "ssl_session_tickets",
     "ssl_session_timeout",
+    "ssl_trusted_certificate",
     "tcp_nodelay",
     "tcp_nopush",
     "thread_pool",
@@ -211,6 +216,10 @@ pub(crate) const GUARDS: &[&str] = &[
 pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     ("alias", "files are not served here: 404"),
     ("error_page", "answers go to the client as they are"),
+    (
+        "expires",
+        "Expires and Cache-Control go to the client as they are",
+    ),
     ("fastcgi_pass", "only HTTP is spoken with upstreams: 501"),
     ("geo", "its variable stands for nothing"),
     ("grpc_pass", "only HTTP/1.1 is spoken with upstreams: 501"),

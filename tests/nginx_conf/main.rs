@@ -13,6 +13,7 @@ mod findings;
 mod group_departures;
 mod groups;
 mod heads;
+mod instead;
 mod logs;
 mod named;
 mod next_upstream;
