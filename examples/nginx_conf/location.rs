@@ -121,23 +121,11 @@ pub(crate) fn read(
 fn pattern(block: &Directive, findings: &mut Findings) -> Option<PathPattern> {
     let text = match &block.arguments[..] {
         [path] if path.starts_with('@') => return None,
-        [path] if path.starts_with('~') => {
-            let text = format!(
-                "{}: regular expressions are not carried out; other locations have its paths",
-                block.shown()
-            );
-            findings.warning(&block.place, text);
+        [first, ..] if first.starts_with('~') => {
+            left_out(block, findings);
             return None;
         }
         [path] => path.clone(),
-        [modifier, ..] if modifier.starts_with('~') => {
-            let text = format!(
-                "{}: regular expressions are not carried out; other locations have its paths",
-                block.shown()
-            );
-            findings.warning(&block.place, text);
-            return None;
-        }
         [modifier, path] => format!("{modifier} {path}"),
         _ => String::new(),
     };
@@ -147,6 +135,23 @@ fn pattern(block: &Directive, findings: &mut Findings) -> Option<PathPattern> {
             findings.error(&block.place, format!("{}: {why}", block.shown()));
             None
         }
+    }
+}
+
+/// A regular expression. Where the location refuses what it is for, others would let that in.
+fn left_out(block: &Directive, findings: &mut Findings) {
+    let refuses = |line: &Directive| match &*line.name {
+        "internal" => true,
+        "return" => line.first().starts_with('4'),
+        _ => false,
+    };
+    let text = format!("{}: regular expressions are not carried out", block.shown());
+    match block.lines().iter().any(refuses) {
+        true => findings.error(
+            &block.place,
+            format!("{text}, and what this one keeps out would come in by other locations"),
+        ),
+        false => findings.warning(&block.place, format!("{text}; other locations have its paths")),
     }
 }
 

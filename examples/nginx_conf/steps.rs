@@ -159,6 +159,11 @@ impl Condition {
         if !left.starts_with('$') {
             return Err("only variables are compared here, no files".to_owned());
         }
+        if !Text::is_known(left, names) {
+            return Err(format!(
+                "there is no variable {left} here, and who is kept out by it would come in"
+            ));
+        }
         let (sign, wanted) = match sign.strip_prefix('!') {
             Some(sign) => (sign, false),
             None => (sign, true),

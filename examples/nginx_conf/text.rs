@@ -98,6 +98,12 @@ impl Text {
         }
     }
 
+    /// Whether there are all the variables that a text has in it.
+    pub(crate) fn is_known(source: &str, names: &[String]) -> bool {
+        let mut after_dollars = source.split('$').skip(1).map(name);
+        after_dollars.all(|(name, _)| Part::variable(name, names).is_some())
+    }
+
     /// A text in which a dollar sign is one.
     pub(crate) fn literal(text: &str) -> Text {
         Text {

@@ -18,6 +18,7 @@ mod logs;
 mod named;
 mod next_upstream;
 mod over_tls;
+mod paths;
 mod program;
 mod read_alike;
 mod real_ip;

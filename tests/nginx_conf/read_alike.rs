@@ -12,7 +12,7 @@ fn nobody() -> SocketAddr {
 }
 
 /// Status, `Location` and body of the answer to a request with these lines.
-fn ask(address: SocketAddr, target: &str, lines: &str) -> String {
+pub(crate) fn ask(address: SocketAddr, target: &str, lines: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let request = format!("GET {target} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n");
