@@ -53,6 +53,8 @@ impl Configuration {
         };
         match one(&main, "http") {
             Some(http) => configuration.http(http, &limits, flags, findings),
+            // What is wrong has been said.
+            None if findings.forbid(false) => {}
             None => {
                 let file = flags.file.to_string_lossy();
                 let place = Place {

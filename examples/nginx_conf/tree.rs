@@ -79,7 +79,11 @@ impl Reading<'_> {
         let bytes = match std::fs::read(file) {
             Ok(bytes) => bytes,
             Err(why) => {
-                self.findings.error(included_at, format!("{name}: {why}"));
+                let text = match included_at.line {
+                    0 => why.to_string(),
+                    _ => format!("{name}: {why}"),
+                };
+                self.findings.error(included_at, text);
                 return Vec::new();
             }
         };

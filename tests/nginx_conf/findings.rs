@@ -532,3 +532,25 @@ fn a_link_that_leads_nowhere_is_an_error() {
         assert!(!folder.tested_by_nginx("test.conf").status.success());
     }
 }
+
+/// Not the whole of a configuration, but a file that one includes; or none at all.
+#[test]
+fn a_file_that_is_no_configuration() {
+    for (name, text, words) in [
+        (
+            "test.conf",
+            "server { listen LISTEN; }",
+            "test.conf:1: server may not stand here, but in http. A file that others include is run with one that does: \
+             events { } http { include ",
+        ),
+        ("test.conf", "events { }", "test.conf:1: there is no http in it"),
+        ("nothing.conf", "", "nothing.conf: No such file"),
+    ] {
+        let folder = Folder::of(upstream(), text);
+        let output = folder.tested(name, &[]);
+        let all = said(&output);
+        assert!(!output.status.success() && all.contains(words), "{words}: {all}");
+        let errors = all.lines().filter(|line| line.starts_with("error: "));
+        assert_eq!(errors.count(), 1, "{all}");
+    }
+}
