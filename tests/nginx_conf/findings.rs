@@ -495,13 +495,8 @@ fn a_configuration_that_is_not_utf_8() {
     let folder = Folder::of(upstream(), &carrying("# COMMENT\n"));
     let write = |comment: &[u8], name: &str| {
         let text = folder.read("test.conf");
-        let at = text.find("# COMMENT").unwrap();
-        let bytes = [
-            text[..at].as_bytes(),
-            comment,
-            text[at + "# COMMENT".len()..].as_bytes(),
-        ]
-        .concat();
+        let (before, after) = text.split_once("# COMMENT").unwrap();
+        let bytes = [before.as_bytes(), comment, after.as_bytes()].concat();
         std::fs::write(folder.path.join(name), bytes).unwrap();
     };
     write(b"# \xd6\xd0\xce\xc4;", "comment.conf");

@@ -341,6 +341,43 @@ async fn a_number_for_each_request() {
     }
 }
 
+/// Two departures: bodies pass as they are, and a line end in a path makes no other line of a response.
+#[tokio::test]
+async fn what_nginx_does_to_answers() {
+    let http = format!(
+        "gzip on; gzip_min_length 1; gzip_types text/plain;
+         server {{ listen unix:FOLDER/up; return 200 {}; }}
+         server {{ listen LISTEN; location / {{ proxy_pass http://unix:FOLDER/up; gzip_proxied any; }}
+             location /moved {{ return 301 https://a.example$uri; }} }}",
+        "x".repeat(2000)
+    );
+    for kind in kinds() {
+        let program = start(kind, SocketAddr::from(([127, 0, 0, 1], 9)), &http);
+        let mut compressed = client(&program).await;
+        compressed
+            .send("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+            .await;
+        let is_compressed = compressed.head().await.headers.contains_key("content-encoding");
+        assert_eq!(is_compressed, kind == Kind::Nginx, "{kind:?}");
+        let mut split = client(&program).await;
+        split
+            .send("GET /moved%0d%0aX-Evil:%20x HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await;
+        let head = split.head().await;
+        assert_eq!(head.status, 301);
+        assert_eq!(
+            head.headers.contains_key("x-evil"),
+            kind == Kind::Nginx,
+            "{kind:?}"
+        );
+        assert_eq!(
+            head.headers.contains_key("location"),
+            kind == Kind::Nginx,
+            "{kind:?}"
+        );
+    }
+}
+
 /// An address of its own beside all addresses, at one port.
 #[tokio::test]
 async fn one_port_at_several_addresses() {
