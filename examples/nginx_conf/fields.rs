@@ -177,13 +177,7 @@ impl On {
 
 /// A field of the proxy's own that goes from hop to hop, set to nothing: so it is anyway.
 fn is_harmless(field: &Field) -> bool {
-    let of_a_hop = [
-        "Keep-Alive",
-        "TE",
-        "Transfer-Encoding",
-        "Proxy-Connection",
-        "Expect",
-    ];
+    let of_a_hop = ["Keep-Alive", "Transfer-Encoding", "Proxy-Connection", "Expect"];
     field.value.constant() == Some("") && of_a_hop.iter().any(|name| field.is(name))
 }
 

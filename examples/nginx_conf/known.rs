@@ -115,6 +115,7 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "log_not_found",
     "master_process",
     "max_ranges",
+    "merge_slashes",
     "msie_padding",
     "msie_refresh",
     "multi_accept",

@@ -225,6 +225,7 @@ fn what_is_not_carried_out() {
             "proxy_ignore_headers is not carried out",
         ),
         ("limit_rate 10k;", 11, "nothing is slowed down"),
+        ("proxy_set_header TE \"\";", 11, "TE is set by the proxy"),
         (
             "expires 1h;",
             11,
