@@ -68,6 +68,8 @@ mod scope;
 mod server;
 #[path = "nginx_conf/sockets.rs"]
 mod sockets;
+#[path = "nginx_conf/steps.rs"]
+mod steps;
 #[path = "nginx_conf/story.rs"]
 mod story;
 #[path = "nginx_conf/text.rs"]
@@ -142,7 +144,11 @@ fn run(flags: &Flags, mut configuration: Configuration) -> io::Result<()> {
     let mut sockets = configuration
         .listeners
         .iter()
-        .map(|listener| Sockets::bind(&listener.address, listener.is_dual, configuration.workers))
+        .map(|listener| {
+            let (address, is_dual) = (&listener.address, listener.is_dual);
+            let is_shared = configuration.shares_a_port(address);
+            Sockets::bind(address, is_dual, is_shared, configuration.workers)
+        })
         .collect::<io::Result<Vec<_>>>()?;
     let configuration = Arc::new(configuration);
     let drain = Drain::new();

@@ -315,6 +315,59 @@ async fn a_body_that_breaks_off_never_ends_as_complete() {
     }
 }
 
+/// A body where there is none, a line end too much: the answer is whole, and what follows it belongs to no other.
+#[tokio::test]
+async fn bytes_behind_an_answer_spoil_neither_it_nor_the_next_one() {
+    const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (request, answer, status, body) in [
+        (HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, ""),
+        (
+            HEAD,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            200,
+            "",
+        ),
+        (GET, "HTTP/1.1 204 No Content\r\n\r\nnothing", 204, ""),
+        (
+            GET,
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello\r\n",
+            200,
+            "hello",
+        ),
+        (
+            GET,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n\r\n",
+            200,
+            "5\r\nhello\r\n0\r\n\r\n",
+        ),
+        (
+            GET,
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
+            200,
+            "hello",
+        ),
+    ] {
+        let origin = ScriptedOrigin::start_with(move |index| match index {
+            0 => Script::answering(answer).read_head(),
+            _ => always(OK),
+        })
+        .await;
+        let relay = RunningRelay::to(&origin).await;
+        let mut client = relay.client_sending(request).await;
+        let (head, received) = match request {
+            HEAD => (client.head().await, Vec::new()),
+            _ => client.response().await,
+        };
+        assert_eq!(
+            (head.status.as_u16(), &*received),
+            (status, body.as_bytes()),
+            "{answer:?}"
+        );
+        client.send(GET).await;
+        assert_eq!(client.response().await.1, b"hi", "{answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_upstream_that_talks_in_the_pool_is_not_the_next_answer() {
     let origin = ScriptedOrigin::start_with(|index| match index {

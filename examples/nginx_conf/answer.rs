@@ -1,10 +1,9 @@
-//! `return`, and the `if` around it: what the proxy answers by itself.
+//! `return`: what the proxy answers by itself.
 
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 
-use super::findings::{Findings, Place};
-use super::pattern::Pattern;
+use super::findings::Findings;
 use super::text::{Asked, Text};
 use super::tree::Directive;
 
@@ -14,24 +13,6 @@ pub(crate) struct Answer {
     status: StatusCode,
     /// The text, or where a redirection leads.
     text: Text,
-    /// `if` around it: only then.
-    condition: Option<Condition>,
-}
-
-/// What follows `if`.
-#[derive(Clone, Debug)]
-struct Condition {
-    left: Text,
-    test: Test,
-    wanted: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Test {
-    /// Neither empty nor `0`.
-    Set,
-    Equals(Text),
-    Matches(Pattern),
 }
 
 /// What nginx calls a request that it closes without a word.
@@ -43,7 +24,6 @@ impl Answer {
         Answer {
             status,
             text: Text::default(),
-            condition: None,
         }
     }
 
@@ -74,46 +54,7 @@ impl Answer {
         Some(Answer {
             status,
             text: Text::parse(text, names, place, findings),
-            condition: None,
         })
-    }
-
-    /// What the `return`s in an `if` say. What else stands there is an error if it may keep someone out, which everything
-    /// may.
-    pub(crate) fn read_if(block: &Directive, names: &[String], findings: &mut Findings) -> Vec<Answer> {
-        let condition = match Condition::read(block, names, findings) {
-            Ok(condition) => condition,
-            Err(why) => {
-                findings.error(&block.place, format!("{}: {why}", block.shown()));
-                return Vec::new();
-            }
-        };
-        let mut answers = Vec::new();
-        for line in block.lines() {
-            match &*line.name {
-                "return" => answers.extend(Answer::read(line, names, findings)),
-                name => {
-                    let text = format!(
-                        "{name} within if is not carried out, and what it is for is not known: only return is"
-                    );
-                    findings.error(&line.place, text);
-                }
-            }
-        }
-        answers
-            .into_iter()
-            .map(|answer| Answer {
-                condition: Some(condition.clone()),
-                ..answer
-            })
-            .collect()
-    }
-
-    /// Whether it is the answer to this request.
-    pub(crate) fn is_for(&self, asked: &Asked<'_>) -> bool {
-        self.condition
-            .as_ref()
-            .is_none_or(|condition| condition.holds(asked))
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -142,59 +83,5 @@ impl Answer {
             response.headers_mut().insert(name, value);
         }
         response
-    }
-}
-
-impl Condition {
-    /// `($variable)`, `($variable = text)`, `!=`, `~`, `~*` and their opposites.
-    fn read(block: &Directive, names: &[String], findings: &mut Findings) -> Result<Condition, String> {
-        let place: &Place = &block.place;
-        let mut words: Vec<&str> = block.arguments.iter().map(String::as_str).collect();
-        let bare = "the condition stands in parentheses";
-        let first = words.first().and_then(|word| word.strip_prefix('('));
-        words.splice(..words.len().min(1), [first.ok_or(bare)?]);
-        let end = words.len() - 1;
-        words[end] = words[end].strip_suffix(')').ok_or(bare)?;
-        // A parenthesis may stand for itself, before or behind a space or a quotation mark.
-        if words.first() == Some(&"") && words.len() > 1 {
-            words.remove(0);
-        }
-        if words.last() == Some(&"") && matches!(words.len(), 2 | 4) {
-            words.pop();
-        }
-        let mut text = |source: &str| Text::parse(source, names, place, findings);
-        let (left, sign, right) = match words[..] {
-            [left] => (left, "", ""),
-            [left, sign, right] => (left, sign, right),
-            _ => return Err("the condition is a variable, or one compared with a text".to_owned()),
-        };
-        if !left.starts_with('$') {
-            return Err("only variables are compared here, no files".to_owned());
-        }
-        let (sign, wanted) = match sign.strip_prefix('!') {
-            Some(sign) => (sign, false),
-            None => (sign, true),
-        };
-        let test = match sign {
-            "" => Test::Set,
-            "=" => Test::Equals(text(right)),
-            "~" | "~*" => Test::Matches(format!("{sign}{right}").parse::<Pattern>()?),
-            other => return Err(format!("{other} compares nothing")),
-        };
-        Ok(Condition {
-            left: text(left),
-            test,
-            wanted,
-        })
-    }
-
-    fn holds(&self, asked: &Asked<'_>) -> bool {
-        let value = self.left.value(asked);
-        let holds = match &self.test {
-            Test::Set => !matches!(&*value, "" | "0"),
-            Test::Equals(text) => value == text.value(asked),
-            Test::Matches(pattern) => pattern.matches(&value),
-        };
-        holds == self.wanted
     }
 }

@@ -11,6 +11,7 @@ use super::directives::{self, Context};
 use super::findings::{Findings, Place};
 use super::flags::Flags;
 use super::limits::Limits;
+use super::listen::Address;
 use super::location::{Proxy, Surroundings};
 use super::maps::{self, Maps};
 use super::measures;
@@ -52,6 +53,8 @@ impl Configuration {
         };
         match one(&main, "http") {
             Some(http) => configuration.http(http, &limits, flags, findings),
+            // What is wrong has been said.
+            None if findings.forbid(false) => {}
             None => {
                 let file = flags.file.to_string_lossy();
                 let place = Place {
@@ -74,14 +77,11 @@ impl Configuration {
         let names = maps::names(&maps, findings);
         self.maps = maps.iter().map(|map| maps::read(map, &names, findings)).collect();
         let formats = access_log::formats(&of("log_format"), &names, findings);
-        let mut groups = Groups::new();
+        let mut groups = Groups::default();
         for block in of("upstream") {
             let servers = directives::carried_out(block.lines(), Context::Upstream, findings);
             let upstream = Upstream::read(block, &servers, &names, findings);
-            if groups
-                .insert(block.first().to_owned(), Arc::new(upstream))
-                .is_some()
-            {
+            if !groups.add(block.first(), upstream) {
                 let text = format!("upstream {} is there already", block.first());
                 findings.error(&block.place, text);
             }
@@ -107,12 +107,18 @@ impl Configuration {
         }
     }
 
+    /// Whether the port of an address is that of another one too.
+    pub(crate) fn shares_a_port(&self, address: &Address) -> bool {
+        let others = self.listeners.iter().map(|listener| &listener.address);
+        address.port().is_some() && others.filter(|other| other.port() == address.port()).count() > 1
+    }
+
     /// Opens the files of the logs.
     pub(crate) fn open_logs(&mut self, prefix: &Path) -> std::io::Result<()> {
         let servers = self.listeners.iter().flat_map(|listener| listener.servers.iter());
         for server in servers {
-            let locations = server.locations.iter().map(|(_, location)| &location.logs);
-            for log in locations.chain([&server.logs]).flat_map(|logs| logs.iter()) {
+            let of_locations = server.locations.iter().flat_map(|(_, location)| location.logs());
+            for log in of_locations.chain(server.logs.iter()) {
                 let named =
                     |why: std::io::Error| std::io::Error::new(why.kind(), format!("{}: {why}", log.path()));
                 self.logs.open(log, prefix).map_err(named)?;

@@ -31,7 +31,7 @@ pub(crate) fn carried_out<'a>(
 
 fn is_carried_out(directive: &Directive, context: Context, findings: &mut Findings) -> bool {
     let (name, place) = (directive.name.as_str(), &directive.place);
-    let is_block = BLOCKS.contains(&name) || name == "server" && context == Context::Http;
+    let is_block = BLOCKS.contains(&name) || name == "server" && context != Context::Upstream;
     if is_block && directive.block.is_none() {
         findings.error(place, format!("{name} is a block in braces"));
         return false;
@@ -46,7 +46,14 @@ fn is_carried_out(directive: &Directive, context: Context, findings: &mut Findin
     }
     if let Some((_, contexts)) = known {
         let here = contexts.contains(&context);
-        if !here {
+        if !here && context == Context::Main && contexts.contains(&Context::Http) {
+            let text = format!(
+                "{name} may not stand here, but in http. A file that others include is run with one that does: \
+                 events {{ }} http {{ include {}; }}",
+                place.file
+            );
+            findings.error(place, text);
+        } else if !here {
             findings.error(place, format!("{name} may not stand here"));
         }
         return here;

@@ -7,6 +7,7 @@ use switchover::header::rules::{HeaderRules, HostRule, RuleError, Statuses, Unde
 
 use super::findings::Findings;
 use super::redirects::Prefix;
+use super::replies::Addressing;
 use super::scope::{Field, Scope};
 use super::text::{Asked, Text};
 
@@ -18,6 +19,8 @@ pub(crate) struct Fields {
     /// What only this program can put together.
     by_request: Vec<(On, Field)>,
     redirects_by_request: Vec<Prefix>,
+    /// Of the addresses that the server sends its clients to.
+    pub(crate) addressing: Addressing,
     http_1_1: bool,
     upgrade: Text,
     connection: Text,
@@ -49,6 +52,7 @@ impl Fields {
                 .host(HostRule::Upstream),
             by_request: Vec::new(),
             redirects_by_request: Vec::new(),
+            addressing: Addressing::new(scope),
             http_1_1: scope.http_1_1.as_ref().is_some_and(|version| version.value),
             upgrade: Text::default(),
             connection: Text::default(),
@@ -102,7 +106,7 @@ impl Fields {
     fn add(&mut self, on: On, field: &Field, findings: &mut Findings) {
         // Another one's value is tried out at once, and looked up for each request.
         let value = match field.value.is_librarys() {
-            true => field.value.source(),
+            true => field.value.template(),
             false => "x",
         };
         // What comes behind such a line of the same name has to stay behind it.
@@ -173,13 +177,7 @@ impl On {
 
 /// A field of the proxy's own that goes from hop to hop, set to nothing: so it is anyway.
 fn is_harmless(field: &Field) -> bool {
-    let of_a_hop = [
-        "Keep-Alive",
-        "TE",
-        "Transfer-Encoding",
-        "Proxy-Connection",
-        "Expect",
-    ];
+    let of_a_hop = ["Keep-Alive", "Transfer-Encoding", "Proxy-Connection", "Expect"];
     field.value.constant() == Some("") && of_a_hop.iter().any(|name| field.is(name))
 }
 

@@ -35,6 +35,16 @@ impl fmt::Display for Address {
     }
 }
 
+impl Address {
+    /// None where one is not said, but found.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self {
+            Address::Tcp(address) => Some(address.port()).filter(|port| *port > 0),
+            Address::Unix(_) => None,
+        }
+    }
+}
+
 impl Listen {
     /// What holds for a server without a line.
     pub(crate) fn everywhere() -> Listen {

@@ -20,6 +20,7 @@ use super::real_ip::RealIp;
 use super::redirects::Redirection;
 use super::route::{Leading, Route};
 use super::scope::{Reading, Scope};
+use super::steps::{self, Condition, Step};
 use super::tls;
 use super::tree::Directive;
 use super::tries;
@@ -27,8 +28,8 @@ use super::tries;
 /// A location.
 #[derive(Debug)]
 pub(crate) struct Location {
-    /// In order; the first whose condition holds is given.
-    pub(crate) answers: Vec<Answer>,
+    /// In order.
+    pub(crate) steps: Vec<Step>,
     /// Where requests go that none of the answers is for; without it, 404.
     pub(crate) proxy: Option<Arc<Proxy>>,
     /// For its own answers.
@@ -76,17 +77,22 @@ impl Surroundings<'_> {
         outer.within(lines, &mut reading)
     }
 
-    /// The `return`s of a level, and those within its `if`s.
-    pub(crate) fn answers(&mut self, lines: &[&Directive]) -> Vec<Answer> {
-        let mut answers = Vec::new();
+    /// The lines of a server that are gone through before a location is looked for.
+    pub(crate) fn steps(&mut self, lines: &[&Directive]) -> Vec<Step> {
+        let mut steps = Vec::new();
         for line in lines {
-            match &*line.name {
-                "return" => answers.extend(Answer::read(line, self.names, self.findings)),
-                "if" => answers.extend(Answer::read_if(line, self.names, self.findings)),
-                _ => {}
+            if line.name != "if" {
+                steps.extend(steps::one(line, self.names, self.findings));
+            } else if let Some(condition) = Condition::of(line, self.names, self.findings) {
+                let within = steps::within_if(line, Context::Server, self.findings);
+                steps.push(Step::If {
+                    condition,
+                    end: steps::end(&within, self.names, self.findings).map(Box::new),
+                    instead: None,
+                });
             }
         }
-        answers
+        steps
     }
 }
 
@@ -115,23 +121,11 @@ pub(crate) fn read(
 fn pattern(block: &Directive, findings: &mut Findings) -> Option<PathPattern> {
     let text = match &block.arguments[..] {
         [path] if path.starts_with('@') => return None,
-        [path] if path.starts_with('~') => {
-            let text = format!(
-                "{}: regular expressions are not carried out; other locations have its paths",
-                block.shown()
-            );
-            findings.warning(&block.place, text);
+        [first, ..] if first.starts_with('~') => {
+            left_out(block, findings);
             return None;
         }
         [path] => path.clone(),
-        [modifier, ..] if modifier.starts_with('~') => {
-            let text = format!(
-                "{}: regular expressions are not carried out; other locations have its paths",
-                block.shown()
-            );
-            findings.warning(&block.place, text);
-            return None;
-        }
         [modifier, path] => format!("{modifier} {path}"),
         _ => String::new(),
     };
@@ -144,7 +138,35 @@ fn pattern(block: &Directive, findings: &mut Findings) -> Option<PathPattern> {
     }
 }
 
+/// A regular expression. Where the location refuses what it is for, others would let that in.
+fn left_out(block: &Directive, findings: &mut Findings) {
+    let refuses = |line: &Directive| match &*line.name {
+        "internal" => true,
+        "return" => line.first().starts_with('4'),
+        _ => false,
+    };
+    let text = format!("{}: regular expressions are not carried out", block.shown());
+    match block.lines().iter().any(refuses) {
+        true => findings.error(
+            &block.place,
+            format!("{text}, and what this one keeps out would come in by other locations"),
+        ),
+        false => findings.warning(&block.place, format!("{text}; other locations have its paths")),
+    }
+}
+
 impl Location {
+    /// Its logs, and those of what may take its place.
+    pub(crate) fn logs(&self) -> impl Iterator<Item = &Log> {
+        let instead = self.steps.iter().filter_map(|step| match step {
+            Step::If { instead, .. } => instead.as_deref(),
+            _ => None,
+        });
+        instead
+            .flat_map(|location| location.logs.iter())
+            .chain(self.logs.iter())
+    }
+
     fn read(
         block: &Directive,
         lines: &[&Directive],
@@ -153,11 +175,13 @@ impl Location {
         server_name: &str,
         around: &mut Surroundings<'_>,
     ) -> Location {
-        let mut answers = around.answers(lines);
+        let mut steps = Vec::new();
         let mut proxy = None;
+        let mut is_left_out = false;
         for line in lines {
             match &*line.name {
-                "internal" => answers.insert(0, Answer::plain(StatusCode::NOT_FOUND)),
+                "internal" => steps.insert(0, Step::Answer(Answer::plain(StatusCode::NOT_FOUND))),
+                "if" => steps.extend(instead(line, lines, scope, pattern, server_name, around)),
                 "proxy_pass" if proxy.is_some() => {
                     around.findings.error(&line.place, "proxy_pass is there already");
                 }
@@ -165,24 +189,61 @@ impl Location {
                     proxy = Proxy::read(line, scope, pattern, server_name, around);
                     match &proxy {
                         Some(proxy) => hints::of_proxy(line, scope, pattern, proxy, around.findings),
-                        None => answers.push(Answer::plain(StatusCode::NOT_IMPLEMENTED)),
+                        None => is_left_out = true,
                     }
                 }
-                _ => {}
+                _ => steps.extend(steps::one(line, around.names, around.findings)),
             }
         }
         let passes = |line: &Directive| line.name.ends_with("_pass") && line.name != "proxy_pass";
-        if block.lines().iter().any(passes) {
-            answers.push(Answer::plain(StatusCode::NOT_IMPLEMENTED));
+        is_left_out |= block.lines().iter().any(passes);
+        if is_left_out {
+            steps.push(Step::Answer(Answer::plain(StatusCode::NOT_IMPLEMENTED)));
         }
         Location {
-            answers,
+            steps,
             proxy,
             fields: Fields::new(scope, server_name, "", around.findings),
             default_type: default_type(scope),
             logs: scope.logs.clone().into(),
         }
     }
+}
+
+/// An `if` of a location. Where it says more than `return` and `break`, it is a location with the same paths, which goes to the
+/// same upstream unless it names its own.
+fn instead(
+    block: &Directive,
+    outer: &[&Directive],
+    scope: &Scope,
+    pattern: &PathPattern,
+    server_name: &str,
+    around: &mut Surroundings<'_>,
+) -> Option<Step> {
+    let condition = Condition::of(block, around.names, around.findings)?;
+    let mut lines = steps::within_if(block, Context::Location, around.findings);
+    let end = steps::end(&lines, around.names, around.findings).map(Box::new);
+    lines.retain(|line| !matches!(&*line.name, "return" | "break"));
+    let mut location = None;
+    if !lines.is_empty() {
+        let scope = around.within(scope, &lines);
+        let is_pass = |line: &&&Directive| line.name == "proxy_pass";
+        match lines.iter().find(is_pass) {
+            Some(own) if own.first().splitn(4, '/').nth(3).is_some() && !own.first().contains("://unix:") => {
+                let text = "proxy_pass within if takes no path behind the host";
+                around.findings.error(&own.place, text);
+            }
+            Some(_) => {}
+            None => lines.extend(outer.iter().find(is_pass)),
+        }
+        let read = Location::read(block, &lines, &scope, pattern, server_name, around);
+        location = Some(Box::new(read));
+    }
+    Some(Step::If {
+        condition,
+        end,
+        instead: location,
+    })
 }
 
 pub(crate) fn default_type(scope: &Scope) -> String {

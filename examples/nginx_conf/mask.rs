@@ -22,7 +22,8 @@ pub(crate) fn expand(mask: &Path) -> Vec<PathBuf> {
             .flat_map(|folder| matching(folder, &pattern))
             .collect();
     }
-    found.retain(|path| path.exists());
+    // A link that leads nowhere is there, and cannot be read.
+    found.retain(|path| path.symlink_metadata().is_ok());
     found.sort();
     found
 }

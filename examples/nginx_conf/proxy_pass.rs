@@ -6,8 +6,27 @@ use std::sync::Arc;
 use super::peer::{Address, with_port};
 use super::upstreams::Upstream;
 
-/// The groups of a configuration, by name.
-pub(crate) type Groups = HashMap<String, Arc<Upstream>>;
+/// The groups of a configuration, by name, which has no case.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(HashMap<String, Arc<Upstream>>);
+
+impl Groups {
+    /// False if there is one by that name already.
+    pub(crate) fn add(&mut self, name: &str, upstream: Upstream) -> bool {
+        let before = self.0.insert(name.to_ascii_lowercase(), Arc::new(upstream));
+        before.is_none()
+    }
+
+    fn get(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.0.get(&name.to_ascii_lowercase())
+    }
+
+    /// The one server that a URL names. Locations that name the same server share it.
+    fn of_one(&mut self, name: String, address: Address) -> Arc<Upstream> {
+        let upstream = || Arc::new(Upstream::of_one(address));
+        self.0.entry(name).or_insert_with(upstream).clone()
+    }
+}
 
 /// Where a location leads.
 #[derive(Clone, Debug)]
@@ -40,8 +59,8 @@ impl Target {
             ));
         }
         let (https, rest) = match url.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
             _ => return Err(wrong("a URL begins with http:// or https://")),
         };
         let (host, replacement) = split(rest);
@@ -52,7 +71,7 @@ impl Target {
         }
         if let Some(address) = host.strip_prefix("unix:").and_then(|_| Address::read(host, 0)) {
             return Ok(Target {
-                upstream: Target::of_one(host, address, groups),
+                upstream: groups.of_one(host.to_owned(), address),
                 https,
                 // As nginx calls it.
                 host: "localhost".to_owned(),
@@ -64,7 +83,7 @@ impl Target {
         let authority = with_port(host, default).ok_or_else(|| wrong("a URL names a host"))?;
         let named = host
             .rsplit_once(':')
-            .filter(|(name, _)| groups.contains_key(*name));
+            .filter(|(name, _)| groups.get(name).is_some());
         if let Some((name, _)) = named {
             return Err(wrong(&format!(
                 "upstream {name} has the ports that its servers have"
@@ -73,7 +92,7 @@ impl Target {
         let without_default = authority.strip_suffix(&format!(":{default}"));
         let upstream = match (groups.get(host), Address::read(&authority, default)) {
             (Some(upstream), _) => upstream.clone(),
-            (None, Some(address)) => Target::of_one(&authority, address, groups),
+            (None, Some(address)) => groups.of_one(authority.to_ascii_lowercase(), address),
             (None, None) => return Err(wrong("a URL names a host")),
         };
         Ok(Target {
@@ -83,12 +102,6 @@ impl Target {
             host: without_default.unwrap_or(&authority).to_owned(),
             replacement,
         })
-    }
-
-    /// Locations that name the same server share it.
-    fn of_one(name: &str, address: Address, groups: &mut Groups) -> Arc<Upstream> {
-        let upstream = || Arc::new(Upstream::of_one(address));
-        groups.entry(name.to_owned()).or_insert_with(upstream).clone()
     }
 }
 

@@ -111,7 +111,7 @@ impl Prefix {
         let text = |text: &Text| match asked {
             // A dollar sign that a client has sent is none of a variable.
             Some(asked) => text.value(asked).replace('$', "$$"),
-            None => text.template(),
+            None => text.template().to_owned(),
         };
         rules.redirect(&text(&self.from), &text(&self.to))
     }

@@ -1,5 +1,6 @@
 //! One request: its server, its location, and what that says of it.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,16 +11,18 @@ use http::uri::PathAndQuery;
 use switchover::gateway::{Accepted, Incoming, Negotiated};
 use switchover::handshake::{Rejection, wants_upgrade};
 use switchover::header::Hop;
+use switchover::route::path_as_nginx;
 use switchover::service::Destination;
 use switchover::tunnel::{AnyStream, Rewind};
 
 use super::access_log::Log;
 use super::answer::Answer;
 use super::connection::{Served, Tunnel, told};
-use super::location::Proxy;
+use super::location::{Location, Proxy};
 use super::proxy_pass::Target;
 use super::real_ip::Proxied;
 use super::server::{Listener, Server};
+use super::steps;
 use super::story::{CLIENT_LEFT, Story};
 use super::text::Asked;
 use super::tries::Tries;
@@ -30,6 +33,7 @@ pub(crate) struct Request<'a> {
     pub(crate) head: Box<Parts>,
     pub(crate) hop: Hop,
     proxied: Proxied,
+    id: u128,
     pub(crate) listener: &'a Listener,
     pub(crate) worker: &'a Worker,
     pub(crate) server: Arc<Server>,
@@ -57,6 +61,7 @@ impl<'a> Request<'a> {
             head,
             hop,
             proxied,
+            id: any_number(),
             listener,
             worker,
             begun: Instant::now(),
@@ -66,7 +71,11 @@ impl<'a> Request<'a> {
     pub(crate) async fn serve(self, stream: Rewind<AnyStream>) -> Served {
         let server = self.server.clone();
         let asked = self.asked(None);
-        if let Some(answer) = server.answers.iter().find(|answer| answer.is_for(&asked)) {
+        // nginx takes no path that it cannot decode, whatever it is for.
+        if let Err(why) = path_as_nginx(self.head.uri.path()) {
+            return self.reject(stream, why.into()).await;
+        }
+        if let Some(answer) = steps::decide(&server.steps, &asked).answer {
             return self
                 .answer(stream, answer, &server.fields, &server.default_type, &server.logs)
                 .await;
@@ -79,19 +88,18 @@ impl<'a> Request<'a> {
             .to_owned();
         // OPTIONS for the server as a whole has no path to go by.
         let path = if target == "*" { "/" } else { &target };
-        if let Some(to) = server
-            .locations
-            .redirect(path)
-            .filter(|to| leads_to_an_upstream(&server, to))
-        {
-            return self.redirect(stream, &to).await;
+        if let Some(to) = server.locations.redirect(path) {
+            if let Some(location) = upstream_at(&server, &to) {
+                return self.redirect(stream, &to, location.fields.addressing).await;
+            }
         }
         let found = match server.locations.find(path) {
             Ok(found) => found,
             Err(why) => return self.reject(stream, why.into()).await,
         };
-        let location = found.value;
-        if let Some(answer) = location.answers.iter().find(|answer| answer.is_for(&asked)) {
+        let decision = steps::decide(&found.value.steps, &asked);
+        let location = decision.instead.unwrap_or(found.value);
+        if let Some(answer) = decision.answer {
             let default_type = &location.default_type;
             return self
                 .answer(stream, answer, &location.fields, default_type, &location.logs)
@@ -119,6 +127,7 @@ impl<'a> Request<'a> {
             head: &self.head,
             hop: &self.hop,
             proxied: self.proxied,
+            id: self.id,
             server_name: &self.server.name,
             target,
             maps: &self.worker.configuration.maps,
@@ -249,6 +258,7 @@ impl<'a> Request<'a> {
             head: self.head,
             hop: self.hop,
             proxied: self.proxied,
+            id: self.id,
             server: self.server,
             target: None,
             logs: logs.clone(),
@@ -258,8 +268,15 @@ impl<'a> Request<'a> {
     }
 }
 
+/// As good as any other for telling requests apart.
+fn any_number() -> u128 {
+    let half = || u128::from(RandomState::new().build_hasher().finish());
+    half() << 64 | half()
+}
+
 /// nginx redirects to the location with the slash only where that is proxied.
-fn leads_to_an_upstream(server: &Server, to: &PathAndQuery) -> bool {
-    let found = server.locations.find(to.as_str());
-    found.is_ok_and(|found| found.value.proxy.is_some() && found.pattern().path().ends_with('/'))
+fn upstream_at<'a>(server: &'a Server, to: &PathAndQuery) -> Option<&'a Location> {
+    let found = server.locations.find(to.as_str()).ok()?;
+    let is_proxied = found.value.proxy.is_some() && found.pattern().path().ends_with('/');
+    is_proxied.then_some(found.value)
 }

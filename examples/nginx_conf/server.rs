@@ -1,5 +1,6 @@
 //! `server`: its names, where it listens, and its locations; and all servers by the addresses at which they listen.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use switchover::gateway::Acceptor;
@@ -8,7 +9,6 @@ use switchover::route::{HostPattern, HostPatternError, Hosts, Locations};
 use switchover::tls::TlsAcceptor;
 
 use super::access_log::Log;
-use super::answer::Answer;
 use super::directives::{self, Context};
 use super::fields::Fields;
 use super::findings::{Findings, Place};
@@ -17,6 +17,7 @@ use super::listen::{Address, Listen};
 use super::location::{self, Location, Surroundings};
 use super::real_ip::RealIp;
 use super::scope::Scope;
+use super::steps::Step;
 use super::tls::Certificates;
 use super::tree::Directive;
 
@@ -25,8 +26,8 @@ use super::tree::Directive;
 pub(crate) struct Server {
     /// `$server_name`.
     pub(crate) name: String,
-    /// In order, before any location; the first whose condition holds is given.
-    pub(crate) answers: Vec<Answer>,
+    /// In order, before any location.
+    pub(crate) steps: Vec<Step>,
     pub(crate) locations: Locations<Location>,
     pub(crate) real_ip: Option<RealIp>,
     pub(crate) fields: Fields,
@@ -90,10 +91,13 @@ impl Read {
         if !lines.iter().any(|line| line.name == "listen") {
             listens.push(Listen::everywhere());
         }
+        if scope.is_tls.as_ref().is_some_and(|on| on.value) {
+            listens.iter_mut().for_each(|listen| listen.is_tls = true);
+        }
         let mut locations = Locations::default();
         location::read(&lines, &scope, &name, &mut locations, around);
         let server = Server {
-            answers: around.answers(&lines),
+            steps: around.steps(&lines),
             fields: Fields::new(&scope, &name, "", around.findings),
             default_type: location::default_type(&scope),
             logs: scope.logs.clone().into(),
@@ -158,6 +162,8 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
             );
         }
         let mut names = read.names.clone();
+        let mut own = HashSet::new();
+        names.retain(|name| own.insert(name.clone()));
         names.retain(|name| {
             let is_new = !hosts.has(name);
             if !is_new && name.to_string() != "" {

@@ -24,8 +24,14 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Binds as many as there are workers.
-    pub(crate) fn bind(address: &Address, is_dual: bool, workers: usize) -> io::Result<Sockets> {
+    /// Binds as many as there are workers. `is_shared` is a port at which others of this program listen too, at an address of
+    /// their own or at all.
+    pub(crate) fn bind(
+        address: &Address,
+        is_dual: bool,
+        is_shared: bool,
+        workers: usize,
+    ) -> io::Result<Sockets> {
         let named = |why: io::Error| io::Error::new(why.kind(), format!("listen {address}: {why}"));
         let mut bound = Sockets {
             address: address.clone(),
@@ -33,7 +39,7 @@ impl Sockets {
         };
         match address {
             Address::Tcp(wanted) => {
-                let first = tcp(*wanted, is_dual, workers > 1).map_err(named)?;
+                let first = tcp(*wanted, is_dual, is_shared || workers > 1).map_err(named)?;
                 let actual = first.local_addr()?;
                 bound.address = Address::Tcp(actual);
                 bound.left.push(Listening::Tcp(first));

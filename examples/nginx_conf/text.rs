@@ -20,6 +20,8 @@ const DEEPEST: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Text {
     source: String,
+    /// As the library writes it, without the variables that there are none of.
+    template: String,
     parts: Vec<Part>,
 }
 
@@ -39,6 +41,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) head: &'a request::Parts,
     pub(crate) hop: &'a Hop,
     pub(crate) proxied: Proxied,
+    /// `$request_id`.
+    pub(crate) id: u128,
     pub(crate) server_name: &'a str,
     /// Where it goes; none where the answer is one of the configuration's own.
     pub(crate) target: Option<&'a Target>,
@@ -59,15 +63,20 @@ impl Text {
     /// A variable that there is none of stands for nothing, and that is told.
     pub(crate) fn parse(source: &str, names: &[String], place: &Place, findings: &mut Findings) -> Text {
         let mut parts = Vec::new();
+        let mut template = String::new();
         let mut rest = source;
         while let Some((before, after)) = rest.split_once('$') {
             if !before.is_empty() {
+                template += before;
                 parts.push(Part::Literal(before.to_owned()));
             }
             let (name, after) = name(after);
             rest = after;
             match Part::variable(name, names) {
-                Some(part) => parts.push(part),
+                Some(part) => {
+                    template += &format!("${{{name}}}");
+                    parts.push(part);
+                }
                 None if name.is_empty() => {
                     let text = format!("{source:?}: a dollar sign stands before the name of a variable");
                     findings.error(place, text);
@@ -79,28 +88,34 @@ impl Text {
             }
         }
         if !rest.is_empty() {
+            template += rest;
             parts.push(Part::Literal(rest.to_owned()));
         }
         Text {
             source: source.to_owned(),
+            template,
             parts,
         }
+    }
+
+    /// Whether there are all the variables that a text has in it.
+    pub(crate) fn is_known(source: &str, names: &[String]) -> bool {
+        let mut after_dollars = source.split('$').skip(1).map(name);
+        after_dollars.all(|(name, _)| Part::variable(name, names).is_some())
     }
 
     /// A text in which a dollar sign is one.
     pub(crate) fn literal(text: &str) -> Text {
         Text {
             source: text.to_owned(),
+            template: text.replace('$', "$$"),
             parts: vec![Part::Literal(text.to_owned())],
         }
     }
 
     /// As the library has it, where it is [the library's](Text::is_librarys).
-    pub(crate) fn template(&self) -> String {
-        match self.constant() {
-            Some(text) => text.replace('$', "$$"),
-            None => self.source.clone(),
-        }
+    pub(crate) fn template(&self) -> &str {
+        &self.template
     }
 
     /// As it is written in the configuration.

@@ -85,9 +85,9 @@ fn read_file(file: &At<String>, prefix: &Path, findings: &mut Findings) -> Optio
     }
 }
 
-/// The certificates of the servers at one address, by the names of the servers.
+/// The certificates of the servers at one address, by the names of the servers; none where handshakes are to be rejected.
 #[derive(Debug, Default)]
-pub(crate) struct Certificates(Hosts<Arc<CertifiedKey>>);
+pub(crate) struct Certificates(Hosts<Option<Arc<CertifiedKey>>>);
 
 impl Certificates {
     /// Adds the certificate of a server. What is wrong with it is among the findings.
@@ -100,25 +100,13 @@ impl Certificates {
         prefix: &Path,
         findings: &mut Findings,
     ) {
-        let (Some(chain), Some(key)) = (&scope.certificate, &scope.certificate_key) else {
-            findings.error(
-                place,
-                "listen … ssl needs ssl_certificate and ssl_certificate_key",
-            );
-            return;
-        };
-        let (Some(chain_pem), Some(key_pem)) = (
-            read_file(chain, prefix, findings),
-            read_file(key, prefix, findings),
-        ) else {
-            return;
-        };
-        let certified = match certified(&chain_pem, &key_pem) {
-            Ok(certified) => Arc::new(certified),
-            Err(why) => {
-                findings.error(&chain.place, format!("{}: {why}", chain.value));
-                return;
-            }
+        let rejects = scope.rejects_handshakes.as_ref().is_some_and(|on| on.value);
+        let certified = match rejects {
+            true => None,
+            false => match of_server(scope, place, prefix, findings) {
+                Some(certified) => Some(certified),
+                None => return,
+            },
         };
         let names = names
             .iter()
@@ -145,8 +133,31 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.find(hello.server_name()).cloned()
+        self.0.find(hello.server_name()).cloned().flatten()
     }
+}
+
+/// What a server says. None with an error among the findings.
+fn of_server(
+    scope: &Scope,
+    place: &Place,
+    prefix: &Path,
+    findings: &mut Findings,
+) -> Option<Arc<CertifiedKey>> {
+    let (Some(chain), Some(key)) = (&scope.certificate, &scope.certificate_key) else {
+        findings.error(
+            place,
+            "listen … ssl needs ssl_certificate and ssl_certificate_key",
+        );
+        return None;
+    };
+    let chain_pem = read_file(chain, prefix, findings)?;
+    let key_pem = read_file(key, prefix, findings)?;
+    let certified = certified(&chain_pem, &key_pem);
+    certified
+        .map(Arc::new)
+        .map_err(|why| findings.error(&chain.place, format!("{}: {why}", chain.value)))
+        .ok()
 }
 
 fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {

@@ -1,5 +1,6 @@
 //! Directives with their blocks, and the files that `include` puts in between.
 
+use std::borrow::Cow;
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,10 +76,14 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn file(&mut self, file: &Path, included_at: &Place) -> Vec<Directive> {
         let name: Arc<str> = Arc::from(file.to_string_lossy());
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => text,
+        let bytes = match std::fs::read(file) {
+            Ok(bytes) => bytes,
             Err(why) => {
-                self.findings.error(included_at, format!("{name}: {why}"));
+                let text = match included_at.line {
+                    0 => why.to_string(),
+                    _ => format!("{name}: {why}"),
+                };
+                self.findings.error(included_at, text);
                 return Vec::new();
             }
         };
@@ -86,6 +91,8 @@ impl Reading<'_> {
             file: name.clone(),
             line,
         };
+        // Comments may be in any encoding.
+        let text = String::from_utf8_lossy(&bytes);
         let tokens = match words::read(&text) {
             Ok(tokens) => tokens,
             Err(unreadable) => {
@@ -93,6 +100,14 @@ impl Reading<'_> {
                 return Vec::new();
             }
         };
+        let is_utf_8 = matches!(text, Cow::Borrowed(_));
+        let is_strange = |token: &Token| matches!(token, Token::Word(word) if word.contains('\u{fffd}'));
+        for (token, line) in tokens.iter().filter(|(token, _)| !is_utf_8 && is_strange(token)) {
+            if let Token::Word(word) = token {
+                let text = format!("\"{word}\" is not UTF-8: what cannot be read of it stands as \u{fffd}");
+                self.findings.warning(&place(*line), text);
+            }
+        }
         let mut tokens = tokens.into_iter().peekable();
         let directives = self.block(&mut tokens, &place);
         if let Some((_, line)) = tokens.next() {

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Version;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use switchover::route::path_as_nginx;
 
 use super::clock::Moment;
 use super::text::Asked;
@@ -29,6 +30,8 @@ pub(crate) struct Ending {
 pub(crate) enum Own {
     BodyBytesSent,
     BytesSent,
+    ContentLength,
+    ContentType,
     Hostname,
     Https,
     Milliseconds,
@@ -41,6 +44,7 @@ pub(crate) enum Own {
     ProxyProtocolServerPort,
     RemoteUser,
     Request,
+    RequestId,
     RequestTime,
     ServerProtocol,
     Status,
@@ -59,6 +63,8 @@ impl Own {
         Some(match name.to_ascii_lowercase().as_str() {
             "body_bytes_sent" => Own::BodyBytesSent,
             "bytes_sent" => Own::BytesSent,
+            "content_length" => Own::ContentLength,
+            "content_type" => Own::ContentType,
             "hostname" => Own::Hostname,
             "https" => Own::Https,
             "msec" => Own::Milliseconds,
@@ -71,6 +77,7 @@ impl Own {
             "proxy_protocol_server_port" => Own::ProxyProtocolServerPort,
             "remote_user" => Own::RemoteUser,
             "request" => Own::Request,
+            "request_id" => Own::RequestId,
             "request_time" => Own::RequestTime,
             "server_protocol" => Own::ServerProtocol,
             "status" => Own::Status,
@@ -90,6 +97,8 @@ impl Own {
         let head = asked.head;
         let target = || head.uri.path_and_query().map_or("/", |target| target.as_str());
         match self {
+            Own::ContentLength => field(asked, &CONTENT_LENGTH),
+            Own::ContentType => field(asked, &CONTENT_TYPE),
             Own::Hostname => std::fs::read_to_string("/proc/sys/kernel/hostname")
                 .map_or(String::new(), |name| name.trim().to_owned()),
             Own::Https if asked.hop.scheme() == "https" => "on".to_owned(),
@@ -103,8 +112,11 @@ impl Own {
             Own::ProxyProtocolServerPort => port(asked.proxied.server),
             Own::RemoteUser => remote_user(asked).unwrap_or_default(),
             Own::Request => format!("{} {} {}", head.method, target(), protocol(head.version)),
+            Own::RequestId => format!("{:032x}", asked.id),
             Own::ServerProtocol => protocol(head.version).to_owned(),
-            Own::Uri => head.uri.path().to_owned(),
+            // What cannot be decoded is refused before anything is asked of it.
+            Own::Uri => path_as_nginx(head.uri.path())
+                .map_or(String::new(), |path| String::from_utf8_lossy(&path).into_owned()),
             of_the_end => asked
                 .ending
                 .and_then(|end| of_the_end.of(end))
@@ -157,6 +169,13 @@ fn protocol(version: Version) -> &'static str {
         Version::HTTP_10 => "HTTP/1.0",
         _ => "HTTP/1.1",
     }
+}
+
+fn field(asked: &Asked<'_>, name: &HeaderName) -> String {
+    let value = asked.head.headers.get(name);
+    value.map_or(String::new(), |value| {
+        String::from_utf8_lossy(value.as_bytes()).into_owned()
+    })
 }
 
 /// The name in `Authorization: Basic`.

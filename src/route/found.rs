@@ -52,7 +52,7 @@ impl<'a, T> Found<'a, T> {
         let prefix = self.pattern.path();
         let normalized;
         let rest = if self.reading == PathReading::Nginx && !reading::is_plain_path(path) {
-            let read = reading::as_nginx(path).ok()?;
+            let read = reading::path_as_nginx(path).ok()?;
             let rest = read.strip_prefix(prefix.as_bytes())?;
             normalized = match path.contains('%') {
                 true => percent::escape(rest),

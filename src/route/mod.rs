@@ -44,5 +44,5 @@ pub use hosts::{Hosts, HostsError};
 pub use locations::Locations;
 pub use path::{PathPattern, PathPatternError};
 pub use pattern::{RouteError, RoutePattern};
-pub use reading::{NoRoute, PathReading, is_plain_path};
+pub use reading::{NoRoute, PathReading, is_plain_path, path_as_nginx};
 pub use routes::Routes;

@@ -78,7 +78,7 @@ pub(super) fn choose<C: PartialEq>(
         return Err(NoRoute::NotFound);
     }
     if reading == PathReading::Nginx {
-        return pick(&as_nginx(path)?).ok_or(NoRoute::NotFound);
+        return pick(&path_as_nginx(path)?).ok_or(NoRoute::NotFound);
     }
     let choice = pick(&decode(path, KEEP_SLASHES));
     match readings(path, |reading| pick(&reading.path) == choice) {
@@ -87,8 +87,23 @@ pub(super) fn choose<C: PartialEq>(
     }
 }
 
-/// A path as nginx reads it.
-pub(super) fn as_nginx(path: &str) -> Result<Vec<u8>, NoRoute> {
+/// A path as nginx reads it, which is its `$uri`: decoded, with dot segments resolved and repeated slashes merged. A query
+/// may follow, and is no part of it.
+///
+/// For rules on paths that are not routes. A rule on the path as it came is got around with `/%61dmin`.
+///
+/// # Errors
+///
+/// [`NoRoute::Malformed`] where nginx answers 400.
+///
+/// ```
+/// use switchover::route::path_as_nginx;
+///
+/// assert_eq!(path_as_nginx("/x/..//%61dmin?a=b").unwrap(), b"/admin");
+/// assert!(path_as_nginx("/%zz").is_err());
+/// ```
+pub fn path_as_nginx(path: &str) -> Result<Vec<u8>, NoRoute> {
+    let path = without_query(path);
     let mut escapes = path.split('%').skip(1);
     let valid = escapes.all(|rest| rest.as_bytes().get(..2).is_some_and(is_hex));
     let read = resolve(decode(path, DECODE_SLASHES), MERGE);
@@ -265,7 +280,7 @@ mod tests {
             ("/a%00", None),
         ];
         for (path, expected) in cases {
-            let read = as_nginx(path)
+            let read = path_as_nginx(path)
                 .ok()
                 .map(|read| String::from_utf8_lossy(&read).into_owned());
             assert_eq!(read.as_deref(), *expected, "{path}");

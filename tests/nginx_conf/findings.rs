@@ -173,7 +173,7 @@ fn what_is_as_it_should_be_has_no_hints() {
 fn what_is_not_carried_out() {
     let cases = [
         (
-            "proxy_cache off; gzip on; tcp_nodelay on; expires 1h;\nproxy_next_upstream error non_idempotent;",
+            "proxy_cache off; gzip on; tcp_nodelay on; expires off;\nproxy_next_upstream error non_idempotent;",
             12,
             "non_idempotent is not carried out: what may have been done once",
         ),
@@ -225,6 +225,12 @@ fn what_is_not_carried_out() {
             "proxy_ignore_headers is not carried out",
         ),
         ("limit_rate 10k;", 11, "nothing is slowed down"),
+        ("proxy_set_header TE \"\";", 11, "TE is set by the proxy"),
+        (
+            "expires 1h;",
+            11,
+            "Expires and Cache-Control go to the client as they are",
+        ),
     ];
     for (lines, line, words) in cases {
         let text = carrying(lines);
@@ -440,6 +446,9 @@ fn what_guards_something_is_an_error() {
         "if ($http_x) { set $one 1; }",
         "if (-f /x) { return 403; }",
         "if ($http_x ~ ^a.*b$) { return 403; }",
+        "if ($connection_requests = 5) { return 403; }",
+        "location ~ /\\.git { return 404; }",
+        "location ~* ^/chat/x { internal; }",
     ] {
         let (folder, output) = tested(&carrying(lines), &[]);
         let all = said(&output);
@@ -479,4 +488,65 @@ fn a_file_that_includes_itself_is_an_error() {
         "{}",
         said(&output)
     );
+}
+
+/// Comments are in whatever encoding their writer had.
+#[test]
+fn a_configuration_that_is_not_utf_8() {
+    let folder = Folder::of(upstream(), &carrying("# COMMENT\n"));
+    let write = |comment: &[u8], name: &str| {
+        let text = folder.read("test.conf");
+        let (before, after) = text.split_once("# COMMENT").unwrap();
+        let bytes = [before.as_bytes(), comment, after.as_bytes()].concat();
+        std::fs::write(folder.path.join(name), bytes).unwrap();
+    };
+    write(b"# \xd6\xd0\xce\xc4;", "comment.conf");
+    write(b"proxy_set_header X-Name \xd6\xd0\xce\xc4;", "value.conf");
+    let comment = folder.tested("comment.conf", &["--strict"]);
+    assert!(comment.status.success(), "{}", said(&comment));
+    let value = folder.tested("value.conf", &[]);
+    let all = said(&value);
+    assert!(
+        value.status.success() && all.contains("value.conf:11: ") && all.contains("is not UTF-8"),
+        "{all}"
+    );
+}
+
+/// A site that was taken away, and its link left behind.
+#[test]
+fn a_link_that_leads_nowhere_is_an_error() {
+    let folder = Folder::of(upstream(), &carrying("include FOLDER/sites/*;"));
+    std::fs::create_dir(folder.path.join("sites")).unwrap();
+    std::os::unix::fs::symlink("gone", folder.path.join("sites/site")).unwrap();
+    let output = folder.tested("test.conf", &[]);
+    assert!(
+        !output.status.success() && said(&output).contains("sites/site: No such file"),
+        "{}",
+        said(&output)
+    );
+    if has_nginx() {
+        assert!(!folder.tested_by_nginx("test.conf").status.success());
+    }
+}
+
+/// Not the whole of a configuration, but a file that one includes; or none at all.
+#[test]
+fn a_file_that_is_no_configuration() {
+    for (name, text, words) in [
+        (
+            "test.conf",
+            "server { listen LISTEN; }",
+            "test.conf:1: server may not stand here, but in http. A file that others include is run with one that does: \
+             events { } http { include ",
+        ),
+        ("test.conf", "events { }", "test.conf:1: there is no http in it"),
+        ("nothing.conf", "", "nothing.conf: No such file"),
+    ] {
+        let folder = Folder::of(upstream(), text);
+        let output = folder.tested(name, &[]);
+        let all = said(&output);
+        assert!(!output.status.success() && all.contains(words), "{words}: {all}");
+        let errors = all.lines().filter(|line| line.starts_with("error: "));
+        assert_eq!(errors.count(), 1, "{all}");
+    }
 }

@@ -80,6 +80,43 @@ async fn tls_from_clients_by_the_names_of_servers() {
     }
 }
 
+/// A server that no name leads to, and the way in which TLS was said before there was a parameter of `listen` for it.
+#[tokio::test]
+async fn handshakes_that_are_rejected() {
+    let authority = Authority::new();
+    let servers =
+        "server { TLS ssl_reject_handshake on; server_name _; return 204; } server { TLS server_name one.example;
+            ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem;
+            return 200; }";
+    let (parameter, directive) = ("listen LISTEN ssl;", "listen LISTEN; ssl on;");
+    // Newer ones do not take the directive.
+    for (kind, tls) in [
+        (Kind::Ours, parameter),
+        (Kind::Nginx, parameter),
+        (Kind::Ours, directive),
+    ] {
+        if kind == Kind::Nginx && !has_nginx() {
+            continue;
+        }
+        let text = configuration(&servers.replace("TLS", tls));
+        let folder = Folder::of(SocketAddr::from(([127, 0, 0, 1], 9)), &text);
+        authority
+            .issue(&["one.example", "two.example"], NOW)
+            .write(&folder.path, "one");
+        let program = folder.start(kind, "test.conf", &["--strict"]);
+        assert_eq!(
+            echoes(&program, &authority, "one.example").await,
+            "204",
+            "{kind:?}"
+        );
+        let refused = TcpStream::connect(program.address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(authority.client(&VERSIONS, None)));
+        let name = ServerName::try_from("two.example").unwrap();
+        let handshake = connector.connect(name, refused).await;
+        assert!(handshake.is_err(), "{kind:?}");
+    }
+}
+
 /// The header of the PROXY protocol comes before TLS.
 #[tokio::test]
 async fn tls_from_a_balancer_that_says_whose_connection_it_is() {

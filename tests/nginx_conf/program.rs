@@ -96,6 +96,11 @@ impl Folder {
         }
     }
 
+    /// Where what it configures listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn write(&self, name: &str, text: &str, upstream: SocketAddr) {
         let text = text
             .replace("FOLDER", &self.path.display().to_string())

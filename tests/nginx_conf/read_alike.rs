@@ -12,7 +12,7 @@ fn nobody() -> SocketAddr {
 }
 
 /// Status, `Location` and body of the answer to a request with these lines.
-fn ask(address: SocketAddr, target: &str, lines: &str) -> String {
+pub(crate) fn ask(address: SocketAddr, target: &str, lines: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let request = format!("GET {target} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n");
@@ -226,5 +226,88 @@ fn servers_and_locations() {
             ("/proxied/", "Host: second.example\r\n", "502  \"\""),
         ]
         .map(|(target, lines, expected)| (target, lines, expected)),
+    );
+}
+
+/// What is kept out by its path is kept out however the path is written.
+#[test]
+fn the_path_in_conditions_and_maps() {
+    both_answer(
+        "map $uri $secret { default 0; /secret 1; ~^/hidden 1; }
+         server { listen LISTEN;
+             if ($uri ~ ^/admin) { return 403; }
+             if ($secret) { return 403; }
+             location / { return 200 \"$uri $document_uri $request_uri\"; } }",
+        &[
+            (
+                "/a%20b//c/../d?e=%66",
+                "Host: a\r\n",
+                "200  \"/a b/d /a b/d /a%20b//c/../d?e=%66\"",
+            ),
+            (
+                "/caf%C3%A9",
+                "Host: a\r\n",
+                "200  \"/caf\u{e9} /caf\u{e9} /caf%C3%A9\"",
+            ),
+            ("/admin", "Host: a\r\n", "403  \"\""),
+            ("/%61dmin", "Host: a\r\n", "403  \"\""),
+            ("//admin", "Host: a\r\n", "403  \"\""),
+            ("/x/../admin", "Host: a\r\n", "403  \"\""),
+            ("/x/..%2fadmin", "Host: a\r\n", "403  \"\""),
+            ("/%73ecret?x", "Host: a\r\n", "403  \"\""),
+            ("/hidden%20x", "Host: a\r\n", "403  \"\""),
+            ("/%zz", "Host: a\r\n", "400  \"\""),
+            ("/%", "Host: a\r\n", "400  \"\""),
+            ("/a%00", "Host: a\r\n", "400  \"\""),
+            ("/../a", "Host: a\r\n", "400  \"\""),
+        ],
+    );
+}
+
+#[test]
+fn where_the_servers_own_redirections_lead() {
+    let slash = "location /a/ { proxy_pass http://127.0.0.1:9; }";
+    both_answer(
+        &format!(
+            "server {{ listen LISTEN; server_name name.example; {slash}
+                 location /b {{ return 302 /c; }}
+                 location /path/ {{ absolute_redirect off; proxy_pass http://127.0.0.1:9; }}
+                 location /named/ {{ server_name_in_redirect on; proxy_pass http://127.0.0.1:9; }}
+                 location /portless {{ port_in_redirect off; return 301 /c; }} }}
+             server {{ listen LISTEN; server_name paths.example; absolute_redirect off; {slash}
+                 location /b {{ return 302 /c; }} }}"
+        ),
+        &[
+            (
+                "/a?b",
+                "Host: x.example\r\n",
+                "301 http://x.example:PORT/a/?b \"\"",
+            ),
+            ("/b", "Host: x.example\r\n", "302 http://x.example:PORT/c \"\""),
+            ("/path", "Host: x.example\r\n", "301 /path/ \"\""),
+            (
+                "/named",
+                "Host: x.example\r\n",
+                "301 http://name.example:PORT/named/ \"\"",
+            ),
+            ("/portless", "Host: x.example\r\n", "301 http://x.example/c \"\""),
+            ("/a", "Host: paths.example\r\n", "301 /a/ \"\""),
+            ("/b", "Host: paths.example\r\n", "302 /c \"\""),
+        ],
+    );
+}
+
+#[test]
+fn names_have_no_case_and_may_stand_twice() {
+    both_answer(
+        "upstream Backend { server unix:FOLDER/backend; }
+         server { listen unix:FOLDER/backend; return 200 $http_host; }
+         server { listen LISTEN; server_name two.example two.example. TWO.example;
+             location / { proxy_pass http://backend; }
+             location /scheme { proxy_pass HTTP://BACKEND; } }",
+        &[
+            ("/", "Host: two.example\r\n", "200  \"backend\""),
+            ("/scheme", "Host: two.example\r\n", "200  \"BACKEND\""),
+        ],
     );
 }

@@ -289,6 +289,121 @@ async fn a_value_that_no_field_can_hold_leaves_no_room_for_the_clients() {
     assert!(!told.contains("x-user"), "{told}");
 }
 
+/// As if it had stood for nothing: what the client itself says under the field's name does not go up.
+#[tokio::test]
+async fn a_variable_that_there_is_none_of_leaves_no_room_for_the_clients() {
+    let http = "server { listen LISTEN; location / { proxy_pass http://UPSTREAM; proxy_set_header X-Client $ssl_client_s_dn;
+        proxy_set_header X-Part a$ssl_client_s_dn; } }";
+    for kind in kinds() {
+        let origin = named("there").await;
+        let program = start(kind, origin.address(), http);
+        let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Client: root\r\nX-Part: root\r\n\r\n";
+        assert_eq!(status(&program, request).await, 200);
+        let told = origin.connection(0).await.head().await.to_lowercase();
+        assert!(
+            !told.contains("x-client") && told.contains("\r\nx-part: a\r\n"),
+            "{kind:?} {told}"
+        );
+    }
+}
+
+/// The same for its log as for its upstream, and another one's is another.
+#[tokio::test]
+async fn a_number_for_each_request() {
+    let http = "log_format id $request_id; server { listen LISTEN; location / { access_log FOLDER/ids id;
+        proxy_set_header X-Request-ID $request_id; proxy_set_header X-Is '$content_type $content_length';
+        proxy_pass http://UPSTREAM; } }";
+    for kind in kinds() {
+        let origin = named("there").await;
+        let program = start(kind, origin.address(), http);
+        let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: text/x\r\nContent-Length: 1\r\nConnection: close\r\n\r\n1";
+        for _ in 0..2 {
+            let mut client = client(&program).await;
+            client.send(request).await;
+            client.response().await;
+            client.ends().await;
+        }
+        let told = origin.connection(0).await.head().await.to_lowercase();
+        assert!(told.contains("\r\nx-is: text/x 1\r\n"), "{kind:?} {told}");
+        let (_, id) = told.split_once("x-request-id: ").unwrap();
+        let id = &id[..32];
+        assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{kind:?} {told}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let logged = loop {
+            let logged = program.folder.read("ids");
+            if logged.lines().count() == 2 || Instant::now() > deadline {
+                break logged;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        let ids: Vec<&str> = logged.lines().collect();
+        assert!(ids.contains(&id) && ids[0] != ids[1], "{kind:?} {id} {ids:?}");
+    }
+}
+
+/// Two departures: bodies pass as they are, and a line end in a path makes no other line of a response.
+#[tokio::test]
+async fn what_nginx_does_to_answers() {
+    let http = format!(
+        "gzip on; gzip_min_length 1; gzip_types text/plain;
+         server {{ listen unix:FOLDER/up; return 200 {}; }}
+         server {{ listen LISTEN; location / {{ proxy_pass http://unix:FOLDER/up; gzip_proxied any; }}
+             location /moved {{ return 301 https://a.example$uri; }} }}",
+        "x".repeat(2000)
+    );
+    for kind in kinds() {
+        let program = start(kind, SocketAddr::from(([127, 0, 0, 1], 9)), &http);
+        let mut compressed = client(&program).await;
+        compressed
+            .send("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+            .await;
+        let is_compressed = compressed.head().await.headers.contains_key("content-encoding");
+        assert_eq!(is_compressed, kind == Kind::Nginx, "{kind:?}");
+        let mut split = client(&program).await;
+        split
+            .send("GET /moved%0d%0aX-Evil:%20x HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await;
+        let head = split.head().await;
+        assert_eq!(head.status, 301);
+        assert_eq!(
+            head.headers.contains_key("x-evil"),
+            kind == Kind::Nginx,
+            "{kind:?}"
+        );
+        assert_eq!(
+            head.headers.contains_key("location"),
+            kind == Kind::Nginx,
+            "{kind:?}"
+        );
+    }
+}
+
+/// An address of its own beside all addresses, at one port.
+#[tokio::test]
+async fn one_port_at_several_addresses() {
+    for kind in kinds() {
+        let origin = named("there").await;
+        let http = "server { listen LISTEN; return 204; } server { listen PORT; return 202; }";
+        let text = format!(
+            "pid FOLDER/nginx.pid; error_log FOLDER/error.log; events {{}}
+             http {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off; {http} }}"
+        );
+        let folder = Folder::of(origin.address(), &text);
+        let port = folder.address().port();
+        folder.write(
+            "test.conf",
+            &text.replace("PORT", &port.to_string()),
+            origin.address(),
+        );
+        let program = folder.start(kind, "test.conf", &[]);
+        let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(status(&program, request).await, 204, "{kind:?}");
+        let mut other = ScriptedClient::connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
+        other.send(request).await;
+        assert_eq!(other.head().await.status, 202, "{kind:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_unix_socket() {
     let origin = named("there").await;

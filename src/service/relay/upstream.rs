@@ -115,6 +115,8 @@ pub(in crate::service) struct Upstream<S> {
     asked: Option<Method>,
     /// It has carried a request before, and of the answer to this one nothing has come.
     may_be_stale: bool,
+    /// Bytes have come that no request has asked for. They are the answer to none, and nothing goes over it any more.
+    talks_first: bool,
     limits: HeadLimits,
     /// Between two reads of a body. The wait for a head is the relay's business.
     read_stall: Stall,
@@ -136,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
             stage: Stage::Head(HeadScan::response()),
             asked: None,
             may_be_stale: false,
+            talks_first: false,
             limits: config.limits(),
             read_stall: Stall::new(config.read_limit()),
             write_stall: Stall::new(config.send_limit()),
@@ -146,7 +149,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
     fn sift(&mut self) -> Result<(), Failure> {
         while !self.raw.is_empty() {
             let Some(method) = &self.asked else {
-                return Err(Failure::new(Phase::Request, Cause::TalksFirst));
+                // The answer that they follow is whole, and is handed on.
+                self.talks_first = true;
+                return Ok(());
             };
             match &mut self.stage {
                 Stage::Head(scan) => {
@@ -197,6 +202,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Upstream<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         while this.sound.is_empty() {
+            if this.talks_first {
+                let failure = Failure::new(Phase::Request, Cause::TalksFirst);
+                return Poll::Ready(Err(failure.into_io()));
+            }
             let mut space = [0; READ_SIZE];
             let mut read = ReadBuf::new(&mut space);
             match Pin::new(&mut this.stream)
@@ -231,6 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Upstream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Upstream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        if this.talks_first {
+            return Poll::Ready(Err(Failure::stale().into_io()));
+        }
         let Poll::Ready(written) = Pin::new(&mut this.stream)
             .poll_write(cx, bytes)
             .map_err(|error| this.stale().unwrap_or(error))?
