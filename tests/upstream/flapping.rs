@@ -67,7 +67,7 @@ async fn no_client_sees_an_error_that_another_server_could_have_avoided() {
                 .connect_timeout(milliseconds(100))
                 .balance(balance.parse::<Balance>().unwrap())
                 .build();
-            let config = UpgradeConfig::default().handshake_timeout(milliseconds(800));
+            let config = UpgradeConfig::default().handshake_timeout(seconds(2));
             let proxy = door.with(group.clone(), config).await;
             a_thousand(&proxy).await;
 
