@@ -36,6 +36,7 @@
 //! assert!(matches!(pending.judge(answer), Ok(Verdict::Switched(_))));
 //! ```
 
+mod bad_switch;
 pub mod extended_connect;
 mod forward;
 mod origin;
@@ -44,6 +45,7 @@ mod rejection;
 mod request;
 mod verdict;
 
+pub use bad_switch::BadSwitch;
 pub use origin::{Origin, OriginError};
 pub use policy::HandshakePolicy;
 pub use rejection::Rejection;
@@ -54,7 +56,7 @@ pub(crate) use request::lost_upgrade;
 pub use request::{UpgradeRequest, wants_upgrade};
 #[cfg(feature = "gateway")]
 pub(crate) use verdict::Judged;
-pub use verdict::{BadSwitch, Declined, PendingUpgrade, Switched, Verdict};
+pub use verdict::{Declined, PendingUpgrade, Switched, Verdict};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
