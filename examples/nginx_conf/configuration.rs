@@ -75,7 +75,9 @@ impl Configuration {
         // Names first: a map may lead to one that stands behind it.
         let maps = of("map");
         let names = maps::names(&maps, findings);
-        self.maps = maps.iter().map(|map| maps::read(map, &names, findings)).collect();
+        let asked = maps::are_asked_for(http.lines(), &names);
+        let read = maps.iter().map(|map| maps::read(map, &names, asked, findings));
+        self.maps = read.collect();
         let formats = access_log::formats(&of("log_format"), &names, findings);
         let mut groups = Groups::default();
         for block in of("upstream") {

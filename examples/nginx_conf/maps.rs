@@ -52,8 +52,24 @@ pub(crate) fn names(maps: &[&Directive], findings: &mut Findings) -> Vec<String>
     names
 }
 
+/// Whether a condition asks for what a map has chosen, itself or by way of another map: then a case that is never chosen could
+/// open what the condition keeps closed.
+pub(crate) fn are_asked_for(lines: &[Directive], names: &[String]) -> bool {
+    let names_one = |argument: &String| {
+        let mut variables = argument
+            .split('$')
+            .skip(1)
+            .map(|rest| rest.trim_start_matches('{'));
+        variables.any(|rest| names.iter().any(|name| text::name(rest).0 == name.as_str()))
+    };
+    lines.iter().any(|line| {
+        let asks = line.name == "if" && line.arguments.iter().any(names_one);
+        asks || are_asked_for(line.lines(), names)
+    })
+}
+
 /// A map with its values.
-pub(crate) fn read(map: &Directive, names: &[String], findings: &mut Findings) -> Map {
+pub(crate) fn read(map: &Directive, names: &[String], are_asked_for: bool, findings: &mut Findings) -> Map {
     let mut read = Map {
         source: Text::parse(map.first(), names, &map.place, findings),
         cases: Vec::new(),
@@ -79,6 +95,10 @@ pub(crate) fn read(map: &Directive, names: &[String], findings: &mut Findings) -
         match line.name.strip_prefix('~') {
             Some(_) => match line.name.parse::<Pattern>() {
                 Ok(pattern) => read.cases.push((Case::Pattern(pattern), value)),
+                Err(why) if are_asked_for => {
+                    let text = format!("{}: {why}, and an if asks for what a map has chosen", line.name);
+                    findings.error(&line.place, text);
+                }
                 Err(why) => findings.warning(&line.place, format!("{}: {why}: never chosen", line.name)),
             },
             None if line.name == "default" => read.default = value,

@@ -463,6 +463,28 @@ fn what_guards_something_is_an_error() {
     assert!(output.status.success(), "{}", said(&output));
 }
 
+/// A case of a map that is never chosen is harmless, unless it keeps someone out.
+#[test]
+fn a_case_that_cannot_be_read_is_an_error_where_a_condition_asks_for_its_map() {
+    let maps =
+        "map $http_user_agent $robot { default 0; ~^a.*b$ 1; } map $robot $barred { default ''; 1 yes; }";
+    for (lines, is_served) in [
+        ("", true),
+        ("proxy_set_header X-Robot $robot;", true),
+        ("if ($http_robot) { return 403; }", true),
+        ("if ($robot) { return 403; }", false),
+        ("if (${robot} = 1) { return 403; }", false),
+        ("if ($barred) { return 403; }", false),
+    ] {
+        let text = carrying(lines);
+        assert!(text.contains("http {"), "{text}");
+        let (_folder, output) = tested(&text.replacen("http {", &format!("http {{ {maps}"), 1), &[]);
+        let all = said(&output);
+        assert_eq!(output.status.success(), is_served, "{lines}: {all}");
+        assert!(all.contains("~^a.*b$: "), "{lines}: {all}");
+    }
+}
+
 #[test]
 fn an_included_file_is_named_with_its_own_lines() {
     let folder = Folder::of(upstream(), &carrying("include FOLDER/more/*.conf;"));
