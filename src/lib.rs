@@ -68,10 +68,13 @@
 //! The [`manual`] has what does not belong to one module.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
+#[cfg(feature = "tunnel")]
+mod clock;
 #[cfg(feature = "gateway")]
 pub mod connect;
 pub mod diagnose;

@@ -271,3 +271,33 @@ fn only_the_verdict_makes_a_switch() {
     assert_eq!(makers.len(), 1, "{makers:?}");
     assert!(makers[0].ends_with("handshake/verdict.rs"));
 }
+
+/// `Instant + Duration` panics where the sum is beyond the clock. The types are known to the compiler only, so a lint forbids
+/// it; here is seen that the lint is on.
+#[test]
+fn deadlines_are_made_in_one_place() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    assert!(read("src/lib.rs").contains("deny(clippy::arithmetic_side_effects)"));
+    let settings = read("clippy.toml");
+    let allowed = settings
+        .lines()
+        .find_map(|line| line.strip_prefix("arithmetic-side-effects-allowed = "));
+    let allowed = allowed.expect("a list of numbers");
+    for name in allowed.trim_matches(['[', ']']).split(", ") {
+        let width = name.trim_matches('"').trim_start_matches(['u', 'i']);
+        assert!(
+            width == "size" || width.parse::<u8>().is_ok(),
+            "{name} is no number"
+        );
+    }
+    for (path, lines) in code(&["."]) {
+        let is_clock = path.ends_with("clock.rs");
+        for line in lines
+            .iter()
+            .filter(|line| line.contains("clippy::arithmetic_side_effects"))
+        {
+            let is_lint = line.contains("cfg_attr(not(test), deny(");
+            assert!(is_clock || is_lint, "{}: {line}", path.display());
+        }
+    }
+}

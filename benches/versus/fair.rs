@@ -31,7 +31,7 @@ pub(crate) async fn measure(
     let end = Instant::now() + duration.max(PAUSE * 3);
     let mut talks = JoinSet::new();
     for (place, stream) in streams.into_iter().enumerate() {
-        let start = PAUSE.mul_f64(place as f64 / tunnels as f64);
+        let start = PAUSE * place as u32 / tunnels as u32;
         talks.spawn(talk(stream, start, end));
     }
     let mut waits = Vec::new();

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::clock::After;
+
 /// The "Connection Attempt Delay": how long an address may stay silent before the next one is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -53,7 +55,7 @@ where
                 None if !failed => return Poll::Pending,
                 None => continue,
             }
-            head_start.as_mut().reset(Instant::now() + HEAD_START);
+            head_start.as_mut().reset(Instant::now().after(HEAD_START));
         }
     })
     .await

@@ -18,6 +18,7 @@ use bytes::{Bytes, BytesMut};
 use http::response;
 use tokio::time::{Instant, timeout_at};
 
+use crate::clock::After;
 use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Judged, Switched};
@@ -77,7 +78,7 @@ where
         outgoing: &'a Outgoing,
         config: &UpgradeConfig,
     ) -> Result<Self, Error> {
-        let deadline = Instant::now() + config.connect_timeout;
+        let deadline = Instant::now().after(config.connect_timeout);
         let connected = timeout_at(deadline, connect.connect(outgoing.request(deadline))).await;
         let failed = |cause| Error::new(Phase::Connect, Side::Upstream, cause);
         let mut upstream = connected
@@ -100,7 +101,7 @@ where
                 handshake: config.handshake_timeout,
                 head: config.response_limits,
             },
-            deadline: Instant::now() + config.handshake_timeout,
+            deadline: Instant::now().after(config.handshake_timeout),
             interim: 0,
         };
         let mut head = Vec::new();
@@ -126,7 +127,7 @@ where
 
     /// The request is whole: from now on the upstream owes its answer.
     pub(crate) fn is_asked(&mut self) {
-        self.deadline = Instant::now() + self.limits.handshake;
+        self.deadline = Instant::now().after(self.limits.handshake);
     }
 
     /// Waits for the beginning of a final answer other than 101. Keeps what it reads for [`Exchange::next`].

@@ -12,6 +12,7 @@ use super::answer::{self, Client};
 use super::config::GatewayConfig;
 use super::incoming::Incoming;
 use crate::Side;
+use crate::clock::After;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::head::{HeadScan, request_from_head};
@@ -87,7 +88,7 @@ impl Acceptor {
         F: Future<Output = ()>,
     {
         let mut client = Client::new(stream, self.config.send_timeout);
-        let deadline = Instant::now() + self.config.header_timeout;
+        let deadline = Instant::now().after(self.config.header_timeout);
         match self.first_bytes(&mut client, deadline, drain).await {
             Some(()) => self.read(client, hop.into(), deadline).await,
             None => Ok(Accepted::Closed),
@@ -120,10 +121,10 @@ impl Acceptor {
         let mut client = Client::new(stream, self.config.send_timeout);
         client.early.extend_from_slice(&early);
         drop(early);
-        let keep_alive = Instant::now() + self.config.keep_alive_timeout;
+        let keep_alive = Instant::now().after(self.config.keep_alive_timeout);
         match self.first_bytes(&mut client, keep_alive, drain).await {
             Some(()) => {
-                let deadline = Instant::now() + self.config.header_timeout;
+                let deadline = Instant::now().after(self.config.header_timeout);
                 self.read(client, hop.into(), deadline).await
             }
             None => Ok(Accepted::Closed),

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::{TlsFailure, TlsServerConfig};
+use crate::clock::After;
 use crate::token;
 use crate::tunnel::Rewind;
 use crate::wire;
@@ -102,7 +103,7 @@ impl TlsAcceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let deadline = Instant::now() + self.handshake_timeout;
+        let deadline = Instant::now().after(self.handshake_timeout);
         // Boxed: large, and gone after the handshake.
         match timeout_at(deadline, Box::pin(self.handshake(stream))).await {
             Ok(Ok(stream)) => Ok(stream),

@@ -12,6 +12,8 @@ use pin_project_lite::pin_project;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep};
 
+use crate::clock::After;
+
 /// At most one registration with the runtime's clock, made when the first deadline appears.
 #[derive(Default)]
 pub(super) struct Timer {
@@ -86,11 +88,10 @@ impl<T> Earliest<T> {
         Earliest(None)
     }
 
-    /// Adds the deadline that is `limit` after `since`. Without a limit, or with one beyond the clock, there is none.
+    /// Adds the deadline that is `limit` after `since`. Without a limit there is none.
     pub(super) fn consider(&mut self, since: Instant, limit: Option<Duration>, meaning: T) {
-        let Some(at) = limit.and_then(|limit| since.checked_add(limit)) else {
-            return;
-        };
+        let Some(limit) = limit else { return };
+        let at = since.after(limit);
         if self.0.as_ref().is_none_or(|(earliest, _)| at < *earliest) {
             self.0 = Some((at, meaning));
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::wakers::Wakers;
+use crate::clock::{After, scaled};
 
 /// What a drain and those who wait for it share.
 #[derive(Default)]
@@ -85,22 +86,16 @@ impl State {
 
 impl Window {
     pub(super) fn new(grace: Duration, spread: Duration) -> Self {
-        let from = later(Instant::now(), grace);
+        let from = Instant::now().after(grace);
         Window {
             from,
-            to: later(from, spread),
+            to: from.after(spread),
         }
     }
 
     /// The instant this far through what is left of it.
     pub(super) fn turn(&self, now: Instant, place: f32) -> Instant {
         let from = self.from.max(now);
-        from + self.to.saturating_duration_since(from).mul_f32(place)
+        from.after(scaled(self.to.saturating_duration_since(from), place.into()))
     }
-}
-
-/// Thirty years for whatever is beyond the clock.
-fn later(instant: Instant, time: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    instant + time.min(FAR)
 }

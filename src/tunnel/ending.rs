@@ -14,6 +14,7 @@ use super::scratch::Scratch;
 use super::socket::{self, Carried};
 use super::{leaving, pipe};
 use crate::Side;
+use crate::clock::After;
 
 impl Engine {
     /// Whether nothing is left to be moved, nor to be waited for.
@@ -55,7 +56,7 @@ impl Engine {
             .map_or(Duration::ZERO, |l| l.min(leaving::SETTLE_TIME));
         self.phase = match std::mem::replace(&mut self.phase, Phase::Running { first_end: None }) {
             Phase::Draining { .. } => Phase::Settling {
-                until: now + settle_time,
+                until: now.after(settle_time),
                 cause: None,
             },
             Phase::Failing { cause, .. } => {
@@ -65,7 +66,7 @@ impl Engine {
                 };
                 let last_delivery = self.half(cause.side).outlet().moved_at();
                 let until = if receiver_can_reset {
-                    last_delivery + settle_time
+                    last_delivery.after(settle_time)
                 } else {
                     now
                 };
@@ -75,7 +76,7 @@ impl Engine {
                 }
             }
             Phase::Closing(mut closing) => {
-                closing.settles_until.get_or_insert(now + settle_time);
+                closing.settles_until.get_or_insert(now.after(settle_time));
                 Phase::Closing(closing)
             }
             other => other,

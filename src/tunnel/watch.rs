@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::end::{End, Traffic};
 use super::engine::Engine;
+use crate::clock::After;
 
 /// A look at one tunnel while it runs, and a way to end it: from [`Tunnel::watch`](super::Tunnel::watch).
 ///
@@ -83,7 +84,7 @@ impl TunnelWatch {
     /// When the last byte moved in either direction; before the first one, when the watch was made.
     pub fn last_activity(&self) -> Instant {
         let after = Duration::from_nanos(self.shared.moved_after.load(Ordering::Relaxed));
-        self.shared.made_at + after
+        self.shared.made_at.after(after)
     }
 
     /// Whether the tunnel may still carry anything: until its future has completed or was dropped.

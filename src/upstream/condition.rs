@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::{After, scaled};
+
 /// How many failures a server may have, and how long it is out then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tolerance {
@@ -105,20 +107,20 @@ impl Condition {
             Some(out) if now < out.until => {}
             Some(out) => {
                 out.times = out.times.saturating_add(1);
-                out.until = now + time_out(out.times, tolerance, chance);
+                out.until = now.after(time_out(out.times, tolerance, chance));
                 out.is_probed = false;
             }
             None => {
                 if self
                     .since
-                    .is_none_or(|since| now > since + tolerance.fail_timeout)
+                    .is_none_or(|since| now.saturating_duration_since(since) > tolerance.fail_timeout)
                 {
                     (self.failures, self.since) = (0, Some(now));
                 }
                 self.failures = self.failures.saturating_add(1);
                 if tolerance.max_fails > 0 && self.failures >= tolerance.max_fails {
                     self.out = Some(Out {
-                        until: now + time_out(1, tolerance, chance),
+                        until: now.after(time_out(1, tolerance, chance)),
                         times: 1,
                         is_probed: false,
                     });
@@ -128,10 +130,10 @@ impl Condition {
     }
 
     pub(super) fn health(&self, now: Instant, tolerance: &Tolerance) -> Health {
-        let is_recent = |since: Instant| now <= since + tolerance.fail_timeout;
+        let is_recent = |since: Instant| now.saturating_duration_since(since) <= tolerance.fail_timeout;
         match &self.out {
             Some(Out { until, times, .. }) if now < *until => Health::Out {
-                left: *until - now,
+                left: until.saturating_duration_since(now),
                 times: *times,
             },
             Some(Out { times, .. }) => Health::Returning { times: *times },
@@ -151,7 +153,7 @@ fn time_out(times: u32, tolerance: &Tolerance, chance: f64) -> Duration {
         .fail_timeout
         .saturating_mul(factor)
         .min(tolerance.longest_out.max(tolerance.fail_timeout));
-    time.mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0)
+    scaled(time, 0.75 + chance.clamp(0.0, 1.0) / 2.0)
 }
 
 #[cfg(test)]
@@ -262,8 +264,8 @@ mod tests {
         for (times, expected) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 120), (6, 120), (40, 120)] {
             let time = seconds(expected);
             assert_eq!(time_out(times, &tolerance, 0.5), time);
-            assert_eq!(time_out(times, &tolerance, 0.0), time.mul_f64(0.75));
-            assert_eq!(time_out(times, &tolerance, 1.0), time.mul_f64(1.25));
+            assert_eq!(time_out(times, &tolerance, 0.0), scaled(time, 0.75));
+            assert_eq!(time_out(times, &tolerance, 1.0), scaled(time, 1.25));
         }
         let never_shorter = Tolerance {
             fail_timeout: seconds(60),

@@ -14,6 +14,7 @@ use super::members::Members;
 use super::server::{Member, Server};
 use super::source::{Source, SourceStatus};
 use super::view::{Policy, Trial, Via};
+use crate::clock::After;
 use crate::connect::{Attempts, ConnectError, ConnectRequest, Place};
 use crate::tunnel::Permit;
 
@@ -186,7 +187,7 @@ impl<C> Shared<C> {
             self.connect_timeout
                 .min(deadline.saturating_duration_since(now) / 2)
         });
-        let connected = timeout(limit, via.connect(&member.connect, inner.until(now + limit))).await;
+        let connected = timeout(limit, via.connect(&member.connect, inner.until(now.after(limit)))).await;
         connected.unwrap_or_else(|_| {
             Err(ConnectError::Failed {
                 name: member.record.name().to_owned(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::Server;
+use crate::clock::After;
 use crate::connect::ConnectError;
 
 /// How long a request waits for a new answer where there is an old one.
@@ -117,7 +118,7 @@ impl<C> Source<C> {
         match failure {
             Some(error) if !has_answer => Err(error),
             _ => {
-                state.due = Some(Instant::now() + again);
+                state.due = Some(Instant::now().after(again));
                 Ok(())
             }
         }

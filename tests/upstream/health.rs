@@ -39,7 +39,7 @@ async fn a_server_that_fails_is_out_for_longer_each_time_and_comes_back_with_one
     for (times, nominal) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 120), (6, 120)] {
         let (left, counted) = out(&group);
         assert_eq!(counted, times);
-        let (least, most) = (seconds(nominal).mul_f64(0.75), seconds(nominal).mul_f64(1.25));
+        let (least, most) = (seconds(nominal * 3) / 4, seconds(nominal * 5) / 4);
         assert!(left >= least && left <= most, "{left:?} of {nominal} s");
         advance(left - Duration::from_millis(1)).await;
         requests(&group, 4).await;

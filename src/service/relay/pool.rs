@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use super::forward::Ask;
 use super::outgoing::{Outgoing, OutgoingBody};
 use super::upstream::{Connector, Upstream};
+use crate::clock::After;
 use crate::connect::{Connect, ConnectRequest, Place};
 use crate::error::{Cause, Phase};
 use crate::header::Hop;
@@ -99,7 +100,7 @@ impl<C: Connect + 'static> Ask for Way<C> {
             Way::Choosing(client, connect, afresh) => {
                 outgoing.sets_out(None);
                 let limit = afresh.config.connect_limit();
-                let deadline = Instant::now() + limit;
+                let deadline = Instant::now().after(limit);
                 let chosen = timeout_at(
                     deadline,
                     connect.choose(outgoing.connect_request().until(deadline)),
@@ -169,7 +170,7 @@ async fn upstream<C: Connect>(
     config: &RelayConfig,
 ) -> Result<TokioIo<Upstream<C::Stream>>, Failure> {
     let limit = config.connect_limit();
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now().after(limit);
     let stream = timeout_at(deadline, connect.connect(request.until(deadline)))
         .await
         .map_err(|_| Failure::new(Phase::Connect, Cause::TimedOut(limit)))?

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::{Closes, Framed, Own, WebSocketConfig};
 use crate::Side;
+use crate::clock::After;
 use crate::tunnel::end::{End, Operation};
 use crate::tunnel::engine::{Engine, Phase};
 use crate::tunnel::half::{self, Half};
@@ -41,7 +42,7 @@ impl Closing {
     /// When it is over at the latest.
     pub(in crate::tunnel) fn deadline(&self, linger: Option<Duration>) -> Option<Instant> {
         let limit = linger.unwrap_or(CLOSING_TIME);
-        let deadlines = [self.since.checked_add(limit), self.answered_by];
+        let deadlines = [Some(self.since.after(limit)), self.answered_by];
         self.settles_until.or(deadlines.into_iter().flatten().min())
     }
 }
@@ -137,7 +138,7 @@ impl Engine {
         };
         let are_told = is_told(&self.from_downstream) && is_told(&self.from_upstream);
         if let (Phase::Closing(closing), true) = (&mut self.phase, are_told) {
-            let limit = closing.patience.and_then(|patience| now.checked_add(patience));
+            let limit = closing.patience.map(|patience| now.after(patience));
             closing.answered_by = closing.answered_by.or(limit);
         }
     }
