@@ -57,8 +57,8 @@
 //! | `tunnel` | by `gateway` | [`tunnel`]: the copy engine |
 //! | `gateway` | yes | [`gateway`], [`connect`], [`upstream`], [`proxied`]: the raw door on tokio, groups of servers, the PROXY protocol |
 //! | `splice` | yes | bulk between plain sockets without a copy, on Linux |
-//! | `hyper` | no | [`service`]: services and a layer for axum and hyper, for clients of HTTP/1 and HTTP/2 (RFC 8441); ordinary requests relayed by hyper and hyper-util |
-//! | `http2` | no | [`http2`]: upstreams that speak WebSocket over HTTP/2 |
+//! | `hyper` | no | [`service`]: services and a layer for axum and hyper, for clients of HTTP/1; ordinary requests relayed by hyper and hyper-util |
+//! | `http2` | no | WebSocket over HTTP/2 (RFC 8441): clients of [`service`] that ask for it, and upstreams, [`http2`]. With `hyper` |
 //! | `rustls` | no | [`tls`]: TLS towards clients and upstreams, by rustls with ring |
 //! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |
 //! | `full` | no | all of them |

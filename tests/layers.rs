@@ -9,6 +9,24 @@ fn root() -> &'static Path {
 
 /// The crates that a build with these arguments depends on.
 fn dependencies(arguments: &[&str]) -> Vec<String> {
+    tree("{lib}", arguments)
+}
+
+/// The features that a build with these arguments enables of the crate with this name. A crate of another version is another
+/// line.
+fn features_of(name: &str, arguments: &[&str]) -> Vec<String> {
+    let lines = tree("{lib} {f}", arguments);
+    let found = lines.iter().filter_map(|line| line.split_once(' '));
+    let found = found.filter(|(lib, _)| *lib == name);
+    let features: Vec<String> = found
+        .flat_map(|(_, features)| features.split(','))
+        .map(|feature| feature.trim_end_matches(" (*)").to_owned())
+        .collect();
+    assert!(!features.is_empty(), "no {name}: {lines:?}");
+    features
+}
+
+fn tree(format: &str, arguments: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args([
             "tree",
@@ -18,7 +36,7 @@ fn dependencies(arguments: &[&str]) -> Vec<String> {
             "--prefix",
             "none",
             "--format",
-            "{lib}",
+            format,
         ])
         .args(arguments)
         .current_dir(root())
@@ -97,6 +115,31 @@ fn the_default_features_bring_no_http_library() {
             !dependencies.iter().any(|dependency| dependency == name),
             "{name}: {dependencies:?}"
         );
+    }
+}
+
+#[test]
+fn an_application_without_http_2_stays_without() {
+    let services = ["--no-default-features", "--features", "hyper"];
+    assert!(!dependencies(&services).iter().any(|name| name == "h2"));
+    // hyper-util's `http2`, which `server-auto` implies, makes the application's own server speak it: nobody's to enable but
+    // the application's.
+    for (features, crates) in [
+        ("hyper", &["hyper", "hyper_util"][..]),
+        ("http2", &["hyper_util"]),
+        ("full", &["hyper_util"]),
+    ] {
+        for name in crates {
+            let enabled = features_of(name, &["--no-default-features", "--features", features]);
+            assert!(
+                enabled.iter().any(|feature| feature == "http1"),
+                "{name}: {enabled:?}"
+            );
+            assert!(
+                !enabled.iter().any(|feature| feature == "http2"),
+                "{features}: {name}: {enabled:?}"
+            );
+        }
     }
 }
 

@@ -42,6 +42,9 @@ pub enum Rejection {
     /// An extended CONNECT to a protocol that is not served (RFC 9220, section 3).
     #[error("the :protocol of the extended CONNECT is not served here")]
     ProtocolUnknown,
+    /// A CONNECT of HTTP/2, which may ask for a WebSocket (RFC 8441), in a program that is built without the feature `http2`.
+    #[error("a CONNECT of HTTP/2, and WebSocket over HTTP/2 is not compiled into this proxy")]
+    Http2Connect,
     /// More connection options than anyone needs.
     #[error(transparent)]
     ConnectionOptions(#[from] TooManyOptions),
@@ -146,6 +149,7 @@ impl Rejection {
             Rejection::Connect => "connect",
             Rejection::ExtendedConnect(_) => "extended-connect",
             Rejection::ProtocolUnknown => "protocol-unknown",
+            Rejection::Http2Connect => "http2-connect",
             Rejection::ConnectionOptions(_) => "connection-options",
             Rejection::Upgrade(_) => "upgrade",
             Rejection::Body => "body",
@@ -180,7 +184,9 @@ impl Rejection {
         match self {
             Rejection::Head(error) => error.status(),
             Rejection::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
-            Rejection::Connect | Rejection::ProtocolUnknown => StatusCode::NOT_IMPLEMENTED,
+            Rejection::Connect | Rejection::ProtocolUnknown | Rejection::Http2Connect => {
+                StatusCode::NOT_IMPLEMENTED
+            }
             Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
             Rejection::VersionUnsupported
             | Rejection::UpgradeRequired
@@ -231,6 +237,9 @@ impl Rejection {
             }
             Rejection::ProtocolUnknown => {
                 "Ask for `websocket`, the only protocol that goes by extended CONNECT here."
+            }
+            Rejection::Http2Connect => {
+                "Build the proxy with switchover's feature `http2`, or do not enable the extended CONNECT protocol in the server."
             }
             Rejection::ConnectionOptions(_) => "Send only the connection options that this hop needs.",
             Rejection::Upgrade(_) => "Send a list of protocols, as in `Upgrade: websocket`.",

@@ -1,19 +1,23 @@
 //! Law: a client asks for an upgrade in one of two forms, and is answered in the same: an HTTP/1.1 upgrade, or an
 //! extended CONNECT of HTTP/2 (RFC 8441).
 
+//!
+//! The second form is there with the feature `http2` only: hyper has no name for it otherwise.
+
+#[cfg(feature = "http2")]
 use std::hash::{BuildHasher, RandomState};
 
 use http::request::Parts;
-use http::{Method, Response, StatusCode, Version, response};
+use http::{Method, Response, Version, response};
+#[cfg(feature = "http2")]
 use hyper::ext::Protocol;
 
 use super::body::ProxyBody;
+#[cfg(feature = "http2")]
+use crate::handshake::extended_connect;
 use crate::handshake::{
-    BadSwitch, Declined, HandshakePolicy, Rejection, Switched, UpgradeRequest, extended_connect,
-    lost_upgrade, wants_upgrade,
+    BadSwitch, Declined, HandshakePolicy, Rejection, Switched, UpgradeRequest, lost_upgrade, wants_upgrade,
 };
-use crate::header;
-use crate::websocket::SecWebSocketKey;
 
 /// How the client asks, and wants to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,7 @@ pub(super) enum Dialect {
     /// `Upgrade`, and a 101.
     Upgrade,
     /// `:protocol`, and a 200.
+    #[cfg(feature = "http2")]
     Connect,
 }
 
@@ -28,12 +33,14 @@ impl Dialect {
     pub(super) fn version(self) -> Version {
         match self {
             Dialect::Upgrade => Version::HTTP_11,
+            #[cfg(feature = "http2")]
             Dialect::Connect => Version::HTTP_2,
         }
     }
 
     /// In which form a request asks for an upgrade, whether it may have it or not.
     pub(super) fn of(parts: &Parts) -> Option<Self> {
+        #[cfg(feature = "http2")]
         if parts.extensions.get::<Protocol>().is_some() {
             return Some(Dialect::Connect);
         }
@@ -44,6 +51,7 @@ impl Dialect {
     pub(super) fn switched(self, switched: Switched) -> response::Parts {
         match self {
             Dialect::Upgrade => switched.into_response().0,
+            #[cfg(feature = "http2")]
             Dialect::Connect => extended_connect::to_success(switched),
         }
     }
@@ -52,43 +60,69 @@ impl Dialect {
     pub(super) fn declined(self, declined: Declined) -> Result<response::Parts, BadSwitch> {
         match self {
             Dialect::Upgrade => Ok(declined.into_response()),
+            #[cfg(feature = "http2")]
             Dialect::Connect => extended_connect::to_response(declined.into_response()),
         }
     }
 
     /// The proxy's own answer.
     pub(super) fn own(self, response: Response<ProxyBody>) -> Response<ProxyBody> {
-        if self == Dialect::Upgrade {
-            return response;
-        }
-        let (parts, body) = response.into_parts();
-        match extended_connect::to_response(parts) {
-            Ok(parts) => Response::from_parts(parts, body),
-            // None of the proxy's own answers is a success; one that was could not be told from a tunnel.
-            Err(_) => {
-                let mut response = Response::new(body);
-                *response.status_mut() = StatusCode::BAD_GATEWAY;
-                response
+        match self {
+            Dialect::Upgrade => response,
+            #[cfg(feature = "http2")]
+            Dialect::Connect => {
+                let (parts, body) = response.into_parts();
+                match extended_connect::to_response(parts) {
+                    Ok(parts) => Response::from_parts(parts, body),
+                    // None of the proxy's own answers is a success; one that was could not be told from a tunnel.
+                    Err(_) => {
+                        let mut response = Response::new(body);
+                        *response.status_mut() = http::StatusCode::BAD_GATEWAY;
+                        response
+                    }
+                }
             }
+        }
+    }
+
+    /// The upgrade that a request asks for in this form, as an HTTP/1.1 request. None, with the request as it came, if it
+    /// asks for nothing that the policy allows.
+    pub(super) fn read(
+        self,
+        parts: Parts,
+        policy: &HandshakePolicy,
+    ) -> Result<(Parts, Option<UpgradeRequest>), Rejection> {
+        match self {
+            Dialect::Upgrade => {
+                let upgrade = UpgradeRequest::parse(&parts, policy)?;
+                Ok((parts, upgrade))
+            }
+            #[cfg(feature = "http2")]
+            Dialect::Connect if !is_allowed(&parts, policy) => Ok((parts, None)),
+            #[cfg(feature = "http2")]
+            Dialect::Connect => translated(parts, policy).map(|(parts, upgrade)| (parts, Some(upgrade))),
         }
     }
 }
 
 /// Whether an extended CONNECT asks for what the policy allows. Only WebSocket has a meaning in this form.
-pub(super) fn is_allowed(parts: &Parts, policy: &HandshakePolicy) -> bool {
+#[cfg(feature = "http2")]
+fn is_allowed(parts: &Parts, policy: &HandshakePolicy) -> bool {
     let protocol = parts.extensions.get::<Protocol>().map_or("", Protocol::as_str);
     protocol.eq_ignore_ascii_case(extended_connect::PROTOCOL)
-        && policy.protocols().contains(&header::Protocol::WEBSOCKET)
+        && policy.protocols().contains(&crate::header::Protocol::WEBSOCKET)
 }
 
 /// The upgrade that an extended CONNECT asks for, as an HTTP/1.1 request.
-pub(super) fn translated(
-    mut parts: Parts,
-    policy: &HandshakePolicy,
-) -> Result<(Parts, UpgradeRequest), Rejection> {
+#[cfg(feature = "http2")]
+fn translated(mut parts: Parts, policy: &HandshakePolicy) -> Result<(Parts, UpgradeRequest), Rejection> {
     let protocol = parts.extensions.remove::<Protocol>();
     let protocol = protocol.as_ref().map_or("", Protocol::as_str);
-    let parts = extended_connect::to_upgrade(parts, protocol, SecWebSocketKey::generate(nonce()))?;
+    let parts = extended_connect::to_upgrade(
+        parts,
+        protocol,
+        crate::websocket::SecWebSocketKey::generate(nonce()),
+    )?;
     let upgrade = UpgradeRequest::parse(&parts, policy)?.ok_or(Rejection::ProtocolUnknown)?;
     Ok((parts, upgrade))
 }
@@ -96,7 +130,11 @@ pub(super) fn translated(
 /// Why a request that is no allowed upgrade cannot be served where only those are.
 pub(super) fn not_an_upgrade(parts: &Parts) -> Rejection {
     match Dialect::of(parts) {
+        #[cfg(feature = "http2")]
         Some(Dialect::Connect) => Rejection::ProtocolUnknown,
+        // Whether it was an extended one nobody can see here.
+        #[cfg(not(feature = "http2"))]
+        _ if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 => Rejection::Http2Connect,
         _ if parts.method == Method::CONNECT => Rejection::Connect,
         _ => lost_upgrade(parts).unwrap_or(Rejection::UpgradeRequired),
     }
@@ -104,6 +142,7 @@ pub(super) fn not_an_upgrade(parts: &Parts) -> Rejection {
 
 /// Random bytes of the standard library's: seeded by the system and not to be guessed, which is all that RFC 6455,
 /// section 4.1 asks of a nonce.
+#[cfg(feature = "http2")]
 fn nonce() -> [u8; 16] {
     let mut nonce = [0; 16];
     for half in nonce.chunks_exact_mut(8) {

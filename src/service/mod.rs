@@ -6,8 +6,8 @@
 //! | [`UpgradeLayer`] | tunnelled | untouched, the inner service's |
 //! | [`ReverseProxy`] | tunnelled | relayed to the same upstream |
 //!
-//! An upgrade is asked for in HTTP/1.1, or by an extended CONNECT of HTTP/2 (RFC 8441), where the server enables that: axum
-//! does, hyper's builders have `enable_connect_protocol`. The upstream sees an HTTP/1.1 upgrade either way, and may be an
+//! An upgrade is asked for in HTTP/1.1. With the feature `http2` it may also be asked for by an extended CONNECT of HTTP/2
+//! (RFC 8441), where the server enables that: axum does, hyper's builders have `enable_connect_protocol`. The upstream sees an HTTP/1.1 upgrade either way, and may be an
 //! `Http2Connect` or a `TlsConnect` as well.
 //!
 //! The tunnel runs in a task of its own, the one that hyper's upgrade makes unavoidable, on a

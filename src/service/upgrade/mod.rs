@@ -29,7 +29,7 @@ use crate::header::{Hop, remove};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::declined::DeclinedBody;
-use crate::service::dialect::{self, Dialect};
+use crate::service::dialect::Dialect;
 use crate::service::relay::rejected;
 use crate::tunnel::WebSocketConfig;
 use carry::{Carry, Places, Told};
@@ -86,17 +86,10 @@ impl<C: Connect + 'static> Upgrader<C> {
         let Some(client) = Dialect::of(&parts) else {
             return Begun::Ordinary(Request::from_parts(parts, body));
         };
-        let policy = &self.config.upgrade.policy;
-        let asked = match client {
-            Dialect::Upgrade => match UpgradeRequest::parse(&parts, policy) {
-                Ok(Some(upgrade)) => Ok((parts, upgrade)),
-                Ok(None) => return Begun::Ordinary(Request::from_parts(parts, body)),
-                Err(rejection) => Err(rejection),
-            },
-            Dialect::Connect if !dialect::is_allowed(&parts, policy) => {
-                return Begun::Ordinary(Request::from_parts(parts, body));
-            }
-            Dialect::Connect => dialect::translated(parts, policy),
+        let asked = match client.read(parts, &self.config.upgrade.policy) {
+            Ok((parts, Some(upgrade))) => Ok((parts, upgrade)),
+            Ok((parts, None)) => return Begun::Ordinary(Request::from_parts(parts, body)),
+            Err(rejection) => Err(rejection),
         };
         match asked.and_then(|(parts, upgrade)| self.admit(parts, upgrade, client)) {
             Ok(asked) => Begun::Asking(Box::pin(self.clone().ask(asked, body))),

@@ -53,7 +53,9 @@ impl App {
             .on_end(move |ended| {
                 // Nobody may be reading the log.
                 let _ = log.send(match ended.result {
-                    Ok(traffic) => format!("{}: {traffic}", ended.protocol),
+                    Ok(traffic) if ended.taken_back => format!("{}: {traffic}", ended.protocol),
+                    // At the cost of hyper's buffers.
+                    Ok(traffic) => format!("{}: {traffic}, through hyper", ended.protocol),
                     Err(error) => format!("{}: {} failed: {error}", ended.protocol, error.side()),
                 });
             });

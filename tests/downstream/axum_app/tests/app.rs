@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum_app::App;
 use switchover::service::Tunnels;
 use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -203,4 +204,19 @@ async fn the_end_is_waited_for() {
         let line = timeout(PATIENCE, app.lines.recv()).await.unwrap().unwrap();
         assert!(line.ends_with("drained"), "{line}");
     }
+}
+
+#[tokio::test]
+async fn http_2_that_the_app_has_not_asked_for_is_not_spoken() {
+    let (chat, old) = (echo().await, echo().await);
+    let app = Running::start(&chat, &old).await;
+    let mut client = app.client_sending("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    let mut answer = Vec::new();
+    let ended = timeout(PATIENCE, client.stream().read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "the connection stays open");
+    // A server of HTTP/2 begins with a SETTINGS frame.
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
+        "{answer:?}"
+    );
 }
