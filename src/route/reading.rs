@@ -31,6 +31,27 @@ pub enum PathReading {
     Nginx,
 }
 
+impl PathReading {
+    /// What a router of the caller's own picks for a target, for one whose patterns are none of this module's: `pick` is given
+    /// the path, without the query, in each reading that counts.
+    ///
+    /// ```
+    /// use switchover::route::{NoRoute, PathReading};
+    ///
+    /// let pick = |path: &[u8]| Some(path.starts_with(b"/admin/"));
+    /// assert_eq!(PathReading::Unanimous.choose("/%61dmin/?a=b", pick), Ok(true));
+    /// assert_eq!(PathReading::Unanimous.choose("/x/..%2Fadmin/", pick), Err(NoRoute::Ambiguous));
+    /// assert_eq!(PathReading::Nginx.choose("/x/..%2Fadmin/", pick), Ok(true));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoute`]; `NotFound` where `pick` returns none, and for a target that does not begin with a slash.
+    pub fn choose<C: PartialEq>(self, target: &str, pick: impl Fn(&[u8]) -> Option<C>) -> Result<C, NoRoute> {
+        choose(without_query(target), self, pick)
+    }
+}
+
 /// Why a request has no route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

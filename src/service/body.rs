@@ -1,6 +1,8 @@
 //! Law: the bodies that hyper moves: a request's on its way up, and those of responses: relayed, of a declined upgrade,
 //! or of the proxy's own. Each tells the exchange, where there is one, when hyper lets go of it.
 
+use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,7 +18,8 @@ use super::declined::DeclinedBody;
 use super::failure::Failure;
 use super::interim::Exchange;
 use super::stall::Stall;
-use crate::error::Error;
+use crate::Side;
+use crate::error::{Cause, Error, Phase};
 
 /// The body of a response from the proxy: the upstream's, streamed, or a short text of the proxy's own.
 ///
@@ -30,14 +33,38 @@ pub struct ProxyBody {
     exchange: Option<Arc<Exchange>>,
 }
 
-#[derive(Debug)]
 enum Source {
     Text(Bytes),
     Upstream(Incoming),
     Declined(Box<DeclinedBody>),
+    Own(Pin<Box<ErasedBody>>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Text(_) => "Text",
+            Source::Upstream(_) => "Upstream",
+            Source::Declined(_) => "Declined",
+            Source::Own(_) => "Own",
+        })
+    }
 }
 
 impl ProxyBody {
+    /// A body of the caller's own, of any kind. Its errors break the response off.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        ProxyBody {
+            source: Source::Own(Box::pin(Erased { body })),
+            failed: None,
+            exchange: None,
+        }
+    }
+
     pub(super) fn upstream(body: Incoming, exchange: Arc<Exchange>) -> Self {
         ProxyBody {
             source: Source::Upstream(body),
@@ -102,6 +129,7 @@ impl Body for ProxyBody {
             Source::Upstream(body) => body.is_end_stream(),
             Source::Declined(body) => body.is_complete(),
             Source::Text(text) => text.is_empty(),
+            Source::Own(body) => body.is_end_stream(),
         }
     }
 
@@ -110,6 +138,7 @@ impl Body for ProxyBody {
             Source::Upstream(body) => body.size_hint(),
             Source::Declined(body) => body.size_hint(),
             Source::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Source::Own(body) => body.size_hint(),
         }
     }
 }
@@ -128,6 +157,14 @@ impl Source {
                         .map(|data| data.map(Frame::data))
                         .transpose(),
                 )
+            }
+            Source::Own(body) => {
+                let frame = ready!(body.as_mut().poll_frame(cx));
+                let failed = |error| {
+                    let cause = Cause::Io(io::Error::other(error));
+                    Arc::new(Error::new(Phase::Response, Side::Upstream, cause))
+                };
+                Poll::Ready(frame.map(|frame| frame.map_err(failed)))
             }
             Source::Text(text) if text.is_empty() => Poll::Ready(None),
             Source::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),

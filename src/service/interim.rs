@@ -27,6 +27,8 @@ struct State {
     no_interim: bool,
     /// The client has been sent an interim response, or is about to be.
     passed_interim: bool,
+    /// hyper has the response. A body that was dropped before was one of a response that was not taken.
+    handed_over: bool,
     /// hyper has let go of the response's body: the response is complete once it is flushed.
     done: bool,
     /// hyper has let go of the request's body: all of it is on its way upstream.
@@ -129,8 +131,12 @@ impl Exchange {
         self.state().sent
     }
 
-    pub(super) fn set_outcome(&self, outcome: Outcome) {
-        self.state().outcome = outcome;
+    /// The response goes to hyper now.
+    pub(super) fn hand_over(&self, outcome: Outcome) {
+        let mut state = self.state();
+        state.outcome = outcome;
+        state.handed_over = true;
+        state.done = false;
     }
 
     pub(super) fn take_outcome(&self) -> Outcome {
@@ -142,6 +148,7 @@ impl Exchange {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.state().done
+        let state = self.state();
+        state.handed_over && state.done
     }
 }

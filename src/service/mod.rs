@@ -83,7 +83,7 @@ mod upgrade;
 
 pub use body::ProxyBody;
 pub use config::RelayConfig;
-pub use relay::{Destination, Relay, Relayed};
+pub use relay::{ClientBody, Destination, Relay, Relayed, answer_one};
 pub use reverse_proxy::ReverseProxy;
 pub use tasks::Task;
 pub use upgrade::{

@@ -12,6 +12,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::destination::Destination;
+use super::one_request::OnStream;
 use super::outgoing::Outgoing;
 use crate::connect::Trace;
 use crate::error::Error;
@@ -55,14 +56,20 @@ impl<A: Ask> Forwarder<A> {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
+        let on_stream = parts.extensions.remove::<OnStream>();
         let checked = match parts.method {
             Method::CONNECT => Err(dialect::not_an_upgrade(&parts)),
+            // The crate's own parser has read it.
+            _ if on_stream.is_some() => Ok(()),
             _ => check_request(&mut parts).map_err(Rejection::from),
         };
         if let Err(rejection) = checked {
             return rejected(rejection);
         }
-        let exchange = Arc::new(Exchange::without_interim());
+        let exchange = match on_stream {
+            Some(OnStream(exchange)) => exchange,
+            None => Arc::new(Exchange::without_interim()),
+        };
         let request = Request::from_parts(parts, body);
         let (mut response, failure) = self.forward(request, destination, hop, exchange).await;
         if let Some(failure) = failure {
@@ -86,7 +93,7 @@ impl<A: Ask> Forwarder<A> {
         let (mut parts, body) = request.into_parts();
         let trace = destination.trace.clone();
         let trace = trace.or_else(|| parts.extensions.remove::<Trace>());
-        let closes = wants_upgrade(&parts) || ends_with_its_response(&parts);
+        let closes = closes_after(&parts);
         let speaks_interim = parts.version >= Version::HTTP_11 && exchange.takes_interim();
         if let Some(limit) = self.config.most_of_request_body() {
             if body.size_hint().lower() > limit {
@@ -202,6 +209,11 @@ impl<A: Ask> Forwarder<A> {
         })
         .await
     }
+}
+
+/// Whether the response to a request is the last on its connection.
+pub(super) fn closes_after(parts: &request::Parts) -> bool {
+    wants_upgrade(parts) || ends_with_its_response(parts)
 }
 
 /// RFC 9112, section 9.3: in HTTP/1.0 a connection closes unless the client asks otherwise. hyper does so without a word,

@@ -3,38 +3,30 @@
 mod destination;
 mod downstream;
 mod forward;
+mod one_request;
 mod outgoing;
 mod pool;
 mod upstream;
 
-use std::convert::Infallible;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode, request};
 use http_body::Body;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connect::{Connect, TcpConnect};
-use crate::error::{Cause, Error, Phase};
+use crate::error::Error;
 use crate::handshake::Rejection;
-use crate::head::{BodyLength, HeadError, HeadLimits, HeadScan};
 use crate::header::Hop;
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
-use crate::service::failure::{Failure, source_of};
-use crate::service::interim::{Exchange, Outcome};
 use crate::service::tasks::Tasks;
-use crate::tunnel::{self, Rewind};
-use crate::{Side, wire};
+use crate::tunnel::Rewind;
 pub use destination::Destination;
-use downstream::OneRequest;
 pub(super) use forward::{Forwarder, rejected};
+pub use one_request::{ClientBody, answer_one};
 pub(super) use pool::Way;
 
 /// How relaying one request has ended.
@@ -161,103 +153,10 @@ impl<C: Connect + 'static> Relay<C> {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let refused = |error: HeadError| Error::new(Phase::RequestHead, Side::Downstream, Cause::Head(error));
-        let length = BodyLength::of_request(head).map_err(|error| refused(error.into()))?;
-        // The head is known to be sound and whole: only its length is asked for.
-        let no_limits = HeadLimits::default().max_bytes(usize::MAX).max_fields(usize::MAX);
-        let head_length = HeadScan::request()
-            .advance(stream.front(), &no_limits)
-            .map_err(refused)?;
-
-        let exchange = Arc::new(Exchange::default());
-        let one_request = OneRequest::new(
-            stream,
-            head_length.unwrap_or_default(),
-            length,
-            exchange.clone(),
-            &self.forwarder.config,
-        );
         let trace = destination.trace.clone();
-        let service = service_fn(|request| {
-            let forwarded = self
-                .forwarder
-                .forward(request, destination.clone(), hop, exchange.clone());
-            let exchange = &exchange;
-            async move {
-                let (response, failure) = forwarded.await;
-                exchange.set_outcome(Outcome {
-                    status: Some(response.status()),
-                    failure,
-                    rejection: response.extensions().get().cloned(),
-                });
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let mut connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .title_case_headers(true)
-            .max_headers(head.headers.len().max(1))
-            .max_buf_size(head_length.unwrap_or_default() + 128 * 1024)
-            .serve_connection(TokioIo::new(one_request), service);
-        let result = (&mut connection).await;
-        let parts = connection.into_parts();
-        let Outcome {
-            status,
-            failure,
-            rejection,
-        } = exchange.take_outcome();
-        let one_request = parts.io.into_inner();
-        let sent = one_request.sent();
-        let (stream, goes_on) = one_request.into_rest();
-        if let Some(trace) = trace {
-            trace.sent(sent.total, sent.body.unwrap_or_default());
-            // Before its head is out, it is not sent.
-            if let (Some(status), Some(_)) = (status, sent.body) {
-                trace.answered(status);
-            }
-        }
-        if let Err(error) = result {
-            // A body that was cut short must not look complete: a reset, not an orderly end.
-            tunnel::reset_on_drop(stream.get_ref());
-            // Where a request broke off, its answer does too.
-            let of_client = exchange.take_client_failure();
-            return Err(broken_off(&error, of_client.as_ref()));
-        }
-        let mut relayed = Relayed {
-            status,
-            failure,
-            rejection,
-            bytes_sent: sent.total,
-            body_bytes_sent: sent.body.unwrap_or_default(),
-            stream: None,
-        };
-        if goes_on && parts.read_buf.is_empty() {
-            relayed.stream = Some(stream);
-            return Ok(relayed);
-        }
-        let (mut stream, _) = stream.into_parts();
-        wire::close(&mut stream).await;
-        Ok(relayed)
-    }
-}
-
-/// Whose fault it is that a response has not come to its end: the upstream's where the body says so, else the client's.
-fn broken_off(error: &hyper::Error, of_client: Option<&Failure>) -> Error {
-    let of = |side, cause| Error::new(Phase::Response, side, cause);
-    let of_client = of_client.map(|failure| &failure.error);
-    if let Some(failure) = of_client.or_else(|| source_of::<Arc<Error>>(error)) {
-        // It is shared with the body, and only its gist is copied.
-        let cause = match Error::cause(failure) {
-            Cause::TimedOut(limit) => Cause::TimedOut(*limit),
-            Cause::Body(error) => Cause::Body(*error),
-            Cause::Io(error) => Cause::Io(error.kind().into()),
-            _ => Cause::Closed,
-        };
-        return of(failure.side(), cause);
-    }
-    match source_of::<io::Error>(error) {
-        Some(error) => of(Side::Downstream, Cause::Io(error.kind().into())),
-        None => of(Side::Downstream, Cause::Closed),
+        let forwarder = &self.forwarder;
+        let forward =
+            |request, exchange| async move { forwarder.forward(request, destination, hop, exchange).await };
+        one_request::answered(stream, head, &forwarder.config, trace, forward).await
     }
 }
