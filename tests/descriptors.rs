@@ -1,8 +1,7 @@
 //! Descriptors are constant over a thousand failures of each kind. Alone in its process: it counts all of them.
 #![cfg(target_os = "linux")]
 
-#[path = "running_gateway/mod.rs"]
-mod running_gateway;
+use support::running_gateway;
 
 use std::time::{Duration, Instant};
 

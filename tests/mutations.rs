@@ -1,7 +1,6 @@
 //! Good messages with random damage, through a whole gateway: no panic, no hang, and the next good client is served.
 
-#[path = "running_gateway/mod.rs"]
-mod running_gateway;
+use support::running_gateway;
 
 use std::time::Duration;
 

@@ -107,7 +107,7 @@ fn version(program: &str, flag: &str) -> Result<String, String> {
         .to_owned())
 }
 
-/// The example gateway as it is in this source tree: cargo is asked each time, because an old executable would be
+/// The program gateway as it is in this source tree: cargo is asked each time, because an old executable would be
 /// measured in silence.
 fn build_gateway() -> Result<PathBuf, String> {
     let this = env::current_exe().map_err(|error| error.to_string())?;
@@ -116,14 +116,15 @@ fn build_gateway() -> Result<PathBuf, String> {
         .and_then(Path::parent)
         .ok_or("the bench is in no target directory")?;
     let target = release.parent().ok_or("the bench is in no target directory")?;
-    let path = release.join("examples/gateway");
+    let path = target.join("dist/gateway");
     let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args([
             "build",
             "--quiet",
-            "--release",
-            "--example",
+            "--profile",
+            "dist",
+            "--package",
             "gateway",
             "--target-dir",
         ])

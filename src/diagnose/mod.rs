@@ -6,7 +6,7 @@
 //! [`Attempt::findings`] says what is wrong: each [`Finding`] has a stable name, one sentence, what to change, and a source.
 //! Of several attempts, from the public URL inwards, [`Chain`] says between which two of them the upgrade is lost.
 //!
-//! `examples/doctor.rs` makes such attempts; a gateway of one's own can do so to its upstreams. Symptoms, causes and
+//! The program `doctor` makes such attempts; a gateway of one's own can do so to its upstreams. Symptoms, causes and
 //! remedies are listed in the manual, under "diagnose".
 //!
 //! ```

@@ -23,7 +23,7 @@ pub mod from_nginx {}
 #[doc = include_str!("deployment.md")]
 ///
 /// ```yaml
-#[doc = include_str!("../../examples/gateway/kubernetes.yaml")]
+#[doc = include_str!("kubernetes.yaml")]
 /// ```
 ///
 #[doc = include_str!("deployment_notes.md")]
@@ -77,5 +77,6 @@ pub mod performance {}
 #[doc = include_str!("../../examples/tunnel_only.rs")]
 /// ```
 ///
-/// `examples/gateway.rs` is the whole house: routes, workers, drain, a demo. `examples/doctor.rs` says why an upgrade fails.
+/// The programs `gateway` (the whole house: routes, workers, drain, a demo), `nginx_conf` and `doctor` are packages of the
+/// repository, below `examples/`.
 pub mod examples {}

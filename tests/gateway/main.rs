@@ -11,7 +11,6 @@ mod interim;
 mod ordinary;
 mod own_answers;
 mod request_body;
-#[path = "../running_gateway/mod.rs"]
-mod running_gateway;
+use support::running_gateway;
 mod switching;
 mod upstream_failures;

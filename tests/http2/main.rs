@@ -8,8 +8,7 @@ mod frames;
 mod handshake;
 mod peers;
 mod refusals;
-#[path = "../running_gateway/mod.rs"]
-mod running_gateway;
+use support::running_gateway;
 mod service;
 mod surface;
 mod upstream;

@@ -158,7 +158,10 @@ async fn whoever_comes_later_has_a_turn_in_what_is_left() {
         let time = seconds(latest - earliest);
         for tenth in 0..10 {
             let tenth = seconds(earliest) + time * tenth / 10..seconds(earliest) + time * (tenth + 1) / 10;
-            let count = turns.iter().filter(|turn| tenth.contains(turn)).count();
+            let count = turns
+                .iter()
+                .filter(|turn| tenth.contains::<Duration>(turn))
+                .count();
             assert!(
                 time.is_zero() || (3..=7).contains(&count),
                 "{after}, {tenth:?}: {turns:?}"

@@ -2,18 +2,13 @@
 
 mod caps;
 mod drains;
-mod example_gateway;
-mod example_upstreams;
 mod graceful_drain;
-mod kubernetes;
-mod probes;
-mod program;
 mod refusals;
-#[path = "../running_gateway/mod.rs"]
-mod running_gateway;
 mod watches;
 
 use std::time::Duration;
+
+use support::{program, running_gateway};
 
 use switchover::tunnel::Tunnel;
 use tokio::io::{DuplexStream, duplex};

@@ -6,7 +6,8 @@
 
 mod header_rules;
 mod locations;
-mod peer;
 mod proxy_protocol;
 mod real_ip;
 mod server_names;
+
+use support::nginx as peer;

@@ -1,4 +1,4 @@
-// Tries the page of the example gateway in Chromium: node browser.mjs URL SCREENSHOT.png
+// Tries the page of the program gateway in Chromium: node browser.mjs URL SCREENSHOT.png
 //
 // Prints "ok NAME" for each check and ends at the first that fails. Exit status 0 or 1; 60 seconds at most.
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::over_tls::Files;
-use crate::programs::{Server, example, has_chromium, node, passes};
+use crate::programs::{Server, executable, has_chromium, node, passes};
 
 /// How many WebSockets the script opens.
 const OPENED: usize = 16;
@@ -50,7 +50,7 @@ impl Seen {
     /// The same, where another program stands between the example and the echo.
     fn behind(test: &str, next: &str, echo: &Server, flags: &[&str], protocol: &str) -> Seen {
         let files = Files::new(test);
-        let mut program = Command::new(example("http2_websocket"));
+        let mut program = Command::new(executable("http2_websocket"));
         program
             .args(["127.0.0.1:0", next])
             .args([&files.chain, &files.key]);
@@ -148,6 +148,6 @@ fn chromium_and_the_echo_of_the_example() {
     if !has_chromium() {
         return;
     }
-    let example = Server::start(Command::new(example("http2_websocket")).arg("127.0.0.1:0"));
+    let example = Server::start(Command::new(executable("http2_websocket")).arg("127.0.0.1:0"));
     passes(node("browser_live.mjs").args([&page_of(&example), "h2", "--page-only"]));
 }

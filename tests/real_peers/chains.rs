@@ -1,4 +1,4 @@
-//! A client, the example gateway or an axum application, nginx or HAProxy on one side of it, and an origin.
+//! A client, the program gateway or an axum application, nginx or HAProxy on one side of it, and an origin.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -34,7 +34,7 @@ enum Order {
 /// Through which door of the crate.
 #[derive(Clone, Copy, Debug)]
 enum Door {
-    /// The example gateway.
+    /// The program gateway.
     Gateway,
     /// An axum application with a service in it.
     Service,

@@ -1,4 +1,4 @@
-//! Node's `ws` and Python's `websockets` as client and as server of the example gateway, and curl.
+//! Node's `ws` and Python's `websockets` as client and as server of the program gateway, and curl.
 
 use std::process::Command;
 

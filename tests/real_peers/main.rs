@@ -1,4 +1,4 @@
-//! Real peers of the example gateway: clients and servers on both sides, a browser, and other proxies in front and
+//! Real peers of the program gateway: clients and servers on both sides, a browser, and other proxies in front and
 //! behind.
 //!
 //! What a machine lacks is skipped with a printed line. With `SWITCHOVER_PEERS=required` a skip is a failure. The
@@ -6,8 +6,6 @@
 
 mod app;
 mod browser;
-#[path = "../certificates/mod.rs"]
-mod certificates;
 #[cfg(target_os = "linux")]
 mod chains;
 mod clients;
@@ -16,10 +14,8 @@ mod in_axum;
 #[cfg(target_os = "linux")]
 mod mistakes;
 mod over_tls;
-mod programs;
 #[cfg(target_os = "linux")]
 mod proxies;
 #[cfg(target_os = "linux")]
 mod rolling;
-#[path = "../running_gateway/mod.rs"]
-mod running_gateway;
+use support::{certificates, peers as programs, running_gateway};

@@ -1,11 +1,11 @@
-//! The same peers over TLS on both sides of the example gateway, and curl, with certificates made for each test.
+//! The same peers over TLS on both sides of the program gateway, and curl, with certificates made for each test.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::certificates::Authority;
-use crate::programs::{Server, example, has_curl, has_node, has_python, node, passes, python};
+use crate::programs::{Server, executable, has_curl, has_node, has_python, node, passes, python};
 
 /// Files of one test: who is believed, and a certificate for `localhost` with its key.
 pub(crate) struct Files {
@@ -73,7 +73,7 @@ fn python_client_and_node_server_and_the_short_gateway() {
     let (chain, key) = (files.chain.as_path(), files.key.as_path());
     for server_speaks_tls in [false, true] {
         let mut server = node("ws_server.mjs");
-        let mut gateway = Command::new(example("tls_gateway"));
+        let mut gateway = Command::new(executable("tls_gateway"));
         if server_speaks_tls {
             server.env("TLS_CERT", chain).env("TLS_KEY", key);
         }
@@ -123,7 +123,7 @@ fn a_client_that_says_nothing_holds_up_no_other() {
         return;
     }
     let files = Files::new("dawdler");
-    let mut example = Command::new(example("http2_websocket"));
+    let mut example = Command::new(executable("http2_websocket"));
     let example = Server::start(
         example
             .args(["127.0.0.1:0", "echo"])

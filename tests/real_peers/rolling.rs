@@ -11,7 +11,7 @@ use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UP
 use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
-use crate::programs::{Server, example};
+use crate::programs::{Server, executable};
 use crate::proxies::{Kind, Proxy, own_address};
 
 /// Where clients connect from.
@@ -24,7 +24,7 @@ const REPLICAS: usize = 2;
 type Place = (SocketAddr, SocketAddr);
 
 fn gateway((listen, health): Place, origin: SocketAddr) -> Server {
-    Server::start(Command::new(example("gateway")).args([
+    Server::start(Command::new(executable("gateway")).args([
         format!("--listen={listen}"),
         format!("--health={health}"),
         format!("--route=/=http://{origin}"),

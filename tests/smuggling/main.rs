@@ -3,8 +3,7 @@
 mod answers;
 mod fields;
 mod requests;
-#[path = "../running_gateway/mod.rs"]
-mod running_gateway;
+use support::running_gateway;
 
 use switchover::gateway::GatewayConfig;
 use switchover::handshake::HandshakePolicy;

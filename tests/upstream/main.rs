@@ -3,7 +3,7 @@
 
 mod addresses;
 mod balancing;
-mod black_hole;
+use support::black_hole;
 mod choosing;
 mod counting;
 mod door;

@@ -1,0 +1,206 @@
+//! A gateway for HTTP and its upgrades, WebSocket above all; over TLS for HTTP/2 as well. `--help` lists its flags;
+//! without `--route` it is a demo with an echo, a chat room and a page to try them.
+//!
+//! ```text
+//! cargo run --release --bin gateway
+//! cargo run --release --bin gateway -- --listen 0.0.0.0:80 --route /chat=http://127.0.0.1:9000
+//! ```
+
+mod access_log;
+mod demo;
+mod flags;
+mod health;
+mod http2;
+mod moment;
+mod opening;
+mod record;
+mod settings;
+mod story;
+mod target;
+mod tls;
+mod told_body;
+mod upstream;
+mod visit;
+mod worker;
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use switchover::tunnel::{Drain, Schedule};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use access_log::AccessLog;
+use flags::Flags;
+use settings::Settings;
+use target::{ServerUrl, Share, Target};
+
+fn main() -> ExitCode {
+    let flags = match Flags::parse(std::env::args().skip(1)) {
+        Ok(flags) => flags,
+        Err(text) if text == flags::USAGE => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => {
+            eprintln!("gateway: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("gateway: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut flags: Flags) -> io::Result<()> {
+    let is_demo = flags.routes.is_empty();
+    let runtime = worker::runtime()?;
+    if is_demo {
+        let upstream = TcpListener::bind("127.0.0.1:0")?;
+        upstream.set_nonblocking(true)?;
+        let authority = upstream
+            .local_addr()?
+            .to_string()
+            .parse()
+            .map_err(io::Error::other)?;
+        let everything = "/".parse().map_err(io::Error::other)?;
+        flags.routes.push((
+            everything,
+            Target {
+                servers: vec![ServerUrl {
+                    authority,
+                    tls: false,
+                    share: Share::default(),
+                }],
+                path: None,
+            },
+        ));
+        runtime.spawn(async move {
+            if let Ok(upstream) = tokio::net::TcpListener::from_std(upstream) {
+                demo::serve_upstream(upstream).await;
+            }
+        });
+    }
+
+    let drain = Drain::new();
+    let (log, writing) = flags.access_log()?.unzip();
+    let settings = Arc::new(Settings::new(flags, is_demo, log, &drain)?);
+    // Every listening socket of every worker, before any of them accepts.
+    let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
+    for address in &settings.flags.listen {
+        let shared = settings.flags.workers > 1;
+        let first = listen(*address, shared)?;
+        let address = first.local_addr()?;
+        let mut of_address = vec![first];
+        for _ in 1..settings.flags.workers {
+            of_address.push(listen(address, shared)?);
+        }
+        addresses.push(address);
+        sockets.push(of_address);
+    }
+    if let Some(address) = settings.flags.health {
+        health::start(address, settings.clone())?;
+    }
+    // The first worker runs here: a process with one thread spares the kernel and the allocator some locking.
+    let mut of_worker = || sockets.iter_mut().filter_map(Vec::pop).collect::<Vec<_>>();
+    let of_first = of_worker();
+    let workers: Vec<_> = (1..settings.flags.workers)
+        .map(|_| {
+            let (listeners, settings, drain) = (of_worker(), settings.clone(), drain.clone());
+            std::thread::spawn(move || worker::runtime()?.block_on(worker::run(listeners, settings, drain)))
+        })
+        .collect();
+
+    // Before anyone can know that the gateway is there, and end it.
+    let signals = {
+        let _context = runtime.enter();
+        if let Some(log) = settings.log.clone() {
+            tokio::spawn(rotated(signal(SignalKind::user_defined1())?, log));
+        }
+        signals()?
+    };
+    let mut output = io::stdout().lock();
+    for address in addresses {
+        writeln!(output, "listening on {address}")?;
+        if is_demo {
+            let scheme = if settings.tls.is_some() { "https" } else { "http" };
+            eprintln!("open {scheme}://{address}/ in a browser");
+        }
+    }
+    output.flush()?;
+    drop(output);
+
+    runtime.block_on(async {
+        tokio::spawn(terminated(signals, drain.clone(), settings.clone()));
+        worker::run(of_first, settings, drain).await
+    })?;
+    for worker in workers {
+        worker
+            .join()
+            .map_err(|_| io::Error::other("a worker has panicked"))??;
+    }
+    if let Some(writing) = writing {
+        // What has not ended by now ends with it, and leaves its line.
+        drop(runtime);
+        writing.finish();
+    }
+    Ok(())
+}
+
+/// At each of the signals, opens the access log anew.
+async fn rotated(mut moved: Signal, log: AccessLog) {
+    while moved.recv().await.is_some() {
+        log.reopen();
+    }
+}
+
+/// A listening socket of one worker. The kernel spreads the connections over those that share an address. One that need
+/// not share it does not, so that a second gateway on the same address is told.
+fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    // What it accepts inherits this on Linux, which saves a call for each connection.
+    socket.set_tcp_nodelay(true)?;
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("--listen {address}: {error}"));
+    socket.bind(&address.into()).map_err(named)?;
+    socket.listen(4096).map_err(named)?;
+    Ok(socket.into())
+}
+
+/// SIGTERM and SIGINT, caught from the call on.
+fn signals() -> io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
+/// Starts the drain some time after the first of the signals, and ends it at the second.
+async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Drain, settings: Arc<Settings>) {
+    let mut signalled = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    signalled().await;
+    // Whoever balances the load hears of it first, and sends clients until it has.
+    settings.leave();
+    let flags = &settings.flags;
+    let spread = flags.drain_spread;
+    let schedule = Schedule::default()
+        .grace(flags.drain_timeout - spread)
+        .spread(spread);
+    if timeout(flags.drain_delay, signalled()).await.is_err() {
+        drain.start(schedule);
+        signalled().await;
+    }
+    settings.hurry.complete_now();
+    drain.complete_now();
+}

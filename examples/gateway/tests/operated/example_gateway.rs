@@ -1,0 +1,228 @@
+//! The program gateway as a process: its cap, and how it ends when it is told to.
+#![cfg(unix)]
+
+use std::time::{Duration, Instant};
+
+use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+
+use crate::program::{Program, refusal};
+use crate::running_gateway::refused;
+
+/// The demo, whose `/echo` is a WebSocket.
+struct Gateway(Program);
+
+impl Gateway {
+    async fn start(arguments: &[&str]) -> Gateway {
+        let arguments = [&["--listen", "127.0.0.1:0"], arguments].concat();
+        Gateway(Program::start("gateway", &arguments).await)
+    }
+
+    /// A client that asks for the echo.
+    async fn asking(&self) -> ScriptedClient {
+        let mut client = self.0.client().await;
+        client
+            .send(UPGRADE_REQUEST.replacen("GET /chat ", "GET /echo ", 1))
+            .await;
+        client
+    }
+
+    async fn tunnel(&self) -> ScriptedClient {
+        let mut client = self.asking().await;
+        assert_eq!(client.head().await.status, 101);
+        client
+    }
+}
+
+/// A masked text frame with "hi" in it, and its echo.
+const FRAME: [&[u8]; 2] = [b"\x81\x82\0\0\0\0hi", b"\x81\x02hi"];
+
+#[tokio::test]
+async fn tunnels_beyond_the_flag_are_503_on_all_workers_together() {
+    for workers in ["1", "3"] {
+        let gateway = Gateway::start(&["--max-tunnels", "2", "--workers", workers]).await;
+        let (mut first, second) = (gateway.tunnel().await, gateway.tunnel().await);
+        for _ in 0..6 {
+            refused(&mut gateway.asking().await, 503).await;
+        }
+        first.send(FRAME[0]).await;
+        first.receives(FRAME[1]).await;
+        drop(second);
+        let since = Instant::now();
+        loop {
+            let mut next = gateway.asking().await;
+            if next.head().await.status == 101 {
+                break;
+            }
+            assert!(since.elapsed() < PATIENCE, "the place is not given back");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tunnels_of_one_client_beyond_the_flag_are_429() {
+    let gateway = Gateway::start(&["--max-tunnels-per-client", "2"]).await;
+    let open = [gateway.tunnel().await, gateway.tunnel().await];
+    refused(&mut gateway.asking().await, 429).await;
+    drop(open);
+}
+
+#[tokio::test]
+async fn fields_and_routes_by_flags() {
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let other = ScriptedOrigin::start(Script::answering("HTTP/1.1 204 x\r\n\r\n")).await;
+    let (origin_at, other_at) = (origin.address(), other.address());
+    let gateway = Gateway::start(&[
+        "--route",
+        &format!("*.example.com/chat=ws://{origin_at}/live"),
+        "--route",
+        &format!("=/a=b=http://{other_at},http://{other_at}"),
+        "--set-header",
+        "X-Url: $scheme://$host$request_uri",
+        "--set-header",
+        "Host: fixed.example",
+        "--set-header",
+        "X-Gone:",
+    ])
+    .await;
+    let host = "Host: a.Example.com:80\r\nX-Gone: 1\r\n";
+    let mut client = gateway.0.client().await;
+    client
+        .send(UPGRADE_REQUEST.replacen("Host: example.com\r\n", host, 1))
+        .await;
+    assert_eq!(client.head().await.status, 101);
+    let head = origin.connection(0).await.head().await;
+    assert!(
+        head.starts_with("GET /live HTTP/1.1\r\nHost: fixed.example\r\n"),
+        "{head}"
+    );
+    assert!(
+        head.contains("\r\nX-Url: http://a.example.com/chat\r\n") && !head.contains("X-Gone"),
+        "{head}"
+    );
+
+    for (target, status) in [
+        ("/a=b?c", 204),
+        ("/a=bc", 404),
+        ("/chat", 404),
+        ("/x/..%2fa=b", 400),
+    ] {
+        let mut client = gateway.0.client().await;
+        client
+            .send(format!("GET {target} HTTP/1.1\r\nHost: other\r\n\r\n"))
+            .await;
+        assert_eq!(client.head().await.status, status, "{target}");
+    }
+    let head = other.connection(0).await.head().await;
+    assert!(head.contains("\r\nX-Url: http://other/a=b?c\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn flags_that_cannot_be_say_why() {
+    for (flag, value, expected) in [
+        (
+            "--set-header",
+            "Connection: upgrade",
+            "Connection is set by the proxy",
+        ),
+        (
+            "--set-header",
+            "X-A: $remote_user",
+            "there is no variable $remote_user; there are $args",
+        ),
+        ("--set-header", "Host: a b", "a Host is a host"),
+        ("--set-header", "X-A", "a field is NAME: VALUE"),
+        ("--route", "*.*/=http://a", "a wildcard is one whole label"),
+        ("--route", "/a/../b=http://a", "no dot segments"),
+        ("--route", "example.com=http://a", "[HOST]/PREFIX"),
+        ("--route", "/=a", "[HOST]/PREFIX=URL"),
+        ("--tunnel-mode", "frames", "expected stream or websocket"),
+        ("--ping-interval", "20s", "needs --tunnel-mode websocket"),
+        ("--pong-timeout", "20s", "--pong-timeout needs --ping-interval"),
+    ] {
+        let output = refusal("gateway", &[flag, value]).await;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(expected), "{told}");
+        assert!(told.contains(value) || told.contains("needs"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn told_to_end_it_does_at_once_if_nothing_is_open() {
+    for workers in ["1", "2"] {
+        let mut gateway = Gateway::start(&["--workers", workers]).await;
+        drop(gateway.tunnel().await);
+        let mut silent = gateway.0.client().await;
+        // Long enough to be accepted: what is not has nobody to close it in order.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let since = Instant::now();
+        gateway.0.terminate().await;
+        silent.ends().await;
+        assert!(gateway.0.ends().await.success());
+        assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn told_to_end_it_lets_tunnels_go_on_and_nobody_in() {
+    let mut gateway = Gateway::start(&[]).await;
+    let mut tunnel = gateway.tunnel().await;
+    gateway.0.terminate().await;
+    let since = Instant::now();
+    while tokio::net::TcpStream::connect(gateway.0.address).await.is_ok() {
+        assert!(since.elapsed() < PATIENCE, "it still listens");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for _ in 0..3 {
+        tunnel.send(FRAME[0]).await;
+        tunnel.receives(FRAME[1]).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(tunnel);
+    assert!(gateway.0.ends().await.success());
+}
+
+#[tokio::test]
+async fn told_to_end_it_ends_its_tunnels_at_the_drain_timeout() {
+    let mut gateway = Gateway::start(&["--drain-timeout", "500ms"]).await;
+    let mut tunnel = gateway.tunnel().await;
+    let since = Instant::now();
+    gateway.0.terminate().await;
+    tunnel.ends().await;
+    assert!(since.elapsed() >= Duration::from_millis(500));
+    drop(tunnel);
+    assert!(gateway.0.ends().await.success());
+    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn told_to_end_it_says_goodbye_in_websockets_words() {
+    let flags = ["--tunnel-mode", "websocket", "--drain-timeout", "300ms"];
+    let mut gateway = Gateway::start(&flags).await;
+    let mut tunnel = gateway.tunnel().await;
+    tunnel.send(FRAME[0]).await;
+    tunnel.receives(FRAME[1]).await;
+    gateway.0.terminate().await;
+    tunnel.receives(b"\x88\x0f\x03\xe9shutting down").await;
+    // A Close of the client's own, masked: 1001.
+    tunnel.send(b"\x88\x82\0\0\0\0\x03\xe9").await;
+    tunnel.ends().await;
+    assert!(gateway.0.ends().await.success());
+}
+
+#[tokio::test]
+async fn told_twice_to_end_it_waits_for_nobodys_goodbye() {
+    let mut gateway = Gateway::start(&["--tunnel-mode", "websocket"]).await;
+    // This one does not answer a Close, and the linger limit is half a minute.
+    let mut tunnel = gateway.tunnel().await;
+    let since = Instant::now();
+    gateway.0.terminate().await;
+    while tokio::net::TcpStream::connect(gateway.0.address).await.is_ok() {
+        assert!(since.elapsed() < PATIENCE, "it still listens");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    gateway.0.terminate().await;
+    tunnel.receives(b"\x88\x0f\x03\xe9shutting down").await;
+    assert!(gateway.0.ends().await.success());
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+}

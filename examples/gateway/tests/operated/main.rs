@@ -1,0 +1,15 @@
+//! The gateway as its operators meet it: its caps, its upstreams, its probes, and how it ends.
+#![cfg(unix)]
+
+mod example_gateway;
+mod example_upstreams;
+mod kubernetes;
+mod probes;
+
+use std::time::Duration;
+
+use support::{program, running_gateway};
+
+pub(crate) fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}

@@ -1,0 +1,25 @@
+//! The example `nginx_conf` and nginx with the same configurations, the same clients and the same origins.
+//!
+//! Where nginx is not installed the comparison is skipped with a printed line, and the example is looked at alone. With
+//! `SWITCHOVER_PEERS=required` a skip is a failure.
+#![cfg(unix)]
+
+mod compared;
+mod findings;
+mod group_departures;
+mod groups;
+mod heads;
+mod instead;
+mod logs;
+mod named;
+mod next_upstream;
+mod over_tls;
+mod paths;
+mod program;
+mod read_alike;
+mod real_ip;
+mod redirects;
+mod seen;
+mod served;
+
+use support::{black_hole, certificates};

@@ -1,0 +1,79 @@
+//! An example as a process, and the ways to talk to it.
+#![cfg(unix)]
+
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Output, Stdio};
+
+use switchover::test_util::{PATIENCE, ScriptedClient};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::executable;
+
+/// A program that prints where it listens, and ends with this value.
+pub struct Program {
+    child: Child,
+    pub address: SocketAddr,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// How an example ends that does not start with these arguments.
+pub async fn refusal(example: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(executable(example))
+        .args(arguments)
+        .kill_on_drop(true)
+        .output();
+    timeout(PATIENCE, output).await.expect("it ends").unwrap()
+}
+
+impl Program {
+    pub async fn start(example: &str, arguments: &[&str]) -> Program {
+        Program::start_complaining(example, arguments, Stdio::null()).await
+    }
+
+    /// One whose standard error goes there.
+    pub async fn start_complaining(example: &str, arguments: &[&str], errors: Stdio) -> Program {
+        let mut child = Command::new(executable(example))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the example starts");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next_line().await.unwrap().expect("a line");
+        let address = line.strip_prefix("listening on ").expect("where it listens");
+        let address = address.parse().unwrap();
+        Program {
+            child,
+            address,
+            lines,
+        }
+    }
+
+    /// What it prints next; none at its end.
+    pub async fn line(&mut self) -> Option<String> {
+        let line = timeout(PATIENCE, self.lines.next_line()).await;
+        line.expect("a line, or the end").unwrap()
+    }
+
+    pub async fn client(&self) -> ScriptedClient {
+        ScriptedClient::connect(self.address).await
+    }
+
+    pub async fn terminate(&self) {
+        self.signal("-TERM").await;
+    }
+
+    pub async fn signal(&self, signal: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let told = Command::new("kill").args([signal, &id]).status().await;
+        assert!(told.unwrap().success());
+    }
+
+    pub async fn ends(&mut self) -> ExitStatus {
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("it ends").unwrap()
+    }
+}
