@@ -30,6 +30,8 @@ fn tree(format: &str, arguments: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args([
             "tree",
+            "--package",
+            "switchover",
             "--offline",
             "--edges",
             "normal",
