@@ -3,6 +3,7 @@
 
 mod connections;
 mod ends;
+mod extremes;
 mod flow;
 mod frames;
 mod handshake;

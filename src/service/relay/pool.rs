@@ -35,7 +35,7 @@ const POOL_SIZE: usize = 64;
 
 /// How large a head hyper may take in: the guard in front of it is the one that refuses.
 fn buffer_size(config: &RelayConfig) -> usize {
-    config.limits.bytes().max(64 * 1024) + 64 * 1024
+    config.limits.bytes().max(64 * 1024).saturating_add(64 * 1024)
 }
 
 /// A client with an empty pool.
