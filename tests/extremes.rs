@@ -1,11 +1,10 @@
 //! Every limit at its extremes: nothing, the least and the most. Whatever it is, an upgrade and an ordinary request end without a
 //! panic and in time, and they work or end in the way that the limit's documentation names.
 
-mod certificates;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use support::certificates;
 use switchover::UpgradeConfig;
 use switchover::gateway::{Gateway, GatewayConfig, Outcome};
 use switchover::head::HeadLimits;
