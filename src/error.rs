@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::Side;
 use crate::connect::{Attempts, ConnectError, Outcome};
 use crate::handshake::BadSwitch;
 use crate::head::{ChunkedError, HeadError};
+use crate::side::Side;
 use crate::tunnel::{Traffic, TunnelError};
 
 /// A step of the walk.

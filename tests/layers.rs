@@ -164,13 +164,175 @@ fn the_pure_floors_never_name_tokio() {
     }
 }
 
+/// Every module, from the ground up, and what its code may import. A module imports only what stands above its own row.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("clock", &[]),
+    ("side", &[]),
+    ("token", &[]),
+    ("proxy_protocol", &[]),
+    ("head", &["token"]),
+    ("websocket", &["side"]),
+    ("header", &["head", "token"]),
+    ("handshake", &["head", "header", "token", "websocket"]),
+    ("route", &["handshake", "head"]),
+    ("diagnose", &["handshake", "head", "header", "websocket"]),
+    ("tunnel", &["clock", "side", "websocket"]),
+    X,
+    ("test_util", &["head", "websocket"]),
+    ("connect", &["clock", "header"]),
+    (
+        "proxied",
+        &["connect", "header", "proxy_protocol", "tunnel", "wire"],
+    ),
+    ("tls", &["clock", "connect", "token", "tunnel", "wire"]),
+    ("upstream", &["clock", "connect", "tunnel"]),
+    ("http2", &["clock", "connect", "handshake", "head"]),
+    (
+        "error",
+        &["connect", "handshake", "head", "side", "tls", "tunnel"],
+    ),
+    (
+        "exchange",
+        &[
+            "clock",
+            "connect",
+            "error",
+            "handshake",
+            "head",
+            "header",
+            "side",
+            "tunnel",
+            "wire",
+        ],
+    ),
+    (
+        "gateway",
+        &[
+            "clock",
+            "connect",
+            "error",
+            "exchange",
+            "handshake",
+            "head",
+            "header",
+            "side",
+            "tunnel",
+            "wire",
+        ],
+    ),
+    (
+        "service",
+        &[
+            "clock",
+            "connect",
+            "error",
+            "exchange",
+            "handshake",
+            "head",
+            "header",
+            "side",
+            "tls",
+            "tunnel",
+            "websocket",
+            "wire",
+        ],
+    ),
+];
+
+/// The modules of the crate that a file names in its imports and paths: each word behind `crate::`, lists in braces included.
+fn named_modules(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let before = code[..at].chars().next_back();
+        if before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == '$') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        let word = |text: &str| -> String {
+            let letters = text.trim_start().chars();
+            letters.take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+        };
+        let Some(list) = rest.strip_prefix('{') else {
+            found.push(word(rest));
+            continue;
+        };
+        // The names at the first level of the list: at its start, and behind each comma that is in no inner list.
+        let mut depth = 0;
+        found.push(word(list));
+        for (at, letter) in list.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => found.push(word(&list[at + 1..])),
+                _ => {}
+            }
+        }
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+/// What stands before a file's unit tests: they may look at anything.
+fn without_tests(lines: &[String]) -> String {
+    let end = lines
+        .iter()
+        .position(|line| line == "#[cfg(test)]")
+        .unwrap_or(lines.len());
+    lines[..end].join("\n")
+}
+
+#[test]
+fn every_import_goes_down_and_is_in_the_table() {
+    let listed: Vec<&str> = FLOORS.iter().map(|(module, _)| *module).collect();
+    for (row, (module, permitted)) in FLOORS.iter().enumerate() {
+        for below in *permitted {
+            assert!(
+                listed[..row].contains(below),
+                "{module} imports {below}, which does not stand below it"
+            );
+        }
+    }
+    let mut wrong = Vec::new();
+    let mut used = Vec::new();
+    for (path, lines) in code(&[""]) {
+        let inside = path.strip_prefix(root().join("src")).unwrap();
+        let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let module = first.strip_suffix(".rs").unwrap_or(first);
+        if module == "lib" || module == "manual" {
+            continue;
+        }
+        let Some((_, permitted)) = FLOORS.iter().find(|(name, _)| *name == module) else {
+            panic!("{module} is in no row of the table");
+        };
+        for name in named_modules(&without_tests(&lines)) {
+            if name != module && !permitted.contains(&name.as_str()) {
+                wrong.push(format!("{} imports {name}", path.display()));
+            }
+            used.push((module.to_owned(), name));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for (module, permitted) in FLOORS {
+        for name in *permitted {
+            let edge = ((*module).to_owned(), (*name).to_owned());
+            assert!(
+                used.contains(&edge),
+                "the table permits {module} to import {name}, which it does not"
+            );
+        }
+    }
+}
+
+#[test]
+fn imports_are_found_in_lists_and_paths() {
+    let code = "use crate::head::{Parsed, crate_like};\nuse crate::{side::Side, tunnel::{Cap, drain}, wire};\n\
+        fn f() { crate::token::is_token(b\"\"); macro_crate::x(); $crate::y(); }";
+    assert_eq!(named_modules(code), ["head", "side", "tunnel", "wire", "token"]);
+}
+
 #[test]
 fn the_tunnel_knows_no_http() {
-    let found = imports(
-        &["tunnel"],
-        &["head", "header", "handshake", "gateway", "exchange", "connect"],
-    );
-    assert!(found.is_empty(), "{found:#?}");
     // What moves bytes knows no frames either; what an end was is a value that names them.
     let found = imports(&["tunnel"], &["websocket"]);
     let elsewhere = |line: &&String| !line.contains("tunnel/framed/") && !line.contains("tunnel/end.rs");
@@ -187,114 +349,45 @@ fn the_tunnel_knows_no_http() {
     }
 }
 
+/// A page of the manual or of the README that names a file of the repository names one that is there.
 #[test]
-fn imports_go_down_only() {
-    let floors: [(&[&str], &[&str]); 7] = [
-        (
-            &["side.rs", "token.rs"],
-            &[
-                "head",
-                "header",
-                "handshake",
-                "websocket",
-                "tunnel",
-                "error",
-                "gateway",
-            ],
-        ),
-        (
-            &["head", "proxy_protocol", "websocket"],
-            &[
-                "header",
-                "handshake",
-                "tunnel",
-                "error",
-                "connect",
-                "exchange",
-                "gateway",
-            ],
-        ),
-        (
-            &["header"],
-            &["handshake", "tunnel", "error", "connect", "exchange", "gateway"],
-        ),
-        (
-            &["handshake", "connect", "wire.rs"],
-            &[
-                "tunnel", "tls", "upstream", "proxied", "error", "exchange", "gateway",
-            ],
-        ),
-        (&["tunnel"], &["tls", "upstream", "proxied"]),
-        (
-            &["upstream", "proxied"],
-            &[
-                "handshake",
-                "tls",
-                "http2",
-                "error",
-                "exchange",
-                "gateway",
-                "service",
-            ],
-        ),
-        (
-            &["tls"],
-            &["handshake", "error", "exchange", "gateway", "service"],
-        ),
-    ];
-    for (paths, above) in floors {
-        let found = imports(paths, above);
-        assert!(found.is_empty(), "{found:#?}");
+fn every_path_that_the_manual_names_exists() {
+    let mut pages = vec![root().join("README.md"), root().join("CHANGELOG.md")];
+    for entry in root().join("src/manual").read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "md" || extension == "rs")
+        {
+            pages.push(path);
+        }
     }
-    let found = imports(&["exchange", "error.rs", "route"], &["gateway", "service"]);
-    assert!(found.is_empty(), "{found:#?}");
-}
-
-#[test]
-fn the_findings_are_pure_and_nobody_waits_for_them() {
-    let above = [
-        "tunnel", "connect", "tls", "upstream", "proxied", "http2", "error", "exchange", "gateway",
-        "service", "wire",
-    ];
-    let found = imports(&["diagnose"], &above);
-    assert!(found.is_empty(), "{found:#?}");
-    let others = [
-        "head",
-        "header",
-        "handshake",
-        "websocket",
-        "route",
-        "tunnel",
-        "connect",
-        "exchange",
-        "gateway",
-        "service",
-    ];
-    let found = imports(&others, &["diagnose"]);
-    assert!(found.is_empty(), "{found:#?}");
-}
-
-#[test]
-fn an_http_2_upstream_is_one_more_connector() {
-    let above = ["tunnel", "error", "exchange", "gateway", "service", "wire"];
-    let found = imports(&["http2"], &above);
-    assert!(found.is_empty(), "{found:#?}");
-    let found = imports(
-        &["head", "header", "handshake", "connect", "exchange", "gateway"],
-        &["http2"],
-    );
-    assert!(found.is_empty(), "{found:#?}");
-}
-
-#[test]
-fn a_group_of_servers_is_one_more_connector() {
-    let found = imports(
-        &[
-            "connect", "tunnel", "tls", "http2", "error.rs", "exchange", "gateway", "service",
-        ],
-        &["upstream", "proxied"],
-    );
-    assert!(found.is_empty(), "{found:#?}");
+    let (mut found, mut missing) = (0, Vec::new());
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = |text: &str| {
+                text.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte))
+                    && text.contains('/')
+                    && !text.starts_with('/')
+                    && (text.ends_with('/')
+                        || [".rs", ".md", ".toml", ".yaml", ".mjs", ".py"]
+                            .iter()
+                            .any(|end| text.ends_with(end)))
+            };
+            if !is_path(quoted) || quoted.starts_with("target/") || quoted.contains("...") {
+                continue;
+            }
+            found += 1;
+            // A path of the sources is told from the root of the crate, or from `src`.
+            if !root().join(quoted).exists() && !root().join("src").join(quoted).exists() {
+                missing.push(format!("{}: {quoted}", page.display()));
+            }
+        }
+    }
+    assert!(found > 30, "only {found} paths were found");
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]

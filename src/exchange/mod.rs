@@ -23,7 +23,8 @@ use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Judged, Switched};
 use crate::head::{HeadError, HeadLimits, HeadScan, encode_request, response_from_head};
-use crate::{Side, wire};
+use crate::side::Side;
+use crate::wire;
 
 /// The most interim responses before the answer.
 const MAX_INTERIM: usize = 32;

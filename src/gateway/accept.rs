@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{self, Client};
 use super::config::GatewayConfig;
 use super::incoming::Incoming;
-use crate::Side;
 use crate::clock::After;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::head::{HeadScan, request_from_head};
 use crate::header::Hop;
+use crate::side::Side;
 use crate::tunnel::Rewind;
 use crate::wire::{self, First};
 

@@ -11,11 +11,11 @@ use http::{Response, StatusCode, response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use crate::Side;
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Rejection, last_response};
 use crate::head::{BodyScanner, encode_response};
+use crate::side::Side;
 use crate::tunnel::{self, Rewind};
 use crate::wire::{self, First};
 

@@ -14,10 +14,11 @@ use super::{Incoming, Outcome};
 use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::{self, Answer, Exchange, Outgoing};
+use crate::handshake;
 use crate::head::{BodyLength, BodyScanner};
+use crate::side::Side;
 use crate::tunnel::Tunnel;
 use crate::wire::{self, First};
-use crate::{Side, handshake};
 
 impl<S> Incoming<S>
 where

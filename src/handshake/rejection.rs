@@ -10,7 +10,6 @@ use super::extended_connect::MalformedConnect;
 use crate::head::HeadError;
 use crate::header::ProtocolError;
 use crate::header::hop_by_hop::TooManyOptions;
-use crate::route::NoRoute;
 use crate::websocket::KeyError;
 
 /// A request that the proxy refuses by itself, before any upstream has heard of it.
@@ -128,15 +127,6 @@ pub enum Rejection {
     /// The HTTP server under the proxy does not let go of its connections.
     #[error("the server here does not offer upgrades")]
     NoUpgradeHere,
-}
-
-impl From<NoRoute> for Rejection {
-    fn from(why: NoRoute) -> Self {
-        match why {
-            NoRoute::NotFound => Rejection::NoRoute,
-            NoRoute::Ambiguous | NoRoute::Malformed => Rejection::AmbiguousPath,
-        }
-    }
 }
 
 impl Rejection {

@@ -5,6 +5,7 @@
 //! the end of the other. So a path is read in all the ways that are in use, and if they do not agree on the route
 //! there is none.
 
+use crate::handshake::Rejection;
 use std::borrow::Cow;
 
 use super::percent::{DECODE_SLASHES, KEEP_SLASHES, decode, is_encoded_slash};
@@ -65,6 +66,15 @@ pub enum NoRoute {
     /// With [`PathReading::Nginx`]: a path for which nginx answers 400.
     #[error("the path has an invalid percent-encoding, a NUL, or climbs above the root")]
     Malformed,
+}
+
+impl From<NoRoute> for Rejection {
+    fn from(why: NoRoute) -> Self {
+        match why {
+            NoRoute::NotFound => Rejection::NoRoute,
+            NoRoute::Ambiguous | NoRoute::Malformed => Rejection::AmbiguousPath,
+        }
+    }
 }
 
 /// Whether a path has only one reading: no dot segments, empty segments, encoded slashes, backslashes, semicolons or

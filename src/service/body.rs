@@ -18,8 +18,8 @@ use super::declined::DeclinedBody;
 use super::failure::Failure;
 use super::interim::Exchange;
 use super::stall::Stall;
-use crate::Side;
 use crate::error::{Cause, Error, Phase};
+use crate::side::Side;
 
 /// The body of a response from the proxy: the upstream's, streamed, or a short text of the proxy's own.
 ///

@@ -11,10 +11,10 @@ use http_body::SizeHint;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::stall::Stall;
-use crate::Side;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::Admission;
 use crate::head::{BodyLength, BodyScanner};
+use crate::side::Side;
 
 const READ_SIZE: usize = 16 * 1024;
 

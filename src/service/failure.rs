@@ -6,11 +6,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Side;
 use crate::connect::{Attempts, Outcome};
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::BadSwitch;
 use crate::head::ChunkedError;
+use crate::side::Side;
 
 /// An [`Error`] on its way through hyper, to be found again by [`Failure::within`].
 #[derive(Clone, Debug)]

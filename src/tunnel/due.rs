@@ -3,7 +3,7 @@
 //! Values only.
 
 use super::end::End;
-use crate::Side;
+use crate::side::Side;
 
 /// What happens at a deadline. Small, since it is worked out with every message.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use super::framed::Closes;
-use crate::Side;
+use crate::side::Side;
 use crate::websocket::FrameError;
 
 /// What a tunnel carried and why it ended. Its `Display` is made for a log line; the Closes of a tunnel that

@@ -13,8 +13,8 @@ use super::engine::{Cause, Engine, Phase};
 use super::scratch::Scratch;
 use super::socket::{self, Carried};
 use super::{leaving, pipe};
-use crate::Side;
 use crate::clock::After;
+use crate::side::Side;
 
 impl Engine {
     /// Whether nothing is left to be moved, nor to be waited for.

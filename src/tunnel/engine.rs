@@ -19,7 +19,7 @@ use super::half::{Farewell, Half};
 use super::outlet::Failure;
 use super::scratch::Scratch;
 use super::socket::{self, Carried};
-use crate::Side;
+use crate::side::Side;
 
 /// Everything of a tunnel but its two streams.
 pub(super) struct Engine {

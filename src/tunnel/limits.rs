@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::deadline::Earliest;
 use super::due::Due;
 use super::engine::{Engine, Phase};
-use crate::Side;
+use crate::side::Side;
 
 impl Engine {
     /// The next instant at which something is due if nothing moves, and what.

@@ -5,7 +5,7 @@
 
 use super::close::CloseCode;
 use super::opcode::OpCode;
-use crate::Side;
+use crate::side::Side;
 
 const FIN: u8 = 0x80;
 const RESERVED: [u8; 3] = [0x40, 0x20, 0x10];

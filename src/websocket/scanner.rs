@@ -6,7 +6,7 @@
 use super::control::ControlFrame;
 use super::frame::{FrameError, FrameHeader};
 use super::opcode::OpCode;
-use crate::Side;
+use crate::side::Side;
 
 /// Follows one direction of a WebSocket connection from frame to frame, as its bytes pass.
 ///

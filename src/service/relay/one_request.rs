@@ -32,8 +32,9 @@ use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
 use crate::service::failure::{Failure, source_of};
 use crate::service::interim::{Exchange, Outcome};
+use crate::side::Side;
 use crate::tunnel::{self, Rewind};
-use crate::{Side, wire};
+use crate::wire;
 
 /// The body of a request that [`answer_one`] has taken in.
 #[derive(Debug)]

@@ -20,10 +20,10 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::config::{Ended, Listeners};
-use crate::Side;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::Admission;
 use crate::header::{Hop, Protocol};
+use crate::side::Side;
 #[cfg(feature = "rustls")]
 use crate::tls::ServerStream;
 use crate::tunnel::{

@@ -9,8 +9,8 @@ use http::request::Parts;
 use hyper::rt::Executor;
 
 use super::tunnels::Tunnels;
-use crate::UpgradeConfig;
 use crate::error::Error;
+use crate::exchange::UpgradeConfig;
 use crate::header::{Hop, Protocol};
 use crate::service::tasks::{Task, Tasks};
 use crate::tunnel::Traffic;

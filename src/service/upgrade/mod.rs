@@ -19,7 +19,6 @@ use http_body::Body;
 use hyper::rt::Executor;
 use hyper::upgrade::OnUpgrade;
 
-use crate::Side;
 use crate::connect::{Connect, Trace};
 use crate::error::{Error, Phase};
 use crate::exchange::{self, Admission, Answer, Exchange, Outgoing};
@@ -31,6 +30,7 @@ use crate::service::body::ProxyBody;
 use crate::service::declined::DeclinedBody;
 use crate::service::dialect::Dialect;
 use crate::service::relay::rejected;
+use crate::side::Side;
 use crate::tunnel::WebSocketConfig;
 use carry::{Carry, Places, Told};
 pub use config::{Ended, ServiceConfig, Started};

@@ -9,12 +9,12 @@ use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use crate::Side;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::Exchange;
 use crate::head::BodyLength;
 use crate::service::BoxError;
 use crate::service::failure::Failure;
+use crate::side::Side;
 use crate::wire::{self, First};
 
 /// Sends the body, unless the upstream declines before it is whole. Trailer fields end here.

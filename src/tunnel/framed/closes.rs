@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::Side;
+use crate::side::Side;
 use crate::tunnel::Traffic;
 use crate::websocket::CloseFrame;
 

@@ -11,8 +11,8 @@ use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 use super::{Closes, Framed, Own, WebSocketConfig};
-use crate::Side;
 use crate::clock::After;
+use crate::side::Side;
 use crate::tunnel::end::{End, Operation};
 use crate::tunnel::engine::{Engine, Phase};
 use crate::tunnel::half::{self, Half};

@@ -10,7 +10,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use super::{Framed, Own, WebSocketConfig};
-use crate::Side;
+use crate::side::Side;
 use crate::tunnel::half::Half;
 use crate::tunnel::outlet::{Failure, Turn};
 use crate::tunnel::scratch::SCRATCH_SIZE;

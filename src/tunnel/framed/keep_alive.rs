@@ -5,7 +5,7 @@
 use tokio::time::Instant;
 
 use super::Own;
-use crate::Side;
+use crate::side::Side;
 use crate::tunnel::deadline::Earliest;
 use crate::tunnel::due::Due;
 use crate::tunnel::engine::Engine;

@@ -23,7 +23,7 @@ use output::{Account, Output};
 pub(super) use own::Own;
 use own::Pings;
 
-use crate::Side;
+use crate::side::Side;
 use crate::websocket::{CloseFrame, ControlFrame, FrameError, FrameScanner, OpCode, Scanned};
 
 /// A frame is large if its payload is at least so long. Below that, looking at each header and splicing the rest costs more

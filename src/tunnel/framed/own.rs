@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use crate::Side;
+use crate::side::Side;
 use crate::websocket::{CloseFrame, ControlFrame, OpCode};
 
 /// A frame that waits for its place between two others.
