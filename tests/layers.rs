@@ -177,7 +177,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("route", &["handshake", "head"]),
     ("diagnose", &["handshake", "head", "header", "websocket"]),
     ("tunnel", &["clock", "side", "websocket"]),
-    X,
+    ("wire", &[]),
     ("test_util", &["head", "websocket"]),
     ("connect", &["clock", "header"]),
     (
@@ -186,7 +186,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("tls", &["clock", "connect", "token", "tunnel", "wire"]),
     ("upstream", &["clock", "connect", "tunnel"]),
-    ("http2", &["clock", "connect", "handshake", "head"]),
+    ("http2", &["connect", "handshake", "head"]),
     (
         "error",
         &["connect", "handshake", "head", "side", "tls", "tunnel"],
