@@ -284,6 +284,9 @@ impl Error {
             (Cause::Closed | Cause::Io(_), _) => {
                 "the upstream closed the connection without an answer".to_owned()
             }
+            (Cause::Switch(bad), _) => {
+                format!("the upstream's answer is not acceptable: {bad}\n{}", bad.hint())
+            }
             (cause, _) => format!("the upstream's answer is not acceptable: {cause}"),
         };
         format!("{reason}\n")

@@ -1,6 +1,6 @@
-//! Law: what a token, optional white space and a `#element` list are (RFC 9110, section 5.6).
+//! What a token, optional white space and a `#element` list are (RFC 9110, section 5.6).
 //!
-//! Used by every rule that looks inside a field value. Knows no field by name.
+//! Used by every rule that looks inside a field value. Must not know any field by name.
 //!
 //! ```
 //! use switchover::token;
@@ -10,6 +10,12 @@
 //! assert!(token::is_token(b"Sec-WebSocket-Key"));
 //! assert!(!token::is_token(b"Sec-WebSocket-Key "));
 //! ```
+
+/// The most elements of one list that are taken from a peer: the options of `Connection`, the protocols of `Upgrade`, the
+/// subprotocols and extensions of a WebSocket handshake. A message with more is refused.
+///
+/// No real list comes near it, and rules that compare the elements of two lists with each other stay cheap.
+pub const MAX_ELEMENTS: usize = 64;
 
 /// Whether a byte may stand in a token (RFC 9110, section 5.6.2).
 pub const fn is_tchar(byte: u8) -> bool {

@@ -15,7 +15,11 @@ pub(super) fn judge(attempt: &Attempt, response: &response::Parts, findings: &mu
             BadSwitch::SubprotocolNotOffered => Diagnosis::SubprotocolNotOffered,
             _ => Diagnosis::SwitchInvalid,
         };
-        findings.push(Finding::certain(diagnosis).detail(why));
+        let finding = Finding::certain(diagnosis).detail(why);
+        findings.push(match diagnosis {
+            Diagnosis::SwitchInvalid => finding.changing(why.hint()),
+            _ => finding,
+        });
         return;
     }
     let offered = attempt.request.headers.contains_key(SEC_WEBSOCKET_PROTOCOL);

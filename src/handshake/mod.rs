@@ -36,6 +36,7 @@
 //! assert!(matches!(pending.judge(answer), Ok(Verdict::Switched(_))));
 //! ```
 
+mod allowed_origins;
 mod bad_switch;
 pub mod extended_connect;
 mod forward;
@@ -45,6 +46,7 @@ mod rejection;
 mod request;
 mod verdict;
 
+pub use allowed_origins::{OriginPattern, OriginPatternError};
 pub use bad_switch::BadSwitch;
 pub use origin::{Origin, OriginError};
 pub use policy::HandshakePolicy;
@@ -52,7 +54,7 @@ pub use rejection::Rejection;
 #[cfg(feature = "gateway")]
 pub(crate) use rejection::last_response;
 #[cfg(feature = "hyper")]
-pub(crate) use request::lost_upgrade;
+pub(crate) use request::not_an_upgrade;
 pub use request::{UpgradeRequest, wants_upgrade};
 #[cfg(feature = "gateway")]
 pub(crate) use verdict::Judged;
@@ -83,7 +85,8 @@ fn extension_names<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> impl Ite
         })
 }
 
-/// The elements of `Sec-WebSocket-Protocol` lines (RFC 6455, section 11.3.4).
+/// The elements of `Sec-WebSocket-Protocol` lines (RFC 6455, section 11.3.4). No quoted-string may stand in them, so every
+/// comma separates.
 fn subprotocol_names<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> impl Iterator<Item = &'a [u8]> {
-    lines.flat_map(|line| token::elements(line.as_bytes()))
+    lines.flat_map(|line| token::unquoted_elements(line.as_bytes()))
 }

@@ -1,4 +1,6 @@
-//! Law: when two origins are the same (RFC 6454, section 5): scheme, host and port, all three.
+//! When two origins are the same (RFC 6454, section 5): scheme, host and port, all three.
+//!
+//! Must not know which of them are allowed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,6 +45,10 @@ impl FromStr for Origin {
             _ => return Err(OriginError),
         };
         validate_host(authority.as_bytes()).map_err(|_| OriginError)?;
+        // RFC 3986 has it in a host; no web origin does, and here it would look like a pattern.
+        if authority.contains('*') {
+            return Err(OriginError);
+        }
         let default_port = match scheme.as_str() {
             "http" => 80,
             "https" => 443,
@@ -56,6 +62,18 @@ impl FromStr for Origin {
             scheme,
             host: host.to_ascii_lowercase(),
             port,
+        })
+    }
+}
+
+impl Origin {
+    /// The same origin without the first label of its host. None where a label is all that the host has.
+    pub(super) fn parent(&self) -> Option<Origin> {
+        let (label, rest) = self.host.split_once('.')?;
+        (!label.is_empty() && !rest.is_empty()).then(|| Origin {
+            scheme: self.scheme.clone(),
+            host: rest.to_owned(),
+            port: self.port,
         })
     }
 }

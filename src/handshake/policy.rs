@@ -1,8 +1,13 @@
-//! Law: what a proxy lets through. Strict by default, each leniency a switch with a name.
+//! What a proxy lets through. Strict by default, each leniency a switch with a name.
+//!
+//! Must not know how a request is checked; that is `request.rs`.
+
+use http::request::Parts;
 
 use crate::header::{ForwardedRules, HeaderRules, Protocol, Protocols};
 
-use super::Origin;
+use super::allowed_origins::AllowedOrigins;
+use super::{OriginPattern, Rejection};
 
 /// What the handshake check allows.
 ///
@@ -19,24 +24,37 @@ use super::Origin;
 #[derive(Clone, Debug)]
 pub struct HandshakePolicy {
     protocols: Protocols,
-    origins: Vec<Origin>,
-    missing_origin: bool,
+    any_protocol: bool,
+    origins: AllowedOrigins,
     subprotocols: Vec<String>,
-    request_body: bool,
+    strict_subprotocols: bool,
+    request_body: RequestBody,
     incomplete_handshakes: bool,
     forwarded: ForwardedRules,
     rules: HeaderRules,
 }
 
+/// Which upgrade requests may have a body.
+#[derive(Clone, Copy, Debug, Default)]
+enum RequestBody {
+    /// All but WebSocket handshakes.
+    #[default]
+    ByProtocol,
+    Allowed,
+    Refused,
+}
+
 impl Default for HandshakePolicy {
-    /// WebSocket only, any origin, any subprotocol, no request body, no incomplete handshakes, forwarding fields replaced.
+    /// WebSocket only and without a request body, any origin, any subprotocol in whatever syntax, incomplete handshakes
+    /// relayed, forwarding fields replaced.
     fn default() -> Self {
         HandshakePolicy {
             protocols: [Protocol::WEBSOCKET].into_iter().collect(),
-            origins: Vec::new(),
-            missing_origin: false,
+            any_protocol: false,
+            origins: AllowedOrigins::default(),
             subprotocols: Vec::new(),
-            request_body: false,
+            strict_subprotocols: false,
+            request_body: RequestBody::default(),
             incomplete_handshakes: true,
             forwarded: ForwardedRules::default(),
             rules: HeaderRules::default(),
@@ -45,6 +63,27 @@ impl Default for HandshakePolicy {
 }
 
 impl HandshakePolicy {
+    /// Allows every protocol in `Upgrade` but HTTP itself: `h2c`, `h2`, their drafts (`h2c-14`) and `HTTP` of any
+    /// version are forwarded only where [`allow`](HandshakePolicy::allow) names them.
+    ///
+    /// All else is as in [`HandshakePolicy::default`]. For a proxy in front of origins whose protocols are not known to its
+    /// operator. Danger: an origin that takes requests within a protocol that is not known here takes them past all rules
+    /// of the proxy.
+    ///
+    /// ```
+    /// use switchover::handshake::HandshakePolicy;
+    ///
+    /// let policy = HandshakePolicy::any_protocol();
+    /// assert!(policy.allows(&"tcp".parse().unwrap()));
+    /// assert!(!policy.allows(&"h2c".parse().unwrap()));
+    /// ```
+    pub fn any_protocol() -> Self {
+        HandshakePolicy {
+            any_protocol: true,
+            ..HandshakePolicy::default()
+        }
+    }
+
     /// Allows one more protocol in `Upgrade`. WebSocket is allowed from the start.
     ///
     /// Protocols that are not allowed are never forwarded: a request that names only such ones is treated as if it
@@ -59,6 +98,7 @@ impl HandshakePolicy {
     /// Allows these protocols and no others.
     #[must_use]
     pub fn allow_only(mut self, protocols: impl IntoIterator<Item = Protocol>) -> Self {
+        self.any_protocol = false;
         self.protocols = Protocols::default();
         for protocol in protocols {
             self.protocols.add(protocol);
@@ -66,13 +106,34 @@ impl HandshakePolicy {
         self
     }
 
-    /// Adds an origin to the allow-list. Default: no list, every origin and none at all.
+    /// Adds an origin, or a pattern of origins, to the allow-list. Default: no list, every origin and none at all.
     ///
     /// With a list, an upgrade whose `Origin` is not on it, or that has none, is refused with 403. Browsers do not
     /// apply CORS to WebSockets: this list is what keeps other sites' pages out (RFC 6455, section 10.2).
     #[must_use]
-    pub fn allow_origin(mut self, origin: Origin) -> Self {
-        self.origins.push(origin);
+    pub fn allow_origin(mut self, origin: OriginPattern) -> Self {
+        self.origins.add(origin);
+        self
+    }
+
+    /// Allows an origin where this function says so, besides those of the allow-list. Default: none. A later one takes
+    /// the place of an earlier one.
+    ///
+    /// The function is given the value of `Origin` and the request, for rules that a list cannot have: an origin whose host
+    /// is that of `Host`, or one that a database knows. It runs for each upgrade and must not block. A request without
+    /// `Origin`, or with several, does not come to it.
+    ///
+    /// ```
+    /// use switchover::handshake::HandshakePolicy;
+    ///
+    /// let same_host = HandshakePolicy::default().allow_origin_if(|origin, request| {
+    ///     let host = request.headers.get("host").and_then(|host| host.to_str().ok());
+    ///     origin.split_once("://").map(|(_, authority)| authority) == host
+    /// });
+    /// ```
+    #[must_use]
+    pub fn allow_origin_if(mut self, allows: impl Fn(&str, &Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.origins.allow_if(allows);
         self
     }
 
@@ -81,7 +142,7 @@ impl HandshakePolicy {
     /// Only browsers send it always; programs that are not browsers may leave it out.
     #[must_use]
     pub fn allow_missing_origin(mut self, allow: bool) -> Self {
-        self.missing_origin = allow;
+        self.origins.allow_missing(allow);
         self
     }
 
@@ -95,14 +156,28 @@ impl HandshakePolicy {
         self
     }
 
-    /// Whether an upgrade request may have a body, which is then forwarded before the tunnel starts. Default false:
-    /// refused with 400.
+    /// Whether the subprotocols that a client offers must be different tokens (RFC 6455, section 4.1, item 10); those that are
+    /// not are refused with 400. Default false: they go on as they came, whatever their syntax.
     ///
-    /// RFC 9110 permits a body; no WebSocket client sends one, and what follows a head is where requests have been
-    /// smuggled.
+    /// Clients in use offer names such as `SPDY/3.1+portforward.k8s.io` or `name:variant`, an empty field, or a name twice,
+    /// and their servers know them. What the server selects must be one of those offered in either case, byte for byte.
+    #[must_use]
+    pub fn require_subprotocol_tokens(mut self, require: bool) -> Self {
+        self.strict_subprotocols = require;
+        self
+    }
+
+    /// Whether an upgrade request may have a body, which is then forwarded before the tunnel starts; else it is refused
+    /// with 400. Default: a WebSocket handshake may not, and a request for other protocols only may.
+    ///
+    /// RFC 9110 permits a body, and protocols use it (`docker exec` is a POST with `Upgrade: tcp`). No WebSocket client
+    /// sends one. Danger: what follows a head is where requests have been smuggled.
     #[must_use]
     pub fn allow_request_body(mut self, allow: bool) -> Self {
-        self.request_body = allow;
+        self.request_body = match allow {
+            true => RequestBody::Allowed,
+            false => RequestBody::Refused,
+        };
         self
     }
 
@@ -136,9 +211,15 @@ impl HandshakePolicy {
         self
     }
 
-    /// The allowed protocols.
+    /// The protocols that are allowed by name. [`allows`](HandshakePolicy::allows) also knows of
+    /// [`any_protocol`](HandshakePolicy::any_protocol).
     pub fn protocols(&self) -> &Protocols {
         &self.protocols
+    }
+
+    /// Whether a protocol is allowed in `Upgrade`.
+    pub fn allows(&self, protocol: &Protocol) -> bool {
+        self.protocols.contains(protocol) || self.any_protocol && !protocol.is_http()
     }
 
     /// What the origin is told about the client.
@@ -150,25 +231,24 @@ impl HandshakePolicy {
         &self.rules
     }
 
-    pub(super) fn allows_request_body(&self) -> bool {
-        self.request_body
+    pub(super) fn allows_request_body(&self, protocols: &Protocols) -> bool {
+        match self.request_body {
+            RequestBody::ByProtocol => !protocols.contains(&Protocol::WEBSOCKET),
+            RequestBody::Allowed => true,
+            RequestBody::Refused => false,
+        }
     }
 
     pub(super) fn allows_incomplete_handshakes(&self) -> bool {
-        self.incomplete_handshakes || !self.protocols.contains(&Protocol::WEBSOCKET)
+        self.incomplete_handshakes || !self.allows(&Protocol::WEBSOCKET)
     }
 
-    pub(super) fn allows_missing_origin(&self) -> bool {
-        self.missing_origin || self.origins.is_empty()
+    pub(super) fn check_origin(&self, parts: &Parts) -> Result<(), Rejection> {
+        self.origins.check(parts)
     }
 
-    pub(super) fn allows_origin(&self, origin: &[u8]) -> bool {
-        let parsed = || {
-            std::str::from_utf8(origin)
-                .ok()
-                .and_then(|text| text.parse().ok())
-        };
-        self.origins.is_empty() || parsed().is_some_and(|origin| self.origins.contains(&origin))
+    pub(super) fn requires_subprotocol_tokens(&self) -> bool {
+        self.strict_subprotocols
     }
 
     pub(super) fn restricts_subprotocols(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Law: how the proxy itself says no to a request: status, required fields, the reason, and what to change.
+//! How the proxy itself refuses a request: status, required fields, the reason, and what to change.
 
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -10,6 +10,7 @@ use super::extended_connect::MalformedConnect;
 use crate::head::HeadError;
 use crate::header::ProtocolError;
 use crate::header::hop_by_hop::TooManyOptions;
+use crate::token::MAX_ELEMENTS;
 use crate::websocket::KeyError;
 
 /// A request that the proxy refuses by itself, before any upstream has heard of it.
@@ -56,12 +57,15 @@ pub enum Rejection {
     /// A WebSocket handshake in an HTTP/1.0 request, in which `Upgrade` means nothing (RFC 9110, section 7.8).
     #[error("a WebSocket handshake in an HTTP/1.0 request")]
     HandshakeInHttp10,
-    /// A WebSocket handshake without `Upgrade`.
-    #[error("a WebSocket handshake without an Upgrade field")]
+    /// A WebSocket handshake, or a connection option `upgrade`, without a protocol in `Upgrade`.
+    #[error("the request asks for an upgrade, and no Upgrade field names a protocol")]
     UpgradeMissing,
-    /// A WebSocket handshake without the connection option `upgrade`.
-    #[error("a WebSocket handshake without a Connection field with the option upgrade")]
+    /// An `Upgrade` that is served here, without the connection option `upgrade`.
+    #[error("the request names a protocol in Upgrade, and no Connection field has the option upgrade")]
     ConnectionOptionMissing,
+    /// An `Upgrade` that names none of the protocols that are allowed, where nothing else is served.
+    #[error("none of the protocols in the Upgrade field is allowed here")]
+    ProtocolNotAllowed,
     /// A WebSocket handshake that is not a GET (RFC 6455, section 4.1).
     #[error("a WebSocket handshake is a GET")]
     Method,
@@ -83,12 +87,19 @@ pub enum Rejection {
     /// A WebSocket version other than 13 (RFC 6455, section 4.4).
     #[error("the WebSocket version is not 13")]
     VersionUnsupported,
-    /// A `Sec-WebSocket-Protocol` that is not a list of different tokens.
+    /// More subprotocols than [`MAX_ELEMENTS`].
+    #[error("the Sec-WebSocket-Protocol field offers more than {MAX_ELEMENTS} subprotocols")]
+    TooManySubprotocols,
+    /// A `Sec-WebSocket-Protocol` that is not a list of different tokens, where the policy
+    /// [requires it](super::HandshakePolicy::require_subprotocol_tokens).
     #[error("the Sec-WebSocket-Protocol field is not a list of different tokens")]
     SubprotocolInvalid,
     /// None of the subprotocols offered is allowed.
     #[error("none of the offered subprotocols is allowed")]
     SubprotocolNotAllowed,
+    /// More extensions than [`MAX_ELEMENTS`].
+    #[error("the Sec-WebSocket-Extensions field offers more than {MAX_ELEMENTS} extensions")]
+    TooManyExtensions,
     /// A `Sec-WebSocket-Extensions` that is not a list of extensions.
     #[error("the Sec-WebSocket-Extensions field is not a list of extensions")]
     ExtensionInvalid,
@@ -146,6 +157,7 @@ impl Rejection {
             Rejection::HandshakeInHttp10 => "handshake-in-http10",
             Rejection::UpgradeMissing => "upgrade-missing",
             Rejection::ConnectionOptionMissing => "connection-option-missing",
+            Rejection::ProtocolNotAllowed => "protocol-not-allowed",
             Rejection::Method => "method",
             Rejection::KeyMissing => "key-missing",
             Rejection::KeyRepeated => "key-repeated",
@@ -153,8 +165,10 @@ impl Rejection {
             Rejection::VersionMissing => "version-missing",
             Rejection::VersionRepeated => "version-repeated",
             Rejection::VersionUnsupported => "version-unsupported",
+            Rejection::TooManySubprotocols => "too-many-subprotocols",
             Rejection::SubprotocolInvalid => "subprotocol-invalid",
             Rejection::SubprotocolNotAllowed => "subprotocol-not-allowed",
+            Rejection::TooManyExtensions => "too-many-extensions",
             Rejection::ExtensionInvalid => "extension-invalid",
             Rejection::OriginMissing => "origin-missing",
             Rejection::OriginNotAllowed => "origin-not-allowed",
@@ -182,7 +196,8 @@ impl Rejection {
             | Rejection::UpgradeRequired
             | Rejection::HandshakeInHttp10
             | Rejection::UpgradeMissing
-            | Rejection::ConnectionOptionMissing => StatusCode::UPGRADE_REQUIRED,
+            | Rejection::ConnectionOptionMissing
+            | Rejection::ProtocolNotAllowed => StatusCode::UPGRADE_REQUIRED,
             Rejection::NoUpgradeHere => StatusCode::INTERNAL_SERVER_ERROR,
             Rejection::OriginMissing | Rejection::OriginNotAllowed => StatusCode::FORBIDDEN,
             Rejection::NoRoute => StatusCode::NOT_FOUND,
@@ -248,6 +263,9 @@ impl Rejection {
             Rejection::ConnectionOptionMissing => {
                 "Send `Connection: Upgrade`; an nginx in front needs `proxy_set_header Connection \"upgrade\"`."
             }
+            Rejection::ProtocolNotAllowed => {
+                "Ask for a protocol that is served here, or allow this one with HandshakePolicy::allow."
+            }
             Rejection::Method => {
                 "Open the WebSocket with GET; a proxy in between may have changed the method."
             }
@@ -259,7 +277,12 @@ impl Rejection {
             }
             Rejection::KeyInvalid(_) => "Send 16 random bytes in base64, 24 characters.",
             Rejection::VersionUnsupported => "Use a client that speaks version 13, the one of RFC 6455.",
-            Rejection::SubprotocolInvalid => "Offer each subprotocol once, as a token.",
+            Rejection::TooManySubprotocols | Rejection::TooManyExtensions => {
+                "Offer only what the client can use; a client in order offers a few."
+            }
+            Rejection::SubprotocolInvalid => {
+                "Offer each subprotocol once, as a token, or let others pass with HandshakePolicy::require_subprotocol_tokens."
+            }
             Rejection::SubprotocolNotAllowed => {
                 "Offer an allowed subprotocol, or allow it with HandshakePolicy::allow_subprotocol."
             }

@@ -1,7 +1,11 @@
-//! Law: what an upgrade request is, and which ones are refused (RFC 9110, section 7.8; RFC 6455, section 4.2.1).
+//! What an upgrade request is, and which ones are refused (RFC 9110, section 7.8; RFC 6455, section 4.2.1).
+//!
+//! Cheap refusals come first. Must not know the upstream.
+
+use std::collections::HashSet;
 
 use http::header::{
-    EXPECT, HeaderValue, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    EXPECT, HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
@@ -10,7 +14,7 @@ use http::{Method, Version};
 use super::{HandshakePolicy, Rejection, Repeated, extension_names, single, subprotocol_names};
 use crate::head::{BodyLength, HeadError, check_host};
 use crate::header::{ConnectionOptions, ForwardedRules, HeaderRules, Protocol, Protocols, hop_by_hop};
-use crate::token;
+use crate::token::{self, MAX_ELEMENTS};
 use crate::websocket::SecWebSocketKey;
 
 /// The proof that a request asks for an upgrade that the policy allows.
@@ -43,21 +47,52 @@ pub fn wants_upgrade(parts: &Parts) -> bool {
         && ConnectionOptions::of(&parts.headers).contains("upgrade")
 }
 
-/// What a request that wants no upgrade lacks of the WebSocket handshake that its key says it is. `Upgrade` and
+/// Whether `Upgrade` names anything. An empty field is what some proxies make of one that they do not pass on.
+fn names_a_protocol(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(UPGRADE).iter();
+    lines.any(|line| token::unquoted_elements(line.as_bytes()).next().is_some())
+}
+
+/// What a request that is no upgrade lacks of the WebSocket handshake that its key says it is. `Upgrade` and
 /// `Connection` end at every hop, so a proxy in front that does not know of upgrades drops them and leaves the rest.
 ///
 /// RFC 6455, section 4.2.1: a server that does not find items 1, 3 and 4 in a handshake "MUST stop processing" it.
 /// `Upgrade` in an HTTP/1.0 request is ignored all the same (RFC 9110, section 7.8): it is the key that is refused.
-pub(crate) fn lost_upgrade(parts: &Parts) -> Option<Rejection> {
-    if parts.method != Method::GET || !parts.headers.contains_key(SEC_WEBSOCKET_KEY) {
+fn lost_upgrade(parts: &Parts) -> Option<Rejection> {
+    let headers = &parts.headers;
+    if parts.method != Method::GET || !headers.contains_key(SEC_WEBSOCKET_KEY) {
         return None;
     }
     match parts.version {
-        Version::HTTP_11 if !parts.headers.contains_key(UPGRADE) => Some(Rejection::UpgradeMissing),
-        Version::HTTP_11 => Some(Rejection::ConnectionOptionMissing),
         Version::HTTP_10 => Some(Rejection::HandshakeInHttp10),
+        Version::HTTP_11 if !names_a_protocol(headers) => Some(Rejection::UpgradeMissing),
+        Version::HTTP_11 if ConnectionOptions::of(headers).contains("upgrade") => None,
+        // A request for another protocol has lost no handshake.
+        Version::HTTP_11 => Protocols::of(headers)
+            .is_ok_and(|protocols| protocols.contains(&Protocol::WEBSOCKET))
+            .then_some(Rejection::ConnectionOptionMissing),
         // In HTTP/2 a handshake has another form (RFC 8441), and the key means nothing.
         _ => None,
+    }
+}
+
+/// Why a request that [`UpgradeRequest::parse`] takes for an ordinary one cannot be served where only upgrades are.
+#[cfg(feature = "hyper")]
+pub(crate) fn not_an_upgrade(parts: &Parts, policy: &HandshakePolicy) -> Rejection {
+    let headers = &parts.headers;
+    let has_key = parts.method == Method::GET && headers.contains_key(SEC_WEBSOCKET_KEY);
+    let has_option = ConnectionOptions::of(headers).contains("upgrade");
+    match (parts.version, names_a_protocol(headers)) {
+        (Version::HTTP_10, named) if has_key || named => Rejection::HandshakeInHttp10,
+        (Version::HTTP_11, false) if has_key || has_option => Rejection::UpgradeMissing,
+        (Version::HTTP_11, true) => match Protocols::of(headers) {
+            Err(error) => error.into(),
+            Ok(named) if named.iter().any(|protocol| policy.allows(protocol)) => {
+                Rejection::ConnectionOptionMissing
+            }
+            Ok(_) => Rejection::ProtocolNotAllowed,
+        },
+        _ => Rejection::UpgradeRequired,
     }
 }
 
@@ -73,29 +108,30 @@ impl UpgradeRequest {
     /// A request that asks for an allowed upgrade and breaks a rule of it; and a WebSocket handshake that has lost its
     /// upgrade on the way, where the policy [refuses it](HandshakePolicy::refuse_incomplete_handshakes).
     pub fn parse(parts: &Parts, policy: &HandshakePolicy) -> Result<Option<Self>, Rejection> {
-        if !wants_upgrade(parts) {
+        let protocols = match wants_upgrade(parts) {
+            true => Protocols::of(&parts.headers)?.filtered(|protocol| policy.allows(protocol)),
+            false => Protocols::default(),
+        };
+        if protocols.is_empty() {
             return match lost_upgrade(parts) {
                 Some(rejection) if !policy.allows_incomplete_handshakes() => Err(rejection),
                 _ => Ok(None),
             };
         }
-        let protocols = Protocols::of(&parts.headers)?.intersection(policy.protocols());
-        if protocols.is_empty() {
-            return Ok(None);
-        }
-        if ConnectionOptions::of(&parts.headers).iter().count() > hop_by_hop::MAX_OPTIONS {
+        let mut options = ConnectionOptions::of(&parts.headers).iter();
+        if options.nth(hop_by_hop::MAX_OPTIONS).is_some() {
             return Err(hop_by_hop::TooManyOptions.into());
         }
         check_host(parts.version, &parts.headers).map_err(HeadError::from)?;
         let body = BodyLength::of_request(parts).map_err(HeadError::from)?;
+        policy.check_origin(parts)?;
         let offer = match protocols.contains(&Protocol::WEBSOCKET) {
             true => Some(WebSocketOffer::parse(parts, policy)?),
             false => None,
         };
-        if body != BodyLength::None && !policy.allows_request_body() {
+        if body != BodyLength::None && !policy.allows_request_body(&protocols) {
             return Err(Rejection::Body);
         }
-        check_origin(parts, policy)?;
         let expects_continue = parts
             .headers
             .get_all(EXPECT)
@@ -147,14 +183,12 @@ impl WebSocketOffer {
         let key = single(headers, SEC_WEBSOCKET_KEY).map_err(|Repeated| Rejection::KeyRepeated)?;
         let key = SecWebSocketKey::parse(key.ok_or(Rejection::KeyMissing)?.as_bytes())?;
 
-        let subprotocols: Vec<HeaderValue> =
-            headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
-        let subprotocols = allowed_subprotocols(subprotocols, policy)?;
-        let extensions: Vec<HeaderValue> = headers
-            .get_all(SEC_WEBSOCKET_EXTENSIONS)
-            .iter()
-            .cloned()
-            .collect();
+        let all = |name| -> Vec<HeaderValue> { headers.get_all(name).iter().cloned().collect() };
+        let subprotocols = allowed_subprotocols(all(SEC_WEBSOCKET_PROTOCOL), policy)?;
+        let extensions = all(SEC_WEBSOCKET_EXTENSIONS);
+        if extension_names(extensions.iter()).nth(MAX_ELEMENTS).is_some() {
+            return Err(Rejection::TooManyExtensions);
+        }
         if !extension_names(extensions.iter()).all(token::is_token) {
             return Err(Rejection::ExtensionInvalid);
         }
@@ -171,16 +205,11 @@ fn allowed_subprotocols(
     offered: Vec<HeaderValue>,
     policy: &HandshakePolicy,
 ) -> Result<Vec<HeaderValue>, Rejection> {
-    let names: Vec<&[u8]> = subprotocol_names(offered.iter()).collect();
-    // RFC 6455, section 4.1, item 10: not empty, tokens, each different.
-    let different = names
-        .iter()
-        .enumerate()
-        .all(|(at, name)| !names[..at].contains(name));
-    if !different
-        || !names.iter().all(|name| token::is_token(name))
-        || names.is_empty() && !offered.is_empty()
-    {
+    let names: Vec<&[u8]> = subprotocol_names(offered.iter()).take(MAX_ELEMENTS + 1).collect();
+    if names.len() > MAX_ELEMENTS {
+        return Err(Rejection::TooManySubprotocols);
+    }
+    if policy.requires_subprotocol_tokens() && !offered.is_empty() && !are_different_tokens(&names) {
         return Err(Rejection::SubprotocolInvalid);
     }
     if !policy.restricts_subprotocols() || names.is_empty() {
@@ -198,11 +227,9 @@ fn allowed_subprotocols(
         .map_err(|_| Rejection::SubprotocolInvalid)
 }
 
-fn check_origin(parts: &Parts, policy: &HandshakePolicy) -> Result<(), Rejection> {
-    match single(&parts.headers, ORIGIN) {
-        Ok(None) if policy.allows_missing_origin() => Ok(()),
-        Ok(None) => Err(Rejection::OriginMissing),
-        Ok(Some(origin)) if policy.allows_origin(origin.as_bytes()) => Ok(()),
-        Ok(Some(_)) | Err(Repeated) => Err(Rejection::OriginNotAllowed),
-    }
+/// RFC 6455, section 4.1, item 10: "The elements that comprise this value MUST be non-empty strings with characters in the
+/// range U+0021 to U+007E not including separator characters … and MUST all be unique strings."
+fn are_different_tokens(names: &[&[u8]]) -> bool {
+    let different: HashSet<&[u8]> = names.iter().copied().collect();
+    !names.is_empty() && different.len() == names.len() && names.iter().all(|name| token::is_token(name))
 }

@@ -1,5 +1,7 @@
-//! Law: what makes a switch (RFC 9110, section 15.2.2; RFC 6455, section 4.1). The only place where [`Switched`] is
-//! made: from what was asked and what was answered, both.
+//! What makes a switch (RFC 9110, section 15.2.2; RFC 6455, section 4.1). The only place where [`Switched`] is made: from
+//! what was asked and what was answered, both.
+
+use std::collections::HashSet;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
@@ -14,6 +16,7 @@ use super::{Repeated, extension_names, single, subprotocol_names};
 use crate::head::BodyLength;
 use crate::header::rules::PreparedRules;
 use crate::header::{ConnectionOptions, Protocol, Protocols, hop_by_hop, remove};
+use crate::token::MAX_ELEMENTS;
 
 /// An upgrade that has been asked for and not been answered.
 #[derive(Debug)]
@@ -152,6 +155,21 @@ impl PendingUpgrade {
         }
     }
 
+    /// The one protocol that the 101 names, as it was asked for.
+    fn selected(&self, answered: &Protocols) -> Result<Protocol, BadSwitch> {
+        let mut answered = answered.iter();
+        let first = answered.next().ok_or(BadSwitch::UpgradeMissing)?;
+        let mut others = answered.peekable();
+        if others.peek().is_some() {
+            return Err(match others.all(|other| other == first) {
+                true => BadSwitch::UpgradeRepeated,
+                false => BadSwitch::UpgradeSeveral,
+            });
+        }
+        let asked = self.protocols.iter().find(|asked| *asked == first);
+        asked.cloned().ok_or(BadSwitch::UpgradeNotOffered)
+    }
+
     fn switch(&self, mut response: Parts) -> Result<Switched, BadSwitch> {
         if response.version != Version::HTTP_11 {
             return Err(BadSwitch::Version);
@@ -159,14 +177,7 @@ impl PendingUpgrade {
         if !ConnectionOptions::of(&response.headers).contains("upgrade") {
             return Err(BadSwitch::Connection);
         }
-        let answered = Protocols::of(&response.headers)?;
-        let mut answered = answered.iter();
-        let protocol = match (answered.next(), answered.next()) {
-            (None, _) => return Err(BadSwitch::UpgradeMissing),
-            (Some(protocol), None) => self.protocols.iter().find(|asked| *asked == protocol).cloned(),
-            (Some(_), Some(_)) => None,
-        };
-        let protocol = protocol.ok_or(BadSwitch::UpgradeNotOffered)?;
+        let protocol = self.selected(&Protocols::of(&response.headers)?)?;
         let (subprotocol, reserved_bits) = match &self.offer {
             Some(offer) if protocol.is_websocket() => {
                 let subprotocol = offer.check(&response.headers)?;
@@ -219,23 +230,46 @@ impl WebSocketOffer {
             return Err(BadSwitch::AcceptWrong);
         }
 
-        let selected = single(headers, SEC_WEBSOCKET_EXTENSIONS);
-        let selected = selected.map_err(|Repeated| BadSwitch::ExtensionNotOffered)?;
-        let offered = |name: &[u8]| {
-            extension_names(self.extensions.iter()).any(|offered| offered.eq_ignore_ascii_case(name))
-        };
-        if !extension_names(selected.into_iter()).all(offered) {
-            return Err(BadSwitch::ExtensionNotOffered);
-        }
+        self.check_extensions(headers)?;
+        self.selected_subprotocol(headers)
+    }
 
-        let selected = single(headers, SEC_WEBSOCKET_PROTOCOL);
-        let selected = selected.map_err(|Repeated| BadSwitch::SubprotocolNotOffered)?;
-        if selected
-            .is_some_and(|name| !subprotocol_names(self.subprotocols.iter()).any(|o| o == name.as_bytes()))
-        {
-            return Err(BadSwitch::SubprotocolNotOffered);
+    /// RFC 6455, section 4.1: check 5, "an extension that was not present in the client's handshake".
+    fn check_extensions(&self, headers: &HeaderMap) -> Result<(), BadSwitch> {
+        let selected = single(headers, SEC_WEBSOCKET_EXTENSIONS);
+        let Some(selected) = selected.map_err(|Repeated| BadSwitch::ExtensionsRepeated)? else {
+            return Ok(());
+        };
+        let selected = || extension_names([selected].into_iter()).map(<[u8]>::to_ascii_lowercase);
+        if selected().nth(MAX_ELEMENTS).is_some() {
+            return Err(BadSwitch::TooManyExtensions);
         }
-        Ok(selected.cloned())
+        let offered: HashSet<Vec<u8>> = extension_names(self.extensions.iter())
+            .map(<[u8]>::to_ascii_lowercase)
+            .collect();
+        match selected().all(|name| offered.contains(&name)) {
+            true => Ok(()),
+            false => Err(BadSwitch::ExtensionNotOffered),
+        }
+    }
+
+    /// RFC 6455, section 4.1: check 6, "a subprotocol that was not present in the client's handshake". Byte for byte.
+    fn selected_subprotocol(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, BadSwitch> {
+        let selected = single(headers, SEC_WEBSOCKET_PROTOCOL);
+        let Some(selected) = selected.map_err(|Repeated| BadSwitch::SubprotocolRepeated)? else {
+            return Ok(None);
+        };
+        let is_offered =
+            |name: &[u8]| subprotocol_names(self.subprotocols.iter()).any(|offered| offered == name);
+        let mut names = subprotocol_names([selected].into_iter());
+        match (names.next(), names.next()) {
+            (Some(_), None) if is_offered(selected.as_bytes()) => Ok(Some(selected.clone())),
+            (None, _) => Err(BadSwitch::SubprotocolEmpty),
+            (Some(first), Some(second)) if is_offered(first) && is_offered(second) => {
+                Err(BadSwitch::SubprotocolSeveral)
+            }
+            _ => Err(BadSwitch::SubprotocolNotOffered),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Law: which fields end at this hop (RFC 9110, section 7.6.1), and which ones no `Connection` field can remove.
+//! Which fields end at this hop (RFC 9110, section 7.6.1), and which ones no `Connection` field can remove.
 //!
 //! Applied alike to requests, interim, final and 101 responses. Adds nothing but the `TE: trailers` that it found:
 //! what the proxy sets of its own comes after.
@@ -16,7 +16,9 @@
 //! assert!(headers.contains_key("cookie"), "protected: no client may have it removed");
 //! ```
 
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING};
+use std::collections::HashSet;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING};
 
 use super::{ConnectionOptions, rebuild, retain};
 use crate::token;
@@ -71,7 +73,7 @@ pub const PROTECTED: [&str; 22] = [
 pub const PROTECTED_PREFIXES: [&str; 3] = ["sec-", "x-forwarded-", "access-control-"];
 
 /// The most connection options that a message may have. More is an attempt to make the proxy work.
-pub const MAX_OPTIONS: usize = 64;
+pub const MAX_OPTIONS: usize = token::MAX_ELEMENTS;
 
 /// A message with more than [`MAX_OPTIONS`] connection options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,16 +134,21 @@ pub(crate) fn strip_and(
     also: impl Fn(&HeaderName) -> bool,
 ) -> Result<Stripped, TooManyOptions> {
     let mut options = 0;
-    let mut nominates_more = false;
+    // By name and not by line: a field is looked up once, however long the `Connection` lines are.
+    let mut nominated = HashSet::new();
     for option in ConnectionOptions::of(headers).iter() {
         options += 1;
+        if options > MAX_OPTIONS {
+            return Err(TooManyOptions);
+        }
         // The options that nominate nothing but what goes anyway are all that most messages have.
-        nominates_more |= ![&b"upgrade"[..], b"keep-alive", b"close", b"te"]
+        let is_common = [&b"upgrade"[..], b"keep-alive", b"close", b"te"]
             .iter()
             .any(|common| option.eq_ignore_ascii_case(common));
-    }
-    if options > MAX_OPTIONS {
-        return Err(TooManyOptions);
+        // An option that is no field name nominates nothing.
+        if let (false, Ok(name)) = (is_common, HeaderName::from_bytes(option)) {
+            nominated.insert(name);
+        }
     }
     let trailers = headers.contains_key(TE) && {
         let codings = headers.get_all(TE).iter();
@@ -150,13 +157,9 @@ pub(crate) fn strip_and(
             .any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
     };
 
-    let connection: Vec<HeaderValue> = match nominates_more {
-        true => headers.get_all(CONNECTION).iter().cloned().collect(),
-        false => Vec::new(),
-    };
     let keep = |name: &HeaderName| {
-        let nominated = nominates_more && nominates(&connection, name.as_str());
-        !is_fixed(name) && !also(name) && (!nominated || is_protected(name.as_str()))
+        let is_nominated = !nominated.is_empty() && nominated.contains(name);
+        !is_fixed(name) && !also(name) && (!is_nominated || is_protected(name.as_str()))
     };
     match options {
         0 => retain(headers, keep),
@@ -181,11 +184,4 @@ pub fn is_fixed(name: &HeaderName) -> bool {
         name.as_bytes().first(),
         Some(b'c' | b'k' | b'p' | b't' | b'u' | b'h')
     ) && FIXED.contains(&name)
-}
-
-fn nominates(connection: &[HeaderValue], name: &str) -> bool {
-    let mut options = connection
-        .iter()
-        .flat_map(|line| token::unquoted_elements(line.as_bytes()));
-    options.any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
 }

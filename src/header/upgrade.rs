@@ -1,5 +1,4 @@
-//! Law: what the `Upgrade` field names (RFC 9110, section 7.8): a list of protocols, each a name and perhaps a
-//! version.
+//! What the `Upgrade` field names (RFC 9110, section 7.8): a list of protocols, each a name and perhaps a version.
 //!
 //! ```
 //! use http::HeaderMap;
@@ -13,12 +12,13 @@
 //! ```
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
 use http::header::{HeaderMap, HeaderValue, UPGRADE};
 
-use crate::token;
+use crate::token::{self, MAX_ELEMENTS};
 
 /// One protocol of an `Upgrade` field: a name, and perhaps a version.
 ///
@@ -29,10 +29,17 @@ pub struct Protocol {
     version: Option<Cow<'static, str>>,
 }
 
-/// An element of `Upgrade` that is not `token [ "/" token ]`.
+/// Why an `Upgrade` field, or one protocol, cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a protocol is a token, or two tokens with a slash between")]
-pub struct ProtocolError;
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// An element that is not `token [ "/" token ]`.
+    #[error("a protocol is a token, or two tokens with a slash between")]
+    Malformed,
+    /// More than [`MAX_ELEMENTS`] protocols.
+    #[error("it names more than {MAX_ELEMENTS} protocols")]
+    TooMany,
+}
 
 impl Protocol {
     /// `websocket` (RFC 6455).
@@ -65,6 +72,17 @@ impl Protocol {
         *self == Protocol::WEBSOCKET
     }
 
+    /// Whether this is HTTP itself, in whatever version: `h2c`, `h2`, a draft of them, `HTTP/2.0`. Within it the origin
+    /// takes further requests.
+    pub(crate) fn is_http(&self) -> bool {
+        let name = self.name.to_ascii_lowercase();
+        let is_or_is_draft_of = |of: &str| {
+            name.strip_prefix(of)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        name == "http" || is_or_is_draft_of("h2") || is_or_is_draft_of("h2c") || is_or_is_draft_of("h3")
+    }
+
     fn parse(element: &[u8]) -> Result<Self, ProtocolError> {
         if element.eq_ignore_ascii_case(b"websocket") {
             return Ok(Protocol::WEBSOCKET);
@@ -81,7 +99,7 @@ impl Protocol {
 fn owned_token(bytes: &[u8]) -> Result<Cow<'static, str>, ProtocolError> {
     match std::str::from_utf8(bytes) {
         Ok(text) if token::is_token(bytes) => Ok(Cow::Owned(text.to_owned())),
-        _ => Err(ProtocolError),
+        _ => Err(ProtocolError::Malformed),
     }
 }
 
@@ -120,13 +138,17 @@ impl Protocols {
     ///
     /// # Errors
     ///
-    /// An element that is not a protocol.
+    /// An element that is not a protocol, or more than [`MAX_ELEMENTS`] of them.
     pub fn of(headers: &HeaderMap) -> Result<Self, ProtocolError> {
-        let elements = headers
-            .get_all(UPGRADE)
-            .iter()
-            .flat_map(|line| token::unquoted_elements(line.as_bytes()));
-        elements.map(Protocol::parse).collect()
+        let lines = headers.get_all(UPGRADE).iter();
+        let mut protocols = Vec::new();
+        for element in lines.flat_map(|line| token::unquoted_elements(line.as_bytes())) {
+            if protocols.len() == MAX_ELEMENTS {
+                return Err(ProtocolError::TooMany);
+            }
+            protocols.push(Protocol::parse(element)?);
+        }
+        Ok(Protocols(protocols))
     }
 
     /// Whether a protocol is among them.
@@ -147,20 +169,19 @@ impl Protocols {
     /// The ones that are also in `allowed`, each once, in the order of `self`.
     #[must_use]
     pub fn intersection(&self, allowed: &Protocols) -> Protocols {
-        if let [only] = &self.0[..] {
-            return if allowed.contains(only) {
-                self.clone()
-            } else {
-                Protocols::default()
-            };
+        self.clone().filtered(|protocol| allowed.contains(protocol))
+    }
+
+    /// The ones for which `keep` says so, each once, in their order.
+    pub(crate) fn filtered(mut self, keep: impl Fn(&Protocol) -> bool) -> Protocols {
+        self.0.retain(keep);
+        if self.0.len() > 1 {
+            let mut seen = HashSet::new();
+            self.0.retain(|protocol| {
+                seen.insert((protocol.name.to_ascii_lowercase(), protocol.version.clone()))
+            });
         }
-        let mut common = Protocols::default();
-        for protocol in self.0.iter().filter(|protocol| allowed.contains(protocol)) {
-            if !common.contains(protocol) {
-                common.0.push(protocol.clone());
-            }
-        }
-        common
+        self
     }
 
     /// Adds a protocol at the end, unless it is there.

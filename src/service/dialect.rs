@@ -16,7 +16,7 @@ use super::body::ProxyBody;
 #[cfg(feature = "http2")]
 use crate::handshake::extended_connect;
 use crate::handshake::{
-    BadSwitch, Declined, HandshakePolicy, Rejection, Switched, UpgradeRequest, lost_upgrade, wants_upgrade,
+    self, BadSwitch, Declined, HandshakePolicy, Rejection, Switched, UpgradeRequest, wants_upgrade,
 };
 
 /// How the client asks, and wants to be answered.
@@ -110,7 +110,7 @@ impl Dialect {
 fn is_allowed(parts: &Parts, policy: &HandshakePolicy) -> bool {
     let protocol = parts.extensions.get::<Protocol>().map_or("", Protocol::as_str);
     protocol.eq_ignore_ascii_case(extended_connect::PROTOCOL)
-        && policy.protocols().contains(&crate::header::Protocol::WEBSOCKET)
+        && policy.allows(&crate::header::Protocol::WEBSOCKET)
 }
 
 /// The upgrade that an extended CONNECT asks for, as an HTTP/1.1 request.
@@ -128,15 +128,22 @@ fn translated(mut parts: Parts, policy: &HandshakePolicy) -> Result<(Parts, Upgr
 }
 
 /// Why a request that is no allowed upgrade cannot be served where only those are.
-pub(super) fn not_an_upgrade(parts: &Parts) -> Rejection {
+pub(super) fn not_an_upgrade(parts: &Parts, policy: &HandshakePolicy) -> Rejection {
+    match parts.method {
+        Method::CONNECT => refused_connect(parts),
+        _ => handshake::not_an_upgrade(parts, policy),
+    }
+}
+
+/// Why a CONNECT that is no allowed upgrade is not served.
+pub(super) fn refused_connect(parts: &Parts) -> Rejection {
     match Dialect::of(parts) {
         #[cfg(feature = "http2")]
         Some(Dialect::Connect) => Rejection::ProtocolUnknown,
         // Whether it was an extended one nobody can see here.
         #[cfg(not(feature = "http2"))]
-        _ if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 => Rejection::Http2Connect,
-        _ if parts.method == Method::CONNECT => Rejection::Connect,
-        _ => lost_upgrade(parts).unwrap_or(Rejection::UpgradeRequired),
+        _ if parts.version == Version::HTTP_2 => Rejection::Http2Connect,
+        _ => Rejection::Connect,
     }
 }
 

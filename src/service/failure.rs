@@ -50,7 +50,7 @@ impl Failure {
 
     /// A 101 to a request that asked for no upgrade.
     pub(super) fn unasked_switch() -> Self {
-        Failure::unusable(BadSwitch::UpgradeNotOffered)
+        Failure::unusable(BadSwitch::Unasked)
     }
 
     /// A client that stops in the middle of its request's body, leaves, or breaks the chunked coding.

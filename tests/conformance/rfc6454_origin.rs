@@ -1,6 +1,8 @@
 //! RFC 6454: an origin is scheme, host and port, all three; and RFC 6455, section 10.2: who may open a socket.
 
-use switchover::handshake::{HandshakePolicy, Origin, Rejection, UpgradeRequest};
+use switchover::handshake::{
+    HandshakePolicy, Origin, OriginPattern, OriginPatternError, Rejection, UpgradeRequest,
+};
 
 use crate::parsed::request;
 
@@ -112,4 +114,156 @@ fn origins_are_shown_without_their_default_port() {
     ] {
         assert_eq!(text.parse::<Origin>().unwrap().to_string(), shown);
     }
+}
+
+#[test]
+fn patterns_and_what_looks_like_what_they_allow() {
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        (
+            "https://*.example.com",
+            &[
+                "https://app.example.com",
+                "https://APP.Example.com",
+                "https://app.example.com:443",
+                "wss://app.example.com",
+                "https://xn--bcher-kva.example.com",
+            ],
+            &[
+                "https://example.com",
+                "https://evil-example.com",
+                "https://evilexample.com",
+                "https://example.com.evil.com",
+                "https://app.example.com.evil.com",
+                "https://a.b.example.com",
+                "https://.example.com",
+                "https://..example.com",
+                "https://*.example.com",
+                "http://app.example.com",
+                "https://app.example.com:8443",
+                "https://app.example.com.",
+                "https://app.example.com/",
+                "https://app.example.com@evil.com",
+                "https://evil.com#.example.com",
+                "https://evil.com?.example.com",
+                "https://evil.com/.example.com",
+                "https://evil.com:80.example.com",
+                "null",
+            ],
+        ),
+        (
+            "http://*.localhost:3000",
+            &["http://app.localhost:3000", "ws://app.localhost:3000"],
+            &[
+                "http://app.localhost",
+                "http://localhost:3000",
+                "http://app.localhost:30000",
+            ],
+        ),
+        (
+            "null",
+            &["null"],
+            &["Null", "", "file://", "https://null", "null, null"],
+        ),
+        (
+            "file://",
+            &["file://", "FILE://"],
+            &["null", "file:///", "file://host", "file:", "https://file"],
+        ),
+        (
+            "chrome-extension://abcdef",
+            &["chrome-extension://abcdef"],
+            &["chrome-extension://abcdeg", "https://abcdef"],
+        ),
+    ];
+    for (pattern, allowed, refused) in cases {
+        let policy = allow(pattern);
+        let judged = |origin: &str| judge(&policy, &format!("Origin: {origin}\r\n"));
+        for origin in *allowed {
+            assert_eq!(judged(origin), Ok(()), "{pattern}: {origin}");
+        }
+        for origin in *refused {
+            assert_eq!(
+                judged(origin),
+                Err(Rejection::OriginNotAllowed),
+                "{pattern}: {origin}"
+            );
+        }
+        assert_eq!(judge(&policy, ""), Err(Rejection::OriginMissing), "{pattern}");
+        assert_eq!(pattern.parse::<OriginPattern>().unwrap().to_string(), *pattern);
+    }
+}
+
+#[test]
+fn texts_that_are_no_patterns() {
+    for text in [
+        "*",
+        "https://*",
+        "https://*:443",
+        "https://app*.example.com",
+        "https://*app.example.com",
+        "https://app.*.com",
+        "https://*.*.example.com",
+        "https://example.com:*",
+        "*://example.com",
+        "https://*example.com",
+    ] {
+        let refused = text.parse::<OriginPattern>();
+        assert_eq!(refused, Err(OriginPatternError::Wildcard), "{text}");
+        assert!(text.parse::<Origin>().is_err(), "{text}");
+    }
+    for text in [
+        "",
+        "example.com",
+        "*.example.com",
+        "https://",
+        "https://*.",
+        "https://*.example.com/",
+        "https://example.com/chat",
+        "file:///tmp",
+        "file",
+        "NULL",
+        "https://user@example.com",
+        "https://*.user@example.com",
+    ] {
+        assert!(text.parse::<OriginPattern>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn origins_by_a_function_of_the_callers() {
+    let same_host = HandshakePolicy::default().allow_origin_if(|origin, request| {
+        let host = request.headers.get("host").and_then(|host| host.to_str().ok());
+        origin.split_once("://").map(|(_, authority)| authority) == host
+    });
+    let both = same_host
+        .clone()
+        .allow_origin("https://example.com".parse().unwrap());
+    for (origin, by_function, by_both) in [
+        ("Origin: https://a\r\n", Ok(()), Ok(())),
+        (
+            "Origin: https://b\r\n",
+            Err(Rejection::OriginNotAllowed),
+            Err(Rejection::OriginNotAllowed),
+        ),
+        (
+            "Origin: https://example.com\r\n",
+            Err(Rejection::OriginNotAllowed),
+            Ok(()),
+        ),
+        (
+            "Origin: https://a\r\nOrigin: https://a\r\n",
+            Err(Rejection::OriginNotAllowed),
+            Err(Rejection::OriginNotAllowed),
+        ),
+        (
+            "Origin: https://\u{e9}\r\n",
+            Err(Rejection::OriginNotAllowed),
+            Err(Rejection::OriginNotAllowed),
+        ),
+        ("", Err(Rejection::OriginMissing), Err(Rejection::OriginMissing)),
+    ] {
+        assert_eq!(judge(&same_host, origin), by_function, "{origin:?}");
+        assert_eq!(judge(&both, origin), by_both, "{origin:?}");
+    }
+    assert_eq!(judge(&same_host.allow_missing_origin(true), ""), Ok(()));
 }

@@ -1,7 +1,8 @@
 //! RFC 6455, section 4.2.1: what a server demands of the client's handshake, one thing changed at a time.
 
 use switchover::handshake::{HandshakePolicy, Rejection, UpgradeRequest};
-use switchover::header::Hop;
+use switchover::header::{Hop, ProtocolError};
+use switchover::token::MAX_ELEMENTS;
 
 use crate::parsed::request;
 
@@ -102,6 +103,12 @@ fn handshakes_that_have_lost_their_upgrade_on_the_way() {
             Rejection::ConnectionOptionMissing,
             "Connection: Upgrade",
         ),
+        (
+            "Upgrade: websocket",
+            "Upgrade:",
+            Rejection::UpgradeMissing,
+            "Upgrade: websocket",
+        ),
     ];
     for (part, by, expected, hint) in cases {
         let strict = HandshakePolicy::default().refuse_incomplete_handshakes(true);
@@ -129,6 +136,17 @@ fn requests_that_only_look_like_a_lost_handshake() {
     let lost = changed("Upgrade: websocket\r\n", "");
     for (part, by) in [(KEY, ""), ("GET", "POST"), ("GET", "HEAD"), ("GET", "OPTIONS")] {
         let judged = judge(&lost.replacen(part, by, 1), &strict);
+        assert!(matches!(judged, Ok(None)), "{by:?}: {judged:?}");
+    }
+    // Another protocol was asked for, with the connection option or without it.
+    for (part, by) in [
+        ("Upgrade: websocket", "Upgrade: foo/1"),
+        (
+            "Upgrade: websocket\r\nConnection: Upgrade",
+            "Upgrade: foo/1\r\nConnection: close",
+        ),
+    ] {
+        let judged = judge(&changed(part, by), &strict);
         assert!(matches!(judged, Ok(None)), "{by:?}: {judged:?}");
     }
     // RFC 8441, section 5: in HTTP/2 a handshake is a CONNECT, and the key means nothing.
@@ -204,21 +222,123 @@ fn a_key_that_is_missing_or_repeated() {
     assert_eq!(Rejection::KeyRepeated.status(), 400);
 }
 
+/// `Sec-WebSocket-Protocol` lines that are no list of different tokens, and that clients in use send all the same.
+const LOOSE_OFFERS: [&str; 14] = [
+    "Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n",
+    "Sec-WebSocket-Protocol: graphql:v2, graphql\r\n",
+    "Sec-WebSocket-Protocol: v1.chat, token=YWJj==\r\n",
+    "Sec-WebSocket-Protocol:\r\n",
+    "Sec-WebSocket-Protocol: ,\r\n",
+    "Sec-WebSocket-Protocol: a, , b\r\n",
+    "Sec-WebSocket-Protocol: a b\r\n",
+    "Sec-WebSocket-Protocol: a, a\r\n",
+    "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: a\r\n",
+    "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b:c\r\n",
+    "Sec-WebSocket-Protocol: a/b\r\n",
+    "Sec-WebSocket-Protocol: \"a\"\r\n",
+    "Sec-WebSocket-Protocol: \"a, b\r\n",
+    "Sec-WebSocket-Protocol: a, \u{e9}\r\n",
+];
+
 #[test]
-fn subprotocols_that_are_no_list_of_different_tokens() {
+fn loose_subprotocol_offers_go_on_as_they_came() {
+    for lines in LOOSE_OFFERS {
+        let parts = request(changed(VERSION, &format!("{VERSION}{lines}"))).unwrap();
+        let offered: Vec<_> = parts
+            .headers
+            .get_all("sec-websocket-protocol")
+            .iter()
+            .cloned()
+            .collect();
+        let upgrade = UpgradeRequest::parse(&parts, &HandshakePolicy::default());
+        let (outgoing, _) = upgrade.unwrap().unwrap().forward(parts, Hop::unknown());
+        let forwarded: Vec<_> = outgoing
+            .headers
+            .get_all("sec-websocket-protocol")
+            .iter()
+            .cloned()
+            .collect();
+        assert_eq!(forwarded, offered, "{lines:?}");
+    }
+}
+
+#[test]
+fn subprotocol_offers_by_the_strict_rule() {
+    let strict = HandshakePolicy::default().require_subprotocol_tokens(true);
+    let judged = |lines: &str| judge(&changed(VERSION, &format!("{VERSION}{lines}")), &strict);
+    for lines in LOOSE_OFFERS {
+        // An empty list element and a second line are allowed by RFC 9110, section 5.6.1 and RFC 6455, section 11.3.4.
+        let expected = match lines.contains("a, , b") {
+            true => None,
+            false => Some(Rejection::SubprotocolInvalid),
+        };
+        assert_eq!(judged(lines).err(), expected, "{lines:?}");
+    }
     for lines in [
-        "Sec-WebSocket-Protocol:\r\n",
-        "Sec-WebSocket-Protocol: ,\r\n",
-        "Sec-WebSocket-Protocol: a b\r\n",
-        "Sec-WebSocket-Protocol: a, a\r\n",
-        "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: a\r\n",
-        "Sec-WebSocket-Protocol: a/b\r\n",
-        "Sec-WebSocket-Protocol: \"a\"\r\n",
-        "Sec-WebSocket-Protocol: a, \u{e9}\r\n",
+        "",
+        "Sec-WebSocket-Protocol: a, b\r\n",
+        "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\n",
     ] {
+        assert!(judged(lines).is_ok(), "{lines:?}");
+    }
+}
+
+#[test]
+fn an_allow_list_of_subprotocols_that_are_no_tokens() {
+    let policy = HandshakePolicy::default().allow_subprotocol("SPDY/3.1+portforward.k8s.io");
+    let lines = format!("{VERSION}Sec-WebSocket-Protocol: x:y, SPDY/3.1+portforward.k8s.io, , x\r\n");
+    let parts = request(changed(VERSION, &lines)).unwrap();
+    let upgrade = UpgradeRequest::parse(&parts, &policy).unwrap().unwrap();
+    let (outgoing, _) = upgrade.forward(parts, Hop::unknown());
+    assert_eq!(
+        outgoing.headers["sec-websocket-protocol"],
+        "SPDY/3.1+portforward.k8s.io"
+    );
+}
+
+#[test]
+fn lists_with_more_elements_than_anyone_needs() {
+    let list = |count: usize| -> String {
+        let names: Vec<String> = (0..count).map(|index| format!("n{index}")).collect();
+        names.join(", ")
+    };
+    let strict = HandshakePolicy::default().require_subprotocol_tokens(true);
+    for policy in [HandshakePolicy::default(), strict] {
+        for (name, expected) in [
+            ("Sec-WebSocket-Protocol", Rejection::TooManySubprotocols),
+            ("Sec-WebSocket-Extensions", Rejection::TooManyExtensions),
+        ] {
+            let judged = |count: usize| {
+                let one_line = format!("{VERSION}{name}: {}\r\n", list(count));
+                let two_lines = format!("{VERSION}{name}: first\r\n{name}: {}\r\n", list(count - 1));
+                let one = judge(&changed(VERSION, &one_line), &policy).err();
+                assert_eq!(one, judge(&changed(VERSION, &two_lines), &policy).err(), "{name}");
+                one
+            };
+            assert_eq!(judged(MAX_ELEMENTS), None, "{name}");
+            assert_eq!(judged(MAX_ELEMENTS + 1), Some(expected.clone()), "{name}");
+            assert_eq!(expected.status(), 400);
+        }
+        let upgrades = changed("websocket", &format!("{}, websocket", list(MAX_ELEMENTS)));
+        let rejection = judge(&upgrades, &policy).unwrap_err();
+        assert_eq!(rejection, Rejection::Upgrade(ProtocolError::TooMany));
+        assert_eq!(rejection.status(), 400);
+    }
+}
+
+/// What costs little is looked at first: the reason names it, whatever else is wrong.
+#[test]
+fn an_origin_that_is_not_allowed_is_refused_before_the_handshake_is_read() {
+    let policy = HandshakePolicy::default().allow_origin("https://example.com".parse().unwrap());
+    for lines in [
+        "Sec-WebSocket-Protocol: a, a\r\n",
+        "Sec-WebSocket-Extensions: a b\r\n",
+        "Content-Length: 5\r\n",
+    ] {
+        let head = changed(VERSION, lines);
         assert_eq!(
-            refused(VERSION, &format!("{VERSION}{lines}")),
-            Rejection::SubprotocolInvalid,
+            judge(&head, &policy).unwrap_err(),
+            Rejection::OriginMissing,
             "{lines:?}"
         );
     }
@@ -234,12 +354,18 @@ fn extensions_that_are_no_list() {
 
 #[test]
 fn bodies() {
+    let beside_another = HandshakePolicy::default().allow("echo".parse().unwrap());
+    let allowing = HandshakePolicy::default().allow_request_body(true);
     for lines in ["Content-Length: 1\r\n", "Transfer-Encoding: chunked\r\n"] {
-        assert_eq!(
-            refused(VERSION, &format!("{VERSION}{lines}")),
-            Rejection::Body,
-            "{lines:?}"
-        );
+        let head = changed(VERSION, &format!("{VERSION}{lines}"));
+        for (head, policy) in [
+            (head.clone(), &HandshakePolicy::default()),
+            (head.clone(), &HandshakePolicy::any_protocol()),
+            (head.replacen("websocket", "echo, websocket", 1), &beside_another),
+        ] {
+            assert_eq!(judge(&head, policy).unwrap_err(), Rejection::Body, "{lines:?}");
+        }
+        assert!(judge(&head, &allowing).is_ok(), "{lines:?}");
     }
 }
 

@@ -1,8 +1,10 @@
 //! RFC 6455, section 4.2.2, and the client's checks of section 4.1: which 101 makes a switch.
 
+use std::collections::HashSet;
+
 use http::Version;
 use switchover::handshake::{BadSwitch, HandshakePolicy, PendingUpgrade, UpgradeRequest, Verdict};
-use switchover::header::Hop;
+use switchover::header::{Hop, ProtocolError};
 
 use crate::parsed::{request, response};
 
@@ -120,12 +122,22 @@ fn answers_101_that_are_no_switch() {
         (
             "Upgrade: websocket",
             "Upgrade: websocket, echo/2",
-            BadSwitch::UpgradeNotOffered,
+            BadSwitch::UpgradeSeveral,
         ),
         (
             "Upgrade: websocket",
             "Upgrade: websocket\r\nUpgrade: websocket",
-            BadSwitch::UpgradeNotOffered,
+            BadSwitch::UpgradeRepeated,
+        ),
+        (
+            "Upgrade: websocket",
+            "Upgrade: websocket, WebSocket",
+            BadSwitch::UpgradeRepeated,
+        ),
+        (
+            "Upgrade: websocket",
+            "Upgrade: websocket\r\nUpgrade: h2c",
+            BadSwitch::UpgradeSeveral,
         ),
         (ACCEPT, "", BadSwitch::AcceptMissing),
         (ACCEPT, &twice, BadSwitch::AcceptRepeated),
@@ -151,17 +163,27 @@ fn answers_101_that_are_no_switch() {
         (
             "\r\n\r\n",
             "\r\nSec-WebSocket-Protocol:\r\n\r\n",
-            BadSwitch::SubprotocolNotOffered,
+            BadSwitch::SubprotocolEmpty,
         ),
         (
             "\r\n\r\n",
             "\r\nSec-WebSocket-Protocol: chat, superchat\r\n\r\n",
+            BadSwitch::SubprotocolSeveral,
+        ),
+        (
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Protocol: chat, other\r\n\r\n",
+            BadSwitch::SubprotocolNotOffered,
+        ),
+        (
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Protocol: chat,\r\n\r\n",
             BadSwitch::SubprotocolNotOffered,
         ),
         (
             "\r\n\r\n",
             "\r\nSec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
-            BadSwitch::SubprotocolNotOffered,
+            BadSwitch::SubprotocolRepeated,
         ),
         (
             "\r\n\r\n",
@@ -176,15 +198,90 @@ fn answers_101_that_are_no_switch() {
         (
             "\r\n\r\n",
             "\r\nSec-WebSocket-Extensions: x-other\r\nSec-WebSocket-Extensions: x-other\r\n\r\n",
-            BadSwitch::ExtensionNotOffered,
+            BadSwitch::ExtensionsRepeated,
         ),
     ];
+    let mut causes: Vec<&BadSwitch> = Vec::new();
     for (part, by, expected) in bad {
         let head = changed(part, by);
         assert_eq!(judge(&head).unwrap_err(), *expected, "{head:?}");
+        if !causes.contains(&expected) {
+            causes.push(expected);
+        }
+    }
+    // One word, one sentence and one remedy for each cause.
+    for words in [
+        |bad: &BadSwitch| bad.name().to_owned(),
+        |bad: &BadSwitch| bad.to_string(),
+        |bad: &BadSwitch| bad.hint().to_owned(),
+    ] {
+        let different: HashSet<String> = causes.iter().map(|bad| words(bad)).collect();
+        assert_eq!(different.len(), causes.len(), "{different:#?}");
     }
     let error = judge(&changed("Upgrade: websocket", "Upgrade: (x)")).unwrap_err();
     assert!(matches!(error, BadSwitch::UpgradeInvalid(_)), "{error}");
+}
+
+/// RFC 6455, section 4.1: the client's offer is what the answer is measured by, whatever its syntax.
+#[test]
+fn subprotocols_are_selected_byte_for_byte() {
+    let offers = [
+        "Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n",
+        "Sec-WebSocket-Protocol: x, SPDY/3.1+portforward.k8s.io, a:b, c=d==, x\r\n",
+        "Sec-WebSocket-Protocol: x\r\nSec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n",
+        "Sec-WebSocket-Protocol:\r\nSec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n",
+    ];
+    for offer in offers {
+        let parts = request(format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
+        ))
+        .unwrap();
+        let judge = |selected: &str| {
+            let upgrade = UpgradeRequest::parse(&parts, &HandshakePolicy::default())
+                .unwrap()
+                .unwrap();
+            let pending = upgrade.forward(parts.clone(), Hop::unknown()).1;
+            let head = changed(
+                "\r\n\r\n",
+                &format!("\r\nSec-WebSocket-Protocol: {selected}\r\n\r\n"),
+            );
+            pending.judge(response(head).unwrap())
+        };
+        let judged = judge("SPDY/3.1+portforward.k8s.io");
+        assert!(
+            matches!(judged, Ok(Verdict::Switched(_))),
+            "{offer:?}: {judged:?}"
+        );
+        for wrong in [
+            "spdy/3.1+portforward.k8s.io",
+            "SPDY/3.1",
+            "portforward.k8s.io",
+            "SPDY/3.1+portforward.k8s.io;x",
+        ] {
+            assert_eq!(
+                judge(wrong).unwrap_err(),
+                BadSwitch::SubprotocolNotOffered,
+                "{offer:?}: {wrong}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_answer_with_more_extensions_than_anyone_needs() {
+    let list = vec!["x-other"; 65].join(", ");
+    let head = changed(
+        "\r\n\r\n",
+        &format!("\r\nSec-WebSocket-Extensions: {list}\r\n\r\n"),
+    );
+    assert_eq!(judge(&head).unwrap_err(), BadSwitch::TooManyExtensions);
+    let list = vec!["websocket"; 65].join(", ");
+    let head = changed("Upgrade: websocket", &format!("Upgrade: {list}"));
+    assert_eq!(
+        judge(&head).unwrap_err(),
+        BadSwitch::UpgradeInvalid(ProtocolError::TooMany)
+    );
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn an_answer_that_a_client_would_take_for_the_tunnel_is_none() {
             "{status}"
         );
     }
-    assert_eq!(to_response(answer(101, &[])).unwrap_err(), BadSwitch::Version);
+    assert_eq!(to_response(answer(101, &[])).unwrap_err(), BadSwitch::InHttp2);
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn other_answers_stay_what_they_are() {
         101,
         &[("upgrade", "websocket"), ("connection", "upgrade")],
     ));
-    assert_eq!(bad.unwrap_err(), BadSwitch::Version);
+    assert_eq!(bad.unwrap_err(), BadSwitch::InHttp2);
 }
 
 proptest! {

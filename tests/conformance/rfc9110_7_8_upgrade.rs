@@ -127,16 +127,52 @@ fn protocols_are_compared_by_name_without_case_and_by_version_with_it() {
     assert_ne!(parse("irc"), parse("irc/6.9"));
 }
 
+/// `docker exec` is a POST with a body: methods and bodies are the business of a protocol that the operator has allowed.
 #[test]
-fn a_body_without_the_switch_that_allows_it() {
-    for lines in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
-        let lines = format!("Connection: upgrade\r\nUpgrade: echo/2\r\n{lines}");
-        assert_eq!(
-            forwarded("POST / HTTP/1.1", &lines),
-            Err(Rejection::Body),
-            "{lines:?}"
-        );
+fn methods_and_bodies_of_other_protocols_than_websocket() {
+    for start in ["GET / HTTP/1.1", "POST / HTTP/1.1", "PUT / HTTP/1.1"] {
+        for lines in ["", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+            let lines = format!("Connection: upgrade\r\nUpgrade: echo/2\r\n{lines}");
+            let upgrade = forwarded(start, &lines);
+            assert_eq!(upgrade, Ok(Some("echo/2".to_owned())), "{start} {lines:?}");
+
+            let parts = request(format!("{start}\r\nHost: a\r\n{lines}\r\n")).unwrap();
+            let refused = UpgradeRequest::parse(&parts, &policy().allow_request_body(false)).err();
+            let expected = lines.contains("-").then_some(Rejection::Body);
+            assert_eq!(refused, expected, "{start} {lines:?}");
+        }
     }
+}
+
+#[test]
+fn any_protocol_but_http() {
+    let judged = |policy: &HandshakePolicy, value: &str| {
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: {value}\r\n\r\n");
+        let parts = request(head).unwrap();
+        let upgrade = UpgradeRequest::parse(&parts, policy).unwrap()?;
+        let (outgoing, _) = upgrade.forward(parts, Hop::unknown());
+        Some(outgoing.headers["upgrade"].to_str().unwrap().to_owned())
+    };
+    let any = HandshakePolicy::any_protocol();
+    for (value, expected) in [
+        ("tcp", Some("tcp")),
+        ("SPDY/3.1", Some("SPDY/3.1")),
+        ("echo, h2c, Echo, echo/2", Some("echo, echo/2")),
+        ("h2c", None),
+        ("H2C", None),
+        ("h2c-14", None),
+        ("h2", None),
+        ("HTTP/2.0", None),
+        ("http/3", None),
+        ("h2o", Some("h2o")),
+        ("httpx", Some("httpx")),
+    ] {
+        assert_eq!(judged(&any, value).as_deref(), expected, "{value}");
+    }
+    let named = any.clone().allow("h2c".parse().unwrap());
+    assert_eq!(judged(&named, "h2c").as_deref(), Some("h2c"), "by its name");
+    let only = any.allow_only(["tcp".parse().unwrap()]);
+    assert_eq!(judged(&only, "echo"), None, "a later list replaces it");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! An upgrade request with a body: refused, or forwarded as it is framed where the policy says so.
+//! An upgrade request with a body: refused in a WebSocket handshake, or forwarded as it is framed: for other protocols, and
+//! where the policy says so.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ fn allowing_bodies() -> GatewayConfig {
 }
 
 #[tokio::test]
-async fn bodies_are_refused_by_default() {
+async fn bodies_of_websocket_handshakes_are_refused_by_default() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let mut gateway = RunningGateway::to(&origin).await;
     for request in [
@@ -37,6 +38,58 @@ async fn bodies_are_refused_by_default() {
         ));
     }
     assert_eq!(origin.connections(), 0);
+}
+
+/// What `docker exec` sends, and what its daemon answers.
+#[tokio::test]
+async fn a_post_with_a_body_that_switches_to_another_protocol() {
+    const SWITCH: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
+        Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    let tcp = || GatewayConfig::default().policy(HandshakePolicy::default().allow("tcp".parse().unwrap()));
+    let any = || GatewayConfig::default().policy(HandshakePolicy::any_protocol());
+    for (config, lines, expects, body) in [
+        (tcp(), "", "", ""),
+        (tcp(), "Content-Length: 5\r\n", "", "hello"),
+        (tcp(), "Transfer-Encoding: chunked\r\n", "", CHUNKS),
+        (
+            tcp(),
+            "Content-Length: 5\r\n",
+            "Expect: 100-continue\r\n",
+            "hello",
+        ),
+        (
+            any(),
+            "Transfer-Encoding: chunked\r\n",
+            "Expect: 100-continue\r\n",
+            CHUNKS,
+        ),
+    ] {
+        // The upstream switches when it has the whole body, and the tunnel echoes.
+        let origin =
+            ScriptedOrigin::start(Script::new().read_head().read(body.len()).send(SWITCH).echo()).await;
+        let gateway = RunningGateway::with(config, &origin).await;
+        let head = format!(
+            "POST /exec/0/start HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n{lines}{expects}\r\n"
+        );
+        let mut client = gateway.client_sending(head).await;
+        if !expects.is_empty() {
+            assert_eq!(client.head().await.status, 100, "{lines}");
+        }
+        let connection = origin.connection(0).await;
+        let forwarded = connection.head().await;
+        assert!(
+            forwarded.starts_with("POST /exec/0/start HTTP/1.1\r\n"),
+            "{forwarded}"
+        );
+        assert!(forwarded.contains(lines), "{forwarded}");
+        for byte in body.as_bytes() {
+            client.send([*byte]).await;
+        }
+        assert_eq!(client.head().await.status, 101, "{lines}");
+        client.send("ls\n").await;
+        client.receives(b"ls\n").await;
+        assert_eq!(connection.received(), format!("{forwarded}{body}ls\n").as_bytes());
+    }
 }
 
 #[tokio::test]

@@ -155,3 +155,71 @@ async fn another_protocol_is_served_where_it_is_allowed() {
     assert_eq!(client.head().await.status, 101);
     client.receives(b"hello").await;
 }
+
+/// What is missing is named, for each combination of what an upgrade needs.
+#[tokio::test]
+async fn the_reason_of_a_request_that_is_no_upgrade() {
+    use Rejection::{
+        ConnectionOptionMissing as Option_, HandshakeInHttp10 as Http10, ProtocolNotAllowed as Protocol_,
+        UpgradeMissing as Upgrade_, UpgradeRequired as Required,
+    };
+    // Upgrade; with the connection option, without it.
+    let with_key = [
+        (None, Upgrade_, Upgrade_),
+        (Some(""), Upgrade_, Upgrade_),
+        (Some("foo/1"), Protocol_, Protocol_),
+        (Some("h2c"), Protocol_, Protocol_),
+        (Some("bar/2"), Required, Option_),
+        (Some("websocket"), Required, Option_),
+        (Some("foo/1, bar/2"), Required, Option_),
+    ];
+    let without_key = [
+        (None, Upgrade_, Required),
+        (Some(""), Upgrade_, Required),
+        (Some("foo/1"), Protocol_, Protocol_),
+        (Some("bar/2"), Required, Option_),
+        (Some("websocket"), Required, Option_),
+    ];
+    let policy = HandshakePolicy::default().allow("bar/2".parse().unwrap());
+    let config = ServiceConfig::default().upgrade(UpgradeConfig::default().policy(policy));
+    let service = UpgradeService::new(TcpConnect::to("127.0.0.1:1")).config(config);
+    let cases = with_key
+        .iter()
+        .map(|case| (true, case))
+        .chain(without_key.iter().map(|case| (false, case)));
+    for (has_key, (upgrade, with_option, without_option)) in cases {
+        for (connection, expected) in [
+            (Some("keep-alive, Upgrade"), with_option),
+            (Some("keep-alive"), without_option),
+            (None, without_option),
+        ] {
+            for version in [http::Version::HTTP_11, http::Version::HTTP_10] {
+                let mut request = Request::get("/").version(version).header("host", "a");
+                let fields = [
+                    ("upgrade", *upgrade),
+                    ("connection", connection),
+                    ("sec-websocket-key", has_key.then_some("dGhlIHNhbXBsZSBub25jZQ==")),
+                ];
+                for (name, value) in fields {
+                    if let Some(value) = value {
+                        request = request.header(name, value);
+                    }
+                }
+                let asked_in_http10 = has_key || upgrade.is_some_and(|upgrade| !upgrade.is_empty());
+                let expected = match version {
+                    http::Version::HTTP_10 if asked_in_http10 => &Http10,
+                    http::Version::HTTP_10 => &Required,
+                    _ => expected,
+                };
+                // An upgrade that is allowed and whole is judged elsewhere.
+                if version == http::Version::HTTP_11 && with_option == expected && *expected == Required {
+                    continue;
+                }
+                let response = answered(service.clone(), request.body(String::new()).unwrap()).await;
+                let told = format!("{version:?} {upgrade:?} {connection:?}, a key: {has_key}");
+                assert_eq!(response.status(), 426, "{told}");
+                assert_eq!(response.extensions().get(), Some(expected), "{told}");
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use switchover::handshake::Origin;
+use switchover::handshake::{HandshakePolicy, OriginPattern};
 use switchover::header::rules::{HeaderRules, HostRule};
 use switchover::header::{Network, NetworkError, Protocol};
 use switchover::proxied::Version;
@@ -69,12 +69,19 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --max-header-bytes N       the largest head, request or response (65536)
   --set-header 'NAME: VALUE' set a field on requests, with nginx's variables: 'X-Real-IP: $remote_addr'; repeatable.
                              An empty value removes the field. Host is set too, to '$host' as to any other value
-  --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket)
+  --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket). '*' is any but HTTP: h2c needs its
+                             name
+  --upgrade-body auto|allow|refuse
+                             a body in an upgrade request, which goes up before the tunnel begins: in all but WebSocket
+                             handshakes, in all, or in none (auto)
+  --subprotocols any|tokens  what a WebSocket client may offer as subprotocols: any names, as kubectl does, or different
+                             tokens alone; else 400 (any)
   --incomplete-handshakes relay|refuse
                              a WebSocket handshake that has lost its upgrade on the way, to a proxy in front that does
                              not carry it: relayed as the ordinary request that is left of it, or refused with 426 and
                              what to change there (relay)
-  --allow-origin ORIGIN      an Origin that may open a WebSocket; repeatable (any)
+  --allow-origin ORIGIN      an Origin that may open a WebSocket: https://example.com, https://*.example.com for exactly one
+                             label before the name, null, or file://; repeatable (any)
   --access-log -|FILE        a line of JSON for each tunnel that opens and for each that ends, for each other request, and
                              for each connection that fails before a request; to standard output, or appended to FILE,
                              which SIGUSR1 opens anew (none)
@@ -112,9 +119,12 @@ pub(crate) struct Flags {
     pub(crate) max_tunnels: Option<usize>,
     pub(crate) max_tunnels_per_client: Option<usize>,
     pub(crate) max_header_bytes: usize,
-    pub(crate) upgrades: Vec<Protocol>,
-    pub(crate) refuses_incomplete: bool,
-    pub(crate) origins: Vec<Origin>,
+    upgrades: Vec<Protocol>,
+    any_upgrade: bool,
+    upgrade_body: Option<bool>,
+    subprotocol_tokens: bool,
+    refuses_incomplete: bool,
+    origins: Vec<OriginPattern>,
     pub(crate) header_rules: HeaderRules,
     access_log: Option<String>,
     access_log_query: bool,
@@ -149,6 +159,9 @@ impl Default for Flags {
             max_tunnels_per_client: None,
             max_header_bytes: 64 * 1024,
             upgrades: Vec::new(),
+            any_upgrade: false,
+            upgrade_body: None,
+            subprotocol_tokens: false,
             refuses_incomplete: false,
             origins: Vec::new(),
             header_rules: HeaderRules::default(),
@@ -213,6 +226,27 @@ impl Flags {
         self.knows_frames.then_some(config)
     }
 
+    /// Which upgrades are let through.
+    pub(crate) fn policy(&self) -> HandshakePolicy {
+        let named = self.upgrades.iter().cloned();
+        let mut policy = match (self.any_upgrade, self.upgrades.is_empty()) {
+            (true, _) => named.fold(HandshakePolicy::any_protocol(), HandshakePolicy::allow),
+            (false, true) => HandshakePolicy::default(),
+            (false, false) => HandshakePolicy::default().allow_only(named),
+        };
+        if let Some(allow) = self.upgrade_body {
+            policy = policy.allow_request_body(allow);
+        }
+        policy = policy
+            .header_rules(self.header_rules.clone())
+            .require_subprotocol_tokens(self.subprotocol_tokens)
+            .refuse_incomplete_handshakes(self.refuses_incomplete);
+        self.origins
+            .iter()
+            .cloned()
+            .fold(policy, HandshakePolicy::allow_origin)
+    }
+
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match flag {
             "--listen" => self.listen.push(address(value)?),
@@ -246,6 +280,7 @@ impl Flags {
             "--max-tunnels" => self.max_tunnels = Some(positive(value)?),
             "--max-tunnels-per-client" => self.max_tunnels_per_client = Some(positive(value)?),
             "--max-header-bytes" => self.max_header_bytes = positive(value)?,
+            "--allow-upgrade" if value == "*" => self.any_upgrade = true,
             "--allow-upgrade" => self
                 .upgrades
                 .push(value.parse::<Protocol>().map_err(|why| why.to_string())?),
@@ -256,9 +291,24 @@ impl Flags {
                     _ => return Err("expected relay or refuse".to_owned()),
                 }
             }
+            "--upgrade-body" => {
+                self.upgrade_body = match value {
+                    "auto" => None,
+                    "allow" => Some(true),
+                    "refuse" => Some(false),
+                    _ => return Err("expected auto, allow or refuse".to_owned()),
+                }
+            }
+            "--subprotocols" => {
+                self.subprotocol_tokens = match value {
+                    "any" => false,
+                    "tokens" => true,
+                    _ => return Err("expected any or tokens".to_owned()),
+                }
+            }
             "--allow-origin" => self
                 .origins
-                .push(value.parse::<Origin>().map_err(|why| why.to_string())?),
+                .push(value.parse::<OriginPattern>().map_err(|why| why.to_string())?),
             "--set-header" => self.header_rules = set_header(self.header_rules.clone(), value)?,
             "--access-log" => self.access_log = Some(value.to_owned()),
             "--access-log-query" => {

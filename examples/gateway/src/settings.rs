@@ -10,7 +10,7 @@ use http::request;
 use http::uri::PathAndQuery;
 use switchover::UpgradeConfig;
 use switchover::gateway::{Acceptor, GatewayConfig};
-use switchover::handshake::{HandshakePolicy, Rejection};
+use switchover::handshake::Rejection;
 use switchover::head::HeadLimits;
 use switchover::header::TrustedProxies;
 use switchover::proxied::ProxyProtocolAcceptor;
@@ -50,15 +50,6 @@ impl Settings {
         drain: &Drain,
     ) -> io::Result<Self> {
         let (tls, client) = (tls::acceptor(&flags)?, tls::client(&flags)?);
-        let mut policy = HandshakePolicy::default()
-            .header_rules(flags.header_rules.clone())
-            .refuse_incomplete_handshakes(flags.refuses_incomplete);
-        if !flags.upgrades.is_empty() {
-            policy = policy.allow_only(flags.upgrades.drain(..));
-        }
-        for origin in flags.origins.drain(..) {
-            policy = policy.allow_origin(origin);
-        }
         let head_wait = flags
             .handshake_timeout
             .or(flags.read_timeout)
@@ -70,7 +61,7 @@ impl Settings {
             .stalled_write_timeout(flags.send_timeout)
             .linger_timeout(flags.linger_timeout);
         let upgrade = UpgradeConfig::default()
-            .policy(policy)
+            .policy(flags.policy())
             .tunnel(tunnel)
             .websocket(flags.websocket())
             .response_limits(limits)

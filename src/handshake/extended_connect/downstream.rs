@@ -128,11 +128,11 @@ pub fn to_success(switched: Switched) -> response::Parts {
 /// # Errors
 ///
 /// [`BadSwitch::Success`] for a 2xx: an upstream that answers an upgrade request with a page has declined, and a client
-/// that has sent CONNECT would take it for the tunnel (RFC 9110, section 9.3.6). [`BadSwitch::Version`] for a 101, which
+/// that has sent CONNECT would take it for the tunnel (RFC 9110, section 9.3.6). [`BadSwitch::InHttp2`] for a 101, which
 /// only [`to_success`] may turn into an answer. The client gets a 502.
 pub fn to_response(parts: response::Parts) -> Result<response::Parts, BadSwitch> {
     match parts.status {
-        StatusCode::SWITCHING_PROTOCOLS => Err(BadSwitch::Version),
+        StatusCode::SWITCHING_PROTOCOLS => Err(BadSwitch::InHttp2),
         status if status.is_success() => Err(BadSwitch::Success),
         _ => Ok(without_connection(parts)),
     }

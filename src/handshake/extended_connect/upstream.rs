@@ -86,10 +86,10 @@ impl PendingConnect {
     ///
     /// # Errors
     ///
-    /// [`BadSwitch::Version`] for a 101, which HTTP/2 and HTTP/3 do not have (RFC 9113, section 8.6).
+    /// [`BadSwitch::InHttp2`] for a 101, which HTTP/2 and HTTP/3 do not have (RFC 9113, section 8.6).
     pub fn to_switch(&self, mut parts: response::Parts) -> Result<response::Parts, BadSwitch> {
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(BadSwitch::Version);
+            return Err(BadSwitch::InHttp2);
         }
         let success = parts.status.is_success();
         // RFC 9110, section 9.3.6: a client ignores Content-Length in a 2xx to a CONNECT.

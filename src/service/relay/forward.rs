@@ -58,7 +58,7 @@ impl<A: Ask> Forwarder<A> {
         let (mut parts, body) = request.into_parts();
         let on_stream = parts.extensions.remove::<OnStream>();
         let checked = match parts.method {
-            Method::CONNECT => Err(dialect::not_an_upgrade(&parts)),
+            Method::CONNECT => Err(dialect::refused_connect(&parts)),
             // The crate's own parser has read it.
             _ if on_stream.is_some() => Ok(()),
             _ => check_request(&mut parts).map_err(Rejection::from),

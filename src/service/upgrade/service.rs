@@ -93,7 +93,8 @@ where
             Begun::Answered(response) => Box::pin(ready(response)),
             Begun::Ordinary(request) => {
                 let (parts, _) = request.into_parts();
-                Box::pin(ready(rejected(not_an_upgrade(&parts))))
+                let policy = &self.upgrader.config.upgrade.policy;
+                Box::pin(ready(rejected(not_an_upgrade(&parts, policy))))
             }
         })
     }
