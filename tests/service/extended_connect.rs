@@ -297,8 +297,12 @@ async fn bad_requests_have_their_status_and_reach_nobody() {
     let mounted = Mounted::on(Server::Axum, to(&origin).config(config)).await;
     let good = || websocket().header("origin", "https://example.com");
     let other = |protocol: &'static str| {
-        Request::connect("http://example.com/").extension(Protocol::from_static(protocol))
+        let protocol = Protocol::from_static(protocol);
+        Request::connect("http://example.com/")
+            .extension(protocol)
+            .header("origin", "https://example.com")
     };
+    let many = vec!["a"; 65].join(", ");
     let cases = [
         (other("connect-udp"), StatusCode::NOT_IMPLEMENTED),
         (other("WEBSOCKET"), StatusCode::BAD_REQUEST),
@@ -313,7 +317,11 @@ async fn bad_requests_have_their_status_and_reach_nobody() {
             StatusCode::UPGRADE_REQUIRED,
         ),
         (
-            good().header("sec-websocket-protocol", "a, a"),
+            good().header("sec-websocket-protocol", &many),
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            good().header("sec-websocket-extensions", &many),
             StatusCode::BAD_REQUEST,
         ),
         (good().header("host", "other.example"), StatusCode::BAD_REQUEST),
