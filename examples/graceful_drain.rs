@@ -10,6 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use http::{Response, StatusCode, request};
+use switchover::gateway::next_connection;
 use switchover::tunnel::{Cap, Drain, Rewind, Schedule, TunnelConfig};
 use switchover::{Error, Gateway, Outcome, TcpConnect};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,7 +46,7 @@ async fn main() -> io::Result<()> {
         sleep(notice).await;
     };
     tokio::select! {
-        result = accept(listener, &gateway, &drain, &open) => return result,
+        () = accept(listener, &gateway, &drain, &open) => {}
         () = told => {}
     }
     // The listener is gone with the future that held it.
@@ -57,15 +58,9 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-async fn accept(
-    listener: TcpListener,
-    gateway: &Gateway<TcpConnect>,
-    drain: &Drain,
-    open: &Cap,
-) -> io::Result<()> {
+async fn accept(listener: TcpListener, gateway: &Gateway<TcpConnect>, drain: &Drain, open: &Cap) {
     loop {
-        let (client, peer) = listener.accept().await?;
-        client.set_nodelay(true)?;
+        let (client, peer) = next_connection(&listener).await;
         let (gateway, drain, permit) = (gateway.clone(), drain.clone(), open.try_acquire());
         tokio::spawn(async move {
             match gateway.serve_until(client, peer, drain.signal()).await {

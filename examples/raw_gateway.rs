@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use switchover::connect::TcpConnect;
-use switchover::gateway::{Gateway, Outcome};
+use switchover::gateway::{Gateway, Outcome, next_connection};
 use switchover::handshake::HandshakePolicy;
 use switchover::tunnel::TunnelConfig;
 use tokio::net::TcpListener;
@@ -25,8 +25,7 @@ async fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind(listen).await?;
     println!("listening on {}", listener.local_addr()?);
     loop {
-        let (client, peer) = listener.accept().await?;
-        client.set_nodelay(true)?;
+        let (client, peer) = next_connection(&listener).await;
         let gateway = gateway.clone();
         tokio::spawn(async move {
             match gateway.serve(client, peer).await {

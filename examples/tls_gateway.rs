@@ -10,6 +10,7 @@
 use std::error::Error;
 use std::fs::read;
 
+use switchover::gateway::next_connection;
 use switchover::header::Hop;
 use switchover::tls::{TlsAcceptError, TlsAcceptor, TlsClientConfig, TlsConnect, TlsServerConfig};
 use switchover::tunnel::AnyStream;
@@ -45,8 +46,7 @@ async fn serve(
     let gateway = Gateway::builder(connect).build();
     println!("listening on {}", listener.local_addr()?);
     loop {
-        let (client, peer) = listener.accept().await?;
-        client.set_nodelay(true)?;
+        let (client, peer) = next_connection(&listener).await;
         let (acceptor, gateway) = (acceptor.clone(), gateway.clone());
         // The handshake is in the task too: a client that dawdles over it holds up no other.
         tokio::spawn(async move {

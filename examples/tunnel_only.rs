@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use switchover::gateway::next_connection;
 use switchover::tunnel::{Tunnel, TunnelConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -22,7 +23,7 @@ async fn main() -> std::io::Result<()> {
 
     loop {
         let (client, peer) = tokio::select! {
-            accepted = listener.accept() => accepted?,
+            accepted = next_connection(&listener) => accepted,
             _ = tokio::signal::ctrl_c() => break,
         };
         let (upstream, config, mut drain) = (upstream.clone(), config.clone(), draining.subscribe());
@@ -32,7 +33,7 @@ async fn main() -> std::io::Result<()> {
                 Err(error) => return eprintln!("{peer}: {upstream}: {error}"),
             };
             // Small messages go out at once; a failure to say so costs time, not bytes.
-            let _ = client.set_nodelay(true).and(backend.set_nodelay(true));
+            let _ = backend.set_nodelay(true);
             let drain = async move {
                 let _ = drain.wait_for(|draining| *draining).await;
             };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::connect::{Attempts, ConnectError, Outcome};
+use crate::connect::{Attempts, ConnectError, Outcome, Shortage};
 use crate::handshake::BadSwitch;
 use crate::head::{ChunkedError, HeadError};
 use crate::side::Side;
@@ -132,7 +132,8 @@ impl From<HeadError> for Cause {
 impl Cause {
     /// In a word, for logs and metrics; none of them changes in a minor version.
     ///
-    /// Of a stream `reset` (also where bytes met a connection that was closed already), `timed-out` or `io`; `timed-out`,
+    /// Of a stream `reset` (also where bytes met a connection that was closed already), `timed-out`, the name of a
+    /// [`Shortage`] or `io`; `timed-out`,
     /// `closed`, `talks-first`, `speaks-tls`, `no-tls`, `too-many-interim`, `invalid-body`, `body-too-large`; else the name of
     /// the [`ConnectError`], [`HeadError`] or [`BadSwitch`].
     pub fn name(&self) -> &'static str {
@@ -153,6 +154,15 @@ impl Cause {
         }
     }
 
+    /// What this host lacks, if that is what has failed.
+    pub fn shortage(&self) -> Option<Shortage> {
+        match self {
+            Cause::Connect(error) => error.shortage(),
+            Cause::Io(error) => Shortage::of(error),
+            _ => None,
+        }
+    }
+
     /// What the error of an upstream's stream means.
     pub(crate) fn of_upstream(source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::UnexpectedEof {
@@ -168,6 +178,9 @@ impl Cause {
 }
 
 fn name_of(error: &io::Error) -> &'static str {
+    if let Some(shortage) = Shortage::of(error) {
+        return shortage.name();
+    }
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
             "reset"
@@ -210,8 +223,8 @@ impl Error {
     }
 
     /// What the client is answered: 504 for an upstream that is too slow, 502 for one that is wrong, 503 where all are
-    /// full, 408, 413 and 400 for a request body of the client's own that is slow, too large, or wrong, and nothing where an
-    /// answer is under way already or the client is gone.
+    /// full or this host lacks what a connection needs ([`Cause::shortage`]), 408, 413 and 400 for a request body of the
+    /// client's own that is slow, too large, or wrong, and nothing where an answer is under way already or the client is gone.
     pub fn status(&self) -> Option<StatusCode> {
         match (self.phase, self.side, &self.cause) {
             (Phase::Connect | Phase::Request | Phase::ResponseHead, Side::Upstream, cause) => {
@@ -219,6 +232,7 @@ impl Error {
                     Cause::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
                     Cause::Connect(error) if error.is_for_time() => StatusCode::GATEWAY_TIMEOUT,
                     Cause::Connect(ConnectError::Full) => StatusCode::SERVICE_UNAVAILABLE,
+                    cause if cause.shortage().is_some() => StatusCode::SERVICE_UNAVAILABLE,
                     _ => StatusCode::BAD_GATEWAY,
                 })
             }
@@ -241,9 +255,10 @@ impl Error {
     pub(crate) fn outcome(&self) -> Outcome {
         match &self.cause {
             _ if self.side == Side::Downstream => Outcome::GivenUp,
+            Cause::Io(error) => Shortage::of(error).map_or(Outcome::Failed, Outcome::Shortage),
             Cause::Connect(error) => error.outcome(),
             Cause::TimedOut(_) => Outcome::TimedOut,
-            Cause::Io(_) | Cause::Closed | Cause::Tls { .. } => Outcome::Failed,
+            Cause::Closed | Cause::Tls { .. } => Outcome::Failed,
             _ => Outcome::Invalid,
         }
     }
@@ -266,6 +281,9 @@ impl Error {
             }
             (cause, Phase::Request) if self.side == Side::Downstream => {
                 format!("the request's body: {cause}")
+            }
+            (cause, _) if cause.shortage().is_some() => {
+                "this proxy lacks the resources for another connection".to_owned()
             }
             (Cause::Connect(ConnectError::Tls { .. }) | Cause::Tls { .. }, _) => {
                 "the upstream can be reached, but no TLS can be spoken with it".to_owned()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{ConnectError, Trace};
+use super::{ConnectError, Shortage, Trace};
 
 /// How an attempt has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +28,15 @@ pub enum Outcome {
     /// On a connection that had been kept from an earlier request, and that the server had closed meanwhile: no fault of
     /// its.
     Stale,
+    /// For want of resources of this host. It says nothing of the place.
+    Shortage(Shortage),
     /// Because nobody waits for it any more. It says nothing of the place.
     GivenUp,
 }
 
 impl Outcome {
-    /// In a word, for logs and metrics: `connected`, `answered`, `failed`, `timed-out`, `invalid`, `stale`, `given-up`. None
-    /// of them changes in a minor version.
+    /// In a word, for logs and metrics: `connected`, `answered`, `failed`, `timed-out`, `invalid`, `stale`, `given-up`, or the
+    /// name of the [`Shortage`]. None of them changes in a minor version.
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::Connected => "connected",
@@ -43,6 +45,7 @@ impl Outcome {
             Outcome::TimedOut => "timed-out",
             Outcome::Invalid => "invalid",
             Outcome::Stale => "stale",
+            Outcome::Shortage(shortage) => shortage.name(),
             Outcome::GivenUp => "given-up",
         }
     }

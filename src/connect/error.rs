@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::Outcome;
+use super::{Outcome, Shortage};
 
 /// Why there is no upstream connection. The answer to the client is 502, or 504 where an address was given up for time, or
-/// 503 where all servers are full.
+/// 503 where all servers are full or this host lacks what a connection needs ([`shortage`](ConnectError::shortage)).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -58,8 +58,12 @@ impl ConnectError {
     /// In a word, for logs and metrics; none of them changes in a minor version.
     ///
     /// `unresolved`, `refused`, `timed-out`, `unreachable` (any other failure), `no-http2`, `no-extended-connect`,
-    /// `unsuited`, `no-tls`, `full`, `no-upstream`.
+    /// `unsuited`, `no-tls`, `full`, `no-upstream`; of whatever fails for want of resources of this host the name of the
+    /// [`Shortage`].
     pub fn name(&self) -> &'static str {
+        if let Some(shortage) = self.shortage() {
+            return shortage.name();
+        }
         match self {
             ConnectError::Resolve { .. } => "unresolved",
             ConnectError::Failed { source, .. } => match source.kind() {
@@ -76,6 +80,20 @@ impl ConnectError {
         }
     }
 
+    /// What this host lacks, if that is why there is no connection, whatever the variant.
+    ///
+    /// The answer to the client is 503 then, and no server of a [`Group`](crate::upstream::Group) is taken out for it. A
+    /// connector of one's own has nothing to do for that but to pass on the error of the system as the `source`.
+    pub fn shortage(&self) -> Option<Shortage> {
+        match self {
+            ConnectError::Resolve { source, .. }
+            | ConnectError::Failed { source, .. }
+            | ConnectError::Tls { source, .. }
+            | ConnectError::Http2(source) => Shortage::of(source),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_for_time(&self) -> bool {
         matches!(self, ConnectError::Failed { source, .. } if source.kind() == io::ErrorKind::TimedOut)
     }
@@ -87,6 +105,9 @@ impl ConnectError {
 
     /// What it says of the place that was tried.
     pub(crate) fn outcome(&self) -> Outcome {
+        if let Some(shortage) = self.shortage() {
+            return Outcome::Shortage(shortage);
+        }
         match self {
             error if error.is_for_time() => Outcome::TimedOut,
             // The request's fault, not the place's.

@@ -4,12 +4,14 @@
 
 mod attempts;
 mod error;
+mod shortage;
 mod staggered;
 mod tcp;
 mod trace;
 
 pub use attempts::{Attempts, Outcome, SoFar, Tried};
 pub use error::ConnectError;
+pub use shortage::Shortage;
 pub use tcp::TcpConnect;
 pub(crate) use tcp::resolve;
 pub use trace::{Trace, Try};

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::Shortage;
+
 use crate::clock::After;
 
 /// The "Connection Attempt Delay": how long an address may stay silent before the next one is tried beside it.
@@ -38,6 +40,10 @@ where
             let failed = match running.poll(cx) {
                 Poll::Ready(Ok(connected)) => return Poll::Ready(Ok(connected)),
                 Poll::Ready(Err(error)) => {
+                    if Shortage::of(&error) == Some(Shortage::Resources) {
+                        // No other address has what this host lacks.
+                        left = Vec::new().into_iter();
+                    }
                     failure = error;
                     true
                 }

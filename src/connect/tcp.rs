@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::net::{TcpStream, lookup_host};
 
-use super::{Connect, ConnectError, ConnectRequest, staggered};
+use super::{Connect, ConnectError, ConnectRequest, Shortage, staggered};
 
 /// Connects over TCP, with `TCP_NODELAY` set: a tunnel carries messages, and must not hold one back for the next.
 ///
@@ -75,7 +75,7 @@ pub(crate) async fn resolve(name: &str) -> Result<Vec<SocketAddr>, ConnectError>
     });
     resolved.map_err(|source| ConnectError::Resolve {
         name: name.to_owned(),
-        source,
+        source: Shortage::behind(source),
     })
 }
 

@@ -10,15 +10,15 @@
 //! ```no_run
 //! use std::time::Duration;
 //! use switchover::connect::TcpConnect;
-//! use switchover::gateway::{Gateway, Outcome};
+//! use switchover::gateway::{Gateway, Outcome, next_connection};
 //! use switchover::tunnel::TunnelConfig;
 //!
-//! # async fn run(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+//! # async fn run(listener: tokio::net::TcpListener) {
 //! let gateway = Gateway::builder(TcpConnect::to("127.0.0.1:9000"))
 //!     .tunnel(TunnelConfig::default().idle_timeout(Duration::from_secs(75)))
 //!     .build();
 //! loop {
-//!     let (client, peer) = listener.accept().await?;
+//!     let (client, peer) = next_connection(&listener).await;
 //!     let gateway = gateway.clone();
 //!     tokio::spawn(async move {
 //!         match gateway.serve(client, peer).await {
@@ -39,12 +39,14 @@ mod answer;
 mod config;
 mod established;
 mod incoming;
+mod listener;
 mod proxy;
 
 pub use accept::{Accepted, Acceptor};
 pub use config::{Builder, GatewayConfig};
 pub use established::{Carrying, Established, Negotiated};
 pub use incoming::Incoming;
+pub use listener::next_connection;
 
 use std::future::Future;
 use std::pin::pin;

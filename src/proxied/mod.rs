@@ -7,6 +7,7 @@
 //! door, TLS in between or not.
 //!
 //! ```no_run
+//! use switchover::gateway::next_connection;
 //! use switchover::header::TrustedProxies;
 //! use switchover::proxied::ProxyProtocolAcceptor;
 //! use switchover::{Gateway, TcpConnect};
@@ -15,7 +16,7 @@
 //! let acceptor = ProxyProtocolAcceptor::new(TrustedProxies::new(["10.0.0.0/8".parse()?]));
 //! let gateway = Gateway::builder(TcpConnect::to("127.0.0.1:9000")).build();
 //! loop {
-//!     let (stream, peer) = listener.accept().await?;
+//!     let (stream, peer) = next_connection(&listener).await;
 //!     let (acceptor, gateway) = (acceptor.clone(), gateway.clone());
 //!     // In a task of its own: a balancer that dawdles over its header holds up no one else.
 //!     tokio::spawn(async move {

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connect::{Attempts, Outcome};
+use crate::connect::{Attempts, Outcome, Shortage};
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::BadSwitch;
 use crate::head::ChunkedError;
@@ -112,10 +112,16 @@ impl Failure {
         if let Some(failure) = source_of::<Failure>(error) {
             return failure.clone();
         }
+        let io = source_of::<io::Error>(error);
         // An `io::Error` is not the source of what it wraps.
-        let wrapped = source_of::<io::Error>(error).and_then(io::Error::get_ref);
+        let wrapped = io.and_then(io::Error::get_ref);
         if let Some(failure) = wrapped.and_then(|inner| inner.downcast_ref::<Failure>()) {
             return failure.clone();
+        }
+        // No fault of the upstream's.
+        let of_this_host = io.filter(|io| Shortage::of(io).is_some());
+        if let Some(code) = of_this_host.and_then(io::Error::raw_os_error) {
+            return Failure::new(Phase::Request, io::Error::from_raw_os_error(code));
         }
         Failure::new(Phase::ResponseHead, Cause::Closed)
     }

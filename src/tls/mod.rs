@@ -22,6 +22,7 @@
 //! for a stream: boxed, in an [`AnyStream`](crate::tunnel::AnyStream), an idle tunnel costs half.
 //!
 //! ```no_run
+//! use switchover::gateway::next_connection;
 //! use switchover::header::Hop;
 //! use switchover::tls::{TlsAcceptor, TlsServerConfig};
 //! use switchover::tunnel::AnyStream;
@@ -32,7 +33,7 @@
 //! let acceptor = TlsAcceptor::new(TlsServerConfig::from_pem(chain, key)?);
 //! let gateway = Gateway::builder(TcpConnect::to("127.0.0.1:9000")).build();
 //! loop {
-//!     let (stream, peer) = listener.accept().await?;
+//!     let (stream, peer) = next_connection(&listener).await;
 //!     let (acceptor, gateway) = (acceptor.clone(), gateway.clone());
 //!     // In a task of its own: a client that dawdles over its handshake holds up no other.
 //!     tokio::spawn(async move {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::connect::{Outcome, SoFar};
+use crate::connect::{Outcome, Shortage, SoFar};
 
 /// When a request goes to the next server: nginx's `proxy_next_upstream`, `_tries` and `_timeout`.
 ///
@@ -69,6 +69,9 @@ impl Retry {
     }
 
     /// After a connection that could not be made, or that broke before it had brought a response head. Default yes.
+    ///
+    /// Never after one for which this host has no descriptors or memory
+    /// ([`Shortage::Resources`](crate::connect::Shortage::Resources)): it has none for the next server either.
     #[must_use]
     pub fn errors(mut self, retry: bool) -> Self {
         self.errors = retry;
@@ -107,7 +110,7 @@ impl Retry {
     /// Whether another one is tried after this.
     pub(super) fn goes_on(&self, outcome: Outcome, so_far: SoFar, servers: usize) -> bool {
         let is_wanted = match outcome {
-            Outcome::Failed | Outcome::Stale => self.errors,
+            Outcome::Failed | Outcome::Stale | Outcome::Shortage(Shortage::LocalAddress) => self.errors,
             Outcome::TimedOut => self.timeouts,
             Outcome::Invalid => self.invalid_heads,
             Outcome::Answered(status) => self.statuses.contains(&status),
@@ -138,7 +141,7 @@ fn blames(status: StatusCode) -> bool {
 mod tests {
     use super::*;
 
-    const OUTCOMES: [Outcome; 8] = [
+    const OUTCOMES: [Outcome; 10] = [
         Outcome::Connected,
         Outcome::Answered(StatusCode::SWITCHING_PROTOCOLS),
         Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE),
@@ -147,6 +150,8 @@ mod tests {
         Outcome::Invalid,
         Outcome::Stale,
         Outcome::GivenUp,
+        Outcome::Shortage(Shortage::Resources),
+        Outcome::Shortage(Shortage::LocalAddress),
     ];
 
     fn so_far(attempts: usize, seconds: u64) -> SoFar {
@@ -160,24 +165,27 @@ mod tests {
     fn after_what_another_server_is_tried() {
         let retry = Retry::default;
         let cases = [
-            (retry(), [false, false, false, true, true, true, true, false]),
+            (
+                retry(),
+                [false, false, false, true, true, true, true, false, false, true],
+            ),
             (
                 retry().statuses([StatusCode::SERVICE_UNAVAILABLE]),
-                [false, false, true, true, true, true, true, false],
+                [false, false, true, true, true, true, true, false, false, true],
             ),
             (
                 retry().errors(false),
-                [false, false, false, false, true, true, false, false],
+                [false, false, false, false, true, true, false, false, false, false],
             ),
             (
                 retry().timeouts(false),
-                [false, false, false, true, false, true, true, false],
+                [false, false, false, true, false, true, true, false, false, true],
             ),
             (
                 retry().invalid_heads(false),
-                [false, false, false, true, true, false, true, false],
+                [false, false, false, true, true, false, true, false, false, true],
             ),
-            (Retry::never(), [false; 8]),
+            (Retry::never(), [false; 10]),
         ];
         for (retry, expected) in cases {
             let goes_on = OUTCOMES.map(|outcome| retry.goes_on(outcome, so_far(1, 0), 3));
@@ -208,10 +216,16 @@ mod tests {
     fn what_counts_against_a_server() {
         let (yes, no, nothing) = (Some(true), Some(false), None);
         let default = OUTCOMES.map(|outcome| Retry::default().judge(outcome));
-        assert_eq!(default, [yes, yes, yes, no, no, no, nothing, nothing]);
+        assert_eq!(
+            default,
+            [yes, yes, yes, no, no, no, nothing, nothing, nothing, nothing]
+        );
         let listed = Retry::never().statuses([StatusCode::SERVICE_UNAVAILABLE]);
         let listed = OUTCOMES.map(|outcome| listed.judge(outcome));
-        assert_eq!(listed, [yes, yes, no, no, no, no, nothing, nothing]);
+        assert_eq!(
+            listed,
+            [yes, yes, no, no, no, no, nothing, nothing, nothing, nothing]
+        );
         let any = Retry::never().statuses((400..600).filter_map(|code| StatusCode::from_u16(code).ok()));
         for (code, expected) in [
             (403, yes),

@@ -13,6 +13,8 @@ mod health;
 mod next_server;
 mod relayed;
 mod routes;
+#[cfg(target_os = "linux")]
+mod shortage;
 mod time;
 
 use std::time::Duration;

@@ -104,6 +104,7 @@ pub(crate) fn ended(attempted: &Attempted<'_>) {
         Outcome::Answered(status) => Some(status.as_u16()),
         Outcome::TimedOut => Some(504),
         Outcome::Failed | Outcome::Invalid | Outcome::Stale => Some(502),
+        Outcome::Shortage(_) => Some(503),
         _ => None,
     };
     let answered = matches!(attempted.outcome, Outcome::Answered(_)).then_some(attempted.took);
