@@ -351,7 +351,9 @@ fn head_hint(error: &HeadError) -> &'static str {
         HeadError::Tls => {
             "This port speaks plain HTTP: use http:// or ws:// for it, or give the listener a certificate."
         }
-        HeadError::StartLine => "Speak HTTP/1.1 here.",
+        HeadError::StartLine | HeadError::RequestLine(_) => {
+            "Send a method, a target and HTTP/1.1, with one space between them."
+        }
         _ => "Send lines that end with CRLF, without folding and without control bytes.",
     }
 }

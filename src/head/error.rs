@@ -1,8 +1,8 @@
-//! Law: everything that can be wrong with a message head, and the status that tells a client so.
+//! Everything that can be wrong with a message head, and the status that tells a client so.
 
 use http::StatusCode;
 
-use super::{FramingError, HostError, TargetError};
+use super::{FramingError, HostError, RequestLineError, TargetError};
 
 /// Why a message head was refused.
 ///
@@ -40,10 +40,13 @@ pub enum HeadError {
     /// The first bytes are a record of TLS (RFC 8446, section 5.1): a handshake, or an alert.
     #[error("these are the bytes of TLS, not of HTTP")]
     Tls,
-    /// The first line is not a request line or status line.
+    /// The first line of a response is not a status line (RFC 9112, section 4).
     #[error("the first line is malformed")]
     StartLine,
-    /// A version other than HTTP/1.1 or HTTP/1.0.
+    /// The first line of a request is not a request line (RFC 9112, section 3).
+    #[error("the request line is malformed: {0}")]
+    RequestLine(#[from] RequestLineError),
+    /// A well-formed version other than HTTP/1.1 and HTTP/1.0.
     #[error("the HTTP version is not 1.1 or 1.0")]
     Version,
     /// The request target (RFC 9112, section 3.2).
@@ -93,7 +96,7 @@ impl HeadError {
             HeadError::ControlByte { .. } => "control-byte",
             HeadError::LineFolding { .. } => "line-folding",
             HeadError::Tls => "tls",
-            HeadError::StartLine => "start-line",
+            HeadError::StartLine | HeadError::RequestLine(_) => "start-line",
             HeadError::Version => "version",
             HeadError::Target(_) => "target",
             HeadError::FieldName => "field-name",

@@ -1,6 +1,7 @@
-//! Law: exactly one valid `Host` in an HTTP/1.1 request (RFC 9112, section 3.2), and the name in it.
+//! Exactly one valid `Host` in an HTTP/1.1 request (RFC 9112, section 3.2), the name in it, and when two are the same.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 use http::header::HOST;
 use http::{HeaderMap, Version};
@@ -15,7 +16,7 @@ pub enum HostError {
     /// More than one.
     #[error("the Host field is repeated")]
     Repeated,
-    /// Not `uri-host [ ":" port ]`: empty, with spaces, user information, a path, a port that is none.
+    /// Not `uri-host [ ":" port ]`: empty, with spaces, user information, a path, an empty label, a port that is none.
     #[error("the Host field is not a host with an optional port")]
     Invalid,
     /// In HTTP/2 and HTTP/3: not the authority that the request is for (RFC 9113, section 8.3.1).
@@ -40,12 +41,16 @@ pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HostError
 
 /// Checks that the bytes are `uri-host [ ":" port ]` (RFC 9110, section 7.2; RFC 3986, section 3.2.2).
 ///
-/// An empty host is refused: an `http` URI must not have one (RFC 9110, section 4.2.1).
+/// An empty host is refused: an `http` URI must not have one (RFC 9110, section 4.2.1). So is a name with an empty label:
+/// one dot may end a name, which is the root of the DNS, and no other label is empty (RFC 1035, section 2.3.1). A name such
+/// as `a..` is compared by no rule and is served by origins that strip its dots.
 ///
 /// ```
 /// use switchover::head::validate_host;
 ///
 /// assert!(validate_host(b"example.com:8080").is_ok());
+/// assert!(validate_host(b"example.com.").is_ok());
+/// assert!(validate_host(b"example.com..").is_err());
 /// assert!(validate_host(b"[::1]").is_ok());
 /// assert!(validate_host(b"user@example.com").is_err());
 /// ```
@@ -70,15 +75,18 @@ pub fn validate_host(bytes: &[u8]) -> Result<(), HostError> {
     }
 }
 
-/// The name in a `Host`: without the port, without a dot at its end, in lower case. What nginx calls `$host`.
+/// The name in a `Host` in the form in which names are compared: without the port, without a dot at its end, in lower
+/// case. What nginx calls `$host`.
 ///
-/// The brackets of an IPv6 address stay.
+/// Percent-encoded letters, digits, hyphens, dots, underscores and tildes are decoded (RFC 3986, section 6.2.2.2): a rule
+/// on `admin.example` holds for `%61dmin.example` too. The brackets of an IPv6 address stay, and the address has its
+/// shortest form (RFC 5952).
 ///
 /// ```
 /// use switchover::head::host_name;
 ///
 /// assert_eq!(host_name("Example.com.:8080"), "example.com");
-/// assert_eq!(host_name("[::1]:80"), "[::1]");
+/// assert_eq!(host_name("[0:0::1]:80"), "[::1]");
 /// ```
 pub fn host_name(host: &str) -> Cow<'_, str> {
     let name = match host.rfind(':') {
@@ -86,11 +94,52 @@ pub fn host_name(host: &str) -> Cow<'_, str> {
         Some(at) if !host[at..].contains(']') => &host[..at],
         _ => host,
     };
+    if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return match address.parse::<Ipv6Addr>() {
+            Ok(address) => Cow::Owned(format!("[{address}]")),
+            Err(_) => Cow::Borrowed(name),
+        };
+    }
+    if name.contains('%') {
+        let decoded = decode_unreserved(name).to_ascii_lowercase();
+        return Cow::Owned(decoded.strip_suffix('.').unwrap_or(&decoded).to_owned());
+    }
     let name = name.strip_suffix('.').unwrap_or(name);
     match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         true => Cow::Owned(name.to_ascii_lowercase()),
         false => Cow::Borrowed(name),
     }
+}
+
+/// Whether two valid hosts have the same name and the same port, or both none.
+pub(super) fn is_same_host(one: &[u8], other: &[u8]) -> bool {
+    let (Ok(one), Ok(other)) = (std::str::from_utf8(one), std::str::from_utf8(other)) else {
+        return false;
+    };
+    split_port(one.as_bytes()).1 == split_port(other.as_bytes()).1 && host_name(one) == host_name(other)
+}
+
+/// Decodes what need not have been encoded (RFC 3986, section 2.3). A percent sign that encodes something else stays.
+fn decode_unreserved(name: &str) -> String {
+    let mut decoded = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(at) = rest.find('%') {
+        decoded.push_str(&rest[..at]);
+        let encoded = rest.get(at + 1..at + 3);
+        let byte = encoded.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte {
+            Some(byte @ (b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')) => {
+                decoded.push(char::from(byte));
+                rest = &rest[at + 3..];
+            }
+            _ => {
+                decoded.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    decoded.push_str(rest);
+    decoded
 }
 
 fn split_port(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
@@ -108,26 +157,36 @@ fn split_port(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 fn is_ip_literal(address: &[u8]) -> bool {
-    std::str::from_utf8(address).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
+    std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
 fn is_registered_name(host: &[u8]) -> bool {
     let mut bytes = host.iter();
+    // An encoded dot counts as one: whoever decodes the name sees one.
+    let mut label_is_empty = true;
     while let Some(&byte) = bytes.next() {
-        let valid = match byte {
-            b'%' => {
-                bytes.next().is_some_and(u8::is_ascii_hexdigit)
-                    && bytes.next().is_some_and(u8::is_ascii_hexdigit)
-            }
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';'
-            | b'=' => true,
-            _ => byte.is_ascii_alphanumeric(),
+        let byte = match byte {
+            b'%' => match (bytes.next().and_then(hex), bytes.next().and_then(hex)) {
+                (Some(high), Some(low)) if high * 16 + low == b'.' => b'.',
+                (Some(_), Some(_)) => b'%',
+                _ => return false,
+            },
+            byte => byte,
         };
-        if !valid {
-            return false;
+        match byte {
+            b'.' if label_is_empty => return false,
+            b'.' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' | b'%' => {}
+            _ if byte.is_ascii_alphanumeric() => {}
+            _ => return false,
         }
+        label_is_empty = byte == b'.';
     }
+    // A name of dots alone was refused at its first; what ends with one has a label before it.
     !host.is_empty()
+}
+
+fn hex(digit: &u8) -> Option<u8> {
+    char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 fn decimal(digits: &[u8]) -> Option<u32> {

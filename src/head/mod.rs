@@ -27,6 +27,7 @@ mod host;
 mod limits;
 mod parse;
 mod received;
+mod request_line;
 mod scan;
 mod target;
 
@@ -39,6 +40,7 @@ pub use host::{HostError, check_host, host_name, validate_host};
 pub use limits::HeadLimits;
 pub use parse::{Parsed, parse_request, parse_response};
 pub use received::check_request;
+pub use request_line::RequestLineError;
 pub use scan::HeadScan;
 pub use target::{RequestTarget, TargetError};
 

@@ -1,4 +1,4 @@
-//! Law: what the lines of a head mean. The scan has said where it ends and that its bytes are sound.
+//! What the lines of a head mean. The scan has said where it ends and that its bytes are sound.
 
 use std::mem::MaybeUninit;
 
@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Version, request, response};
 
+use super::request_line::{RequestLine, RequestLineError};
 use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError, check_host};
 
 /// What there is so far of a head.
@@ -59,33 +60,52 @@ pub fn parse_response(buffer: &[u8], limits: &HeadLimits) -> Result<Parsed<respo
 
 /// Parses the whole request head that the scan has found the end of.
 pub(crate) fn request_from_head(head: Bytes, scan: &HeadScan) -> Result<request::Parts, HeadError> {
-    with_fields(scan, |fields| {
-        let mut parsed = httparse::Request::new(&mut []);
-        let status = parsed
-            .parse_with_uninit_headers(&head, fields)
-            .map_err(head_error)?;
-        let (true, Some(method), Some(target)) = (status.is_complete(), parsed.method, parsed.path) else {
-            return Err(HeadError::StartLine);
-        };
-        let method = Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::StartLine)?;
-        let target = RequestTarget::from_shared(&method, head.slice_ref(target.as_bytes()))?;
-        let version = http_version(parsed.version)?;
-        let mut headers = header_map(&head, parsed.headers)?;
-        check_host(version, &headers)?;
-        if let RequestTarget::Absolute { authority, .. } = &target {
-            // RFC 9112, section 3.2.2: a proxy ignores the Host received and replaces it by the target's.
-            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Authority)?;
-            headers.insert(HOST, host);
-        }
+    let line_start = head
+        .iter()
+        .position(|byte| !matches!(byte, b'\r' | b'\n'))
+        .unwrap_or_default();
+    let line_length = head[line_start..].iter().position(|&byte| byte == b'\r');
+    let line_end = line_start + line_length.ok_or(RequestLineError::NoTarget)?;
+    let RequestLine {
+        method,
+        target,
+        version,
+    } = RequestLine::parse(&head[line_start..line_end])?;
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestLineError::Method)?;
+    let target = RequestTarget::from_shared(&method, head.slice_ref(target))?;
+    let mut headers = field_lines(&head, line_end + 2, scan)?;
+    check_host(version, &headers)?;
+    if let RequestTarget::Absolute { authority, .. } = &target {
+        // RFC 9112, section 3.2.2: a proxy ignores the Host received and replaces it by the target's.
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Authority)?;
+        headers.insert(HOST, host);
+    }
 
-        let (mut parts, ()) = http::Request::new(()).into_parts();
-        parts.method = method;
-        parts.uri = target.into_uri();
-        parts.version = version;
-        parts.headers = headers;
-        BodyLength::of_request(&parts)?;
-        Ok(parts)
-    })
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = method;
+    parts.uri = target.into_uri();
+    parts.version = version;
+    parts.headers = headers;
+    BodyLength::of_request(&parts)?;
+    Ok(parts)
+}
+
+/// Parses the field lines of a request, which begin at this offset of its head.
+fn field_lines(head: &Bytes, at: usize, scan: &HeadScan) -> Result<HeaderMap, HeadError> {
+    const ORDINARY: usize = 32;
+    let mut ordinary = [httparse::EMPTY_HEADER; ORDINARY];
+    let mut many = Vec::new();
+    let fields = match scan.fields() {
+        0..=ORDINARY => &mut ordinary[..],
+        count => {
+            many.resize(count, httparse::EMPTY_HEADER);
+            &mut many[..]
+        }
+    };
+    match httparse::parse_headers(head.get(at..).unwrap_or_default(), fields).map_err(head_error)? {
+        httparse::Status::Complete((_, fields)) => header_map(head, fields),
+        httparse::Status::Partial => Err(HeadError::FieldName),
+    }
 }
 
 /// Parses the whole response head that the scan has found the end of.

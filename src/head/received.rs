@@ -1,12 +1,13 @@
-//! Law: a request that another parser has taken in meets the same checks as one of our own.
+//! A request that another parser has taken in meets the same checks as one of our own.
 //!
 //! Servers are laxer than a proxy may be: they are the last to read a request, and a proxy is not.
 
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Version};
+use http::{Method, Uri, Version};
 
+use super::host::is_same_host;
 use super::{BodyLength, HeadError, HostError, RequestTarget, TargetError, check_host, validate_host};
 
 /// Checks a request head that hyper, or any other server, has parsed, and gives it the form of
@@ -27,6 +28,7 @@ use super::{BodyLength, HeadError, HostError, RequestTarget, TargetError, check_
 ///
 /// The rule that is broken; [`HeadError::status`] is the answer.
 pub fn check_request(parts: &mut Parts) -> Result<(), HeadError> {
+    normalize_empty_path(parts)?;
     check_target(parts)?;
     if parts.version >= Version::HTTP_2 {
         return check_authority(parts);
@@ -40,6 +42,21 @@ pub fn check_request(parts: &mut Parts) -> Result<(), HeadError> {
         }
     }
     BodyLength::of_request(parts)?;
+    Ok(())
+}
+
+/// RFC 3986, section 6.2.3: an empty path is the path `/`, also in front of a query.
+fn normalize_empty_path(parts: &mut Parts) -> Result<(), HeadError> {
+    let Some(query) = parts.uri.path_and_query().map(PathAndQuery::as_str) else {
+        return Ok(());
+    };
+    if !query.starts_with('?') {
+        return Ok(());
+    }
+    let path_and_query = PathAndQuery::try_from(format!("/{query}")).map_err(|_| TargetError::InvalidByte)?;
+    let mut uri = std::mem::take(&mut parts.uri).into_parts();
+    uri.path_and_query = Some(path_and_query);
+    parts.uri = Uri::from_parts(uri).map_err(|_| TargetError::Form)?;
     Ok(())
 }
 
@@ -74,8 +91,12 @@ fn check_authority(parts: &mut Parts) -> Result<(), HeadError> {
     match (named.next(), named.next()) {
         (None, _) => {}
         (Some(_), Some(_)) => return Err(HostError::Repeated.into()),
-        (Some(named), None) if named.as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {}
-        (Some(_), None) => return Err(HostError::Differs.into()),
+        (Some(named), None) => {
+            validate_host(named.as_bytes())?;
+            if !is_same_host(named.as_bytes(), host.as_bytes()) {
+                return Err(HostError::Differs.into());
+            }
+        }
     }
     parts.headers.insert(HOST, host);
     Ok(())
@@ -128,11 +149,32 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_path_before_a_query() {
+        for (uri, path) in [("http://a?b", "/?b"), ("http://a", "/"), ("http://a/?b", "/?b")] {
+            for version in [Version::HTTP_11, Version::HTTP_2] {
+                let request = Request::get(uri).version(version).header(HOST, "a");
+                let (mut parts, ()) = request.body(()).unwrap().into_parts();
+                assert_eq!(check_request(&mut parts), Ok(()), "{uri} {version:?}");
+                assert_eq!(parts.uri.path_and_query().unwrap().as_str(), path, "{uri} {version:?}");
+            }
+        }
+    }
+
+    #[test]
     fn of_http_2() {
         let get = |uri: &str| Request::get(uri).version(Version::HTTP_2);
         assert_eq!(checked(get("https://a:1/chat")), Ok(Some("a:1".into())));
         assert_eq!(checked(get("https://a/").header(HOST, "A")), Ok(Some("a".into())));
         assert_eq!(checked(get("/").header(HOST, "a")), Ok(Some("a".into())));
+        assert_eq!(checked(get("https://a/").header(HOST, "a.")), Ok(Some("a".into())));
+        assert_eq!(checked(get("https://a.:1/").header(HOST, "A:1")), Ok(Some("a.:1".into())));
+        for empty_label in [".", "..", "a..", "a..b", ".a"] {
+            let invalid = Err(HostError::Invalid.into());
+            assert_eq!(checked(get("/").header(HOST, empty_label)), invalid);
+            assert_eq!(checked(get("https://a/").header(HOST, empty_label)), invalid);
+            let target = checked(get(&format!("https://{empty_label}/")));
+            assert_eq!(target, Err(TargetError::Authority.into()), "{empty_label}");
+        }
 
         assert_eq!(checked(get("/")), Err(HostError::Missing.into()));
         assert_eq!(

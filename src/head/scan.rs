@@ -1,8 +1,8 @@
-//! Law: where a head ends, and which bytes may stand in it. Looks at each byte once, however it arrives.
+//! Where a head ends, and which bytes may stand in it. Looks at each byte once, however it arrives.
 //!
 //! Knows lines and limits, not what they mean.
 
-use super::{HeadError, HeadLimits};
+use super::{HeadError, HeadLimits, RequestLineError};
 
 /// RFC 8446, section 5.1: what begins the records of TLS that a peer may send first, and the byte after it, which is the
 /// same in all versions.
@@ -108,10 +108,10 @@ impl HeadScan {
             b'\r' => self.after_carriage_return = true,
             b'\n' => return Err(HeadError::BareLineFeed { offset }),
             b' ' | b'\t' if offset == self.line_start => {
-                return Err(if self.lines == 0 {
-                    HeadError::StartLine
-                } else {
-                    HeadError::LineFolding { offset }
+                return Err(match self.lines {
+                    0 if self.skip_empty_lines => RequestLineError::LeadingWhiteSpace.into(),
+                    0 => HeadError::StartLine,
+                    _ => HeadError::LineFolding { offset },
                 });
             }
             b'\t' | b' '..=b'~' | 0x80.. if self.may_begin_so(byte) => {}

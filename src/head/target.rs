@@ -1,4 +1,4 @@
-//! Law: the four forms of a request target (RFC 9112, section 3.2), and which method may use which.
+//! The four forms of a request target (RFC 9112, section 3.2), and which method may use which.
 
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -22,11 +22,12 @@ pub enum RequestTarget {
     Origin(PathAndQuery),
     /// `http://host/path?query`: the authority wins over `Host` (RFC 9112, section 3.2.2).
     Absolute {
-        /// `http`, `https`, `ws` or `wss`.
+        /// `http`, `https`, `ws` or `wss`, in lower case. It chooses nothing: not the route, and not whether TLS is spoken.
         scheme: Scheme,
         /// Without user information.
         authority: Authority,
-        /// `/` where the target has none.
+        /// Begins with `/` also where the path of the target is empty (RFC 3986, section 6.2.3); `*` in an OPTIONS with
+        /// neither path nor query.
         path_and_query: PathAndQuery,
     },
     /// `host:port`, with CONNECT only.
@@ -42,8 +43,14 @@ pub enum TargetError {
     /// Longer than a URI may be here: 65,534 bytes.
     #[error("longer than 65534 bytes")]
     TooLong,
-    /// A byte that no URI holds, or a fragment.
-    #[error("it holds a byte that a request target must not hold")]
+    /// A space or a tab.
+    #[error("it holds white space, which is to be sent percent-encoded, a space as %20")]
+    WhiteSpace,
+    /// A fragment, which stays with the client (RFC 9112, section 3.2).
+    #[error("it holds a fragment (#), which is not to be sent")]
+    Fragment,
+    /// Any other byte that no URI holds.
+    #[error("it holds a byte that is to be sent percent-encoded")]
     InvalidByte,
     /// None of the four forms.
     #[error("it is neither a path, nor an http, https, ws or wss URI, nor host:port, nor an asterisk")]
@@ -71,11 +78,14 @@ impl RequestTarget {
             return Err(TargetError::TooLong);
         }
         // RFC 3986 has neither controls, spaces nor bytes beyond ASCII; RFC 9112 has no fragment in a target.
-        if target
+        let wrong = target
             .iter()
-            .any(|byte| !byte.is_ascii_graphic() || *byte == b'#')
-        {
-            return Err(TargetError::InvalidByte);
+            .find(|byte| !byte.is_ascii_graphic() || **byte == b'#');
+        match wrong {
+            None => {}
+            Some(b' ' | b'\t') => return Err(TargetError::WhiteSpace),
+            Some(b'#') => return Err(TargetError::Fragment),
+            Some(_) => return Err(TargetError::InvalidByte),
         }
         if *method == Method::CONNECT {
             return authority_form(target);
@@ -123,28 +133,35 @@ fn authority_form(target: Bytes) -> Result<RequestTarget, TargetError> {
 }
 
 fn absolute_form(method: &Method, target: Bytes) -> Result<RequestTarget, TargetError> {
-    let has_path = target.split(|&byte| byte == b'/').nth(3).is_some() || target.contains(&b'?');
-    let parts = Uri::from_maybe_shared(target)
-        .map_err(|_| TargetError::Form)?
-        .into_parts();
-    let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-        return Err(TargetError::Form);
-    };
-    if !["http", "https", "ws", "wss"].contains(&scheme.as_str()) {
-        return Err(TargetError::Form);
-    }
-    validate_host(authority.as_str().as_bytes()).map_err(|_| TargetError::Authority)?;
-    let path_and_query = match parts.path_and_query {
-        Some(path_and_query) if has_path => path_and_query,
-        // RFC 9112, section 3.2.4: the last proxy sends an OPTIONS for a URI without a path as an asterisk.
-        _ if *method == Method::OPTIONS => PathAndQuery::from_static("*"),
-        _ => PathAndQuery::from_static("/"),
-    };
+    let scheme_end = target.windows(3).position(|three| three == b"://");
+    let scheme_end = scheme_end.ok_or(TargetError::Form)?;
+    let scheme = ["http", "https", "ws", "wss"]
+        .into_iter()
+        .find(|scheme| target[..scheme_end].eq_ignore_ascii_case(scheme.as_bytes()))
+        .ok_or(TargetError::Form)?;
+    let rest = target.slice(scheme_end + 3..);
+    let authority_end = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
+    let authority_end = authority_end.unwrap_or(rest.len());
+    let authority = rest.slice(..authority_end);
+    validate_host(&authority).map_err(|_| TargetError::Authority)?;
     Ok(RequestTarget::Absolute {
-        scheme,
-        authority,
-        path_and_query,
+        scheme: Scheme::try_from(scheme).map_err(|_| TargetError::Form)?,
+        authority: Authority::from_maybe_shared(authority).map_err(|_| TargetError::Authority)?,
+        path_and_query: path_of_absolute_form(method, rest.slice(authority_end..))?,
     })
+}
+
+/// What follows the authority of an absolute-form target, as it goes upstream.
+fn path_of_absolute_form(method: &Method, path_and_query: Bytes) -> Result<PathAndQuery, TargetError> {
+    match &path_and_query[..] {
+        // RFC 9112, section 3.2.4: the last proxy sends an OPTIONS for a URI without path and query as an asterisk.
+        [] if *method == Method::OPTIONS => Ok(PathAndQuery::from_static("*")),
+        [] => Ok(PathAndQuery::from_static("/")),
+        // RFC 3986, section 6.2.3: an empty path is the path `/`.
+        [b'?', ..] => PathAndQuery::from_maybe_shared(Bytes::from([b"/", &path_and_query[..]].concat()))
+            .map_err(|_| TargetError::InvalidByte),
+        _ => PathAndQuery::from_maybe_shared(path_and_query).map_err(|_| TargetError::InvalidByte),
+    }
 }
 
 #[cfg(test)]
@@ -162,9 +179,9 @@ mod tests {
             ),
             (&Method::GET, "//host/path", Ok("//host/path")),
             (&Method::GET, "/?", Ok("/?")),
-            (&Method::GET, "/a#b", Err(TargetError::InvalidByte)),
+            (&Method::GET, "/a#b", Err(TargetError::Fragment)),
             (&Method::GET, "/\u{e9}", Err(TargetError::InvalidByte)),
-            (&Method::GET, "/a b", Err(TargetError::InvalidByte)),
+            (&Method::GET, "/a b", Err(TargetError::WhiteSpace)),
             (&Method::GET, "", Err(TargetError::Form)),
             (&Method::GET, "a", Err(TargetError::Form)),
             (&Method::GET, "a:80", Err(TargetError::Form)),
@@ -176,7 +193,7 @@ mod tests {
             (&Method::GET, "HTTP://a/b", Ok("http://a/b")),
             (&Method::GET, "wss://[::1]:9/b?c", Ok("wss://[::1]:9/b?c")),
             (&Method::GET, "ftp://a/b", Err(TargetError::Form)),
-            (&Method::GET, "http:///b", Err(TargetError::Form)),
+            (&Method::GET, "http:///b", Err(TargetError::Authority)),
             (&Method::GET, "http://user@a/b", Err(TargetError::Authority)),
             (&Method::CONNECT, "a:443", Ok("a:443")),
             (&Method::CONNECT, "a", Err(TargetError::Authority)),

@@ -1,6 +1,6 @@
 //! RFC 9112, section 2.2: lines end with CRLF, no bare CR, nothing before the start line but empty lines.
 
-use switchover::head::HeadError;
+use switchover::head::{HeadError, RequestLineError};
 
 use crate::parsed::{request, response};
 
@@ -182,7 +182,8 @@ fn white_space_before_the_start_line_or_between_it_and_the_first_field() {
         "\tGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "\r\n GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     ] {
-        assert_eq!(request(head).unwrap_err(), HeadError::StartLine, "{head:?}");
+        let leading = HeadError::RequestLine(RequestLineError::LeadingWhiteSpace);
+        assert_eq!(request(head).unwrap_err(), leading, "{head:?}");
     }
     for head in [
         "GET / HTTP/1.1\r\n Host: a\r\n\r\n",

@@ -139,7 +139,9 @@ where
     let one_request = OneRequest::new(stream, head_length, length, exchange.clone(), config);
     // hyper is shown one request and asks once.
     let service = Mutex::new(Some(service));
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request| {
+        // The crate's own reading of the target: hyper does not tell `http://a` from `http://a/`.
+        *request.uri_mut() = head.uri.clone();
         let service = service.lock().unwrap_or_else(PoisonError::into_inner).take();
         let answered = service.map(|service| service(request, exchange.clone()));
         let exchange = &exchange;
