@@ -110,6 +110,60 @@ async fn pipelined_requests_are_answered_in_turn() {
     }
 }
 
+/// RFC 9112, section 3.2.2, and RFC 3986, section 6.2.3.
+#[tokio::test]
+async fn absolute_targets_go_up_as_paths() {
+    for (line, sent) in [
+        ("GET http://a.example?x=1", "GET /?x=1"),
+        ("GET http://a.example", "GET /"),
+        ("GET HTTP://a.example/?x=1", "GET /?x=1"),
+        ("POST https://a.example?", "POST /?"),
+        ("OPTIONS http://a.example", "OPTIONS *"),
+        ("OPTIONS http://a.example/", "OPTIONS /"),
+        ("OPTIONS http://a.example?x", "OPTIONS /?x"),
+        ("OPTIONS *", "OPTIONS *"),
+    ] {
+        let origin = ScriptedOrigin::start(always(OK)).await;
+        let relay = RunningRelay::to(&origin).await;
+        let request = format!("{line} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+        let mut client = relay.client_sending(request).await;
+        assert_eq!(client.response().await.0.status, 200, "{line}");
+        let head = origin.connection(0).await.head().await;
+        assert!(
+            head.starts_with(&format!("{sent} HTTP/1.1\r\n")),
+            "{line}: {head}"
+        );
+        assert!(head.contains("\r\nHost: a.example\r\n"), "{line}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_refused_unless_it_is_allowed() {
+    let origin = ScriptedOrigin::start(always(OK)).await;
+    let trace = "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let relay = RunningRelay::to(&origin).await;
+    let mut client = relay.client_sending(trace).await;
+    let (head, body) = client.response().await;
+    assert_eq!(head.status, 405);
+    assert!(
+        !head.headers["allow"].to_str().unwrap().contains("TRACE"),
+        "{head:?}"
+    );
+    assert!(String::from_utf8(body).unwrap().contains("allow_trace"));
+    client.ends().await;
+    assert_eq!(origin.connections(), 0);
+
+    let relay = RunningRelay::with(RelayConfig::default().allow_trace(true), &origin).await;
+    let mut client = relay.client_sending(trace).await;
+    assert_eq!(client.response().await.0.status, 200);
+    let head = origin.connection(0).await.head().await;
+    assert!(head.starts_with("TRACE / HTTP/1.1\r\n"), "{head}");
+    // The case of a method counts (RFC 9110, section 9.1): this is another one, which an origin may know.
+    let relay = RunningRelay::to(&origin).await;
+    let mut client = relay.client_sending("trace / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.response().await.0.status, 200);
+}
+
 #[tokio::test]
 async fn fields_by_rules_and_by_those_of_the_route() {
     let rules = |value: &str| {

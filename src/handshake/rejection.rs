@@ -36,6 +36,9 @@ pub enum Rejection {
     /// CONNECT, which asks for a forward proxy.
     #[error("CONNECT is not served here")]
     Connect,
+    /// TRACE, which hands an origin's client what proxies have added to its request (RFC 9110, section 9.3.8).
+    #[error("TRACE is not served here")]
+    Trace,
     /// A malformed extended CONNECT (RFC 8441).
     #[error("the extended CONNECT is malformed: {0}")]
     ExtendedConnect(#[from] MalformedConnect),
@@ -148,6 +151,7 @@ impl Rejection {
             Rejection::Head(error) => error.name(),
             Rejection::HeadTimeout => "head-timeout",
             Rejection::Connect => "connect",
+            Rejection::Trace => "trace",
             Rejection::ExtendedConnect(_) => "extended-connect",
             Rejection::ProtocolUnknown => "protocol-unknown",
             Rejection::Http2Connect => "http2-connect",
@@ -191,7 +195,7 @@ impl Rejection {
             Rejection::Connect | Rejection::ProtocolUnknown | Rejection::Http2Connect => {
                 StatusCode::NOT_IMPLEMENTED
             }
-            Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Rejection::Method | Rejection::Trace => StatusCode::METHOD_NOT_ALLOWED,
             Rejection::VersionUnsupported
             | Rejection::UpgradeRequired
             | Rejection::HandshakeInHttp10
@@ -216,6 +220,11 @@ impl Rejection {
             Rejection::Method => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET"));
             }
+            // RFC 9110, section 15.5.6: a 405 has the field. What the origin makes of each of these is its own affair.
+            Rejection::Trace => {
+                let others = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+                headers.insert(ALLOW, others);
+            }
             // RFC 6455, section 4.4: the versions that would do.
             Rejection::VersionMissing | Rejection::VersionRepeated => {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -237,6 +246,7 @@ impl Rejection {
             Rejection::Head(error) => head_hint(error),
             Rejection::HeadTimeout => "Send the whole head at once, or raise the header deadline.",
             Rejection::Connect => "Use a forward proxy for CONNECT; this one serves origins of its own.",
+            Rejection::Trace => "Use another method, or allow this one with RelayConfig::allow_trace.",
             Rejection::ExtendedConnect(_) => {
                 "Send :scheme, :authority and :path, and no field of an HTTP/1.1 connection (RFC 8441, section 4)."
             }
@@ -346,6 +356,7 @@ fn head_hint(error: &HeadError) -> &'static str {
         HeadError::TooManyFields { .. } => "Send fewer fields, or raise HeadLimits::max_fields.",
         HeadError::Version => "Speak HTTP/1.1.",
         HeadError::Host(_) => "Send one Host field, with a host and perhaps a port.",
+        HeadError::RepeatedField { .. } => "Send the field once; a proxy in between may have added its own.",
         HeadError::Framing(_) => "Frame the body by one Content-Length, or by chunked alone.",
         HeadError::Target(_) => "Send a path, percent-encoded where it needs to be.",
         HeadError::Tls => {

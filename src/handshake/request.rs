@@ -118,6 +118,9 @@ impl UpgradeRequest {
                 _ => Ok(None),
             };
         }
+        if parts.method == Method::TRACE {
+            return Err(Rejection::Trace);
+        }
         let mut options = ConnectionOptions::of(&parts.headers).iter();
         if options.nth(hop_by_hop::MAX_OPTIONS).is_some() {
             return Err(hop_by_hop::TooManyOptions.into());

@@ -1,6 +1,7 @@
 //! Everything that can be wrong with a message head, and the status that tells a client so.
 
 use http::StatusCode;
+use http::header::HeaderName;
 
 use super::{FramingError, HostError, RequestLineError, TargetError};
 
@@ -62,6 +63,12 @@ pub enum HeadError {
     /// The `Host` field (RFC 9112, section 3.2).
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A field that must not be repeated, and is (RFC 9110, section 5.3). In a response only where the values differ.
+    #[error("the field {field} is repeated")]
+    RepeatedField {
+        /// Its name.
+        field: HeaderName,
+    },
     /// `Content-Length` and `Transfer-Encoding` (RFC 9112, section 6).
     #[error(transparent)]
     Framing(#[from] FramingError),
@@ -87,7 +94,7 @@ pub enum HeadError {
 
 impl HeadError {
     /// In a word, for logs and metrics: `bare-line-feed`, `bare-carriage-return`, `control-byte`, `line-folding`, `tls`,
-    /// `start-line`, `version`, `target`, `field-name`, `field-value`, `host`, `framing`, `start-line-too-long`,
+    /// `start-line`, `version`, `target`, `field-name`, `field-value`, `host`, `repeated-field`, `framing`, `start-line-too-long`,
     /// `head-too-large`, `too-many-fields`. None of them changes in a minor version.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -102,6 +109,7 @@ impl HeadError {
             HeadError::FieldName => "field-name",
             HeadError::FieldValue => "field-value",
             HeadError::Host(_) => "host",
+            HeadError::RepeatedField { .. } => "repeated-field",
             HeadError::Framing(_) => "framing",
             HeadError::StartLineTooLong { .. } => "start-line-too-long",
             HeadError::TooLarge { .. } => "head-too-large",

@@ -175,7 +175,8 @@ fn is_registered_name(host: &[u8]) -> bool {
         };
         match byte {
             b'.' if label_is_empty => return false,
-            b'.' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' | b'%' => {}
+            b'.' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';'
+            | b'=' | b'%' => {}
             _ if byte.is_ascii_alphanumeric() => {}
             _ => return false,
         }
@@ -186,7 +187,9 @@ fn is_registered_name(host: &[u8]) -> bool {
 }
 
 fn hex(digit: &u8) -> Option<u8> {
-    char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    char::from(*digit)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 fn decimal(digits: &[u8]) -> Option<u32> {

@@ -1,4 +1,9 @@
-//! Law: how much of a message head is read before it is refused.
+//! How much of a message head is read before it is refused.
+
+use http::header::{COOKIE, HeaderName, HeaderValue};
+use http::{Version, request};
+
+use super::HeadError;
 
 /// Limits on one message head.
 ///
@@ -45,6 +50,36 @@ impl HeadLimits {
     /// The most bytes in a head.
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Checks a request head that another parser has taken in, of any version of HTTP, as if its lines had arrived as those
+    /// of HTTP/1.1. The crumbs of a `Cookie` of HTTP/2 (RFC 9113, section 8.2.3) are one field.
+    pub(crate) fn check(&self, parts: &request::Parts) -> Result<(), HeadError> {
+        let crumbs = match parts.version {
+            Version::HTTP_2 | Version::HTTP_3 => parts.headers.get_all(COOKIE).iter().count(),
+            _ => 0,
+        };
+        if parts.headers.len() - crumbs.saturating_sub(1) > self.fields {
+            return Err(HeadError::TooManyFields { limit: self.fields });
+        }
+        let target = &parts.uri;
+        let of_target = [
+            target.scheme_str(),
+            target.authority().map(|authority| authority.as_str()),
+            target.path_and_query().map(|path| path.as_str()),
+        ];
+        let of_target: usize = of_target.into_iter().flatten().map(str::len).sum();
+        let limit = self.bytes;
+        let first_line = parts.method.as_str().len() + of_target + "  HTTP/1.1\r\n".len();
+        if first_line > limit {
+            return Err(HeadError::StartLineTooLong { limit });
+        }
+        let line =
+            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
+        if first_line + parts.headers.iter().map(line).sum::<usize>() + "\r\n".len() > limit {
+            return Err(HeadError::TooLarge { limit });
+        }
+        Ok(())
     }
 
     /// The most field lines in a head.

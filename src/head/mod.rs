@@ -29,6 +29,7 @@ mod parse;
 mod received;
 mod request_line;
 mod scan;
+mod singleton;
 mod target;
 
 pub use body::BodyScanner;
@@ -39,10 +40,12 @@ pub use framing::{BodyLength, FramingError};
 pub use host::{HostError, check_host, host_name, validate_host};
 pub use limits::HeadLimits;
 pub use parse::{Parsed, parse_request, parse_response};
-pub use received::check_request;
+pub use received::{check_request, check_request_within};
 pub use request_line::RequestLineError;
 pub use scan::HeadScan;
 pub use target::{RequestTarget, TargetError};
+
+pub(crate) use received::check_request_unlimited;
 
 #[cfg(feature = "gateway")]
 pub(crate) use parse::{request_from_head, response_from_head};

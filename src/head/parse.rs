@@ -7,6 +7,7 @@ use http::header::{HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Version, request, response};
 
 use super::request_line::{RequestLine, RequestLineError};
+use super::singleton::{check_request_singletons, check_response_singletons};
 use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError, check_host};
 
 /// What there is so far of a head.
@@ -75,6 +76,7 @@ pub(crate) fn request_from_head(head: Bytes, scan: &HeadScan) -> Result<request:
     let target = RequestTarget::from_shared(&method, head.slice_ref(target))?;
     let mut headers = field_lines(&head, line_end + 2, scan)?;
     check_host(version, &headers)?;
+    check_request_singletons(&headers)?;
     if let RequestTarget::Absolute { authority, .. } = &target {
         // RFC 9112, section 3.2.2: a proxy ignores the Host received and replaces it by the target's.
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Authority)?;
@@ -123,6 +125,7 @@ pub(crate) fn response_from_head(head: Bytes, scan: &HeadScan) -> Result<respons
         parts.status = StatusCode::from_u16(code).map_err(|_| HeadError::StartLine)?;
         parts.version = http_version(parsed.version)?;
         parts.headers = header_map(&head, parsed.headers)?;
+        check_response_singletons(&parts.headers)?;
         // The framing is known only with the request's method, but what no method makes right is refused here.
         BodyLength::of_response(&parts, &Method::GET)?;
         Ok(parts)

@@ -8,13 +8,17 @@ use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
 use super::host::is_same_host;
-use super::{BodyLength, HeadError, HostError, RequestTarget, TargetError, check_host, validate_host};
+use super::singleton::check_request_singletons;
+use super::{
+    BodyLength, HeadError, HeadLimits, HostError, RequestTarget, TargetError, check_host, validate_host,
+};
 
 /// Checks a request head that hyper, or any other server, has parsed, and gives it the form of
 /// [`parse_request`](super::parse_request)'s: one valid `Host` in agreement with the target, a target in a form that
 /// goes with the method, one framing.
 ///
-/// In HTTP/2 and HTTP/3, `:authority` becomes `Host` (RFC 9113, section 8.3.1).
+/// In HTTP/2 and HTTP/3, `:authority` becomes `Host` (RFC 9113, section 8.3.1). Fields that must not be repeated are there
+/// once. The head is within the [default limits](HeadLimits::default); [`check_request_within`] takes others.
 ///
 /// ```
 /// use switchover::head::check_request;
@@ -28,6 +32,23 @@ use super::{BodyLength, HeadError, HostError, RequestTarget, TargetError, check_
 ///
 /// The rule that is broken; [`HeadError::status`] is the answer.
 pub fn check_request(parts: &mut Parts) -> Result<(), HeadError> {
+    check_request_within(parts, &HeadLimits::default())
+}
+
+/// As [`check_request`], with limits of the caller's own. A server that has taken the head in has limits too, and what is
+/// beyond those never comes here.
+///
+/// # Errors
+///
+/// As [`check_request`].
+pub fn check_request_within(parts: &mut Parts, limits: &HeadLimits) -> Result<(), HeadError> {
+    limits.check(parts)?;
+    check_request_unlimited(parts)
+}
+
+/// As [`check_request`], for a head that is known to be within its limits.
+pub(crate) fn check_request_unlimited(parts: &mut Parts) -> Result<(), HeadError> {
+    check_request_singletons(&parts.headers)?;
     normalize_empty_path(parts)?;
     check_target(parts)?;
     if parts.version >= Version::HTTP_2 {
@@ -155,7 +176,11 @@ mod tests {
                 let request = Request::get(uri).version(version).header(HOST, "a");
                 let (mut parts, ()) = request.body(()).unwrap().into_parts();
                 assert_eq!(check_request(&mut parts), Ok(()), "{uri} {version:?}");
-                assert_eq!(parts.uri.path_and_query().unwrap().as_str(), path, "{uri} {version:?}");
+                assert_eq!(
+                    parts.uri.path_and_query().unwrap().as_str(),
+                    path,
+                    "{uri} {version:?}"
+                );
             }
         }
     }
@@ -166,8 +191,14 @@ mod tests {
         assert_eq!(checked(get("https://a:1/chat")), Ok(Some("a:1".into())));
         assert_eq!(checked(get("https://a/").header(HOST, "A")), Ok(Some("a".into())));
         assert_eq!(checked(get("/").header(HOST, "a")), Ok(Some("a".into())));
-        assert_eq!(checked(get("https://a/").header(HOST, "a.")), Ok(Some("a".into())));
-        assert_eq!(checked(get("https://a.:1/").header(HOST, "A:1")), Ok(Some("a.:1".into())));
+        assert_eq!(
+            checked(get("https://a/").header(HOST, "a.")),
+            Ok(Some("a".into()))
+        );
+        assert_eq!(
+            checked(get("https://a.:1/").header(HOST, "A:1")),
+            Ok(Some("a.:1".into()))
+        );
         for empty_label in [".", "..", "a..", "a..b", ".a"] {
             let invalid = Err(HostError::Invalid.into());
             assert_eq!(checked(get("/").header(HOST, empty_label)), invalid);

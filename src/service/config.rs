@@ -1,4 +1,4 @@
-//! Law: the deadlines and limits of a relay, and their defaults.
+//! The deadlines and limits of a relay, and their defaults.
 
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct RelayConfig {
     request_body: Option<Duration>,
     max_request_body: Option<u64>,
     pub(super) limits: HeadLimits,
+    pub(super) request_limits: HeadLimits,
+    pub(super) allow_trace: bool,
     pub(super) forwarded: ForwardedRules,
     pub(super) rules: HeaderRules,
     #[cfg(feature = "rustls")]
@@ -38,6 +40,8 @@ impl Default for RelayConfig {
             request_body: None,
             max_request_body: None,
             limits: HeadLimits::default(),
+            request_limits: HeadLimits::default(),
+            allow_trace: false,
             forwarded: ForwardedRules::default(),
             rules: HeaderRules::default(),
             #[cfg(feature = "rustls")]
@@ -92,6 +96,26 @@ impl RelayConfig {
     #[must_use]
     pub fn response_limits(mut self, limits: HeadLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The limits on the head of a request that an HTTP server of the caller's has taken in, over HTTP/1.1 and HTTP/2 alike:
+    /// 414 or 431 beyond them. Default [`HeadLimits::default`]. The server has limits of its own, which come first.
+    ///
+    /// Without effect on [`Relay::serve`](super::Relay::serve): whoever has read the head there has kept to limits.
+    #[must_use]
+    pub fn request_limits(mut self, limits: HeadLimits) -> Self {
+        self.request_limits = limits;
+        self
+    }
+
+    /// Whether a TRACE goes upstream. Default false: it is answered 405.
+    ///
+    /// Danger: an origin that answers a TRACE sends the request back as it has come to it, with all that proxies have
+    /// added, credentials of theirs among it (RFC 9110, section 9.3.8).
+    #[must_use]
+    pub fn allow_trace(mut self, allow: bool) -> Self {
+        self.allow_trace = allow;
         self
     }
 

@@ -13,11 +13,12 @@ use http::{Method, Response, Version, response};
 use hyper::ext::Protocol;
 
 use super::body::ProxyBody;
-#[cfg(feature = "http2")]
 use crate::handshake::extended_connect;
 use crate::handshake::{
     self, BadSwitch, Declined, HandshakePolicy, Rejection, Switched, UpgradeRequest, wants_upgrade,
 };
+#[cfg(feature = "http2")]
+use crate::head::HeadLimits;
 
 /// How the client asks, and wants to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,16 +92,24 @@ impl Dialect {
         self,
         parts: Parts,
         policy: &HandshakePolicy,
+        limits: &HeadLimits,
     ) -> Result<(Parts, Option<UpgradeRequest>), Rejection> {
         match self {
             Dialect::Upgrade => {
                 let upgrade = UpgradeRequest::parse(&parts, policy)?;
+                if upgrade.is_some() {
+                    limits.check(&parts)?;
+                }
                 Ok((parts, upgrade))
             }
             #[cfg(feature = "http2")]
             Dialect::Connect if !is_allowed(&parts, policy) => Ok((parts, None)),
             #[cfg(feature = "http2")]
-            Dialect::Connect => translated(parts, policy).map(|(parts, upgrade)| (parts, Some(upgrade))),
+            Dialect::Connect => limits
+                .check(&parts)
+                .map_err(Rejection::from)
+                .and_then(|()| translated(parts, policy))
+                .map(|(parts, upgrade)| (parts, Some(upgrade))),
         }
     }
 }

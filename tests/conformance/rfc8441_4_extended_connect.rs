@@ -188,7 +188,7 @@ fn a_host_beside_the_authority() {
         }
         to_upgrade(request, "websocket", key())
     };
-    for same in ["a:1", "A:1"] {
+    for same in ["a:1", "A:1", "a.:1"] {
         let upgrade = with(&[same]).unwrap();
         assert_eq!(
             lines(&upgrade.headers)[0],
@@ -200,7 +200,9 @@ fn a_host_beside_the_authority() {
     for (hosts, expected) in [
         (&["b:1"][..], HostError::Differs),
         (&["a"], HostError::Differs),
-        (&[""], HostError::Differs),
+        (&[""], HostError::Invalid),
+        (&["a.:1", "a:1"], HostError::Repeated),
+        (&["a..:1"], HostError::Invalid),
         (&["a:1", "a:1"], HostError::Repeated),
     ] {
         let rejection = with(hosts).unwrap_err();

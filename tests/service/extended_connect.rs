@@ -9,7 +9,8 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response, StatusCode};
 use switchover::TcpConnect;
 use switchover::handshake::HandshakePolicy;
-use switchover::service::{ReverseProxy, ServiceConfig, Tunnels, UpgradeLayer, UpgradeService};
+use switchover::head::HeadLimits;
+use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig, Tunnels, UpgradeLayer, UpgradeService};
 use switchover::test_util::{PATIENCE, Script, ScriptedOrigin};
 use switchover::tunnel::{End, Schedule, WebSocketConfig};
 use switchover::websocket::CloseCode;
@@ -289,6 +290,53 @@ async fn an_answer_that_declines_keeps_its_status_and_its_body() {
     }
 }
 
+/// With this many fields more.
+fn with_fields(request: http::request::Builder, count: usize) -> http::request::Builder {
+    (0..count).fold(request, |request, number| {
+        request.header(format!("x-{number}"), "1")
+    })
+}
+
+#[tokio::test]
+async fn ordinary_requests_of_http_2_meet_the_checks_of_http_1() {
+    let origin =
+        ScriptedOrigin::start(Script::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")).await;
+    let relay = RelayConfig::default().request_limits(HeadLimits::default().max_bytes(4096));
+    let proxy = ReverseProxy::new(TcpConnect::to(origin.address().to_string())).relay(relay);
+    let mounted = Mounted::on(Server::Axum, proxy).await;
+    let mut client = Client::connect(&mounted).await;
+    let get = || Request::get("http://example.com/");
+    for (request, status) in [
+        (get().method("TRACE"), 405),
+        (with_fields(get(), 400), 431),
+        (with_fields(get(), 129), 431),
+        (get().uri(format!("http://example.com/{}", "x".repeat(4096))), 414),
+        (
+            get()
+                .header("authorization", "Basic eDp5")
+                .header("authorization", "Basic eDp6"),
+            400,
+        ),
+        (
+            get().header("if-none-match", "a").header("if-none-match", "a"),
+            400,
+        ),
+        (get().uri("http://./"), 400),
+        (get().uri("http://a..b/"), 400),
+        (get().uri("http://.a/"), 400),
+        (get().uri("http://a../"), 400),
+        (get().header("host", "example.com.."), 400),
+    ] {
+        let text = format!("{request:?}").chars().take(200).collect::<String>();
+        let (response, _) = client.ask(request.body(()).unwrap(), true).await;
+        assert_eq!(response.status(), status, "{text}");
+    }
+    assert_eq!(origin.connections(), 0);
+    let good = with_fields(get(), 100).header("host", "example.com.");
+    let (response, _) = client.ask(good.body(()).unwrap(), true).await;
+    assert_eq!(response.status(), 200);
+}
+
 #[tokio::test]
 async fn bad_requests_have_their_status_and_reach_nobody() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
@@ -325,6 +373,16 @@ async fn bad_requests_have_their_status_and_reach_nobody() {
             StatusCode::BAD_REQUEST,
         ),
         (good().header("host", "other.example"), StatusCode::BAD_REQUEST),
+        (good().header("host", "example.com.."), StatusCode::BAD_REQUEST),
+        (good().uri("http://example.com../chat"), StatusCode::BAD_REQUEST),
+        (
+            good().header("user-agent", "a").header("user-agent", "b"),
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            with_fields(good(), 400),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        ),
         (Request::get("http://example.com/"), StatusCode::UPGRADE_REQUIRED),
     ];
     let mut client = Client::connect(&mounted).await;

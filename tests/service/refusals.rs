@@ -35,6 +35,13 @@ async fn each_broken_rule_of_a_handshake_has_its_status() {
         (good.replace("\r\n\r\n", "\r\nHost: other\r\n\r\n"), 400),
         (good.replace("Host: example.com\r\n", ""), 400),
         (good.replace("Host: example.com", "Host: a b"), 400),
+        (good.replace("Host: example.com", "Host: ."), 400),
+        (good.replace("Host: example.com", "Host: example.com.."), 400),
+        (good.replace("/chat", "http://example.com../chat"), 400),
+        (
+            good.replace("\r\n\r\n", "\r\nReferer: a\r\nReferer: b\r\n\r\n"),
+            400,
+        ),
         (good.replace("/chat", "http://user@example.com/chat"), 400),
         // Not an upgrade at all.
         (good.replace("HTTP/1.1", "HTTP/1.0"), 426),

@@ -69,6 +69,7 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --max-header-bytes N       the largest head, request or response (65536)
   --set-header 'NAME: VALUE' set a field on requests, with nginx's variables: 'X-Real-IP: $remote_addr'; repeatable.
                              An empty value removes the field. Host is set too, to '$host' as to any other value
+  --trace refuse|relay       a TRACE is answered 405 (refuse), or goes upstream
   --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket). '*' is any but HTTP: h2c needs its
                              name
   --upgrade-body auto|allow|refuse
@@ -123,6 +124,7 @@ pub(crate) struct Flags {
     any_upgrade: bool,
     upgrade_body: Option<bool>,
     subprotocol_tokens: bool,
+    pub(crate) allows_trace: bool,
     refuses_incomplete: bool,
     origins: Vec<OriginPattern>,
     pub(crate) header_rules: HeaderRules,
@@ -162,6 +164,7 @@ impl Default for Flags {
             any_upgrade: false,
             upgrade_body: None,
             subprotocol_tokens: false,
+            allows_trace: false,
             refuses_incomplete: false,
             origins: Vec::new(),
             header_rules: HeaderRules::default(),
@@ -280,6 +283,13 @@ impl Flags {
             "--max-tunnels" => self.max_tunnels = Some(positive(value)?),
             "--max-tunnels-per-client" => self.max_tunnels_per_client = Some(positive(value)?),
             "--max-header-bytes" => self.max_header_bytes = positive(value)?,
+            "--trace" => {
+                self.allows_trace = match value {
+                    "refuse" => false,
+                    "relay" => true,
+                    _ => return Err("expected refuse or relay".to_owned()),
+                }
+            }
             "--allow-upgrade" if value == "*" => self.any_upgrade = true,
             "--allow-upgrade" => self
                 .upgrades

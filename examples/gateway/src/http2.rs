@@ -13,7 +13,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use switchover::handshake::Rejection;
-use switchover::head::check_request;
+use switchover::head::check_request_within;
 use switchover::header::Hop;
 use switchover::service::{Destination, ProxyBody, ServiceConfig};
 use switchover::tunnel::AnyStream;
@@ -191,7 +191,7 @@ async fn proxied(
 ) -> Result<Response<ProxyBody>, Rejection> {
     let (mut parts, body) = request.into_parts();
     // Makes `Host` of the authority, by which routes are chosen.
-    check_request(&mut parts)?;
+    check_request_within(&mut parts, &worker.settings.head_limits)?;
     let (upstream, target) = worker.settings.route(&parts)?;
     if parts.method != Method::CONNECT {
         let mut destination = Destination::default();

@@ -35,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) acceptor: Acceptor,
     relay: RelayConfig,
+    pub(crate) head_limits: HeadLimits,
     pub(crate) talks: bool,
     leaving: AtomicBool,
     /// Started when the drain is to be over at once.
@@ -72,6 +73,7 @@ impl Settings {
             .peer_cap(flags.max_tunnels_per_client.map(PeerCap::new));
         let mut service = ServiceConfig::default()
             .upgrade(upgrade.clone())
+            .request_limits(limits)
             .tunnels(drain.clone().into());
         if log.is_some() {
             service = http2::telling(service);
@@ -87,6 +89,8 @@ impl Settings {
             .read_timeout(head_wait.max(body_wait))
             .send_timeout(flags.send_timeout)
             .response_limits(limits)
+            .request_limits(limits)
+            .allow_trace(flags.allows_trace)
             .header_rules(flags.header_rules.clone());
         let proxied = match flags.balancers.is_empty() {
             true => None,
@@ -101,6 +105,7 @@ impl Settings {
             proxied,
             tls,
             acceptor: Acceptor::new(config),
+            head_limits: limits,
             relay,
             talks,
             leaving: AtomicBool::new(false),

@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Uri, Version, request, response};
 
 use super::{PROTOCOL, value};
 use crate::handshake::{BadSwitch, Rejection, Switched};
-use crate::head::{BodyLength, HeadError, HeadLimits, check_request};
+use crate::head::{BodyLength, HeadError, HeadLimits, check_request_unlimited};
 use crate::header::{Protocol, cookie, hop_by_hop, rebuild};
 use crate::token;
 use crate::websocket::SecWebSocketKey;
@@ -82,10 +82,10 @@ pub fn to_upgrade(
     if BodyLength::of_request(&parts).map_err(HeadError::from)? != BodyLength::None {
         return Err(Rejection::Body);
     }
-    check_request(&mut parts)?;
+    check_request_unlimited(&mut parts)?;
 
     let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
-    // RFC 9110, section 7.2: the first field of a request should be Host. `check_request` has made it of :authority.
+    // RFC 9110, section 7.2: the first field of a request should be Host. The check has made it of :authority.
     headers.extend(parts.headers.get(HOST).map(|host| (HOST, host.clone())));
     let taken = [HOST, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
     rebuild(&mut parts.headers, |name| !taken.contains(name));

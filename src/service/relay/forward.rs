@@ -17,7 +17,7 @@ use super::outgoing::Outgoing;
 use crate::connect::Trace;
 use crate::error::Error;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
-use crate::head::check_request;
+use crate::head::check_request_within;
 use crate::header::rules::{PreparedRules, Variables};
 use crate::header::{ConnectionOptions, Hop, cookie, hop_by_hop, remove};
 use crate::service::BoxError;
@@ -59,9 +59,9 @@ impl<A: Ask> Forwarder<A> {
         let on_stream = parts.extensions.remove::<OnStream>();
         let checked = match parts.method {
             Method::CONNECT => Err(dialect::refused_connect(&parts)),
-            // The crate's own parser has read it.
+            // The crate's own parser has read it, within limits of its own.
             _ if on_stream.is_some() => Ok(()),
-            _ => check_request(&mut parts).map_err(Rejection::from),
+            _ => check_request_within(&mut parts, &self.config.request_limits).map_err(Rejection::from),
         };
         if let Err(rejection) = checked {
             return rejected(rejection);
@@ -91,6 +91,9 @@ impl<A: Ask> Forwarder<A> {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
+        if parts.method == Method::TRACE && !self.config.allow_trace {
+            return (own_rejection(Rejection::Trace, exchange, true), None);
+        }
         let trace = destination.trace.clone();
         let trace = trace.or_else(|| parts.extensions.remove::<Trace>());
         let closes = closes_after(&parts);

@@ -11,6 +11,7 @@ use hyper::rt::Executor;
 use super::tunnels::Tunnels;
 use crate::error::Error;
 use crate::exchange::UpgradeConfig;
+use crate::head::HeadLimits;
 use crate::header::{Hop, Protocol};
 use crate::service::tasks::{Task, Tasks};
 use crate::tunnel::Traffic;
@@ -69,6 +70,7 @@ pub struct Ended {
 #[derive(Clone, Default)]
 pub struct ServiceConfig {
     pub(super) upgrade: UpgradeConfig,
+    pub(super) request_limits: HeadLimits,
     hop: Option<Arc<HopOf>>,
     pub(in crate::service) tasks: Tasks,
     pub(super) tunnels: Tunnels,
@@ -102,6 +104,14 @@ impl Listeners {
 }
 
 impl ServiceConfig {
+    /// The limits on the head of an upgrade request, over HTTP/1.1 and HTTP/2 alike: 414 or 431 beyond them. Default
+    /// [`HeadLimits::default`]. The server has limits of its own, which come first.
+    #[must_use]
+    pub fn request_limits(mut self, limits: HeadLimits) -> Self {
+        self.request_limits = limits;
+        self
+    }
+
     /// The policy, deadlines, limits and caps. Default [`UpgradeConfig::default`].
     #[must_use]
     pub fn upgrade(mut self, upgrade: UpgradeConfig) -> Self {

@@ -23,7 +23,7 @@ use crate::connect::{Connect, Trace};
 use crate::error::{Error, Phase};
 use crate::exchange::{self, Admission, Answer, Exchange, Outgoing};
 use crate::handshake::{BadSwitch, Declined, Rejection, UpgradeRequest, last_response};
-use crate::head::{BodyLength, check_request};
+use crate::head::{BodyLength, check_request_unlimited};
 use crate::header::{Hop, remove};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
@@ -86,7 +86,8 @@ impl<C: Connect + 'static> Upgrader<C> {
         let Some(client) = Dialect::of(&parts) else {
             return Begun::Ordinary(Request::from_parts(parts, body));
         };
-        let asked = match client.read(parts, &self.config.upgrade.policy) {
+        let config = &self.config;
+        let asked = match client.read(parts, &config.upgrade.policy, &config.request_limits) {
             Ok((parts, Some(upgrade))) => Ok((parts, upgrade)),
             Ok((parts, None)) => return Begun::Ordinary(Request::from_parts(parts, body)),
             Err(rejection) => Err(rejection),
@@ -98,7 +99,7 @@ impl<C: Connect + 'static> Upgrader<C> {
     }
 
     fn admit(&self, mut parts: Parts, upgrade: UpgradeRequest, client: Dialect) -> Result<Asked, Rejection> {
-        check_request(&mut parts)?;
+        check_request_unlimited(&mut parts)?;
         let hop = self.config.hop_of(&parts).version(client.version());
         let on_upgrade = parts.extensions.remove().ok_or(Rejection::NoUpgradeHere)?;
         if self.config.tunnels.is_draining() {
