@@ -439,6 +439,51 @@ async fn an_upstream_that_talks_in_the_pool_is_not_the_next_answer() {
     assert_eq!(client.response().await.1, b"hi");
 }
 
+/// Closes instead of a second answer, when the second request is there already.
+fn closing_when_asked_again() -> Script {
+    Script::new().read_head().send(OK).read_head().close()
+}
+
+#[tokio::test]
+async fn what_a_kept_connection_loses_is_asked_once_more_where_it_may_be() {
+    const EMPTY_POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    const PUT: &str = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    const DELETE: &str = "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (request, status, connections) in [
+        (GET, 200, 2),
+        (DELETE, 200, 2),
+        (EMPTY_POST, 502, 1),
+        (PUT, 502, 1),
+    ] {
+        let origin = ScriptedOrigin::start_with(|index| match index {
+            0 => closing_when_asked_again(),
+            _ => always(OK),
+        })
+        .await;
+        let relay = RunningRelay::to(&origin).await;
+        let mut client = relay.client_sending(GET).await;
+        assert_eq!(client.response().await.0.status, 200);
+        client.send(request).await;
+        assert_eq!(client.response().await.0.status, status, "{request:?}");
+        assert_eq!(origin.connections(), connections, "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fresh_connection_that_is_lost_too_is_a_502() {
+    let origin = ScriptedOrigin::start_with(|index| match index {
+        0 => closing_when_asked_again(),
+        _ => Script::new().read_head().close(),
+    })
+    .await;
+    let relay = RunningRelay::to(&origin).await;
+    let mut client = relay.client_sending(GET).await;
+    assert_eq!(client.response().await.0.status, 200);
+    client.send(GET).await;
+    assert_eq!(client.response().await.0.status, 502);
+    assert_eq!((origin.connections(), origin.requests()), (2, 3));
+}
+
 #[tokio::test]
 async fn interim_responses_pass_on_at_once_except_to_http_1_0() {
     let hint = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n";

@@ -27,7 +27,7 @@ use crate::side::Side;
 use crate::wire;
 
 /// The most interim responses before the answer.
-const MAX_INTERIM: usize = 32;
+pub(crate) const MAX_INTERIM: usize = 32;
 
 /// What an exchange still needs of the configuration once it is connected.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::extended_connect::MalformedConnect;
-use crate::head::HeadError;
+use crate::head::{HeadError, HostError};
 use crate::header::ProtocolError;
 use crate::header::hop_by_hop::TooManyOptions;
 use crate::token::MAX_ELEMENTS;
@@ -355,6 +355,9 @@ fn head_hint(error: &HeadError) -> &'static str {
         }
         HeadError::TooManyFields { .. } => "Send fewer fields, or raise HeadLimits::max_fields.",
         HeadError::Version => "Speak HTTP/1.1.",
+        HeadError::Host(HostError::NoAuthority) => {
+            "Send an :authority. A layer in front that replaces the URI keeps its scheme and authority, or sets Host first."
+        }
         HeadError::Host(_) => "Send one Host field, with a host and perhaps a port.",
         HeadError::RepeatedField { .. } => "Send the field once; a proxy in between may have added its own.",
         HeadError::Framing(_) => "Frame the body by one Content-Length, or by chunked alone.",

@@ -15,7 +15,7 @@ use super::request::WebSocketOffer;
 use super::{Repeated, extension_names, single, subprotocol_names};
 use crate::head::BodyLength;
 use crate::header::rules::PreparedRules;
-use crate::header::{ConnectionOptions, Protocol, Protocols, hop_by_hop, remove};
+use crate::header::{ConnectionOptions, Protocol, Protocols, final_answer, hop_by_hop};
 use crate::token::MAX_ELEMENTS;
 
 /// An upgrade that has been asked for and not been answered.
@@ -125,23 +125,11 @@ impl PendingUpgrade {
             return Ok(Judged::Interim(wanted.then_some(response)));
         }
         let body = BodyLength::of_response(&response, &self.method)?;
-        let upgrade: Vec<HeaderValue> = response.headers.get_all(UPGRADE).iter().cloned().collect();
-        hop_by_hop::strip(&mut response.headers)?;
         let headers = &mut response.headers;
-        // RFC 9110, section 8.6: none in a 204, and several that agree go on as one.
-        if response.status == StatusCode::NO_CONTENT {
-            remove(headers, &CONTENT_LENGTH);
-        } else if let Some(length) = headers.get(CONTENT_LENGTH).cloned() {
-            headers.insert(CONTENT_LENGTH, length);
-        }
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        // A client of HTTP/2 is answered by a translation of this.
+        final_answer::make_ready(headers, response.status, Version::HTTP_11, true)?;
         if body == BodyLength::Chunked {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        // RFC 9110, section 15.5.22: a 426 without Upgrade tells the client nothing.
-        if response.status == StatusCode::UPGRADE_REQUIRED && !upgrade.is_empty() {
-            headers.insert(CONNECTION, HeaderValue::from_static("close, upgrade"));
-            headers.extend(upgrade.into_iter().map(|value| (UPGRADE, value)));
         }
         response.version = Version::HTTP_11;
         self.apply_rules(&mut response);

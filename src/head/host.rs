@@ -22,6 +22,10 @@ pub enum HostError {
     /// In HTTP/2 and HTTP/3: not the authority that the request is for (RFC 9113, section 8.3.1).
     #[error("the Host field differs from the :authority")]
     Differs,
+    /// In HTTP/2 and HTTP/3: neither an `:authority` nor a `Host`. The client has sent none, or a layer in front has replaced
+    /// the URI, and with it the authority, which stands nowhere else.
+    #[error("the request names no authority: its URI has none, and there is no Host field")]
+    NoAuthority,
 }
 
 /// Checks the `Host` of a request: exactly one in HTTP/1.1, at most one in HTTP/1.0, and valid.

@@ -20,6 +20,25 @@ use super::{
 /// In HTTP/2 and HTTP/3, `:authority` becomes `Host` (RFC 9113, section 8.3.1). Fields that must not be repeated are there
 /// once. The head is within the [default limits](HeadLimits::default); [`check_request_within`] takes others.
 ///
+/// A layer in front that replaces the URI of an HTTP/2 request has to
+/// keep its scheme and authority there, or to set `Host` before it does: with neither the request is for nobody, and is refused
+/// ([`HostError::NoAuthority`]).
+///
+/// ```
+/// use http::uri::PathAndQuery;
+/// use http::{Request, Uri};
+///
+/// fn replace_path<B>(request: &mut Request<B>, path: PathAndQuery) -> Result<(), http::Error> {
+///     let mut uri = request.uri().clone().into_parts();
+///     uri.path_and_query = Some(path);
+///     *request.uri_mut() = Uri::from_parts(uri)?;
+///     Ok(())
+/// }
+/// # let mut request = Request::get("https://a.example/b").body(()).unwrap();
+/// # replace_path(&mut request, PathAndQuery::from_static("/other")).unwrap();
+/// # assert_eq!(request.uri(), "https://a.example/other");
+/// ```
+///
 /// ```
 /// use switchover::head::check_request;
 ///
@@ -105,7 +124,10 @@ fn without_connect(method: &Method) -> Method {
 /// server has checked.
 fn check_authority(parts: &mut Parts) -> Result<(), HeadError> {
     let Some(authority) = parts.uri.authority() else {
-        return Ok(check_host(Version::HTTP_11, &parts.headers)?);
+        return check_host(Version::HTTP_11, &parts.headers).map_err(|error| match error {
+            HostError::Missing => HostError::NoAuthority.into(),
+            error => error.into(),
+        });
     };
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Authority)?;
     let mut named = parts.headers.get_all(HOST).iter();
@@ -207,7 +229,7 @@ mod tests {
             assert_eq!(target, Err(TargetError::Authority.into()), "{empty_label}");
         }
 
-        assert_eq!(checked(get("/")), Err(HostError::Missing.into()));
+        assert_eq!(checked(get("/")), Err(HostError::NoAuthority.into()));
         assert_eq!(
             checked(get("https://a/").header(HOST, "b")),
             Err(HostError::Differs.into())

@@ -12,6 +12,7 @@
 
 pub mod connection;
 pub(crate) mod cookie;
+pub(crate) mod final_answer;
 pub mod forwarded;
 mod hop;
 pub mod hop_by_hop;

@@ -82,6 +82,11 @@ impl Failure {
         Failure::new(Phase::ResponseHead, why)
     }
 
+    /// Whether the upstream had closed a kept connection, and says nothing by it.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
     /// Tells the upstream that was asked. Returns whether to ask another.
     pub(super) fn tell(&self, attempts: &Attempts) -> bool {
         let cause = Error::cause(&self.error);

@@ -87,12 +87,25 @@ fn targets_and_the_path_and_host_that_they_give() {
     }
 }
 
+/// A layer in front that replaces the URI by a path leaves no authority. Host says for whom the request is, where it is there.
+#[test]
+fn a_path_that_a_layer_has_put_in_place_of_the_target() {
+    let mut request = connect("/other?x", EXAMPLE);
+    request.headers.insert("host", "a:1".parse().unwrap());
+    let upgrade = to_upgrade(request, "websocket", key()).unwrap();
+    assert_eq!(
+        (upgrade.uri.to_string().as_str(), &upgrade.headers["host"]),
+        ("/other?x", &"a:1".parse().unwrap())
+    );
+}
+
 #[test]
 fn targets_that_are_none() {
     let cases: &[(&str, Rejection)] = &[
         // CONNECT without :scheme and :path is a CONNECT to a host and port, however it came to a :protocol.
         ("a:443", MalformedConnect::Scheme.into()),
-        ("/chat", MalformedConnect::Scheme.into()),
+        // A path alone is what a layer in front has made of it.
+        ("/chat", HeadError::from(HostError::NoAuthority).into()),
         ("*", MalformedConnect::Scheme.into()),
         ("wss://a/chat", MalformedConnect::Scheme.into()),
         ("ftp://a/chat", MalformedConnect::Scheme.into()),

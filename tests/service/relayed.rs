@@ -103,6 +103,26 @@ async fn bodies_pass_both_ways_however_they_are_framed() {
 }
 
 #[tokio::test]
+async fn what_a_kept_connection_loses_is_asked_once_more_where_it_may_be() {
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 502),
+        ("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 502),
+    ] {
+        let origin = ScriptedOrigin::start_with(|index| match index {
+            0 => Script::new().read_head().send(OK).read_head().close(),
+            _ => Script::answering(OK),
+        })
+        .await;
+        let mounted = Mounted::on(Server::Axum, to(&origin)).await;
+        let mut client = mounted.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.response().await.0.status, 200);
+        client.send(request).await;
+        assert_eq!(client.response().await.0.status, status, "{request:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_hyper_lets_through_is_refused_here() {
     let origin = ScriptedOrigin::start(Script::answering(OK)).await;
     let mounted = Mounted::on(Server::Axum, to(&origin)).await;

@@ -281,6 +281,29 @@ async fn a_connection_that_was_closed_in_the_pool_is_no_fault_of_its_server() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_closed_in_the_pool_is_followed_by_a_fresh_one_to_the_only_server() {
+    for way in WAYS {
+        let origin = ScriptedOrigin::start_with(|index| match index {
+            0 => Script::new().read_head().send(OK).read_head().close(),
+            _ => always(OK),
+        })
+        .await;
+        let group = Group::of([server(&origin)]);
+        let proxy = way.to(group.clone()).await;
+        for request in [GET, GET, POST] {
+            let (status, _) = ask(&proxy, request).await;
+            assert_eq!(status, 200, "{way:?} {request:?}");
+        }
+        let status = &group.servers()[0];
+        assert_eq!(
+            (origin.requests(), status.failed, status.tunnels),
+            (4, 0, 0),
+            "{way:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn where_all_fail_the_last_word_goes_to_the_client() {
     for way in WAYS {
         let unavailable = ScriptedOrigin::start(Script::answering(SERVICE_UNAVAILABLE)).await;

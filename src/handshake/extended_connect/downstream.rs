@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Uri, Version, request, response};
 
 use super::{PROTOCOL, value};
 use crate::handshake::{BadSwitch, Rejection, Switched};
-use crate::head::{BodyLength, HeadError, HeadLimits, check_request_unlimited};
+use crate::head::{BodyLength, HeadError, HeadLimits, HostError, check_request_unlimited};
 use crate::header::{Protocol, cookie, hop_by_hop, rebuild};
 use crate::token;
 use crate::websocket::SecWebSocketKey;
@@ -77,7 +77,7 @@ pub fn to_upgrade(
     if !protocol.eq_ignore_ascii_case(PROTOCOL) {
         return Err(Rejection::ProtocolUnknown);
     }
-    let path = target_path(&parts.uri)?;
+    let path = target_path(&parts)?;
     check_fields(&parts.headers)?;
     if BodyLength::of_request(&parts).map_err(HeadError::from)? != BodyLength::None {
         return Err(Rejection::Body);
@@ -149,19 +149,27 @@ fn without_connection(mut parts: response::Parts) -> response::Parts {
 }
 
 /// RFC 8441, section 4: an extended CONNECT has `:scheme`, `:path` and `:authority`, all three.
-fn target_path(uri: &Uri) -> Result<PathAndQuery, MalformedConnect> {
+fn target_path(parts: &request::Parts) -> Result<PathAndQuery, Rejection> {
+    let uri = &parts.uri;
+    let path = uri.path_and_query().filter(|path| path.as_str().starts_with('/'));
+    if let (None, None, Some(path)) = (uri.scheme(), uri.authority(), path) {
+        // A server lets in none without them: a layer in front has replaced the URI. Host may still say for whom it is.
+        return match parts.headers.contains_key(HOST) {
+            true => Ok(path.clone()),
+            false => Err(HeadError::from(HostError::NoAuthority).into()),
+        };
+    }
     let scheme = uri.scheme_str().unwrap_or_default();
     if !["http", "https"]
         .iter()
         .any(|known| scheme.eq_ignore_ascii_case(known))
     {
-        return Err(MalformedConnect::Scheme);
+        return Err(MalformedConnect::Scheme.into());
     }
     if uri.authority().is_none() {
-        return Err(MalformedConnect::Authority);
+        return Err(MalformedConnect::Authority.into());
     }
-    let path = uri.path_and_query().filter(|path| path.as_str().starts_with('/'));
-    path.cloned().ok_or(MalformedConnect::Path)
+    path.cloned().ok_or(MalformedConnect::Path.into())
 }
 
 /// RFC 9113, sections 8.2.1 and 8.2.2.

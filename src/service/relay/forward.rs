@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::Body;
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::head::check_request_within;
 use crate::header::rules::{PreparedRules, Variables};
-use crate::header::{ConnectionOptions, Hop, cookie, hop_by_hop, remove};
+use crate::header::{ConnectionOptions, Hop, cookie, final_answer, hop_by_hop, remove};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
@@ -104,16 +104,23 @@ impl<A: Ask> Forwarder<A> {
                 return (own_rejection(rejection, exchange, true), None);
             }
         }
-        let hop = hop.version(parts.version);
+        let version = parts.version;
+        let hop = hop.version(version);
         let hop = self.config.forwarded.locate(hop, &parts.headers);
         let rules = match self.prepare(&mut parts, destination, hop) {
             Ok(rules) => rules,
             Err(rejection) => return (own_rejection(rejection, exchange, closes), None),
         };
+        if !body.is_end_stream() && !parts.headers.contains_key(CONTENT_LENGTH) {
+            // hyper's client takes a GET or a HEAD without a framing for one without a body.
+            parts
+                .headers
+                .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let request = Request::from_parts(parts, body);
         let mut outgoing =
             Outgoing::new(request, hop, exchange.clone(), speaks_interim, &self.config).traced(trace);
-        let judge = |response| answer(response, closes, &rules);
+        let judge = |response| answer(response, version, closes, &rules);
         match self.ask(&mut outgoing, &exchange, judge).await {
             Ok(response) => (response.map(|body| ProxyBody::upstream(body, exchange)), None),
             Err(failure) => failed(failure, exchange, closes),
@@ -165,7 +172,8 @@ impl<A: Ask> Forwarder<A> {
     }
 
     /// The head of a response that the client can get. A server that fails is followed by another as long as the connector
-    /// has one and nothing can happen twice; where that leads to none, the last word is that of the one before.
+    /// has one and nothing can happen twice; where that leads to none, the last word is that of the one before, or of the same
+    /// one over a fresh connection, where it had closed a kept one.
     async fn ask(
         &self,
         outgoing: &mut Outgoing<'_>,
@@ -175,16 +183,18 @@ impl<A: Ask> Forwarder<A> {
         let mut former = None;
         loop {
             let tries = outgoing.tries();
-            let answered = self.ask_one(outgoing, exchange).await.and_then(&judge);
-            match (&answered, former) {
-                (Err(failure), Some(former)) if failure.error.is_exhaustion() => return former,
-                _ => {}
+            let mut answered = self.ask_one(outgoing, exchange).await.and_then(&judge);
+            let mut goes_on = false;
+            match (&answered, former.take()) {
+                (Err(failure), Some(former)) if failure.error.is_exhaustion() => answered = former,
+                // One that was tried is not tried again: this ends.
+                _ => goes_on = outgoing.goes_on_after(&answered) && outgoing.tries() != tries,
             }
-            // One that was tried is not tried again: this ends.
-            if !outgoing.goes_on_after(&answered) || outgoing.tries() == tries {
+            if goes_on {
+                former = Some(answered);
+            } else if !outgoing.starts_afresh_after(&answered) {
                 return answered;
             }
-            former = Some(answered);
         }
     }
 
@@ -228,6 +238,7 @@ fn ends_with_its_response(parts: &request::Parts) -> bool {
 /// Makes of the upstream's response the one that the client gets.
 fn answer(
     response: Response<Incoming>,
+    client: Version,
     closes: bool,
     rules: &PreparedRules,
 ) -> Result<Response<Incoming>, Failure> {
@@ -237,14 +248,10 @@ fn answer(
         return Err(Failure::unasked_switch());
     }
     let was_chunked = parts.headers.contains_key(http::header::TRANSFER_ENCODING);
-    hop_by_hop::strip(&mut parts.headers).map_err(|error| Failure::unusable(error.into()))?;
+    final_answer::make_ready(&mut parts.headers, parts.status, client, closes)
+        .map_err(|error| Failure::unusable(error.into()))?;
     if was_chunked {
         remove(&mut parts.headers, &CONTENT_LENGTH);
-    }
-    if closes {
-        parts
-            .headers
-            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     rules.apply_to_response(&mut parts.headers, parts.status);
     parts.version = Version::HTTP_11;

@@ -22,11 +22,15 @@ use crate::service::interim::Exchange;
 pub(in crate::service) struct Outgoing<'a> {
     config: &'a RelayConfig,
     head: request::Parts,
+    /// Its method is, even where its head is gone.
+    is_idempotent: bool,
     hop: Hop,
     body: Kept,
     exchange: Arc<Exchange>,
     speaks_interim: bool,
     attempts: Attempts,
+    /// It goes over a connection of its own: one from the pool had been closed by the upstream.
+    wants_fresh: bool,
 }
 
 /// A request's body while it is here.
@@ -61,13 +65,34 @@ impl<'a> Outgoing<'a> {
         };
         Outgoing {
             config,
+            is_idempotent: head.method.is_idempotent(),
             head,
             hop,
             body,
             exchange,
             speaks_interim,
             attempts: Attempts::default(),
+            wants_fresh: false,
         }
+    }
+
+    /// Once more over a fresh connection, where the upstream had closed a kept one: it cannot have begun to answer, and may
+    /// have read the request. Whether that is possible; it is so once.
+    pub(in crate::service) fn starts_afresh_after<T>(&mut self, answered: &Result<T, Failure>) -> bool {
+        let stale = matches!(answered, Err(failure) if failure.is_stale());
+        if !stale || self.wants_fresh || !self.is_repeatable() {
+            return false;
+        }
+        self.wants_fresh = true;
+        // The servers that were tried may be tried again: this one is not to blame.
+        let trace = self.attempts.trace().cloned();
+        self.attempts = Attempts::default().traced(trace);
+        true
+    }
+
+    /// Whether it goes over a connection of its own.
+    pub(in crate::service) fn wants_fresh(&self) -> bool {
+        self.wants_fresh
     }
 
     /// The same, written down for a log.
@@ -96,6 +121,11 @@ impl<'a> Outgoing<'a> {
         self.head.uri.authority().map(Authority::as_str)
     }
 
+    /// Where it goes.
+    pub(in crate::service) fn uri(&self) -> Uri {
+        self.head.uri.clone()
+    }
+
     /// What a connector may choose by.
     pub(in crate::service) fn connect_request(&self) -> ConnectRequest<'_> {
         ConnectRequest::new(&self.head, self.hop).tracked(&self.attempts)
@@ -119,9 +149,10 @@ impl<'a> Outgoing<'a> {
     /// The request for one attempt. Its head is kept only if something has begun that another attempt could follow.
     pub(in crate::service) fn request(&mut self) -> Request<OutgoingBody> {
         self.exchange.begin_attempt();
-        let head = match self.attempts.count() {
-            0 => std::mem::replace(&mut self.head, Request::new(()).into_parts().0),
-            _ => self.head.clone(),
+        let may_follow = self.attempts.count() > 0 || !self.wants_fresh && self.is_repeatable();
+        let head = match may_follow {
+            false => std::mem::replace(&mut self.head, Request::new(()).into_parts().0),
+            true => self.head.clone(),
         };
         let body = match &self.body {
             Kept::Empty => OutgoingBody::Own(RequestBody::empty(self.exchange.clone(), self.config)),
@@ -166,9 +197,7 @@ impl<'a> Outgoing<'a> {
     /// Whether it may be sent although it may have been received before (RFC 9110, section 9.2.2), and the client has not
     /// heard of it either.
     fn is_repeatable(&self) -> bool {
-        matches!(self.body, Kept::Empty)
-            && self.head.method.is_idempotent()
-            && !self.exchange.has_passed_interim()
+        matches!(self.body, Kept::Empty) && self.is_idempotent && !self.exchange.has_passed_interim()
     }
 }
 

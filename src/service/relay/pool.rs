@@ -15,7 +15,9 @@ use hyper::client::conn::http1;
 use hyper::rt::Executor;
 use hyper_util::client::legacy::{Client, connect};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
+use tower_service::Service;
 
 use super::forward::Ask;
 use super::outgoing::{Outgoing, OutgoingBody};
@@ -57,16 +59,17 @@ where
 /// A way upstream.
 pub(in crate::service) enum Way<C: Connect + 'static> {
     /// To the authority of each request.
-    Named(Client<Connector, OutgoingBody>),
+    Named(Client<Connector, OutgoingBody>, Box<Afresh>),
     /// To where a connector leads, always to the same place: idle connections are kept.
-    Alike(Client<Places<C>, OutgoingBody>),
+    Alike(Client<Places<C>, OutgoingBody>, Arc<C>, Box<Afresh>),
     /// To where it leads for the request: idle connections are kept for each place, where it says which that is.
     Choosing(Client<Places<C>, OutgoingBody>, Arc<C>, Box<Afresh>),
 }
 
 impl<C: Connect + 'static> Way<C> {
     pub(in crate::service) fn named(config: &RelayConfig) -> Self {
-        Way::Named(client(Connector::new(config.clone()), config, Tasks::default()))
+        let client = client(Connector::new(config.clone()), config, Tasks::default());
+        Way::Named(client, Box::new(Afresh::new(config, Tasks::default())))
     }
 
     pub(in crate::service) fn through(connect: Arc<C>, config: &RelayConfig, tasks: Tasks) -> Self {
@@ -75,12 +78,10 @@ impl<C: Connect + 'static> Way<C> {
             config: config.clone(),
         };
         let client = client(places, config, tasks.clone());
+        let afresh = Box::new(Afresh::new(config, tasks));
         match connect.is_uniform() {
-            true => Way::Alike(client),
-            false => {
-                let config = config.clone();
-                Way::Choosing(client, connect, Box::new(Afresh { config, tasks }))
-            }
+            true => Way::Alike(client, connect, afresh),
+            false => Way::Choosing(client, connect, afresh),
         }
     }
 }
@@ -88,11 +89,19 @@ impl<C: Connect + 'static> Way<C> {
 impl<C: Connect + 'static> Ask for Way<C> {
     async fn ask(&self, outgoing: &mut Outgoing<'_>) -> Result<Response<Incoming>, Failure> {
         let answered = match self {
-            Way::Named(client) => {
+            Way::Named(client, afresh) => {
                 outgoing.sets_out(outgoing.authority());
+                if outgoing.wants_fresh() {
+                    let stream = Connector::new(afresh.config.clone()).call(outgoing.uri()).await?;
+                    return afresh.ask_over(stream, outgoing).await;
+                }
                 client.request(outgoing.request()).await
             }
-            Way::Alike(client) => {
+            Way::Alike(_, connect, afresh) | Way::Choosing(_, connect, afresh) if outgoing.wants_fresh() => {
+                outgoing.sets_out(None);
+                return afresh.ask(&**connect, outgoing).await;
+            }
+            Way::Alike(client, ..) => {
                 outgoing.sets_out(None);
                 outgoing.set_authority(authority(Place::ONLY));
                 client.request(outgoing.request()).await
@@ -142,13 +151,31 @@ pub(in crate::service) struct Afresh {
 }
 
 impl Afresh {
+    fn new(config: &RelayConfig, tasks: Tasks) -> Self {
+        Afresh {
+            config: config.clone(),
+            tasks,
+        }
+    }
+
     async fn ask<C: Connect>(
         &self,
         connect: &C,
         outgoing: &mut Outgoing<'_>,
     ) -> Result<Response<Incoming>, Failure> {
-        outgoing.set_origin_form();
         let upstream = upstream(connect, outgoing.connect_request(), &self.config).await?;
+        self.ask_over(upstream, outgoing).await
+    }
+
+    async fn ask_over<S>(
+        &self,
+        upstream: TokioIo<Upstream<S>>,
+        outgoing: &mut Outgoing<'_>,
+    ) -> Result<Response<Incoming>, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        outgoing.set_origin_form();
         outgoing.connected();
         let (mut sender, connection) = http1::Builder::new()
             .title_case_headers(true)
@@ -218,8 +245,8 @@ impl<C: Connect + 'static> tower_service::Service<Uri> for Places<C> {
 impl<C: Connect + 'static> fmt::Debug for Way<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Way::Named(_) => "Named",
-            Way::Alike(_) => "Alike",
+            Way::Named(..) => "Named",
+            Way::Alike(..) => "Alike",
             Way::Choosing(..) => "Choosing",
         })
     }

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::connect::{ConnectError, TcpConnect};
 use crate::error::{Cause, Phase};
+use crate::exchange;
 use crate::head::{BodyLength, BodyScanner, HeadError, HeadLimits, HeadScan, response_from_head};
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
@@ -113,6 +114,8 @@ pub(in crate::service) struct Upstream<S> {
     stage: Stage,
     /// The method of the request under way; none while the connection waits for one.
     asked: Option<Method>,
+    /// Interim responses to the request under way.
+    interim: usize,
     /// It has carried a request before, and of the answer to this one nothing has come.
     may_be_stale: bool,
     /// Bytes have come that no request has asked for. They are the answer to none, and nothing goes over it any more.
@@ -137,6 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
             sound: BytesMut::new(),
             stage: Stage::Head(HeadScan::response()),
             asked: None,
+            interim: 0,
             may_be_stale: false,
             talks_first: false,
             limits: config.limits(),
@@ -163,7 +167,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
                     let parts = response_from_head(head.clone().freeze(), scan).map_err(invalid)?;
                     self.sound.unsplit(head);
                     *scan = HeadScan::response();
-                    if !parts.status.is_informational() {
+                    if parts.status.is_informational() {
+                        self.interim += 1;
+                        if self.interim > exchange::MAX_INTERIM {
+                            return Err(Failure::new(Phase::ResponseHead, Cause::TooManyInterim));
+                        }
+                    } else {
                         let length = BodyLength::of_response(&parts, method);
                         let length = length.map_err(|error| invalid(error.into()))?;
                         self.stage = Stage::Body(BodyScanner::new(length));
@@ -184,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
         if matches!(&self.stage, Stage::Body(scanner) if scanner.is_complete()) {
             self.stage = Stage::Head(HeadScan::response());
             self.asked = None;
+            self.interim = 0;
             self.may_be_stale = true;
         }
     }

@@ -1,0 +1,7 @@
+//! What came in arrives, in both directions, through every door: methods, framings, bodies, and the fields that hyper treats
+//! in a way of its own.
+
+mod answers;
+mod doors;
+mod origin;
+mod requests;
