@@ -31,6 +31,12 @@ impl Engine {
                 let first = first_end.unwrap_or(Side::Downstream);
                 return Some(Ok(self.traffic(now, End::Closed { first })));
             }
+            if let Phase::Closed { first, .. } = self.phase {
+                // What has come in the meantime must not turn the close of a socket into a reset.
+                leaving::discard(cx, scratch, downstream);
+                leaving::discard(cx, scratch, upstream);
+                return Some(Ok(self.traffic(now, End::Closed { first })));
+            }
             self.settle(now, socket::can_reset(downstream), socket::can_reset(upstream));
         }
         let is_settling = match &self.phase {
@@ -114,6 +120,7 @@ impl Engine {
             }
             Phase::Draining { .. } | Phase::Settling { cause: None, .. } => End::Drained,
             Phase::Closing(closing) => closing.end,
+            Phase::Closed { first, .. } => End::Closed { first },
             Phase::Running { .. } => end,
         };
         leaving::leave(cx, &self.from_upstream, downstream);

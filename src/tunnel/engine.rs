@@ -42,6 +42,8 @@ pub(super) enum Phase {
     Draining { since: Instant },
     /// The same of a tunnel that knows its frames: both sides are told by a Close. Boxed, as all that is rare.
     Closing(Box<Closing>),
+    /// Both sides have sent a Close, and the stream of one has failed since: what is left of what it had sent is delivered.
+    Closed { since: Instant, first: Side },
     /// One side has failed; what it had sent is delivered.
     Failing { since: Instant, cause: Cause },
     /// Nothing left to move; the kernel gets a moment.
@@ -127,6 +129,9 @@ impl Engine {
             return None;
         }
         let end = due.end()?;
+        if matches!(due, Due::Leave) && self.closes_now(now) {
+            return None;
+        }
         let has_words = matches!(due, Due::Idle | Due::Lifetime | Due::Unanswered(_));
         if has_words && self.is_framed() && matches!(self.phase, Phase::Running { .. }) {
             self.close(now, end);
@@ -190,7 +195,7 @@ impl Engine {
                 return;
             }
         }
-        if self.is_left_while_closing(failed_side, operation) {
+        if self.is_left_while_closing(failed_side, operation) || self.is_left_after_closes(failed_side, now) {
             return;
         }
         if operation == Operation::Read {

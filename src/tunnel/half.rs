@@ -89,6 +89,7 @@ impl Half {
     pub(super) fn stop(&mut self) {
         if self.stage == Stage::Moving {
             self.stage = Stage::Ending;
+            self.close_now();
         }
     }
 
@@ -140,6 +141,7 @@ impl Half {
                     }
                 }
                 (Stage::Moving, _) => self.read(cx, now, scratch, reader, writer)?,
+                (Stage::Ending, _) if self.has_frame_due() => self.inject(cx, now, writer)?,
                 (Stage::Ending, _) if self.holds_back() => self.release(cx, now, writer)?,
                 (Stage::Ending, _) if self.outlet.is_unflushed() => self.outlet.flush(cx, now, writer)?,
                 (Stage::Ending, _) => self.take_leave(cx, now, writer, farewell)?,

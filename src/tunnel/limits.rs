@@ -18,7 +18,7 @@ impl Engine {
         let mut next = Earliest::new();
         match &self.phase {
             Phase::Settling { until, .. } => return Some((*until, Due::Leave)),
-            Phase::Draining { since } | Phase::Failing { since, .. } => {
+            Phase::Draining { since } | Phase::Failing { since, .. } | Phase::Closed { since, .. } => {
                 next.consider(*since, linger, Due::Leave);
             }
             // What brought it about has passed already.

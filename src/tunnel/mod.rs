@@ -227,10 +227,14 @@ where
     ///    with a Close 1001, Going Away, to both sides: each at the next boundary between two frames of what that side is sent.
     ///    Until then its frame goes on. After that nothing does; the tunnel waits for the Close that each side answers with and
     ///    ends its stream, all within the [linger limit](TunnelConfig::linger_timeout), 30 seconds where there is none.
-    /// 3. A frame that its sender may not send is not passed on: both sides get a Close 1002, and the tunnel ends with
-    ///    [`End::Violation`]. So a stream that is no WebSocket must not be in here.
+    /// 3. A frame that its sender may not send is not passed on, and the tunnel ends with [`End::Violation`]. The other side gets
+    ///    a Close at once: 1002 if it is the server, 1014 (Bad Gateway) if it is the client, with a reason that names the side
+    ///    that broke the protocol. What it sends until its own Close is still passed on, so that no answer is lost; in the place of that
+    ///    Close the violator gets a 1002. It gets it earlier if the other side's stream ends, and at the
+    ///    [close timeout](WebSocketConfig::close_timeout). So a stream that is no WebSocket must not be in here.
     /// 4. After an end's own Close nothing more of that end's is passed on. [`Traffic::close_from`] and
-    ///    [`Traffic::close_sent_to`] say who closed, and with which code.
+    ///    [`Traffic::close_sent_to`] say who closed, and with which code. A stream that fails after both ends have sent a Close has
+    ///    ended in order: the tunnel ends at once with [`End::Closed`].
     ///
     /// Downstream is the client, whose frames are masked; both streams begin with their first byte after the switch. A header or a
     /// control frame is held back until it is whole, at most 130 bytes. The tunnel's own frames are not counted in [`Traffic`].

@@ -18,7 +18,7 @@ fn config() -> UpgradeConfig {
                 .idle_timeout(short)
                 .linger_timeout(Duration::from_secs(1)),
         )
-        .websocket(WebSocketConfig::default())
+        .websocket(WebSocketConfig::default().close_timeout(short))
 }
 
 async fn tunnelled(gateway: &mut RunningGateway) -> Traffic {

@@ -16,6 +16,7 @@ use crate::side::Side;
 use crate::tunnel::end::{End, Operation};
 use crate::tunnel::engine::{Engine, Phase};
 use crate::tunnel::half::{self, Half};
+use crate::tunnel::leaving::SETTLE_TIME;
 use crate::tunnel::scratch::Scratch;
 use crate::tunnel::socket::Carried;
 use crate::websocket::{CloseCode, CloseFrame};
@@ -33,6 +34,8 @@ pub(in crate::tunnel) struct Closing {
     patience: Option<Duration>,
     /// Until when they may.
     answered_by: Option<Instant>,
+    /// Until when a Close may go out that has waited in vain for the other side's.
+    last_until: Option<Instant>,
     pub(in crate::tunnel) end: End,
     /// Both directions have ended, and the kernel gets a moment.
     pub(in crate::tunnel) settles_until: Option<Instant>,
@@ -43,7 +46,8 @@ impl Closing {
     pub(in crate::tunnel) fn deadline(&self, linger: Option<Duration>) -> Option<Instant> {
         let limit = linger.unwrap_or(CLOSING_TIME);
         let deadlines = [Some(self.since.after(limit)), self.answered_by];
-        self.settles_until.or(deadlines.into_iter().flatten().min())
+        let usual = deadlines.into_iter().flatten().min();
+        self.settles_until.or(self.last_until).or(usual)
     }
 }
 
@@ -61,10 +65,17 @@ impl Engine {
     }
 
     /// Ends the tunnel with a Close to each side that has not had one.
+    ///
+    /// One that has broken the protocol is sent it in the place of the other side's: what the other side says in answer to what
+    /// came before the violation is not lost.
     pub(in crate::tunnel) fn close(&mut self, now: Instant, end: End) {
-        let close = farewell(&end);
         for side in SIDES {
-            self.half_mut(side).order(Own::Close(close.clone()));
+            let close = farewell(&end, side);
+            let own = match end {
+                End::Violation { side: violator, .. } if side == violator => Own::CloseInPlace(close),
+                _ => Own::Close(close),
+            };
+            self.half_mut(!side).order(own);
         }
         if let End::Unanswered { side } = end {
             // What it has begun it may finish, but nobody waits for its Close.
@@ -75,6 +86,7 @@ impl Engine {
             since: now,
             patience: config.and_then(|config| config.get_close_timeout()),
             answered_by: None,
+            last_until: None,
             end,
             settles_until: None,
         }));
@@ -130,11 +142,29 @@ impl Engine {
         changed
     }
 
-    /// Notes that both sides have been told, or cannot be told any more.
+    /// The time for ending is over. True if there is a Close that has waited for the other side's, and goes out now.
+    pub(in crate::tunnel) fn closes_now(&mut self, now: Instant) -> bool {
+        let Phase::Closing(closing) = &mut self.phase else {
+            return false;
+        };
+        if closing.settles_until.is_some() || closing.last_until.is_some() {
+            return false;
+        }
+        closing.last_until = Some(now.after(SETTLE_TIME));
+        let mut waits = false;
+        for half in [&mut self.from_downstream, &mut self.from_upstream] {
+            waits |= half.framed().is_some_and(Framed::replaces_close);
+            half.close_now();
+        }
+        waits
+    }
+
+    /// Notes that both sides have been told, or cannot be told any more. One that is told in the place of the other's Close is
+    /// told when that has come.
     fn note_told(&mut self, now: Instant) {
         let is_told = |half: &Half| {
             let has_taken_it = half.framed().is_some_and(Framed::is_closed) && !half.outlet().owes();
-            has_taken_it || half.has_ended()
+            has_taken_it || half.has_ended() || half.framed().is_some_and(Framed::replaces_close)
         };
         let are_told = is_told(&self.from_downstream) && is_told(&self.from_upstream);
         if let (Phase::Closing(closing), true) = (&mut self.phase, are_told) {
@@ -152,12 +182,13 @@ impl Engine {
             })
     }
 
-    /// Takes a failure for what it is after the other side has had its Close: a peer that leaves without a word.
+    /// Takes a failure for what it is after the other side has had its Close, or is to have it in the place of this one's: a peer
+    /// that leaves without a word.
     pub(in crate::tunnel) fn is_left_while_closing(&mut self, failed: Side, operation: Operation) -> bool {
         let other_has_been_told = self
             .half(failed)
             .framed()
-            .is_some_and(|framed| framed.is_closed());
+            .is_some_and(|framed| framed.is_closed() || framed.replaces_close());
         if !matches!(self.phase, Phase::Closing(_)) || !other_has_been_told {
             return false;
         }
@@ -166,6 +197,27 @@ impl Engine {
         if operation == Operation::Read {
             self.half_mut(failed).stop();
         }
+        true
+    }
+
+    /// Takes a failure for an end in order after each side has sent the other a Close: nothing more is to come from either, so
+    /// nothing can have been cut short (RFC 6455, section 7.1.1: a server may close the connection at once then).
+    pub(in crate::tunnel) fn is_left_after_closes(&mut self, failed: Side, now: Instant) -> bool {
+        let Phase::Running { first_end } = self.phase else {
+            return false;
+        };
+        if !SIDES
+            .into_iter()
+            .all(|side| self.half(side).framed().is_some_and(Framed::has_sender_closed))
+        {
+            return false;
+        }
+        self.phase = Phase::Closed {
+            since: now,
+            first: first_end.unwrap_or(failed),
+        };
+        self.half_mut(failed).stop();
+        self.half_mut(!failed).abandon();
         true
     }
 
@@ -181,10 +233,22 @@ impl Engine {
     }
 }
 
-/// What both sides are told.
-fn farewell(end: &End) -> CloseFrame {
+/// What a side is told.
+fn farewell(end: &End, told: Side) -> CloseFrame {
     let (code, reason) = match end {
-        End::Violation { error, .. } => (CloseCode::PROTOCOL_ERROR, &*error.to_string()),
+        End::Violation { side, error } if *side == told => (CloseCode::PROTOCOL_ERROR, &*error.to_string()),
+        End::Violation {
+            side: Side::Downstream,
+            error,
+        } => (
+            CloseCode::PROTOCOL_ERROR,
+            &*format!("the client broke the protocol: {error}"),
+        ),
+        // The client has done nothing wrong: the server that it has reached has.
+        End::Violation { error, .. } => (
+            CloseCode::BAD_GATEWAY,
+            &*format!("the server broke the protocol: {error}"),
+        ),
         End::Idle => (CloseCode::GOING_AWAY, "idle"),
         End::Lifetime => (CloseCode::GOING_AWAY, "lifetime over"),
         End::Unanswered { .. } => (CloseCode::GOING_AWAY, "no answer to a ping"),

@@ -70,6 +70,9 @@ impl WebSocketConfig {
     ///
     /// Then the streams end without it. It runs from when the streams have taken the Closes: before a peer on a slow link hears of
     /// one, it gets all that was sent before.
+    ///
+    /// After a [violation](crate::tunnel::End::Violation) it bounds how long the other side may go on before it closes. Then the
+    /// violator has a quarter of a second to take its Close.
     #[must_use]
     pub fn close_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.close_timeout = limit.into();

@@ -107,6 +107,13 @@ impl Half {
         }
     }
 
+    /// Nobody waits for the reader's Close any more.
+    pub(in crate::tunnel) fn close_now(&mut self) {
+        if let Some(framed) = &mut self.framed {
+            framed.close_now();
+        }
+    }
+
     pub(in crate::tunnel) fn has_frame_due(&self) -> bool {
         self.framed.as_ref().is_some_and(|framed| framed.is_due())
     }

@@ -120,6 +120,12 @@ impl Framed {
                     match scanned {
                         Scanned::Control(frame) if frame.opcode() == OpCode::Close => {
                             self.from_sender = Some(Box::new(CloseFrame::read(frame.payload())));
+                            if self.replaces_close() {
+                                output.leave_out(&read, at, length);
+                                let frame = self.take_due(now);
+                                self.account.own(output.length(at + length), frame.len());
+                                output.insert(&read, at + length, &frame);
+                            }
                             at += length;
                             break;
                         }
@@ -133,6 +139,7 @@ impl Framed {
                 }
                 Err(error) => {
                     self.violation = Some(error);
+                    self.close_now();
                     break;
                 }
             }
@@ -174,7 +181,19 @@ impl Framed {
 
     /// Whether a frame of the tunnel's own is to go out now.
     pub(super) fn is_due(&self) -> bool {
-        self.due.is_some() && self.scanner.is_at_boundary() && !self.is_closed()
+        self.due.is_some() && !self.replaces_close() && self.scanner.is_at_boundary() && !self.is_closed()
+    }
+
+    /// Whether the sender's Close is waited for, to send the tunnel's own in its place.
+    pub(super) fn replaces_close(&self) -> bool {
+        matches!(self.due.as_deref(), Some(Own::CloseInPlace(_)))
+    }
+
+    /// The sender's Close is not waited for any more: the one in its place goes out at the next boundary.
+    pub(super) fn close_now(&mut self) {
+        if let Some(Own::CloseInPlace(close)) = self.due.as_deref() {
+            self.due = Some(Box::new(Own::Close(close.clone())));
+        }
     }
 
     /// The frame that [is due](Framed::is_due).
@@ -192,7 +211,7 @@ impl Framed {
         let bytes = own.to_bytes(self.scanner.sender());
         match *own {
             Own::Ping(_) => self.pinged_at = Some(now),
-            Own::Close(close) => self.sent = Some(Box::new(close)),
+            Own::Close(close) | Own::CloseInPlace(close) => self.sent = Some(Box::new(close)),
         }
         bytes
     }
@@ -213,6 +232,11 @@ impl Framed {
     /// Whether a Close has gone out in this direction, whoever's.
     pub(super) fn is_closed(&self) -> bool {
         self.sent.is_some() || self.from_sender.is_some()
+    }
+
+    /// Whether the sender has sent its Close.
+    pub(super) fn has_sender_closed(&self) -> bool {
+        self.from_sender.is_some()
     }
 
     /// Whether nothing is to be expected of the sender any more: it has sent its Close, or what is no frame, or has gone.

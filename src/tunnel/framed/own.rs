@@ -9,6 +9,8 @@ use crate::websocket::{CloseFrame, ControlFrame, OpCode};
 pub(in crate::tunnel) enum Own {
     Ping(ControlFrame),
     Close(CloseFrame),
+    /// A Close that stands where the sender's own would: what the sender says before it still goes on.
+    CloseInPlace(CloseFrame),
 }
 
 impl Own {
@@ -18,7 +20,7 @@ impl Own {
         let key = (sender == Side::Downstream).then(|| (random() as u32).to_ne_bytes());
         match self {
             Own::Ping(frame) => frame.to_bytes(key),
-            Own::Close(close) => close.to_frame().to_bytes(key),
+            Own::Close(close) | Own::CloseInPlace(close) => close.to_frame().to_bytes(key),
         }
     }
 }

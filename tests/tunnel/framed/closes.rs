@@ -277,4 +277,56 @@ mirrored! {
         assert_eq!((error.side(), error.traffic().end()), (near, End::Failed { side: near }));
         assert_eq!(delivered_from(near, error.traffic()), 20);
     }
+
+    virtual_time async fn a_reset_behind_a_closing_handshake_is_an_end_in_order(near: Side) {
+        let close = Frame::close(CloseCode::NORMAL_CLOSURE, "bye");
+        let length = close.bytes(near).len() as u64;
+        let table = Table::with_faults(1024, Faults::none().reset_after_reading(length), Faults::none());
+        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), WebSocketConfig::default());
+        talk.far.send(&close).await;
+        assert_eq!(talk.near.next().await.as_ref(), Some(&close));
+        talk.near.send(&close).await;
+        assert_eq!(talk.far.next().await.as_ref(), Some(&close));
+        assert_eq!(talk.far.next().await, None, "an end in order");
+        let traffic = talk.tunnel.await.unwrap().expect("no failure");
+        assert_eq!((traffic.end(), traffic.duration().as_millis()), (End::Closed { first: near }, 0));
+        let answered = close.bytes(!near).len() as u64;
+        assert_eq!((delivered_from(near, &traffic), delivered_from(!near, &traffic)), (length, answered));
+    }
+
+    virtual_time async fn what_was_said_before_the_closes_is_delivered_before_a_reset_is_an_end(near: Side) {
+        let (close, message) = (Frame::close(CloseCode::NORMAL_CLOSURE, ""), Frame::new(OpCode::Binary, &pattern(5000)));
+        let said = [message.bytes(near), close.bytes(near)].concat();
+        // Takes 100 bytes and then nothing until they are read.
+        let table = Table::with_faults(100, Faults::none().reset_after_reading(said.len() as u64), Faults::none());
+        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), WebSocketConfig::default());
+        talk.far.send(&close).await;
+        assert_eq!(talk.near.next().await.as_ref(), Some(&close));
+        let mut one = talk.near;
+        let sender = tokio::spawn(async move { one.stream.write_all(&said).await });
+        tokio::time::sleep(seconds(5)).await;
+        assert_eq!(talk.far.next().await, Some(message));
+        assert_eq!(talk.far.next().await.as_ref(), Some(&close));
+        assert_eq!(talk.far.next().await, None);
+        let _ = sender.await.unwrap();
+        assert!(matches!(talk.tunnel.await.unwrap().expect("no failure").end(), End::Closed { .. }));
+    }
+
+    virtual_time async fn a_reset_behind_one_close_is_a_failure(near: Side) {
+        let close = Frame::close(CloseCode::NORMAL_CLOSURE, "bye");
+        for near_closes in [true, false] {
+            let read = if near_closes { close.bytes(near).len() as u64 } else { 0 };
+            let table = Table::with_faults(1024, Faults::none().reset_after_reading(read), Faults::none());
+            let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), WebSocketConfig::default());
+            if near_closes {
+                talk.near.send(&close).await;
+                assert_eq!(talk.far.next().await.as_ref(), Some(&close));
+            } else {
+                talk.far.send(&close).await;
+            }
+            let _ = talk.near.stream.write_all(b"!").await;
+            let error = talk.tunnel.await.unwrap().unwrap_err();
+            assert_eq!(error.side(), near);
+        }
+    }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use switchover::tunnel::{Drain, End};
 use tokio::sync::mpsc;
 
+use super::violations::told_of;
 use super::*;
 
 /// Two ends that say all they have to say, in pieces cut anywhere, while the tunnel asks after both.
@@ -257,8 +258,7 @@ proptest! {
             End::Violation { side, error } => {
                 prop_assert_eq!(side, sender);
                 let close = first_frame(&heard[passed..], sender);
-                let expected = Frame::close(CloseCode::PROTOCOL_ERROR, &error.to_string());
-                prop_assert_eq!(close.map(|(frame, _)| frame), Some(expected));
+                prop_assert_eq!(close.map(|(frame, _)| frame), Some(told_of(sender, error)));
             }
             // Cut off in a frame, or closed in a way that happened to be one.
             _ => prop_assert!(passed == said.len() || traffic.close_from(sender).is_some()),

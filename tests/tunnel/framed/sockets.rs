@@ -121,9 +121,9 @@ mirrored! {
         };
         let tunnel = tokio::spawn(tunnel.run());
         assert_eq!(other.next().await, Some(Frame::text("early")));
-        for end in [&mut other, &mut one] {
-            assert_eq!(end.next().await.map(|frame| frame.opcode), Some(OpCode::Close));
-        }
+        assert_eq!(other.next().await.map(|frame| frame.opcode), Some(OpCode::Close));
+        other.send(&Frame::close(CloseCode::NORMAL_CLOSURE, "")).await;
+        assert_eq!(one.next().await.map(|frame| frame.opcode), Some(OpCode::Close));
         drop((one, other));
         assert!(matches!(tunnel.await.unwrap().unwrap().end(), End::Violation { side, .. } if side == near));
     }
@@ -139,5 +139,52 @@ mirrored! {
         let error = far.stream.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
         assert_eq!(tunnel.await.unwrap().unwrap_err().side(), near);
+    }
+
+    // As servers of several libraries end: a Close, and then a reset.
+    real_time async fn a_reset_behind_a_closing_handshake_ends_the_tunnel_at_once(near: Side) {
+        let close = Frame::close(CloseCode::NORMAL_CLOSURE, "");
+        for near_first in [true, false] {
+            let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+            let tunnel = seat(near, near_stream, far_stream).websocket(WebSocketConfig::default());
+            let tunnel = tokio::spawn(tunnel.run());
+            let (mut one, mut other) = (Peer::new(near_peer, near), Peer::new(far_peer, !near));
+            if near_first {
+                one.send(&close).await;
+                assert_eq!(other.next().await.as_ref(), Some(&close));
+                other.send(&close).await;
+                assert_eq!(one.next().await.as_ref(), Some(&close));
+            } else {
+                other.send(&close).await;
+                assert_eq!(one.next().await.as_ref(), Some(&close));
+                one.send(&close).await;
+                assert_eq!(other.next().await.as_ref(), Some(&close));
+            }
+            let started = tokio::time::Instant::now();
+            one.stream.set_zero_linger().unwrap();
+            drop(one);
+            // The other has not ended its stream, and need not for this.
+            let traffic = tunnel.await.unwrap().expect("no failure");
+            assert_eq!(traffic.end(), End::Closed { first: near });
+            assert!(started.elapsed() < milliseconds(200), "{:?}", started.elapsed());
+            assert_eq!(other.next().await, None, "an end in order");
+        }
+    }
+
+    real_time async fn bytes_behind_the_close_do_not_make_an_end_a_reset(near: Side) {
+        let close = Frame::close(CloseCode::NORMAL_CLOSURE, "");
+        let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let tunnel = seat(near, near_stream, far_stream).websocket(WebSocketConfig::default());
+        let (mut one, mut other) = (Peer::new(near_peer, near), Peer::new(far_peer, !near));
+        one.send(&close).await;
+        other.send(&close).await;
+        one.stream.set_zero_linger().unwrap();
+        let tunnel = tokio::spawn(tunnel.run());
+        assert_eq!(one.next().await.as_ref(), Some(&close));
+        other.send(&Frame::text("afterthought")).await;
+        drop(one);
+        assert_eq!(tunnel.await.unwrap().expect("no failure").end(), End::Closed { first: near });
+        assert_eq!(other.next().await.as_ref(), Some(&close));
+        assert_eq!(other.next().await, None, "an end in order");
     }
 }
