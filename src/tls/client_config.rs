@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::own_root::OwnRootVerifier;
 use super::pem::{self, Identity};
-use super::{TlsConfigError, provider};
+use super::{TlsConfigError, certified_key, provider};
 
 /// How the proxy speaks TLS to upstreams. Cheap to clone.
 ///
@@ -74,7 +75,8 @@ impl TlsClientBuilder {
     /// Believes only what these root certificates have issued, and what those [added](Self::add_roots) have. Default:
     /// the system's roots.
     ///
-    /// A server's own certificate can stand here if it has signed itself.
+    /// A server's own certificate can stand here if it has signed itself and is of version 3. One of version 1 has no names
+    /// that could be verified; make one with `openssl req -x509 -addext subjectAltName=DNS:NAME`.
     pub fn only_roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.system_roots = false;
         self.add_roots(pem)
@@ -125,10 +127,8 @@ impl TlsClientBuilder {
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let (chain, key) = identity.parse()?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(TlsConfigError::of_identity)?
+                let certified = certified_key::of_identity(identity)?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
             }
         };
         Ok(TlsClientConfig(Arc::new(config)))

@@ -130,7 +130,9 @@ impl TlsFailure {
             }
             TlsFailure::BadCertificate => {
                 "Give the peer a certificate made for this use. One that is marked as an authority (CA:TRUE), as openssl \
-                 marks what it makes, is believed only if it is itself among the roots named here."
+                 marks what it makes, is believed only if it is itself among the roots named here. One of version 1, as \
+                 openssl x509 -req makes it without extensions, has no names and is never believed: make it with openssl \
+                 req -x509 -addext subjectAltName=DNS:NAME."
             }
             TlsFailure::NoCertificate => "Give the peer a certificate, and the key to it.",
             TlsFailure::CertificateRequired => {

@@ -58,6 +58,7 @@
 //! - **A mistaken port is told as such**: plain HTTP to a TLS port, TLS to a plain one, from either side.
 //! - **A tunnel never splices TLS**, and passes the end of one direction on as `close_notify`, while the other goes on.
 
+mod certified_key;
 mod client;
 mod client_config;
 mod config_error;
@@ -69,6 +70,7 @@ mod server_config;
 
 use std::sync::Arc;
 
+pub use certified_key::certified_key;
 pub use client::{ClientStream, TlsConnect};
 pub use client_config::{TlsClientBuilder, TlsClientConfig};
 pub use config_error::TlsConfigError;

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::config_error::pem_names::ROOTS;
 use super::pem::{self, Identity};
-use super::{HTTP_1_1, HTTP_2, TlsConfigError, provider};
+use super::{HTTP_1_1, HTTP_2, TlsConfigError, certified_key, provider};
 
 /// How the proxy speaks TLS to clients. Cheap to clone.
 ///
@@ -27,6 +28,8 @@ pub struct TlsServerConfig(Arc<ServerConfig>);
 
 impl TlsServerConfig {
     /// With a certificate chain, the proxy's own certificate first, and the private key. Clients need no certificate.
+    ///
+    /// The certificate may be of version 1, as `openssl x509 -req` makes it without extensions.
     ///
     /// # Errors
     ///
@@ -47,7 +50,7 @@ impl TlsServerConfig {
     }
 
     /// A configuration of the caller's own, with everything that it says but the ALPN protocols: for certificates
-    /// that are chosen by the client's SNI, for example.
+    /// that are chosen by the client's SNI, for example, which [`certified_key`](super::certified_key()) reads.
     pub fn from_rustls(config: impl Into<Arc<ServerConfig>>) -> Self {
         TlsServerConfig(config.into()).offering(&[HTTP_1_1])
     }
@@ -102,7 +105,7 @@ impl TlsServerBuilder {
     ///
     /// Something given is not what it should be.
     pub fn build(self) -> Result<TlsServerConfig, TlsConfigError> {
-        let (chain, key) = self.identity.parse()?;
+        let certified = certified_key::of_identity(&self.identity)?;
         let builder =
             ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let builder = if self.client_roots.is_empty() {
@@ -118,9 +121,7 @@ impl TlsServerBuilder {
                 .map_err(|_| TlsConfigError::Missing { what: ROOTS })?;
             builder.with_client_cert_verifier(verifier)
         };
-        let config = builder
-            .with_single_cert(chain, key)
-            .map_err(TlsConfigError::of_identity)?;
+        let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         Ok(TlsServerConfig::from_rustls(config))
     }
 }

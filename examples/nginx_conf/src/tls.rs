@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use switchover::route::{HostPattern, Hosts};
 use switchover::tls::rustls::crypto::ring;
-use switchover::tls::rustls::pki_types::pem::PemObject;
-use switchover::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use switchover::tls::rustls::server::{ClientHello, ResolvesServerCert};
 use switchover::tls::rustls::sign::CertifiedKey;
 use switchover::tls::rustls::{self, ServerConfig};
-use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsServerConfig};
+use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsServerConfig, certified_key};
 
 use super::findings::{Findings, Place};
 use super::route::Tls;
@@ -153,17 +151,9 @@ fn of_server(
     };
     let chain_pem = read_file(chain, prefix, findings)?;
     let key_pem = read_file(key, prefix, findings)?;
-    let certified = certified(&chain_pem, &key_pem);
+    let certified = certified_key(chain_pem, key_pem);
     certified
         .map(Arc::new)
         .map_err(|why| findings.error(&chain.place, format!("{}: {why}", chain.value)))
         .ok()
-}
-
-fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {
-    let chain = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|why| format!("not a chain of certificates: {why}"))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|why| format!("its key is none: {why}"))?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|why| why.to_string())
 }
