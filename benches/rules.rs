@@ -12,7 +12,7 @@ use switchover::handshake::{HandshakePolicy, UpgradeRequest, Verdict};
 use switchover::head::{
     HeadLimits, HeadScan, Parsed, encode_request, encode_response, parse_request, parse_response,
 };
-use switchover::header::{ConnectionOptions, ForwardedRules, Hop, hop_by_hop};
+use switchover::header::{ConnectionOptions, ForwardedRules, Forwarding, Hop, hop_by_hop};
 use switchover::websocket::SecWebSocketKey;
 
 fn main() {
@@ -143,7 +143,7 @@ fn handshake_forward(bencher: Bencher<'_, '_>) {
     };
     bencher
         .with_inputs(upgrade)
-        .bench_local_values(|(upgrade, parts)| upgrade.forward(parts, hop()));
+        .bench_local_values(|(upgrade, parts)| upgrade.forward(parts, hop(), &Forwarding::default()));
 }
 
 #[divan::bench]
@@ -155,7 +155,7 @@ fn handshake_judge(bencher: Bencher<'_, '_>) {
             .ok()
             .flatten()
             .expect("an upgrade");
-        (upgrade.forward(parts, hop()).1, answer())
+        (upgrade.forward(parts, hop(), &Forwarding::default()).1, answer())
     };
     bencher
         .with_inputs(pending)
@@ -171,7 +171,7 @@ fn the_whole_walk_without_io() -> Vec<u8> {
         .ok()
         .flatten()
         .expect("an upgrade");
-    let (outgoing, pending) = upgrade.forward(parts, hop());
+    let (outgoing, pending) = upgrade.forward(parts, hop(), &Forwarding::default());
     let mut bytes = Vec::new();
     encode_request(&outgoing, &mut bytes);
     match pending.judge(answer()) {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use switchover::handshake::{HandshakePolicy, UpgradeRequest, Verdict};
 use switchover::head::{HeadLimits, Parsed, encode_request, encode_response, parse_request, parse_response};
-use switchover::header::Hop;
+use switchover::header::{Forwarding, Hop};
 
 const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\n\
     Host: example.com\r\n\
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
 
     let peer: IpAddr = "192.0.2.7".parse()?;
-    let (outgoing, pending) = upgrade.forward(request, Hop::from(peer));
+    let (outgoing, pending) = upgrade.forward(request, Hop::from(peer), &Forwarding::default());
     let mut bytes = Vec::new();
     encode_request(&outgoing, &mut bytes);
     println!("to the upstream:\n{}", String::from_utf8_lossy(&bytes));

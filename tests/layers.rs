@@ -439,3 +439,22 @@ fn deadlines_are_made_in_one_place() {
         }
     }
 }
+
+/// The names of the setters of a configuration: `pub fn name(mut self, …)`.
+fn setters(file: &str) -> Vec<String> {
+    let lines = &code(&[file])[0].1;
+    let named = |line: &String| {
+        let (name, arguments) = line.strip_prefix("pub fn ")?.split_once('(')?;
+        arguments.starts_with("mut self").then(|| name.to_owned())
+    };
+    lines.iter().filter_map(named).collect()
+}
+
+#[test]
+fn a_gateway_has_every_setter_of_its_upgrades() {
+    let gateway = setters("gateway/config.rs");
+    let upgrades = setters("exchange/config.rs");
+    assert!(upgrades.len() > 7, "{upgrades:?}");
+    let missing: Vec<_> = upgrades.iter().filter(|name| !gateway.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

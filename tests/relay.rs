@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use switchover::connect::TcpConnect;
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
-use switchover::header::Hop;
 use switchover::header::rules::{HeaderRules, Statuses};
+use switchover::header::{Forwarding, Hop};
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::tunnel::Rewind;
@@ -27,7 +27,11 @@ impl RunningRelay {
     }
 
     async fn with(config: RelayConfig, origin: &ScriptedOrigin) -> Self {
-        let (relay, upstream) = (Relay::new(config), origin.address());
+        Self::of(Relay::new(config), origin).await
+    }
+
+    async fn of(relay: Relay, origin: &ScriptedOrigin) -> Self {
+        let upstream = origin.address();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut accepting = JoinSet::new();
@@ -176,11 +180,8 @@ async fn fields_by_rules_and_by_those_of_the_route() {
             .upstream("backend:1")
     };
     let origin = ScriptedOrigin::start(always(OK)).await;
-    let relay = RunningRelay::with(
-        RelayConfig::default().header_rules(rules("$request_uri")),
-        &origin,
-    )
-    .await;
+    let forwarding = Forwarding::default().header_rules(rules("$request_uri"));
+    let relay = RunningRelay::of(Relay::new(RelayConfig::default()).forwarding(forwarding), &origin).await;
     let request = "GET /a?b HTTP/1.1\r\nHost: A.example:80\r\nX-Forwarded-For: 6.6.6.6\r\nX-Rule: mine\r\n\
                    X_Rule: mine\r\nConnection: x-rule\r\n\r\n";
     let (head, _) = relay.client_sending(request).await.response().await;
@@ -199,7 +200,8 @@ async fn fields_by_rules_and_by_those_of_the_route() {
         panic!("{head:?}")
     };
     let (client, server) = tokio::io::duplex(64 * 1024);
-    let relay = Relay::new(RelayConfig::default().header_rules(rules("the configuration's")));
+    let relay = Relay::new(RelayConfig::default())
+        .forwarding(Forwarding::default().header_rules(rules("the relay's")));
     let destination = Destination::new(origin.address().to_string().parse().unwrap());
     let destination = destination.header_rules(rules("the route's"));
     let stream = Rewind::new(server, request.as_bytes().to_vec().into());

@@ -14,12 +14,12 @@ use switchover::connect::{ConnectError, Outcome, Trace};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig, Negotiated};
 use switchover::handshake::{BadSwitch, Rejection};
 use switchover::head::HeadError;
-use switchover::header::{ForwardedRules, Hop, TrustedProxies};
+use switchover::header::{ForwardedRules, Forwarding, Hop, TrustedProxies};
 use switchover::service::{Destination, Relay, RelayConfig, Relayed, ReverseProxy, ServiceConfig};
 use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::tunnel::End;
 use switchover::upstream::{Group, Server};
-use switchover::{Cause, Connect, Error, HandshakePolicy, Phase, Side, TcpConnect, UpgradeConfig};
+use switchover::{Cause, Connect, Error, Phase, Side, TcpConnect};
 use tokio::net::{TcpListener, TcpStream};
 
 const PEER: &str = "192.0.2.1:5000";
@@ -52,12 +52,12 @@ fn tries(trace: &Trace) -> Vec<(Option<String>, Option<Outcome>, Option<&'static
 
 /// Negotiates an upgrade. Returns what it came to, what was written down, and what the client has got.
 async fn negotiated<C: Connect + 'static>(
-    config: UpgradeConfig,
+    config: GatewayConfig,
     connect: C,
     request: String,
 ) -> (Result<Negotiated<TcpStream, C::Stream>, Error>, Trace, Vec<u8>) {
     let (mut client, stream) = connected(request).await;
-    let acceptor = Acceptor::new(GatewayConfig::default().upgrade(config));
+    let acceptor = Acceptor::new(config);
     let Ok(Accepted::Upgrade(mut incoming)) = acceptor.accept(stream, peer()).await else {
         panic!("an upgrade");
     };
@@ -86,7 +86,7 @@ async fn a_switch_after_interim_responses_through_a_connector_without_names() {
         .switch();
     let origin = ScriptedOrigin::start(script.close()).await;
     let connect = TcpConnect::to(origin.address().to_string());
-    let (_, trace, received) = negotiated(UpgradeConfig::default(), connect, UPGRADE_REQUEST.into()).await;
+    let (_, trace, received) = negotiated(GatewayConfig::default(), connect, UPGRADE_REQUEST.into()).await;
     let answered = Outcome::Answered(StatusCode::SWITCHING_PROTOCOLS);
     assert_eq!(tries(&trace), [(None, Some(answered), None)]);
     let tried = trace.tries().remove(0);
@@ -113,9 +113,9 @@ async fn every_server_of_a_group_by_its_name_and_the_client_behind_trusted_proxi
         Server::to(&answers),
     ]);
     let trusted = TrustedProxies::new(["192.0.2.0/24".parse().unwrap()]);
-    let policy = HandshakePolicy::default().forwarded(ForwardedRules::default().trusted(trusted));
+    let forwarding = Forwarding::default().forwarded(ForwardedRules::default().trusted(trusted));
     let request = UPGRADE_REQUEST.replacen("Host", "X-Forwarded-For: 198.51.100.7\r\nHost", 1);
-    let config = UpgradeConfig::default().policy(policy);
+    let config = GatewayConfig::default().forwarding(forwarding);
     let (_, trace, _) = negotiated(config, group, request).await;
     let expected = [
         (Some(refusing), Some(Outcome::Failed), Some("refused")),
@@ -146,7 +146,7 @@ async fn every_server_of_a_group_by_its_name_and_the_client_behind_trusted_proxi
 #[tokio::test]
 async fn nobody_to_ask_is_no_try() {
     let group: Group<TcpConnect> = Group::of([]);
-    let (result, trace, received) = negotiated(UpgradeConfig::default(), group, UPGRADE_REQUEST.into()).await;
+    let (result, trace, received) = negotiated(GatewayConfig::default(), group, UPGRADE_REQUEST.into()).await;
     let error = result.unwrap_err();
     assert_eq!(
         (error.cause().name(), error.phase().name()),
@@ -169,7 +169,7 @@ async fn what_a_declined_upgrade_has_sent_also_where_it_breaks_off() {
     ] {
         let origin = ScriptedOrigin::start(Script::answering(answer).close()).await;
         let connect = TcpConnect::to(origin.address().to_string());
-        let (result, trace, _) = negotiated(UpgradeConfig::default(), connect, UPGRADE_REQUEST.into()).await;
+        let (result, trace, _) = negotiated(GatewayConfig::default(), connect, UPGRADE_REQUEST.into()).await;
         assert_eq!(result.is_err(), answer.contains("500"), "{answer}");
         let sent = answer.len() + "Connection: close\r\n".len();
         assert_eq!(trace.status(), Some(StatusCode::FORBIDDEN));

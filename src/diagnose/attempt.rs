@@ -4,7 +4,7 @@ use http::{StatusCode, request, response};
 
 use super::{Conversation, Failure, Finding, Product, Severity, answer, arrived, product, switch};
 use crate::handshake::{BadSwitch, HandshakePolicy, UpgradeRequest, Verdict};
-use crate::header::Hop;
+use crate::header::{Forwarding, Hop};
 
 /// How much of a body is looked at: enough for an error page.
 const MAX_BODY: usize = 4096;
@@ -140,7 +140,7 @@ impl Attempt {
         let Ok(Some(upgrade)) = parsed else {
             return Ok(None);
         };
-        let (_, pending) = upgrade.forward(self.request.clone(), Hop::unknown());
+        let (_, pending) = upgrade.forward(self.request.clone(), Hop::unknown(), &Forwarding::default());
         pending.judge(response.clone()).map(Some)
     }
 

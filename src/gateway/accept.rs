@@ -15,7 +15,7 @@ use crate::clock::After;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::head::{HeadScan, request_from_head};
-use crate::header::Hop;
+use crate::header::{Forwarding, Hop};
 use crate::side::Side;
 use crate::tunnel::Rewind;
 use crate::wire::{self, First};
@@ -49,6 +49,13 @@ impl Acceptor {
         Acceptor {
             config: Arc::new(config),
         }
+    }
+
+    /// What the origin is sent beside the client's own fields, for whoever relays the ordinary requests
+    /// ([`Relay::forwarding`](crate::service::Relay::forwarding)).
+    #[must_use]
+    pub fn forwarding(&self) -> &Forwarding {
+        &self.config.forwarding
     }
 
     /// Reads one request head and decides what it is. A request that must be refused has been answered and its
@@ -258,7 +265,11 @@ impl Acceptor {
         client.head_only = head.method == Method::HEAD;
         match UpgradeRequest::parse(&head, &self.config.upgrade.policy) {
             Ok(Some(request)) => {
-                let admission = match self.config.upgrade.admit(|| request.locate(&head, hop)) {
+                let admission = match self
+                    .config
+                    .upgrade
+                    .admit(|| self.config.forwarding.client().locate(hop, &head.headers))
+                {
                     Ok(admission) => admission,
                     Err(rejection) => return Box::pin(refuse(client, rejection, Some(head))).await,
                 };
@@ -270,6 +281,7 @@ impl Acceptor {
                     request,
                     head,
                     target: None,
+                    rules: None,
                     hop,
                     config,
                     admission,

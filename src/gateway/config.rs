@@ -8,7 +8,8 @@ use crate::connect::Connect;
 use crate::exchange::UpgradeConfig;
 use crate::handshake::HandshakePolicy;
 use crate::head::HeadLimits;
-use crate::tunnel::{Cap, PeerCap, TunnelConfig};
+use crate::header::Forwarding;
+use crate::tunnel::{Cap, PeerCap, TunnelConfig, WebSocketConfig};
 
 /// Everything about a gateway but its upstream.
 ///
@@ -22,6 +23,7 @@ use crate::tunnel::{Cap, PeerCap, TunnelConfig};
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
     pub(super) upgrade: UpgradeConfig,
+    pub(super) forwarding: Forwarding,
     pub(super) request_limits: HeadLimits,
     pub(super) header_timeout: Duration,
     pub(super) keep_alive_timeout: Duration,
@@ -32,6 +34,7 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         GatewayConfig {
             upgrade: UpgradeConfig::default(),
+            forwarding: Forwarding::default(),
             request_limits: HeadLimits::default(),
             header_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
@@ -48,6 +51,15 @@ impl GatewayConfig {
         self
     }
 
+    /// What the origin is sent beside the client's own fields. Default [`Forwarding::default`].
+    ///
+    /// A [`Relay`](crate::service::Relay) for the ordinary requests of the same listener is given the same value.
+    #[must_use]
+    pub fn forwarding(mut self, forwarding: Forwarding) -> Self {
+        self.forwarding = forwarding;
+        self
+    }
+
     /// What is let through: [`UpgradeConfig::policy`].
     #[must_use]
     pub fn policy(mut self, policy: HandshakePolicy) -> Self {
@@ -59,6 +71,13 @@ impl GatewayConfig {
     #[must_use]
     pub fn tunnel(mut self, tunnel: impl Into<Arc<TunnelConfig>>) -> Self {
         self.upgrade = self.upgrade.tunnel(tunnel);
+        self
+    }
+
+    /// Whether tunnels of WebSocket know their frames: [`UpgradeConfig::websocket`].
+    #[must_use]
+    pub fn websocket(mut self, websocket: impl Into<Option<WebSocketConfig>>) -> Self {
+        self.upgrade = self.upgrade.websocket(websocket);
         self
     }
 
@@ -164,6 +183,13 @@ impl<C: Connect> Builder<C> {
     #[must_use]
     pub fn policy(mut self, policy: HandshakePolicy) -> Self {
         self.config = self.config.policy(policy);
+        self
+    }
+
+    /// What the origin is sent beside the client's own fields: [`GatewayConfig::forwarding`].
+    #[must_use]
+    pub fn forwarding(mut self, forwarding: Forwarding) -> Self {
+        self.config = self.config.forwarding(forwarding);
         self
     }
 

@@ -22,6 +22,8 @@ pub struct Incoming<S> {
     pub(super) head: Box<request::Parts>,
     /// What the upstream is asked for, if not for what the client has asked.
     pub(super) target: Option<PathAndQuery>,
+    /// Rules for fields that take the place of the gateway's.
+    pub(super) rules: Option<HeaderRules>,
     pub(super) hop: Hop,
     pub(super) config: Arc<GatewayConfig>,
     // Last: its place is free when its connection is closed.
@@ -52,9 +54,9 @@ where
         self.target = Some(target);
     }
 
-    /// Replaces the policy's rules for fields, which may depend on the route.
+    /// Replaces the gateway's [rules for fields](crate::header::Forwarding::header_rules), which may depend on the route.
     pub fn set_header_rules(&mut self, rules: HeaderRules) {
-        self.request.set_header_rules(rules);
+        self.rules = Some(rules);
     }
 
     /// Has what becomes of it written down: the upstreams that it is tried on, and what the client is sent. Default: it

@@ -76,6 +76,7 @@ where
             mut request,
             mut head,
             target,
+            rules,
             hop,
             config,
         } = self;
@@ -83,8 +84,12 @@ where
         if body != BodyLength::None && request.take_expectation(&mut head) {
             client.send_head(&continue_head()).await?;
         }
-        let hop = request.locate(&head, hop);
-        let (mut outgoing, pending) = request.forward(*head, hop); // (4)
+        let forwarding = match rules {
+            Some(rules) => &config.forwarding.clone().header_rules(rules),
+            None => &config.forwarding,
+        };
+        let hop = forwarding.client().locate(hop, &head.headers);
+        let (mut outgoing, pending) = request.forward(*head, hop, forwarding); // (4)
         // Not before: the rules know the client's own target.
         if let Some(target) = target {
             outgoing.uri = Uri::from(target);

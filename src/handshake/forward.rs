@@ -10,7 +10,7 @@ use http::request::Parts;
 use super::{PendingUpgrade, UpgradeRequest};
 use crate::head::BodyLength;
 use crate::header::rules::Variables;
-use crate::header::{Hop, hop_by_hop};
+use crate::header::{Forwarding, Hop, hop_by_hop};
 
 impl UpgradeRequest {
     /// Takes `Expect: 100-continue` out of a request with a body. If it was there, the caller owes the client a 100:
@@ -21,24 +21,23 @@ impl UpgradeRequest {
         std::mem::take(&mut self.expects_continue)
     }
 
-    /// The hop with the client that is behind trusted proxies, as [`forward`](UpgradeRequest::forward) finds it.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn locate(&self, parts: &Parts, hop: Hop) -> Hop {
-        self.forwarded.locate(hop, &parts.headers)
-    }
-
     /// Step (4) of the walk: makes of the client's request the one to send upstream, and of the proof the
     /// [`PendingUpgrade`] that judges the answer.
     ///
-    /// `hop` is the client's address, or more ([`Hop`]). `Upgrade` names the allowed protocols only; `Connection` is ours
+    /// `hop` is the client's address, or more ([`Hop`]); `forwarding` says what the origin gets beside the client's own fields. `Upgrade` names the allowed protocols only; `Connection` is ours
     /// alone. The target and the method stay as they are, and so does `Host`, unless a rule says otherwise.
-    pub fn forward(mut self, mut parts: Parts, hop: impl Into<Hop>) -> (Parts, PendingUpgrade) {
-        let hop = self.forwarded.locate(hop.into(), &parts.headers);
-        let inbound = self.forwarded.inbound_of(&hop);
-        let prepared = self.rules.prepare(&Variables::new(&parts, &hop));
+    pub fn forward(
+        mut self,
+        mut parts: Parts,
+        hop: impl Into<Hop>,
+        forwarding: &Forwarding,
+    ) -> (Parts, PendingUpgrade) {
+        let forwarded = forwarding.client();
+        let hop = forwarded.locate(hop.into(), &parts.headers);
+        let inbound = forwarded.inbound_of(&hop);
+        let prepared = forwarding.fields().prepare(&Variables::new(&parts, &hop));
         let headers = &mut parts.headers;
         let without_body = self.body == BodyLength::None;
-        let forwarded = &self.forwarded;
         let also = |name: &HeaderName| {
             without_body && name == CONTENT_LENGTH || forwarded.removes(inbound, name) || prepared.drops(name)
         };
@@ -57,7 +56,7 @@ impl UpgradeRequest {
             trailers || !headers.contains_key(TE),
             "TE goes on with its connection option only"
         );
-        self.forwarded.add(headers, &hop);
+        forwarded.add(headers, &hop);
         prepared.set_on_request(headers);
         // What a rule has taken out has not been offered.
         if let Some(offer) = self.offer.as_mut().filter(|_| prepared.touches_requests()) {

@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use switchover::handshake::{HandshakePolicy, UpgradeRequest, Verdict};
-//! use switchover::header::Hop;
+//! use switchover::header::{Forwarding, Hop};
 //!
 //! let (request, ()) = http::Request::get("/chat")
 //!     .header("host", "example.com")
@@ -22,7 +22,7 @@
 //!     .into_parts();
 //! let policy = HandshakePolicy::default();
 //! let upgrade = UpgradeRequest::parse(&request, &policy).unwrap().expect("an upgrade");
-//! let (_outgoing, pending) = upgrade.forward(request, Hop::unknown());
+//! let (_outgoing, pending) = upgrade.forward(request, Hop::unknown(), &Forwarding::default());
 //!
 //! // … send `_outgoing` to the origin, read the head of its answer …
 //! let (answer, ()) = http::Response::builder()

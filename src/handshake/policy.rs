@@ -4,7 +4,7 @@
 
 use http::request::Parts;
 
-use crate::header::{ForwardedRules, HeaderRules, Protocol, Protocols};
+use crate::header::{Protocol, Protocols};
 
 use super::allowed_origins::AllowedOrigins;
 use super::{OriginPattern, Rejection};
@@ -30,8 +30,6 @@ pub struct HandshakePolicy {
     strict_subprotocols: bool,
     request_body: RequestBody,
     incomplete_handshakes: bool,
-    forwarded: ForwardedRules,
-    rules: HeaderRules,
 }
 
 /// Which upgrade requests may have a body.
@@ -46,7 +44,7 @@ enum RequestBody {
 
 impl Default for HandshakePolicy {
     /// WebSocket only and without a request body, any origin, any subprotocol in whatever syntax, incomplete handshakes
-    /// relayed, forwarding fields replaced.
+    /// relayed.
     fn default() -> Self {
         HandshakePolicy {
             protocols: [Protocol::WEBSOCKET].into_iter().collect(),
@@ -56,8 +54,6 @@ impl Default for HandshakePolicy {
             strict_subprotocols: false,
             request_body: RequestBody::default(),
             incomplete_handshakes: true,
-            forwarded: ForwardedRules::default(),
-            rules: HeaderRules::default(),
         }
     }
 }
@@ -194,23 +190,6 @@ impl HandshakePolicy {
         self
     }
 
-    /// What the origin is told about the client. Default [`ForwardedRules::default`].
-    #[must_use]
-    pub fn forwarded(mut self, rules: ForwardedRules) -> Self {
-        self.forwarded = rules;
-        self
-    }
-
-    /// Which fields are set, added and removed, on upgrade requests and on their answers: the 101, and those that
-    /// decline. Default [`HeaderRules::default`].
-    ///
-    /// What depends on the route is set on [`UpgradeRequest`](super::UpgradeRequest::set_header_rules) instead.
-    #[must_use]
-    pub fn header_rules(mut self, rules: HeaderRules) -> Self {
-        self.rules = rules;
-        self
-    }
-
     /// The protocols that are allowed by name. [`allows`](HandshakePolicy::allows) also knows of
     /// [`any_protocol`](HandshakePolicy::any_protocol).
     pub fn protocols(&self) -> &Protocols {
@@ -220,15 +199,6 @@ impl HandshakePolicy {
     /// Whether a protocol is allowed in `Upgrade`.
     pub fn allows(&self, protocol: &Protocol) -> bool {
         self.protocols.contains(protocol) || self.any_protocol && !protocol.is_http()
-    }
-
-    /// What the origin is told about the client.
-    pub fn forwarded_rules(&self) -> &ForwardedRules {
-        &self.forwarded
-    }
-
-    pub(super) fn rules(&self) -> &HeaderRules {
-        &self.rules
     }
 
     pub(super) fn allows_request_body(&self, protocols: &Protocols) -> bool {

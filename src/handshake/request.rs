@@ -13,7 +13,7 @@ use http::{Method, Version};
 
 use super::{HandshakePolicy, Rejection, Repeated, extension_names, single, subprotocol_names};
 use crate::head::{BodyLength, HeadError, check_host};
-use crate::header::{ConnectionOptions, ForwardedRules, HeaderRules, Protocol, Protocols, hop_by_hop};
+use crate::header::{ConnectionOptions, Protocol, Protocols, hop_by_hop};
 use crate::token::{self, MAX_ELEMENTS};
 use crate::websocket::SecWebSocketKey;
 
@@ -24,8 +24,6 @@ pub struct UpgradeRequest {
     pub(super) body: BodyLength,
     pub(super) offer: Option<WebSocketOffer>,
     pub(super) expects_continue: bool,
-    pub(super) forwarded: ForwardedRules,
-    pub(super) rules: HeaderRules,
 }
 
 /// What a WebSocket client offers, and the answer is measured by.
@@ -140,26 +138,17 @@ impl UpgradeRequest {
             .get_all(EXPECT)
             .iter()
             .any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        let forwarded = policy.forwarded_rules().clone();
-        let rules = policy.rules().clone();
         Ok(Some(UpgradeRequest {
             protocols,
             body,
             offer,
             expects_continue,
-            forwarded,
-            rules,
         }))
     }
 
     /// The protocols asked for that are allowed, in the client's order of preference.
     pub fn protocols(&self) -> &Protocols {
         &self.protocols
-    }
-
-    /// Replaces the policy's [rules](HandshakePolicy::header_rules), once the route is known.
-    pub fn set_header_rules(&mut self, rules: HeaderRules) {
-        self.rules = rules;
     }
 
     /// The length of the request's body: none, unless the policy allows one.

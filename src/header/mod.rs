@@ -4,6 +4,7 @@
 //! - [`upgrade`]: the protocols that an `Upgrade` field names.
 //! - [`hop_by_hop`]: which fields end at this proxy, and which no `Connection` field can remove.
 //! - [`forwarded`]: what the proxy tells the origin about the client.
+//! - [`Forwarding`]: both of these and the next in one value, given once to a gateway or a service.
 //! - [`rules`]: fields that are set, added and removed as the operator says, with variables.
 //! - [`TrustedProxies`]: whose word about the client is taken, and who the client is by that word.
 //!
@@ -14,6 +15,7 @@ pub mod connection;
 pub(crate) mod cookie;
 pub(crate) mod final_answer;
 pub mod forwarded;
+mod forwarding;
 mod hop;
 pub mod hop_by_hop;
 pub mod rules;
@@ -22,6 +24,7 @@ pub mod upgrade;
 
 pub use connection::{ConnectionMap, ConnectionOptions};
 pub use forwarded::{ForwardedRules, Inbound};
+pub use forwarding::Forwarding;
 pub use hop::Hop;
 pub use rules::HeaderRules;
 pub use trusted::{Network, NetworkError, TrustedProxies};

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use crate::head::HeadLimits;
-use crate::header::{ForwardedRules, HeaderRules};
 #[cfg(feature = "rustls")]
 use crate::tls::TlsClientConfig;
 
-/// Deadlines, limits and header rules of a [`Relay`](super::Relay).
+/// Deadlines and limits of a [`Relay`](super::Relay).
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,8 +24,6 @@ pub struct RelayConfig {
     pub(super) limits: HeadLimits,
     pub(super) request_limits: HeadLimits,
     pub(super) allow_trace: bool,
-    pub(super) forwarded: ForwardedRules,
-    pub(super) rules: HeaderRules,
     #[cfg(feature = "rustls")]
     pub(super) tls: Option<TlsClientConfig>,
 }
@@ -42,8 +39,6 @@ impl Default for RelayConfig {
             limits: HeadLimits::default(),
             request_limits: HeadLimits::default(),
             allow_trace: false,
-            forwarded: ForwardedRules::default(),
-            rules: HeaderRules::default(),
             #[cfg(feature = "rustls")]
             tls: None,
         }
@@ -116,23 +111,6 @@ impl RelayConfig {
     #[must_use]
     pub fn allow_trace(mut self, allow: bool) -> Self {
         self.allow_trace = allow;
-        self
-    }
-
-    /// What the origin is told about the client. Default [`ForwardedRules::default`].
-    #[must_use]
-    pub fn forwarded(mut self, rules: ForwardedRules) -> Self {
-        self.forwarded = rules;
-        self
-    }
-
-    /// Which fields are set, added and removed, on requests and on the upstream's responses. Default
-    /// [`HeaderRules::default`].
-    ///
-    /// What depends on the route is set on [`Destination`](super::Destination::header_rules) instead.
-    #[must_use]
-    pub fn header_rules(mut self, rules: HeaderRules) -> Self {
-        self.rules = rules;
         self
     }
 

@@ -51,7 +51,7 @@ impl<C: Connect + 'static> ReverseProxy<C> {
         )
     }
 
-    /// With this configuration of upgrades.
+    /// With this configuration of upgrades, and of what the origin is sent with any request.
     #[must_use]
     pub fn config(self, config: ServiceConfig) -> Self {
         ReverseProxy::of(
@@ -112,8 +112,13 @@ where
                 let (parts, body) = request.into_parts();
                 let hop = self.upgrader.config.hop_of(&parts);
                 let request = Request::from_parts(parts, body);
-                let forwarder = self.forwarder.clone();
-                Box::pin(async move { forwarder.respond(request, Destination::default(), hop).await })
+                let (forwarder, upgrader) = (self.forwarder.clone(), self.upgrader.clone());
+                Box::pin(async move {
+                    let forwarding = &upgrader.config.forwarding;
+                    forwarder
+                        .respond(request, Destination::default(), hop, forwarding)
+                        .await
+                })
             }
         })
     }

@@ -1,7 +1,7 @@
 //! RFC 6455, section 4.2.1: what a server demands of the client's handshake, one thing changed at a time.
 
 use switchover::handshake::{HandshakePolicy, Rejection, UpgradeRequest};
-use switchover::header::{Hop, ProtocolError};
+use switchover::header::{Forwarding, Hop, ProtocolError};
 use switchover::token::MAX_ELEMENTS;
 
 use crate::parsed::request;
@@ -251,7 +251,10 @@ fn loose_subprotocol_offers_go_on_as_they_came() {
             .cloned()
             .collect();
         let upgrade = UpgradeRequest::parse(&parts, &HandshakePolicy::default());
-        let (outgoing, _) = upgrade.unwrap().unwrap().forward(parts, Hop::unknown());
+        let (outgoing, _) = upgrade
+            .unwrap()
+            .unwrap()
+            .forward(parts, Hop::unknown(), &Forwarding::default());
         let forwarded: Vec<_> = outgoing
             .headers
             .get_all("sec-websocket-protocol")
@@ -289,7 +292,7 @@ fn an_allow_list_of_subprotocols_that_are_no_tokens() {
     let lines = format!("{VERSION}Sec-WebSocket-Protocol: x:y, SPDY/3.1+portforward.k8s.io, , x\r\n");
     let parts = request(changed(VERSION, &lines)).unwrap();
     let upgrade = UpgradeRequest::parse(&parts, &policy).unwrap().unwrap();
-    let (outgoing, _) = upgrade.forward(parts, Hop::unknown());
+    let (outgoing, _) = upgrade.forward(parts, Hop::unknown(), &Forwarding::default());
     assert_eq!(
         outgoing.headers["sec-websocket-protocol"],
         "SPDY/3.1+portforward.k8s.io"
@@ -384,7 +387,7 @@ fn what_goes_upstream_of_a_handshake() {
     );
     let parts = request(changed(VERSION, &lines)).unwrap();
     let upgrade = UpgradeRequest::parse(&parts, &policy).unwrap().unwrap();
-    let (outgoing, _) = upgrade.forward(parts, Hop::unknown());
+    let (outgoing, _) = upgrade.forward(parts, Hop::unknown(), &Forwarding::default());
     let all = |name: &str| -> Vec<_> { outgoing.headers.get_all(name).iter().cloned().collect() };
     assert_eq!(all("sec-websocket-protocol"), ["b"]);
     assert_eq!(all("sec-websocket-extensions"), ["x", "y; z"]);

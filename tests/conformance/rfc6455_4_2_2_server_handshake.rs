@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use http::Version;
 use switchover::handshake::{BadSwitch, HandshakePolicy, PendingUpgrade, UpgradeRequest, Verdict};
-use switchover::header::{Hop, ProtocolError};
+use switchover::header::{Forwarding, Hop, ProtocolError};
 
 use crate::parsed::{request, response};
 
@@ -22,7 +22,7 @@ fn asked() -> PendingUpgrade {
     .unwrap();
     let policy = HandshakePolicy::default().allow("echo/2".parse().unwrap());
     let upgrade = UpgradeRequest::parse(&parts, &policy).unwrap().unwrap();
-    upgrade.forward(parts, Hop::unknown()).1
+    upgrade.forward(parts, Hop::unknown(), &Forwarding::default()).1
 }
 
 fn changed(part: &str, by: &str) -> String {
@@ -241,7 +241,9 @@ fn subprotocols_are_selected_byte_for_byte() {
             let upgrade = UpgradeRequest::parse(&parts, &HandshakePolicy::default())
                 .unwrap()
                 .unwrap();
-            let pending = upgrade.forward(parts.clone(), Hop::unknown()).1;
+            let pending = upgrade
+                .forward(parts.clone(), Hop::unknown(), &Forwarding::default())
+                .1;
             let head = changed(
                 "\r\n\r\n",
                 &format!("\r\nSec-WebSocket-Protocol: {selected}\r\n\r\n"),

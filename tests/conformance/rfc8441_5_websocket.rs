@@ -8,7 +8,7 @@ use switchover::handshake::extended_connect::{
 };
 use switchover::handshake::{BadSwitch, HandshakePolicy, PendingUpgrade, Rejection, UpgradeRequest, Verdict};
 use switchover::head::HostError;
-use switchover::header::{ForwardedRules, Hop};
+use switchover::header::{ForwardedRules, Forwarding, Hop};
 
 use crate::parsed::request;
 use crate::rfc8441_4_extended_connect::{EXAMPLE, connect, key, lines};
@@ -26,19 +26,21 @@ fn answer(status: u16, fields: &[(&str, &str)]) -> response::Parts {
 }
 
 /// Without the fields about the client, which have tests of their own.
-fn policy() -> HandshakePolicy {
+fn silent() -> Forwarding {
     let silent = ForwardedRules::default()
         .forwarded(false)
         .x_forwarded(false)
         .via(None);
-    HandshakePolicy::default().forwarded(silent)
+    Forwarding::default().forwarded(silent)
 }
 
 /// An upgrade request as it goes upstream, and what judges the answer.
 fn forwarded(head: &str) -> (http::request::Parts, PendingUpgrade) {
     let parts = request(head).unwrap();
-    let upgrade = UpgradeRequest::parse(&parts, &policy()).unwrap().unwrap();
-    upgrade.forward(parts, Hop::unknown())
+    let upgrade = UpgradeRequest::parse(&parts, &HandshakePolicy::default())
+        .unwrap()
+        .unwrap();
+    upgrade.forward(parts, Hop::unknown(), &silent())
 }
 
 #[test]
@@ -58,7 +60,7 @@ fn the_version_is_checked_as_in_http_1() {
     ];
     for (fields, expected) in cases {
         let upgrade = to_upgrade(connect("https://a/", fields), PROTOCOL, key()).unwrap();
-        let parsed = UpgradeRequest::parse(&upgrade, &policy());
+        let parsed = UpgradeRequest::parse(&upgrade, &HandshakePolicy::default());
         match expected {
             None => assert!(parsed.unwrap().is_some(), "{fields:?}"),
             Some(rejection) => assert_eq!(parsed.unwrap_err(), *rejection, "{fields:?}"),
@@ -68,12 +70,12 @@ fn the_version_is_checked_as_in_http_1() {
 
 #[test]
 fn the_origin_and_the_subprotocols_are_checked_as_in_http_1() {
-    let policy = policy()
+    let policy = HandshakePolicy::default()
         .allow_origin("http://www.example.com".parse().unwrap())
         .allow_subprotocol("superchat");
     let upgrade = to_upgrade(connect("https://a/", EXAMPLE), PROTOCOL, key()).unwrap();
     let request = UpgradeRequest::parse(&upgrade, &policy).unwrap().unwrap();
-    let (forwarded, _) = request.forward(upgrade, Hop::unknown());
+    let (forwarded, _) = request.forward(upgrade, Hop::unknown(), &silent());
     assert_eq!(forwarded.headers["sec-websocket-protocol"], "superchat");
 
     let foreign = connect(
@@ -116,8 +118,10 @@ fn key_and_accept_of_the_client_mean_nothing() {
 #[test]
 fn a_switch_becomes_a_200() {
     let upgrade = to_upgrade(connect("https://a/", EXAMPLE), PROTOCOL, key()).unwrap();
-    let request = UpgradeRequest::parse(&upgrade, &policy()).unwrap().unwrap();
-    let (_, pending) = request.forward(upgrade, Hop::unknown());
+    let request = UpgradeRequest::parse(&upgrade, &HandshakePolicy::default())
+        .unwrap()
+        .unwrap();
+    let (_, pending) = request.forward(upgrade, Hop::unknown(), &silent());
     let switch = crate::parsed::response(
         "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade, X-Secret\r\nX-Secret: 1\r\nX-Kept: 2\r\n\
          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\
@@ -371,8 +375,8 @@ proptest! {
         }
         let key = switchover::websocket::SecWebSocketKey::generate(nonce);
         let upgrade = to_upgrade(asked.clone(), PROTOCOL, key).unwrap();
-        let request = UpgradeRequest::parse(&upgrade, &policy()).unwrap().unwrap();
-        let (forwarded, pending) = request.forward(upgrade, Hop::unknown());
+        let request = UpgradeRequest::parse(&upgrade, &HandshakePolicy::default()).unwrap().unwrap();
+        let (forwarded, pending) = request.forward(upgrade, Hop::unknown(), &silent());
         let mut bytes = Vec::new();
         switchover::head::encode_request(&forwarded, &mut bytes);
         let (again, connect) = to_connect(crate::parsed::request(bytes).unwrap(), scheme).unwrap();

@@ -1,7 +1,7 @@
 //! RFC 9110, section 7.8: when a request asks for another protocol, and which ones are forwarded.
 
 use switchover::handshake::{HandshakePolicy, Rejection, UpgradeRequest, wants_upgrade};
-use switchover::header::{Hop, Protocol, Protocols};
+use switchover::header::{Forwarding, Hop, Protocol, Protocols};
 
 use crate::parsed::request;
 
@@ -16,7 +16,7 @@ fn forwarded(start: &str, lines: &str) -> Result<Option<String>, Rejection> {
     let Some(upgrade) = UpgradeRequest::parse(&parts, &policy())? else {
         return Ok(None);
     };
-    let (outgoing, _pending) = upgrade.forward(parts, Hop::unknown());
+    let (outgoing, _pending) = upgrade.forward(parts, Hop::unknown(), &Forwarding::default());
     let values: Vec<_> = outgoing.headers.get_all("upgrade").iter().collect();
     assert_eq!(outgoing.headers.get_all("connection").iter().count(), 1);
     assert_eq!(outgoing.headers["connection"], "upgrade");
@@ -150,7 +150,7 @@ fn any_protocol_but_http() {
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: {value}\r\n\r\n");
         let parts = request(head).unwrap();
         let upgrade = UpgradeRequest::parse(&parts, policy).unwrap()?;
-        let (outgoing, _) = upgrade.forward(parts, Hop::unknown());
+        let (outgoing, _) = upgrade.forward(parts, Hop::unknown(), &Forwarding::default());
         Some(outgoing.headers["upgrade"].to_str().unwrap().to_owned())
     };
     let any = HandshakePolicy::any_protocol();

@@ -3,7 +3,7 @@
 use http::Version;
 use switchover::handshake::extended_connect::{PROTOCOL, to_success, to_upgrade};
 use switchover::handshake::{HandshakePolicy, Rejection, UpgradeRequest, Verdict};
-use switchover::header::Hop;
+use switchover::header::{Forwarding, Hop};
 
 use crate::rfc8441_4_extended_connect::{EXAMPLE, connect, key};
 
@@ -33,7 +33,7 @@ fn the_whole_walk_of_an_http_3_request() {
     let request = UpgradeRequest::parse(&upgrade, &HandshakePolicy::default())
         .unwrap()
         .unwrap();
-    let (outgoing, pending) = request.forward(upgrade, Hop::unknown().tls(true));
+    let (outgoing, pending) = request.forward(upgrade, Hop::unknown().tls(true), &Forwarding::default());
     assert_eq!(
         (outgoing.version, &outgoing.headers["cookie"]),
         (Version::HTTP_11, &"a=1; b=2".parse().unwrap())

@@ -2,7 +2,7 @@
 
 use switchover::handshake::{BadSwitch, Declined, HandshakePolicy, UpgradeRequest, Verdict};
 use switchover::head::{BodyLength, FramingError, encode_response};
-use switchover::header::Hop;
+use switchover::header::{Forwarding, Hop};
 
 use crate::parsed::{request, response};
 
@@ -16,7 +16,7 @@ fn judge(head: &str) -> Result<Verdict, BadSwitch> {
         .unwrap()
         .unwrap();
     upgrade
-        .forward(parts, Hop::unknown())
+        .forward(parts, Hop::unknown(), &Forwarding::default())
         .1
         .judge(response(head).unwrap())
 }
@@ -137,7 +137,7 @@ fn parts_with_an_ambiguous_framing_that_another_parser_let_through() {
     let upgrade = UpgradeRequest::parse(&asked, &HandshakePolicy::default())
         .unwrap()
         .unwrap();
-    let pending = upgrade.forward(asked, Hop::unknown()).1;
+    let pending = upgrade.forward(asked, Hop::unknown(), &Forwarding::default()).1;
     assert_eq!(
         pending.judge(parts).unwrap_err(),
         BadSwitch::Framing(FramingError::Both)

@@ -1,9 +1,8 @@
 //! Rules for fields at work: what the origin gets of them, and what the client gets of its answer.
 
 use switchover::gateway::GatewayConfig;
-use switchover::handshake::HandshakePolicy;
 use switchover::header::rules::{HeaderRules, Statuses};
-use switchover::header::{ForwardedRules, TrustedProxies};
+use switchover::header::{ForwardedRules, Forwarding, TrustedProxies};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST, switching_protocols};
 
 use crate::running_gateway::RunningGateway;
@@ -30,7 +29,7 @@ fn rules() -> HeaderRules {
 }
 
 fn config() -> GatewayConfig {
-    GatewayConfig::default().policy(HandshakePolicy::default().header_rules(rules()))
+    GatewayConfig::default().forwarding(Forwarding::default().header_rules(rules()))
 }
 
 fn request() -> String {
@@ -145,11 +144,11 @@ async fn the_client_behind_a_trusted_proxy() {
     let rules = HeaderRules::default()
         .set_on_request("X-Client", "$remote_addr by $realip_remote_addr")
         .unwrap();
-    let policy = HandshakePolicy::default()
+    let forwarding = Forwarding::default()
         .forwarded(ForwardedRules::default().trusted(trusted))
         .header_rules(rules);
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
-    let gateway = RunningGateway::with(GatewayConfig::default().policy(policy), &origin).await;
+    let gateway = RunningGateway::with(GatewayConfig::default().forwarding(forwarding), &origin).await;
     let claims = "Host: example.com\r\nX-Forwarded-For: 6.6.6.6, 192.0.2.1\r\nX-Real-IP: 6.6.6.6\r\n";
     let request = UPGRADE_REQUEST.replacen("Host: example.com\r\n", claims, 1);
     let mut client = gateway.client_sending(request).await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use switchover::connect::TcpConnect;
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig, Negotiated, Outcome};
-use switchover::handshake::{HandshakePolicy, Rejection};
-use switchover::header::{ForwardedRules, Hop, TrustedProxies};
+use switchover::handshake::Rejection;
+use switchover::header::{ForwardedRules, Forwarding, Hop, TrustedProxies};
 use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::tunnel::{Cap, Drain, End, PeerCap};
 use tokio::net::{TcpListener, TcpStream};
@@ -247,8 +247,11 @@ async fn a_peer_beyond_its_cap_is_429_and_others_are_let_in() {
 async fn behind_a_trusted_proxy_each_client_has_a_cap_of_its_own() {
     let proxy = IpAddr::from([10, 0, 0, 1]);
     let trusted = TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]);
-    let policy = HandshakePolicy::default().forwarded(ForwardedRules::default().trusted(trusted));
-    let acceptor = Acceptor::new(GatewayConfig::default().policy(policy).peer_cap(PeerCap::new(1)));
+    let forwarding = Forwarding::default().forwarded(ForwardedRules::default().trusted(trusted));
+    let config = GatewayConfig::default()
+        .forwarding(forwarding)
+        .peer_cap(PeerCap::new(1));
+    let acceptor = Acceptor::new(config);
     let mut open = Vec::new();
     for (peer, client, is_let_in) in [
         (proxy, "192.0.2.11", true),

@@ -4,8 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use http::response;
 use switchover::gateway::GatewayConfig;
-use switchover::handshake::HandshakePolicy;
-use switchover::header::{ForwardedRules, Inbound};
+use switchover::header::{ForwardedRules, Forwarding, Inbound};
 use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
@@ -352,7 +351,7 @@ async fn who_is_told_to_be_the_client() {
 async fn a_gateway_that_trusts_the_proxy_in_front() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let rules = ForwardedRules::default().inbound(Inbound::Append);
-    let config = GatewayConfig::default().policy(HandshakePolicy::default().forwarded(rules));
+    let config = GatewayConfig::default().forwarding(Forwarding::default().forwarded(rules));
     let gateway = RunningGateway::with(config, &origin).await;
     for (index, kind) in [NGINX, Kind::Haproxy]
         .into_iter()

@@ -1,8 +1,7 @@
 //! How upgrades are spread, seen from the servers.
 
-use switchover::HandshakePolicy;
 use switchover::UpgradeConfig;
-use switchover::header::{ForwardedRules, TrustedProxies};
+use switchover::header::{ForwardedRules, Forwarding, TrustedProxies};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::upstream::{Balance, Group};
 
@@ -111,9 +110,11 @@ async fn by_session() {
 async fn by_client_also_behind_proxies_that_are_trusted() {
     let origins = three().await;
     let proxies = TrustedProxies::new(["127.0.0.0/8".parse().unwrap()]);
-    let policy = HandshakePolicy::default().forwarded(ForwardedRules::default().trusted(proxies));
-    let config = UpgradeConfig::default().policy(policy);
-    let proxy = Door::Gateway.with(group(&origins, "hash:client"), config).await;
+    let forwarding = Forwarding::default().forwarded(ForwardedRules::default().trusted(proxies));
+    let group = group(&origins, "hash:client");
+    let proxy = Door::Gateway
+        .forwarding(group, UpgradeConfig::default(), forwarding)
+        .await;
     let mut owners = [0; 3];
     for last in 0..40 {
         let fields = format!("X-Forwarded-For: 192.0.2.{last}\r\n");

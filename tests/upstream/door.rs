@@ -8,6 +8,7 @@ use axum::serve::ListenerExt;
 use switchover::UpgradeConfig;
 use switchover::connect::Connect;
 use switchover::gateway::{Gateway, GatewayConfig};
+use switchover::header::Forwarding;
 use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig};
 use switchover::test_util::ScriptedClient;
 use tokio::net::TcpListener;
@@ -33,12 +34,21 @@ impl Door {
     }
 
     pub(crate) async fn with<C: Connect + 'static>(self, connect: C, config: UpgradeConfig) -> Proxy {
+        self.forwarding(connect, config, Forwarding::default()).await
+    }
+
+    pub(crate) async fn forwarding<C: Connect + 'static>(
+        self,
+        connect: C,
+        config: UpgradeConfig,
+        forwarding: Forwarding,
+    ) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut serving = JoinSet::new();
         match self {
             Door::Gateway => {
-                let config = GatewayConfig::default().upgrade(config);
+                let config = GatewayConfig::default().upgrade(config).forwarding(forwarding);
                 let gateway = Gateway::builder(connect).config(config).build();
                 serving.spawn(async move {
                     let mut serving = JoinSet::new();
@@ -52,7 +62,7 @@ impl Door {
             }
             Door::Service => {
                 let service = ReverseProxy::new(connect)
-                    .config(ServiceConfig::default().upgrade(config))
+                    .config(ServiceConfig::default().upgrade(config).forwarding(forwarding))
                     .relay(RelayConfig::default().read_timeout(Duration::from_secs(2)));
                 let router = Router::new().fallback_service(service);
                 let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());

@@ -241,7 +241,6 @@ impl Flags {
             policy = policy.allow_request_body(allow);
         }
         policy = policy
-            .header_rules(self.header_rules.clone())
             .require_subprotocol_tokens(self.subprotocol_tokens)
             .refuse_incomplete_handshakes(self.refuses_incomplete);
         self.origins

@@ -12,7 +12,7 @@ use switchover::UpgradeConfig;
 use switchover::gateway::{Acceptor, GatewayConfig};
 use switchover::handshake::Rejection;
 use switchover::head::HeadLimits;
-use switchover::header::TrustedProxies;
+use switchover::header::{Forwarding, TrustedProxies};
 use switchover::proxied::ProxyProtocolAcceptor;
 use switchover::route::Routes;
 use switchover::service::{Relay, RelayConfig, ServiceConfig};
@@ -51,6 +51,7 @@ impl Settings {
         drain: &Drain,
     ) -> io::Result<Self> {
         let (tls, client) = (tls::acceptor(&flags)?, tls::client(&flags)?);
+        let forwarding = Forwarding::default().header_rules(flags.header_rules.clone());
         let head_wait = flags
             .handshake_timeout
             .or(flags.read_timeout)
@@ -74,6 +75,7 @@ impl Settings {
         let mut service = ServiceConfig::default()
             .upgrade(upgrade.clone())
             .request_limits(limits)
+            .forwarding(forwarding.clone())
             .tunnels(drain.clone().into());
         if log.is_some() {
             service = http2::telling(service);
@@ -81,6 +83,7 @@ impl Settings {
         let routes = routes(&mut flags, client.as_ref(), &service)?;
         let config = GatewayConfig::default()
             .upgrade(upgrade)
+            .forwarding(forwarding)
             .request_limits(limits)
             .header_timeout(flags.header_timeout)
             .send_timeout(flags.send_timeout);
@@ -90,8 +93,7 @@ impl Settings {
             .send_timeout(flags.send_timeout)
             .response_limits(limits)
             .request_limits(limits)
-            .allow_trace(flags.allows_trace)
-            .header_rules(flags.header_rules.clone());
+            .allow_trace(flags.allows_trace);
         let proxied = match flags.balancers.is_empty() {
             true => None,
             false => {
@@ -138,7 +140,10 @@ impl Settings {
 
     /// A relay to each upstream, by its number, for one runtime.
     pub(crate) fn relays(&self) -> Vec<Relay<Group<Server>>> {
-        let relay = |upstream: &Upstream| Relay::through(upstream.group.clone(), self.relay.clone());
+        let relay = |upstream: &Upstream| {
+            Relay::through(upstream.group.clone(), self.relay.clone())
+                .forwarding(self.acceptor.forwarding().clone())
+        };
         self.upstreams().into_iter().map(relay).collect()
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use switchover::gateway::GatewayConfig;
 use switchover::handshake::HandshakePolicy;
 use switchover::head::HeadLimits;
-use switchover::header::{ForwardedRules, Inbound, Network, TrustedProxies};
+use switchover::header::{ForwardedRules, Forwarding, Inbound, Network, TrustedProxies};
 use switchover::proxied::ProxyProtocolAcceptor;
 use switchover::service::RelayConfig;
 use switchover::tunnel::{Cap, TunnelConfig};
@@ -42,12 +42,13 @@ fn send_timeout(scope: &Scope) -> Duration {
 }
 
 /// Nothing that the configuration does not say.
-fn silent() -> ForwardedRules {
-    ForwardedRules::default()
+pub(crate) fn silent() -> Forwarding {
+    let nothing = ForwardedRules::default()
         .inbound(Inbound::Trust)
         .x_forwarded(false)
         .forwarded(false)
-        .via(None)
+        .via(None);
+    Forwarding::default().forwarded(nothing)
 }
 
 /// Of anyone who connects: who is to be believed is for `set_real_ip_from` to say.
@@ -89,7 +90,7 @@ impl Limits {
             .idle_timeout(read_timeout)
             .stalled_write_timeout(send_timeout(scope));
         GatewayConfig::default()
-            .policy(HandshakePolicy::default().forwarded(silent()))
+            .forwarding(silent())
             .tunnel(Arc::new(tunnel))
             .request_limits(
                 HeadLimits::default()
@@ -109,7 +110,6 @@ impl Limits {
         // No limit is written as 0.
         let largest_body = Some(or(&scope.largest_body, 1 << 20)).filter(|limit| *limit > 0);
         RelayConfig::default()
-            .forwarded(silent())
             .response_limits(self.response_heads(scope))
             .connect_timeout(connecting(scope))
             .read_timeout(or(&scope.upstream_read_timeout, MINUTE))

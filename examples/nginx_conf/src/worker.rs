@@ -40,7 +40,9 @@ pub(crate) async fn run(
     let proxies = configuration.proxies.iter();
     let worker = Arc::new(Worker {
         relays: proxies
-            .map(|proxy| Relay::through(proxy.group.clone(), proxy.relay.clone()))
+            .map(|proxy| {
+                Relay::through(proxy.group.clone(), proxy.relay.clone()).forwarding(super::limits::silent())
+            })
             .collect(),
         configuration,
         drain,

@@ -51,7 +51,7 @@ impl Destination {
         self
     }
 
-    /// With other rules for fields than those of the [configuration](crate::service::RelayConfig::header_rules).
+    /// With other rules for fields than the [relay's](crate::service::Relay::forwarding).
     #[must_use]
     pub fn header_rules(mut self, rules: HeaderRules) -> Self {
         self.rules = Some(rules);

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::head::check_request_within;
 use crate::header::rules::{PreparedRules, Variables};
-use crate::header::{ConnectionOptions, Hop, cookie, final_answer, hop_by_hop, remove};
+use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, final_answer, hop_by_hop, remove};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
@@ -50,6 +50,7 @@ impl<A: Ask> Forwarder<A> {
         request: Request<B>,
         destination: Destination,
         hop: Hop,
+        forwarding: &Forwarding,
     ) -> Response<ProxyBody>
     where
         B: Body + Send + 'static,
@@ -71,7 +72,9 @@ impl<A: Ask> Forwarder<A> {
             None => Arc::new(Exchange::without_interim()),
         };
         let request = Request::from_parts(parts, body);
-        let (mut response, failure) = self.forward(request, destination, hop, exchange).await;
+        let (mut response, failure) = self
+            .forward(request, destination, hop, forwarding, exchange)
+            .await;
         if let Some(failure) = failure {
             response.extensions_mut().insert(failure);
         }
@@ -84,6 +87,7 @@ impl<A: Ask> Forwarder<A> {
         request: Request<B>,
         destination: Destination,
         hop: Hop,
+        forwarding: &Forwarding,
         exchange: Arc<Exchange>,
     ) -> (Response<ProxyBody>, Option<Arc<Error>>)
     where
@@ -106,8 +110,8 @@ impl<A: Ask> Forwarder<A> {
         }
         let version = parts.version;
         let hop = hop.version(version);
-        let hop = self.config.forwarded.locate(hop, &parts.headers);
-        let rules = match self.prepare(&mut parts, destination, hop) {
+        let hop = forwarding.client().locate(hop, &parts.headers);
+        let rules = match self.prepare(&mut parts, destination, hop, forwarding) {
             Ok(rules) => rules,
             Err(rejection) => return (own_rejection(rejection, exchange, closes), None),
         };
@@ -133,8 +137,9 @@ impl<A: Ask> Forwarder<A> {
         parts: &mut request::Parts,
         destination: Destination,
         hop: Hop,
+        forwarding: &Forwarding,
     ) -> Result<PreparedRules, Rejection> {
-        let rules = destination.rules.as_ref().unwrap_or(&self.config.rules);
+        let rules = destination.rules.as_ref().unwrap_or(forwarding.fields());
         let rules = rules.prepare(&Variables::new(parts, &hop));
         let headers = &mut parts.headers;
         if parts.version >= Version::HTTP_2 {
@@ -152,7 +157,7 @@ impl<A: Ask> Forwarder<A> {
         if trailers {
             headers.insert(CONNECTION, HeaderValue::from_static("te"));
         }
-        self.config.forwarded.apply(headers, &hop);
+        forwarding.client().apply(headers, &hop);
         rules.apply_to_request(headers);
 
         let mut uri = http::uri::Parts::default();

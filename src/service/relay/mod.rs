@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::connect::{Connect, TcpConnect};
 use crate::error::Error;
 use crate::handshake::Rejection;
-use crate::header::Hop;
+use crate::header::{Forwarding, Hop};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
@@ -57,12 +57,14 @@ pub struct Relayed<S> {
 /// program with several runtimes wants a relay in each.
 pub struct Relay<C: Connect + 'static = TcpConnect> {
     forwarder: Arc<Forwarder<Way<C>>>,
+    forwarding: Forwarding,
 }
 
 impl<C: Connect + 'static> Clone for Relay<C> {
     fn clone(&self) -> Self {
         Relay {
             forwarder: self.forwarder.clone(),
+            forwarding: self.forwarding.clone(),
         }
     }
 }
@@ -103,7 +105,16 @@ impl<C: Connect + 'static> Relay<C> {
     fn by(way: Way<C>, config: RelayConfig) -> Self {
         Relay {
             forwarder: Arc::new(Forwarder { way, config }),
+            forwarding: Forwarding::default(),
         }
+    }
+
+    /// With this value for what the origin is sent beside the client's own fields: that of the gateway whose ordinary requests
+    /// these are. Default [`Forwarding::default`].
+    #[must_use]
+    pub fn forwarding(mut self, forwarding: Forwarding) -> Self {
+        self.forwarding = forwarding;
+        self
     }
 
     /// The response to a request that an HTTP server of the caller's has taken in, such as hyper's for HTTP/2.
@@ -126,7 +137,10 @@ impl<C: Connect + 'static> Relay<C> {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        self.forwarder.respond(request, destination, hop).await
+        let forwarding = &self.forwarding;
+        self.forwarder
+            .respond(request, destination, hop, forwarding)
+            .await
     }
 
     /// Relays the one request at the start of `stream`, whose head is `head`, and its response.
@@ -154,9 +168,12 @@ impl<C: Connect + 'static> Relay<C> {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let trace = destination.trace.clone();
-        let forwarder = &self.forwarder;
-        let forward =
-            |request, exchange| async move { forwarder.forward(request, destination, hop, exchange).await };
+        let (forwarder, forwarding) = (&self.forwarder, &self.forwarding);
+        let forward = |request, exchange| async move {
+            forwarder
+                .forward(request, destination, hop, forwarding, exchange)
+                .await
+        };
         one_request::answered(stream, head, &forwarder.config, trace, forward).await
     }
 }

@@ -12,7 +12,7 @@ use super::tunnels::Tunnels;
 use crate::error::Error;
 use crate::exchange::UpgradeConfig;
 use crate::head::HeadLimits;
-use crate::header::{Hop, Protocol};
+use crate::header::{Forwarding, Hop, Protocol};
 use crate::service::tasks::{Task, Tasks};
 use crate::tunnel::Traffic;
 
@@ -71,6 +71,7 @@ pub struct Ended {
 pub struct ServiceConfig {
     pub(super) upgrade: UpgradeConfig,
     pub(super) request_limits: HeadLimits,
+    pub(in crate::service) forwarding: Forwarding,
     hop: Option<Arc<HopOf>>,
     pub(in crate::service) tasks: Tasks,
     pub(super) tunnels: Tunnels,
@@ -116,6 +117,14 @@ impl ServiceConfig {
     #[must_use]
     pub fn upgrade(mut self, upgrade: UpgradeConfig) -> Self {
         self.upgrade = upgrade;
+        self
+    }
+
+    /// What the origin is sent beside the client's own fields, with upgrades and with ordinary requests. Default
+    /// [`Forwarding::default`].
+    #[must_use]
+    pub fn forwarding(mut self, forwarding: Forwarding) -> Self {
+        self.forwarding = forwarding;
         self
     }
 

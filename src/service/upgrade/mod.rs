@@ -105,7 +105,10 @@ impl<C: Connect + 'static> Upgrader<C> {
         if self.config.tunnels.is_draining() {
             return Err(Rejection::Draining);
         }
-        let admission = self.config.upgrade.admit(|| upgrade.locate(&parts, hop))?;
+        let admission = self
+            .config
+            .upgrade
+            .admit(|| self.config.forwarding.client().locate(hop, &parts.headers))?;
         Ok(Asked {
             parts,
             upgrade,
@@ -150,8 +153,9 @@ impl<C: Connect + 'static> Upgrader<C> {
             .config
             .listeners()
             .map(|listeners| (listeners, parts.extensions.clone()));
-        let located = upgrade.locate(&parts, hop);
-        let (outgoing, pending) = upgrade.forward(parts, located); // (4)
+        let forwarding = &self.config.forwarding;
+        let located = forwarding.client().locate(hop, &parts.headers);
+        let (outgoing, pending) = upgrade.forward(parts, located, forwarding); // (4)
         let outgoing = Outgoing::new(outgoing, located, pending).traced(trace);
         let config = &self.config.upgrade;
         // (5) to (7)

@@ -14,7 +14,7 @@ use switchover::handshake::{HandshakePolicy, PendingUpgrade, Rejection, UpgradeR
 use switchover::head::{
     BodyLength, HeadError, HeadLimits, Parsed, encode_request, encode_response, parse_request, parse_response,
 };
-use switchover::header::{ConnectionMap, Hop, Protocol, hop_by_hop};
+use switchover::header::{Forwarding, ConnectionMap, Hop, Protocol, hop_by_hop};
 use switchover::route::{RoutePattern, Routes};
 
 /// Where requests go, and what replaces the prefix that led there.
@@ -29,6 +29,7 @@ pub struct Upstream {
 pub struct Core {
     routes: Routes<Upstream>,
     policy: HandshakePolicy,
+    forwarding: Forwarding,
     limits: HeadLimits,
 }
 
@@ -89,6 +90,7 @@ impl Core {
     pub fn new(policy: HandshakePolicy) -> Self {
         Core {
             policy,
+            forwarding: Forwarding::default(),
             ..Core::default()
         }
     }
@@ -116,7 +118,7 @@ impl Core {
         let (parts, body, asked) = match upgrade {
             Some(upgrade) => {
                 let body = upgrade.body_length();
-                let (parts, pending) = upgrade.forward(parts, peer);
+                let (parts, pending) = upgrade.forward(parts, peer, &self.forwarding);
                 (parts, body, Asked::Upgrade(pending))
             }
             None => {
@@ -159,7 +161,7 @@ impl Core {
         if stripped.trailers {
             headers.append(CONNECTION, HeaderValue::from_static("te"));
         }
-        self.policy.forwarded_rules().apply(headers, &Hop::from(peer));
+        self.forwarding.client().apply(headers, &Hop::from(peer));
         Ok(())
     }
 

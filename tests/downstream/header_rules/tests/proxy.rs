@@ -123,7 +123,7 @@ fn requests_that_are_refused_and_why() {
         (
             plain.replace("Upgrade: websocket\r\n", ""),
             "426",
-            "without an Upgrade field",
+            "no Upgrade field",
         ),
         (
             handshake("Origin: https://evil.example\r\n"),
