@@ -263,6 +263,7 @@ impl Acceptor {
             return Box::pin(refuse(client, Rejection::Connect, Some(head))).await;
         }
         client.head_only = head.method == Method::HEAD;
+        client.may_half_close = self.config.early_half_close;
         match UpgradeRequest::parse(&head, &self.config.upgrade.policy) {
             Ok(Some(request)) => {
                 let admission = match self

@@ -32,6 +32,8 @@ pub(super) struct Client<S> {
     pub(super) head_length: usize,
     /// The request was a HEAD: no answer has a body.
     pub(super) head_only: bool,
+    /// A client that has ended its write side still waits for its answer.
+    pub(super) may_half_close: bool,
     send_timeout: Duration,
     /// Who wants to know what it is sent.
     pub(super) trace: Option<Trace>,
@@ -80,6 +82,7 @@ where
             early: BytesMut::new(),
             head_length: 0,
             head_only: false,
+            may_half_close: false,
             send_timeout,
             trace: None,
         }
@@ -98,7 +101,7 @@ where
     /// Waits for the client to leave. Reads what it sends meanwhile, as much as fits.
     ///
     /// A client that ends its write side before the answer has left: there is no way to tell it from one that has
-    /// closed, and nothing can be tunnelled to the origin for it.
+    /// closed. Unless [`may_half_close`](Client::may_half_close) says otherwise; then only an error is a leave.
     pub(super) async fn left(&mut self) -> Error
     where
         S: 'static,
@@ -107,10 +110,15 @@ where
         while self.early.len() < EARLY_LIMIT {
             let limit = EARLY_LIMIT - self.early.len();
             match wire::read_some(&mut self.stream, &mut self.early, limit).await {
+                // The tunnel finds the end again.
+                Ok(0) if self.may_half_close => return std::future::pending().await,
                 Ok(0) => return left(Cause::Closed),
                 Ok(_) => {}
                 Err(error) => return left(Cause::Io(error)),
             }
+        }
+        if self.may_half_close {
+            return std::future::pending().await;
         }
         // What it has sent beyond the limit is not read, and its end stands behind that.
         tunnel::read_closed(&mut self.stream).await;

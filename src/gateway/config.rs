@@ -28,6 +28,7 @@ pub struct GatewayConfig {
     pub(super) header_timeout: Duration,
     pub(super) keep_alive_timeout: Duration,
     pub(super) send_timeout: Duration,
+    pub(super) early_half_close: bool,
 }
 
 impl Default for GatewayConfig {
@@ -39,6 +40,7 @@ impl Default for GatewayConfig {
             header_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
+            early_half_close: false,
         }
     }
 }
@@ -132,6 +134,21 @@ impl GatewayConfig {
     #[must_use]
     pub fn send_timeout(mut self, limit: Duration) -> Self {
         self.send_timeout = limit;
+        self
+    }
+
+    /// Whether a client that has ended its write side before the answer to its upgrade still gets it: the 101 and what the
+    /// upstream sends after it, or the answer that declines. The end is passed on behind the switch. Default false: such a
+    /// client has left, and its upstream is freed.
+    ///
+    /// nginx has `proxy_ignore_client_abort` for it. An end of the write side cannot be told from a connection that is closed
+    /// as a whole, so with this the upstream of a client that has left is kept until it answers, or until the
+    /// [handshake deadline](UpgradeConfig::handshake_timeout).
+    ///
+    /// Through the other door it is the HTTP server that decides: hyper's `http1::Builder::half_close`.
+    #[must_use]
+    pub fn allow_early_half_close(mut self, allow: bool) -> Self {
+        self.early_half_close = allow;
         self
     }
 

@@ -109,3 +109,72 @@ async fn a_client_that_leaves_the_tunnel_frees_the_upstream() {
         assert!(left.elapsed() < SOON);
     }
 }
+
+#[tokio::test]
+async fn a_client_that_ends_its_write_side_before_the_switch_is_served_where_that_is_allowed() {
+    let allowing = || GatewayConfig::default().allow_early_half_close(true);
+    for early in ["", "frame"] {
+        // The upstream answers when it is told to, long after the client's end.
+        let script = Script::new()
+            .read_head()
+            .pause(Duration::from_millis(50))
+            .switch()
+            .read(early.len())
+            .send("what follows")
+            .echo()
+            .close();
+        let origin = ScriptedOrigin::start(script).await;
+        let mut gateway = RunningGateway::with(allowing(), &origin).await;
+        let mut client = gateway.client_sending(format!("{UPGRADE_REQUEST}{early}")).await;
+        client.end_writes().await;
+        assert_eq!(client.head().await.status, 101, "{early:?}");
+        client.receives(b"what follows").await;
+        client.ends().await;
+        let connection = origin.connection(0).await;
+        let head = connection.head().await;
+        connection
+            .receives_exactly_and_ends(format!("{head}{early}").as_bytes())
+            .await;
+        assert!(matches!(gateway.served().await, Ok(Outcome::Tunnelled { .. })));
+    }
+
+    let declining = ScriptedOrigin::start(
+        Script::new()
+            .read_head()
+            .pause(Duration::from_millis(50))
+            .send("HTTP/1.1 403 x\r\nContent-Length: 2\r\n\r\nno"),
+    )
+    .await;
+    let gateway = RunningGateway::with(allowing(), &declining).await;
+    let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
+    client.end_writes().await;
+    assert_eq!(client.head().await.status, 403);
+    assert_eq!(client.rest().await, b"no");
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_write_side_is_not_waited_for_beyond_the_handshake_deadline() {
+    let origin = ScriptedOrigin::start(Script::new()).await;
+    let config = GatewayConfig::default()
+        .allow_early_half_close(true)
+        .handshake_timeout(Duration::from_millis(100));
+    let gateway = RunningGateway::with(config, &origin).await;
+    let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
+    client.end_writes().await;
+    assert_eq!(client.head().await.status, 504);
+    origin.connection(0).await.end().await;
+}
+
+#[tokio::test]
+async fn a_reset_is_a_leave_in_any_case() {
+    let origin = ScriptedOrigin::start(Script::new()).await;
+    let config = GatewayConfig::default().allow_early_half_close(true);
+    let gateway = RunningGateway::with(config, &origin).await;
+    let client = gateway.client_sending(UPGRADE_REQUEST).await;
+    let connection = origin.connection(0).await;
+    connection.head().await;
+    let left = Instant::now();
+    client.reset();
+    connection.end().await;
+    assert!(left.elapsed() < SOON, "freed after {:?}", left.elapsed());
+}

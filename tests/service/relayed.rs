@@ -247,3 +247,26 @@ async fn a_connector_that_chooses_by_the_request_is_asked_for_each() {
     }
     assert_eq!(asked.load(Ordering::Relaxed), 4);
 }
+
+/// Bytes behind it are whatever the upstream takes for the protocol; the cause is the 101.
+#[tokio::test]
+async fn an_unasked_switch_is_told_as_one_whatever_stands_behind_it() {
+    const SWITCH: &str =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    for behind in [
+        "",
+        "\x01\x05hello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+    ] {
+        let origin = ScriptedOrigin::start(Script::answering(format!("{SWITCH}{behind}"))).await;
+        let proxy = ReverseProxy::new(TcpConnect::to(origin.address().to_string()));
+        let request = http::Request::get("/")
+            .header("host", "a")
+            .body(String::new())
+            .unwrap();
+        let response = tower::ServiceExt::oneshot(proxy, request).await.unwrap();
+        assert_eq!(response.status(), 502, "{behind:?}");
+        let failure: &std::sync::Arc<switchover::Error> = response.extensions().get().expect("why it failed");
+        assert_eq!(failure.cause().name(), "switch-unasked", "{behind:?}");
+    }
+}

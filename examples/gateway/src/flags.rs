@@ -81,6 +81,9 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              a WebSocket handshake that has lost its upgrade on the way, to a proxy in front that does
                              not carry it: relayed as the ordinary request that is left of it, or refused with 426 and
                              what to change there (relay)
+  --early-half-close drop|serve
+                             a client that ends its write side before its upgrade is answered has left, and its upstream is
+                             freed, or still gets its answer and what follows (drop)
   --allow-origin ORIGIN      an Origin that may open a WebSocket: https://example.com, https://*.example.com for exactly one
                              label before the name, null, or file://; repeatable (any)
   --access-log -|FILE        a line of JSON for each tunnel that opens and for each that ends, for each other request, and
@@ -125,6 +128,7 @@ pub(crate) struct Flags {
     upgrade_body: Option<bool>,
     subprotocol_tokens: bool,
     pub(crate) allows_trace: bool,
+    pub(crate) early_half_close: bool,
     refuses_incomplete: bool,
     origins: Vec<OriginPattern>,
     pub(crate) header_rules: HeaderRules,
@@ -165,6 +169,7 @@ impl Default for Flags {
             upgrade_body: None,
             subprotocol_tokens: false,
             allows_trace: false,
+            early_half_close: false,
             refuses_incomplete: false,
             origins: Vec::new(),
             header_rules: HeaderRules::default(),
@@ -306,6 +311,13 @@ impl Flags {
                     "allow" => Some(true),
                     "refuse" => Some(false),
                     _ => return Err("expected auto, allow or refuse".to_owned()),
+                }
+            }
+            "--early-half-close" => {
+                self.early_half_close = match value {
+                    "drop" => false,
+                    "serve" => true,
+                    _ => return Err("expected drop or serve".to_owned()),
                 }
             }
             "--subprotocols" => {

@@ -86,6 +86,7 @@ impl Settings {
             .forwarding(forwarding)
             .request_limits(limits)
             .header_timeout(flags.header_timeout)
+            .allow_early_half_close(flags.early_half_close)
             .send_timeout(flags.send_timeout);
         let relay = RelayConfig::default()
             .connect_timeout(flags.connect_timeout)

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 #[cfg(feature = "rustls")]
 use http::uri::Scheme;
-use http::{Method, Uri};
+use http::{Method, StatusCode, Uri};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -165,6 +165,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
                     };
                     let head = self.raw.split_to(end);
                     let parts = response_from_head(head.clone().freeze(), scan).map_err(invalid)?;
+                    // What stands behind it is no response, and nothing here asks for an upgrade.
+                    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+                        return Err(Failure::unasked_switch());
+                    }
                     self.sound.unsplit(head);
                     *scan = HeadScan::response();
                     if parts.status.is_informational() {
