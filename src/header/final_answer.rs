@@ -62,6 +62,7 @@ fn offered(headers: &HeaderMap, status: StatusCode) -> Vec<HeaderValue> {
         elements.filter_map(|element| std::str::from_utf8(element).ok()?.parse::<Protocol>().ok());
     protocols
         .filter(|protocol| !replaces_the_connection(protocol))
+        .take(token::MAX_ELEMENTS)
         .map(|protocol| protocol.to_value())
         .collect()
 }

@@ -296,3 +296,33 @@ async fn layers_of_others_around_it_are_no_obstacle() {
             .starts_with("GET /chat?x HTTP/1.1\r\n")
     );
 }
+
+/// hyper takes a client that ends its write side for one that has left, unless it is told to go on.
+#[tokio::test]
+async fn a_client_that_ends_its_write_side_before_the_switch_under_hyper_s_half_close() {
+    let script = Script::new()
+        .read_head()
+        .pause(std::time::Duration::from_millis(50))
+        .switch()
+        .send("what follows")
+        .echo()
+        .close();
+    let origin = ScriptedOrigin::start(script).await;
+    let service = to(&origin);
+    let mounted = Mounted::serving(move |stream| {
+        let service = hyper_util::service::TowerToHyperService::new(service.clone());
+        async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .half_close(true)
+                .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
+                .with_upgrades();
+            let _ = connection.await;
+        }
+    })
+    .await;
+    let mut client = mounted.client_sending(UPGRADE_REQUEST).await;
+    client.end_writes().await;
+    switched(&mut client).await;
+    client.receives(b"what follows").await;
+    client.ends().await;
+}
