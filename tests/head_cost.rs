@@ -10,7 +10,7 @@ use switchover::head::{
     BodyLength, HeadLimits, Parsed, check_request, encode_request, encode_response, parse_request,
     parse_response,
 };
-use switchover::header::{ForwardedRules, HeaderRules, Hop, TrustedProxies, hop_by_hop};
+use switchover::header::{ForwardedRules, Forwarding, HeaderRules, Hop, TrustedProxies, hop_by_hop};
 use switchover::route::Routes;
 use switchover::websocket::SecWebSocketKey;
 
@@ -207,6 +207,15 @@ fn limits() -> HeadLimits {
 
 /// Policies that look at all that there is to look at.
 fn policies() -> [HandshakePolicy; 3] {
+    let strict = HandshakePolicy::any_protocol().require_subprotocol_tokens(true);
+    let listed = HandshakePolicy::default()
+        .allow_subprotocol("s1")
+        .allow_origin("https://*.example.com".parse().unwrap())
+        .allow_missing_origin(true);
+    [HandshakePolicy::default(), strict, listed]
+}
+
+fn forwarding() -> Forwarding {
     let trusted = TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]);
     let rules = HeaderRules::default()
         .set_on_request(
@@ -214,15 +223,9 @@ fn policies() -> [HandshakePolicy; 3] {
             "$http_x_filler $cookie_none $arg_none $host $http_upgrade",
         )
         .unwrap();
-    let strict = HandshakePolicy::any_protocol()
-        .require_subprotocol_tokens(true)
+    Forwarding::default()
         .forwarded(ForwardedRules::default().trusted(trusted))
-        .header_rules(rules);
-    let listed = HandshakePolicy::default()
-        .allow_subprotocol("s1")
-        .allow_origin("https://*.example.com".parse().unwrap())
-        .allow_missing_origin(true);
-    [HandshakePolicy::default(), strict, listed]
+        .header_rules(rules)
 }
 
 /// Does with a request what the doors do.
@@ -234,7 +237,7 @@ fn read_request(head: &str) {
     let _ = check_request(&mut parts);
     for policy in policies() {
         if let Ok(Some(upgrade)) = UpgradeRequest::parse(&parts, &policy) {
-            let (outgoing, _) = upgrade.forward(parts.clone(), hop);
+            let (outgoing, _) = upgrade.forward(parts.clone(), hop, &forwarding());
             encode_request(&outgoing, &mut Vec::new());
         }
     }
@@ -276,7 +279,7 @@ fn read_answer(head: &str, bytes: usize) {
     let upgrade = UpgradeRequest::parse(&parts, &HandshakePolicy::default())
         .unwrap()
         .unwrap();
-    let pending = upgrade.forward(parts, Hop::unknown()).1;
+    let pending = upgrade.forward(parts, Hop::unknown(), &Forwarding::default()).1;
     if let Ok(Parsed::Complete { mut parts, .. }) = parse_response(head.as_bytes(), &limits()) {
         let _ = BodyLength::of_response(&parts, &http::Method::GET);
         let _ = pending.judge(parts.clone());
