@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, response};
 use switchover::diagnose::{
-    Attempt, Chain, Conversation, Diagnosis, Echo, End, Ending, Failure, Finding, Product, Severity,
+    Answer, Attempt, Chain, Conversation, Diagnosis, Echo, End, Ending, Failure, Finding, Product, Severity,
     TlsFault, Variation,
 };
 
@@ -82,7 +82,7 @@ fn assert_finds(stimulus: &str, attempt: &Attempt, expected: &[&str]) {
 
 #[test]
 fn nothing_is_found_for_a_healthy_attempt() {
-    let healthy = Attempt::new(request()).answered(switched(&[]), "");
+    let healthy = Attempt::new(request()).answered(switched(&[]));
     assert_finds("a good 101", &healthy, &[]);
     assert!(healthy.works());
     assert_finds("and frames", &healthy.clone().conversation(talked()), &[]);
@@ -100,7 +100,78 @@ type Answers = &'static [(&'static str, u16, Fields, &'static str, &'static [&'s
 fn an_answer_that_is_no_switch() {
     const NGINX: &str = "<html><center><h1>x</h1></center><hr><center>nginx/1.22.1</center></html>";
     let cases: Answers = &[
-        ("a page", 200, &[], "<html>welcome</html>", &["upgrade-lost"]),
+        ("a text", 200, &[], "welcome", &["upgrade-lost"]),
+        (
+            "a page",
+            200,
+            &[],
+            "<html>welcome</html>",
+            &["page-served", "upgrade-lost"],
+        ),
+        (
+            "a page of a single-page application",
+            200,
+            &[("content-type", "text/html; charset=utf-8")],
+            "<!-- app --><div id=root></div>",
+            &["page-served", "upgrade-lost"],
+        ),
+        (
+            "400 with a reason that is not known here",
+            400,
+            &[],
+            "the tenant is missing",
+            &["request-refused"],
+        ),
+        (
+            "Socket.IO without affinity",
+            400,
+            &[],
+            "{\"code\":1,\"message\":\"Session ID unknown\"}",
+            &["session-unknown"],
+        ),
+        (
+            "SignalR without affinity",
+            404,
+            &[],
+            "No Connection with that ID",
+            &["session-unknown"],
+        ),
+        (
+            "Socket.IO without its query",
+            400,
+            &[],
+            "{\"code\":0,\"message\":\"Transport unknown\"}",
+            &["protocol-parameters"],
+        ),
+        (
+            "Socket.IO without an upgrade",
+            400,
+            &[],
+            "{\"code\":3,\"message\":\"Bad request\"}",
+            &["upgrade-lost"],
+        ),
+        (
+            "400 of Starlette",
+            400,
+            &[],
+            "Invalid host header",
+            &["host-refused"],
+        ),
+        (
+            "403 of Vite",
+            403,
+            &[],
+            "Blocked request. This host (\"a.example\") is not allowed.",
+            &["host-refused"],
+        ),
+        ("421", 421, &[], "", &["host-refused"]),
+        (
+            "403 of Django",
+            403,
+            &[],
+            "<title>403 Forbidden</title><p>CSRF verification failed. Request aborted.",
+            &["csrf-refused"],
+        ),
         ("no content", 204, &[], "", &["upgrade-lost"]),
         (
             "400, as Unexpected response code: 400",
@@ -115,7 +186,7 @@ fn an_answer_that_is_no_switch() {
             404,
             &[],
             "Cannot GET /ws",
-            &["upgrade-lost", "not-found"],
+            &["not-found", "upgrade-lost"],
         ),
         ("404 by nginx itself", 404, &[], NGINX, &["not-found"]),
         (
@@ -167,6 +238,20 @@ fn an_answer_that_is_no_switch() {
             302,
             &[("location", "/login?next=/ws")],
             "",
+            &["redirect-to-login"],
+        ),
+        (
+            "to a login page over TLS",
+            302,
+            &[("location", "https://sso.example/oauth2/authorize?x=1")],
+            "",
+            &["redirect-to-login"],
+        ),
+        (
+            "to another page",
+            302,
+            &[("location", "/home")],
+            "",
             &["redirect"],
         ),
         ("to nowhere", 302, &[], "", &["redirect"]),
@@ -200,7 +285,13 @@ fn an_answer_that_is_no_switch() {
             "",
             &["forbidden", "cors-instead-of-origin"],
         ),
-        ("405", 405, &[("allow", "POST")], "", &["method-changed"]),
+        (
+            "405",
+            405,
+            &[("allow", "POST")],
+            "",
+            &["method-not-allowed", "upgrade-lost"],
+        ),
         ("407", 407, &[], "", &["proxy-authentication"]),
         ("414", 414, &[], "", &["request-head-too-large"]),
         ("431", 431, &[], "", &["request-head-too-large"]),
@@ -297,7 +388,7 @@ fn an_answer_that_is_no_switch() {
         ),
     ];
     for (stimulus, status, fields, body, expected) in cases {
-        let attempt = Attempt::new(request()).answered(response(*status, fields), body);
+        let attempt = Attempt::new(request()).answered(Answer::from(response(*status, fields)).body(body));
         assert_finds(stimulus, &attempt, expected);
     }
 }
@@ -306,56 +397,65 @@ fn an_answer_that_is_no_switch() {
 fn an_answer_in_http_1_0() {
     let mut answer = response(404, &[]);
     answer.version = Version::HTTP_10;
-    let attempt = Attempt::new(request()).answered(answer, "");
+    let attempt = Attempt::new(request()).answered(answer);
     assert_finds(
         "404 in HTTP/1.0",
         &attempt,
-        &["http10-hop", "upgrade-lost", "not-found"],
+        &["http10-hop", "not-found", "upgrade-lost"],
     );
     let mut answer = switched(&[]);
     answer.version = Version::HTTP_10;
     assert_finds(
         "101 in HTTP/1.0",
-        &Attempt::new(request()).answered(answer, ""),
+        &Attempt::new(request()).answered(answer),
         &["http10-hop"],
     );
 }
 
 #[test]
 fn what_a_variation_tells() {
-    let ok = Ok(StatusCode::SWITCHING_PROTOCOLS);
+    let of = |status: StatusCode| Ok(Answer::from(status));
+    let ok = of(StatusCode::SWITCHING_PROTOCOLS);
     let cases = [
         (403, Variation::WithoutOrigin, ok.clone(), "origin-refused"),
         (403, Variation::OwnOrigin, ok.clone(), "origin-refused"),
         (
             403,
             Variation::WithoutOrigin,
-            Ok(StatusCode::FORBIDDEN),
+            of(StatusCode::FORBIDDEN),
             "forbidden",
         ),
-        (400, Variation::WithoutSubprotocol, ok, "subprotocol-refused"),
+        (
+            400,
+            Variation::WithoutSubprotocol,
+            ok.clone(),
+            "subprotocol-refused",
+        ),
+        (400, Variation::HostPort, ok.clone(), "host-refused"),
+        (403, Variation::HostPort, ok, "host-refused"),
+        (400, Variation::HostPort, of(StatusCode::OK), "upgrade-lost"),
         (
             400,
             Variation::WithoutUpgrade,
-            Ok(StatusCode::OK),
+            of(StatusCode::OK),
             "handshake-refused",
         ),
         (
             400,
             Variation::WithoutUpgrade,
-            Ok(StatusCode::BAD_REQUEST),
+            of(StatusCode::BAD_REQUEST),
             "upgrade-lost",
         ),
         (
             400,
             Variation::WithoutUpgrade,
-            Ok(StatusCode::BAD_GATEWAY),
+            of(StatusCode::BAD_GATEWAY),
             "upgrade-lost",
         ),
         (
             400,
             Variation::WithoutUpgrade,
-            Ok(StatusCode::FOUND),
+            of(StatusCode::FOUND),
             "upgrade-lost",
         ),
         (
@@ -364,12 +464,12 @@ fn what_a_variation_tells() {
             Err(Failure::Unanswered),
             "upgrade-lost",
         ),
-        (426, Variation::WithoutUpgrade, Ok(StatusCode::OK), "upgrade-lost"),
-        (502, Variation::WithoutUpgrade, Ok(StatusCode::OK), "bad-gateway"),
+        (426, Variation::WithoutUpgrade, of(StatusCode::OK), "upgrade-lost"),
+        (502, Variation::WithoutUpgrade, of(StatusCode::OK), "bad-gateway"),
     ];
     for (status, variation, varied, expected) in cases {
         let stimulus = format!("{status}, {variation:?} {varied:?}");
-        let attempt = Attempt::new(request()).answered(response(status, &[]), "");
+        let attempt = Attempt::new(request()).answered(response(status, &[]));
         assert_finds(&stimulus, &attempt.varied(variation, varied), &[expected]);
     }
 }
@@ -409,7 +509,7 @@ fn a_101_that_is_no_switch() {
     ];
     for (stimulus, fields, expected) in cases {
         let attempt = Attempt::new(request())
-            .answered(switched(fields), "")
+            .answered(switched(fields))
             .conversation(talked());
         assert_finds(stimulus, &attempt, expected);
     }
@@ -565,7 +665,7 @@ fn what_has_arrived() {
         } else {
             response(400, &[])
         };
-        let attempt = Attempt::new(request()).answered(answer, "").arrived(arrived);
+        let attempt = Attempt::new(request()).answered(answer).arrived(arrived);
         assert_finds(stimulus, &attempt, expected);
     }
 }
@@ -579,7 +679,7 @@ fn no_answer_and_no_frames() {
         hint: Some("…"),
     };
     assert_finds("no TLS", &failed(tls), &["tls-to-plain-port"]);
-    let talked = Attempt::new(request()).answered(switched(&[]), "");
+    let talked = Attempt::new(request()).answered(switched(&[]));
     let silent = talked
         .clone()
         .conversation(Conversation::default().first_ping(false).later_ping(false));
@@ -600,7 +700,7 @@ fn a_finding_tells_what_to_change_and_where() {
     let of = |server| {
         let mut answer = response(426, &[("x-powered-by", "Express")]);
         answer.headers.insert("server", HeaderValue::from_static(server));
-        Attempt::new(request()).answered(answer, "").findings().remove(0)
+        Attempt::new(request()).answered(answer).findings().remove(0)
     };
     let finding = of("nginx/1.22.1");
     assert_eq!(finding.diagnosis(), Diagnosis::UpgradeLost);
@@ -621,7 +721,7 @@ fn a_finding_tells_what_to_change_and_where() {
     assert!(
         finding
             .to_string()
-            .starts_with("error upgrade-lost: Upgrade and Connection"),
+            .starts_with("error upgrade-lost: probably Upgrade and Connection"),
         "{finding}"
     );
     assert!(
@@ -640,8 +740,8 @@ fn chain(attempts: &[Attempt]) -> (Vec<Vec<&'static str>>, Option<(usize, usize)
 
 #[test]
 fn the_hop_is_between_the_last_that_fails_and_the_first_that_works() {
-    let good = || Attempt::new(request()).answered(switched(&[]), "");
-    let bad = || Attempt::new(request()).answered(response(403, &[]), "");
+    let good = || Attempt::new(request()).answered(switched(&[]));
+    let bad = || Attempt::new(request()).answered(response(403, &[]));
     type Lost = Option<(usize, usize)>;
     let cases: Vec<(&str, Vec<Attempt>, Lost)> = vec![
         ("none", vec![], None),
@@ -661,20 +761,22 @@ fn the_hop_is_between_the_last_that_fails_and_the_first_that_works() {
 
 #[test]
 fn what_works_one_hop_further_in_tells_the_cause() {
-    let inner = || Attempt::new(request()).answered(switched(&[]), "");
-    let outer = |status| Attempt::new(request()).answered(response(status, &[]), "");
+    let inner = || Attempt::new(request()).answered(switched(&[]));
+    let outer = |status| Attempt::new(request()).answered(response(status, &[]));
     let large = {
         let mut answer = switched(&[]);
         answer
             .headers
             .insert("set-cookie", HeaderValue::try_from("x".repeat(5000)).unwrap());
-        Attempt::new(request()).answered(answer, "")
+        Attempt::new(request()).answered(answer)
     };
+    let status = |status: StatusCode| Ok(Answer::from(status));
     let plain = |answered| inner().varied(Variation::WithoutUpgrade, answered);
-    let page = || plain(Ok(StatusCode::OK));
-    let missing = || plain(Ok(StatusCode::NOT_FOUND));
+    let page = || plain(status(StatusCode::OK));
+    let missing = || plain(status(StatusCode::NOT_FOUND));
     let failed = |failure| Attempt::new(request()).failed(failure);
-    let of_nginx = Attempt::new(request()).answered(response(404, &[]), "<hr><center>nginx</center>");
+    let of_nginx =
+        Attempt::new(request()).answered(Answer::from(response(404, &[])).body("<hr><center>nginx</center>"));
     let cases: Vec<(&str, Attempt, Attempt, &[&str])> = vec![
         (
             "502 and a large head",
@@ -684,12 +786,24 @@ fn what_works_one_hop_further_in_tells_the_cause() {
         ),
         ("502 and a small one", outer(502), inner(), &["bad-gateway"]),
         ("404, as to a page", outer(404), missing(), &["upgrade-lost"]),
-        ("404, and a page is there", outer(404), page(), &["upgrade-lost"]),
+        (
+            "404, and a page is there",
+            outer(404),
+            page(),
+            &["not-found", "upgrade-lost"],
+        ),
+        (
+            "500, as to a page",
+            outer(500),
+            plain(status(StatusCode::INTERNAL_SERVER_ERROR)),
+            &["upgrade-lost"],
+        ),
+        ("500, and a page is there", outer(500), page(), &["server-error"]),
         ("404 of nginx's own", of_nginx, missing(), &["not-found"]),
         (
             "405, as to a page",
             outer(405),
-            plain(Ok(StatusCode::METHOD_NOT_ALLOWED)),
+            plain(status(StatusCode::METHOD_NOT_ALLOWED)),
             &["upgrade-lost"],
         ),
         (
@@ -737,7 +851,7 @@ fn what_works_one_hop_further_in_tells_the_cause() {
         (
             "403",
             outer(403),
-            plain(Ok(StatusCode::FORBIDDEN)),
+            plain(status(StatusCode::FORBIDDEN)),
             &["forbidden"],
         ),
     ];
@@ -746,6 +860,161 @@ fn what_works_one_hop_further_in_tells_the_cause() {
         assert_eq!(found[0], expected, "{stimulus}");
         assert_eq!(lost, Some((0, 1)), "{stimulus}");
     }
+}
+
+/// A loss is supposed from two answers, and certain only where the request that arrived was seen. A reason is shown.
+#[test]
+fn a_loss_is_certain_only_where_it_was_seen() {
+    let inner = || Attempt::new(request()).answered(switched(&[]));
+    let no_tenant = |status| Answer::from(response(status, &[])).body("no tenant");
+    let outer = |answer: Answer| Attempt::new(request()).answered(answer);
+    let first = |outer: Attempt, inner: Attempt| {
+        let chain = Chain::new(&[outer, inner]);
+        let names = names(&chain.findings()[0]);
+        (
+            names,
+            chain.findings()[0][0].is_certain(),
+            chain.findings()[0][0].sentence(),
+        )
+    };
+    type Case = (&'static str, Attempt, Attempt, &'static [&'static str], bool);
+    let cases: Vec<Case> = vec![
+        (
+            "the same words without Upgrade",
+            outer(no_tenant(400)),
+            inner().varied(Variation::WithoutUpgrade, Ok(no_tenant(400))),
+            &["upgrade-lost"],
+            false,
+        ),
+        (
+            "other words without Upgrade",
+            outer(no_tenant(400)),
+            inner().varied(
+                Variation::WithoutUpgrade,
+                Ok(Answer::from(StatusCode::BAD_REQUEST)),
+            ),
+            &["request-refused"],
+            true,
+        ),
+        (
+            "the same words with another port in Host",
+            outer(no_tenant(400)),
+            inner()
+                .varied(
+                    Variation::WithoutUpgrade,
+                    Ok(Answer::from(StatusCode::BAD_REQUEST)),
+                )
+                .varied(Variation::HostPort, Ok(no_tenant(400))),
+            &["host-refused"],
+            false,
+        ),
+        (
+            "both, where nothing is known of the hop within",
+            outer(no_tenant(400)).varied(Variation::WithoutUpgrade, Ok(no_tenant(400))),
+            inner(),
+            &["request-refused", "upgrade-lost"],
+            true,
+        ),
+    ];
+    for (stimulus, outer, inner, expected, certain) in cases {
+        let (names, is_certain, sentence) = first(outer, inner);
+        assert_eq!(names, expected, "{stimulus}");
+        assert_eq!(is_certain, certain, "{stimulus}");
+        assert!(sentence.contains("no tenant"), "{stimulus}: {sentence}");
+    }
+    let mut arrived = request();
+    arrived.headers.remove("connection");
+    arrived.headers.remove("upgrade");
+    let seen = outer(no_tenant(400)).arrived(arrived);
+    assert_eq!(names(&seen.findings()), ["upgrade-lost"]);
+    assert!(seen.findings()[0].is_certain(), "both ends were seen");
+}
+
+/// No status shows a loss, and no finding of one is certain by it.
+#[test]
+fn a_status_alone_is_no_certain_loss() {
+    for status in (200..600).filter(|status| *status != 101) {
+        let attempt = Attempt::new(request()).answered(response(status, &[]));
+        for finding in attempt.findings() {
+            let lost = finding.diagnosis() == Diagnosis::UpgradeLost;
+            assert!(!lost || !finding.is_certain(), "{status}: {finding}");
+            let number = status.to_string();
+            assert!(
+                finding.sentence().contains(&number),
+                "{status} is not shown: {finding}"
+            );
+        }
+    }
+}
+
+/// The reason that Autobahn gives, in the status line and nowhere else.
+#[test]
+fn a_reason_phrase_is_read_and_shown() {
+    let answer = Answer::from(response(400, &[]))
+        .reason("missing port in HTTP Host header 'a' and server runs on 9000");
+    let attempt = Attempt::new(request()).answered(answer);
+    assert_finds("Autobahn", &attempt, &["host-refused"]);
+    let finding = attempt.findings().remove(0);
+    assert!(
+        finding.is_certain() && finding.sentence().contains("runs on 9000"),
+        "{finding}"
+    );
+}
+
+#[test]
+fn a_head_that_is_too_large() {
+    let large = || {
+        let mut parts = request();
+        parts
+            .headers
+            .insert("cookie", HeaderValue::try_from("x".repeat(5000)).unwrap());
+        Attempt::new(parts)
+    };
+    let short = |attempt: Attempt, status: u16| {
+        attempt.varied(Variation::ShortHead, Ok(Answer::from(response(status, &[]))))
+    };
+    let cases: Vec<(&str, Attempt, &[&str])> = vec![
+        (
+            "400",
+            short(large().answered(response(400, &[])), 101),
+            &["request-head-too-large"],
+        ),
+        (
+            "500",
+            short(large().answered(response(500, &[])), 101),
+            &["request-head-too-large"],
+        ),
+        (
+            "closed",
+            short(large().failed(Failure::Closed), 101),
+            &["request-head-too-large", "closed-unanswered"],
+        ),
+        (
+            "400 to a short one too",
+            short(large().answered(response(400, &[])), 400),
+            &["upgrade-lost"],
+        ),
+        (
+            "a short one has no session",
+            short(large().answered(response(500, &[])), 401),
+            &["server-error"],
+        ),
+        (
+            "a head that is short itself",
+            short(Attempt::new(request()).answered(response(500, &[])), 101),
+            &["server-error"],
+        ),
+    ];
+    for (stimulus, attempt, expected) in cases {
+        assert_finds(stimulus, &attempt, expected);
+    }
+}
+
+#[test]
+fn a_body_without_end_is_noted() {
+    let answer = Answer::from(response(200, &[("content-type", "text/event-stream")])).body("data: 1\n");
+    let attempt = Attempt::new(request()).answered(answer.endless());
+    assert_finds("events", &attempt, &["upgrade-lost", "body-incomplete"]);
 }
 
 #[test]

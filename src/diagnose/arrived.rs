@@ -1,4 +1,4 @@
-//! Law: what a hop has done to the request, by what was sent and what has arrived.
+//! What a hop did to the request, by what was sent and what arrived.
 
 use http::header::{CONNECTION, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::request::Parts;

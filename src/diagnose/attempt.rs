@@ -1,13 +1,11 @@
-//! Law: what is known of one attempt, and that every fact of it is looked at.
+//! What is known of one attempt, and the order in which its facts are judged. Must not know what a fact means.
 
 use http::{StatusCode, request, response};
 
-use super::{Conversation, Failure, Finding, Product, Severity, answer, arrived, product, switch};
+use super::{Answer, Conversation, Failure, Finding, Product, Severity, arrived, declined, product, switch};
 use crate::handshake::{BadSwitch, HandshakePolicy, UpgradeRequest, Verdict};
+use crate::head::encode_request;
 use crate::header::{Forwarding, Hop};
-
-/// How much of a body is looked at: enough for an error page.
-const MAX_BODY: usize = 4096;
 
 /// What is known of one attempt to open a WebSocket. Facts are added as they become known.
 #[derive(Clone, Debug)]
@@ -15,7 +13,7 @@ pub struct Attempt {
     pub(super) request: request::Parts,
     pub(super) outcome: Option<Outcome>,
     pub(super) arrived: Option<request::Parts>,
-    pub(super) variations: Vec<(Variation, Result<StatusCode, Failure>)>,
+    pub(super) variations: Vec<(Variation, Result<Answer, Failure>)>,
     pub(super) conversation: Conversation,
 }
 
@@ -23,14 +21,14 @@ pub struct Attempt {
 #[allow(clippy::large_enum_variant, reason = "there is one for each attempt")]
 pub(super) enum Outcome {
     Failed(Failure),
-    Answered(response::Parts, String),
+    Answered(Answer),
 }
 
-/// The same attempt with one thing changed, to tell what the answer depends on.
+/// The same attempt with one thing changed, to find out on what the answer depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Variation {
-    /// Without `Upgrade` and `Connection`: what an origin gets to see where both are lost.
+    /// Without `Upgrade` and `Connection`: the request that an origin receives where both are lost.
     WithoutUpgrade,
     /// Without `Origin`.
     WithoutOrigin,
@@ -38,6 +36,10 @@ pub enum Variation {
     OwnOrigin,
     /// Without subprotocols.
     WithoutSubprotocol,
+    /// With `Host` without its port, or with the default port of the scheme where it has none.
+    HostPort,
+    /// With nothing but the fields of the handshake, where the head is large.
+    ShortHead,
 }
 
 impl Attempt {
@@ -53,19 +55,17 @@ impl Attempt {
         }
     }
 
-    /// It came to no response head.
+    /// No response head came.
     #[must_use]
     pub fn failed(mut self, failure: Failure) -> Self {
         self.outcome = Some(Outcome::Failed(failure));
         self
     }
 
-    /// The answer: its head, a 101 or another final one, and the beginning of its body.
+    /// The answer, a 101 or another final one.
     #[must_use]
-    pub fn answered(mut self, response: response::Parts, body: impl AsRef<[u8]>) -> Self {
-        let body = body.as_ref();
-        let text = String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]).into_owned();
-        self.outcome = Some(Outcome::Answered(response, text));
+    pub fn answered(mut self, answer: impl Into<Answer>) -> Self {
+        self.outcome = Some(Outcome::Answered(answer.into()));
         self
     }
 
@@ -76,9 +76,9 @@ impl Attempt {
         self
     }
 
-    /// What a variation was answered: the status, or why there was no answer. Default: none was tried.
+    /// The answer to a variation, or why there was none. Default: no variation was tried.
     #[must_use]
-    pub fn varied(mut self, variation: Variation, answered: Result<StatusCode, Failure>) -> Self {
+    pub fn varied(mut self, variation: Variation, answered: Result<Answer, Failure>) -> Self {
         self.variations.push((variation, answered));
         self
     }
@@ -100,12 +100,17 @@ impl Attempt {
         self.arrived.as_ref()
     }
 
-    /// The head of the answer, if there is one.
-    pub fn response(&self) -> Option<&response::Parts> {
+    /// The answer, if there is one.
+    pub fn answer(&self) -> Option<&Answer> {
         match &self.outcome {
-            Some(Outcome::Answered(response, _)) => Some(response),
+            Some(Outcome::Answered(answer)) => Some(answer),
             _ => None,
         }
+    }
+
+    /// The head of the answer, if there is one.
+    pub fn response(&self) -> Option<&response::Parts> {
+        self.answer().map(Answer::head)
     }
 
     /// Why there is no answer, if there is none.
@@ -144,21 +149,28 @@ impl Attempt {
         pending.judge(response.clone()).map(Some)
     }
 
-    /// What a variation was answered that was tried.
-    pub(super) fn answer_to(&self, variation: Variation) -> Option<&Result<StatusCode, Failure>> {
+    /// The answer to a variation that was tried.
+    pub(super) fn answer_to(&self, variation: Variation) -> Option<&Result<Answer, Failure>> {
         let tried = self.variations.iter().find(|(tried, _)| *tried == variation);
         tried.map(|(_, answered)| answered)
     }
 
-    /// Who was seen on the way, by the answer.
+    /// How many bytes the head has that was sent.
+    pub(super) fn head_length(&self) -> usize {
+        let mut bytes = Vec::new();
+        encode_request(&self.request, &mut bytes);
+        bytes.len()
+    }
+
+    /// The products on the way, by the answer.
     pub(super) fn seen(&self) -> (Option<String>, Vec<Product>) {
         match &self.outcome {
-            Some(Outcome::Answered(response, body)) => product::seen(&response.headers, body),
+            Some(Outcome::Answered(answer)) => product::seen(answer.headers(), answer.text()),
             _ => (None, Vec::new()),
         }
     }
 
-    /// What is wrong, the worst first; of those that are as bad, the nearest cause first. None for a healthy attempt.
+    /// What is wrong, the worst first; of those that are equally bad, the nearest cause first. None for a healthy attempt.
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         if let Some(arrived) = &self.arrived {
@@ -166,11 +178,14 @@ impl Attempt {
         }
         match &self.outcome {
             None => {}
-            Some(Outcome::Failed(failure)) => findings.push(failure.finding()),
-            Some(Outcome::Answered(response, body)) => {
-                match response.status {
-                    StatusCode::SWITCHING_PROTOCOLS => switch::judge(self, response, &mut findings),
-                    _ => answer::judge(self, response, body, &mut findings),
+            Some(Outcome::Failed(failure)) => {
+                findings.extend(declined::too_large(self, None));
+                findings.push(failure.finding());
+            }
+            Some(Outcome::Answered(answer)) => {
+                match answer.status() {
+                    StatusCode::SWITCHING_PROTOCOLS => switch::judge(self, answer.head(), &mut findings),
+                    _ => declined::judge(self, answer, &mut findings),
                 }
                 let (seen, products) = self.seen();
                 for finding in &mut findings {

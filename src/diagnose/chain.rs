@@ -1,9 +1,9 @@
-//! Law: of attempts at the same upgrade from outside to inside, where it is lost: between the last that fails and the first
-//! that works.
+//! Where an upgrade is lost, of attempts from outside to inside: between the last that fails and the first that works. What is
+//! concluded from two answers is supposed: neither shows what arrived.
 
 use http::StatusCode;
 
-use super::{Attempt, Diagnosis, Failure, Finding, Severity, Variation};
+use super::{Answer, Attempt, Diagnosis, Failure, Finding, Severity, Variation};
 use crate::head::encode_response;
 
 /// A buffer of this size is what nginx has for the head of a response, by default (4 KiB, one page of memory).
@@ -55,49 +55,86 @@ impl Chain {
 
 /// What works one hop further in is not the application's fault.
 fn refine(outer: &Attempt, inner: &Attempt, findings: &mut Vec<Finding>) {
-    let Some(mut better) = better(outer, inner, findings) else {
+    let Some(Better {
+        mut finding,
+        explains,
+    }) = better(outer, inner, findings)
+    else {
         return;
     };
     let (seen, products) = outer.seen();
-    better.seen_on_the_way(seen, &products);
-    // Suppositions go, and what a certain finding explains.
-    let explains = better.is_certain();
-    findings.retain(|finding| {
-        finding.severity() > Severity::Error || finding.is_certain() && !(explains && may_be_a_loss(finding))
+    finding.seen_on_the_way(seen, &products);
+    let same = finding.diagnosis();
+    let first = findings
+        .iter()
+        .position(|found| found.diagnosis() == same && !explains);
+    // Suppositions go, and so does what the better finding explains.
+    findings.retain(|found| {
+        found.severity() > Severity::Error || found.is_certain() && !(explains && may_be_a_loss(found))
     });
-    findings.insert(0, better);
+    let place = first.unwrap_or(0).min(findings.len());
+    findings.insert(place, finding);
 }
 
-fn better(outer: &Attempt, inner: &Attempt, findings: &[Finding]) -> Option<Finding> {
-    let found = |diagnosis| findings.iter().any(|finding| finding.diagnosis() == diagnosis);
-    let head = head_length(inner);
+fn found(findings: &[Finding], diagnosis: Diagnosis) -> bool {
+    findings.iter().any(|finding| finding.diagnosis() == diagnosis)
+}
+
+/// A finding that two attempts allow, and one does not.
+struct Better {
+    finding: Finding,
+    /// Whether it says why the answer is what it is. Nothing is certain of it: what arrived was not seen.
+    explains: bool,
+}
+
+fn better(outer: &Attempt, inner: &Attempt, findings: &[Finding]) -> Option<Better> {
+    let found = |diagnosis| found(findings, diagnosis);
+    let better = |diagnosis, detail: &dyn std::fmt::Display, explains| {
+        let finding = Finding::likely(diagnosis).detail(detail);
+        Some(Better { finding, explains })
+    };
+    let head = response_length(inner);
     if found(Diagnosis::BadGateway) && head >= SMALLEST_BUFFER {
         let detail = format!("it has {head} bytes one hop further in");
-        return Some(Finding::likely(Diagnosis::ResponseHeadTooLarge).detail(detail));
+        return better(Diagnosis::ResponseHeadTooLarge, &detail, false);
     }
     if !findings.iter().any(may_be_a_loss) {
         return None;
     }
-    let same = "the answer is that which is given one hop further in to the same request without Upgrade";
-    match inner.answer_to(Variation::WithoutUpgrade) {
-        Some(Ok(status)) if answered(outer, *status) => {
-            Some(Finding::certain(Diagnosis::UpgradeLost).detail(same))
+    let without = inner.answer_to(Variation::WithoutUpgrade);
+    let to_same = |request: &str| {
+        let words = outer
+            .answer()
+            .map_or("no answer".to_owned(), Answer::status_and_words);
+        format!("{words}, as one hop further in to the same request {request}")
+    };
+    match without {
+        Some(Ok(answer)) if answered(outer, answer) => {
+            return better(Diagnosis::UpgradeLost, &to_same("without Upgrade"), true);
         }
         Some(Err(failure)) if is_failure_of(outer, failure) => {
-            Some(Finding::certain(Diagnosis::UpgradeLost).detail(same))
+            return better(Diagnosis::UpgradeLost, &to_same("without Upgrade"), true);
         }
         // What a proxy makes of a server that closes instead of an answer. There are other reasons.
-        Some(Err(Failure::Closed | Failure::Reset)) if answered(outer, StatusCode::BAD_GATEWAY) => Some(
-            Finding::likely(Diagnosis::UpgradeLost).detail("one hop further in nothing else is answered"),
-        ),
-        _ if found(Diagnosis::UpgradeLost) => {
-            Some(Finding::likely(Diagnosis::UpgradeLost).detail("one hop further in it is a 101"))
+        Some(Err(Failure::Closed | Failure::Reset)) if found(Diagnosis::BadGateway) => {
+            let detail = "one hop further in, a request without Upgrade is not answered";
+            return better(Diagnosis::UpgradeLost, &detail, false);
         }
-        _ => None,
+        _ => {}
     }
+    if let Some(Ok(answer)) = inner.answer_to(Variation::HostPort) {
+        if answered(outer, answer) {
+            let words = to_same("with another port in Host");
+            return better(Diagnosis::HostRefused, &words, true);
+        }
+    }
+    if found(Diagnosis::UpgradeLost) && !found(Diagnosis::RequestRefused) {
+        return better(Diagnosis::UpgradeLost, &"one hop further in it is a 101", false);
+    }
+    None
 }
 
-fn head_length(attempt: &Attempt) -> usize {
+fn response_length(attempt: &Attempt) -> usize {
     let mut bytes = Vec::new();
     if let Some(response) = attempt.response() {
         encode_response(response, &mut bytes);
@@ -105,34 +142,39 @@ fn head_length(attempt: &Attempt) -> usize {
     bytes.len()
 }
 
-fn answered(attempt: &Attempt, status: StatusCode) -> bool {
-    attempt
-        .response()
-        .is_some_and(|response| response.status == status)
+fn answered(attempt: &Attempt, with: &Answer) -> bool {
+    attempt.answer().is_some_and(|answer| answer.says_the_same(with))
 }
 
 /// Whether it failed in the same way; a proxy that has waited for as long as it may says so by 504.
 fn is_failure_of(outer: &Attempt, inner: &Failure) -> bool {
     match inner {
-        Failure::Unanswered => outer.failure() == Some(inner) || answered(outer, StatusCode::GATEWAY_TIMEOUT),
+        Failure::Unanswered => {
+            let timed_out = |answer: &Answer| answer.status() == StatusCode::GATEWAY_TIMEOUT;
+            outer.failure() == Some(inner) || outer.answer().is_some_and(timed_out)
+        }
         Failure::Closed | Failure::Reset => outer.failure() == Some(inner),
         _ => false,
     }
 }
 
-/// What an upgrade that was lost looks like from outside: whatever the origin says to an ordinary request. A server of
+/// What an upgrade that was lost looks like from outside: whatever the origin answers to an ordinary request. A server of
 /// WebSocket alone may not answer one at all.
 fn may_be_a_loss(finding: &Finding) -> bool {
-    match finding.diagnosis() {
-        // The page of a proxy's own is certain, and no page of the origin's.
-        Diagnosis::UpgradeLost | Diagnosis::NotFound | Diagnosis::MethodChanged => !finding.is_certain(),
-        Diagnosis::NoAnswer
-        | Diagnosis::ClosedUnanswered
-        | Diagnosis::ResetUnanswered
-        | Diagnosis::BadGateway
-        | Diagnosis::GatewayTimeout
-        | Diagnosis::UnexpectedStatus
-        | Diagnosis::ServerError => true,
-        _ => false,
-    }
+    matches!(
+        finding.diagnosis(),
+        Diagnosis::BadGateway
+            | Diagnosis::ClosedUnanswered
+            | Diagnosis::GatewayTimeout
+            | Diagnosis::MethodNotAllowed
+            | Diagnosis::NoAnswer
+            | Diagnosis::NotFound
+            | Diagnosis::PageServed
+            | Diagnosis::Redirect
+            | Diagnosis::RedirectToLogin
+            | Diagnosis::RequestRefused
+            | Diagnosis::ResetUnanswered
+            | Diagnosis::ServerError
+            | Diagnosis::UnexpectedStatus
+    ) || finding.diagnosis() == Diagnosis::UpgradeLost && !finding.is_certain()
 }

@@ -1,4 +1,4 @@
-//! Law: what the frames after a switch show, and how the connection ended.
+//! What the frames after a switch show, and how the connection ended.
 
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub struct Conversation {
     large: Option<Echo>,
     half_close: Option<bool>,
     invalid: Option<FrameError>,
+    flood: Option<(u64, Duration)>,
+    close: Option<bool>,
     end: Option<End>,
 }
 
@@ -115,6 +117,20 @@ impl Conversation {
         self
     }
 
+    /// Frames came so fast, or so many, that the attempt was given up: how many within which time.
+    #[must_use]
+    pub fn flooded(mut self, frames: u64, within: Duration) -> Self {
+        self.flood = Some((frames, within));
+        self
+    }
+
+    /// Whether this side's Close frame was answered in time, by a Close frame or by the end of the connection.
+    #[must_use]
+    pub fn close(mut self, answered: bool) -> Self {
+        self.close = Some(answered);
+        self
+    }
+
     /// The connection ended, and not because this side had closed it.
     #[must_use]
     pub fn ended(mut self, end: End) -> Self {
@@ -132,6 +148,11 @@ impl Conversation {
             findings.push(Finding::certain(Diagnosis::FramesInvalid).detail(error));
             return;
         }
+        if let Some((frames, within)) = self.flood {
+            let detail = format!("{frames} frames in {:.1} s", within.as_secs_f64());
+            findings.push(Finding::certain(Diagnosis::FramesWithoutEnd).detail(detail));
+            return;
+        }
         if self.nothing_passes() {
             findings.push(match self.end {
                 Some(end) => end.at_once(),
@@ -140,6 +161,9 @@ impl Conversation {
             return;
         }
         self.frames(findings);
+        if self.close == Some(false) {
+            findings.push(Finding::certain(Diagnosis::CloseUnanswered));
+        }
         if self.half_close == Some(false) {
             findings.push(Finding::certain(Diagnosis::HalfCloseEnds));
         }
@@ -328,6 +352,19 @@ mod tests {
                 healthy().large_message(Echo::Missing),
                 &["large-message-lost"],
             ),
+            (
+                "frames without end",
+                healthy()
+                    .first_ping(false)
+                    .flooded(10_000, Duration::from_secs(1)),
+                &["frames-without-end"],
+            ),
+            (
+                "no answer to a Close",
+                healthy().close(false),
+                &["close-unanswered"],
+            ),
+            ("an answer to a Close", healthy().close(true), &[]),
             (
                 "both ends at once",
                 healthy().half_close(false),

@@ -1,30 +1,9 @@
-//! Law: everything that can be found, each under a name that stays: how bad it is, what it means, what to change, and who
-//! says so.
+//! The list of all findings, each under a stable name: how bad it is, what it means, what to change, and the source.
 
 use std::fmt;
 
+use super::Severity;
 use crate::handshake::Rejection;
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// No WebSocket can be used.
-    Error,
-    /// It works now, or for some; it will not always, or not for all.
-    Warning,
-    /// Good to know.
-    Notice,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Notice => "notice",
-        })
-    }
-}
 
 /// One entry for each diagnosis, so that its name, its meaning and its remedy stand together.
 macro_rules! registry {
@@ -111,15 +90,25 @@ registry! {
     TlsFailed "tls-failed" Error "RFC 8446, section 6.2"
         "the TLS handshake has failed" =>
         "Look into the log of the server that has the certificate.";
+    TlsTimedOut "tls-timed-out" Error "RFC 8446, section 4"
+        "the TCP connection stands, and the TLS handshake did not complete in time" =>
+        "Check that the port speaks TLS, and that nothing on the way holds TLS back: a TCP proxy without a server behind it, \
+         or a firewall that inspects TLS.";
     // The request is out, and no response head is in.
     NoAnswer "no-answer" Error "RFC 9110, section 15.6.5"
         "the connection stands, and no answer came in time" =>
-        "Look who waits: a hop that holds the request back for its body, a server that has accepted and is stuck, or a \
-         firewall that passes connections and drops what it does not know.";
+        "Find the one that waits: a hop that holds the request back for its body, a server that accepts and is stuck, a port \
+         that speaks TLS or another protocol, or a firewall that passes connections and drops unknown bytes.";
+    AnswerIncomplete "answer-incomplete" Error "RFC 9112, section 8"
+        "an answer has begun, and its head did not complete in time" =>
+        "Look into the log of the server: it is stuck in the middle of its answer, or sends it a few bytes at a time.";
+    InterimWithoutEnd "interim-without-end" Error "RFC 9110, section 15.2"
+        "interim responses (1xx) came, and no final one" =>
+        "Look into the server, or the hop in front of it, that sends them: a request has one final answer.";
     ClosedUnanswered "closed-unanswered" Error "RFC 9112, section 9.6"
         "the connection was closed instead of an answer" =>
-        "Look into the log of the next hop. A plain request to a TLS port, and an HTTP/1.1 request to a port that speaks \
-         HTTP/2 alone, end so too.";
+        "Look into the log of the next hop. A proxy in TCP mode does so if no server behind it is up; a TLS port does so with \
+         plain HTTP, and a port that speaks HTTP/2 alone with HTTP/1.1.";
     ResetUnanswered "reset-unanswered" Error "RFC 9293, section 3.5.2"
         "the connection was reset instead of an answer, as firewalls and content inspection do" =>
         "Try the same with TLS (wss://), which inspection cannot read; on a network of your own let WebSocket through, or \
@@ -153,14 +142,34 @@ registry! {
         "the Sec-WebSocket-Version was lost or changed on the way" =>
         Rejection::VersionMissing.hint();
     MethodChanged "method-changed" Error "RFC 6455, section 4.1"
-        "the method was changed on the way, or is refused" =>
+        "the method was changed on the way" =>
         Rejection::Method.hint();
+    MethodNotAllowed "method-not-allowed" Error "RFC 9110, section 15.5.6"
+        "the server refuses GET at this path, so something else than a WebSocket is served there" =>
+        "Correct the path, or the route of the proxy that leads to it. Where the path is right, the upgrade was lost on the way.";
     HandshakeInvalid "handshake-invalid" Error "RFC 6455, section 4.2.1"
         "the handshake has arrived and is not one that a server may accept" =>
         "Compare what was sent with what has arrived.";
     HandshakeRefused "handshake-refused" Error "RFC 6455, section 4.2.2"
-        "the upgrade has arrived, for without it the answer is another, and it is refused" =>
-        "Look into the log of the application: a cookie, a token, a subprotocol or a parameter that it wants.";
+        "the upgrade arrived and is refused: without it the answer is another" =>
+        "Read what the answer says, then the log of the application: it wants a cookie, a token, a subprotocol or a parameter.";
+    RequestRefused "request-refused" Error "RFC 9110, section 15.5.1"
+        "the server refuses the request, and gives its reason in its own words" =>
+        "Change what the answer names. If that is not clear, look into the log of the application for these words.";
+    SessionUnknown "session-unknown" Error "RFC 9110, section 3.3"
+        "the server does not know the session that the request names: the requests of one session reach different servers, or \
+         the session has ended" =>
+        "Give the load balancer affinity, so that all requests of a session reach the same server (`ip_hash` in nginx, a \
+         cookie in HAProxy); or let the client use the WebSocket transport alone, without polling before it.";
+    ProtocolParameters "protocol-parameters" Error "RFC 6455, section 4.1"
+        "the library behind this path wants parameters in the query that the request lacks" =>
+        "For Socket.IO open /socket.io/?EIO=4&transport=websocket, with the EIO of the server's version.";
+    HostRefused "host-refused" Error "RFC 9110, section 7.2"
+        "the server refuses the Host that it received: the name is not one of its own, or the port is missing or wrong" =>
+        "Let each proxy pass Host on as it came, with its port, and add the name to the server's list of hosts.";
+    CsrfRefused "csrf-refused" Error "RFC 6455, section 10.2"
+        "the request is refused by a check against cross-site request forgery, which no WebSocket can pass" =>
+        "Exempt this path from the check of tokens, and check the Origin of the handshake instead.";
     VersionRefused "version-refused" Error "RFC 6455, section 4.4"
         "the server does not speak version 13 of WebSocket" =>
         "Bring the server's WebSocket library up to date.";
@@ -178,6 +187,10 @@ registry! {
         "the answer is a redirection, which no browser follows for a WebSocket" =>
         "Open the WebSocket where it leads to. If that is a login page, the request lacks a session: cookies go along \
          only to their own site.";
+    RedirectToLogin "redirect-to-login" Error "RFC 6455, section 4.1"
+        "the answer redirects to a login page, which no WebSocket can follow: the request has no valid session" =>
+        "Log in first, so that the session's cookie goes along, and check its SameSite and Domain; or exempt this path from \
+         the login of the proxy and check a token in the application.";
     Unauthorized "unauthorized" Error "RFC 9110, section 15.5.2"
         "credentials are demanded, and a browser sends none with a WebSocket but cookies and those of the URL's site" =>
         "Authenticate by a cookie, by a token in the URL or in the first message; or leave this path out of the proxy's \
@@ -199,10 +212,15 @@ registry! {
     NotFound "not-found" Error "RFC 9110, section 15.5.5"
         "there is nothing at this path" =>
         "Correct the path, or the route of the proxy: which prefix it matches, and whether the upstream's path begins with \
-         it.";
+         it. A WebSocket server that answers 404 to ordinary requests did not see the upgrade.";
+    PageServed "page-served" Error "RFC 6455, section 4.1"
+        "a web page was served instead of a switch: the request reached what serves pages, as single-page applications do for \
+         every unknown path" =>
+        "Correct the path, or add a route for it that leads to the WebSocket server and stands before the one for pages. \
+         Where the path is right, the upgrade was lost on the way.";
     BadRequest "bad-request" Error "RFC 9110, section 15.5.1"
         "the request is refused as malformed by the proxy that answers" =>
-        "Its log says what it does not like: a Host, a field or a cookie too large.";
+        "Its log names the fault: an invalid Host, a field that is not allowed, or a head that is too large for it.";
     RequestHeadTooLarge "request-head-too-large" Error "RFC 6585, section 5"
         "the head of the request is larger than this hop takes" =>
         "Send less, cookies above all, or raise the limit of the hop.";
@@ -210,18 +228,18 @@ registry! {
         "too many requests or connections from this address" =>
         "Wait longer before each new attempt; behind a proxy all clients may be counted as one address.";
     ServerError "server-error" Error "RFC 9110, section 15.6.1"
-        "the server has failed with the handshake" =>
-        "Look into its log.";
+        "the server failed while it handled the request" =>
+        "Look into its log. A WebSocket handler that receives an ordinary request fails so too: then Upgrade was lost on the way.";
     BadGateway "bad-gateway" Error "RFC 9110, section 15.6.3"
-        "a proxy has got no usable answer from the next hop" =>
+        "a proxy received no usable answer from the next hop" =>
         "Its log says which: `connection refused` is a wrong address or a server that is down, `upstream prematurely closed` \
          an upstream that speaks TLS or no HTTP, `upstream sent too big header` a head that does not fit its buffer.";
     ResponseHeadTooLarge "response-head-too-large" Error "RFC 9110, section 5.4"
         "the head of the origin's answer does not fit the buffer of a proxy" =>
         "Send fewer and smaller cookies from the origin, or raise the proxy's buffer for the response head.";
     Unavailable "unavailable" Error "RFC 9110, section 15.6.4"
-        "a proxy or the server has nobody to answer this" =>
-        "Look whether the upstream is up, and what its health check asks for; a limit on connections ends so too.";
+        "a load balancer has no server for this request, or the server is overloaded" =>
+        "Check that a server of this route is up and passes its health check; a limit on connections has the same answer.";
     GatewayTimeout "gateway-timeout" Error "RFC 9110, section 15.6.5"
         "a proxy has waited too long for the next hop" =>
         "Look whether the upstream's address is right and open in its firewall, and what keeps it from answering.";
@@ -234,12 +252,15 @@ registry! {
     UnexpectedStatus "unexpected-status" Error "RFC 6455, section 4.1"
         "the answer is no 101, so there is no WebSocket" =>
         "Look into the log of who has answered.";
+    BodyIncomplete "body-incomplete" Notice "RFC 9112, section 8"
+        "the body of the answer did not end in time" =>
+        "If it is a stream of events, nothing is wrong with that; else look into the server's log.";
     // The answer is a 101, and no switch.
     AcceptWrong "accept-wrong" Error "RFC 6455, section 4.1"
         "the 101 does not answer the key: it was made for another request, by a cache or by a hop with a key of its own" =>
         "Keep caches off this path, and let the key pass as it is.";
     SwitchInvalid "switch-invalid" Error "RFC 9110, section 15.2.2"
-        "the 101 is not one that a client may accept" =>
+        "the 101 is one that no client may accept" =>
         "Let the server's fields pass: Upgrade, Connection and Sec-WebSocket-Accept.";
     ExtensionNotOffered "extension-not-offered" Error "RFC 6455, section 4.1"
         "the 101 agrees to an extension that was not offered" =>
@@ -269,6 +290,12 @@ registry! {
     LargeMessageLost "large-message-lost" Error "RFC 6455, section 7.4.1"
         "a short message passes, and one of 70 KiB does not" =>
         "Raise the largest message of the server or of a hop that reads frames; a buffering hop does so too.";
+    FramesWithoutEnd "frames-without-end" Warning "RFC 6455, section 10.4"
+        "frames come so fast, or so many, that nothing else could be examined" =>
+        "Look into the application: a loop that sends, or answers what it sent itself.";
+    CloseUnanswered "close-unanswered" Notice "RFC 6455, section 5.5.1"
+        "the Close frame is not answered in time" =>
+        "Let the server's library answer it; a hop that does not pass Close frames on has the same effect.";
     PingsUnanswered "pings-unanswered" Warning "RFC 6455, section 5.5.2"
         "pings are not answered, so nobody can tell an idle connection from a dead one" =>
         "Let the server's library answer them, and hops pass control frames on.";

@@ -1,4 +1,4 @@
-//! Law: what it means that there is no response head.
+//! The reasons why there is no response head, and what each means.
 
 use std::io::ErrorKind;
 
@@ -24,8 +24,20 @@ pub enum Failure {
         /// What to change, where that is known: `TlsFailure::hint`.
         hint: Option<&'static str>,
     },
-    /// The request was sent, and no response head came in time.
+    /// The connection stands, and the TLS handshake on it did not complete in time.
+    TlsTimedOut,
+    /// The request was sent, and nothing came in time.
     Unanswered,
+    /// A response head has begun, and was not complete in time.
+    Incomplete {
+        /// How many bytes of it came.
+        bytes: usize,
+    },
+    /// Interim responses came until the deadline, or more of them than anyone sends, and no final one.
+    InterimWithoutEnd {
+        /// How many came.
+        count: usize,
+    },
     /// The connection was closed before the response head was whole.
     Closed,
     /// The connection was reset before the response head was whole.
@@ -97,7 +109,14 @@ impl Failure {
                     _ => finding,
                 }
             }
+            Failure::TlsTimedOut => Finding::certain(Diagnosis::TlsTimedOut),
             Failure::Unanswered => Finding::certain(Diagnosis::NoAnswer),
+            Failure::Incomplete { bytes } => {
+                Finding::certain(Diagnosis::AnswerIncomplete).detail(format_args!("{bytes} bytes of it came"))
+            }
+            Failure::InterimWithoutEnd { count } => {
+                Finding::certain(Diagnosis::InterimWithoutEnd).detail(format_args!("{count} came"))
+            }
             Failure::Closed => Finding::certain(Diagnosis::ClosedUnanswered),
             Failure::Reset => Finding::certain(Diagnosis::ResetUnanswered),
             Failure::NotHttp(HeadError::Tls) => Finding::certain(Diagnosis::PlainToTlsPort),
@@ -153,6 +172,9 @@ mod tests {
             (tls(TlsFault::ClientCertificate), "client-certificate-required"),
             (tls(TlsFault::Other), "tls-failed"),
             (Failure::of_exchange(ErrorKind::TimedOut), "no-answer"),
+            (Failure::TlsTimedOut, "tls-timed-out"),
+            (Failure::Incomplete { bytes: 7 }, "answer-incomplete"),
+            (Failure::InterimWithoutEnd { count: 100 }, "interim-without-end"),
             (
                 Failure::of_exchange(ErrorKind::UnexpectedEof),
                 "closed-unanswered",

@@ -1,4 +1,4 @@
-//! Law: one thing that is wrong with one attempt, and what is known beyond its diagnosis.
+//! One thing that is wrong with one attempt, and what is known beyond its diagnosis.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Law: who ends an idle connection after so many seconds, by default.
+//! The products that end an idle connection after so many seconds, by default.
 
 use std::time::Duration;
 

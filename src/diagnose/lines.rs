@@ -1,4 +1,4 @@
-//! Law: what to write in whose configuration. Only what the product's own manual says.
+//! What to write in the configuration of a product. Only what the product's own manual says.
 
 use super::{Diagnosis, Product};
 
@@ -12,7 +12,10 @@ pub(super) fn of(diagnosis: Diagnosis, product: Product) -> Option<&'static str>
         Diagnosis::RequestHeadTooLarge => request_head(product),
         Diagnosis::IdleTimeout => idle(product),
         Diagnosis::GatewayTimeout | Diagnosis::NoAnswer => wait(product),
-        Diagnosis::HostChanged | Diagnosis::OriginRefused | Diagnosis::Forbidden => host(product),
+        Diagnosis::HostChanged | Diagnosis::HostRefused | Diagnosis::OriginRefused | Diagnosis::Forbidden => {
+            host(product)
+        }
+        Diagnosis::SessionUnknown => affinity(product),
         Diagnosis::OriginUnreachable => (product == Product::Cloudflare)
             .then_some("SSL/TLS, Overview: Full where the origin speaks TLS, Flexible where it does not"),
         Diagnosis::RedirectToTls => redirect_to_tls(product),
@@ -96,6 +99,18 @@ fn host(product: Product) -> Option<&'static str> {
         Product::Envoy => "no host_rewrite_literal in the route",
         Product::Caddy => "header_up Host {host}",
         Product::Traefik => "passHostHeader: true",
+        _ => return None,
+    })
+}
+
+fn affinity(product: Product) -> Option<&'static str> {
+    Some(match product {
+        Product::Nginx => "upstream … { ip_hash; } or { hash $arg_sid consistent; }",
+        Product::Apache => "ProxySet stickysession=…, and route=… of each BalancerMember",
+        Product::Haproxy => "cookie server insert, and server … cookie …",
+        Product::Caddy => "lb_policy cookie",
+        Product::Traefik => "sticky: { cookie: {} } in the service",
+        Product::AwsLoadBalancer => "stickiness.enabled = true of the target group",
         _ => return None,
     })
 }

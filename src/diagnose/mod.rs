@@ -10,7 +10,7 @@
 //! remedies are listed in the manual, under "diagnose".
 //!
 //! ```
-//! use switchover::diagnose::{Attempt, Diagnosis};
+//! use switchover::diagnose::{Answer, Attempt, Diagnosis};
 //!
 //! let (request, ()) = http::Request::get("http://chat.example/ws")
 //!     .header("host", "chat.example")
@@ -27,7 +27,8 @@
 //!     .body(())
 //!     .unwrap()
 //!     .into_parts();
-//! let attempt = Attempt::new(request).answered(answer, "Can \"Upgrade\" only to \"WebSocket\".");
+//! let answer = Answer::from(answer).body("Can \"Upgrade\" only to \"WebSocket\".");
+//! let attempt = Attempt::new(request).answered(answer);
 //!
 //! let findings = attempt.findings();
 //! assert_eq!(findings[0].diagnosis(), Diagnosis::UpgradeLost);
@@ -41,19 +42,25 @@ mod arrived;
 mod attempt;
 mod chain;
 mod conversation;
+mod declined;
 mod diagnosis;
 mod failure;
 mod finding;
 mod idle;
 mod lines;
 mod product;
+mod redirect;
 mod said;
+mod severity;
+mod status;
 mod switch;
 
+pub use answer::{Answer, BodyKind};
 pub use attempt::{Attempt, Variation};
 pub use chain::Chain;
 pub use conversation::{Conversation, Echo, End, Ending};
-pub use diagnosis::{Diagnosis, Severity};
+pub use diagnosis::Diagnosis;
 pub use failure::{Failure, TlsFault};
 pub use finding::Finding;
 pub use product::Product;
+pub use severity::Severity;

@@ -1,4 +1,4 @@
-//! Law: who is on the way, by what the answer says of it. A hint and no proof: any hop may write these fields.
+//! The products on the way, by what the answer says of them. A hint and no proof: any hop may write these fields.
 
 use std::fmt;
 
@@ -120,6 +120,12 @@ const PAGES: &[(&str, Product)] = &[
         Product::Haproxy,
     ),
     ("\nthe server didn't respond in time.\n", Product::Haproxy),
+    ("\nyour browser sent an invalid request.\n", Product::Haproxy),
+    (
+        "\nyou need a valid user and password to access this content.\n",
+        Product::Haproxy,
+    ),
+    ("\nrequest forbidden by administrative rules.\n", Product::Haproxy),
     (
         "\nthe server returned an invalid or incomplete response.\n",
         Product::Haproxy,

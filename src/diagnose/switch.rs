@@ -1,4 +1,4 @@
-//! Law: what is wrong with a 101, by the verdict of the handshake, and what comes after a good one.
+//! What is wrong with a 101, by the verdict of the handshake, and what comes after a good one.
 
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::response;
