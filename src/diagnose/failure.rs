@@ -1,5 +1,6 @@
 //! The reasons why there is no response head, and what each means.
 
+use std::fmt;
 use std::io::ErrorKind;
 
 use super::{Diagnosis, Finding};
@@ -126,6 +127,13 @@ impl Failure {
             Failure::NotHttp(error) => Finding::certain(Diagnosis::NotHttp).detail(error),
             Failure::Http2 => Finding::certain(Diagnosis::Http2Only),
         }
+    }
+}
+
+/// What it means, in one sentence without a full stop.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.finding().sentence())
     }
 }
 

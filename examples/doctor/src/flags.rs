@@ -1,5 +1,6 @@
-//! The flags: where to look, with what, and a clear word about one that is wrong.
+//! The flags: where to look, with what, and a clear error for one that is wrong.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,21 +14,37 @@ Why a WebSocket upgrade fails, and at which hop.
 
   doctor [FLAGS] URL [URL...]     ws, wss, http or https: from outside to inside, as the public URL, the one behind the
                                   content delivery network, the one of the application
-  doctor --listen ADDR            an origin to be put in place of the application. It tells whoever asks which request has
-                                  arrived, with everything that the proxies have added: not for longer than a look
+  doctor --listen ADDR            an origin to be put in place of the application. It reports to every client which request
+                                  arrived, with everything that the proxies added: do not leave it running
 
   --header 'NAME: VALUE'  a field of the request, repeatable. Host replaces the URL's
   --origin ORIGIN         the page's origin, as a browser sends it; none for no such field (the URL's own)
   --subprotocol NAME      offer this subprotocol, repeatable
-  --idle DURATION         after the handshake say nothing for so long, to see who ends an idle connection
-  --timeout DURATION      for each step: connecting, the answer, a frame (5s)
-  --ca FILE               believe certificates by these roots (PEM; the system's roots)
-  --insecure              believe any certificate
-  --json                  what was found as JSON
+  --idle DURATION         after the handshake say nothing for so long, to see what ends an idle connection
+  --timeout DURATION      for each step: connecting with TLS, the answer, a frame (5s)
+  --deadline DURATION     for everything but --idle; what was not tried by then is left out (60s)
+  --ca FILE               trust certificates by these roots (PEM; the system's roots)
+  --insecure              trust any certificate
+  --json                  the report as JSON; the README has its fields
+  --show-secrets          show credentials, cookies and the values in queries too
+  --version               the version
+  --help                  this text
 
-DURATION is a number with ms, s, m or h. Exit status: 0 where all is well, 1 where something was found, 2 for wrong flags.
-Cookies and credentials are not shown.
+DURATION is a number with ms, s, m or h, up to 1000h. Credentials, cookies and the values in queries are not shown.
+The first line is the verdict: the cause, and what to change.
+Exit status: 0 nothing is wrong, 1 a fault was found (an error or a warning), 2 the flags are wrong.
 ";
+
+/// The longest time that a flag may name. No clock ends before it.
+const LONGEST: Duration = Duration::from_secs(1000 * 60 * 60);
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    Examine(Flags),
+    /// A text, and nothing else.
+    Text(String),
+}
 
 #[derive(Debug)]
 pub(crate) struct Flags {
@@ -38,12 +55,14 @@ pub(crate) struct Flags {
     pub(crate) subprotocols: Vec<String>,
     pub(crate) idle: Option<Duration>,
     pub(crate) timeout: Duration,
+    pub(crate) deadline: Duration,
     pub(crate) ca: Option<PathBuf>,
     pub(crate) insecure: bool,
     pub(crate) json: bool,
+    pub(crate) show_secrets: bool,
 }
 
-/// Whose page opens the WebSocket.
+/// The page that opens the WebSocket.
 #[derive(Clone, Debug)]
 pub(crate) enum PageOrigin {
     /// One of the same site.
@@ -53,8 +72,20 @@ pub(crate) enum PageOrigin {
     Given(HeaderValue),
 }
 
+/// The flags that have a value.
+const VALUED: &[&str] = &[
+    "--ca",
+    "--deadline",
+    "--header",
+    "--idle",
+    "--listen",
+    "--origin",
+    "--subprotocol",
+    "--timeout",
+];
+
 impl Flags {
-    pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Flags, String> {
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Wish, String> {
         let mut flags = Flags {
             urls: Vec::new(),
             listen: None,
@@ -63,16 +94,31 @@ impl Flags {
             subprotocols: Vec::new(),
             idle: None,
             timeout: Duration::from_secs(5),
+            deadline: Duration::from_secs(60),
             ca: None,
             insecure: false,
             json: false,
+            show_secrets: false,
         };
+        let text = |argument: OsString| {
+            let broken = |argument: OsString| format!("{}: not UTF-8", argument.display());
+            argument.into_string().map_err(broken)
+        };
+        let arguments = arguments.into_iter().map(|argument| text(argument.into()));
+        let arguments: Vec<String> = arguments.collect::<Result<_, _>>()?;
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             match &*argument {
-                "-h" | "--help" => return Err(USAGE.to_owned()),
+                "-h" | "--help" => return Ok(Wish::Text(USAGE.to_owned())),
+                "-V" | "--version" => {
+                    return Ok(Wish::Text(format!("doctor {}\n", env!("CARGO_PKG_VERSION"))));
+                }
                 "--insecure" => flags.insecure = true,
                 "--json" => flags.json = true,
+                "--show-secrets" => flags.show_secrets = true,
+                flag if flag.starts_with('-') && !VALUED.contains(&flag) => {
+                    return Err(format!("{flag}: there is no such flag; see --help"));
+                }
                 flag if flag.starts_with('-') => {
                     let value = arguments.next();
                     let value = value.ok_or(format!("{flag} needs a value; see --help"))?;
@@ -87,7 +133,7 @@ impl Flags {
         match (flags.urls.is_empty(), flags.listen) {
             (true, None) => Err("a URL is needed, or --listen; see --help".to_owned()),
             (false, Some(_)) => Err("--listen goes without a URL".to_owned()),
-            _ => Ok(flags),
+            _ => Ok(Wish::Examine(flags)),
         }
     }
 
@@ -100,6 +146,7 @@ impl Flags {
             "--subprotocol" => self.subprotocols.push(value.to_owned()),
             "--idle" => self.idle = Some(duration(value)?),
             "--timeout" => self.timeout = duration(value)?,
+            "--deadline" => self.deadline = duration(value)?,
             "--ca" => self.ca = Some(value.into()),
             _ => return Err("there is no such flag; see --help".to_owned()),
         }
@@ -128,7 +175,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().unwrap_or(0);
     match number.checked_mul(milliseconds) {
-        Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
-        _ => Err("expected a duration above zero, as in 500ms, 2s, 10m or 1h".to_owned()),
+        Some(milliseconds @ 1..) if Duration::from_millis(milliseconds) <= LONGEST => {
+            Ok(Duration::from_millis(milliseconds))
+        }
+        _ => Err("expected a duration above zero and up to 1000h, as in 500ms, 2s, 10m or 1h".to_owned()),
     }
 }

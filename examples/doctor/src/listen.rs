@@ -1,25 +1,28 @@
-//! The origin: it answers each request with the head that has arrived, accepts WebSocket by the rules of the library, and
-//! sends messages back. One line for each request on the standard output.
+//! The origin: it answers each request with the head that arrived, accepts WebSocket by the rules of the library, and sends
+//! messages back. One line for each request on the standard output; without a reader of that it ends.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY};
 use http::request::Parts;
 use http::{StatusCode, response};
 use switchover::Side;
 use switchover::handshake::{HandshakePolicy, Rejection, UpgradeRequest};
-use switchover::head::{HeadLimits, Parsed, encode_response, parse_request};
+use switchover::head::{HeadLimits, HeadScan, Parsed, encode_response, parse_request};
 use switchover::header::Protocol;
 use switchover::tunnel::AnyStream;
 use switchover::websocket::{CloseCode, ClosePayload, FrameHeader, OpCode, SecWebSocketKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Duration, sleep, timeout};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
-use super::evidence::shown;
 use super::frames::{Event, Frames};
+use super::output;
 use super::protocol::{FIELD, MARK, STILL_OPEN};
+use super::secrets::escaped;
 
 /// For a head, from the first byte to the last.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,19 +33,55 @@ const AFTER_END: Duration = Duration::from_millis(300);
 /// Longer than any idle timeout that somebody waits for.
 const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// For a frame to be taken by its receiver.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// As many as descriptors last for, by default limits. More of them wait to be accepted.
+const MAX_CONNECTIONS: usize = 512;
+
 pub(crate) async fn run(address: SocketAddr) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
-    println!("listening on {}", listener.local_addr()?);
+    let listening = format!("listening on {}", listener.local_addr()?);
+    let log = Log::default();
+    log.line(&listening);
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => drop(tokio::spawn(serve(stream, peer))),
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return Ok(());
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = log.unread.notified() => return Ok(()),
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let log = log.clone();
+                tokio::spawn(async move {
+                    serve(stream, peer, log).await;
+                    drop(place);
+                });
+            }
             // Mostly there are no descriptors left: some will be.
             Err(_) => sleep(Duration::from_millis(100)).await,
         }
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr) {
+/// The standard output.
+#[derive(Clone, Default)]
+struct Log {
+    unread: Arc<Notify>,
+}
+
+impl Log {
+    fn line(&self, text: &str) {
+        if output::printed(&format!("{text}\n")).is_err() {
+            self.unread.notify_one();
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, log: Log) {
     // A message must not wait for the next.
     let _ = stream.set_nodelay(true);
     let mut stream = AnyStream::from(stream);
@@ -52,7 +91,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr) {
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None)) | Err(_) => return,
         Ok(Err(rejection)) => {
-            println!("{peer} {} {rejection}", rejection.status().as_u16());
+            log.line(&format!("{peer} {} {rejection}", rejection.status().as_u16()));
             let (mut parts, text) = rejection.into_response().into_parts();
             return last(&mut stream, &mut parts, text).await;
         }
@@ -64,25 +103,22 @@ async fn serve(stream: TcpStream, peer: SocketAddr) {
     let line = format!(
         "{} {} {:?}",
         request.method,
-        shown(&request.uri.to_string()),
+        escaped(&request.uri.to_string()),
         request.version
     );
     match UpgradeRequest::parse(&request, &policy) {
         Ok(Some(_)) => {
-            println!("{peer} 101 {line}");
+            log.line(&format!("{peer} 101 {line}"));
             tunnel(stream, &request, rest, report).await;
         }
         Ok(None) => {
-            println!("{peer} 200 {line}: no upgrade is asked for");
+            log.line(&format!("{peer} 200 {line}: no upgrade is asked for"));
             let (mut parts, ()) = http::Response::new(()).into_parts();
             last(&mut stream, &mut parts, report).await;
         }
         Err(rejection) => {
-            println!(
-                "{peer} {} {line}: {rejection}. {}",
-                rejection.status().as_u16(),
-                rejection.hint()
-            );
+            let (status, hint) = (rejection.status().as_u16(), rejection.hint());
+            log.line(&format!("{peer} {status} {line}: {rejection}. {hint}"));
             let (mut parts, text) = rejection.into_response().into_parts();
             last(&mut stream, &mut parts, format!("{text}{report}")).await;
         }
@@ -91,9 +127,15 @@ async fn serve(stream: TcpStream, peer: SocketAddr) {
 
 /// None where the client leaves, or says nothing.
 async fn head(stream: &mut AnyStream, bytes: &mut Vec<u8>) -> Result<Option<(Parts, usize)>, Rejection> {
+    let limits = HeadLimits::default();
+    let mut scan = HeadScan::request();
     loop {
-        if let Parsed::Complete { parts, consumed } = parse_request(bytes, &HeadLimits::default())? {
-            return Ok(Some((parts, consumed)));
+        // A head that comes byte by byte is parsed once.
+        if scan.advance(bytes, &limits)?.is_some() {
+            return Ok(match parse_request(bytes, &limits)? {
+                Parsed::Complete { parts, consumed } => Some((parts, consumed)),
+                Parsed::Partial => None,
+            });
         }
         match stream.read_buf(bytes).await {
             Ok(count) if count > 0 => {}
@@ -118,8 +160,9 @@ async fn last(stream: &mut AnyStream, parts: &mut response::Parts, body: String)
     let mut bytes = Vec::new();
     encode_response(parts, &mut bytes);
     bytes.extend_from_slice(body.as_bytes());
-    if stream.write_all(&bytes).await.is_ok() {
-        let _ = stream.shutdown().await;
+    let written = timeout(SEND_TIMEOUT, stream.write_all(&bytes)).await;
+    if written.is_ok_and(|written| written.is_ok()) {
+        let _ = timeout(SEND_TIMEOUT, stream.shutdown()).await;
         // Closing with bytes unread would reset the connection, and the answer with it.
         let _ = timeout(
             Duration::from_secs(2),
@@ -155,7 +198,8 @@ async fn tunnel(mut stream: AnyStream, request: &Parts, early: Vec<u8>, report: 
         return;
     }
     bytes.extend_from_slice(report.as_bytes());
-    if stream.write_all(&bytes).await.is_ok() {
+    let written = timeout(SEND_TIMEOUT, stream.write_all(&bytes)).await;
+    if written.is_ok_and(|written| written.is_ok()) {
         let mut frames = Frames::new(stream, early, Side::Downstream, false);
         let _ = echo(&mut frames).await;
     }
@@ -170,31 +214,43 @@ fn first_subprotocol(request: &Parts) -> Option<HeaderValue> {
 async fn echo(frames: &mut Frames) -> io::Result<()> {
     use switchover::diagnose::Ending;
     loop {
-        match frames.next(IDLE).await {
+        let event = frames.next(Instant::now() + IDLE).await;
+        let until = Instant::now() + SEND_TIMEOUT;
+        match event {
             Event::Frame(header, payload) if header.opcode == OpCode::Ping => {
-                frames.send(OpCode::Pong, &payload).await?;
+                frames.send(OpCode::Pong, &payload, until).await?;
             }
             Event::Frame(header, _) if header.opcode == OpCode::Pong => {}
-            Event::Frame(header, payload) => frames.forward(header, &payload).await?,
+            Event::Frame(header, payload) => {
+                frames.forward(echoed(header, &payload), &payload, until).await?
+            }
             Event::End(Ending::Closed(_)) => {
                 frames
-                    .close(ClosePayload::new(CloseCode::NORMAL_CLOSURE, ""))
+                    .close(ClosePayload::new(CloseCode::NORMAL_CLOSURE, ""), until)
                     .await;
-                frames.end_writes().await;
+                frames.end_writes(until).await;
                 return Ok(());
             }
             Event::End(Ending::Ended) => {
                 sleep(AFTER_END).await;
-                frames.send(OpCode::Text, STILL_OPEN).await?;
-                frames.end_writes().await;
+                frames.send(OpCode::Text, STILL_OPEN, until + AFTER_END).await?;
+                frames.end_writes(until).await;
                 return Ok(());
             }
             Event::Invalid(error) => {
-                frames.close(ClosePayload::new(error.close_code(), "")).await;
-                frames.end_writes().await;
+                frames
+                    .close(ClosePayload::new(error.close_code(), ""), until)
+                    .await;
+                frames.end_writes(until).await;
                 return Ok(());
             }
-            Event::End(_) | Event::Silence => return Ok(()),
+            Event::End(_) | Event::Late => return Ok(()),
         }
     }
+}
+
+/// A payload that was too large to be kept comes back empty.
+fn echoed(mut header: FrameHeader, payload: &[u8]) -> FrameHeader {
+    header.payload_length = payload.len() as u64;
+    header
 }

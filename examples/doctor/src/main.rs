@@ -1,20 +1,21 @@
 //! Why does my upgrade fail, and at which hop? Tries the same WebSocket at one URL or more, from outside to inside, and says
-//! what is wrong, where, and what to change. `--help` lists the flags.
+//! what is wrong, where, and what to change. `--help` lists the flags; the README has the fields of `--json`.
 //!
 //! ```text
 //! cargo run --bin doctor -- wss://chat.example/ws
 //! cargo run --bin doctor -- wss://chat.example/ws http://10.0.0.7:8080/ws http://10.0.0.9:9000/ws
 //! ```
 //!
-//! With `--listen` it is an origin, to be put behind the proxies in place of the application: it tells the other end which
-//! request has arrived, so that each field that a hop has lost, changed or added can be named.
+//! With `--listen` it is an origin, to be put behind the proxies in place of the application: it reports to the other end which
+//! request arrived, so that each field that a hop lost, changed or added can be named.
 //!
 //! ```text
 //! cargo run --bin doctor -- --listen 127.0.0.1:9000
 //! ```
 //!
-//! Exit status: 0 where all is well, 1 where something was found, 2 for flags that are wrong.
+//! Exit status: 0 where nothing is wrong, 1 where a fault was found, 2 for wrong flags.
 
+mod clock;
 mod evidence;
 mod examination;
 mod exchange;
@@ -23,79 +24,105 @@ mod frames;
 mod json;
 mod listen;
 mod network;
+mod output;
 mod protocol;
 mod request;
+mod secrets;
 mod shown;
 mod talk;
 mod unverified;
 mod url;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use switchover::diagnose::{Chain, Severity};
+use switchover::diagnose::{Attempt, Chain};
 
-use flags::Flags;
+use clock::Clock;
+use examination::{Asking, Examination, OF_THE_HOP_WITHIN};
+use flags::{Flags, Wish};
 use network::Network;
+use secrets::Secrets;
+use shown::Report;
 
 fn main() -> ExitCode {
-    let flags = match Flags::parse(std::env::args().skip(1)) {
-        Ok(flags) => flags,
-        Err(text) if text == flags::USAGE => {
-            print!("{text}");
+    let flags = match Flags::parse(std::env::args_os().skip(1)) {
+        Ok(Wish::Examine(flags)) => flags,
+        Ok(Wish::Text(text)) => {
+            let _ = output::print(&text);
             return ExitCode::SUCCESS;
         }
         Err(why) => {
-            eprintln!("doctor: {why}");
+            output::complain(&why);
             return ExitCode::from(2);
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.and_then(|runtime| {
-        runtime.block_on(async {
-            match flags.listen {
-                Some(address) => listen::run(address).await.map(|()| ExitCode::SUCCESS),
-                None => examine(flags).await,
-            }
-        })
-    });
-    done.unwrap_or_else(|why| {
-        eprintln!("doctor: {why}");
+    let done = run(flags).unwrap_or_else(|why| {
+        output::complain(&why.to_string());
         ExitCode::from(2)
-    })
+    });
+    done
+}
+
+fn run(flags: Flags) -> io::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(async {
+        match flags.listen {
+            Some(address) => listen::run(address).await.map(|()| ExitCode::SUCCESS),
+            None => examine(flags).await,
+        }
+    });
+    // A name that is still being looked up is nobody's business any more.
+    runtime.shutdown_background();
+    done
 }
 
 async fn examine(flags: Flags) -> io::Result<ExitCode> {
+    let clock = Clock::start(
+        flags.timeout,
+        flags.deadline.saturating_add(flags.idle.unwrap_or_default()),
+    );
     let (network, flags) = (Arc::new(Network::new(&flags)?), Arc::new(flags));
     // Beside each other, for the sake of --idle.
-    let examinations = flags.urls.iter().cloned().map(|url| {
+    let running = flags.urls.iter().cloned().map(|url| {
         let (network, flags) = (network.clone(), flags.clone());
-        tokio::spawn(async move { examination::of(&url, &flags, &network).await })
+        tokio::spawn(async move {
+            let (url, network) = (&url, &*network);
+            examination::of(Asking { url, network, clock }, &flags).await
+        })
     });
-    let examinations: Vec<_> = examinations.collect();
-    let (mut attempts, mut notes) = (Vec::new(), Vec::new());
-    for examination in examinations {
-        let (attempt, noted) = examination.await?;
-        attempts.push(attempt);
-        notes.push(noted);
+    let running: Vec<_> = running.collect();
+    let mut examinations = Vec::new();
+    for examination in running {
+        examinations.push(examination.await?);
     }
-    let mut chain = Chain::new(&attempts);
+    let mut chain = chain_of(&examinations);
     if let Some((_, inner)) = chain.lost_between() {
-        let works = attempts[inner].clone();
-        attempts[inner] = examination::without_upgrade(works, &flags.urls[inner], &flags, &network).await;
-        chain = Chain::new(&attempts);
+        let (url, network) = (&flags.urls[inner], &*network);
+        let asking = Asking { url, network, clock };
+        asking.vary(&mut examinations[inner], &OF_THE_HOP_WITHIN).await;
+        chain = chain_of(&examinations);
     }
-    let text = match flags.json {
-        true => json::of(&flags.urls, &attempts, &notes, &chain),
-        false => shown::as_text(&flags.urls, &attempts, &notes, &chain),
+    let report = Report {
+        urls: &flags.urls,
+        examinations: &examinations,
+        chain: &chain,
+        secrets: &Secrets::of(&flags),
     };
-    io::stdout().lock().write_all(text.as_bytes())?;
-    let mut findings = chain.findings().iter().flatten();
-    Ok(
-        match findings.any(|finding| finding.severity() < Severity::Notice) {
-            true => ExitCode::FAILURE,
-            false => ExitCode::SUCCESS,
-        },
-    )
+    output::print(&match flags.json {
+        true => json::of(&report),
+        false => report.as_text(),
+    })?;
+    Ok(match report.has_a_fault() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+fn chain_of(examinations: &[Examination]) -> Chain {
+    let attempts: Vec<Attempt> = examinations.iter().map(|one| one.attempt.clone()).collect();
+    Chain::new(&attempts)
 }

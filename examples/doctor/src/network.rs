@@ -1,14 +1,18 @@
-//! Connections, by the connectors of the library, and what it means that there is none.
+//! Connections, by the connectors of the library, and the reason where there is none.
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use switchover::connect::{ConnectError, TcpConnect};
+use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
 use switchover::diagnose::{Failure, TlsFault};
+use switchover::header::Hop;
 use switchover::tls::{TlsClientConfig, TlsConnect, TlsFailure};
 use switchover::tunnel::AnyStream;
-use tokio::time::{Duration, timeout};
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
 
+use super::clock::Clock;
 use super::flags::Flags;
 use super::unverified;
 use super::url::Url;
@@ -16,7 +20,6 @@ use super::url::Url;
 /// How connections are made. The roots are read once.
 pub(crate) struct Network {
     tls: Option<TlsClientConfig>,
-    timeout: Duration,
 }
 
 impl Network {
@@ -29,27 +32,48 @@ impl Network {
                 TlsClientConfig::system().map_err(|error| io::Error::other(format!("{error}; see --ca")))?,
             ),
         };
-        Ok(Network {
-            tls,
-            timeout: flags.timeout,
+        Ok(Network { tls })
+    }
+
+    pub(crate) async fn connect(&self, url: &Url, clock: Clock) -> Result<AnyStream, Failure> {
+        let connect = Staged {
+            tcp: TcpConnect::to(url.address()),
+            stands: AtomicBool::new(false),
+        };
+        let connected = timeout_at(clock.step(), self.stream(&connect, url)).await;
+        connected.unwrap_or_else(|_| match connect.stands.load(Ordering::Relaxed) {
+            true => Err(Failure::TlsTimedOut),
+            false => Err(Failure::ConnectTimedOut),
         })
     }
 
-    pub(crate) async fn connect(&self, url: &Url) -> Result<AnyStream, Failure> {
-        let connected = timeout(self.timeout, self.stream(url)).await;
-        connected.unwrap_or(Err(Failure::ConnectTimedOut))
-    }
-
-    async fn stream(&self, url: &Url) -> Result<AnyStream, Failure> {
-        let address = url.address();
+    async fn stream(&self, tcp: &Staged, url: &Url) -> Result<AnyStream, Failure> {
         if !url.secure {
-            let stream = TcpConnect::to(address).stream().await;
+            let stream = tcp.tcp.stream().await;
             return stream.map(AnyStream::from).map_err(|error| meaning(&error));
         }
         let tls = self.tls.clone().ok_or(Failure::Unreachable)?;
-        let connect = TlsConnect::to(address, tls).map_err(|_| Failure::Unresolved)?;
-        let stream = connect.stream().await;
+        let name = url.authority.host();
+        let connect = TlsConnect::new(tcp, name, tls).map_err(|_| Failure::Unresolved)?;
+        let (head, ()) = http::Request::new(()).into_parts();
+        let stream = connect.connect(ConnectRequest::new(&head, Hop::unknown())).await;
         stream.map(AnyStream::new).map_err(|error| meaning(&error))
+    }
+}
+
+/// A TCP connection, and whether it stands: TLS on it may wait for ever.
+struct Staged {
+    tcp: TcpConnect,
+    stands: AtomicBool,
+}
+
+impl Connect for &Staged {
+    type Stream = TcpStream;
+
+    async fn connect(&self, _request: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
+        let stream = self.tcp.stream().await?;
+        self.stands.store(true, Ordering::Relaxed);
+        Ok(stream)
     }
 }
 

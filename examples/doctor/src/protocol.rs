@@ -1,4 +1,4 @@
-//! What the two ends of this program have agreed on: how the origin says that it is one, and how it tells what has arrived.
+//! What the two ends of this program have agreed on: how the origin says that it is one, and how it reports what arrived.
 
 use http::request::Parts;
 use http::response;

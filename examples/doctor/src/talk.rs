@@ -1,19 +1,27 @@
-//! What is tried after the switch: pings, messages where the origin is known to echo, silence, and the end of one direction.
+//! What is tried after the switch: pings, messages where the origin is known to echo, silence, and the end. Each step ends by
+//! its deadline, and all together after a number of frames.
 
 use http::request::Parts;
 use switchover::diagnose::{Conversation, Echo, End, Ending};
 use switchover::websocket::{CloseCode, ClosePayload, OpCode};
 use tokio::time::{Duration, Instant};
 
+use super::clock::Clock;
 use super::frames::{Event, Frames};
 use super::protocol;
 
 /// More than a length of two bytes can say, and more than the usual buffers hold.
 const LARGE: usize = 70 * 1024;
 
+/// More frames than any server sends while it is asked for a pong. Those in a time of silence are not counted.
+const MAX_FRAMES: u64 = 10_000;
+
+/// For the answer to a Close: a library gives it at once.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
+
 pub(crate) struct Talk<'a> {
     frames: &'a mut Frames,
-    limit: Duration,
+    clock: Clock,
     since: Instant,
     known: Conversation,
     /// The origin's first frame.
@@ -21,6 +29,8 @@ pub(crate) struct Talk<'a> {
     greeted: bool,
     /// Whether pings are answered.
     answers: bool,
+    /// How many frames may still come.
+    allowed: u64,
     over: bool,
 }
 
@@ -28,17 +38,18 @@ pub(crate) struct Talk<'a> {
 pub(crate) async fn talk(
     frames: &mut Frames,
     is_doctor: bool,
-    limit: Duration,
+    clock: Clock,
     idle: Option<Duration>,
 ) -> (Conversation, Option<Parts>) {
     let mut talk = Talk {
         frames,
-        limit,
+        clock,
         since: Instant::now(),
         known: Conversation::default(),
         arrived: None,
         greeted: false,
         answers: false,
+        allowed: MAX_FRAMES,
         over: false,
     };
     talk.pings().await;
@@ -50,12 +61,9 @@ pub(crate) async fn talk(
     if let Some(idle) = idle {
         talk.idle(idle).await;
     }
-    if is_doctor {
-        talk.half_close().await;
-    } else if !talk.over {
-        talk.frames
-            .close(ClosePayload::new(CloseCode::NORMAL_CLOSURE, ""))
-            .await;
+    match is_doctor {
+        true => talk.half_close().await,
+        false => talk.close().await,
     }
     (talk.known, talk.arrived)
 }
@@ -66,15 +74,17 @@ impl Talk<'_> {
     }
 
     /// The next frame that is a message or a pong. None where nothing comes in time, or nothing any more.
-    async fn next(&mut self, limit: Duration) -> Option<(OpCode, Vec<u8>)> {
-        let deadline = Instant::now() + limit;
+    async fn next(&mut self, until: Instant) -> Option<(OpCode, Vec<u8>)> {
         loop {
+            if self.frames.count >= self.allowed {
+                self.flooded();
+                return None;
+            }
             let last = self.frames.last;
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.frames.next(left).await {
+            match self.frames.next(until).await {
                 Event::Frame(header, payload) if header.opcode == OpCode::Ping => {
                     self.know(Conversation::heard);
-                    let _ = self.frames.send(OpCode::Pong, &payload).await;
+                    let _ = self.frames.send(OpCode::Pong, &payload, until).await;
                 }
                 Event::Frame(header, payload) => {
                     if let Some(arrived) = protocol::arrived(&payload) {
@@ -95,9 +105,15 @@ impl Talk<'_> {
                     self.know(|known| known.invalid(error));
                     return None;
                 }
-                Event::Silence => return None,
+                Event::Late => return None,
             }
         }
+    }
+
+    fn flooded(&mut self) {
+        self.over = true;
+        let (count, within) = (self.frames.count, self.since.elapsed());
+        self.know(|known| known.flooded(count, within));
     }
 
     fn ended(&mut self, ending: Ending, last: Instant) {
@@ -111,14 +127,13 @@ impl Talk<'_> {
     }
 
     async fn ping(&mut self, payload: &[u8]) -> bool {
+        let until = self.clock.step();
         // What cannot be sent is not answered; reading tells why.
-        let _ = self.frames.send(OpCode::Ping, payload).await;
-        let deadline = Instant::now() + self.limit;
+        let _ = self.frames.send(OpCode::Ping, payload, until).await;
         while !self.over {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.next(left).await {
+            match self.next(until).await {
                 Some((OpCode::Pong, pong)) if pong == payload => return true,
-                Some(_) => {}
+                Some(_) => self.know(Conversation::heard),
                 None => return false,
             }
         }
@@ -151,10 +166,11 @@ impl Talk<'_> {
     }
 
     async fn echo(&mut self, message: Vec<u8>) -> Echo {
-        let _ = self.frames.send(OpCode::Text, &message).await;
+        let until = self.clock.step();
+        let _ = self.frames.send(OpCode::Text, &message, until).await;
         let mut came: Vec<u8> = Vec::new();
         while came.len() < message.len() {
-            match self.next(self.limit).await {
+            match self.next(until).await {
                 // In fragments, if a hop makes some.
                 Some((OpCode::Text | OpCode::Continuation, part)) => came.extend(part),
                 Some(_) => {}
@@ -169,13 +185,14 @@ impl Talk<'_> {
         }
     }
 
-    /// Says nothing for so long, but for the pongs that a server asks for. Then a ping shows whether anyone is still there.
+    /// Says nothing for so long, but for the pongs that a server asks for. Then a ping shows whether anything is still there.
     async fn idle(&mut self, idle: Duration) {
-        let deadline = Instant::now() + idle;
-        while !self.over && Instant::now() < deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            self.next(left).await;
+        let until = self.clock.within(idle);
+        self.allowed = u64::MAX;
+        while !self.over && Instant::now() < until {
+            self.next(until).await;
         }
+        self.allowed = self.frames.count.saturating_add(MAX_FRAMES);
         if self.over || !self.answers {
             return;
         }
@@ -190,16 +207,34 @@ impl Talk<'_> {
         if self.over {
             return;
         }
-        self.frames.end_writes().await;
-        let deadline = Instant::now() + self.limit;
+        let until = self.clock.step();
+        self.frames.end_writes(until).await;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.frames.next(left).await {
+            match self.frames.next(until).await {
                 Event::Frame(_, payload) if payload == protocol::STILL_OPEN => {
                     return self.know(|known| known.half_close(true));
                 }
                 Event::Frame(..) => {}
                 _ => return self.know(|known| known.half_close(false)),
+            }
+        }
+    }
+
+    /// Closes as a client does. Whatever else comes meanwhile is nobody's fault.
+    async fn close(&mut self) {
+        if self.over {
+            return;
+        }
+        let until = self.clock.step().min(self.clock.within(CLOSE_TIME));
+        self.frames
+            .close(ClosePayload::new(CloseCode::NORMAL_CLOSURE, ""), until)
+            .await;
+        loop {
+            match self.frames.next(until).await {
+                Event::Frame(..) => {}
+                Event::End(_) => return self.know(|known| known.close(true)),
+                Event::Late => return self.know(|known| known.close(false)),
+                Event::Invalid(_) => return,
             }
         }
     }

@@ -10,7 +10,7 @@ async fn carries_everything() {
     let gateway = Server::gateway_to(origin.address);
     let examined = examine(&format!("ws://{}/ ws://{}/", gateway.address, origin.address)).await;
     examined.finds(&[&[], &[]]);
-    examined.says("The upgrade works at all URLs.");
+    examined.says("It works at all URLs.");
     examined.says("added:   x-forwarded-for: 127.0.0.1");
 }
 
@@ -56,7 +56,7 @@ async fn behind_a_proxy_that_loses_the_upgrade() {
     let examined = examine(&format!("ws://{}/ ws://{good}/ ws://{origin}/", nginx.address)).await;
     examined.finds(&[&["http10-hop"], &[], &[]]);
     examined.says(&format!(
-        "The upgrade is lost between ws://{}/ and ws://{good}/",
+        "It works at ws://{good}/ and fails at ws://{}/: a hop speaks HTTP/1.0",
         nginx.address
     ));
     examined.says("an nginx in front needs `proxy_http_version 1.1`");

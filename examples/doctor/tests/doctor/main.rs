@@ -3,6 +3,7 @@
 //!
 //! What a machine lacks is skipped with a printed line. With `SWITCHOVER_PEERS=required` a skip is a failure.
 
+mod endless;
 mod examined;
 mod flags;
 mod gateway;

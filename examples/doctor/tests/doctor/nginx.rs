@@ -113,14 +113,14 @@ async fn what_was_lost_changed_and_added_is_told() {
     let config = format!(
         "server {{ listen LISTEN; location / {{ proxy_pass http://{}; {UPGRADES}
             proxy_set_header X-Real-IP $remote_addr; proxy_set_header User-Agent nginx;
-            proxy_set_header X-Token ''; }} }}",
+            proxy_set_header X-Room ''; }} }}",
         origin.address
     );
     let Some(nginx) = nginx(&config) else { return };
     let url = format!("ws://{}/", nginx.address);
-    let examined = examine_with(&["--header", "X-Token: 7", &url]).await;
+    let examined = examine_with(&["--header", "X-Room: 7", &url]).await;
     examined.finds(&[&["fields-lost", "fields-changed", "half-close-ends"]]);
-    examined.says("lost:    x-token: 7");
+    examined.says("lost:    x-room: 7");
     examined.says("changed: user-agent: nginx (was switchover-doctor)");
     examined.says("added:   x-real-ip: 127.0.0.1");
     origin.prints("127.0.0.1", 1);

@@ -81,7 +81,7 @@ async fn compare(server: &Server, expected: impl Fn(&Case) -> &'static [&'static
             let examined = examine(&arguments).await;
             examined.finds(&[expected, &[]]);
             let fails = examined.text.contains("  error ");
-            let lost = examined.text.starts_with("The upgrade is lost between ws://127.");
+            let lost = examined.text.starts_with("It works at ws://127.");
             assert_eq!(lost, fails, "{}", examined.text);
             if fails {
                 examined.says("proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;");
