@@ -674,6 +674,19 @@ fn what_has_arrived() {
 fn no_answer_and_no_frames() {
     let failed = |failure| Attempt::new(request()).failed(failure);
     assert_finds("refused", &failed(Failure::Refused), &["connection-refused"]);
+    let silent = failed(Failure::Unanswered);
+    assert_finds("silence", &silent, &["no-answer"]);
+    let without = |answered| silent.clone().varied(Variation::WithoutUpgrade, answered);
+    assert_finds(
+        "silence to a page too",
+        &without(Err(Failure::Unanswered)),
+        &["no-answer", "upgrade-lost"],
+    );
+    assert_finds(
+        "a page is there",
+        &without(Ok(Answer::from(StatusCode::OK))),
+        &["no-answer"],
+    );
     let tls = Failure::Tls {
         fault: TlsFault::NotTls,
         hint: Some("…"),

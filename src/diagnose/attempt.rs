@@ -2,7 +2,9 @@
 
 use http::{StatusCode, request, response};
 
-use super::{Answer, Conversation, Failure, Finding, Product, Severity, arrived, declined, product, switch};
+use super::{
+    Answer, Conversation, Diagnosis, Failure, Finding, Product, Severity, arrived, declined, product, switch,
+};
 use crate::handshake::{BadSwitch, HandshakePolicy, UpgradeRequest, Verdict};
 use crate::head::encode_request;
 use crate::header::{Forwarding, Hop};
@@ -181,6 +183,12 @@ impl Attempt {
             Some(Outcome::Failed(failure)) => {
                 findings.extend(declined::too_large(self, None));
                 findings.push(failure.finding());
+                // Servers of WebSocket alone let an ordinary request wait.
+                let same = matches!(self.answer_to(Variation::WithoutUpgrade), Some(Err(without)) if without == failure);
+                if same && *failure == Failure::Unanswered {
+                    let detail = "a request without Upgrade is not answered either";
+                    findings.push(Finding::likely(Diagnosis::UpgradeLost).detail(detail));
+                }
             }
             Some(Outcome::Answered(answer)) => {
                 match answer.status() {

@@ -97,8 +97,8 @@ registry! {
     // The request is out, and no response head is in.
     NoAnswer "no-answer" Error "RFC 9110, section 15.6.5"
         "the connection stands, and no answer came in time" =>
-        "Find the one that waits: a hop that holds the request back for its body, a server that accepts and is stuck, a port \
-         that speaks TLS or another protocol, or a firewall that passes connections and drops unknown bytes.";
+        "Find the one that waits: a WebSocket server behind a proxy that lost Upgrade, which waits for one; a server that is \
+         stuck; a port that speaks another protocol; or a firewall that drops what it does not know.";
     AnswerIncomplete "answer-incomplete" Error "RFC 9112, section 8"
         "an answer has begun, and its head did not complete in time" =>
         "Look into the log of the server: it is stuck in the middle of its answer, or sends it a few bytes at a time.";

@@ -93,6 +93,10 @@ impl Failure {
         let is_http2 = |kind: u8| matches!(kind, 4 | 7);
         match bytes {
             [0, _, _, kind, _, 0, 0, 0, 0, ..] if is_http2(*kind) => Failure::Http2,
+            [b'H', b'T', b'T', b'P', b'/', ..] => match error {
+                HeadError::StartLineTooLong { limit } => Failure::NotHttp(HeadError::TooLarge { limit }),
+                error => Failure::NotHttp(error),
+            },
             _ => Failure::NotHttp(error),
         }
     }
@@ -207,6 +211,14 @@ mod tests {
             (
                 Failure::of_answer(b"HTTP/1.1 200 OK", HeadError::TooLarge { limit: 65536 }),
                 "answer-head-too-large",
+            ),
+            (
+                Failure::of_answer(b"HTTP/1.1 200 OOO", HeadError::StartLineTooLong { limit: 65536 }),
+                "answer-head-too-large",
+            ),
+            (
+                Failure::of_answer(b"OOO", HeadError::StartLineTooLong { limit: 65536 }),
+                "not-http",
             ),
         ];
         for (failure, name) in cases {

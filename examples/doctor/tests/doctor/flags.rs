@@ -1,6 +1,7 @@
 //! The flags, and the forms in which findings come.
 
 use serde_json::{Value, json};
+use switchover::test_util::{Script, ScriptedOrigin};
 
 use crate::examined::{closed_port, origin, run};
 
@@ -22,6 +23,9 @@ async fn wrong_flags_end_with_2() {
         ),
         (&["--ca", "/no/such/file", "wss://a/"], "--ca /no/such/file"),
         (&["--unheard-of", "x", "ws://a/"], "there is no such flag"),
+        (&["ws://a/", "--unheard-of"], "there is no such flag"),
+        (&["--timeout", "9999999999h", "ws://a/"], "up to 1000h"),
+        (&["--idle", "0s", "ws://a/"], "above zero"),
     ];
     for (arguments, words) in cases {
         let output = run(arguments).await;
@@ -32,6 +36,85 @@ async fn wrong_flags_end_with_2() {
     let output = run(&["--help"]).await;
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("--listen ADDR"));
+}
+
+/// Every field stands in the table of the README.
+fn in_table(readme: &str, path: &str, value: &Value) {
+    match value {
+        // Its keys are names of products.
+        _ if path.ends_with(".lines") => {}
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                assert!(
+                    readme.contains(&format!("| `{path}` |")),
+                    "{path} is not in the table"
+                );
+                in_table(readme, &path, value);
+            }
+        }
+        Value::Array(values) => {
+            for value in values {
+                in_table(readme, &format!("{path}[]"), value);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A body of each kind, and no secret of it or of the request.
+#[tokio::test]
+async fn json_shows_the_answer_and_no_secret() {
+    let cases: &[(&str, &[u8], Value)] = &[
+        (
+            "",
+            b"no tenant for s3cr3t-token\x1b[31m\n",
+            json!({"kind": "text", "bytes": 32, "cut": false, "text": "no tenant for …\u{fffd}[31m"}),
+        ),
+        (
+            "Content-Encoding: gzip\r\n",
+            b"\x1f\x8b\x08\0\0",
+            json!({"kind": "compressed", "bytes": 5, "cut": false, "text": null}),
+        ),
+        (
+            "",
+            b"\x89PNG\r\n\x1a\n\0\0",
+            json!({"kind": "binary", "bytes": 10, "cut": false, "text": null}),
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n",
+            b"3\r\nno\n\r\n0\r\n\r\n",
+            json!({"kind": "text", "bytes": 3, "cut": false, "text": "no"}),
+        ),
+        ("", b"", Value::Null),
+    ];
+    for (fields, body, expected) in cases {
+        let length = match fields.contains("chunked") {
+            true => String::new(),
+            false => format!("Content-Length: {}\r\n", body.len()),
+        };
+        let head = format!("HTTP/1.1 400 No way\r\nSet-Cookie: sid=abc123\r\n{fields}{length}\r\n");
+        let answer = [head.as_bytes(), body].concat();
+        let origin = ScriptedOrigin::start(Script::new().read_head().send(answer).close()).await;
+        let url = format!("ws://{}/?key=s3cr3t-token", origin.address());
+        let output = run(&["--json", "--header", "Authorization: Bearer 0123456789", &url]).await;
+        let text = String::from_utf8(output.stdout).expect("its output is UTF-8");
+        for secret in ["s3cr3t", "abc123", "0123456789"] {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+        let told: Value = serde_json::from_str(&text).expect("its output is JSON");
+        let url = &told["urls"][0];
+        assert_eq!(
+            (&url["status_line"], &url["body"]),
+            (&json!("HTTP/1.1 400 No way"), expected),
+            "{text}"
+        );
+        in_table(include_str!("../../README.md"), "", &told);
+    }
 }
 
 #[tokio::test]
@@ -62,6 +145,23 @@ async fn json_has_the_names_that_stay() {
         (&works["works"], &works["status"], &works["findings"]),
         (&json!(true), &json!(101), &json!([]))
     );
+    assert_eq!(
+        (&told["format"], &told["version"]),
+        (&json!(1), &json!(env!("CARGO_PKG_VERSION")))
+    );
+    assert!(
+        told["verdict"]
+            .as_str()
+            .is_some_and(|verdict| verdict.starts_with("It works at ws://")),
+        "{told}"
+    );
+    assert_eq!(works["status_line"], "HTTP/1.1 101 Switching Protocols");
+    assert_eq!(
+        (&works["body"], &fails["status_line"]),
+        (&Value::Null, &Value::Null)
+    );
+    let readme = include_str!("../../README.md");
+    in_table(readme, "", &told);
     let evidence = works["evidence"].as_array().expect("a list");
     assert!(evidence.contains(&json!("> X-Quoted: \"a\\b\"")), "{evidence:?}");
 }

@@ -8,6 +8,7 @@ mod examined;
 mod flags;
 mod gateway;
 mod haproxy;
+mod newcomers;
 mod nginx;
 mod over_tls;
 mod scripted;
