@@ -1,8 +1,8 @@
 //! Floor 3: why an upgrade fails, and at which hop. Facts of an attempt in, findings out. Pure, on `http` types: no IO, no
 //! clock.
 //!
-//! Whoever has made an attempt tells what is known of it ([`Attempt`]): what was sent, how far it came, what was answered,
-//! what became of the connection after a 101 ([`Conversation`]), and, where the origin can tell, what has arrived there.
+//! The caller makes an attempt and records what is known of it ([`Attempt`]): what was sent, how far it came, the answer
+//! ([`Answer`]), what became of the connection after a 101 ([`Conversation`]), and, where the origin reports it, what arrived there.
 //! [`Attempt::findings`] says what is wrong: each [`Finding`] has a stable name, one sentence, what to change, and a source.
 //! Of several attempts, from the public URL inwards, [`Chain`] says between which two of them the upgrade is lost.
 //!

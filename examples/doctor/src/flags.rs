@@ -101,7 +101,7 @@ impl Flags {
             show_secrets: false,
         };
         let text = |argument: OsString| {
-            let broken = |argument: OsString| format!("{}: not UTF-8", argument.display());
+            let broken = |argument: OsString| format!("{}: not UTF-8", argument.to_string_lossy());
             argument.into_string().map_err(broken)
         };
         let arguments = arguments.into_iter().map(|argument| text(argument.into()));

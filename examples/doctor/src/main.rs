@@ -58,11 +58,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let done = run(flags).unwrap_or_else(|why| {
+    run(flags).unwrap_or_else(|why| {
         output::complain(&why.to_string());
         ExitCode::from(2)
-    });
-    done
+    })
 }
 
 fn run(flags: Flags) -> io::Result<ExitCode> {
@@ -75,7 +74,7 @@ fn run(flags: Flags) -> io::Result<ExitCode> {
             None => examine(flags).await,
         }
     });
-    // A name that is still being looked up is nobody's business any more.
+    // A name that is still being looked up must not hold up the end.
     runtime.shutdown_background();
     done
 }
