@@ -554,6 +554,33 @@ async fn trailers_pass_to_a_client_that_takes_them() {
 }
 
 #[tokio::test]
+async fn trailers_that_would_change_a_message_end_here() {
+    let forbidden = "Content-Length: 5\r\nAuthorization: x\r\nX-Forwarded-For: 6.6.6.6\r\nSet-Cookie: a=b\r\nConnection: x\r\n";
+    let names = "X-Sum, Content-Length, Authorization, X-Forwarded-For, Set-Cookie, Connection";
+    let message = format!(
+        "Trailer: {names}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n{forbidden}X-Sum: 7\r\n\r\n"
+    );
+    let answer = format!("HTTP/1.1 200 OK\r\n{message}");
+    let origin = ScriptedOrigin::start(
+        Script::new()
+            .read_head()
+            .read("2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n".len())
+            .send(answer),
+    )
+    .await;
+    let relay = RunningRelay::to(&origin).await;
+    let request = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: TE, close\r\nTE: trailers\r\n{message}");
+    let mut client = relay.client_sending(request).await;
+    client.head().await;
+    let answered = String::from_utf8(client.rest().await).unwrap().to_lowercase();
+    assert!(answered.ends_with("0\r\nx-sum: 7\r\n\r\n"), "{answered}");
+    let received = String::from_utf8(origin.connection(0).await.received())
+        .unwrap()
+        .to_lowercase();
+    assert!(received.ends_with("0\r\nx-sum: 7\r\n\r\n"), "{received}");
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_silent_is_a_504_and_one_that_is_gone_a_502() {
     let origin = ScriptedOrigin::start(Script::new().read_head().pause(Duration::from_secs(9))).await;
     let config = RelayConfig::default().read_timeout(Duration::from_millis(200));

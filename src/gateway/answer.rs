@@ -11,10 +11,11 @@ use http::{Response, StatusCode, response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
+use super::relayed_body::RelayedBody;
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Rejection, last_response};
-use crate::head::{BodyScanner, encode_response};
+use crate::head::encode_response;
 use crate::side::Side;
 use crate::tunnel::{self, Rewind};
 use crate::wire::{self, First};
@@ -201,14 +202,13 @@ where
         U: AsyncRead + AsyncWrite + Unpin,
     {
         let status = declined.response().status;
-        let mut scanner = BodyScanner::new(declined.body_length());
+        let mut scanner = RelayedBody::new(declined.body_length());
         let mut pending = Vec::new();
         encode_response(declined.response(), &mut pending);
         let mut head_length = Some(pending.len());
         let mut read = BytesMut::from(&early[..]);
         let relayed = loop {
-            let body = scanner.advance(&read);
-            pending.extend_from_slice(&read[..*body.as_ref().unwrap_or(&0)]);
+            let body = scanner.advance(&read, &mut pending);
             read.advance(read.len());
             if !pending.is_empty() {
                 self.write(&pending).await?;

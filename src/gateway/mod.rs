@@ -41,6 +41,7 @@ mod established;
 mod incoming;
 mod listener;
 mod proxy;
+mod relayed_body;
 
 pub use accept::{Accepted, Acceptor};
 pub use config::{Builder, GatewayConfig};

@@ -3,19 +3,20 @@
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::response;
 use http::{StatusCode, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{Client, Refusal};
 use super::established::{Established, Negotiated};
+use super::relayed_body::RelayedBody;
 use super::{Incoming, Outcome};
 use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::{self, Answer, Exchange, Outgoing};
 use crate::handshake;
-use crate::head::{BodyLength, BodyScanner};
+use crate::head::BodyLength;
 use crate::side::Side;
 use crate::tunnel::Tunnel;
 use crate::wire::{self, First};
@@ -203,13 +204,15 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let failed = |cause: Cause| Error::new(Phase::Request, Side::Downstream, cause);
-    let mut scanner = BodyScanner::new(length);
+    let mut scanner = RelayedBody::new(length);
+    let mut body = Vec::new();
     loop {
         let count = scanner
-            .advance(&client.early)
+            .advance(&client.early, &mut body)
             .map_err(|error| failed(error.into()))?;
-        let body: BytesMut = client.early.split_to(count);
+        client.early.advance(count);
         exchange.send(&body).await?;
+        body.clear();
         if scanner.is_complete() {
             exchange.is_asked();
             return Ok(());

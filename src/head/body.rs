@@ -1,4 +1,4 @@
-//! Law: which of the bytes after a head belong to its body, for every framing.
+//! Which of the bytes after a head belong to its body, for every framing.
 
 use super::{BodyLength, ChunkedError, ChunkedScanner};
 
@@ -48,6 +48,21 @@ impl BodyScanner {
             State::Chunked(scanner) => scanner.advance(bytes),
             State::UntilClose => Ok(bytes.len()),
         }
+    }
+
+    /// As [`advance`](BodyScanner::advance), up to a trailer section.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn advance_to_trailers(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
+        match &mut self.0 {
+            State::Chunked(scanner) => scanner.advance_to_trailers(bytes),
+            _ => self.advance(bytes),
+        }
+    }
+
+    /// Whether nothing but a trailer section and its empty line is left.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn is_in_trailers(&self) -> bool {
+        matches!(&self.0, State::Chunked(scanner) if scanner.is_in_trailers())
     }
 
     /// Looks at the next bytes up to the end of one run of content: how many of them frame it, and how many it has.

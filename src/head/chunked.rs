@@ -1,4 +1,4 @@
-//! Law: where a chunked body ends (RFC 9112, section 7.1). Skips the data, keeps nothing, alters nothing.
+//! Where a chunked body ends (RFC 9112, section 7.1). Skips the data, keeps nothing, alters nothing.
 //!
 //! A proxy that relays the coding as it is needs the end, not the content.
 
@@ -21,10 +21,15 @@ pub enum ChunkedError {
     /// Chunk extensions or trailers beyond 16 KiB.
     #[error("chunk extensions or trailer fields are longer than 16384 bytes")]
     TooLong,
+    /// More trailer fields than a head may have fields by default.
+    #[error("there are more than 128 trailer fields")]
+    TooManyTrailers,
 }
 
 /// The most bytes of one chunk's extensions, or of all trailers.
 const LINE_LIMIT: u32 = 16 * 1024;
+/// The most fields of a trailer section.
+const TRAILERS_LIMIT: u16 = 128;
 
 /// Finds the end of a chunked body in bytes that arrive in pieces.
 ///
@@ -43,6 +48,8 @@ pub struct ChunkedScanner {
     size: u64,
     /// Bytes of the line or trailer section so far.
     line: u32,
+    /// Fields of the trailer section so far.
+    trailers: u16,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +92,36 @@ impl ChunkedScanner {
         Ok(at)
     }
 
+    /// As [`advance`](ChunkedScanner::advance), up to the trailer section, which the empty line belongs to.
+    #[cfg(feature = "gateway")]
+    pub(super) fn advance_to_trailers(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
+        let mut at = 0;
+        while at < bytes.len() && !self.is_in_trailers() {
+            at += match self.state {
+                State::Data => self.split(&bytes[at..])?.1,
+                _ => {
+                    self.state = self.step(bytes[at])?;
+                    1
+                }
+            };
+        }
+        Ok(at)
+    }
+
+    /// Whether all chunks have been seen, the last one with its line.
+    #[cfg(feature = "gateway")]
+    pub(super) fn is_in_trailers(&self) -> bool {
+        matches!(
+            self.state,
+            State::TrailerStart
+                | State::TrailerName
+                | State::TrailerValue
+                | State::TrailerLineFeed
+                | State::LastLineFeed
+                | State::Complete
+        )
+    }
+
     /// Looks at the next bytes up to the end of one run of data: how many of them frame it, and how many it has.
     pub(super) fn split(&mut self, bytes: &[u8]) -> Result<(usize, usize), ChunkedError> {
         let mut framing = 0;
@@ -122,7 +159,14 @@ impl ChunkedScanner {
             (State::DataCarriageReturn, b'\r') => State::DataLineFeed,
             (State::DataLineFeed, b'\n') => State::SizeStart,
             (State::TrailerStart, b'\r') => State::LastLineFeed,
-            (State::TrailerStart, _) => self.trailer_name(byte)?,
+            (State::TrailerStart, _) => {
+                let name = self.trailer_name(byte)?;
+                self.trailers += 1;
+                if self.trailers > TRAILERS_LIMIT {
+                    return Err(ChunkedError::TooManyTrailers);
+                }
+                name
+            }
             (State::TrailerName, b':') => State::TrailerValue,
             (State::TrailerName, _) => self.trailer_name(byte)?,
             (State::TrailerValue, b'\r') => State::TrailerLineFeed,

@@ -72,7 +72,8 @@ fn encoded_length(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-fn encode_fields(headers: &HeaderMap, into: &mut Vec<u8>) {
+/// Appends field lines, ending with the empty line.
+pub(crate) fn encode_fields(headers: &HeaderMap, into: &mut Vec<u8>) {
     for (name, value) in headers {
         encode_name(name, into);
         into.extend_from_slice(b": ");

@@ -48,4 +48,6 @@ pub use target::{RequestTarget, TargetError};
 pub(crate) use received::check_request_unlimited;
 
 #[cfg(feature = "gateway")]
-pub(crate) use parse::{request_from_head, response_from_head};
+pub(crate) use encode::encode_fields;
+#[cfg(feature = "gateway")]
+pub(crate) use parse::{request_from_head, response_from_head, trailer_fields};

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Version, request, response};
 
+#[cfg(feature = "gateway")]
+use super::ChunkedError;
 use super::request_line::{RequestLine, RequestLineError};
 use super::singleton::{check_request_singletons, check_response_singletons};
 use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError, check_host};
@@ -130,6 +132,20 @@ pub(crate) fn response_from_head(head: Bytes, scan: &HeadScan) -> Result<respons
         BodyLength::of_response(&parts, &Method::GET)?;
         Ok(parts)
     })
+}
+
+/// Parses the trailer section that a scanner has found the end of, with its empty line.
+#[cfg(feature = "gateway")]
+pub(crate) fn trailer_fields(section: &[u8]) -> Result<HeaderMap, ChunkedError> {
+    let lines = section.iter().filter(|byte| **byte == b'\n').count();
+    let mut fields = vec![httparse::EMPTY_HEADER; lines];
+    let section = Bytes::copy_from_slice(section);
+    match httparse::parse_headers(&section, &mut fields) {
+        Ok(httparse::Status::Complete((_, fields))) => {
+            header_map(&section, fields).map_err(|_| ChunkedError::TrailerName)
+        }
+        _ => Err(ChunkedError::TrailerName),
+    }
 }
 
 /// Calls `parse` with room for just the fields that the scan has counted: on the stack for all ordinary heads.

@@ -243,6 +243,11 @@ enum Forwarding {
     LookAlike,
 }
 
+/// Whether a field says something of the client that a proxy says, or looks like one that does.
+pub(super) fn is_forwarding_field(name: &HeaderName) -> bool {
+    !matches!(forwarding_field(name.as_str()), Forwarding::No)
+}
+
 fn forwarding_field(name: &str) -> Forwarding {
     const NAMES: [&[u8]; 3] = [b"forwarded", b"x-forwarded", b"x-real-ip"];
     const PREFIX: &[u8] = b"x-forwarded-";

@@ -6,6 +6,7 @@
 //! - [`forwarded`]: what the proxy tells the origin about the client.
 //! - [`Forwarding`]: both of these and the next in one value, given once to a gateway or a service.
 //! - [`rules`]: fields that are set, added and removed as the operator says, with variables.
+//! - [`trailer`]: which fields of a trailer section go on.
 //! - [`TrustedProxies`]: whose word about the client is taken, and who the client is by that word.
 //!
 //! The order matters: remove first, then add. What the proxy adds after [`hop_by_hop::strip`] cannot be removed by
@@ -19,6 +20,7 @@ mod forwarding;
 mod hop;
 pub mod hop_by_hop;
 pub mod rules;
+pub mod trailer;
 mod trusted;
 pub mod upgrade;
 

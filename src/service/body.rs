@@ -19,6 +19,7 @@ use super::failure::Failure;
 use super::interim::Exchange;
 use super::stall::Stall;
 use crate::error::{Cause, Error, Phase};
+use crate::header::trailer;
 use crate::side::Side;
 
 /// The body of a response from the proxy: the upstream's, streamed, or a short text of the proxy's own.
@@ -148,6 +149,7 @@ impl Source {
         match self {
             Source::Upstream(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
+                let frame = frame.map(|frame| frame.map(with_allowed_trailers));
                 Poll::Ready(frame.map(|frame| frame.map_err(|error| Failure::within_body(&error).error)))
             }
             Source::Declined(body) => {
@@ -169,6 +171,17 @@ impl Source {
             Source::Text(text) if text.is_empty() => Poll::Ready(None),
             Source::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
         }
+    }
+}
+
+/// A frame without the trailer fields that end here.
+fn with_allowed_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut fields) => {
+            trailer::strip(&mut fields);
+            Frame::trailers(fields)
+        }
+        Err(frame) => frame,
     }
 }
 
@@ -248,7 +261,7 @@ impl Body for RequestBody {
         let frame = match body.as_mut().poll_frame(cx) {
             Poll::Ready(frame) => {
                 this.stall.progress();
-                frame
+                frame.map(|frame| frame.map(with_allowed_trailers))
             }
             Poll::Pending => {
                 let late = ready!(this.stall.poll_waiting(cx));

@@ -136,3 +136,49 @@ async fn fields_of_an_answer_that_end_at_this_hop() {
         }
     }
 }
+
+/// A trailer section that would change the message if it were merged into its head, in an answer that declines and in the body
+/// of an upgrade request.
+#[tokio::test]
+async fn trailer_fields_that_end_at_this_hop() {
+    let sections = [
+        (
+            "Content-Length: 5\r\nX-Sum: 7\r\nTransfer-Encoding: gzip\r\n",
+            "X-Sum: 7\r\n",
+        ),
+        ("Host: evil\r\nConnection: X-Sum\r\nUpgrade: h2c\r\n", ""),
+        (
+            "Set-Cookie: a=b\r\nAuthorization: x\r\nX-Forwarded-For: 6.6.6.6\r\n",
+            "",
+        ),
+        ("X-Sum: 7\r\n", "X-Sum: 7\r\n"),
+    ];
+    for (section, kept) in sections {
+        let chunks = "4\r\nbody\r\n0\r\n";
+        let answer = format!("HTTP/1.1 403 x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}{section}\r\n");
+        let origin = ScriptedOrigin::start(
+            Script::new()
+                .read_head()
+                .read(chunks.len() + kept.len() + 2)
+                .send(answer),
+        )
+        .await;
+        let gateway = RunningGateway::with(permissive(), &origin).await;
+        let request = UPGRADE_REQUEST.replacen("websocket", "echo/2", 1).replacen(
+            "\r\n\r\n",
+            "\r\nTransfer-Encoding: chunked\r\n\r\n",
+            1,
+        );
+        let mut client = gateway
+            .client_sending(format!("{request}{chunks}{section}\r\n"))
+            .await;
+        assert_eq!(client.head().await.status, 403);
+        let answered = String::from_utf8(client.rest().await).unwrap();
+        assert_eq!(answered, format!("{chunks}{kept}\r\n"));
+        let received = String::from_utf8(origin.connection(0).await.received()).unwrap();
+        assert!(
+            received.ends_with(&format!("\r\n\r\n{chunks}{kept}\r\n")),
+            "{received}"
+        );
+    }
+}

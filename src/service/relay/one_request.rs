@@ -162,7 +162,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .title_case_headers(true)
-        .max_headers(head.headers.len().max(1))
+        // The head has been counted. A trailer section has as many fields as its scanner lets pass.
+        .max_headers(head.headers.len().max(128))
         .max_buf_size(head_length + 128 * 1024)
         .serve_connection(TokioIo::new(one_request), service);
     let result = (&mut connection).await;
