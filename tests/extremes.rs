@@ -411,8 +411,8 @@ async fn no_time_and_all_the_time_of_a_group() {
             &[Works],
         ),
         (
-            "Server::longest_time_out",
-            |s, _| s.server = |server, a| server.longest_time_out(a.time()),
+            "Server::max_ejection",
+            |s, _| s.server = |server, a| server.max_ejection(a.time()),
             &[Works],
             &[Works],
         ),

@@ -93,7 +93,7 @@ async fn without_descriptors() {
         assert_eq!(error.cause().name(), "out-of-resources", "{error}");
     }
     for server in group.servers() {
-        assert_eq!((server.health, server.failed), (Health::Sound, 0), "{server:?}");
+        assert_eq!((server.health, server.failed), (Health::Healthy, 0), "{server:?}");
     }
     let exhausted = Exhausted::but(0);
     tunnel.send("hello").await;

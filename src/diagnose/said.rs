@@ -107,7 +107,7 @@ const REJECTIONS: &[(Rejection, Diagnosis)] = &[
     (Rejection::NoRoute, Diagnosis::NotFound),
     (Rejection::AmbiguousPath, Diagnosis::NotFound),
     (Rejection::TooManyTunnels, Diagnosis::Unavailable),
-    (Rejection::TooManyTunnelsOfPeer, Diagnosis::RateLimited),
+    (Rejection::PeerLimit, Diagnosis::RateLimited),
     (Rejection::Draining, Diagnosis::Unavailable),
     (Rejection::NoUpgradeHere, Diagnosis::ServerError),
 ];

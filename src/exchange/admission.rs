@@ -22,7 +22,7 @@ impl UpgradeConfig {
         // The client first: what it is refused is nothing of everyone else's.
         if let Some(cap) = &self.peer_cap {
             if let Some(client) = locate().client() {
-                let permit = cap.try_acquire(client).ok_or(Rejection::TooManyTunnelsOfPeer)?;
+                let permit = cap.try_acquire(client).ok_or(Rejection::PeerLimit)?;
                 admission._peer = Some(Box::new(permit));
             }
         }

@@ -137,7 +137,7 @@ impl UpgradeConfig {
     /// proxies that the policy [trusts](crate::header::ForwardedRules::trusted). Default: none, no cap.
     ///
     /// One beyond it is refused with
-    /// [`Rejection::TooManyTunnelsOfPeer`](crate::handshake::Rejection::TooManyTunnelsOfPeer), 429. A hop without an
+    /// [`Rejection::PeerLimit`](crate::handshake::Rejection::PeerLimit), 429. A hop without an
     /// address is not counted.
     ///
     /// Behind a proxy that is not trusted all clients have that proxy's address, unless the caller gives the hop another.

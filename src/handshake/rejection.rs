@@ -125,7 +125,7 @@ pub enum Rejection {
     TooManyTunnels,
     /// This peer has as many tunnels as one peer may have.
     #[error("as many tunnels as one peer may have are open")]
-    TooManyTunnelsOfPeer,
+    PeerLimit,
     /// A request whose body is larger than it may be.
     #[error("the request's body is larger than the limit of {limit} bytes")]
     BodyTooLarge {
@@ -179,7 +179,7 @@ impl Rejection {
             Rejection::NoRoute => "no-route",
             Rejection::AmbiguousPath => "ambiguous-path",
             Rejection::TooManyTunnels => "too-many-tunnels",
-            Rejection::TooManyTunnelsOfPeer => "too-many-tunnels-of-peer",
+            Rejection::PeerLimit => "too-many-tunnels-of-peer",
             Rejection::BodyTooLarge { .. } => "body-too-large",
             Rejection::UpgradeRequired => "upgrade-required",
             Rejection::Draining => "draining",
@@ -208,7 +208,7 @@ impl Rejection {
             Rejection::TooManyTunnels | Rejection::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Rejection::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             // RFC 6585, section 4. Not 503, by which a balancer would take the whole gateway for overloaded.
-            Rejection::TooManyTunnelsOfPeer => StatusCode::TOO_MANY_REQUESTS,
+            Rejection::PeerLimit => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -317,7 +317,7 @@ impl Rejection {
             Rejection::NoUpgradeHere => {
                 "Serve connections with upgrades: axum::serve, hyper-util's serve_connection_with_upgrades, or hyper's with_upgrades."
             }
-            Rejection::TooManyTunnelsOfPeer => {
+            Rejection::PeerLimit => {
                 "Close a connection, or raise the cap on the tunnels of one peer; behind a proxy all clients are one peer."
             }
         }

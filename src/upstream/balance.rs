@@ -4,7 +4,7 @@ use super::Key;
 
 /// How requests are spread over the servers of a group.
 ///
-/// Each is also a text: `round-robin`, `least-tunnels`, `random`, `least-of-two`, and `hash:` with a [`Key`].
+/// Each is also a text: `round-robin`, `least-tunnels`, `random`, `power-of-two` (`least-of-two` is read too), and `hash:` with a [`Key`].
 ///
 /// ```
 /// use switchover::upstream::{Balance, Key};
@@ -25,7 +25,7 @@ pub enum Balance {
     Random,
     /// Of two servers drawn by chance, to the one with fewer tunnels for its weight: nginx's `random two least_conn`. For
     /// gateways beside each other, each of which sees only its own tunnels and would send all that come to the same server.
-    LeastOfTwo,
+    PowerOfTwo,
     /// To the server that the key of the request belongs to. A server that goes takes its own keys along and no other's,
     /// and one that comes takes its share from all. By turns for requests without the key.
     Hash(Key),
@@ -34,7 +34,7 @@ pub enum Balance {
 /// A text that is no [`Balance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a balance is round-robin, least-tunnels, random, least-of-two, hash:client, hash:header:NAME, hash:cookie:NAME or \
+    "a balance is round-robin, least-tunnels, random, power-of-two, hash:client, hash:header:NAME, hash:cookie:NAME or \
      hash:query:NAME"
 )]
 pub struct BalanceError;
@@ -47,7 +47,7 @@ impl std::str::FromStr for Balance {
             "round-robin" => Ok(Balance::RoundRobin),
             "least-tunnels" => Ok(Balance::LeastTunnels),
             "random" => Ok(Balance::Random),
-            "least-of-two" => Ok(Balance::LeastOfTwo),
+            "power-of-two" | "least-of-two" => Ok(Balance::PowerOfTwo),
             _ => {
                 let key = text.strip_prefix("hash:").ok_or(BalanceError)?;
                 key.parse().map(Balance::Hash)

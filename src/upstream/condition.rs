@@ -1,4 +1,6 @@
-//! Law: when a server is out, for how long, and how it comes back. Pure: the time is told, and so is chance.
+//! When a server is ejected from its group, for how long, and how it comes back.
+//!
+//! Pure: the time and the chance are arguments. Must not know what a request is.
 
 use std::time::Duration;
 
@@ -6,13 +8,13 @@ use tokio::time::Instant;
 
 use crate::clock::{After, scaled};
 
-/// How many failures a server may have, and how long it is out then.
+/// How many failures a server may have, and how long its ejection lasts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tolerance {
     /// Zero: any number.
     pub(super) max_fails: u32,
     pub(super) fail_timeout: Duration,
-    pub(super) longest_out: Duration,
+    pub(super) max_ejection: Duration,
 }
 
 impl Default for Tolerance {
@@ -20,7 +22,7 @@ impl Default for Tolerance {
         Tolerance {
             max_fails: 1,
             fail_timeout: Duration::from_secs(10),
-            longest_out: Duration::from_secs(120),
+            max_ejection: Duration::from_secs(120),
         }
     }
 }
@@ -31,11 +33,11 @@ pub(super) struct Condition {
     failures: u32,
     /// When the first of them was.
     since: Option<Instant>,
-    out: Option<Out>,
+    ejection: Option<Ejection>,
 }
 
 #[derive(Debug)]
-struct Out {
+struct Ejection {
     until: Instant,
     /// How many times in a row, this one included.
     times: u32,
@@ -48,43 +50,43 @@ struct Out {
 #[non_exhaustive]
 pub enum Health {
     /// Nothing is known against it.
-    Sound,
+    Healthy,
     /// It has failed of late, and not as often as it may.
     Failing {
         /// How many times within its `fail_timeout`.
         failures: u32,
     },
-    /// It has failed too often, and gets requests only if all servers are out.
-    Out {
+    /// It has failed too often, and gets requests only if all servers are ejected.
+    Ejected {
         /// For how long yet.
         left: Duration,
-        /// How many times in a row it has been taken out.
+        /// How many times in a row it has been ejected.
         times: u32,
     },
-    /// Its time out is over, and the next request tries whether it is back; or one is under way.
-    Returning {
-        /// How many times in a row it has been taken out.
+    /// Its ejection is over, and the next request probes it; or such a probe is under way.
+    Probing {
+        /// How many times in a row it has been ejected.
         times: u32,
     },
 }
 
 impl Condition {
     /// Whether nothing is known against it.
-    pub(super) fn is_sound(&self) -> bool {
-        self.failures == 0 && self.out.is_none()
+    pub(super) fn is_healthy(&self) -> bool {
+        self.failures == 0 && self.ejection.is_none()
     }
 
-    /// Whether it gets a request: not while it is out, and afterwards one at a time until one has succeeded.
+    /// Whether it gets a request: not while it is ejected, and afterwards one at a time until one has succeeded.
     pub(super) fn is_open(&self, now: Instant) -> bool {
-        self.out
+        self.ejection
             .as_ref()
-            .is_none_or(|out| out.until <= now && !out.is_probed)
+            .is_none_or(|ejection| ejection.until <= now && !ejection.is_probed)
     }
 
     /// It gets a request.
     pub(super) fn begin(&mut self, now: Instant) {
-        if let Some(out) = self.out.as_mut().filter(|out| out.until <= now) {
-            out.is_probed = true;
+        if let Some(ejection) = self.ejection.as_mut().filter(|ejection| ejection.until <= now) {
+            ejection.is_probed = true;
         }
     }
 
@@ -95,20 +97,20 @@ impl Condition {
 
     /// A request has shown nothing.
     pub(super) fn given_up(&mut self) {
-        if let Some(out) = &mut self.out {
-            out.is_probed = false;
+        if let Some(ejection) = &mut self.ejection {
+            ejection.is_probed = false;
         }
     }
 
     /// A request has failed. `chance` is a number from 0 to 1.
     pub(super) fn failed(&mut self, now: Instant, tolerance: &Tolerance, chance: f64) {
-        match &mut self.out {
-            // One that was under way when it was taken out, or that was sent because all are out: nothing new.
-            Some(out) if now < out.until => {}
-            Some(out) => {
-                out.times = out.times.saturating_add(1);
-                out.until = now.after(time_out(out.times, tolerance, chance));
-                out.is_probed = false;
+        match &mut self.ejection {
+            // One that was under way when the server was ejected, or that was sent because all are ejected: nothing new.
+            Some(ejection) if now < ejection.until => {}
+            Some(ejection) => {
+                ejection.times = ejection.times.saturating_add(1);
+                ejection.until = now.after(ejection_time(ejection.times, tolerance, chance));
+                ejection.is_probed = false;
             }
             None => {
                 if self
@@ -119,8 +121,8 @@ impl Condition {
                 }
                 self.failures = self.failures.saturating_add(1);
                 if tolerance.max_fails > 0 && self.failures >= tolerance.max_fails {
-                    self.out = Some(Out {
-                        until: now.after(time_out(1, tolerance, chance)),
+                    self.ejection = Some(Ejection {
+                        until: now.after(ejection_time(1, tolerance, chance)),
                         times: 1,
                         is_probed: false,
                     });
@@ -131,28 +133,28 @@ impl Condition {
 
     pub(super) fn health(&self, now: Instant, tolerance: &Tolerance) -> Health {
         let is_recent = |since: Instant| now.saturating_duration_since(since) <= tolerance.fail_timeout;
-        match &self.out {
-            Some(Out { until, times, .. }) if now < *until => Health::Out {
+        match &self.ejection {
+            Some(Ejection { until, times, .. }) if now < *until => Health::Ejected {
                 left: until.saturating_duration_since(now),
                 times: *times,
             },
-            Some(Out { times, .. }) => Health::Returning { times: *times },
+            Some(Ejection { times, .. }) => Health::Probing { times: *times },
             None if self.failures > 0 && self.since.is_some_and(is_recent) => Health::Failing {
                 failures: self.failures,
             },
-            None => Health::Sound,
+            None => Health::Healthy,
         }
     }
 }
 
-/// How long it is out: `fail_timeout`, doubled each time that it fails again, up to the limit; and of that three quarters to
+/// How long an ejection lasts: `fail_timeout`, doubled each time that it fails again, up to the limit; and of that three quarters to
 /// five, so that the servers that failed together do not come back together.
-fn time_out(times: u32, tolerance: &Tolerance, chance: f64) -> Duration {
+fn ejection_time(times: u32, tolerance: &Tolerance, chance: f64) -> Duration {
     let factor = 1_u32.checked_shl(times - 1).unwrap_or(u32::MAX);
     let time = tolerance
         .fail_timeout
         .saturating_mul(factor)
-        .min(tolerance.longest_out.max(tolerance.fail_timeout));
+        .min(tolerance.max_ejection.max(tolerance.fail_timeout));
     scaled(time, 0.75 + chance.clamp(0.0, 1.0) / 2.0)
 }
 
@@ -163,7 +165,7 @@ mod tests {
     const TOLERANCE: Tolerance = Tolerance {
         max_fails: 3,
         fail_timeout: Duration::from_secs(10),
-        longest_out: Duration::from_secs(30),
+        max_ejection: Duration::from_secs(30),
     };
 
     fn seconds(count: u64) -> Duration {
@@ -185,16 +187,16 @@ mod tests {
     #[test]
     fn what_failures_lead_to() {
         let cases: &[(&[u64], u64, Health, bool)] = &[
-            (&[], 0, Health::Sound, true),
+            (&[], 0, Health::Healthy, true),
             (&[0], 1, Health::Failing { failures: 1 }, true),
-            (&[0], 11, Health::Sound, true),
+            (&[0], 11, Health::Healthy, true),
             (&[0, 1], 2, Health::Failing { failures: 2 }, true),
             (&[0, 1, 12], 12, Health::Failing { failures: 1 }, true),
             (&[0, 11, 12, 13], 13, out(10, 1), false),
             (&[0, 1, 2], 2, out(10, 1), false),
             (&[0, 1, 2], 5, out(7, 1), false),
-            (&[0, 1, 2], 12, Health::Returning { times: 1 }, true),
-            // Those that were under way, and those that were sent because all are out.
+            (&[0, 1, 2], 12, Health::Probing { times: 1 }, true),
+            // Those that were under way, and those that were sent because all are ejected.
             (&[0, 1, 2, 3, 4, 5], 5, out(7, 1), false),
             (&[0, 1, 2, 12], 12, out(20, 2), false),
             (&[0, 1, 2, 12, 32], 32, out(30, 3), false),
@@ -209,7 +211,7 @@ mod tests {
     }
 
     fn out(left: u64, times: u32) -> Health {
-        Health::Out {
+        Health::Ejected {
             left: seconds(left),
             times,
         }
@@ -221,7 +223,7 @@ mod tests {
         let now = start + seconds(10);
         condition.begin(now);
         assert!(!condition.is_open(now), "one is under way");
-        assert_eq!(condition.health(now, &TOLERANCE), Health::Returning { times: 1 });
+        assert_eq!(condition.health(now, &TOLERANCE), Health::Probing { times: 1 });
         condition.given_up();
         assert!(condition.is_open(now), "the next one may try");
         condition.begin(now);
@@ -231,7 +233,7 @@ mod tests {
         let now = now + seconds(20);
         condition.begin(now);
         condition.succeeded();
-        assert!(condition.is_open(now) && condition.is_sound());
+        assert!(condition.is_open(now) && condition.is_healthy());
         condition.failed(now, &TOLERANCE, 0.5);
         assert_eq!(condition.health(now, &TOLERANCE), Health::Failing { failures: 1 });
     }
@@ -241,7 +243,7 @@ mod tests {
         for failures in [&[0][..], &[0, 0], &[0, 0, 0], &[0, 0, 0, 10]] {
             let (mut condition, start) = after_failures(failures);
             condition.succeeded();
-            assert_eq!(condition.health(start + seconds(10), &TOLERANCE), Health::Sound);
+            assert_eq!(condition.health(start + seconds(10), &TOLERANCE), Health::Healthy);
         }
     }
 
@@ -263,15 +265,15 @@ mod tests {
         let tolerance = Tolerance::default();
         for (times, expected) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 120), (6, 120), (40, 120)] {
             let time = seconds(expected);
-            assert_eq!(time_out(times, &tolerance, 0.5), time);
-            assert_eq!(time_out(times, &tolerance, 0.0), scaled(time, 0.75));
-            assert_eq!(time_out(times, &tolerance, 1.0), scaled(time, 1.25));
+            assert_eq!(ejection_time(times, &tolerance, 0.5), time);
+            assert_eq!(ejection_time(times, &tolerance, 0.0), scaled(time, 0.75));
+            assert_eq!(ejection_time(times, &tolerance, 1.0), scaled(time, 1.25));
         }
         let never_shorter = Tolerance {
             fail_timeout: seconds(60),
-            longest_out: seconds(1),
+            max_ejection: seconds(1),
             max_fails: 1,
         };
-        assert_eq!(time_out(3, &never_shorter, 0.5), seconds(60));
+        assert_eq!(ejection_time(3, &never_shorter, 0.5), seconds(60));
     }
 }

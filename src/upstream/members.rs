@@ -1,5 +1,5 @@
 //! Law: which server a request gets: of those that it has not had, one that is sound and has room; a backup where there is
-//! none; and where all are out, one of them anyway.
+//! none; and where all are ejected, one of them anyway.
 
 use std::sync::Arc;
 
@@ -94,13 +94,13 @@ impl<C> Members<C> {
             .map(|(at, record)| (at, &**record));
         match (balance, key) {
             (Balance::Hash(_), Some(key)) => balance::by_key(key, fit),
-            (Balance::LeastTunnels | Balance::Random | Balance::LeastOfTwo, _) => {
+            (Balance::LeastTunnels | Balance::Random | Balance::PowerOfTwo, _) => {
                 // Asked once each: the answer may differ from one moment to the next.
                 let fit: Vec<_> = fit.by_ref().collect();
                 let fit = fit.into_iter();
                 match balance {
                     Balance::LeastTunnels => balance::by_tunnels(&mut self.turns, fit),
-                    Balance::LeastOfTwo => balance::by_two_chances([chance(), chance()], fit),
+                    Balance::PowerOfTwo => balance::by_two_chances([chance(), chance()], fit),
                     _ => balance::by_chance(chance(), fit),
                 }
             }

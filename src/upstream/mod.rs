@@ -54,7 +54,7 @@
 //!
 //! Health is passive: it comes from what requests meet. A failure is a connection that could not be made in time, that broke
 //! before it had brought a response head, a head that is none, or a status that [`Retry::statuses`] names. After
-//! [`Server::max_fails`] of them within [`Server::fail_timeout`] the server is out for that long, then tried by one request at a
+//! [`Server::max_fails`] of them within [`Server::fail_timeout`] the server is ejected for that long, then probed by one request at a
 //! time, and out for twice as long each time that this fails. One success, and nothing is held against it.
 //!
 //! What happens in a tunnel says nothing of its server, and neither does a client that leaves.

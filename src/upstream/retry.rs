@@ -45,7 +45,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Never: each request has one server. They are still taken out when they fail.
+    /// Never: each request has one server. Servers are still ejected when they fail.
     pub fn never() -> Self {
         Retry::default().tries(1)
     }

@@ -86,7 +86,7 @@ impl<C> Server<C> {
         self
     }
 
-    /// How many failures within the [`fail_timeout`](Server::fail_timeout) take it out. Zero: any number. Default 1, as
+    /// How many failures within the [`fail_timeout`](Server::fail_timeout) eject it. Zero: any number. Default 1, as
     /// nginx.
     #[must_use]
     pub fn max_fails(mut self, failures: u32) -> Self {
@@ -94,10 +94,10 @@ impl<C> Server<C> {
         self
     }
 
-    /// The time in which failures are counted, and for which the server is out then. Default 10 seconds, as nginx.
+    /// The time in which failures are counted, and for which the server is ejected then. Default 10 seconds, as nginx.
     ///
-    /// Each time that it fails again when it is tried after that, it is out for twice as long, up to the
-    /// [longest](Server::longest_time_out) time. All these times are shortened or lengthened by chance, by a quarter at
+    /// Each time that it fails again when it is tried after that, it is ejected for twice as long, up to the
+    /// [longest](Server::max_ejection) time. All these times are shortened or lengthened by chance, by a quarter at
     /// most.
     #[must_use]
     pub fn fail_timeout(mut self, time: Duration) -> Self {
@@ -105,10 +105,10 @@ impl<C> Server<C> {
         self
     }
 
-    /// The longest that it is out at a time, if its `fail_timeout` is not longer. Default 2 minutes.
+    /// The longest ejection, if its `fail_timeout` is not longer. Default 2 minutes.
     #[must_use]
-    pub fn longest_time_out(mut self, time: Duration) -> Self {
-        self.tolerance.longest_out = time;
+    pub fn max_ejection(mut self, time: Duration) -> Self {
+        self.tolerance.max_ejection = time;
         self
     }
 }
@@ -252,7 +252,7 @@ impl Record {
     fn change(&self, change: impl FnOnce(&mut Condition)) {
         let mut condition = self.condition();
         change(&mut condition);
-        self.is_troubled.store(!condition.is_sound(), Ordering::Release);
+        self.is_troubled.store(!condition.is_healthy(), Ordering::Release);
     }
 }
 

@@ -226,7 +226,7 @@ async fn a_peer_beyond_its_cap_is_429_and_others_are_let_in() {
     drop(two);
     assert!(matches!(
         accepted.await.unwrap(),
-        Accepted::Rejected(Rejection::TooManyTunnelsOfPeer, Some(_))
+        Accepted::Rejected(Rejection::PeerLimit, Some(_))
     ));
     assert_eq!(cap.open(), 1, "what the peer is refused is nobody else's");
 
@@ -268,7 +268,7 @@ async fn behind_a_trusted_proxy_each_client_has_a_cap_of_its_own() {
         let accepted = acceptor.accept(stream, peer).await.unwrap();
         match accepted {
             Accepted::Upgrade(incoming) if is_let_in => open.push(incoming),
-            Accepted::Rejected(Rejection::TooManyTunnelsOfPeer, _) if !is_let_in => {}
+            Accepted::Rejected(Rejection::PeerLimit, _) if !is_let_in => {}
             other => panic!("{client} by {peer}: {other:?}"),
         }
     }

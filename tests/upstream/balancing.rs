@@ -135,7 +135,7 @@ fn a_balance_is_a_text() {
         ("hash:", None),
         ("hash", None),
         ("random", Some(Balance::Random)),
-        ("least-of-two", Some(Balance::LeastOfTwo)),
+        ("least-of-two", Some(Balance::PowerOfTwo)),
         ("least", None),
         ("", None),
     ] {

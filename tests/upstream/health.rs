@@ -25,7 +25,7 @@ async fn requests(group: &Group<Fake>, count: usize) {
 /// How long the first server is out yet, and how many times in a row it has been.
 fn out(group: &Group<Fake>) -> (Duration, u32) {
     match group.servers()[0].health {
-        Health::Out { left, times } => (left, times),
+        Health::Ejected { left, times } => (left, times),
         health => panic!("{health:?}"),
     }
 }
@@ -45,7 +45,7 @@ async fn a_server_that_fails_is_out_for_longer_each_time_and_comes_back_with_one
         requests(&group, 4).await;
         assert_eq!(bad.asked(), 0, "not before its time");
         advance(Duration::from_millis(1)).await;
-        assert_eq!(group.servers()[0].health, Health::Returning { times });
+        assert_eq!(group.servers()[0].health, Health::Probing { times });
         requests(&group, 4).await;
         assert_eq!(bad.asked(), 1, "one request tries");
     }
@@ -54,7 +54,7 @@ async fn a_server_that_fails_is_out_for_longer_each_time_and_comes_back_with_one
     good.asked();
     requests(&group, 4).await;
     assert_eq!((bad.asked(), good.asked()), (2, 2));
-    assert_eq!(group.servers()[0].health, Health::Sound);
+    assert_eq!(group.servers()[0].health, Health::Healthy);
     let status = &group.servers()[0];
     assert_eq!((status.tried, status.failed), (2 + 6 + 2, 2 + 6));
 }
@@ -76,10 +76,10 @@ async fn while_one_request_tries_whether_it_is_back_the_others_go_elsewhere() {
     assert_eq!((bad.asked(), spare.asked()), (0, 6));
     // A client that leaves says nothing of it, and lets another one try.
     drop((stream, trying));
-    assert_eq!(group.servers()[0].health, Health::Returning { times: 1 });
+    assert_eq!(group.servers()[0].health, Health::Probing { times: 1 });
     requests(&group, 2).await;
     assert_eq!((bad.asked(), spare.asked()), (2, 0));
-    assert_eq!(group.servers()[0].health, Health::Sound);
+    assert_eq!(group.servers()[0].health, Health::Healthy);
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,7 +93,7 @@ async fn a_request_that_is_given_up_while_it_connects_says_nothing() {
     let status = &group.servers()[0];
     assert_eq!(
         (status.health, status.failed, status.tunnels),
-        (Health::Sound, 0, 0)
+        (Health::Healthy, 0, 0)
     );
 }
 
@@ -119,12 +119,12 @@ async fn what_comes_after_the_connection_counts_as_well() {
                 false => drop(choose(&group, &attempts).await.unwrap()),
             }
             assert!(!attempts.tell(outcome), "there is no other");
-            let is_out = matches!(group.servers()[0].health, Health::Out { times: 1, .. });
+            let is_out = matches!(group.servers()[0].health, Health::Ejected { times: 1, .. });
             assert_eq!(is_out, counts, "{outcome:?}");
             let attempts = Attempts::default();
             connect_for(&group, &attempts).await.unwrap();
             attempts.tell(Outcome::Answered(StatusCode::FORBIDDEN));
-            assert_eq!(group.servers()[0].health, Health::Sound, "any answer is one");
+            assert_eq!(group.servers()[0].health, Health::Healthy, "any answer is one");
         }
     }
 }
@@ -142,10 +142,10 @@ async fn where_all_are_out_all_are_tried() {
     assert!(
         times
             .into_iter()
-            .all(|health| matches!(health, Health::Out { times: 1, .. })),
+            .all(|health| matches!(health, Health::Ejected { times: 1, .. })),
         "what is sent because all are out makes nothing longer"
     );
     fakes[1].now(Does::Accepts);
     connect(&group).await.unwrap();
-    assert_eq!(group.servers()[1].health, Health::Sound);
+    assert_eq!(group.servers()[1].health, Health::Healthy);
 }

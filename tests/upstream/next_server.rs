@@ -65,13 +65,13 @@ async fn a_server_that_fails_is_followed_by_one_that_does_not() {
                 panic!()
             };
             assert!(
-                matches!(one.health, Health::Out { times: 1, .. }),
+                matches!(one.health, Health::Ejected { times: 1, .. }),
                 "{door:?} {kind}: {one:?}"
             );
             assert_eq!((one.tunnels, one.failed), (0, 1), "{door:?} {kind}");
             assert_eq!(
                 (another.tunnels, another.health),
-                (1, Health::Sound),
+                (1, Health::Healthy),
                 "{door:?} {kind}"
             );
             // Not a byte of the client's was for the one that failed.
@@ -216,7 +216,7 @@ async fn a_client_that_leaves_while_the_second_server_is_asked_frees_both() {
         let status = &group.servers()[1];
         assert_eq!(
             (status.failed, status.health),
-            (0, Health::Sound),
+            (0, Health::Healthy),
             "it was not the server's fault"
         );
     }

@@ -182,7 +182,7 @@ async fn a_server_that_fails_is_followed_by_one_that_does_not() {
             assert_eq!(good.requests(), 1, "{way:?} {kind}");
             let status = &group.servers()[0];
             assert!(
-                matches!(status.health, Health::Out { .. }),
+                matches!(status.health, Health::Ejected { .. }),
                 "{way:?} {kind}: {status:?}"
             );
         }
@@ -274,7 +274,7 @@ async fn a_connection_that_was_closed_in_the_pool_is_no_fault_of_its_server() {
         assert_eq!(closing.requests(), 2, "{way:?}");
         assert_eq!(
             (status[0].health, status[0].failed),
-            (Health::Sound, 0),
+            (Health::Healthy, 0),
             "{way:?}"
         );
     }
@@ -336,6 +336,6 @@ async fn a_client_that_stops_in_its_body_says_nothing_of_the_server() {
         origin.connection(0).await.end().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         let status = &group.servers()[0];
-        assert_eq!((status.failed, status.health), (0, Health::Sound), "{way:?}");
+        assert_eq!((status.failed, status.health), (0, Health::Healthy), "{way:?}");
     }
 }

@@ -90,7 +90,7 @@ async fn no_server_is_blamed_for_it() {
                 let tried = if shortage == resources { 1 } else { SERVERS };
                 assert_eq!(asked, tried, "{case}");
                 for server in group.servers() {
-                    let sound = (server.health, server.failed) == (Health::Sound, 0);
+                    let sound = (server.health, server.failed) == (Health::Healthy, 0);
                     assert_eq!(sound, shortage.is_some(), "{case}: {server:?}");
                 }
             }

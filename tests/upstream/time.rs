@@ -30,7 +30,10 @@ async fn one_that_hangs_has_three_seconds() {
         connect(&group).await.unwrap();
     }
     assert_eq!((since.elapsed(), fakes[0].asked()), (seconds(0), 0));
-    assert!(matches!(group.servers()[0].health, Health::Out { times: 1, .. }));
+    assert!(matches!(
+        group.servers()[0].health,
+        Health::Ejected { times: 1, .. }
+    ));
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              each of whose addresses is a server, asked for again as often as that. HOST may be a
                              wildcard, *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that path
                              alone
-  --balance HOW              how the URLs of a route take turns: round-robin, least-tunnels, random, least-of-two (of two by
+  --balance HOW              how the URLs of a route take turns: round-robin, least-tunnels, random, power-of-two (of two by
                              chance the one with fewer tunnels), or hash:KEY for the same one each time, where KEY is
                              client, header:NAME, cookie:NAME or query:NAME (round-robin)
   --tls-cert FILE            speak TLS on all listeners, with this certificate chain (PEM); needs --tls-key. Clients may

@@ -119,10 +119,10 @@ fn status(settings: &Settings, is_leaving: bool) -> String {
 
 fn server(server: &ServerStatus) -> Value {
     let (health, out_for) = match server.health {
-        Health::Sound => ("sound", None),
+        Health::Healthy => ("healthy", None),
         Health::Failing { .. } => ("failing", None),
-        Health::Out { left, .. } => ("out", Some(left.as_secs())),
-        Health::Returning { .. } => ("returning", None),
+        Health::Ejected { left, .. } => ("ejected", Some(left.as_secs())),
+        Health::Probing { .. } => ("probing", None),
         _ => ("unknown", None),
     };
     json!({

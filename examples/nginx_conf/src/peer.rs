@@ -195,7 +195,7 @@ impl OneServer {
             .max_fails(self.max_fails)
             .fail_timeout(self.fail_timeout)
             // Not longer each time.
-            .longest_time_out(self.fail_timeout);
+            .max_ejection(self.fail_timeout);
         let server = match self.max_conns {
             Some(limit) => server.max_tunnels(limit),
             None => server,

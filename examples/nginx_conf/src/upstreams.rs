@@ -84,11 +84,11 @@ impl Method {
             ("least_conn", []) => Balance::LeastTunnels,
             ("ip_hash", []) => Balance::Hash(Key::Custom(CustomKey::new(of_address))),
             ("random", []) => Balance::Random,
-            ("random", ["two"] | ["two", "least_conn"]) => Balance::LeastOfTwo,
+            ("random", ["two"] | ["two", "least_conn"]) => Balance::PowerOfTwo,
             ("random", ["two", method]) if method.starts_with("least_time") => {
                 let text = format!("{}: by the number of tunnels here", line.shown());
                 findings.warning(&line.place, text);
-                Balance::LeastOfTwo
+                Balance::PowerOfTwo
             }
             ("hash", [key] | [key, "consistent"]) => {
                 return Some(Method::Hash(Text::parse(key, names, &line.place, findings)));

@@ -138,11 +138,11 @@ async fn the_status_tells_of_every_server() {
     assert_eq!(server(0, 0, "name"), gateway.origin.address().to_string());
     assert_eq!(
         (server(0, 0, "tunnels"), server(0, 0, "health")),
-        (1.into(), "sound".into())
+        (1.into(), "healthy".into())
     );
     assert_eq!(
         (server(1, 0, "health"), server(1, 0, "failed")),
-        ("out".into(), 1.into())
+        ("ejected".into(), 1.into())
     );
     assert_eq!(
         (server(1, 0, "weight"), server(1, 1, "backup")),
