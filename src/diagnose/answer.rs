@@ -147,6 +147,8 @@ impl Answer {
     pub(super) fn status_and_words(&self) -> String {
         let status = self.head.status;
         match self.words() {
+            // A title that begins with the number.
+            Some(words) if words.starts_with(status.as_str()) => words,
             Some(words) => format!("{}: {words}", status.as_u16()),
             None => status.to_string(),
         }

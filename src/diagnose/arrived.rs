@@ -44,11 +44,11 @@ pub(super) fn compare(sent: &Parts, arrived: &Parts, findings: &mut Vec<Finding>
     others(sent, arrived, findings);
 }
 
-/// HTTP/1.0, and the two fields that end at every hop (RFC 9110, section 7.8). Each is told, for each is to be mended.
+/// HTTP/1.0, and the two fields that end at every hop (RFC 9110, section 7.8). Each is a finding, for each has a remedy of its own.
 fn upgrade(arrived: &Parts, findings: &mut Vec<Finding>) {
     if arrived.version == Version::HTTP_10 {
         let why = Rejection::HandshakeInHttp10;
-        findings.push(Finding::certain(Diagnosis::Http10Hop).detail(format_args!("what arrives is {why}")));
+        findings.push(Finding::certain(Diagnosis::Http10Hop).detail(format_args!("at the origin: {why}")));
     }
     let has_upgrade = arrived.headers.contains_key(UPGRADE);
     let has_option = ConnectionOptions::of(&arrived.headers).contains("upgrade");
@@ -63,7 +63,7 @@ fn upgrade(arrived: &Parts, findings: &mut Vec<Finding>) {
         true => String::new(),
         false => format!(", Connection: {connection}"),
     };
-    findings.push(Finding::certain(diagnosis).detail(format_args!("what arrives is {why}{connection}")));
+    findings.push(Finding::certain(diagnosis).detail(format_args!("at the origin: {why}{connection}")));
 }
 
 /// The rest of the handshake, by the check that every gateway makes.

@@ -251,7 +251,7 @@ registry! {
         "Use wss://, which it passes on or refuses as a whole; on a network of your own let WebSocket through.";
     UnexpectedStatus "unexpected-status" Error "RFC 6455, section 4.1"
         "the answer is no 101, so there is no WebSocket" =>
-        "Look into the log of who has answered.";
+        "Look into the log of the server or proxy that answered.";
     BodyIncomplete "body-incomplete" Notice "RFC 9112, section 8"
         "the body of the answer did not end in time" =>
         "If it is a stream of events, nothing is wrong with that; else look into the server's log.";

@@ -49,7 +49,7 @@ pub enum Failure {
     Http2,
 }
 
-/// Why TLS failed. With the feature `rustls`, `tls::TlsFailure` tells more.
+/// Why TLS failed. With the feature `rustls`, `tls::TlsFailure` has more kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsFault {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Diagnosis, Product, Severity, lines};
 
-/// What is wrong with an attempt: a [`Diagnosis`], what in this attempt shows it, and who was seen on the way.
+/// What is wrong with an attempt: a [`Diagnosis`], what in this attempt shows it, and the products that were seen on the way.
 ///
 /// `Display` is one line: severity, name, sentence and detail.
 #[derive(Clone, Debug, PartialEq, Eq)]

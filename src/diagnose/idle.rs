@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Seconds, and who has them as a default or in the configuration that everyone copies.
+/// Seconds, and the products that have them as a default or in the configuration that everyone copies.
 const DEFAULTS: &[(u64, &str)] = &[
     (30, "Google's load balancers (backend service timeout 30 s)"),
     (

@@ -62,7 +62,7 @@ fn refused(attempt: &Attempt, answer: &Answer, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whether a request without `Upgrade` has the same answer. Then it cannot be told whether the upgrade arrived.
+/// Whether a request without `Upgrade` has the same answer. Then it is not known whether the upgrade arrived.
 fn is_answer_without_upgrade(attempt: &Attempt, answer: &Answer) -> bool {
     let without = attempt.answer_to(Variation::WithoutUpgrade);
     matches!(without, Some(Ok(without)) if without.says_the_same(answer))

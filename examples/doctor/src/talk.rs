@@ -128,7 +128,7 @@ impl Talk<'_> {
 
     async fn ping(&mut self, payload: &[u8]) -> bool {
         let until = self.clock.step();
-        // What cannot be sent is not answered; reading tells why.
+        // What cannot be sent is not answered; reading shows why.
         let _ = self.frames.send(OpCode::Ping, payload, until).await;
         while !self.over {
             match self.next(until).await {
