@@ -1,0 +1,67 @@
+//! The manual says nothing that no test holds: each row of its page on threats, and each entry of its page on departures, names
+//! the tests that would fail if it were not so, in a comment at its end, `<!-- tests/…/file.rs::name -->`.
+
+use std::path::Path;
+
+const THREATS: &str = include_str!("../src/manual/threats.md");
+const DEPARTURES: &str = include_str!("../src/manual/departures.md");
+
+/// The rows of a page's table, without its head.
+fn rows(page: &str) -> Vec<&str> {
+    let mut rows = page.lines().filter(|line| line.starts_with('|'));
+    rows.by_ref()
+        .find(|line| line.starts_with("|---"))
+        .expect("a table");
+    rows.collect()
+}
+
+/// The entries of a page's lists, each with the lines that belong to it.
+fn entries(page: &str) -> Vec<&str> {
+    page.split("\n- ").skip(1).collect()
+}
+
+/// The tests that a row names.
+fn tests_of(row: &str) -> Vec<&str> {
+    let comment = row
+        .split_once("<!--")
+        .and_then(|(_, rest)| rest.split_once("-->"));
+    comment.map_or(Vec::new(), |(names, _)| names.split_whitespace().collect())
+}
+
+/// Whether a file has a test of this name: a function under an attribute, or one of those that run mirrored.
+fn has_test(file: &str, name: &str) -> bool {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.iter().enumerate().any(|(at, line)| {
+        let is_it = line.contains(&format!("fn {name}("));
+        let attributes = lines[..at].iter().rev().take_while(|line| line.starts_with('#'));
+        let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        let is_mirrored = line.starts_with("virtual_time ") || line.starts_with("real_time ");
+        is_it && (is_mirrored || attributes.into_iter().any(is_test))
+    })
+}
+
+/// What these parts of the manual lack: a test, or one that exists.
+fn faults(parts: &[&str]) -> Vec<String> {
+    let of_part = |part: &&str| {
+        let tests = tests_of(part);
+        let none = tests.is_empty().then(|| format!("no test: {part}"));
+        let missing = tests.into_iter().filter(|test| {
+            let place = test.split_once("::");
+            place.is_none_or(|(file, name)| !has_test(file, name))
+        });
+        let missing: Vec<String> = missing.map(|test| format!("there is no {test}")).collect();
+        none.into_iter().chain(missing).collect::<Vec<String>>()
+    };
+    parts.iter().flat_map(of_part).collect()
+}
+
+#[test]
+fn every_threat_and_every_departure_is_held_by_a_test() {
+    for parts in [rows(THREATS), entries(DEPARTURES)] {
+        assert!(parts.len() > 40, "{}", parts.len());
+        let faults = faults(&parts);
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+}
