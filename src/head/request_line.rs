@@ -31,7 +31,7 @@ pub enum RequestLineError {
     #[error("it has no HTTP version")]
     NoVersion,
     /// A version that is not `HTTP/`, a digit, a dot and a digit, in this case of letters (RFC 9112, section 2.3).
-    #[error("its HTTP version is malformed, which HTTP/1.1 is not")]
+    #[error("its last part is not an HTTP version, as HTTP/1.1 is, in capitals")]
     Version,
 }
 
