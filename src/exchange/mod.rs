@@ -4,6 +4,7 @@
 mod admission;
 mod ask;
 mod config;
+mod early_answer;
 mod outgoing;
 
 pub(crate) use admission::Admission;
@@ -18,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 use http::response;
 use tokio::time::{Instant, timeout_at};
 
+use self::early_answer::EarlyAnswer;
 use crate::clock::After;
 use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
@@ -45,6 +47,7 @@ pub(crate) struct Exchange<'a, U> {
     /// When the answer must be here. It is of no consequence once `next` has returned a switch.
     deadline: Instant,
     interim: usize,
+    early: EarlyAnswer,
 }
 
 /// What the upstream says next.
@@ -104,6 +107,7 @@ where
             },
             deadline: Instant::now().after(config.handshake_timeout),
             interim: 0,
+            early: EarlyAnswer::default(),
         };
         let mut head = Vec::new();
         encode_request(outgoing.head(), &mut head);
@@ -143,7 +147,7 @@ where
 
     async fn begins_to_decline(&mut self) -> Result<(), Error> {
         let failed = |cause| Error::new(Phase::Request, Side::Upstream, cause);
-        while !begins_to_decline(&self.buffer) {
+        while !self.early.has_begun(&self.buffer) {
             if self.buffer.len() >= self.limits.head.bytes() {
                 // More of interim answers, or of a protocol not yet agreed to, than is read before its time.
                 return std::future::pending().await;
@@ -221,21 +225,4 @@ where
 /// A copy of its own, so that a few leftover bytes do not hold on to the whole head buffer.
 fn own(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
-}
-
-/// Whether a final answer other than 101 has begun, behind any other interim ones. Bytes that are no answer count:
-/// they will not become one.
-fn begins_to_decline(mut bytes: &[u8]) -> bool {
-    const STATUS: usize = b"HTTP/1.1 ".len();
-    loop {
-        match bytes.get(STATUS..STATUS + 3) {
-            None | Some(b"101") => return false,
-            Some([b'1', _, _]) => {}
-            Some(_) => return true,
-        }
-        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
-            return false;
-        };
-        bytes = &bytes[end + 4..];
-    }
 }
