@@ -59,9 +59,10 @@
 //! | `splice` | yes | bulk between plain sockets without a copy, on Linux |
 //! | `hyper` | no | [`service`]: services and a layer for axum and hyper, for clients of HTTP/1; ordinary requests relayed by hyper and hyper-util |
 //! | `http2` | no | WebSocket over HTTP/2 (RFC 8441): clients of [`service`] that ask for it, and upstreams, [`http2`]. With `hyper` |
-//! | `rustls` | no | [`tls`]: TLS towards clients and upstreams, by rustls with ring |
+//! | `ring`, `aws-lc-rs` | no | [`tls`]: TLS towards clients and upstreams, by rustls with this [provider of cryptography](tls#the-provider-of-cryptography) |
+//! | `rustls` | by both | [`tls`] alone, with a provider of the application's own |
 //! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |
-//! | `full` | no | all of them |
+//! | `full` | no | all of them, but `aws-lc-rs` |
 //!
 //! Features only add; none changes what another does.
 //!

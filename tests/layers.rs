@@ -146,6 +146,24 @@ fn an_application_without_http_2_stays_without() {
 }
 
 #[test]
+fn no_provider_of_cryptography_that_is_not_asked_for() {
+    // rustls' own builders panic in a program with two of them, whoever has enabled the second.
+    for (features, expected) in [
+        ("rustls", &[][..]),
+        ("ring", &["ring"]),
+        ("aws-lc-rs", &["aws_lc_rs"]),
+        ("full", &["ring"]),
+    ] {
+        let enabled = features_of("rustls", &["--no-default-features", "--features", features]);
+        let providers = ["ring", "aws_lc_rs"].into_iter();
+        let providers: Vec<&str> = providers
+            .filter(|name| enabled.iter().any(|feature| feature == name))
+            .collect();
+        assert_eq!(providers, expected, "{features}: {enabled:?}");
+    }
+}
+
+#[test]
 fn the_pure_floors_never_name_tokio() {
     for (path, lines) in code(&[
         "head",

@@ -4,6 +4,7 @@
 //! 4.1.2.1), which is what `openssl req -new` and `openssl x509 -req` make without extensions. A peer that verifies does so by
 //! its own means. This file must not judge the certificates of peers.
 
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{CertificateError, Error, InconsistentKeys};
@@ -29,20 +30,25 @@ use super::{TlsConfigError, provider};
 ///
 /// # Errors
 ///
-/// The chain or the key is not what it should be, or they do not belong together.
+/// The chain or the key is not what it should be, they do not belong together, or there is
+/// [no provider](TlsConfigError::NoProvider): it is the one that the [module](super) names for configurations that name none.
 pub fn certified_key(
     chain: impl Into<Vec<u8>>,
     key: impl Into<Vec<u8>>,
 ) -> Result<CertifiedKey, TlsConfigError> {
-    of_identity(&Identity {
+    let identity = Identity {
         chain: chain.into(),
         key: key.into(),
-    })
+    };
+    let provider = provider::chosen(None)?;
+    of_identity(&identity, &provider)
 }
 
-pub(super) fn of_identity(identity: &Identity) -> Result<CertifiedKey, TlsConfigError> {
+pub(super) fn of_identity(
+    identity: &Identity,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsConfigError> {
     let (chain, key) = identity.parse()?;
-    let provider = provider();
     let signer = provider.key_provider.load_private_key(key);
     let certified = CertifiedKey::new(chain, signer.map_err(TlsConfigError::of_identity)?);
     let consistent = match certified.keys_match() {
@@ -173,7 +179,7 @@ gzubb20eZns6lvcaVBk5WwF+Anel4GzxKKNThyNwkLj3c4TvAQwuWvyB\n\
     async fn a_certificate_of_version_1_is_served() {
         for version in [&TLS12, &TLS13] {
             let acceptor = TlsAcceptor::new(TlsServerConfig::from_pem(CERTIFICATE, KEY).unwrap());
-            let client = ClientConfig::builder_with_provider(provider())
+            let client = ClientConfig::builder_with_provider(provider::chosen(None).unwrap())
                 .with_protocol_versions(&[version])
                 .unwrap()
                 .dangerous()

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
@@ -32,7 +33,7 @@ impl TlsClientConfig {
     ///
     /// # Errors
     ///
-    /// [`TlsConfigError::NoSystemRoots`].
+    /// [`TlsConfigError::NoSystemRoots`], [`TlsConfigError::NoProvider`].
     pub fn system() -> Result<Self, TlsConfigError> {
         Self::builder().build()
     }
@@ -43,6 +44,7 @@ impl TlsClientConfig {
             system_roots: true,
             roots: Vec::new(),
             identity: None,
+            provider: None,
         }
     }
 
@@ -69,6 +71,7 @@ pub struct TlsClientBuilder {
     system_roots: bool,
     roots: Vec<Vec<u8>>,
     identity: Option<Identity>,
+    provider: Option<Arc<CryptoProvider>>,
 }
 
 impl TlsClientBuilder {
@@ -98,12 +101,20 @@ impl TlsClientBuilder {
         self
     }
 
+    /// What computes. Default: the default of the process, else that of the feature `ring`, else that of `aws-lc-rs`.
+    pub fn crypto_provider(mut self, provider: impl Into<Arc<CryptoProvider>>) -> Self {
+        self.provider = Some(provider.into());
+        self
+    }
+
     /// The configuration. Reads the system's root certificates, unless others were named.
     ///
     /// # Errors
     ///
-    /// Something given is not what it should be, or the system has no root certificates.
+    /// Something given is not what it should be, the system has no root certificates, or there is
+    /// [no provider](TlsConfigError::NoProvider).
     pub fn build(self) -> Result<TlsClientConfig, TlsConfigError> {
+        let provider = provider::chosen(self.provider)?;
         let mut roots = RootCertStore::empty();
         if self.system_roots {
             add_system_roots(&mut roots)?;
@@ -113,11 +124,11 @@ impl TlsClientBuilder {
             named.extend(pem::add_roots(&mut roots, pem)?);
         }
         let builder =
-            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+            ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
         let builder = match named.is_empty() {
             true => builder.with_root_certificates(roots),
             false => {
-                let verifier = OwnRootVerifier::new(roots, named, provider())?;
+                let verifier = OwnRootVerifier::new(roots, named, provider.clone())?;
                 // As strict as the default one, but for what its file says.
                 builder
                     .dangerous()
@@ -127,7 +138,7 @@ impl TlsClientBuilder {
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let certified = certified_key::of_identity(identity)?;
+                let certified = certified_key::of_identity(identity, &provider)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
             }
         };

@@ -38,6 +38,12 @@ pub enum TlsConfigError {
         /// What was found instead.
         found: String,
     },
+    /// There is no provider of cryptography: none was named, the process has no default, and none is compiled in.
+    #[error(
+        "there is no provider of cryptography: enable switchover's feature `ring` or `aws-lc-rs`, name one with \
+         crypto_provider, or install a default with CryptoProvider::install_default"
+    )]
+    NoProvider,
     /// Neither a host name nor an IP address.
     #[error("{name:?} is neither a host name nor an IP address")]
     Name {

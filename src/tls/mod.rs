@@ -1,4 +1,4 @@
-//! Floor 2: TLS on either side, by rustls with the cryptography of ring. Feature `rustls`.
+//! Floor 2: TLS on either side, by rustls. Feature `rustls`, and mostly `ring` or `aws-lc-rs`, each of which enables it.
 //!
 //! Knows streams and names. Of HTTP it knows the names that ALPN has for it, and how to tell it from TLS.
 //!
@@ -48,13 +48,26 @@
 //!
 //! In an axum application it stands within a listener: `examples/http2_websocket.rs` has one.
 //!
+//! # The provider of cryptography
+//!
+//! rustls computes nothing by itself. Each configuration made here takes the first of these:
+//!
+//! 1. the provider that the builder was given: [`TlsClientBuilder::crypto_provider`], [`TlsServerBuilder::crypto_provider`];
+//! 2. the default of the process, if the application has installed one
+//!    ([`CryptoProvider::install_default`](rustls::crypto::CryptoProvider::install_default));
+//! 3. the one of the feature `ring`, or else of the feature `aws-lc-rs`.
+//!
+//! The feature `rustls` alone enables no provider, so that an application with a provider of its own keeps it: a program
+//! where rustls has two of them compiled in, and whose own code calls `ClientConfig::builder()` without a default of the
+//! process, panics there. Where there is no provider at all, building a configuration is
+//! [`TlsConfigError::NoProvider`]. For FIPS 140-3, install or name the provider of `rustls` with its feature `fips`.
+//!
 //! # What is always so
 //!
 //! - **ALPN is set here**, whatever a configuration of the caller's own says: an upgrade is HTTP/1.1, and a peer that
 //!   agrees to `h2` could not understand it. `h2` is asked for or offered only where the caller says so:
 //!   [`TlsConnect::http2`], [`TlsServerConfig::http2`].
-//! - **No global is installed.** The provider of cryptography is ring's, named in each configuration; whatever default
-//!   the process may have is neither used nor set.
+//! - **No global is installed**, and none is needed: the provider of cryptography is named in each configuration.
 //! - **A mistaken port is told as such**: plain HTTP to a TLS port, TLS to a plain one, from either side.
 //! - **A tunnel never splices TLS**, and passes the end of one direction on as `close_notify`, while the other goes on.
 
@@ -65,10 +78,9 @@ mod config_error;
 mod failure;
 mod own_root;
 mod pem;
+mod provider;
 mod server;
 mod server_config;
-
-use std::sync::Arc;
 
 pub use certified_key::certified_key;
 pub use client::{ClientStream, TlsConnect};
@@ -83,7 +95,3 @@ pub use tokio_rustls::rustls;
 /// The names of the protocols (RFC 7301, section 6; RFC 9113, section 3.1).
 const HTTP_1_1: &[u8] = b"http/1.1";
 const HTTP_2: &[u8] = b"h2";
-
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}

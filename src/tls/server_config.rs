@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
@@ -46,6 +47,7 @@ impl TlsServerConfig {
                 key: key.into(),
             },
             client_roots: Vec::new(),
+            provider: None,
         }
     }
 
@@ -87,6 +89,7 @@ impl fmt::Debug for TlsServerConfig {
 pub struct TlsServerBuilder {
     identity: Identity,
     client_roots: Vec<Vec<u8>>,
+    provider: Option<Arc<CryptoProvider>>,
 }
 
 impl TlsServerBuilder {
@@ -99,15 +102,22 @@ impl TlsServerBuilder {
         self
     }
 
+    /// What computes. Default: the default of the process, else that of the feature `ring`, else that of `aws-lc-rs`.
+    pub fn crypto_provider(mut self, provider: impl Into<Arc<CryptoProvider>>) -> Self {
+        self.provider = Some(provider.into());
+        self
+    }
+
     /// The configuration.
     ///
     /// # Errors
     ///
-    /// Something given is not what it should be.
+    /// Something given is not what it should be, or there is [no provider](TlsConfigError::NoProvider).
     pub fn build(self) -> Result<TlsServerConfig, TlsConfigError> {
-        let certified = certified_key::of_identity(&self.identity)?;
+        let provider = provider::chosen(self.provider)?;
+        let certified = certified_key::of_identity(&self.identity, &provider)?;
         let builder =
-            ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
         let builder = if self.client_roots.is_empty() {
             builder.with_no_client_auth()
         } else {
@@ -116,7 +126,7 @@ impl TlsServerBuilder {
                 pem::add_roots(&mut roots, pem)?;
             }
             // There are roots: the only thing that it could miss.
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
                 .map_err(|_| TlsConfigError::Missing { what: ROOTS })?;
             builder.with_client_cert_verifier(verifier)

@@ -137,7 +137,7 @@ async fn a_101_over_http_2() {
     });
     let (status, place, error) = failure(connect, UPGRADE_REQUEST).await;
     assert_eq!((status, place.as_str()), (502, "response head upstream"));
-    assert!(error.contains("not HTTP/1.1"), "{error}");
+    assert!(error.contains("a 101 in HTTP/2"), "{error}");
     assert!(within("a reset", upstream).await.unwrap());
 }
 
