@@ -68,11 +68,15 @@ impl Acceptor {
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection.
-    pub async fn accept<S>(&self, stream: S, hop: impl Into<Hop>) -> Result<Accepted<S>, Error>
+    pub fn accept<S>(
+        &self,
+        stream: S,
+        hop: impl Into<Hop>,
+    ) -> impl Future<Output = Result<Accepted<S>, Error>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.accept_until(stream, hop, pending()).await
+        self.accept_until(stream, hop, pending())
     }
 
     /// As [`accept`](Acceptor::accept), and gives up a client that has not sent a byte yet when `drain` completes.
@@ -84,22 +88,19 @@ impl Acceptor {
     /// # Cancel safety
     ///
     /// As [`accept`](Acceptor::accept).
-    pub async fn accept_until<S, F>(
+    pub fn accept_until<S, F>(
         &self,
         stream: S,
         hop: impl Into<Hop>,
         drain: F,
-    ) -> Result<Accepted<S>, Error>
+    ) -> impl Future<Output = Result<Accepted<S>, Error>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
         F: Future<Output = ()>,
     {
-        let mut client = Client::new(stream, self.config.send_timeout);
+        let client = Client::new(stream, self.config.send_timeout);
         let deadline = Instant::now().after(self.config.header_timeout);
-        match self.first_bytes(&mut client, deadline, drain).await {
-            Some(()) => self.read(client, hop.into(), deadline).await,
-            None => Ok(Accepted::Closed),
-        }
+        self.accept_begun(client, hop.into(), deadline, Some(deadline), drain)
     }
 
     /// Goes on with a connection that has carried a request before: what follows it, and then the stream.
@@ -114,12 +115,12 @@ impl Acceptor {
     /// # Cancel safety
     ///
     /// As [`accept`](Acceptor::accept).
-    pub async fn resume_until<S, F>(
+    pub fn resume_until<S, F>(
         &self,
         stream: Rewind<S>,
         hop: impl Into<Hop>,
         drain: F,
-    ) -> Result<Accepted<S>, Error>
+    ) -> impl Future<Output = Result<Accepted<S>, Error>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
         F: Future<Output = ()>,
@@ -129,12 +130,37 @@ impl Acceptor {
         client.early.extend_from_slice(&early);
         drop(early);
         let keep_alive = Instant::now().after(self.config.keep_alive_timeout);
-        match self.first_bytes(&mut client, keep_alive, drain).await {
-            Some(()) => {
-                let deadline = Instant::now().after(self.config.header_timeout);
-                self.read(client, hop.into(), deadline).await
+        self.accept_begun(client, hop.into(), keep_alive, None, drain)
+    }
+
+    /// Waits for the first byte until `begins_by`, and for the rest of the head until `deadline`, or for the header timeout.
+    ///
+    /// No `async fn`, which would hold each argument twice: a connection that says nothing is as small as this wait. What comes
+    /// after it is boxed.
+    #[allow(clippy::manual_async_fn)]
+    fn accept_begun<S, F>(
+        &self,
+        mut client: Client<S>,
+        hop: Hop,
+        begins_by: Instant,
+        deadline: Option<Instant>,
+        drain: F,
+    ) -> impl Future<Output = Result<Accepted<S>, Error>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        F: Future<Output = ()>,
+    {
+        async move {
+            if client.early.is_empty() {
+                let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
+                let begun = timeout_at(begins_by, wire::first(pin!(read), pin!(drain))).await;
+                if !matches!(begun, Ok(First::Left(Ok(count))) if count > 0) {
+                    // A connection that ends without a request, in whatever way, has done nothing wrong.
+                    return Ok(Accepted::Closed);
+                }
             }
-            None => Ok(Accepted::Closed),
+            let deadline = deadline.unwrap_or_else(|| Instant::now().after(self.config.header_timeout));
+            Box::pin(self.read(client, hop, deadline)).await
         }
     }
 
@@ -147,29 +173,15 @@ impl Acceptor {
     /// # Cancel safety
     ///
     /// As [`accept`](Acceptor::accept).
-    pub async fn resume<S>(&self, stream: Rewind<S>, hop: impl Into<Hop>) -> Result<Accepted<S>, Error>
+    pub fn resume<S>(
+        &self,
+        stream: Rewind<S>,
+        hop: impl Into<Hop>,
+    ) -> impl Future<Output = Result<Accepted<S>, Error>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.resume_until(stream, hop, pending()).await
-    }
-
-    /// Waits until the client has said something. None if it does not, and then nobody is to be told: a connection
-    /// that ends without a request, in whatever way, has done nothing wrong.
-    async fn first_bytes<S, F>(&self, client: &mut Client<S>, deadline: Instant, drain: F) -> Option<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-        F: Future<Output = ()>,
-    {
-        if !client.early.is_empty() {
-            return Some(());
-        }
-        let read = pin!(wire::read_some(&mut client.stream, &mut client.early, usize::MAX));
-        let drain = pin!(drain);
-        match timeout_at(deadline, wire::first(read, drain)).await {
-            Ok(First::Left(Ok(count))) if count > 0 => Some(()),
-            _ => None,
-        }
+        self.resume_until(stream, hop, pending())
     }
 
     /// Refuses an ordinary request that came from [`accept`](Acceptor::accept): answers and closes.
@@ -337,5 +349,22 @@ enum HeadFailure {
 impl From<Rejection> for HeadFailure {
     fn from(rejection: Rejection) -> Self {
         HeadFailure::Rejected(rejection)
+    }
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_has_not_said_anything_is_small() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let peer = stream.local_addr().unwrap();
+        let acceptor = Acceptor::new(GatewayConfig::default());
+        let size = size_of_val(&acceptor.accept(stream, peer));
+        assert!(size <= 448, "{size} bytes");
     }
 }

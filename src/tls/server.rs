@@ -2,6 +2,7 @@
 //! plain HTTP.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::time::Duration;
 
@@ -99,17 +100,40 @@ impl TlsAcceptor {
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection.
-    pub async fn accept<S>(&self, stream: S) -> Result<ServerStream<S>, TlsAcceptError>
+    pub fn accept<S>(&self, mut stream: S) -> impl Future<Output = Result<ServerStream<S>, TlsAcceptError>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let deadline = Instant::now().after(self.handshake_timeout);
-        // Boxed: large, and gone after the handshake.
-        match timeout_at(deadline, Box::pin(self.handshake(stream))).await {
+        // No `async fn`, which would hold the stream twice: a client that says nothing is as small as this wait.
+        async move {
+            let mut first = BytesMut::new();
+            match timeout_at(deadline, wire::read_some(&mut stream, &mut first, usize::MAX)).await {
+                Ok(Ok(count)) if count > 0 => {}
+                // In order or not: it has not said anything.
+                Ok(_) => return Err(TlsAcceptError::Closed),
+                Err(_) => return Err(TlsAcceptError::TimedOut(self.handshake_timeout)),
+            }
+            // Boxed: large, and gone after the handshake.
+            Box::pin(self.accept_begun(stream, first, deadline)).await
+        }
+    }
+
+    /// Goes on with a client whose first bytes have been read.
+    async fn accept_begun<S>(
+        &self,
+        stream: S,
+        first: BytesMut,
+        deadline: Instant,
+    ) -> Result<ServerStream<S>, TlsAcceptError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match timeout_at(deadline, self.handshake(stream, first)).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err((error, stream))) => {
                 if let Some(mut stream) = stream {
-                    Box::pin(take_leave(&mut stream, &error)).await;
+                    take_leave(&mut stream, &error).await;
                 }
                 Err(error)
             }
@@ -118,16 +142,14 @@ impl TlsAcceptor {
     }
 
     /// With an error comes the stream of a client that may want to hear of it.
-    async fn handshake<S>(&self, mut stream: S) -> Result<ServerStream<S>, (TlsAcceptError, Option<S>)>
+    async fn handshake<S>(
+        &self,
+        stream: S,
+        first: BytesMut,
+    ) -> Result<ServerStream<S>, (TlsAcceptError, Option<S>)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut first = BytesMut::new();
-        match wire::read_some(&mut stream, &mut first, usize::MAX).await {
-            Ok(count) if count > 0 => {}
-            // In order or not: it has not said anything.
-            _ => return Err((TlsAcceptError::Closed, None)),
-        }
         if speaks_http(&first) {
             return Err((TlsAcceptError::PlainHttp, Some(stream)));
         }
@@ -176,4 +198,25 @@ where
         }
     }
     wire::close(stream).await;
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::server::ResolvesServerCertUsingSni;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_has_not_said_anything_is_small() {
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        let acceptor = TlsAcceptor::new(TlsServerConfig::from_rustls(config));
+        let (stream, _peer) = tokio::io::duplex(1);
+        let rest = size_of_val(&acceptor.accept(stream)) - size_of::<tokio::io::DuplexStream>();
+        assert!(rest <= 256, "{rest} bytes");
+    }
 }

@@ -44,10 +44,10 @@ pub(crate) async fn serve(
     stream: AnyStream,
     hop: Hop,
     peer: SocketAddr,
-    visit: Option<Visit>,
+    visit: Option<Box<Visit>>,
     worker: Arc<Worker>,
 ) {
-    let visit = visit.map(Arc::new);
+    let visit = visit.map(Arc::from);
     let activity = Arc::new(Activity::default());
     let service = service_fn(|request: Request<Incoming>| {
         let (worker, activity, visit) = (worker.clone(), activity.clone(), visit.clone());

@@ -10,6 +10,7 @@ use switchover::tls::{TlsAcceptError, TlsAcceptor};
 use switchover::tunnel::{AnyStream, Rewind};
 use tokio::net::TcpStream;
 
+use super::settings::Settings;
 use super::visit::Visit;
 use super::worker::Worker;
 
@@ -20,6 +21,20 @@ pub(crate) struct Opened {
     pub(crate) front: Bytes,
     pub(crate) hop: Hop,
     pub(crate) is_http2: bool,
+}
+
+/// A connection on which nothing stands before HTTP.
+pub(crate) fn plain(stream: TcpStream, peer: SocketAddr, worker: &Worker) -> Result<Opened, TcpStream> {
+    let Settings { proxied, tls, .. } = &*worker.settings;
+    if proxied.is_some() || tls.is_some() || worker.settings.flags.send_proxy_protocol.is_some() {
+        return Err(stream);
+    }
+    Ok(Opened {
+        stream: AnyStream::from(stream),
+        front: Bytes::new(),
+        hop: Hop::from(peer),
+        is_http2: false,
+    })
 }
 
 /// Opens a connection that has just been accepted. None if it has ended, or has been closed.
@@ -67,9 +82,11 @@ async fn handed_on(
     visit: Option<&Visit>,
     worker: &Worker,
 ) -> Option<(Rewind<TcpStream>, Hop)> {
+    // Boxed: it would have its place in this future twice.
+    let mut accepting = Box::pin(proxied.accept(stream, hop));
     let accepted = tokio::select! {
         biased;
-        accepted = proxied.accept(stream, hop) => accepted,
+        accepted = &mut accepting => accepted,
         () = worker.drain.started() => return None,
     };
     match accepted {
@@ -95,9 +112,10 @@ async fn secured(
     visit: Option<&Visit>,
     worker: &Worker,
 ) -> Option<(AnyStream, bool)> {
+    let mut accepting = Box::pin(tls.accept(stream));
     let accepted = tokio::select! {
         biased;
-        accepted = tls.accept(stream) => accepted,
+        accepted = &mut accepting => accepted,
         () = worker.drain.started() => return None,
     };
     match accepted {

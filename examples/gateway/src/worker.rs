@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +20,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::http2;
+use super::opening::{self, Opened};
 use super::settings::Settings;
 use super::story::Story;
 use super::upstream::Server;
 use super::visit::Visit;
-use super::{http2, opening};
 
 /// What the connections of one worker share.
 pub(crate) struct Worker {
@@ -110,7 +111,7 @@ async fn accept(
                 }
                 worker.accepts.notify_one();
                 let log = worker.settings.log.as_ref();
-                let visit = log.map(|log| Visit::new(log, address, peer));
+                let visit = log.map(|log| Box::new(Visit::new(log, address, peer)));
                 tokio::spawn(connection(stream, peer, visit, worker.clone()));
             }
             // The peer was gone before it was accepted.
@@ -127,11 +128,18 @@ async fn accept(
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    visit: Option<Visit>,
+    visit: Option<Box<Visit>>,
     worker: Arc<Worker>,
 ) -> impl Future<Output = ()> {
     let open = worker.open.try_acquire();
-    let requests = Box::pin(requests(stream, peer, visit, worker));
+    // Each step in a box of its own, which is gone before the next, so that a silent connection is as small as its first wait.
+    let requests = match opening::plain(stream, peer, &worker) {
+        Ok(opened) => speaking(opened, peer, visit, worker),
+        Err(stream) => Box::pin(async move {
+            let opening = Box::pin(opening::open(stream, peer, visit.as_deref(), &worker));
+            speaking(opening.await?, peer, visit, worker).await
+        }),
+    };
     async move {
         let Some((carrying, told)) = requests.await else {
             return;
@@ -164,52 +172,68 @@ struct Told {
     story: Option<Story>,
 }
 
-/// Everything that comes before a tunnel. None if the connection has ended without one.
-async fn requests(
-    stream: TcpStream,
+/// What comes on a connection on which HTTP is next.
+fn speaking(
+    opened: Opened,
     peer: SocketAddr,
-    visit: Option<Visit>,
+    visit: Option<Box<Visit>>,
     worker: Arc<Worker>,
-) -> Option<Carried> {
-    let (settings, drain) = (&worker.settings, &worker.drain);
-    let opened = opening::open(stream, peer, visit.as_ref(), &worker).await?;
-    let hop = opened.hop;
-    if opened.is_http2 {
-        Box::pin(http2::serve(opened.stream, hop, peer, visit, worker.clone())).await;
-        return None;
+) -> Pin<Box<dyn Future<Output = Option<Carried>> + Send>> {
+    if !opened.is_http2 {
+        return Box::pin(requests(opened, peer, visit, worker));
     }
-    let (acceptor, end) = (&settings.acceptor, drain.started());
-    let mut accepted = match opened.front.is_empty() {
-        true => acceptor.accept_until(opened.stream, hop, end).await,
-        // It has begun, together with what a balancer says of it.
-        false => {
-            let stream = Rewind::new(opened.stream, opened.front);
-            acceptor.resume_until(stream, hop, end).await
-        }
-    };
-    loop {
-        match accepted {
-            Ok(Accepted::Upgrade(incoming)) => return upgrade(*incoming, peer, visit, &worker).await,
-            Ok(Accepted::Ordinary(head, stream)) => {
-                let next = Box::pin(ordinary(*head, stream, hop, peer, visit.as_ref(), &worker)).await?;
-                accepted = settings.acceptor.resume_until(next, hop, drain.started()).await;
-            }
-            Ok(Accepted::Rejected(why, head)) => {
-                settings.tell(peer, || format!("{} {why}. {}", why.status(), why.hint()));
-                match (visit, head) {
-                    (Some(visit), Some(head)) => visit.request(&head, hop).refused(&why),
-                    (Some(visit), None) => visit.refused(hop, &why),
-                    (None, _) => {}
+    Box::pin(async move {
+        http2::serve(opened.stream, opened.hop, peer, visit, worker).await;
+        None
+    })
+}
+
+/// Everything that comes before a tunnel on a connection that speaks HTTP/1.1. None if it has ended without one.
+fn requests(
+    opened: Opened,
+    peer: SocketAddr,
+    visit: Option<Box<Visit>>,
+    worker: Arc<Worker>,
+) -> impl Future<Output = Option<Carried>> {
+    let (hop, has_begun) = (opened.hop, !opened.front.is_empty());
+    let stream = Rewind::new(opened.stream, opened.front);
+    // No `async fn`, which would hold each argument twice.
+    async move {
+        let (settings, drain) = (&worker.settings, &worker.drain);
+        let (acceptor, end) = (&settings.acceptor, drain.started());
+        let mut accepted = match has_begun {
+            false => acceptor.accept_until(stream.into_parts().0, hop, end).await,
+            // It has begun, together with what a balancer says of it.
+            true => acceptor.resume_until(stream, hop, end).await,
+        };
+        loop {
+            match accepted {
+                // Boxed, as what follows: a connection that has not asked for anything is small.
+                Ok(Accepted::Upgrade(incoming)) => {
+                    return Box::pin(upgrade(*incoming, peer, visit, &worker)).await;
                 }
-                return None;
-            }
-            Ok(Accepted::Closed) => return None,
-            Err(error) => {
-                tell(settings, peer, &error);
-                if let Some(visit) = visit {
-                    visit.failed(hop, &error);
+                Ok(Accepted::Ordinary(head, stream)) => {
+                    let next =
+                        Box::pin(ordinary(*head, stream, hop, peer, visit.as_deref(), &worker)).await?;
+                    accepted = settings.acceptor.resume_until(next, hop, drain.started()).await;
                 }
-                return None;
+                Ok(Accepted::Rejected(why, head)) => {
+                    settings.tell(peer, || format!("{} {why}. {}", why.status(), why.hint()));
+                    match (visit, head) {
+                        (Some(visit), Some(head)) => visit.request(&head, hop).refused(&why),
+                        (Some(visit), None) => visit.refused(hop, &why),
+                        (None, _) => {}
+                    }
+                    return None;
+                }
+                Ok(Accepted::Closed) => return None,
+                Err(error) => {
+                    tell(settings, peer, &error);
+                    if let Some(visit) = visit {
+                        visit.failed(hop, &error);
+                    }
+                    return None;
+                }
             }
         }
     }
@@ -223,7 +247,7 @@ fn tell(settings: &Settings, peer: SocketAddr, error: &Error) {
 async fn upgrade(
     mut incoming: Incoming<AnyStream>,
     peer: SocketAddr,
-    visit: Option<Visit>,
+    visit: Option<Box<Visit>>,
     worker: &Worker,
 ) -> Option<Carried> {
     let settings = &worker.settings;

@@ -52,6 +52,11 @@ impl Program {
         }
     }
 
+    /// The number of its process, as long as it runs.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// What it prints next; none at its end.
     pub async fn line(&mut self) -> Option<String> {
         let line = timeout(PATIENCE, self.lines.next_line()).await;

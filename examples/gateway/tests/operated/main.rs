@@ -5,6 +5,8 @@ mod example_gateway;
 mod example_upstreams;
 mod kubernetes;
 mod probes;
+#[cfg(target_os = "linux")]
+mod silent;
 
 use std::time::Duration;
 
