@@ -9,10 +9,10 @@ use std::net::IpAddr;
 use divan::{Bencher, black_box};
 use http::{request, response};
 use switchover::handshake::{HandshakePolicy, UpgradeRequest, Verdict};
-use switchover::head::{
+use switchover::header::{ConnectionOptions, ForwardedRules, Forwarding, Hop, hop_by_hop};
+use switchover::http1::{
     HeadLimits, HeadScan, Parsed, encode_request, encode_response, parse_request, parse_response,
 };
-use switchover::header::{ConnectionOptions, ForwardedRules, Forwarding, Hop, hop_by_hop};
 use switchover::websocket::SecWebSocketKey;
 
 fn main() {

@@ -7,8 +7,8 @@
 use std::net::IpAddr;
 
 use switchover::handshake::{HandshakePolicy, UpgradeRequest, Verdict};
-use switchover::head::{HeadLimits, Parsed, encode_request, encode_response, parse_request, parse_response};
 use switchover::header::{Forwarding, Hop};
+use switchover::http1::{HeadLimits, Parsed, encode_request, encode_response, parse_request, parse_response};
 
 const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\n\
     Host: example.com\r\n\

@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use crate::connect::{Attempts, ConnectError, Outcome, Shortage};
 use crate::handshake::BadSwitch;
-use crate::head::{ChunkedError, HeadError};
+use crate::http1::{ChunkedError, HeadError};
 use crate::side::Side;
 use crate::tunnel::{Traffic, TunnelError};
 

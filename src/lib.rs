@@ -9,7 +9,7 @@
 //! ```
 //!
 //! 1. A client's bytes arrive. They are read into one buffer until a request head is whole.
-//! 2. [`head`] parses it, strictly: one reading of the bytes, or none.
+//! 2. [`http1`] parses it, strictly: one reading of the bytes, or none.
 //! 3. [`handshake::UpgradeRequest::parse`] decides: an upgrade that the policy allows, an ordinary request, or a
 //!    [`handshake::Rejection`] that says which rule was broken and what to change.
 //! 4. [`handshake::UpgradeRequest::forward`] makes the request for the upstream: hop-by-hop fields off, the proxy's own
@@ -31,9 +31,9 @@
 //!
 //! | floor | modules | for whom |
 //! |---|---|---|
-//! | 1, pure | [`token`], [`head`], [`websocket`], [`proxy_protocol`] | parsers and proxies of one's own, without tokio |
+//! | 1, pure | [`token`], [`http1`], [`websocket`], [`proxy_protocol`] | parsers and proxies of one's own, without tokio |
 //! | 2, header rules | [`header`] | a proxy that one already has |
-//! | 2, streams | [`tunnel`], [`connect`], [`upstream`], [`tls`], [`proxied`] | relays on layer 4 |
+//! | 2, streams | [`tunnel`], [`connect`], [`upstream`], [`tls`] | relays on layer 4 |
 //! | 3, decisions | [`handshake`], [`route`], [`diagnose`] | proxies with their own IO, and whoever asks why an upgrade fails |
 //! | 4, upstreams | [`http2`] | HTTP/2 upstreams, behind either door |
 //! | 5, doors | [`gateway`], [`service`] | whoever wants the whole walk |
@@ -55,7 +55,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `tunnel` | by `gateway` | [`tunnel`]: the copy engine |
-//! | `gateway` | yes | [`gateway`], [`connect`], [`upstream`], [`proxied`]: the raw door on tokio, groups of servers, the PROXY protocol |
+//! | `gateway` | yes | [`gateway`], [`connect`], [`upstream`]: the raw door on tokio, groups of servers, the PROXY protocol |
 //! | `splice` | yes | bulk between plain sockets without a copy, on Linux |
 //! | `hyper` | no | [`service`]: services and a layer for axum and hyper, for clients of HTTP/1; ordinary requests relayed by hyper and hyper-util |
 //! | `http2` | no | WebSocket over HTTP/2 (RFC 8441): clients of [`service`] that ask for it, and upstreams, [`http2`]. With `hyper` |
@@ -86,14 +86,12 @@ mod exchange;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod handshake;
-pub mod head;
 pub mod header;
+pub mod http1;
 #[cfg(feature = "http2")]
 pub mod http2;
 #[cfg(any(doc, doctest))]
 pub mod manual;
-#[cfg(feature = "gateway")]
-pub mod proxied;
 pub mod proxy_protocol;
 pub mod route;
 #[cfg(feature = "hyper")]

@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 use http::{HeaderValue, Request, Version};
 use switchover::handshake::{HandshakePolicy, UpgradeRequest, extended_connect};
-use switchover::head::{
+use switchover::header::{ForwardedRules, Forwarding, HeaderRules, Hop, TrustedProxies, hop_by_hop};
+use switchover::http1::{
     BodyLength, HeadLimits, Parsed, check_request, encode_request, encode_response, parse_request,
     parse_response,
 };
-use switchover::header::{ForwardedRules, Forwarding, HeaderRules, Hop, TrustedProxies, hop_by_hop};
 use switchover::route::Routes;
 use switchover::websocket::SecWebSocketKey;
 

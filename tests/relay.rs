@@ -195,8 +195,8 @@ async fn fields_by_rules_and_by_those_of_the_route() {
             .replace("X-Real-IP", "X-Real-Ip")
     );
 
-    let head = switchover::head::parse_request(request.as_bytes(), &Default::default());
-    let Ok(switchover::head::Parsed::Complete { parts, .. }) = head else {
+    let head = switchover::http1::parse_request(request.as_bytes(), &Default::default());
+    let Ok(switchover::http1::Parsed::Complete { parts, .. }) = head else {
         panic!("{head:?}")
     };
     let (client, server) = tokio::io::duplex(64 * 1024);

@@ -6,8 +6,8 @@ use super::{
     Answer, Conversation, Diagnosis, Failure, Finding, Product, Severity, arrived, declined, product, switch,
 };
 use crate::handshake::{BadSwitch, HandshakePolicy, UpgradeRequest, Verdict};
-use crate::head::encode_request;
 use crate::header::{Forwarding, Hop};
+use crate::http1::encode_request;
 
 /// What is known of one attempt to open a WebSocket. Facts are added as they become known.
 #[derive(Clone, Debug)]

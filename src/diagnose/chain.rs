@@ -4,7 +4,7 @@
 use http::StatusCode;
 
 use super::{Answer, Attempt, Diagnosis, Failure, Finding, Severity, Variation};
-use crate::head::encode_response;
+use crate::http1::encode_response;
 
 /// A buffer of this size is what nginx has for the head of a response, by default (4 KiB, one page of memory).
 const SMALLEST_BUFFER: usize = 4096;

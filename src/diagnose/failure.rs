@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::ErrorKind;
 
 use super::{Diagnosis, Finding};
-use crate::head::HeadError;
+use crate::http1::HeadError;
 
 /// Why an attempt came to no response head.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handshake::{HandshakePolicy, Switched};
-use crate::head::HeadLimits;
+use crate::http1::HeadLimits;
 use crate::tunnel::{Cap, PeerCap, TunnelConfig, WebSocketConfig};
 
 /// The policy, deadlines, limits and caps of the upgrades that a proxy carries, whichever door they come through.

@@ -24,7 +24,7 @@ use crate::clock::After;
 use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Judged, Switched};
-use crate::head::{HeadError, HeadLimits, HeadScan, encode_request, response_from_head};
+use crate::http1::{HeadError, HeadLimits, HeadScan, encode_request, response_from_head};
 use crate::side::Side;
 use crate::wire;
 

@@ -15,7 +15,7 @@ use super::relayed_body::RelayedBody;
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Rejection, last_response};
-use crate::head::encode_response;
+use crate::http1::encode_response;
 use crate::side::Side;
 use crate::tunnel::{self, Rewind};
 use crate::wire::{self, First};

@@ -7,8 +7,8 @@ use super::Gateway;
 use crate::connect::Connect;
 use crate::exchange::UpgradeConfig;
 use crate::handshake::HandshakePolicy;
-use crate::head::HeadLimits;
 use crate::header::Forwarding;
+use crate::http1::HeadLimits;
 use crate::tunnel::{Cap, PeerCap, TunnelConfig, WebSocketConfig};
 
 /// Everything about a gateway but its upstream.

@@ -16,7 +16,7 @@ use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::{self, Answer, Exchange, Outgoing};
 use crate::handshake;
-use crate::head::BodyLength;
+use crate::http1::BodyLength;
 use crate::side::Side;
 use crate::tunnel::Tunnel;
 use crate::wire::{self, First};

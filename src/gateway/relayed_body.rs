@@ -2,8 +2,8 @@
 //!
 //! Chunks pass as they came. The trailer section, which the scanner bounds, waits until it is whole.
 
-use crate::head::{BodyLength, BodyScanner, ChunkedError, encode_fields, trailer_fields};
 use crate::header::trailer;
+use crate::http1::{BodyLength, BodyScanner, ChunkedError, encode_fields, trailer_fields};
 
 /// A body in bytes that arrive in pieces.
 pub(super) struct RelayedBody {

@@ -6,8 +6,8 @@
 use http::{Response, StatusCode};
 
 use super::rejection::last_response;
-use crate::head::FramingError;
 use crate::header::{ProtocolError, hop_by_hop};
+use crate::http1::FramingError;
 use crate::token::MAX_ELEMENTS;
 
 /// A 101 that is none, or an answer that cannot be relayed. The client gets a 502.

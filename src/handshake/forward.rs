@@ -8,9 +8,9 @@ use http::header::{
 use http::request::Parts;
 
 use super::{PendingUpgrade, UpgradeRequest};
-use crate::head::BodyLength;
 use crate::header::rules::Variables;
 use crate::header::{Forwarding, Hop, hop_by_hop};
+use crate::http1::BodyLength;
 
 impl UpgradeRequest {
     /// Takes `Expect: 100-continue` out of a request with a body. If it was there, the caller owes the client a 100:

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::head::validate_host;
+use crate::http1::validate_host;
 
 /// A web origin: scheme, host and port, as browsers send it in `Origin`.
 ///

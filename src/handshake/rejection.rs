@@ -7,9 +7,9 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::extended_connect::MalformedConnect;
-use crate::head::{HeadError, HostError};
 use crate::header::ProtocolError;
 use crate::header::hop_by_hop::TooManyOptions;
+use crate::http1::{HeadError, HostError};
 use crate::token::MAX_ELEMENTS;
 use crate::websocket::KeyError;
 

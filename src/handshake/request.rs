@@ -12,8 +12,8 @@ use http::request::Parts;
 use http::{Method, Version};
 
 use super::{HandshakePolicy, Rejection, Repeated, extension_names, single, subprotocol_names};
-use crate::head::{BodyLength, HeadError, check_host};
 use crate::header::{ConnectionOptions, Protocol, Protocols, hop_by_hop};
+use crate::http1::{BodyLength, HeadError, check_host};
 use crate::token::{self, MAX_ELEMENTS};
 use crate::websocket::SecWebSocketKey;
 

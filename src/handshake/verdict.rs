@@ -13,9 +13,9 @@ use http::{Method, StatusCode, Version};
 use super::bad_switch::BadSwitch;
 use super::request::WebSocketOffer;
 use super::{Repeated, extension_names, single, subprotocol_names};
-use crate::head::BodyLength;
 use crate::header::rules::PreparedRules;
 use crate::header::{ConnectionOptions, Protocol, Protocols, final_answer, hop_by_hop};
+use crate::http1::BodyLength;
 use crate::token::MAX_ELEMENTS;
 
 /// An upgrade that has been asked for and not been answered.

@@ -19,12 +19,12 @@ use super::inbox::{Inbox, Next};
 use super::link::Place;
 use super::outlet::Outlet;
 use crate::handshake::extended_connect::{PendingConnect, to_connect};
-use crate::head::{HeadLimits, HeadScan, encode_response, request_from_head};
+use crate::http1::{HeadLimits, HeadScan, encode_response, request_from_head};
 
 /// A connection to an HTTP/2 upstream for one tunnel: a stream of HTTP/2 that speaks HTTP/1.1 on its surface.
 ///
 /// Made by [`Http2Connect`](super::Http2Connect), for whoever writes an upgrade request to it as
-/// [`head::encode_request`](crate::head::encode_request) does:
+/// [`http1::encode_request`](crate::http1::encode_request) does:
 ///
 /// 1. What is written is a request head. When it is whole, the extended CONNECT is sent that means the same.
 /// 2. What is read is the answer's head: interim ones, and then the 101 that a 2xx stands for, with the right

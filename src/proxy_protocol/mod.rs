@@ -1,5 +1,7 @@
-//! Floor 1: the PROXY protocol, versions 1 and 2, from bytes and back to bytes, by HAProxy's `proxy-protocol.txt`. Pure:
-//! no IO, no clock.
+//! The PROXY protocol, versions 1 and 2, by HAProxy's `proxy-protocol.txt`: from bytes and back to bytes, without IO and clock;
+//! and, with the feature `gateway`, on connections: [`ProxyProtocolAcceptor`], [`ProxyProtocolConnect`].
+//!
+//! Knows the hop that a connection came over, and no HTTP.
 //!
 //! A load balancer that relays connections writes, before anything else, whose connection it is. Read it only where
 //! such a balancer and nobody else can connect: whoever may write this header may be anyone. It is expected or it is
@@ -16,13 +18,61 @@
 //! assert_eq!(header.encode_v1(), &bytes[..consumed]);
 //! assert!(parse(b"GET / HTTP/1.1\r\n").is_err());
 //! ```
+//!
+//! # On connections
+//!
+//! With the feature `gateway`.
+//!
+//! From a balancer, [`ProxyProtocolAcceptor`] reads the header before anything else is read. What comes of it goes to any
+//! door, TLS in between or not.
+//!
+//! ```no_run
+//! use switchover::gateway::next_connection;
+//! use switchover::header::TrustedProxies;
+//! use switchover::proxy_protocol::ProxyProtocolAcceptor;
+//! use switchover::{Gateway, TcpConnect};
+//!
+//! # async fn run(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+//! let acceptor = ProxyProtocolAcceptor::new(TrustedProxies::new(["10.0.0.0/8".parse()?]));
+//! let gateway = Gateway::builder(TcpConnect::to("127.0.0.1:9000")).build();
+//! loop {
+//!     let (stream, peer) = next_connection(&listener).await;
+//!     let (acceptor, gateway) = (acceptor.clone(), gateway.clone());
+//!     // In a task of its own: a balancer that dawdles over its header holds up no one else.
+//!     tokio::spawn(async move {
+//!         match acceptor.accept(stream, peer).await {
+//!             Ok(proxied) => drop(gateway.serve(proxied.stream, proxied.hop).await),
+//!             Err(error) => eprintln!("{peer}: {error}"),
+//!         }
+//!     });
+//! }
+//! # }
+//! ```
+//!
+//! To an upstream, [`ProxyProtocolConnect`] is one more [`Connect`](crate::connect::Connect), which writes the header first on
+//! each connection, before TLS:
+//!
+//! ```
+//! use switchover::TcpConnect;
+//! use switchover::proxy_protocol::{ProxyProtocolConnect, Version};
+//!
+//! let connect = ProxyProtocolConnect::new(TcpConnect::to("10.0.0.7:9000"), Version::V2);
+//! ```
 
+#[cfg(feature = "gateway")]
+mod acceptor;
 mod binary;
 mod checksum;
+#[cfg(feature = "gateway")]
+mod connector;
 mod text;
 mod tlv;
 
+#[cfg(feature = "gateway")]
+pub use self::acceptor::{Proxied, ProxyAcceptError, ProxyProtocolAcceptor};
 pub use self::binary::MAX_LENGTH;
+#[cfg(feature = "gateway")]
+pub use self::connector::{ProxyProtocolConnect, Version};
 pub use self::tlv::Tlvs;
 
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::head::{host_name, validate_host};
+use crate::http1::{host_name, validate_host};
 
 /// The name of a server: `example.com`, `*.example.com`, `.example.com` (both of them), `www.example.*`, or nothing,
 /// for requests without `Host`.

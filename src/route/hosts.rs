@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::HostPattern;
 use super::host::Kind;
-use crate::head::host_name;
+use crate::http1::host_name;
 
 /// Servers by the names of their hosts: `S` is whatever a server is to the caller, its [`Locations`](super::Locations)
 /// mostly.

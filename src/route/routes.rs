@@ -2,7 +2,7 @@
 
 use super::reading::{self, NoRoute, PathReading};
 use super::{Found, RoutePattern};
-use crate::head::host_name;
+use crate::http1::host_name;
 
 /// Routes, each with a value of the caller's: an upstream, mostly.
 ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::head::HeadLimits;
+use crate::http1::HeadLimits;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsClientConfig;
 

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::stall::Stall;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::Admission;
-use crate::head::{BodyLength, BodyScanner};
+use crate::http1::{BodyLength, BodyScanner};
 use crate::side::Side;
 
 const READ_SIZE: usize = 16 * 1024;

@@ -18,7 +18,7 @@ use crate::handshake::{
     self, BadSwitch, Declined, HandshakePolicy, Rejection, Switched, UpgradeRequest, wants_upgrade,
 };
 #[cfg(feature = "http2")]
-use crate::head::HeadLimits;
+use crate::http1::HeadLimits;
 
 /// How the client asks, and wants to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

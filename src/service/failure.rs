@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::connect::{Attempts, Outcome, Shortage};
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::BadSwitch;
-use crate::head::ChunkedError;
+use crate::http1::ChunkedError;
 use crate::side::Side;
 
 /// An [`Error`] on its way through hyper, to be found again by [`Failure::within`].

@@ -10,8 +10,8 @@ use http::{HeaderMap, StatusCode, Version};
 use super::failure::Failure;
 use crate::error::Error;
 use crate::handshake::Rejection;
-use crate::head::encode_response;
 use crate::header::hop_by_hop;
+use crate::http1::encode_response;
 
 /// The most bytes of interim responses that wait for the client.
 const LIMIT: usize = 64 * 1024;

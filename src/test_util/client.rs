@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::origin::send_cut;
 use super::patience::{PATIENCE, show, within};
 use super::script::Cut;
-use crate::head::{BodyLength, BodyScanner, HeadLimits, Parsed, parse_response};
+use crate::http1::{BodyLength, BodyScanner, HeadLimits, Parsed, parse_response};
 
 /// The key of [`UPGRADE_REQUEST`], from RFC 6455, section 1.3.
 pub const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

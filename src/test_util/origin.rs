@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::patience::{PATIENCE, within};
 use super::record::{Connection, Recorder};
 use super::script::{Cut, Script, Step};
-use crate::head::{HeadLimits, Parsed, parse_request};
+use crate::http1::{HeadLimits, Parsed, parse_request};
 
 /// Long enough between two segments for a reader on the same machine to see them one after the other.
 pub(super) const SEGMENT_GAP: Duration = Duration::from_millis(1);

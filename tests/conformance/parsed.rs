@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use http::{request, response};
-use switchover::head::{HeadError, HeadLimits, Parsed, parse_request, parse_response};
+use switchover::http1::{HeadError, HeadLimits, Parsed, parse_request, parse_response};
 
 /// A parser of one kind of head.
 type Parser<T> = fn(&[u8], &HeadLimits) -> Result<Parsed<T>, HeadError>;

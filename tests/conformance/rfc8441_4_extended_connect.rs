@@ -3,7 +3,7 @@
 use http::{Method, Version, request};
 use switchover::handshake::Rejection;
 use switchover::handshake::extended_connect::{MalformedConnect, to_upgrade};
-use switchover::head::{FramingError, HeadError, HostError, TargetError};
+use switchover::http1::{FramingError, HeadError, HostError, TargetError};
 use switchover::websocket::SecWebSocketKey;
 
 use crate::parsed::request;
@@ -64,7 +64,7 @@ fn the_example_becomes_the_upgrade_request_of_rfc_6455() {
     );
     // As bytes it is a head that our own parser takes, and reads back the same.
     let mut bytes = Vec::new();
-    switchover::head::encode_request(&upgrade, &mut bytes);
+    switchover::http1::encode_request(&upgrade, &mut bytes);
     let parsed = request(&bytes).unwrap();
     assert_eq!(parsed.headers, upgrade.headers);
 }

@@ -7,8 +7,8 @@ use switchover::handshake::extended_connect::{
     NotConnectable, PROTOCOL, to_connect, to_response, to_success, to_upgrade,
 };
 use switchover::handshake::{BadSwitch, HandshakePolicy, PendingUpgrade, Rejection, UpgradeRequest, Verdict};
-use switchover::head::HostError;
 use switchover::header::{ForwardedRules, Forwarding, Hop};
+use switchover::http1::HostError;
 
 use crate::parsed::request;
 use crate::rfc8441_4_extended_connect::{EXAMPLE, connect, key, lines};
@@ -378,7 +378,7 @@ proptest! {
         let request = UpgradeRequest::parse(&upgrade, &HandshakePolicy::default()).unwrap().unwrap();
         let (forwarded, pending) = request.forward(upgrade, Hop::unknown(), &silent());
         let mut bytes = Vec::new();
-        switchover::head::encode_request(&forwarded, &mut bytes);
+        switchover::http1::encode_request(&forwarded, &mut bytes);
         let (again, connect) = to_connect(crate::parsed::request(bytes).unwrap(), scheme).unwrap();
         prop_assert_eq!(&again.uri, &asked.uri);
         prop_assert_eq!(&again.headers, &asked.headers);

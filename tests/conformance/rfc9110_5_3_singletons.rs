@@ -1,7 +1,7 @@
 //! RFC 9110, section 5.3: a field that is no list stands in a message once.
 
 use http::{Request, Version};
-use switchover::head::{HeadError, HeadLimits, check_request, check_request_within};
+use switchover::http1::{HeadError, HeadLimits, check_request, check_request_within};
 
 use crate::parsed::{request, response};
 

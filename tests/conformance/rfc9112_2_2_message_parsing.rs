@@ -1,6 +1,6 @@
 //! RFC 9112, section 2.2: lines end with CRLF, no bare CR, nothing before the start line but empty lines.
 
-use switchover::head::{HeadError, RequestLineError};
+use switchover::http1::{HeadError, RequestLineError};
 
 use crate::parsed::{request, response};
 

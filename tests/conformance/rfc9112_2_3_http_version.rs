@@ -1,7 +1,7 @@
 //! RFC 9112, section 2.3: `HTTP/1.1` or `HTTP/1.0`, by case.
 
 use http::Version;
-use switchover::head::HeadError;
+use switchover::http1::HeadError;
 
 use crate::parsed::{request, response};
 

@@ -1,6 +1,6 @@
 //! RFC 9112, section 3.2: the forms of a request target, and `Host`.
 
-use switchover::head::{HeadError, HostError, TargetError, encode_request, host_name, validate_host};
+use switchover::http1::{HeadError, HostError, TargetError, encode_request, host_name, validate_host};
 use switchover::route::HostPattern;
 
 use crate::parsed::request;

@@ -1,7 +1,7 @@
 //! RFC 9112, section 3: method, one space, target, one space, version.
 
 use switchover::handshake::Rejection;
-use switchover::head::{HeadError, RequestLineError, TargetError};
+use switchover::http1::{HeadError, RequestLineError, TargetError};
 
 use crate::parsed::request;
 

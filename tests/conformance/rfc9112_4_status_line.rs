@@ -1,6 +1,6 @@
 //! RFC 9112, section 4: version, one space, three digits, a space, perhaps a reason.
 
-use switchover::head::HeadError;
+use switchover::http1::HeadError;
 
 use crate::parsed::response;
 

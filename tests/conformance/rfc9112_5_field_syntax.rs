@@ -1,6 +1,6 @@
 //! RFC 9112, section 5, and RFC 9110, section 5: names, colons, values, folding.
 
-use switchover::head::{HeadError, encode_request};
+use switchover::http1::{HeadError, encode_request};
 
 use crate::parsed::{request, response};
 

@@ -1,7 +1,7 @@
 //! RFC 9112, sections 6.1 to 6.3: how long a body is, and which framings are refused.
 
 use http::Method;
-use switchover::head::{BodyLength, FramingError, HeadError};
+use switchover::http1::{BodyLength, FramingError, HeadError};
 
 use crate::parsed::{request, response};
 

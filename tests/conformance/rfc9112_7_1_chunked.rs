@@ -1,6 +1,6 @@
 //! RFC 9112, section 7.1: where a body ends, for every cut of its bytes in two, and with other bytes behind it.
 
-use switchover::head::{BodyLength, BodyScanner, ChunkedError};
+use switchover::http1::{BodyLength, BodyScanner, ChunkedError};
 
 /// Where the body ends, or why it cannot: found whole, for every cut in two, and with a tail.
 fn end(length: BodyLength, body: &[u8]) -> Result<Option<usize>, ChunkedError> {

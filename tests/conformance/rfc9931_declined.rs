@@ -1,8 +1,8 @@
 //! RFC 9931: after an answer other than 101 the connection closes; and how that answer is made ready to be relayed.
 
 use switchover::handshake::{BadSwitch, Declined, HandshakePolicy, UpgradeRequest, Verdict};
-use switchover::head::{BodyLength, FramingError, encode_response};
 use switchover::header::{Forwarding, Hop};
+use switchover::http1::{BodyLength, FramingError, encode_response};
 
 use crate::parsed::{request, response};
 

@@ -1,6 +1,6 @@
 //! RFC 9112, section 3, and RFC 9110, section 5.4: what is too large is refused, and the status says what was.
 
-use switchover::head::{HeadError, HeadLimits, Parsed, TargetError, parse_request};
+use switchover::http1::{HeadError, HeadLimits, Parsed, TargetError, parse_request};
 
 use crate::parsed::{request, request_within, response_within};
 

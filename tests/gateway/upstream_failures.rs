@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
 use switchover::gateway::GatewayConfig;
-use switchover::head::HeadLimits;
+use switchover::http1::HeadLimits;
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -13,8 +13,8 @@ use crate::upstream::{Tell, Upstream, within};
 
 async fn connected() -> (Upstream, Http2Stream) {
     let upstream = Upstream::start().await;
-    let parsed = switchover::head::parse_request(UPGRADE_REQUEST.as_bytes(), &Default::default());
-    let Ok(switchover::head::Parsed::Complete { parts, .. }) = parsed else {
+    let parsed = switchover::http1::parse_request(UPGRADE_REQUEST.as_bytes(), &Default::default());
+    let Ok(switchover::http1::Parsed::Complete { parts, .. }) = parsed else {
         panic!()
     };
     let connect = upstream.connect();

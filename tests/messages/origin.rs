@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use http::request;
-use switchover::head::{BodyLength, BodyScanner, HeadLimits, Parsed, parse_request};
+use switchover::http1::{BodyLength, BodyScanner, HeadLimits, Parsed, parse_request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;

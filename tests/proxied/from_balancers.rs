@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use switchover::header::{Hop, TrustedProxies};
-use switchover::proxied::{Proxied, ProxyAcceptError, ProxyProtocolAcceptor};
+use switchover::proxy_protocol::{Proxied, ProxyAcceptError, ProxyProtocolAcceptor};
 use switchover::proxy_protocol::{ProxyHeader, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

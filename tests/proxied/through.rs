@@ -7,7 +7,7 @@ use axum::serve::Listener;
 use switchover::TcpConnect;
 use switchover::gateway::{Gateway, Outcome};
 use switchover::header::Hop;
-use switchover::proxied::{ProxyProtocolAcceptor, ProxyProtocolConnect, Version};
+use switchover::proxy_protocol::{ProxyProtocolAcceptor, ProxyProtocolConnect, Version};
 use switchover::service::{ReverseProxy, ServiceConfig};
 use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::tunnel::{Rewind, Traffic};

@@ -3,8 +3,8 @@
 use switchover::connect::{Connect, TcpConnect};
 use switchover::gateway::{Gateway, GatewayConfig};
 use switchover::header::Hop;
-use switchover::proxied::{ProxyProtocolConnect, Version};
 use switchover::proxy_protocol::{Parsed, parse};
+use switchover::proxy_protocol::{ProxyProtocolConnect, Version};
 use switchover::service::ReverseProxy;
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST, switching_protocols};
 use switchover::upstream::{Group, Server};

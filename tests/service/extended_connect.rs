@@ -9,7 +9,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response, StatusCode};
 use switchover::TcpConnect;
 use switchover::handshake::HandshakePolicy;
-use switchover::head::HeadLimits;
+use switchover::http1::HeadLimits;
 use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig, Tunnels, UpgradeLayer, UpgradeService};
 use switchover::test_util::{PATIENCE, Script, ScriptedOrigin};
 use switchover::tunnel::{End, Schedule, WebSocketConfig};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use switchover::Outcome;
 use switchover::connect::TcpConnect;
 use switchover::handshake::Rejection;
-use switchover::head::HeadError;
+use switchover::http1::HeadError;
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::tls::{TlsAcceptError, TlsAcceptor, TlsConfigError, TlsFailure, TlsServerConfig};
 use tokio::io::AsyncReadExt;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use switchover::head::HeadLimits;
+use switchover::http1::HeadLimits;
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::upstream::{Group, Health, Retry};
 use switchover::{HandshakePolicy, UpgradeConfig};

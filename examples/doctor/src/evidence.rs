@@ -4,7 +4,7 @@
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 use switchover::diagnose::{Attempt, BodyKind, Failure};
-use switchover::head::encode_request;
+use switchover::http1::encode_request;
 
 use super::examination::Examination;
 use super::secrets::Secrets;

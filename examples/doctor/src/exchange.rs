@@ -4,7 +4,7 @@
 use http::request::Parts;
 use http::{Method, StatusCode};
 use switchover::diagnose::{Answer, Failure};
-use switchover::head::{
+use switchover::http1::{
     BodyLength, BodyScanner, HeadError, HeadLimits, HeadScan, Parsed, encode_request, parse_response,
 };
 use switchover::tunnel::AnyStream;

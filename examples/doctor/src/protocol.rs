@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 use http::response;
-use switchover::head::{HeadLimits, Parsed, parse_request};
+use switchover::http1::{HeadLimits, Parsed, parse_request};
 
 /// A field of each answer of the origin's.
 pub(crate) const FIELD: &str = "switchover-doctor";

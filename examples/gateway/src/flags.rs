@@ -8,7 +8,7 @@ use std::time::Duration;
 use switchover::handshake::{HandshakePolicy, OriginPattern};
 use switchover::header::rules::{HeaderRules, HostRule};
 use switchover::header::{Network, NetworkError, Protocol};
-use switchover::proxied::Version;
+use switchover::proxy_protocol::Version;
 use switchover::route::RoutePattern;
 use switchover::tunnel::WebSocketConfig;
 use switchover::upstream::{Balance, BalanceError};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::StatusCode;
 use switchover::header::Hop;
-use switchover::proxied::{ProxyAcceptError, ProxyProtocolAcceptor};
+use switchover::proxy_protocol::{ProxyAcceptError, ProxyProtocolAcceptor};
 use switchover::tls::{TlsAcceptError, TlsAcceptor};
 use switchover::tunnel::{AnyStream, Rewind};
 use tokio::net::TcpStream;

@@ -84,7 +84,7 @@ fn server(url: &str) -> Result<(ServerUrl, Option<String>), String> {
         Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
         None => (rest, None),
     };
-    if switchover::head::validate_host(host.as_bytes()).is_err() {
+    if switchover::http1::validate_host(host.as_bytes()).is_err() {
         return Err(format!("a URL names a host, with a port if it is not {port}"));
     }
     if path.as_ref().is_some_and(|path| path.contains(['?', '#'])) {

@@ -3,7 +3,7 @@
 use std::io;
 
 use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
-use switchover::proxied::{ProxyProtocolConnect, Version};
+use switchover::proxy_protocol::{ProxyProtocolConnect, Version};
 use switchover::route::RoutePattern;
 use switchover::service::{ServiceConfig, UpgradeService};
 use switchover::tls::{TlsClientConfig, TlsConnect};

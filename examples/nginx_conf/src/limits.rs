@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use switchover::gateway::GatewayConfig;
 use switchover::handshake::HandshakePolicy;
-use switchover::head::HeadLimits;
 use switchover::header::{ForwardedRules, Forwarding, Inbound, Network, TrustedProxies};
-use switchover::proxied::ProxyProtocolAcceptor;
+use switchover::http1::HeadLimits;
+use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::service::RelayConfig;
 use switchover::tunnel::{Cap, TunnelConfig};
 

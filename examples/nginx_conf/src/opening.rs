@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use switchover::header::Hop;
-use switchover::proxied::{ProxyAcceptError, ProxyProtocolAcceptor};
 use switchover::proxy_protocol::ProxyHeader;
+use switchover::proxy_protocol::{ProxyAcceptError, ProxyProtocolAcceptor};
 use switchover::tls::{TlsAcceptError, TlsAcceptor};
 use switchover::tunnel::{AnyStream, Drain, Rewind};
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
-use switchover::head::validate_host;
+use switchover::http1::validate_host;
 use switchover::tunnel::AnyStream;
 use switchover::upstream::{Builder, Server};
 use tokio::net::UnixStream;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use switchover::gateway::Acceptor;
-use switchover::proxied::ProxyProtocolAcceptor;
+use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::route::{HostPattern, HostPatternError, Hosts, Locations};
 use switchover::tls::TlsAcceptor;
 

@@ -9,8 +9,8 @@ use http::{Method, StatusCode, Uri, Version, request, response};
 
 use super::{PROTOCOL, value};
 use crate::handshake::{BadSwitch, Rejection, Switched};
-use crate::head::{BodyLength, HeadError, HeadLimits, HostError, check_request_unlimited};
 use crate::header::{Protocol, cookie, hop_by_hop, rebuild};
+use crate::http1::{BodyLength, HeadError, HeadLimits, HostError, check_request_unlimited};
 use crate::token;
 use crate::websocket::SecWebSocketKey;
 

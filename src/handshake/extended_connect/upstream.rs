@@ -9,8 +9,8 @@ use http::{Method, StatusCode, Uri, Version, request, response};
 
 use super::value;
 use crate::handshake::{BadSwitch, Repeated, single, wants_upgrade};
-use crate::head::{BodyLength, HostError, check_host};
 use crate::header::{Protocol, Protocols, hop_by_hop};
+use crate::http1::{BodyLength, HostError, check_host};
 use crate::websocket::SecWebSocketKey;
 
 /// Why a request cannot go on as an extended CONNECT.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use http::header::HeaderValue;
 
 use super::{RuleError, Template, Variables};
-use crate::head::validate_host;
+use crate::http1::validate_host;
 
 /// Which `Host` goes upstream.
 ///

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use http::header::{COOKIE, HOST, HeaderMap, HeaderName};
 use http::{Method, Uri, request};
 
-use crate::head::host_name;
 use crate::header::Hop;
 use crate::header::forwarded::X_FORWARDED_FOR;
+use crate::http1::host_name;
 
 /// The request that a rule is applied for: as the client has sent it, before anything is removed or added.
 ///

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::head::{BodyLength, BodyScanner};
+use crate::http1::{BodyLength, BodyScanner};
 use crate::service::config::RelayConfig;
 use crate::service::interim::Exchange;
 use crate::service::stall::Stall;

@@ -120,7 +120,7 @@ impl<C: Connect + 'static> Relay<C> {
     /// The response to a request that an HTTP server of the caller's has taken in, such as hyper's for HTTP/2.
     ///
     /// The request is held to the rules of the crate's own parser first
-    /// ([`check_request`](crate::head::check_request)): 400 or 501 otherwise, with the
+    /// ([`check_request`](crate::http1::check_request)): 400 or 501 otherwise, with the
     /// [`Rejection`](crate::handshake::Rejection) in the response's extensions. Where the upstream fails, it is 502 or
     /// 504, with the [`Error`] there, in an `Arc`. Interim responses end here.
     ///

@@ -26,7 +26,7 @@ use super::forward::closes_after;
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::Rejection;
-use crate::head::{BodyLength, HeadError, HeadLimits, HeadScan};
+use crate::http1::{BodyLength, HeadError, HeadLimits, HeadScan};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;

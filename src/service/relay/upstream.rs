@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use crate::connect::{ConnectError, TcpConnect};
 use crate::error::{Cause, Phase};
 use crate::exchange;
-use crate::head::{BodyLength, BodyScanner, HeadError, HeadLimits, HeadScan, response_from_head};
+use crate::http1::{BodyLength, BodyScanner, HeadError, HeadLimits, HeadScan, response_from_head};
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 use crate::service::stall::Stall;

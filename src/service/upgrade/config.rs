@@ -11,8 +11,8 @@ use hyper::rt::Executor;
 use super::tunnels::Tunnels;
 use crate::error::Error;
 use crate::exchange::UpgradeConfig;
-use crate::head::HeadLimits;
 use crate::header::{Forwarding, Hop, Protocol};
+use crate::http1::HeadLimits;
 use crate::service::tasks::{Task, Tasks};
 use crate::tunnel::Traffic;
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::Exchange;
-use crate::head::BodyLength;
+use crate::http1::BodyLength;
 use crate::service::BoxError;
 use crate::service::failure::Failure;
 use crate::side::Side;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use switchover::head::{HeadLimits, Parsed, parse_request};
+use switchover::http1::{HeadLimits, Parsed, parse_request};
 use switchover::test_util::{PATIENCE, switching_protocols};
 use switchover::tunnel::AnyStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

@@ -48,8 +48,8 @@ async fn behave(mut stream: TcpStream, behaviour: Behaviour) -> std::io::Result<
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
-    let request = match switchover::head::parse_request(&head, &switchover::head::HeadLimits::default()) {
-        Ok(switchover::head::Parsed::Complete { parts, .. }) => parts,
+    let request = match switchover::http1::parse_request(&head, &switchover::http1::HeadLimits::default()) {
+        Ok(switchover::http1::Parsed::Complete { parts, .. }) => parts,
         other => panic!("{other:?}"),
     };
     let switch = switching_protocols(&request);

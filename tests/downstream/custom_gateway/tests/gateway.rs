@@ -6,7 +6,7 @@ use std::time::Duration;
 use custom_gateway::{Server, Upstreams};
 use switchover::gateway::GatewayConfig;
 use switchover::handshake::HandshakePolicy;
-use switchover::head::{HeadLimits, Parsed, parse_request};
+use switchover::http1::{HeadLimits, Parsed, parse_request};
 use switchover::tunnel::{Cap, Drain, Schedule};
 use switchover::websocket::SecWebSocketKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

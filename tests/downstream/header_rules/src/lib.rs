@@ -11,7 +11,7 @@ use http::header::{CONNECTION, HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode, Uri, request, response};
 use switchover::handshake::{HandshakePolicy, PendingUpgrade, Rejection, UpgradeRequest, Verdict};
-use switchover::head::{
+use switchover::http1::{
     BodyLength, HeadError, HeadLimits, Parsed, encode_request, encode_response, parse_request, parse_response,
 };
 use switchover::header::{Forwarding, ConnectionMap, Hop, Protocol, hop_by_hop};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use header_rules::{Asked, Core, Decision, Judgement, Upstream};
 use switchover::handshake::HandshakePolicy;
-use switchover::head::BodyLength;
+use switchover::http1::BodyLength;
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 

@@ -8,7 +8,7 @@
 //! line folding, no white space before a colon, no control bytes, one framing per message, one valid `Host`.
 //!
 //! ```
-//! use switchover::head::{HeadLimits, Parsed, parse_request};
+//! use switchover::http1::{HeadLimits, Parsed, parse_request};
 //!
 //! let bytes = b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\r\nthe rest";
 //! let limits = HeadLimits::default();

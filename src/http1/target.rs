@@ -10,7 +10,7 @@ use super::validate_host;
 ///
 /// ```
 /// use http::Method;
-/// use switchover::head::RequestTarget;
+/// use switchover::http1::RequestTarget;
 ///
 /// let target = RequestTarget::parse(&Method::GET, b"http://example.com/chat").unwrap();
 /// assert!(matches!(target, RequestTarget::Absolute { .. }));

@@ -34,7 +34,7 @@ const TRAILERS_LIMIT: u16 = 128;
 /// Finds the end of a chunked body in bytes that arrive in pieces.
 ///
 /// ```
-/// use switchover::head::ChunkedScanner;
+/// use switchover::http1::ChunkedScanner;
 ///
 /// let mut scanner = ChunkedScanner::default();
 /// let body = b"5\r\nhello\r\n0\r\n\r\nnext message";

@@ -5,7 +5,7 @@ use super::{BodyLength, ChunkedError, ChunkedScanner};
 /// Finds the end of a body in bytes that arrive in pieces, whatever its framing.
 ///
 /// ```
-/// use switchover::head::{BodyLength, BodyScanner};
+/// use switchover::http1::{BodyLength, BodyScanner};
 ///
 /// let mut scanner = BodyScanner::new(BodyLength::Exactly(5));
 /// assert_eq!(scanner.advance(b"hel"), Ok(3));

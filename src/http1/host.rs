@@ -50,7 +50,7 @@ pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HostError
 /// as `a..` is compared by no rule and is served by origins that strip its dots.
 ///
 /// ```
-/// use switchover::head::validate_host;
+/// use switchover::http1::validate_host;
 ///
 /// assert!(validate_host(b"example.com:8080").is_ok());
 /// assert!(validate_host(b"example.com.").is_ok());
@@ -87,7 +87,7 @@ pub fn validate_host(bytes: &[u8]) -> Result<(), HostError> {
 /// shortest form (RFC 5952).
 ///
 /// ```
-/// use switchover::head::host_name;
+/// use switchover::http1::host_name;
 ///
 /// assert_eq!(host_name("Example.com.:8080"), "example.com");
 /// assert_eq!(host_name("[0:0::1]:80"), "[::1]");

@@ -40,7 +40,7 @@ use super::{
 /// ```
 ///
 /// ```
-/// use switchover::head::check_request;
+/// use switchover::http1::check_request;
 ///
 /// let (mut parts, ()) = http::Request::get("http://example.com/chat").header("host", "other").body(()).unwrap().into_parts();
 /// check_request(&mut parts).unwrap();

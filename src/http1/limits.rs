@@ -11,7 +11,7 @@ use super::HeadError;
 /// 4 KiB; hyper allows about 400 KiB and 100 fields; Apache 8,190 bytes a line and 100 fields; IIS 16 KiB.
 ///
 /// ```
-/// use switchover::head::HeadLimits;
+/// use switchover::http1::HeadLimits;
 ///
 /// let limits = HeadLimits::default().max_bytes(16 * 1024).max_fields(64);
 /// assert_eq!(limits.bytes(), 16 * 1024);

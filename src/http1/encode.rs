@@ -34,7 +34,7 @@ fn spelling(name: &str) -> Option<&'static str> {
 ///     .unwrap()
 ///     .into_parts();
 /// let mut bytes = Vec::new();
-/// switchover::head::encode_request(&parts, &mut bytes);
+/// switchover::http1::encode_request(&parts, &mut bytes);
 /// assert_eq!(bytes, b"GET /chat?room=1 HTTP/1.1\r\nSec-WebSocket-Version: 13\r\n\r\n");
 /// ```
 pub fn encode_request(parts: &request::Parts, into: &mut Vec<u8>) {

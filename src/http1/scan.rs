@@ -16,7 +16,7 @@ const TLS_MAJOR: u8 = 3;
 /// comes whole.
 ///
 /// ```
-/// use switchover::head::{HeadLimits, HeadScan};
+/// use switchover::http1::{HeadLimits, HeadScan};
 ///
 /// let limits = HeadLimits::default();
 /// let mut scan = HeadScan::request();
