@@ -37,6 +37,8 @@ pub(crate) fn make_ready(
         (true, true) => "close",
         (true, false) => "close, upgrade",
         (false, false) => "upgrade",
+        // RFC 9112, section 9.3: a client of HTTP/1.0 that has asked for it is told so.
+        (false, true) if client == Version::HTTP_10 => "keep-alive",
         (false, true) => return Ok(()),
     };
     headers.insert(CONNECTION, HeaderValue::from_static(connection));

@@ -75,6 +75,45 @@ impl BodyScanner {
         }
     }
 
+    /// Looks at the next bytes up to the trailer section, if there is one: how many of them come before it, and how many of those
+    /// are content.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn advance_data(&mut self, bytes: &[u8]) -> Result<(usize, u64), ChunkedError> {
+        match &mut self.0 {
+            State::Chunked(scanner) => scanner.advance_data(bytes),
+            _ => self.advance(bytes).map(|count| (count, count as u64)),
+        }
+    }
+
+    /// How many bytes of content come next for certain, with nothing between them.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn data_left(&self) -> u64 {
+        match &self.0 {
+            State::Exactly(left) => *left,
+            State::Chunked(scanner) => scanner.data_left(),
+            State::UntilClose => u64::MAX,
+        }
+    }
+
+    /// How many bytes of content are left, where that is known from the beginning.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn content_left(&self) -> Option<u64> {
+        match &self.0 {
+            State::Exactly(left) => Some(*left),
+            _ => None,
+        }
+    }
+
+    /// Goes on behind content that nobody has looked at, at most as much as is [left](Self::data_left).
+    #[cfg(feature = "hyper")]
+    pub(crate) fn skip_data(&mut self, count: u64) {
+        match &mut self.0 {
+            State::Exactly(left) => *left = left.saturating_sub(count),
+            State::Chunked(scanner) => drop(scanner.skip_data(count)),
+            State::UntilClose => {}
+        }
+    }
+
     /// Whether the whole body has been seen. A body that ends with the connection never is.
     pub fn is_complete(&self) -> bool {
         match &self.0 {

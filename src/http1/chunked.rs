@@ -141,6 +141,43 @@ impl ChunkedScanner {
         Ok((framing, data))
     }
 
+    /// Looks at the next bytes up to the trailer section: how many of them come before it, and how many of those are data.
+    #[cfg(feature = "hyper")]
+    pub(super) fn advance_data(&mut self, bytes: &[u8]) -> Result<(usize, u64), ChunkedError> {
+        let (mut at, mut data) = (0, 0);
+        while at < bytes.len() && !self.is_in_trailers() {
+            if self.state == State::Data {
+                let run = self.skip_data((bytes.len() - at) as u64);
+                at += run as usize;
+                data += run;
+            } else {
+                self.state = self.step(bytes[at])?;
+                at += 1;
+            }
+        }
+        Ok((at, data))
+    }
+
+    /// How many bytes of data come next for certain.
+    #[cfg(feature = "hyper")]
+    pub(super) fn data_left(&self) -> u64 {
+        match self.state {
+            State::Data => self.size,
+            _ => 0,
+        }
+    }
+
+    /// Goes on behind bytes of data that nobody has looked at, at most as many as are [left](Self::data_left). Returns how many.
+    #[cfg(feature = "hyper")]
+    pub(super) fn skip_data(&mut self, count: u64) -> u64 {
+        let count = count.min(self.data_left());
+        self.size -= count;
+        if count > 0 && self.size == 0 {
+            self.state = State::DataCarriageReturn;
+        }
+        count
+    }
+
     fn step(&mut self, byte: u8) -> Result<State, ChunkedError> {
         Ok(match (self.state, byte) {
             (State::SizeStart, _) => {

@@ -56,11 +56,20 @@ pub fn encode_request(parts: &request::Parts, into: &mut Vec<u8>) {
 /// The reason phrase is the canonical one of the status, or empty where it has none: no recipient may rely on it
 /// (RFC 9112, section 4).
 pub fn encode_response(parts: &response::Parts, into: &mut Vec<u8>) {
+    encode_answer(
+        parts,
+        parts.status.canonical_reason().unwrap_or_default().as_bytes(),
+        into,
+    );
+}
+
+/// As [`encode_response`], with this reason phrase.
+pub(crate) fn encode_answer(parts: &response::Parts, reason: &[u8], into: &mut Vec<u8>) {
     into.reserve(encoded_length(&parts.headers) + 48);
     into.extend_from_slice(b"HTTP/1.1 ");
     into.extend_from_slice(parts.status.as_str().as_bytes());
     into.push(b' ');
-    into.extend_from_slice(parts.status.canonical_reason().unwrap_or_default().as_bytes());
+    into.extend_from_slice(reason);
     into.extend_from_slice(b"\r\n");
     encode_fields(&parts.headers, into);
 }

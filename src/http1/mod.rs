@@ -34,6 +34,8 @@ mod target;
 
 pub use body::BodyScanner;
 pub use chunked::{ChunkedError, ChunkedScanner};
+#[cfg(feature = "hyper")]
+pub(crate) use encode::encode_answer;
 pub use encode::{encode_request, encode_response};
 pub use error::HeadError;
 pub use framing::{BodyLength, FramingError};

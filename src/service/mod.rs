@@ -71,6 +71,7 @@
 
 mod body;
 mod config;
+mod date;
 mod declined;
 mod dialect;
 mod failure;

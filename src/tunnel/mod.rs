@@ -80,6 +80,8 @@ mod rewind;
 mod run;
 mod scratch;
 mod socket;
+#[cfg(feature = "hyper")]
+mod transfer;
 mod wakers;
 mod watch;
 
@@ -103,7 +105,11 @@ pub use peer_cap::{PeerCap, PeerPermit};
 pub use rewind::Rewind;
 pub use run::Run;
 #[cfg(feature = "gateway")]
+#[cfg(feature = "hyper")]
+pub(crate) use scratch::Scratch;
 pub(crate) use socket::{read_closed, reset_on_drop};
+#[cfg(feature = "hyper")]
+pub(crate) use transfer::{Spliced, Transfer};
 pub use watch::TunnelWatch;
 use watch::Watched;
 

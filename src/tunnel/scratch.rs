@@ -19,7 +19,7 @@ thread_local! {
 ///
 /// It holds old bytes of any tunnel of the thread: only what a read has reported as filled may be looked at.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     buffer: Option<Box<[u8]>>,
 }
 

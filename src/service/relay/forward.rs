@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
-use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, Version, request};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -111,7 +111,7 @@ impl<A: Ask> Forwarder<A> {
         let version = parts.version;
         let hop = hop.version(version);
         let hop = forwarding.client().locate(hop, &parts.headers);
-        let rules = match self.prepare(&mut parts, destination, hop, forwarding) {
+        let rules = match prepare(forwarding, &mut parts, &destination, hop) {
             Ok(rules) => rules,
             Err(rejection) => return (own_rejection(rejection, exchange, closes), None),
         };
@@ -129,51 +129,6 @@ impl<A: Ask> Forwarder<A> {
             Ok(response) => (response.map(|body| ProxyBody::upstream(body, exchange)), None),
             Err(failure) => failed(failure, exchange, closes),
         }
-    }
-
-    /// Makes of the client's head the one that goes upstream. Returns the rules for the response.
-    fn prepare(
-        &self,
-        parts: &mut request::Parts,
-        destination: Destination,
-        hop: Hop,
-        forwarding: &Forwarding,
-    ) -> Result<PreparedRules, Rejection> {
-        let rules = destination.rules.as_ref().unwrap_or(forwarding.fields());
-        let rules = rules.prepare(&Variables::new(parts, &hop));
-        let headers = &mut parts.headers;
-        if parts.version >= Version::HTTP_2 {
-            cookie::join_crumbs(headers);
-        }
-        let trailers = hop_by_hop::strip(headers)?.trailers;
-        // hyper's server answers the expectation itself, when the body is first asked for.
-        remove(headers, &EXPECT);
-        if let Some(authority) = parts.uri.authority() {
-            // RFC 9112, section 3.2.2: the target's authority wins.
-            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-                headers.insert(HOST, host);
-            }
-        }
-        if trailers {
-            headers.insert(CONNECTION, HeaderValue::from_static("te"));
-        }
-        forwarding.client().apply(headers, &hop);
-        rules.apply_to_request(headers);
-
-        let mut uri = http::uri::Parts::default();
-        let own_target = parts.uri.path_and_query().cloned();
-        // The pool keeps connections apart by scheme and authority.
-        uri.scheme = Some(destination.scheme);
-        uri.authority = Some(destination.authority);
-        uri.path_and_query = destination
-            .target
-            .or(own_target)
-            .or(Some(PathAndQuery::from_static("/")));
-        parts.uri = Uri::from_parts(uri).map_err(|_| Rejection::NoRoute)?;
-        parts.version = Version::HTTP_11;
-        // What the server has put there is for this hop: above all its own right to the connection.
-        parts.extensions = http::Extensions::new();
-        Ok(rules)
     }
 
     /// The head of a response that the client can get. A server that fails is followed by another as long as the connector
@@ -227,6 +182,67 @@ impl<A: Ask> Forwarder<A> {
         })
         .await
     }
+}
+
+/// Makes of the client's head the one that goes upstream. Returns the rules for the response.
+pub(super) fn prepare(
+    forwarding: &Forwarding,
+    parts: &mut request::Parts,
+    destination: &Destination,
+    hop: Hop,
+) -> Result<PreparedRules, Rejection> {
+    let rules = destination.rules.as_ref().unwrap_or(forwarding.fields());
+    let rules = rules.prepare(&Variables::new(parts, &hop));
+    let headers = &mut parts.headers;
+    if parts.version >= Version::HTTP_2 {
+        cookie::join_crumbs(headers);
+    }
+    let trailers = hop_by_hop::strip(headers)?.trailers;
+    // hyper's server answers the expectation itself, when the body is first asked for.
+    remove(headers, &EXPECT);
+    if let Some(authority) = parts.uri.authority() {
+        // RFC 9112, section 3.2.2: the target's authority wins.
+        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+            headers.insert(HOST, host);
+        }
+    }
+    if trailers {
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    forwarding.client().apply(headers, &hop);
+    rules.apply_to_request(headers);
+    if !headers.contains_key(HOST) {
+        name_host(headers, &destination.authority);
+    }
+
+    let mut uri = http::uri::Parts::default();
+    let own_target = parts.uri.path_and_query().cloned();
+    // The pool keeps connections apart by scheme and authority.
+    uri.scheme = Some(destination.scheme.clone());
+    uri.authority = Some(destination.authority.clone());
+    uri.path_and_query = destination
+        .target
+        .clone()
+        .or(own_target)
+        .or(Some(PathAndQuery::from_static("/")));
+    parts.uri = Uri::from_parts(uri).map_err(|_| Rejection::NoRoute)?;
+    parts.version = Version::HTTP_11;
+    // What the server has put there is for this hop: above all its own right to the connection.
+    parts.extensions = http::Extensions::new();
+    Ok(rules)
+}
+
+/// RFC 9112, section 3.2: a request of HTTP/1.1 has a `Host`, which one of HTTP/1.0 need not have. It is the first field (RFC 9110,
+/// section 7.2).
+fn name_host(headers: &mut HeaderMap, authority: &Authority) {
+    let mut named = HeaderMap::with_capacity(headers.len() + 1);
+    named.extend(
+        HeaderValue::from_str(authority.as_str())
+            .ok()
+            .map(|host| (HOST, host)),
+    );
+    named.extend(std::mem::take(headers));
+    *headers = named;
 }
 
 /// Whether the response to a request is the last on its connection.

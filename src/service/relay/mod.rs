@@ -1,12 +1,19 @@
 //! Law: a client's raw connection carries one ordinary request through hyper, and comes back with what follows it.
 
+mod asked;
+mod connection;
 mod destination;
 mod downstream;
 mod forward;
+mod idle;
 mod one_request;
 mod outgoing;
+mod passage;
 mod pool;
+mod serve;
+mod source;
 mod upstream;
+mod wait;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +35,8 @@ pub use destination::Destination;
 pub(super) use forward::{Forwarder, rejected};
 pub use one_request::{ClientBody, answer_one};
 pub(super) use pool::Way;
+use serve::Route;
+use source::{Named, Through};
 
 /// How relaying one request has ended.
 #[derive(Debug)]
@@ -57,7 +66,14 @@ pub struct Relayed<S> {
 /// program with several runtimes wants a relay in each.
 pub struct Relay<C: Connect + 'static = TcpConnect> {
     forwarder: Arc<Forwarder<Way<C>>>,
+    sources: Arc<Sources<C>>,
     forwarding: Forwarding,
+}
+
+/// Where its connections come from.
+enum Sources<C: Connect> {
+    Named(Named),
+    Through(Through<C>),
 }
 
 impl<C: Connect + 'static> Clone for Relay<C> {
@@ -65,6 +81,7 @@ impl<C: Connect + 'static> Clone for Relay<C> {
         Relay {
             forwarder: self.forwarder.clone(),
             forwarding: self.forwarding.clone(),
+            sources: self.sources.clone(),
         }
     }
 }
@@ -80,7 +97,7 @@ impl<C: Connect + 'static> fmt::Debug for Relay<C> {
 impl Relay {
     /// A relay with an empty pool, to the [destinations](Destination::new) of the requests.
     pub fn new(config: RelayConfig) -> Self {
-        Relay::by(Way::named(&config), config)
+        Relay::by(Way::named(&config), Sources::Named(Named::new()), config)
     }
 }
 
@@ -98,12 +115,15 @@ impl<C: Connect + 'static> Relay<C> {
     /// let relay = Relay::through(group, RelayConfig::default());
     /// ```
     pub fn through(connect: C, config: RelayConfig) -> Self {
-        let way = Way::through(Arc::new(connect), &config, Tasks::default());
-        Relay::by(way, config)
+        let connect = Arc::new(connect);
+        let way = Way::through(connect.clone(), &config, Tasks::default());
+        let sources = Sources::Through(Through::new(connect, Tasks::default()));
+        Relay::by(way, sources, config)
     }
 
-    fn by(way: Way<C>, config: RelayConfig) -> Self {
+    fn by(way: Way<C>, sources: Sources<C>, config: RelayConfig) -> Self {
         Relay {
+            sources: Arc::new(sources),
             forwarder: Arc::new(Forwarder { way, config }),
             forwarding: Forwarding::default(),
         }
@@ -167,13 +187,15 @@ impl<C: Connect + 'static> Relay<C> {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let trace = destination.trace.clone();
-        let (forwarder, forwarding) = (&self.forwarder, &self.forwarding);
-        let forward = |request, exchange| async move {
-            forwarder
-                .forward(request, destination, hop, forwarding, exchange)
-                .await
+        let (config, forwarding) = (&self.forwarder.config, &self.forwarding);
+        let route = Route {
+            destination,
+            hop,
+            forwarding,
         };
-        one_request::answered(stream, head, &forwarder.config, trace, forward).await
+        match &*self.sources {
+            Sources::Named(named) => serve::serve(named, config, stream, head, route).await,
+            Sources::Through(through) => serve::serve(through, config, stream, head, route).await,
+        }
     }
 }

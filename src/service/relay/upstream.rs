@@ -64,7 +64,7 @@ impl tower_service::Service<Uri> for Connector {
     }
 }
 
-async fn connect(uri: &Uri, config: &RelayConfig) -> Result<AnyStream, ConnectError> {
+pub(super) async fn connect(uri: &Uri, config: &RelayConfig) -> Result<AnyStream, ConnectError> {
     let host = uri.host().unwrap_or_default();
     #[cfg(feature = "rustls")]
     if uri.scheme() == Some(&Scheme::HTTPS) {

@@ -1,0 +1,127 @@
+//! A raw connection to an upstream, between two messages or within one: what has been read of it, and the heads of its answers.
+//!
+//! Only heads that the crate's parser has accepted leave here, each in answer to a request: what an upstream says without having
+//! been asked, on a connection that is kept, is never the answer to the next request.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::response;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::error::{Cause, Phase};
+use crate::head::{HeadError, HeadLimits, HeadScan, response_from_head};
+use crate::service::failure::Failure;
+
+/// The most that one read of a head takes.
+const READ_SIZE: usize = 8 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    pub(super) stream: S,
+    /// Read, and not yet used.
+    pub(super) buffer: BytesMut,
+    scan: HeadScan,
+    /// It has carried a request before.
+    is_kept: bool,
+    /// The reason phrase of the last head, where it is not the usual one.
+    pub(super) reason: Option<Bytes>,
+    /// Something of an answer to this request has come.
+    has_answered: bool,
+}
+
+impl<S: AsyncRead + Unpin> Connection<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Connection {
+            stream,
+            buffer: BytesMut::new(),
+            scan: HeadScan::response(),
+            is_kept: false,
+            reason: None,
+            has_answered: false,
+        }
+    }
+
+    /// It has carried a request to its end, and may carry another.
+    pub(super) fn keep(&mut self) {
+        self.scan = HeadScan::response();
+        self.is_kept = true;
+        self.has_answered = false;
+    }
+
+    /// Whether it can still be used, now that it has waited: the upstream has not ended it, and has said nothing.
+    pub(super) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let mut read = ReadBuf::uninit(&mut byte);
+        Pin::new(&mut self.stream).poll_read(cx, &mut read).is_pending()
+    }
+
+    /// Why it has failed. A kept one that the upstream has closed before it has begun to answer is no fault of its.
+    pub(super) fn failure(&self, error: io::Error) -> Failure {
+        if self.is_kept && !self.has_answered {
+            return Failure::stale();
+        }
+        match Cause::of_upstream(error) {
+            cause @ Cause::Tls { .. } => Failure::new(Phase::ResponseHead, cause),
+            _ => Failure::new(Phase::ResponseHead, Cause::Closed),
+        }
+    }
+
+    /// The next response head. What follows it stays in the buffer.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        limits: &HeadLimits,
+    ) -> Poll<Result<response::Parts, Failure>> {
+        loop {
+            if !self.buffer.is_empty() {
+                let end = self.scan.advance(&self.buffer, limits).map_err(invalid)?;
+                if let Some(end) = end {
+                    let head = self.buffer.split_to(end).freeze();
+                    return Poll::Ready(self.parsed(head));
+                }
+            }
+            let mut space = [const { MaybeUninit::uninit() }; READ_SIZE];
+            let mut read = ReadBuf::uninit(&mut space);
+            if let Err(error) = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
+                return Poll::Ready(Err(self.failure(error)));
+            }
+            let read = read.filled();
+            if read.is_empty() {
+                return Poll::Ready(Err(self.failure(io::ErrorKind::UnexpectedEof.into())));
+            }
+            self.has_answered = true;
+            if self.buffer.is_empty() {
+                // Mostly it is whole, and nothing has to be kept of it.
+                if let Some(end) = self.scan.advance(read, limits).map_err(invalid)? {
+                    self.buffer.extend_from_slice(&read[end..]);
+                    return Poll::Ready(self.parsed(Bytes::copy_from_slice(&read[..end])));
+                }
+            }
+            self.buffer.extend_from_slice(read);
+        }
+    }
+
+    fn parsed(&mut self, head: Bytes) -> Result<response::Parts, Failure> {
+        let parts = response_from_head(head.clone(), &self.scan).map_err(invalid)?;
+        self.scan = HeadScan::response();
+        let reason = reason_of(&head);
+        let is_usual = parts.status.canonical_reason().map(str::as_bytes) == Some(reason);
+        self.reason = (!is_usual).then(|| Bytes::copy_from_slice(reason));
+        Ok(parts)
+    }
+}
+
+fn invalid(error: HeadError) -> Failure {
+    Failure::new(Phase::ResponseHead, error)
+}
+
+/// RFC 9112, section 4: what stands behind the status of a head that is known to be sound.
+fn reason_of(head: &[u8]) -> &[u8] {
+    const STATUS: usize = b"HTTP/1.1 200".len();
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    line.get(STATUS..).unwrap_or_default().trim_ascii_start()
+}

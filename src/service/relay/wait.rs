@@ -1,0 +1,63 @@
+//! How long a side may make a message wait. One timer for all waits of a request: it fires, and looks.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::clock::After;
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// The upstream to take more of the request.
+    Sending,
+    /// The client to send more of it.
+    Upload,
+    /// The upstream to answer, or to send more of its answer.
+    Answer,
+    /// The client to take more of the answer.
+    Client,
+}
+
+/// A wait that starts anew with each byte that moves.
+#[derive(Debug, Default)]
+pub(super) struct Wait {
+    timer: Option<Pin<Box<Sleep>>>,
+    of: Option<(For, u64)>,
+    deadline: Option<Instant>,
+}
+
+impl Wait {
+    /// Nothing has moved since `progress` was the same. Ready when that has lasted for too long.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        waits_for: For,
+        progress: u64,
+        limit: Duration,
+    ) -> Poll<()> {
+        let of = Some((waits_for, progress));
+        let deadline = match self.deadline.filter(|_| self.of == of) {
+            Some(deadline) => deadline,
+            None => {
+                let deadline = Instant::now().after(limit);
+                (self.of, self.deadline) = (of, Some(deadline));
+                deadline
+            }
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}

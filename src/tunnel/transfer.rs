@@ -1,0 +1,228 @@
+//! Bytes on their way to a writer: what is queued goes out first; what a reader has goes through the thread's scratch buffer, or, in
+//! bulk between plain sockets, through a pipe.
+//!
+//! Knows a reader and a writer. It must not know what the bytes mean, where they end, or any deadline.
+
+use std::any::Any;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::config::SpliceConfig;
+use super::gear::Filled;
+use super::pipe::{self, Pipe};
+use super::scratch::{SCRATCH_SIZE, Scratch};
+
+/// From how many bytes on a splice is tried at all.
+const BULK: usize = 64 * 1024;
+/// A splice of less than this, and a copy is cheaper; a read of more, and a splice is. The break-even is in between.
+const SHORT_SPLICE: usize = 12 * 1024;
+const LONG_READ: usize = 32 * 1024;
+/// Beyond this a queue is not kept for later messages.
+const KEPT_QUEUE: usize = 16 * 1024;
+/// Up to here bytes are put behind what is queued, so that one write takes both.
+const JOINED: usize = 8 * 1024;
+
+/// One direction of a message.
+pub(crate) struct Transfer {
+    queue: Vec<u8>,
+    /// How many bytes of the queue are out.
+    out: usize,
+    pipe: Option<Pipe>,
+    splice: Option<SpliceConfig>,
+    /// The last transfer was large enough to be spliced.
+    is_bulk: bool,
+    delivered: u64,
+    is_unflushed: bool,
+}
+
+/// What a splice has come to.
+pub(crate) enum Spliced {
+    /// So many bytes have left the reader.
+    Bytes(usize),
+    /// The reader has nothing; a waker is registered.
+    Waiting,
+    /// The reader has ended.
+    End,
+    /// It is to be read instead.
+    NotNow,
+}
+
+impl Transfer {
+    pub(crate) fn new(splice: Option<SpliceConfig>) -> Self {
+        Transfer {
+            queue: Vec::new(),
+            out: 0,
+            pipe: None,
+            splice,
+            is_bulk: true,
+            delivered: 0,
+            is_unflushed: false,
+        }
+    }
+
+    /// What is to go out. Bytes may be put at its end.
+    pub(crate) fn queue(&mut self) -> &mut Vec<u8> {
+        &mut self.queue
+    }
+
+    /// Whether bytes wait for the writer.
+    pub(crate) fn has_queued(&self) -> bool {
+        !self.queue.is_empty() || self.pipe.is_some()
+    }
+
+    /// How many bytes the writer has taken.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Writes what is queued.
+    pub(crate) fn poll_out<W>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin + Any,
+    {
+        while self.out < self.queue.len() {
+            let count = ready!(Pin::new(&mut *writer).poll_write(cx, &self.queue[self.out..]))?;
+            self.took(count)?;
+        }
+        self.empty_queue();
+        while let Some(mut pipe) = self.pipe.take_if(|pipe| !pipe.is_empty()) {
+            match pipe.poll_empty_into(cx, writer) {
+                Poll::Pending => {
+                    self.pipe = Some(pipe);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(count)) => {
+                    self.delivered += count as u64;
+                    self.pipe = Some(pipe);
+                }
+                Poll::Ready(Err(error)) if pipe::is_refusal(&error) => {
+                    self.splice = None;
+                    self.queue = pipe.take_out()?;
+                    return self.poll_out(cx, writer);
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.pipe = Some(pipe);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+        self.pipe = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes bytes behind what is queued, as many as the writer takes now; the others are queued.
+    pub(crate) fn put<W>(&mut self, cx: &mut Context<'_>, writer: &mut W, mut bytes: &[u8]) -> io::Result<()>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        if self.pipe.is_some() || self.has_queued() && (bytes.len() <= JOINED || !writer.is_write_vectored())
+        {
+            self.queue.extend_from_slice(bytes);
+            return Ok(());
+        }
+        while !bytes.is_empty() {
+            let queued = self.queue.len() - self.out;
+            let written = match queued {
+                0 => Pin::new(&mut *writer).poll_write(cx, bytes)?,
+                _ => {
+                    let slices = [IoSlice::new(&self.queue[self.out..]), IoSlice::new(bytes)];
+                    Pin::new(&mut *writer).poll_write_vectored(cx, &slices)?
+                }
+            };
+            let Poll::Ready(count) = written else { break };
+            let of_bytes = count.saturating_sub(queued);
+            self.took(count)?;
+            self.out -= of_bytes;
+            if self.out == self.queue.len() {
+                self.empty_queue();
+            }
+            bytes = &bytes[of_bytes..];
+        }
+        self.queue.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Has the writer send what it holds back.
+    pub(crate) fn poll_flush<W>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        if self.is_unflushed {
+            ready!(Pin::new(writer).poll_flush(cx))?;
+            self.is_unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads at most `limit` bytes. An empty slice is the end of the reader.
+    pub(crate) fn poll_read<'s, R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        limit: usize,
+        scratch: &'s mut Scratch,
+    ) -> Poll<io::Result<&'s [u8]>>
+    where
+        R: AsyncRead + Unpin,
+    {
+        let space = scratch.bytes();
+        let mut read = ReadBuf::new(&mut space[..limit.min(SCRATCH_SIZE)]);
+        ready!(Pin::new(reader).poll_read(cx, &mut read))?;
+        let count = read.filled().len();
+        self.is_bulk |= count >= LONG_READ;
+        Poll::Ready(Ok(&space[..count]))
+    }
+
+    /// Splices at most `limit` bytes out of the reader, if they are many and both are plain sockets. Nothing may be queued.
+    pub(crate) fn splice<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: u64,
+        reader: &R,
+        writer: &W,
+    ) -> io::Result<Spliced>
+    where
+        R: Any,
+        W: Any,
+    {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let Some(config) = self.splice.filter(|_| self.is_bulk && limit >= BULK) else {
+            return Ok(Spliced::NotNow);
+        };
+        Ok(match pipe::fill(cx, config, limit, (reader, writer))? {
+            Filled::With(pipe, count) => {
+                self.is_bulk = count >= SHORT_SPLICE;
+                self.pipe = Some(pipe);
+                Spliced::Bytes(count)
+            }
+            Filled::Waiting => Spliced::Waiting,
+            Filled::End => Spliced::End,
+            Filled::Again | Filled::NotNow => Spliced::NotNow,
+            Filled::Impossible => {
+                self.splice = None;
+                Spliced::NotNow
+            }
+        })
+    }
+
+    fn took(&mut self, count: usize) -> io::Result<()> {
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.out += count;
+        self.delivered += count as u64;
+        self.is_unflushed = true;
+        Ok(())
+    }
+
+    fn empty_queue(&mut self) {
+        self.out = 0;
+        self.queue.clear();
+        if self.queue.capacity() > KEPT_QUEUE {
+            self.queue = Vec::new();
+        }
+    }
+}
