@@ -174,7 +174,7 @@ async fn what_the_gateway_refuses() {
             with("Connection: Upgrade\r\n", ""),
             426,
             "connection-option-missing",
-            json!({"protocol": "websocket"}),
+            json!({"protocol": "websocket", "origin": "https://good.example"}),
         ),
     ];
     for (request, status, reason, more) in cases {
@@ -185,7 +185,7 @@ async fn what_the_gateway_refuses() {
         ])
         .await;
         let request = match reason {
-            "no-route" if request.contains("Upgrade") => {
+            "no-route" | "connection-option-missing" if request.contains("Upgrade") => {
                 request.replacen("Host", "Origin: https://good.example\r\nHost", 1)
             }
             _ => request,
