@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::findings::Findings;
+use super::names::Names;
 use super::scope::Reading;
 use super::text::{Asked, Text};
 use super::tree::Directive;
@@ -42,7 +43,7 @@ pub(crate) struct Log {
 }
 
 /// The formats that a configuration defines, and nginx's own.
-pub(crate) fn formats(lines: &[&Directive], names: &[String], findings: &mut Findings) -> Formats {
+pub(crate) fn formats(lines: &[&Directive], names: &Names, findings: &mut Findings) -> Formats {
     let mut formats = Formats::new();
     for line in lines {
         let mut pieces = line.arguments.get(1..).unwrap_or_default();
@@ -61,7 +62,7 @@ pub(crate) fn formats(lines: &[&Directive], names: &[String], findings: &mut Fin
             findings.error(&line.place, "log_format takes a name and the format of a line");
             continue;
         }
-        let text = Text::parse(&pieces.concat(), names, &line.place, findings);
+        let text = Text::parse_shown(&pieces.concat(), names, &line.place, findings);
         let format = Format { line: text, escape };
         if formats.insert(line.first().to_owned(), format).is_some() {
             findings.error(
@@ -104,7 +105,7 @@ impl Log {
         let format = match (reading.formats.get(named), named) {
             (Some(format), _) => format.clone(),
             (None, "combined") => Format {
-                line: Text::parse(COMBINED, &[], place, reading.findings),
+                line: Text::parse_shown(COMBINED, reading.names, place, reading.findings),
                 escape: Escape::Default,
             },
             (None, _) => return Err(format!("there is no log_format {named}")),

@@ -1,39 +1,31 @@
-//! `return`: what the proxy answers by itself.
+//! `return`: what the proxy answers by itself, and the body of an answer that has none.
 
-use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use http::{Response, StatusCode};
+use http::StatusCode;
 
 use super::findings::Findings;
-use super::text::{Asked, Text};
+use super::names::Names;
+use super::text::Text;
 use super::tree::Directive;
-
-/// `return`.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    status: StatusCode,
-    /// The text, or where a redirection leads.
-    text: Text,
-}
 
 /// What nginx calls a request that it closes without a word.
 pub(crate) const NO_ANSWER: u16 = 444;
 
-impl Answer {
-    /// A status without a text.
-    pub(crate) fn plain(status: StatusCode) -> Answer {
-        Answer {
-            status,
-            text: Text::default(),
-        }
-    }
+/// `return`.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// The text, or where a redirection leads; none for the page that belongs to the status.
+    pub(crate) text: Option<Text>,
+}
 
+impl Answer {
     /// What `return …` says. None with an error among the findings.
-    pub(crate) fn read(directive: &Directive, names: &[String], findings: &mut Findings) -> Option<Answer> {
-        let (place, arguments) = (&directive.place, &directive.arguments[..]);
-        let (status, text) = match arguments {
-            [url] if url.parse::<u16>().is_err() => ("302", &**url),
-            [status] => (&**status, ""),
-            [status, text] => (&**status, &**text),
+    pub(crate) fn read(directive: &Directive, names: &Names, findings: &mut Findings) -> Option<Answer> {
+        let place = &directive.place;
+        let (status, text) = match &directive.arguments[..] {
+            [url] if url.parse::<u16>().is_err() => ("302", Some(url)),
+            [status] => (&**status, None),
+            [status, text] => (&**status, Some(text)),
             _ => {
                 findings.error(place, "return takes a status and a text, or a URL");
                 return None;
@@ -45,43 +37,18 @@ impl Answer {
             .and_then(|code| StatusCode::from_u16(code).ok());
         // What is interim is no answer.
         let Some(status) = status.filter(|status| !status.is_informational()) else {
-            findings.error(
-                place,
-                format!("{} has no status that could be answered", directive.shown()),
-            );
+            let text = format!("{} has no status that could be answered", directive.shown());
+            findings.error(place, text);
             return None;
         };
         Some(Answer {
             status,
-            text: Text::parse(text, names, place, findings),
+            text: text.map(|text| Text::parse_shown(text, names, place, findings)),
         })
     }
 
-    pub(crate) fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    pub(crate) fn response(&self, asked: &Asked<'_>, default_type: &str) -> Response<String> {
-        let text = self.text.value(asked);
-        let mut response = Response::new(String::new());
-        *response.status_mut() = self.status;
-        let redirects = matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308);
-        let (name, value) = match redirects {
-            true => (LOCATION, text),
-            false if text.is_empty() => {
-                if !self.status.is_success() {
-                    *response.body_mut() = format!("{}\n", self.status);
-                }
-                (CONTENT_TYPE, "text/plain".to_owned())
-            }
-            false => {
-                *response.body_mut() = text;
-                (CONTENT_TYPE, default_type.to_owned())
-            }
-        };
-        if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().insert(name, value);
-        }
-        response
+    /// Whether its text is where the client is sent.
+    pub(crate) fn redirects(&self) -> bool {
+        matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308)
     }
 }

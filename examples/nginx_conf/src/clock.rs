@@ -56,6 +56,26 @@ impl Moment {
         format!("{year}-{:02}-{day:02}T{}+00:00", month + 1, self.time_of_day())
     }
 
+    /// `Friday, 20-Nov-2026 13:16:13 GMT`
+    pub(crate) fn as_http_date(self) -> String {
+        const DAYS: [&str; 7] = [
+            "Thursday",
+            "Friday",
+            "Saturday",
+            "Sunday",
+            "Monday",
+            "Tuesday",
+            "Wednesday",
+        ];
+        let Moment { year, month, day, .. } = self;
+        let weekday = DAYS[(self.seconds / (24 * 60 * 60) % 7) as usize];
+        format!(
+            "{weekday}, {day:02}-{}-{year} {} GMT",
+            MONTHS[month],
+            self.time_of_day()
+        )
+    }
+
     /// `1795180573.042`
     pub(crate) fn in_seconds(self) -> String {
         format!("{}.{:03}", self.seconds, self.milliseconds)

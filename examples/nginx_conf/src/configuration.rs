@@ -4,17 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchover::route::PathReading;
 use switchover::tunnel::Cap;
 
 use super::access_log::{self, LogFiles};
 use super::directives::{self, Context};
 use super::findings::{Findings, Place};
 use super::flags::Flags;
+use super::limiting;
 use super::limits::Limits;
 use super::listen::Address;
-use super::location::{Proxy, Surroundings};
-use super::maps::{self, Maps};
+use super::location::Surroundings;
 use super::measures;
+use super::names::{self, Definition, Names};
+use super::proxy::Proxy;
 use super::proxy_pass::Groups;
 use super::scope::{Reading, Scope};
 use super::server::{self, Listener};
@@ -29,7 +32,9 @@ pub(crate) struct Configuration {
     pub(crate) shutdown: Option<Duration>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) proxies: Vec<Arc<Proxy>>,
-    pub(crate) maps: Maps,
+    pub(crate) names: Names,
+    pub(crate) definitions: Vec<Definition>,
+    pub(crate) groups: Groups,
     pub(crate) logs: LogFiles,
 }
 
@@ -44,11 +49,17 @@ impl Configuration {
             shutdown: one(&main, "worker_shutdown_timeout").and_then(|line| shutdown(line, findings)),
             listeners: Vec::new(),
             proxies: Vec::new(),
-            maps: Maps::new(),
+            names: Names::default(),
+            definitions: Vec::new(),
+            groups: Groups::default(),
             logs: LogFiles::default(),
         };
         let limits = Limits {
             nginx_heads: flags.nginx_defaults,
+            reading: match flags.nginx_paths {
+                true => PathReading::Nginx,
+                false => PathReading::Unanimous,
+            },
             tunnels: one(&main, "events").and_then(|block| tunnels(block, workers, findings)),
         };
         match one(&main, "http") {
@@ -69,27 +80,26 @@ impl Configuration {
 
     fn http(&mut self, http: &Directive, limits: &Limits, flags: &Flags, findings: &mut Findings) {
         let lines = directives::carried_out(http.lines(), Context::Http, findings);
-        let of = |name: &str| -> Vec<&Directive> {
-            lines.iter().copied().filter(|line| line.name == name).collect()
+        let of = |wanted: &[&str]| -> Vec<&Directive> {
+            let named = |line: &&Directive| wanted.contains(&&*line.name);
+            lines.iter().copied().filter(named).collect()
         };
-        // Names first: a map may lead to one that stands behind it.
-        let maps = of("map");
-        let names = maps::names(&maps, findings);
-        let asked = maps::are_asked_for(http.lines(), &names);
-        let read = maps.iter().map(|map| maps::read(map, &names, asked, findings));
-        self.maps = read.collect();
-        let formats = access_log::formats(&of("log_format"), &names, findings);
-        let mut groups = Groups::default();
-        for block in of("upstream") {
+        // Names first: a variable may be used before it is defined.
+        let names = Names::of(http.lines());
+        self.definitions = names::definitions(&lines, &names, findings);
+        let formats = access_log::formats(&of(&["log_format"]), &names, findings);
+        let zones = limiting::zones(&of(&["limit_req_zone", "limit_conn_zone"]), &names, findings);
+        for block in of(&["upstream"]) {
             let servers = directives::carried_out(block.lines(), Context::Upstream, findings);
             let upstream = Upstream::read(block, &servers, &names, findings);
-            if !groups.add(block.first(), upstream) {
+            if !self.groups.add(block.first(), upstream) {
                 let text = format!("upstream {} is there already", block.first());
                 findings.error(&block.place, text);
             }
         }
         let mut reading = Reading {
             names: &names,
+            zones: &zones,
             formats: &formats,
             findings,
         };
@@ -97,14 +107,17 @@ impl Configuration {
         let mut around = Surroundings {
             names: &names,
             formats: &formats,
-            groups: &mut groups,
+            zones: &zones,
+            groups: &mut self.groups,
             limits,
+            version: flags.version,
             proxies: &mut self.proxies,
             findings,
             prefix: &flags.prefix,
         };
-        self.listeners = server::read(&of("server"), &scope, &mut around);
-        if self.listeners.is_empty() {
+        self.listeners = server::read(&of(&["server"]), &scope, &mut around);
+        self.names = names;
+        if self.listeners.is_empty() && !findings.forbid(false) {
             findings.error(&http.place, "there is no server in it");
         }
     }
@@ -117,10 +130,10 @@ impl Configuration {
 
     /// Opens the files of the logs.
     pub(crate) fn open_logs(&mut self, prefix: &Path) -> std::io::Result<()> {
-        let servers = self.listeners.iter().flat_map(|listener| listener.servers.iter());
+        let servers = self.listeners.iter().flat_map(|listener| listener.servers());
         for server in servers {
-            let of_locations = server.locations.iter().flat_map(|(_, location)| location.logs());
-            for log in of_locations.chain(server.logs.iter()) {
+            let of_locations = server.locations.all().flat_map(|location| location.logs());
+            for log in of_locations.chain(server.own.logs()) {
                 let named =
                     |why: std::io::Error| std::io::Error::new(why.kind(), format!("{}: {why}", log.path()));
                 self.logs.open(log, prefix).map_err(named)?;

@@ -1,17 +1,23 @@
 //! A client's connection to its end: ordinary requests as long as they come, and at most one upgrade.
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
 
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use switchover::gateway::{Accepted, Carrying};
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
+use switchover::http1::check_request;
+use switchover::service::ProxyBody;
 use switchover::tunnel::{AnyStream, Counted, Draining, Rewind};
 
-use super::opening;
+use super::limiting::Place;
+use super::opening::{self, Facts, Opened};
 use super::request::Request;
-use super::story::Story;
 use super::worker::Worker;
 
 /// What has become of a request.
@@ -26,7 +32,9 @@ pub(crate) enum Served {
 /// A tunnel that is about to run, and what there will be to tell of it, if anyone wants to know.
 pub(crate) struct Tunnel {
     pub(crate) carrying: Carrying<AnyStream, Counted<AnyStream>, Draining>,
-    pub(crate) story: Option<Story>,
+    pub(crate) request: Option<Box<Request>>,
+    /// It counts for `limit_conn` as long as it is open.
+    pub(crate) places: Vec<Place>,
 }
 
 /// Serves a connection.
@@ -35,38 +43,72 @@ pub(crate) struct Tunnel {
 pub(crate) fn serve(
     stream: AnyStream,
     hop: Hop,
+    server: Option<std::net::IpAddr>,
     index: usize,
     worker: Arc<Worker>,
 ) -> impl Future<Output = ()> + Send {
-    let requests = Box::pin(requests(stream, hop, index, worker.clone()));
+    let requests = Box::pin(requests(stream, hop, server, index, worker));
     async move {
         let Some(tunnel) = requests.await else {
             return;
         };
-        let Tunnel { carrying, story } = *tunnel;
+        let Tunnel {
+            carrying,
+            request,
+            places,
+        } = *tunnel;
         let ended = pin!(carrying).await;
-        if let Some(story) = story {
-            story.of_tunnel(&worker, ended);
+        drop(places);
+        if let Some(request) = request {
+            request.tunnel_ended(ended);
         }
     }
 }
 
 /// Everything that comes before a tunnel. None if the connection has ended without one.
-async fn requests(stream: AnyStream, hop: Hop, index: usize, worker: Arc<Worker>) -> Option<Box<Tunnel>> {
+async fn requests(
+    stream: AnyStream,
+    hop: Hop,
+    server: Option<std::net::IpAddr>,
+    index: usize,
+    worker: Arc<Worker>,
+) -> Option<Box<Tunnel>> {
     let (listener, drain) = (worker.listener(index), &worker.drain);
     // Boxed, as all that is gone before the request is read.
     let opened = Box::pin(opening::opened(stream, hop, listener, drain)).await?;
     let (hop, proxied) = (opened.hop, opened.proxied);
-    let mut accepted = match opened.stream.front().is_empty() {
+    let mut facts = Facts {
+        number: worker.next_connection(),
+        requests: 0,
+        server,
+        tls: opened.tls.clone(),
+    };
+    let is_http2 = match &facts.tls {
+        Some(tls) => tls.is_http2,
+        None => false,
+    };
+    if is_http2 {
+        Box::pin(http2(opened, facts, index, worker)).await;
+        return None;
+    }
+    let stream = match listener.is_http2 && facts.tls.is_none() {
+        false => opened.stream,
+        // Without TLS, who speaks HTTP/2 begins with its preface.
+        true => match Box::pin(preface(opened, listener)).await? {
+            Spoken::Http1(stream) => stream,
+            Spoken::Http2(opened) => {
+                Box::pin(http2(opened, facts, index, worker)).await;
+                return None;
+            }
+        },
+    };
+    let mut accepted = match stream.front().is_empty() {
         true => {
-            let (stream, _) = opened.stream.into_parts();
+            let (stream, _) = stream.into_parts();
             listener.acceptor.accept_until(stream, hop, drain.started()).await
         }
         // A request has begun already.
-        false => {
-            let stream = opened.stream;
-            listener.acceptor.resume_until(stream, hop, drain.started()).await
-        }
+        false => listener.acceptor.resume_until(stream, hop, drain.started()).await,
     };
     loop {
         let (head, stream) = match accepted {
@@ -86,7 +128,8 @@ async fn requests(stream: AnyStream, hop: Hop, index: usize, worker: Arc<Worker>
                 return None;
             }
         };
-        let request = Request::new(head, hop, proxied, listener, &worker);
+        facts.requests += 1;
+        let request = Request::new(head, hop, proxied, Arc::new(facts.clone()), index, worker.clone());
         match Box::pin(request.serve(stream)).await {
             Served::Next(stream) => {
                 accepted = listener.acceptor.resume_until(stream, hop, drain.started()).await;
@@ -97,10 +140,109 @@ async fn requests(stream: AnyStream, hop: Hop, index: usize, worker: Arc<Worker>
     }
 }
 
-/// The log of errors: what was refused here, and what has failed.
-pub(crate) fn told(hop: Hop, what: String) {
-    match hop.peer() {
-        Some(peer) => eprintln!("{peer} {what}"),
-        None => eprintln!("- {what}"),
+enum Spoken {
+    Http1(Rewind<AnyStream>),
+    Http2(Opened),
+}
+
+/// What a client speaks that has said nothing yet.
+async fn preface(opened: Opened, listener: &super::server::Listener) -> Option<Spoken> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    use tokio::io::AsyncReadExt;
+    let _ = listener;
+    let Opened {
+        tls,
+        stream,
+        hop,
+        proxied,
+    } = opened;
+    let (mut stream, front) = stream.into_parts();
+    let mut read = front.to_vec();
+    let limit = std::time::Duration::from_secs(60);
+    while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
+        let mut more = [0; 64];
+        let room = more.len().min(PREFACE.len() - read.len());
+        match tokio::time::timeout(limit, stream.read(&mut more[..room])).await {
+            Ok(Ok(count @ 1..)) => read.extend_from_slice(&more[..count]),
+            _ => return None,
+        }
     }
+    let is_http2 = read == PREFACE;
+    let stream = Rewind::new(stream, read.into());
+    Some(match is_http2 {
+        false => Spoken::Http1(stream),
+        true => Spoken::Http2(Opened {
+            tls,
+            stream,
+            hop,
+            proxied,
+        }),
+    })
+}
+
+/// All requests of a connection over HTTP/2. There are no upgrades on it, as in nginx.
+async fn http2(opened: Opened, facts: Facts, index: usize, worker: Arc<Worker>) {
+    let Opened {
+        stream, hop, proxied, ..
+    } = opened;
+    let of_requests = worker.clone();
+    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let (worker, facts) = (of_requests.clone(), facts.clone());
+        async move {
+            let (mut head, body) = request.into_parts();
+            if let Err(why) = check_request(&mut head) {
+                let rejection = Rejection::from(why);
+                return Ok::<_, Infallible>(rejection.into_response().map(ProxyBody::from));
+            }
+            let extensions = std::mem::take(&mut head.extensions);
+            let request = Request::new(Box::new(head), hop, proxied, Arc::new(facts), index, worker);
+            let plan = request.plan().await;
+            let body = Some(body.map_err(Into::into).boxed_unsync())
+                .filter(|body| !http_body::Body::is_end_stream(body));
+            let response = request.carry_out(plan, extensions, body).await;
+            let response = response.unwrap_or_else(|| {
+                let mut refused = hyper::Response::new(ProxyBody::from(String::new()));
+                *refused.status_mut() = http::StatusCode::BAD_REQUEST;
+                refused
+            });
+            request.end(response.status().as_u16(), None, None);
+            Ok(without_hop(response))
+        }
+    });
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(128)
+        .max_send_buf_size(64 << 10);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = worker.drain.started() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(why) = ended {
+        told(hop, why.to_string());
+    }
+}
+
+/// RFC 9113, section 8.2.2: what is of one hop has no place in HTTP/2.
+fn without_hop(mut response: hyper::Response<ProxyBody>) -> hyper::Response<ProxyBody> {
+    for name in [
+        "connection",
+        "upgrade",
+        "keep-alive",
+        "proxy-connection",
+        "transfer-encoding",
+    ] {
+        response.headers_mut().remove(name);
+    }
+    response
+}
+
+/// The log of errors: what was refused here, and what has failed. Nobody has to read it.
+pub(crate) fn told(hop: Hop, what: String) {
+    let peer = hop.peer().map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+    let _ = writeln!(std::io::stderr(), "{peer} {what}");
 }

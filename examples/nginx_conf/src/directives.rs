@@ -1,9 +1,9 @@
 //! Which directives of a block are carried out, and what is said of the others.
 
 use super::findings::Findings;
-use super::known::{
-    BLOCKS, CARRIED_OUT, FAMILIES_OF_NO_BEARING, GUARDS, LEFT_OUT, OF_A_GROUP, OF_NO_BEARING,
-};
+use super::harmless::{FAMILIES_OF_NO_BEARING, OF_NO_BEARING};
+use super::known::{BLOCKS, CARRIED_OUT, OF_A_GROUP};
+use super::left_out::LEFT_OUT;
 use super::tree::Directive;
 
 /// Where a directive stands.
@@ -15,6 +15,10 @@ pub(crate) enum Context {
     Upstream,
     Server,
     Location,
+    /// `if` within a server, and within a location.
+    ServerIf,
+    LocationIf,
+    LimitExcept,
 }
 
 /// The directives of a block that are to be carried out. The others are told of, or not, as they deserve.
@@ -59,33 +63,34 @@ fn is_carried_out(directive: &Directive, context: Context, findings: &mut Findin
         return here;
     }
     let is_off = directive.first() == "off";
-    if GUARDS.iter().any(|guard| name.starts_with(guard)) {
-        let text =
-            "it keeps someone out and is not carried out here: nothing is served as long as it is there";
-        if !is_off {
-            findings.error(place, format!("{name}: {text}"));
-        }
-    } else if let Some((_, meaning)) = LEFT_OUT.iter().find(|(left_out, _)| *left_out == name) {
+    if let Some((_, meaning)) = LEFT_OUT.iter().find(|(left_out, _)| *left_out == name) {
         if !is_off {
             findings.warning(place, format!("{name} is not carried out: {meaning}"));
         }
-    } else if !OF_NO_BEARING.contains(&name)
-        && !FAMILIES_OF_NO_BEARING
-            .iter()
-            .any(|family| name.starts_with(family))
-    {
-        findings.warning(place, format!("{name} is not known here, and not carried out"));
+    } else if !has_no_bearing(name) {
+        let text = format!(
+            "{name} is not known here. nginx does not start on what it does not know either, and a module that is missing may \
+             be what keeps somebody out: nothing is served as long as it is there"
+        );
+        findings.error(place, text);
     }
     false
+}
+
+fn has_no_bearing(name: &str) -> bool {
+    OF_NO_BEARING.contains(&name)
+        || FAMILIES_OF_NO_BEARING
+            .iter()
+            .any(|family| name.starts_with(family))
 }
 
 fn of_a_group(directive: &Directive, findings: &mut Findings) -> bool {
     let name = directive.name.as_str();
     let known = OF_A_GROUP.contains(&name);
     if !known {
-        findings.warning(
+        findings.error(
             &directive.place,
-            format!("{name} is not known in upstream, and not carried out"),
+            format!("{name} is not known in upstream; nginx does not start on what it does not know either"),
         );
     }
     known

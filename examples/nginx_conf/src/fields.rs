@@ -1,12 +1,14 @@
-//! `proxy_set_header`, `proxy_hide_header` and `add_header` as rules of the library, and whether they carry an upgrade.
+//! `proxy_set_header`, `proxy_hide_header` and `add_header`, and whether they carry an upgrade.
 //!
 //! `Upgrade` and `Connection` are no rules: the library says itself what it does. What the configuration says in them decides
 //! one thing, as in nginx: whether an upgrade that a client asks for is asked of the upstream.
 
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, header};
 use switchover::header::rules::{HeaderRules, HostRule, RuleError, Statuses, Underscores};
 
 use super::findings::Findings;
-use super::redirects::Prefix;
+use super::redirects::Redirect;
 use super::replies::Addressing;
 use super::scope::{Field, Scope};
 use super::text::{Asked, Text};
@@ -14,171 +16,211 @@ use super::text::{Asked, Text};
 /// The fields of a location.
 #[derive(Clone, Debug)]
 pub(crate) struct Fields {
-    /// What is the same for all requests, and what the library puts together for each.
-    rules: HeaderRules,
-    /// What only this program can put together.
-    by_request: Vec<(On, Field)>,
-    redirects_by_request: Vec<Prefix>,
+    underscores: Underscores,
+    /// `proxy_set_header`, but for the two that are no rules.
+    set: Vec<Field>,
+    host: Option<Text>,
+    added: Vec<Field>,
+    hidden: Vec<HeaderName>,
+    /// `proxy_pass_header`.
+    passed: Vec<HeaderName>,
+    pub(crate) redirects: Vec<Redirect>,
     /// Of the addresses that the server sends its clients to.
     pub(crate) addressing: Addressing,
-    http_1_1: bool,
     upgrade: Text,
     connection: Text,
 }
 
-/// What a field stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum On {
-    Request,
-    /// Beside one that was set before, by the same name.
-    RequestToo,
-    Host,
-    Response,
-}
-
 impl Fields {
-    pub(crate) fn new(scope: &Scope, server_name: &str, proxy_host: &str, findings: &mut Findings) -> Fields {
+    pub(crate) fn new(scope: &Scope, findings: &mut Findings) -> Fields {
         let keeps = scope.underscores.as_ref().is_some_and(|on| on.value);
-        let underscores = if keeps {
-            Underscores::Keep
-        } else {
-            Underscores::DropAll
+        let first = |name| {
+            scope
+                .set
+                .iter()
+                .find(|field| field.is(name))
+                .map(|field| field.value.clone())
         };
         let mut fields = Fields {
-            rules: HeaderRules::default()
-                .underscores(underscores)
-                .server_name(server_name)
-                .upstream(proxy_host)
-                .host(HostRule::Upstream),
-            by_request: Vec::new(),
-            redirects_by_request: Vec::new(),
+            underscores: if keeps {
+                Underscores::Keep
+            } else {
+                Underscores::DropAll
+            },
+            set: Vec::new(),
+            host: first("Host"),
+            added: Vec::new(),
+            hidden: names(&scope.hidden, findings),
+            passed: names(&scope.passed, findings),
+            redirects: Vec::new(),
             addressing: Addressing::new(scope),
-            http_1_1: scope.http_1_1.as_ref().is_some_and(|version| version.value),
-            upgrade: Text::default(),
-            connection: Text::default(),
+            upgrade: first("Upgrade").unwrap_or_default(),
+            // Of several, nginx sends the first.
+            connection: first("Connection").unwrap_or_default(),
         };
-        for hidden in &scope.hidden {
-            match fields.rules.clone().remove_on_response(&hidden.value) {
-                Ok(rules) => fields.rules = rules,
-                Err(why) => findings.warning(
-                    &hidden.place,
-                    format!("proxy_hide_header is not carried out: {why}"),
-                ),
-            }
-        }
-        for (index, field) in scope.set.iter().enumerate() {
-            let on = match scope.set[..index].iter().any(|before| before.is(&field.name)) {
-                _ if field.is("Host") => On::Host,
-                true => On::RequestToo,
-                false => On::Request,
-            };
-            match () {
-                () if field.is("Upgrade") => fields.upgrade = field.value.clone(),
-                () if field.is("Connection") => fields.connection = field.value.clone(),
-                () => fields.add(on, field, findings),
+        for field in &scope.set {
+            let is_known = ["Upgrade", "Connection", "Host"]
+                .iter()
+                .any(|name| field.is(name));
+            let name = &field.name;
+            // The value is looked up for each request: here only the name is tried.
+            match HeaderRules::default().set_on_request(name, field.value.constant().map_or("x", |_| "x")) {
+                _ if is_known => {}
+                Ok(_) => fields.set.push(field.clone()),
+                Err(_) if field.value.constant() == Some("") && is_removable(name) => {
+                    fields.set.push(field.clone())
+                }
+                // It says what is done anyway.
+                Err(RuleError::Owned(_)) if is_harmless(field) => {}
+                Err(why) => {
+                    let text = format!("proxy_set_header {name} is not carried out: {why}");
+                    findings.warning(&field.place, text);
+                }
             }
         }
         for field in &scope.added {
-            fields.add(On::Response, field, findings);
+            match HeaderRules::default().add_on_response(&field.name, "x", Statuses::Always) {
+                Ok(_) => fields.added.push(field.clone()),
+                Err(why) => {
+                    let text = format!("add_header {} is not carried out: {why}", field.name);
+                    findings.warning(&field.place, text);
+                }
+            }
         }
         fields
     }
 
-    /// With these starts of addresses replaced in what the upstream says.
-    pub(crate) fn redirecting(mut self, prefixes: Vec<Prefix>, findings: &mut Findings) -> Fields {
-        for prefix in prefixes {
-            let behind = !self.redirects_by_request.is_empty();
-            if behind || !prefix.is_librarys() {
-                self.redirects_by_request.push(prefix);
-                continue;
+    /// The rules for what goes up.
+    pub(crate) fn request_rules(&self, asked: &Asked<'_>) -> HeaderRules {
+        let host = match &self.host {
+            None => HostRule::Upstream,
+            Some(text) => match text.source() {
+                // The library's own words for the two.
+                source @ ("$http_host" | "${http_host}" | "$proxy_host" | "${proxy_host}") => source.parse(),
+                // A dollar sign that a client has sent is none of a variable.
+                _ => text.value(asked).replace('$', "$$").parse(),
             }
-            match prefix.added_to(self.rules.clone(), None) {
-                Ok(rules) => self.rules = rules,
-                Err(why) => findings.warning(
-                    prefix.place(),
-                    format!("proxy_redirect is not carried out: {why}"),
-                ),
-            }
-        }
-        self
-    }
-
-    fn add(&mut self, on: On, field: &Field, findings: &mut Findings) {
-        // Another one's value is tried out at once, and looked up for each request.
-        let value = match field.value.is_librarys() {
-            true => field.value.template(),
-            false => "x",
+            .unwrap_or(HostRule::Upstream),
         };
-        // What comes behind such a line of the same name has to stay behind it.
-        let behind = self.by_request.iter().any(|(_, before)| before.is(&field.name));
-        match on.apply(self.rules.clone(), field, value) {
-            Ok(rules) if field.value.is_librarys() && !behind => self.rules = rules,
-            Ok(_) => self.by_request.push((on, field.clone())),
-            // It says what is done anyway.
-            Err(RuleError::Owned(_)) if on == On::Request && is_harmless(field) => {}
-            Err(why) => {
-                let text = format!("{} {} is not carried out: {why}", on.directive(), field.name);
-                findings.warning(&field.place, text);
-            }
-        }
-    }
-
-    /// The rules for a request.
-    pub(crate) fn rules(&self, asked: &Asked<'_>) -> HeaderRules {
-        let mut rules = self.rules.clone();
-        for (on, field) in &self.by_request {
-            // A dollar sign that a client has sent is none of a variable.
+        let mut rules = HeaderRules::default()
+            .underscores(self.underscores)
+            .upstream(asked.target.map_or("", |target| &target.host))
+            .host(host);
+        for (index, field) in self.set.iter().enumerate() {
             let value = field.value.value(asked).replace('$', "$$");
+            let is_again = self.set[..index].iter().any(|before| before.is(&field.name));
+            let apply = |rules: HeaderRules, value: &str| match is_again {
+                false => rules.set_on_request(&field.name, value),
+                true if value.is_empty() => Ok(rules),
+                true => rules.add_on_request(&field.name, value),
+            };
             // With bytes that no field may hold it is empty: what the client has sent does not take its place.
-            let applied = on.apply(rules.clone(), field, &value);
-            if let Ok(with) = applied.or_else(|_| on.apply(rules.clone(), field, "")) {
-                rules = with;
-            }
-        }
-        for prefix in &self.redirects_by_request {
-            // With bytes that no field may hold it is the start of no address.
-            if let Ok(with) = prefix.added_to(rules.clone(), Some(asked)) {
+            let applied = apply(rules.clone(), &value);
+            if let Ok(with) = applied.or_else(|_| apply(rules.clone(), "")) {
                 rules = with;
             }
         }
         rules
     }
 
-    /// Whether nginx would ask the upstream for the upgrade that this request asks for.
+    /// The rules for both directions of an upgrade, whose answer is a 101.
+    pub(crate) fn upgrade_rules(&self, asked: &Asked<'_>) -> HeaderRules {
+        let mut rules = self.request_rules(asked);
+        for name in &self.hidden {
+            rules = rules.clone().remove_on_response(name.as_str()).unwrap_or(rules);
+        }
+        for redirect in &self.redirects {
+            rules = redirect.added_to(rules, asked);
+        }
+        for field in &self.added {
+            let value = field.value.value(asked).replace('$', "$$");
+            let statuses = if field.always {
+                Statuses::Always
+            } else {
+                Statuses::Usual
+            };
+            let applied = match replaces(&field.name) {
+                true => rules.clone().set_on_response(&field.name, &value, statuses),
+                false => rules.clone().add_on_response(&field.name, &value, statuses),
+            };
+            rules = applied.unwrap_or(rules);
+        }
+        rules
+    }
+
+    /// Takes from an upstream's answer what its client does not get.
+    pub(crate) fn hide(&self, headers: &mut HeaderMap) {
+        let is_passed = |name: &HeaderName| self.passed.contains(name);
+        let own = |name: &HeaderName| name.as_str().starts_with("x-accel-") || name == "x-pad";
+        let hidden: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| (own(name) || self.hidden.contains(name)) && !is_passed(name))
+            .cloned()
+            .collect();
+        for name in hidden {
+            headers.remove(name);
+        }
+    }
+
+    /// `add_header`.
+    pub(crate) fn add(&self, headers: &mut HeaderMap, status: StatusCode, asked: &Asked<'_>) {
+        let is_usual = matches!(status.as_u16(), 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
+        for field in self.added.iter().filter(|field| is_usual || field.always) {
+            let value = field.value.value(asked);
+            let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(field.name.as_bytes()),
+                HeaderValue::from_bytes(value.as_bytes()),
+            ) else {
+                continue;
+            };
+            if replaces(&field.name) {
+                headers.remove(&name);
+            }
+            if !value.is_empty() {
+                headers.append(name, value);
+            }
+        }
+    }
+
+    /// Whether nginx would ask the upstream for the upgrade that this request asks for. In which version it asks is not looked
+    /// at: an upstream that switches although it was asked in HTTP/1.0 does so in 1.1 too.
     pub(crate) fn carry_upgrade(&self, asked: &Asked<'_>) -> bool {
-        self.http_1_1
-            && !self.upgrade.value(asked).trim().is_empty()
-            && has_token(&self.connection.value(asked), "upgrade")
+        !self.upgrade.value(asked).trim().is_empty() && has_token(&self.connection.value(asked), "upgrade")
     }
 }
 
-impl On {
-    fn apply(self, rules: HeaderRules, field: &Field, value: &str) -> Result<HeaderRules, RuleError> {
-        let statuses = if field.always {
-            Statuses::Always
-        } else {
-            Statuses::Usual
-        };
-        match self {
-            On::Request => rules.set_on_request(&field.name, value),
-            On::RequestToo => rules.add_on_request(&field.name, value),
-            On::Host => value.parse().map(|host| rules.host(host)),
-            On::Response => rules.add_on_response(&field.name, value, statuses),
+fn names(said: &[super::scope::At<String>], findings: &mut Findings) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for said in said {
+        match HeaderName::from_bytes(said.value.as_bytes()) {
+            Ok(name) => names.push(name),
+            Err(_) => findings.error(
+                &said.place,
+                format!("{:?} is not the name of a field", said.value),
+            ),
         }
     }
-
-    fn directive(self) -> &'static str {
-        match self {
-            On::Response => "add_header",
-            _ => "proxy_set_header",
-        }
-    }
+    names
 }
 
-/// A field of the proxy's own that goes from hop to hop, set to nothing: so it is anyway.
+/// nginx: of these there is one line, and it is the added one.
+fn replaces(name: &str) -> bool {
+    let once = [header::ETAG, header::LAST_MODIFIED, header::SERVER];
+    once.iter().any(|known| name.eq_ignore_ascii_case(known.as_str()))
+}
+
+fn is_removable(name: &str) -> bool {
+    HeaderRules::default().set_on_request(name, "").is_ok()
+}
+
+/// A field that says what the library does anyway: one from hop to hop that is set to nothing, one of the handshake with what the
+/// client has sent.
 fn is_harmless(field: &Field) -> bool {
     let of_a_hop = ["Keep-Alive", "Transfer-Encoding", "Proxy-Connection", "Expect"];
-    field.value.constant() == Some("") && of_a_hop.iter().any(|name| field.is(name))
+    let own = format!("$http_{}", field.name.replace('-', "_").to_ascii_lowercase());
+    let source = field.value.source().to_ascii_lowercase();
+    let is_own = source == own || source == format!("${{{}}}", &own[1..]);
+    is_own || field.value.constant() == Some("") && of_a_hop.iter().any(|name| field.is(name))
 }
 
 /// Whether a list holds a token, in any case.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::version::Version;
+
 pub(crate) const USAGE: &str = "\
 Runs what a configuration of nginx says of proxying, upgrades above all.
 
@@ -13,6 +15,9 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
   --strict           what is not carried out is an error
   --nginx-defaults   where the configuration does not say how large a head may be, nginx's limits hold: 4k for responses,
                      4 buffers of 8k for requests. Without it: 64k for both
+  --nginx-version V  whose defaults hold: 1.22 (without the flag) or 1.30
+  --nginx-paths      a path means what nginx reads in it. Without it a path that can be read in several ways is a 400, unless
+                     all of them lead to the same location
   --no-hints         without the lines that are carried out and probably not what was meant
 
 SIGQUIT ends it in order, as in nginx: nobody is let in, requests are answered, tunnels go on for as long as
@@ -26,6 +31,8 @@ pub(crate) struct Flags {
     pub(crate) only_tests: bool,
     pub(crate) strict: bool,
     pub(crate) nginx_defaults: bool,
+    pub(crate) nginx_paths: bool,
+    pub(crate) version: Version,
     pub(crate) hints: bool,
 }
 
@@ -37,6 +44,8 @@ impl Flags {
             only_tests: false,
             strict: false,
             nginx_defaults: false,
+            nginx_paths: false,
+            version: Version::default(),
             hints: true,
         };
         let mut arguments = arguments.into_iter();
@@ -51,6 +60,8 @@ impl Flags {
                 "-t" => flags.only_tests = true,
                 "--strict" => flags.strict = true,
                 "--nginx-defaults" => flags.nginx_defaults = true,
+                "--nginx-paths" => flags.nginx_paths = true,
+                "--nginx-version" => flags.version = Version::read(&value()?)?,
                 "--no-hints" => flags.hints = false,
                 "-h" | "--help" => return Err(USAGE.to_owned()),
                 "-p" => prefix = Some(PathBuf::from(value()?)),

@@ -1,13 +1,14 @@
 //! The lines that are carried out and probably not what was meant: those that circulate with configurations for WebSocket.
 //! Each hint says what to write instead, in nginx's words.
 
-use switchover::route::PathPattern;
-
 use super::fields::has_token;
 use super::findings::{Findings, Place};
-use super::location::Proxy;
+use super::location::Surroundings;
+use super::locations::Pattern;
+use super::proxy::{Pass, Proxy};
 use super::scope::{Field, Scope};
 use super::tree::Directive;
+use super::version::Version;
 
 const MAP: &str = "map $http_upgrade $connection_upgrade { default upgrade; '' close; }";
 
@@ -15,11 +16,13 @@ const MAP: &str = "map $http_upgrade $connection_upgrade { default upgrade; '' c
 pub(crate) fn of_proxy(
     line: &Directive,
     scope: &Scope,
-    pattern: &PathPattern,
+    pattern: &Pattern,
     proxy: &Proxy,
-    findings: &mut Findings,
+    around: &mut Surroundings<'_>,
 ) {
-    if carries_upgrades(line, scope, findings) {
+    let version = around.version;
+    let findings = &mut *around.findings;
+    if carries_upgrades(line, scope, version, findings) {
         waits(line, scope, findings);
         response_fields(scope, findings);
         host_and_origin(line, scope, proxy, findings);
@@ -33,10 +36,10 @@ pub(crate) fn of_proxy(
 }
 
 /// Whether any upgrade can pass; if none can, says why.
-fn carries_upgrades(line: &Directive, scope: &Scope, findings: &mut Findings) -> bool {
-    let last = |name| scope.set.iter().rev().find(|field| field.is(name));
-    let (upgrade, connection) = (last("Upgrade"), last("Connection"));
-    let http_1_1 = scope.http_1_1.as_ref().is_some_and(|version| version.value);
+fn carries_upgrades(line: &Directive, scope: &Scope, version: Version, findings: &mut Findings) -> bool {
+    let first = |name| scope.set.iter().find(|field| field.is(name));
+    let (upgrade, connection) = (first("Upgrade"), first("Connection"));
+    repeated(scope, findings);
     lost_by_inheritance(scope, upgrade.is_some(), connection.is_some(), findings);
 
     let upgrade = upgrade.filter(|field| field.value.constant() != Some(""));
@@ -47,13 +50,14 @@ fn carries_upgrades(line: &Directive, scope: &Scope, findings: &mut Findings) ->
             .is_none_or(|value| has_token(value, "upgrade"))
     };
     let asking = connection.filter(asks);
-    if let (true, Some(upgrade), Some(connection)) = (http_1_1, upgrade, asking) {
+    if let (Some(upgrade), Some(connection)) = (upgrade, asking) {
+        asked_in_1_0(upgrade, scope, version, findings);
         constant_connection(connection, findings);
         tokens(upgrade, findings);
         return true;
     }
     let mut missing = Vec::new();
-    if !http_1_1 {
+    if !speaks_1_1(scope, version) {
         missing.push("proxy_http_version 1.1;");
     }
     if upgrade.is_none() {
@@ -73,6 +77,43 @@ fn carries_upgrades(line: &Directive, scope: &Scope, findings: &mut Findings) ->
     let begun = [upgrade, connection].into_iter().flatten().next();
     findings.hint(begun.map_or(&line.place, |field| &field.place), text);
     false
+}
+
+fn speaks_1_1(scope: &Scope, version: Version) -> bool {
+    scope
+        .http_1_1
+        .as_ref()
+        .map_or(version.speaks_1_1(), |said| said.value)
+}
+
+fn asked_in_1_0(upgrade: &Field, scope: &Scope, version: Version, findings: &mut Findings) {
+    if speaks_1_1(scope, version) {
+        return;
+    }
+    let place = scope.http_1_1.as_ref().map_or(&upgrade.place, |said| &said.place);
+    let text = "nginx sends this upgrade in HTTP/1.0, unless it is 1.29.7 or later: only an upstream that does not look at the \
+                version answers 101 to that. Write proxy_http_version 1.1; here it is sent in 1.1 either way";
+    findings.hint(place, text);
+}
+
+/// Of `Connection` nginx sends the first line, of all others every line.
+fn repeated(scope: &Scope, findings: &mut Findings) {
+    for (index, field) in scope.set.iter().enumerate() {
+        if !scope.set[..index].iter().any(|before| before.is(&field.name)) {
+            continue;
+        }
+        let text = match ["Connection", "Host", "Upgrade"]
+            .iter()
+            .find(|name| field.is(name))
+        {
+            Some(name) => format!("proxy_set_header {name} is there already: the first line holds"),
+            None => format!(
+                "proxy_set_header {} is there already: the upstream gets both lines",
+                field.name
+            ),
+        };
+        findings.hint(&field.place, text);
+    }
 }
 
 fn lost_by_inheritance(scope: &Scope, upgrade: bool, connection: bool, findings: &mut Findings) {
@@ -165,7 +206,7 @@ fn response_fields(scope: &Scope, findings: &mut Findings) {
 
 fn host_and_origin(line: &Directive, scope: &Scope, proxy: &Proxy, findings: &mut Findings) {
     let instead = "Servers compare it with Origin: write proxy_set_header Host $http_host;";
-    let last = scope.set.iter().rev().find(|field| field.is("Host"));
+    let last = scope.set.iter().find(|field| field.is("Host"));
     let (place, value) = last.map_or((&line.place, ""), |field| (&field.place, field.value.source()));
     let told: Option<&Place> = match value {
         "" | "$proxy_host" | "${proxy_host}" => Some(place),
@@ -177,10 +218,11 @@ fn host_and_origin(line: &Directive, scope: &Scope, proxy: &Proxy, findings: &mu
         _ => None,
     };
     if let Some(place) = told {
-        let text = format!(
-            "the upstream is told Host: {}, its own name here. {instead}",
-            proxy.target.host
-        );
+        let host = match &proxy.whom {
+            Pass::Fixed { target, .. } => &*target.host,
+            Pass::Variable(_) => "$proxy_host",
+        };
+        let text = format!("the upstream is told Host: {host}, its own name here. {instead}");
         findings.hint(place, text);
     }
     let origin = scope.set.iter().find(|field| field.is("Origin"));
@@ -191,9 +233,11 @@ fn host_and_origin(line: &Directive, scope: &Scope, proxy: &Proxy, findings: &mu
     }
 }
 
-fn slash_of_location(line: &Directive, pattern: &PathPattern, findings: &mut Findings) {
-    let without = pattern.path().strip_suffix('/').filter(|path| !path.is_empty());
-    if let (Some(path), false) = (without, pattern.is_exact()) {
+fn slash_of_location(line: &Directive, pattern: &Pattern, findings: &mut Findings) {
+    let Pattern::Prefix { path, .. } = pattern else {
+        return;
+    };
+    if let Some(path) = path.strip_suffix('/').filter(|path| !path.is_empty()) {
         let text = format!(
             "a WebSocket to {path}, without the slash at the end, gets a redirection, which no browser follows: write \
              location {path} if it is to be served too"
@@ -202,13 +246,14 @@ fn slash_of_location(line: &Directive, pattern: &PathPattern, findings: &mut Fin
     }
 }
 
-fn slashes_of_replacement(line: &Directive, pattern: &PathPattern, proxy: &Proxy, findings: &mut Findings) {
-    let Some(replacement) = &proxy.target.replacement else {
+fn slashes_of_replacement(line: &Directive, pattern: &Pattern, proxy: &Proxy, findings: &mut Findings) {
+    let (Pattern::Prefix { path, .. }, Pass::Fixed { target, .. }) = (pattern, &proxy.whom) else {
         return;
     };
-    let path = pattern.path();
+    let Some(replacement) = &target.replacement else {
+        return;
+    };
     let text = match (path.ends_with('/'), replacement.ends_with('/')) {
-        _ if pattern.is_exact() => return,
         (false, true) => format!(
             "nginx makes {replacement}/x of {path}/x, with two slashes, and lets {path}../x climb out. Here there is one. \
              Write both with a slash at the end, or both without"

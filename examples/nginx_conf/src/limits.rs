@@ -10,6 +10,7 @@ use switchover::handshake::HandshakePolicy;
 use switchover::header::{ForwardedRules, Forwarding, Inbound, Network, TrustedProxies};
 use switchover::http1::HeadLimits;
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
+use switchover::route::PathReading;
 use switchover::service::RelayConfig;
 use switchover::tunnel::{Cap, TunnelConfig};
 
@@ -28,6 +29,8 @@ const LARGE: u64 = 64 << 10;
 pub(crate) struct Limits {
     /// `--nginx-defaults`.
     pub(crate) nginx_heads: bool,
+    /// `--nginx-paths`.
+    pub(crate) reading: PathReading,
     /// By `worker_connections`.
     pub(crate) tunnels: Option<Cap>,
 }

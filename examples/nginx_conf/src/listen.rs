@@ -20,6 +20,7 @@ pub(crate) struct Listen {
     pub(crate) address: Address,
     pub(crate) is_default: bool,
     pub(crate) is_tls: bool,
+    pub(crate) is_http2: bool,
     /// The PROXY protocol's header comes first.
     pub(crate) is_proxied: bool,
     /// `ipv6only=off`: for IPv4 as well.
@@ -52,6 +53,7 @@ impl Listen {
             address: Address::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80))),
             is_default: false,
             is_tls: false,
+            is_http2: false,
             is_proxied: false,
             is_dual: false,
         }
@@ -75,10 +77,11 @@ impl Listen {
                 "default_server" | "default" => listen.is_default = true,
                 "ssl" => listen.is_tls = true,
                 "ipv6only" => listen.is_dual = parameter == "ipv6only=off",
-                "http2" | "spdy" | "quic" => {
+                "http2" => listen.is_http2 = true,
+                "spdy" | "quic" => {
                     findings.warning(
                         place,
-                        format!("listen … {parameter}: only HTTP/1.1 is spoken here"),
+                        format!("listen … {parameter}: only HTTP/1.1 and HTTP/2 are spoken here"),
                     );
                 }
                 "proxy_protocol" => listen.is_proxied = true,

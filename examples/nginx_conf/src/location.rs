@@ -1,69 +1,90 @@
 //! `location`: which paths it is for, and what becomes of their requests.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::StatusCode;
-use switchover::gateway::Acceptor;
-use switchover::route::{Locations, PathPattern};
-use switchover::service::RelayConfig;
+use http::Method;
 
 use super::access_log::{Formats, Log};
-use super::answer::Answer;
+use super::condition::Condition;
 use super::directives::{self, Context};
 use super::fields::Fields;
+use super::files::Root;
 use super::findings::{Findings, Place};
+use super::handling::Handling;
 use super::hints;
-use super::limits::{self, Limits};
-use super::next_upstream;
-use super::proxy_pass::{Groups, NoTarget, Target};
+use super::limiting::Zones;
+use super::limits::Limits;
+use super::locations::{Locations, Pattern};
+use super::names::Names;
+use super::proxy::Proxy;
+use super::proxy_pass::Groups;
 use super::real_ip::RealIp;
-use super::redirects::Redirection;
-use super::route::{Leading, Route};
+use super::rewrite::{self, Step};
 use super::scope::{Reading, Scope};
-use super::steps::{self, Condition, Step};
-use super::tls;
+use super::text::Text;
 use super::tree::Directive;
-use super::tries;
+use super::version::Version;
 
 /// A location.
 #[derive(Debug)]
 pub(crate) struct Location {
+    pub(crate) pattern: Pattern,
+    pub(crate) place: Place,
+    pub(crate) is_internal: bool,
     /// In order.
     pub(crate) steps: Vec<Step>,
-    /// Where requests go that none of the answers is for; without it, 404.
-    pub(crate) proxy: Option<Arc<Proxy>>,
+    pub(crate) handling: Handling,
+    /// `limit_except`: the methods that it is not for, and what holds for all others.
+    pub(crate) except: Option<(Vec<Method>, Arc<Location>)>,
+    pub(crate) try_files: Option<TryFiles>,
+    pub(crate) content: Content,
+    pub(crate) root: Root,
+    /// Where relative folders begin.
+    pub(crate) prefix: PathBuf,
     /// For its own answers.
     pub(crate) fields: Fields,
     pub(crate) default_type: String,
     pub(crate) logs: Arc<[Log]>,
-}
-
-/// A location with `proxy_pass`.
-#[derive(Debug)]
-pub(crate) struct Proxy {
-    /// Its number among all of the configuration: each worker has a relay for it.
-    pub(crate) index: usize,
-    pub(crate) target: Target,
-    /// The group that it leads to, by the rules of this location.
-    pub(crate) group: Leading,
-    pub(crate) fields: Fields,
     /// Who the client is; the server may have found that out already.
     pub(crate) real_ip: Option<RealIp>,
-    /// Decides on requests that ask for an upgrade, by what holds in this location.
-    pub(crate) upgrades: Acceptor,
-    pub(crate) relay: RelayConfig,
+    /// Nothing larger is taken; 0 is no limit.
+    pub(crate) largest_body: u64,
+    /// A path that is its own but for the slash is redirected.
+    pub(crate) redirects_to_slash: bool,
+    /// Those within it.
+    pub(crate) inner: Locations,
+}
+
+/// What answers the requests that get as far.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Files,
+    Proxy(Arc<Proxy>),
+    /// By an upstream that is spoken to in another protocol.
+    NotImplemented,
+}
+
+/// `try_files`.
+#[derive(Clone, Debug)]
+pub(crate) struct TryFiles {
+    pub(crate) files: Vec<Text>,
+    /// A status, a named location or a URI.
+    pub(crate) last: Text,
 }
 
 /// What locations are read with.
 pub(crate) struct Surroundings<'a> {
-    pub(crate) names: &'a [String],
+    pub(crate) names: &'a Names,
     pub(crate) formats: &'a Formats,
+    pub(crate) zones: &'a Zones,
     pub(crate) groups: &'a mut Groups,
     pub(crate) limits: &'a Limits,
+    pub(crate) version: Version,
     /// All that were read so far.
     pub(crate) proxies: &'a mut Vec<Arc<Proxy>>,
     pub(crate) findings: &'a mut Findings,
-    /// Where relative paths of certificates and logs begin.
+    /// Where relative paths of certificates, files and logs begin.
     pub(crate) prefix: &'a std::path::Path,
 }
 
@@ -71,233 +92,284 @@ impl Surroundings<'_> {
     pub(crate) fn within(&mut self, outer: &Scope, lines: &[&Directive]) -> Scope {
         let mut reading = Reading {
             names: self.names,
+            zones: self.zones,
             formats: self.formats,
             findings: self.findings,
         };
         outer.within(lines, &mut reading)
     }
+}
 
-    /// The lines of a server that are gone through before a location is looked for.
-    pub(crate) fn steps(&mut self, lines: &[&Directive]) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for line in lines {
-            if line.name != "if" {
-                steps.extend(steps::one(line, self.names, self.findings));
-            } else if let Some(condition) = Condition::of(line, self.names, self.findings) {
-                let within = steps::within_if(line, Context::Server, self.findings);
-                steps.push(Step::If {
-                    condition,
-                    end: steps::end(&within, self.names, self.findings).map(Box::new),
-                    instead: None,
-                });
-            }
-        }
-        steps
-    }
+/// What a location is read from.
+struct Source<'a> {
+    block: &'a Directive,
+    lines: &'a [&'a Directive],
+    scope: &'a Scope,
+    pattern: &'a Pattern,
+    /// The upstream of the location around it, where it has none of its own.
+    outer: Option<&'a Content>,
 }
 
 /// Reads the locations of a server, and those within them.
 pub(crate) fn read(
     lines: &[&Directive],
     outer: &Scope,
-    server_name: &str,
-    into: &mut Locations<Location>,
+    outer_pattern: &Pattern,
     around: &mut Surroundings<'_>,
-) {
+) -> Locations {
+    let mut locations = Locations::default();
     for block in lines.iter().filter(|line| line.name == "location") {
         let inner = directives::carried_out(block.lines(), Context::Location, around.findings);
         let scope = around.within(outer, &inner);
-        let pattern = pattern(block, around.findings);
-        read(&inner, &scope, server_name, into, around);
-        let Some(pattern) = pattern else { continue };
-        let location = Location::read(block, &inner, &scope, &pattern, server_name, around);
-        if let Err(why) = into.add(pattern, location) {
-            around.findings.error(&block.place, format!("{why}"));
+        let pattern = match Pattern::read(&block.arguments) {
+            Ok(pattern) => pattern,
+            Err(why) => {
+                around.findings.error(&block.place, why);
+                continue;
+            }
+        };
+        if let (Some(outer), Some(path)) = (outer_pattern.prefix(), pattern.prefix()) {
+            if !path.starts_with(outer) {
+                let text =
+                    format!("location {path} is outside location {outer}; nginx does not start either");
+                around.findings.error(&block.place, text);
+            }
+        }
+        let source = Source {
+            block,
+            lines: &inner,
+            scope: &scope,
+            pattern: &pattern,
+            outer: None,
+        };
+        let location = Arc::new(Location::read(&source, around));
+        if let Err(why) = locations.add(&pattern, location) {
+            around.findings.error(&block.place, why);
         }
     }
+    locations
 }
 
-/// None for a location that no path leads to here, told of if it would be one in nginx.
-fn pattern(block: &Directive, findings: &mut Findings) -> Option<PathPattern> {
-    let text = match &block.arguments[..] {
-        [path] if path.starts_with('@') => return None,
-        [first, ..] if first.starts_with('~') => {
-            left_out(block, findings);
-            return None;
-        }
-        [path] => path.clone(),
-        [modifier, path] => format!("{modifier} {path}"),
-        _ => String::new(),
+/// What answers where no location of a server is for the path.
+pub(crate) fn of_server(
+    block: &Directive,
+    lines: &[&Directive],
+    scope: &Scope,
+    around: &mut Surroundings<'_>,
+) -> Location {
+    let own: Vec<&Directive> = lines
+        .iter()
+        .copied()
+        .filter(|line| line.name == "try_files")
+        .collect();
+    let source = Source {
+        block,
+        lines: &own,
+        scope,
+        pattern: &Pattern::None,
+        outer: None,
     };
-    match text.parse() {
-        Ok(pattern) => Some(pattern),
-        Err(why) => {
-            findings.error(&block.place, format!("{}: {why}", block.shown()));
-            None
-        }
-    }
-}
-
-/// A regular expression. Where the location refuses what it is for, others would let that in.
-fn left_out(block: &Directive, findings: &mut Findings) {
-    let refuses = |line: &Directive| match &*line.name {
-        "internal" => true,
-        "return" => line.first().starts_with('4'),
-        _ => false,
-    };
-    let text = format!("{}: regular expressions are not carried out", block.shown());
-    match block.lines().iter().any(refuses) {
-        true => findings.error(
-            &block.place,
-            format!("{text}, and what this one keeps out would come in by other locations"),
-        ),
-        false => findings.warning(&block.place, format!("{text}; other locations have its paths")),
-    }
+    Location::read(&source, around)
 }
 
 impl Location {
     /// Its logs, and those of what may take its place.
-    pub(crate) fn logs(&self) -> impl Iterator<Item = &Log> {
+    pub(crate) fn logs(&self) -> Vec<&Log> {
         let instead = self.steps.iter().filter_map(|step| match step {
             Step::If { instead, .. } => instead.as_deref(),
             _ => None,
         });
-        instead
-            .flat_map(|location| location.logs.iter())
-            .chain(self.logs.iter())
+        let except = self.except.iter().map(|(_, location)| &**location);
+        let inner = self.inner.all();
+        let others = instead.chain(except).chain(inner).flat_map(Location::logs);
+        self.logs.iter().chain(others).collect()
     }
 
-    fn read(
-        block: &Directive,
-        lines: &[&Directive],
-        scope: &Scope,
-        pattern: &PathPattern,
-        server_name: &str,
-        around: &mut Surroundings<'_>,
-    ) -> Location {
-        let mut steps = Vec::new();
-        let mut proxy = None;
-        let mut is_left_out = false;
-        for line in lines {
-            match &*line.name {
-                "internal" => steps.insert(0, Step::Answer(Answer::plain(StatusCode::NOT_FOUND))),
-                "if" => steps.extend(instead(line, lines, scope, pattern, server_name, around)),
-                "proxy_pass" if proxy.is_some() => {
-                    around.findings.error(&line.place, "proxy_pass is there already");
-                }
-                "proxy_pass" => {
-                    proxy = Proxy::read(line, scope, pattern, server_name, around);
-                    match &proxy {
-                        Some(proxy) => hints::of_proxy(line, scope, pattern, proxy, around.findings),
-                        None => is_left_out = true,
-                    }
-                }
-                _ => steps.extend(steps::one(line, around.names, around.findings)),
-            }
-        }
-        let passes = |line: &Directive| line.name.ends_with("_pass") && line.name != "proxy_pass";
-        is_left_out |= block.lines().iter().any(passes);
-        if is_left_out {
-            steps.push(Step::Answer(Answer::plain(StatusCode::NOT_IMPLEMENTED)));
-        }
-        Location {
-            steps,
-            proxy,
-            fields: Fields::new(scope, server_name, "", around.findings),
+    fn read(source: &Source<'_>, around: &mut Surroundings<'_>) -> Location {
+        let Source {
+            block,
+            lines,
+            scope,
+            pattern,
+            outer,
+        } = *source;
+        let content = content(source, around);
+        let inner = match block.name == "location" {
+            true => read(lines, scope, pattern, around),
+            false => Locations::default(),
+        };
+        let mut location = Location {
+            pattern: pattern.clone(),
+            place: block.place.clone(),
+            is_internal: lines.iter().any(|line| line.name == "internal"),
+            steps: Vec::new(),
+            handling: scope.handling.clone(),
+            except: None,
+            try_files: try_files(lines, around),
+            redirects_to_slash: matches!(content, Content::Proxy(_)) && block.name == "location",
+            content,
+            root: scope.handling.root.clone().unwrap_or(Root {
+                folder: Text::literal("html"),
+                is_alias: false,
+            }),
+            prefix: around.prefix.to_owned(),
+            fields: Fields::new(scope, around.findings),
             default_type: default_type(scope),
             logs: scope.logs.clone().into(),
+            real_ip: RealIp::new(scope),
+            largest_body: scope.largest_body.as_ref().map_or(1 << 20, |said| said.value),
+            inner,
+        };
+        let content = outer.unwrap_or(&location.content).clone();
+        let mut steps = Vec::new();
+        for line in lines {
+            match &*line.name {
+                "if" => steps.extend(instead(line, scope, pattern, &content, around)),
+                "limit_except" => location.except = except(line, scope, pattern, &content, around),
+                _ => steps.extend(rewrite::read(line, around.names, around.findings)),
+            }
         }
+        location.steps = steps;
+        location
     }
 }
 
-/// An `if` of a location. Where it says more than `return` and `break`, it is a location with the same paths, which goes to the
-/// same upstream unless it names its own.
+/// The upstream of a location, or its files.
+fn content(source: &Source<'_>, around: &mut Surroundings<'_>) -> Content {
+    let mut passes = source.lines.iter().filter(|line| line.name == "proxy_pass");
+    if let Some(line) = passes.next() {
+        for other in passes {
+            around.findings.error(&other.place, "proxy_pass is there already");
+        }
+        let is_plain = source.block.name == "location";
+        return match Proxy::read(line, source.scope, source.pattern, is_plain, around) {
+            Some(proxy) => {
+                if is_plain {
+                    hints::of_proxy(line, source.scope, source.pattern, &proxy, around);
+                }
+                Content::Proxy(proxy)
+            }
+            // What is wrong with it has been said.
+            None => Content::NotImplemented,
+        };
+    }
+    let passes = |line: &Directive| line.name.ends_with("_pass");
+    match source.outer {
+        _ if source.block.lines().iter().any(passes) => Content::NotImplemented,
+        // With what holds here: an upstream of the outer location is asked by the rules of this one.
+        Some(Content::Proxy(proxy)) => match proxy.within(source.scope, source.pattern, around) {
+            Some(proxy) => Content::Proxy(proxy),
+            None => Content::NotImplemented,
+        },
+        Some(other) => other.clone(),
+        None => Content::Files,
+    }
+}
+
+fn try_files(lines: &[&Directive], around: &mut Surroundings<'_>) -> Option<TryFiles> {
+    let line = lines.iter().find(|line| line.name == "try_files")?;
+    let text = |source: &String| Text::parse(source, around.names, &line.place, around.findings);
+    let mut texts: Vec<Text> = line.arguments.iter().map(text).collect();
+    let last = texts.pop().filter(|_| !texts.is_empty());
+    if last.is_none() {
+        around.findings.error(
+            &line.place,
+            "try_files takes files, and what follows where there are none",
+        );
+    }
+    Some(TryFiles {
+        files: texts,
+        last: last?,
+    })
+}
+
+/// An `if` of a location. What it says beside `rewrite`, `set`, `return` and `break` holds instead.
 fn instead(
     block: &Directive,
-    outer: &[&Directive],
     scope: &Scope,
-    pattern: &PathPattern,
-    server_name: &str,
+    pattern: &Pattern,
+    outer: &Content,
     around: &mut Surroundings<'_>,
 ) -> Option<Step> {
     let condition = Condition::of(block, around.names, around.findings)?;
-    let mut lines = steps::within_if(block, Context::Location, around.findings);
-    let end = steps::end(&lines, around.names, around.findings).map(Box::new);
-    lines.retain(|line| !matches!(&*line.name, "return" | "break"));
-    let mut location = None;
-    if !lines.is_empty() {
-        let scope = around.within(scope, &lines);
-        let is_pass = |line: &&&Directive| line.name == "proxy_pass";
-        match lines.iter().find(is_pass) {
-            Some(own) if own.first().splitn(4, '/').nth(3).is_some() && !own.first().contains("://unix:") => {
-                let text = "proxy_pass within if takes no path behind the host";
-                around.findings.error(&own.place, text);
-            }
-            Some(_) => {}
-            None => lines.extend(outer.iter().find(is_pass)),
-        }
-        let read = Location::read(block, &lines, &scope, pattern, server_name, around);
-        location = Some(Box::new(read));
-    }
+    let lines = directives::carried_out(block.lines(), Context::LocationIf, around.findings);
+    let steps = lines
+        .iter()
+        .filter_map(|line| rewrite::read(line, around.names, around.findings));
+    let steps = steps.collect();
+    let scope = around.within(scope, &lines);
+    let source = Source {
+        block,
+        lines: &lines,
+        scope: &scope,
+        pattern,
+        outer: Some(outer),
+    };
+    let mut location = Location::read(&source, around);
+    location.steps = Vec::new();
     Some(Step::If {
         condition,
-        end,
-        instead: location,
+        steps,
+        instead: Some(Arc::new(location)),
     })
+}
+
+/// `limit_except`: guards for all methods but these.
+fn except(
+    block: &Directive,
+    scope: &Scope,
+    pattern: &Pattern,
+    outer: &Content,
+    around: &mut Surroundings<'_>,
+) -> Option<(Vec<Method>, Arc<Location>)> {
+    let mut methods = Vec::new();
+    for name in &block.arguments {
+        match Method::from_bytes(name.as_bytes()) {
+            Ok(method) => methods.push(method),
+            Err(_) => around
+                .findings
+                .error(&block.place, format!("limit_except: {name} is not a method")),
+        }
+    }
+    // nginx: allowing GET allows HEAD.
+    if methods.contains(&Method::GET) {
+        methods.push(Method::HEAD);
+    }
+    let lines = directives::carried_out(block.lines(), Context::LimitExcept, around.findings);
+    let scope = around.within(scope, &lines);
+    let source = Source {
+        block,
+        lines: &lines,
+        scope: &scope,
+        pattern,
+        outer: Some(outer),
+    };
+    let location = Location::read(&source, around);
+    Some((methods, Arc::new(location)))
+}
+
+/// The lines of a server that are gone through before a location is looked for.
+pub(crate) fn server_steps(lines: &[&Directive], around: &mut Surroundings<'_>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for line in lines {
+        if line.name != "if" {
+            steps.extend(rewrite::read(line, around.names, around.findings));
+        } else if let Some(condition) = Condition::of(line, around.names, around.findings) {
+            let within = directives::carried_out(line.lines(), Context::ServerIf, around.findings);
+            let within = within
+                .iter()
+                .filter_map(|line| rewrite::read(line, around.names, around.findings));
+            steps.push(Step::If {
+                condition,
+                steps: within.collect(),
+                instead: None,
+            });
+        }
+    }
+    steps
 }
 
 pub(crate) fn default_type(scope: &Scope) -> String {
     let said = scope.default_type.as_ref();
     said.map_or("text/plain", |said| &said.value).to_owned()
-}
-
-impl Proxy {
-    fn read(
-        line: &Directive,
-        scope: &Scope,
-        pattern: &PathPattern,
-        server_name: &str,
-        around: &mut Surroundings<'_>,
-    ) -> Option<Arc<Proxy>> {
-        let place: &Place = &line.place;
-        let target = match Target::read(line.first(), around.groups) {
-            Ok(target) => target,
-            Err(NoTarget::Wrong(why)) => {
-                around.findings.error(place, format!("proxy_pass {why}"));
-                return None;
-            }
-            Err(NoTarget::LeftOut(why)) => {
-                around.findings.warning(place, why);
-                return None;
-            }
-        };
-        let tls = match target.https {
-            true => Some(tls::upstream(
-                place,
-                scope,
-                &target.host,
-                around.prefix,
-                around.findings,
-            )?),
-            false => None,
-        };
-        let route = Route {
-            tls,
-            connect_timeout: limits::connect_timeout(scope),
-        };
-        let group = target.upstream.group.retry(next_upstream::retry(scope));
-        let redirects = Redirection::of_location(&scope.redirections, line.first(), pattern, place);
-        let fields = Fields::new(scope, server_name, &target.host, around.findings);
-        let proxy = Arc::new(Proxy {
-            index: around.proxies.len(),
-            fields: fields.redirecting(redirects, around.findings),
-            upgrades: Acceptor::new(around.limits.of_upgrades(scope)),
-            relay: around.limits.of_relay(scope),
-            real_ip: RealIp::new(scope),
-            group: group.on_attempt(tries::ended).via(route),
-            target,
-        });
-        around.proxies.push(proxy.clone());
-        Some(proxy)
-    }
 }

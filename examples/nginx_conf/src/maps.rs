@@ -1,113 +1,128 @@
 //! `map`: a variable whose value is chosen by another value.
 
 use super::findings::Findings;
-use super::pattern::Pattern;
-use super::text::{self, Text};
+use super::names::{self, Names};
+use super::regex::{Captures, GivenUp, Regex};
+use super::text::Text;
 use super::tree::Directive;
-
-/// All maps of a configuration, by index.
-pub(crate) type Maps = Vec<Map>;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Map {
     pub(crate) source: Text,
-    cases: Vec<(Case, Text)>,
+    /// In small letters.
+    exact: Vec<(String, Text)>,
+    /// `hostnames`: by what a name ends with, the longest first, and by what it begins with.
+    ends: Vec<(String, Text)>,
+    begins: Vec<(String, Text)>,
+    patterns: Vec<(Regex, Text)>,
     default: Text,
+    has_hostnames: bool,
+    /// The value is chosen whenever it is asked for, not once for a request.
+    pub(crate) is_volatile: bool,
 }
 
-#[derive(Clone, Debug)]
-enum Case {
-    /// In small letters.
-    Exactly(String),
-    Pattern(Pattern),
+/// What was chosen, and the groups of the regular expression by which it was.
+pub(crate) struct Chosen<'a> {
+    pub(crate) value: &'a Text,
+    pub(crate) by: Option<(&'a Regex, Captures)>,
 }
 
 impl Map {
-    /// The value for a source: of the text that it is, else of the first pattern that it has, else the default. Texts have
-    /// no case.
-    pub(crate) fn choose(&self, source: &str) -> &Text {
-        let small = source.to_ascii_lowercase();
-        let exact = |case: &Case| matches!(case, Case::Exactly(text) if *text == small);
-        let pattern = |case: &Case| matches!(case, Case::Pattern(pattern) if pattern.matches(source));
-        let find = |fits: &dyn Fn(&Case) -> bool| self.cases.iter().find(|(case, _)| fits(case));
-        find(&exact)
-            .or_else(|| find(&pattern))
-            .map_or(&self.default, |(_, value)| value)
-    }
-}
-
-/// The names of the variables that maps define. They may be used before their maps are read.
-pub(crate) fn names(maps: &[&Directive], findings: &mut Findings) -> Vec<String> {
-    let mut names = Vec::new();
-    for map in maps {
-        let name = map.argument(1).strip_prefix('$').map(text::name);
-        match name {
-            Some((name, "")) if !name.is_empty() && map.arguments.len() == 2 => names.push(name.to_owned()),
-            _ => {
-                findings.error(&map.place, "map takes a value and the name of a variable");
-                names.push(String::new());
+    /// The value for a source: of the text that it is, else of a name with a mask, else of the first pattern that it has, else
+    /// the default. Texts have no case.
+    pub(crate) fn choose(&self, source: &str) -> Result<Chosen<'_>, GivenUp> {
+        let mut small = source.to_ascii_lowercase();
+        if self.has_hostnames && small.ends_with('.') {
+            small.pop();
+        }
+        let exact = self.exact.iter().find(|(text, _)| *text == small);
+        let masked = || {
+            let ends = self.ends.iter().find(|(suffix, _)| small.ends_with(&**suffix));
+            ends.or_else(|| {
+                self.begins
+                    .iter()
+                    .find(|(prefix, _)| small.starts_with(&**prefix))
+            })
+        };
+        if let Some((_, value)) = exact.or_else(masked) {
+            return Ok(Chosen { value, by: None });
+        }
+        for (regex, value) in &self.patterns {
+            if let Some(captures) = regex.captures(source)? {
+                let by = Some((regex, captures));
+                return Ok(Chosen { value, by });
             }
         }
+        Ok(Chosen {
+            value: &self.default,
+            by: None,
+        })
     }
-    names
+
+    fn add(&mut self, case: &str, value: Text) -> Result<(), String> {
+        if let Some(escaped) = case.strip_prefix('\\') {
+            self.exact.push((escaped.to_ascii_lowercase(), value));
+            return Ok(());
+        }
+        let small = case.to_ascii_lowercase();
+        match case {
+            "default" => self.default = value,
+            _ if case.starts_with('~') => self.patterns.push((Regex::behind_tilde(case)?, value)),
+            _ if !self.has_hostnames => self.exact.push((small, value)),
+            _ => {
+                if let Some(suffix) = small.strip_prefix('*').filter(|suffix| suffix.starts_with('.')) {
+                    self.ends.push((suffix.to_owned(), value));
+                } else if let Some(bare) = small.strip_prefix('.') {
+                    self.exact.push((bare.to_owned(), value.clone()));
+                    self.ends.push((small, value));
+                } else if let Some(prefix) = small.strip_suffix('*').filter(|prefix| prefix.ends_with('.')) {
+                    self.begins.push((prefix.to_owned(), value));
+                } else {
+                    self.exact.push((small, value));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Whether a condition asks for what a map has chosen, itself or by way of another map: then a case that is never chosen could
-/// open what the condition keeps closed.
-pub(crate) fn are_asked_for(lines: &[Directive], names: &[String]) -> bool {
-    let names_one = |argument: &String| {
-        let mut variables = argument
-            .split('$')
-            .skip(1)
-            .map(|rest| rest.trim_start_matches('{'));
-        variables.any(|rest| names.iter().any(|name| text::name(rest).0 == name.as_str()))
+/// A map with its values, and the number of the variable that it defines.
+pub(crate) fn read(map: &Directive, names: &Names, findings: &mut Findings) -> Result<(usize, Map), String> {
+    let [source, variable] = &map.arguments[..] else {
+        return Err("it takes a value and the name of a variable".to_owned());
     };
-    lines.iter().any(|line| {
-        let asks = line.name == "if" && line.arguments.iter().any(names_one);
-        asks || are_asked_for(line.lines(), names)
-    })
-}
-
-/// A map with its values.
-pub(crate) fn read(map: &Directive, names: &[String], are_asked_for: bool, findings: &mut Findings) -> Map {
+    let number = names::defined(variable, names)?;
+    let has = |name: &str| {
+        map.lines()
+            .iter()
+            .any(|line| line.name == name && line.arguments.is_empty())
+    };
     let mut read = Map {
-        source: Text::parse(map.first(), names, &map.place, findings),
-        cases: Vec::new(),
+        source: Text::parse(source, names, &map.place, findings),
+        exact: Vec::new(),
+        ends: Vec::new(),
+        begins: Vec::new(),
+        patterns: Vec::new(),
         default: Text::default(),
+        has_hostnames: has("hostnames"),
+        is_volatile: has("volatile"),
     };
     for line in map.lines() {
-        let value = match (&*line.name, &line.arguments[..]) {
-            ("hostnames" | "volatile", []) => {
-                if line.name == "hostnames" {
-                    findings.warning(
-                        &line.place,
-                        "hostnames is not carried out: texts are compared as they are",
-                    );
+        match (&*line.name, &line.arguments[..]) {
+            ("hostnames" | "volatile", []) => {}
+            (case, [value]) => {
+                let value = Text::parse(value, names, &line.place, findings);
+                if let Err(why) = read.add(case, value) {
+                    findings.error(&line.place, why);
                 }
-                continue;
             }
-            (_, [value]) => Text::parse(value, names, &line.place, findings),
-            _ => {
-                findings.error(&line.place, "a line of map is a text and its value");
-                continue;
-            }
-        };
-        match line.name.strip_prefix('~') {
-            Some(_) => match line.name.parse::<Pattern>() {
-                Ok(pattern) => read.cases.push((Case::Pattern(pattern), value)),
-                Err(why) if are_asked_for => {
-                    let text = format!("{}: {why}, and an if asks for what a map has chosen", line.name);
-                    findings.error(&line.place, text);
-                }
-                Err(why) => findings.warning(&line.place, format!("{}: {why}: never chosen", line.name)),
-            },
-            None if line.name == "default" => read.default = value,
-            None => {
-                // A backslash in front makes a text of what would be something else.
-                let text = line.name.strip_prefix('\\').unwrap_or(&line.name);
-                read.cases.push((Case::Exactly(text.to_ascii_lowercase()), value));
-            }
+            _ => findings.error(&line.place, "a line of map is a text and its value"),
         }
     }
-    read
+    // The longest mask holds.
+    read.ends
+        .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+    read.begins
+        .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    Ok((number, read))
 }

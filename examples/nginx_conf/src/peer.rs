@@ -1,6 +1,6 @@
 //! `server` of an `upstream`: where it is, and how much of the requests it gets.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,12 @@ use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
 use switchover::http1::validate_host;
 use switchover::tunnel::AnyStream;
 use switchover::upstream::{Builder, Server};
-use tokio::net::UnixStream;
+use tokio::net::{TcpSocket, UnixStream};
 
 use super::findings::Findings;
 use super::measures;
 use super::tree::Directive;
+use super::tries;
 
 /// After this time a name is asked again where its servers are.
 const RESOLVED_EVERY: Duration = Duration::from_secs(30);
@@ -34,12 +35,39 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// From an address of this host.
+    async fn connect_from(&self, from: IpAddr) -> Result<AnyStream, ConnectError> {
+        let failed = |source| ConnectError::Failed {
+            name: self.name(),
+            source,
+        };
+        let connecting = async {
+            let addresses = tokio::net::lookup_host(self.name()).await?;
+            let mut fitting = addresses.filter(|address| address.is_ipv4() == from.is_ipv4());
+            let to = fitting.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+            let socket = match from {
+                IpAddr::V4(_) => TcpSocket::new_v4()?,
+                IpAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            socket.bind(SocketAddr::new(from, 0))?;
+            let stream = socket.connect(to).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        };
+        connecting.await.map(AnyStream::from).map_err(failed)
+    }
+}
+
 impl Connect for Peer {
     type Stream = AnyStream;
 
     async fn connect(&self, request: ConnectRequest<'_>) -> Result<AnyStream, ConnectError> {
         match self {
-            Peer::Tcp(connect) => connect.connect(request).await.map(AnyStream::from),
+            Peer::Tcp(connect) => match tries::bound() {
+                None => connect.connect(request).await.map(AnyStream::from),
+                Some(from) => Box::pin(self.connect_from(from)).await,
+            },
             Peer::Unix(path) => {
                 let stream = UnixStream::connect(path).await;
                 let failed = |source| ConnectError::Failed {
@@ -62,6 +90,11 @@ pub(crate) enum Address {
 }
 
 impl Address {
+    /// Whether it has to be looked up.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self, Address::Named(_))
+    }
+
     pub(crate) fn read(text: &str, default_port: u16) -> Option<Address> {
         if let Some(path) = text.strip_prefix("unix:") {
             return Some(Address::Unix(Arc::from(Path::new(path)))).filter(|_| !path.is_empty());

@@ -17,91 +17,95 @@ impl Groups {
         before.is_none()
     }
 
-    fn get(&self, name: &str) -> Option<&Arc<Upstream>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Upstream>> {
         self.0.get(&name.to_ascii_lowercase())
     }
 
     /// The one server that a URL names. Locations that name the same server share it.
-    fn of_one(&mut self, name: String, address: Address) -> Arc<Upstream> {
+    pub(crate) fn of_one(&mut self, name: &str, address: Address) -> Arc<Upstream> {
         let upstream = || Arc::new(Upstream::of_one(address));
-        self.0.entry(name).or_insert_with(upstream).clone()
+        self.0
+            .entry(name.to_ascii_lowercase())
+            .or_insert_with(upstream)
+            .clone()
     }
 }
 
 /// Where a location leads.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    pub(crate) upstream: Arc<Upstream>,
     pub(crate) https: bool,
     /// `$proxy_host`.
     pub(crate) host: String,
     /// `$proxy_port`.
     pub(crate) port: String,
+    /// Host and port, by which a server is known that is in no group.
+    pub(crate) authority: String,
     /// What takes the place of the matched prefix; none where the target goes up as it came.
     pub(crate) replacement: Option<String>,
+    /// As it is written, by which a group is known.
+    name: String,
 }
 
-/// Why a URL leads nowhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NoTarget {
-    /// nginx would not take it either.
-    Wrong(String),
-    /// Not carried out here.
-    LeftOut(&'static str),
+/// Whom a target names.
+pub(crate) enum Whom {
+    Group(Arc<Upstream>),
+    /// One server, which has no group yet.
+    Server(Address),
 }
 
 impl Target {
-    pub(crate) fn read(url: &str, groups: &mut Groups) -> Result<Target, NoTarget> {
-        let wrong = |why: &str| NoTarget::Wrong(format!("{url:?}: {why}"));
-        if url.contains('$') {
-            return Err(NoTarget::LeftOut(
-                "proxy_pass with variables is not carried out: 501",
-            ));
-        }
+    pub(crate) fn read(url: &str) -> Result<Target, String> {
+        let wrong = |why: &str| format!("{url:?}: {why}");
         let (https, rest) = match url.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
             _ => return Err(wrong("a URL begins with http:// or https://")),
         };
         let (host, replacement) = split(rest);
-        if replacement.as_ref().is_some_and(|path| path.contains(['?', '#'])) || host.contains(['?', '#']) {
-            return Err(NoTarget::LeftOut(
-                "proxy_pass with a query is not carried out: 501",
-            ));
-        }
-        if let Some(address) = host.strip_prefix("unix:").and_then(|_| Address::read(host, 0)) {
+        if host.starts_with("unix:") {
             return Ok(Target {
-                upstream: groups.of_one(host.to_owned(), address),
                 https,
                 // As nginx calls it.
                 host: "localhost".to_owned(),
                 port: String::new(),
+                authority: host.to_owned(),
                 replacement,
+                name: host.to_owned(),
             });
         }
         let default = if https { 443 } else { 80 };
         let authority = with_port(host, default).ok_or_else(|| wrong("a URL names a host"))?;
-        let named = host
-            .rsplit_once(':')
-            .filter(|(name, _)| groups.get(name).is_some());
-        if let Some((name, _)) = named {
-            return Err(wrong(&format!(
-                "upstream {name} has the ports that its servers have"
-            )));
-        }
         let without_default = authority.strip_suffix(&format!(":{default}"));
-        let upstream = match (groups.get(host), Address::read(&authority, default)) {
-            (Some(upstream), _) => upstream.clone(),
-            (None, Some(address)) => groups.of_one(authority.to_ascii_lowercase(), address),
-            (None, None) => return Err(wrong("a URL names a host")),
-        };
         Ok(Target {
-            upstream,
             https,
             port: authority.rsplit_once(':').map_or("", |(_, port)| port).to_owned(),
             host: without_default.unwrap_or(&authority).to_owned(),
             replacement,
+            name: host.to_owned(),
+            authority,
         })
+    }
+
+    /// The group that it names, or the one server.
+    pub(crate) fn whom(&self, groups: &Groups) -> Result<Whom, String> {
+        if let Some(upstream) = groups.get(&self.name) {
+            return Ok(Whom::Group(upstream.clone()));
+        }
+        let named = self.name.rsplit_once(':');
+        if let Some((name, _)) =
+            named.filter(|(name, _)| groups.get(name).is_some_and(|group| group.is_named))
+        {
+            return Err(format!("upstream {name} has the ports that its servers have"));
+        }
+        if let Some(upstream) = groups.get(&self.authority) {
+            return Ok(Whom::Group(upstream.clone()));
+        }
+        let default = if self.https { 443 } else { 80 };
+        let address = Address::read(&self.authority, default);
+        address
+            .map(Whom::Server)
+            .ok_or_else(|| format!("{:?} names no host", self.name))
     }
 }
 
@@ -118,9 +122,10 @@ fn split(rest: &str) -> (&str, Option<String>) {
                 None => (rest, None),
             };
         }
-        None => rest.find('/'),
+        None => rest.find(['/', '?']),
     };
     match at {
+        Some(at) if rest[at..].starts_with('?') => (&rest[..at], Some(format!("/{}", &rest[at..]))),
         Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
         None => (rest, None),
     }

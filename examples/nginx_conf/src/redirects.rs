@@ -1,9 +1,12 @@
 //! `proxy_redirect`: what the client is told of where an upstream sends it.
 
-use switchover::header::rules::{HeaderRules, RuleError};
-use switchover::route::PathPattern;
+use http::header::{HeaderMap, HeaderValue, LOCATION};
+use switchover::header::rules::HeaderRules;
 
-use super::findings::{Findings, Place};
+use super::findings::Findings;
+use super::locations::Pattern;
+use super::names::Names;
+use super::regex::Regex;
 use super::text::{Asked, Text};
 use super::tree::Directive;
 
@@ -12,107 +15,122 @@ use super::tree::Directive;
 pub(crate) enum Redirection {
     /// What holds without a line: what `proxy_pass` names becomes what the location is for.
     Default,
-    Prefix(Prefix),
+    Own(Redirect),
     Off,
 }
 
-/// A start of addresses, and what takes its place.
+/// What of an address is replaced, and by what.
 #[derive(Clone, Debug)]
-pub(crate) struct Prefix {
-    from: Text,
-    to: Text,
-    place: Place,
+pub(crate) enum Redirect {
+    /// Its start.
+    Prefix(Text, Text),
+    /// All of it, where it has the pattern.
+    Regex(Regex, Text),
 }
 
 impl Redirection {
-    /// None for what is not carried out, which is told.
     pub(crate) fn read(
         line: &Directive,
-        names: &[String],
+        names: &Names,
         findings: &mut Findings,
-    ) -> Result<Option<Redirection>, String> {
-        let place = &line.place;
+    ) -> Result<Redirection, String> {
+        let mut text = |source: &str| Text::parse(source, names, &line.place, findings);
         Ok(match &line.arguments[..] {
-            [word] if word == "off" => Some(Redirection::Off),
-            [word] if word == "default" => Some(Redirection::Default),
-            [from, _] if from.starts_with('~') => {
-                let text = format!("{}: regular expressions are not carried out", line.shown());
-                findings.warning(place, text);
-                None
+            [word] if word == "off" => Redirection::Off,
+            [word] if word == "default" => Redirection::Default,
+            [from, to] if from.starts_with('~') => {
+                Redirection::Own(Redirect::Regex(Regex::behind_tilde(from)?, text(to)))
             }
-            [from, to] => Some(Redirection::Prefix(Prefix {
-                from: Text::parse(from, names, place, findings),
-                to: Text::parse(to, names, place, findings),
-                place: place.clone(),
-            })),
+            [from, to] => Redirection::Own(Redirect::Prefix(text(from), text(to))),
             _ => return Err("proxy_redirect takes off, default, or two texts".to_owned()),
         })
     }
 
-    /// What holds in a location for this path, with this URL.
+    /// What holds in a location for this path, with this URL; none of it is by default where the URL has variables.
     pub(crate) fn of_location(
         said: &[Redirection],
         url: &str,
-        pattern: &PathPattern,
-        place: &Place,
-    ) -> Vec<Prefix> {
+        pattern: &Pattern,
+    ) -> Result<Vec<Redirect>, String> {
         let default = || {
-            let (from, to) = default(url, pattern);
-            Prefix {
-                from: Text::literal(&from),
-                to: Text::literal(&to),
-                place: place.clone(),
-            }
+            let path = pattern.prefix().filter(|_| !url.contains('$'))?;
+            let (from, to) = default(url, path, matches!(pattern, Pattern::Exact(_)));
+            Some(Redirect::Prefix(Text::literal(&from), Text::literal(&to)))
         };
-        let mut prefixes = Vec::new();
+        let mut redirects = Vec::new();
         for redirection in said {
             match redirection {
-                Redirection::Off => return Vec::new(),
-                Redirection::Default => prefixes.push(default()),
-                Redirection::Prefix(prefix) => prefixes.push(prefix.clone()),
+                Redirection::Off => return Ok(Vec::new()),
+                Redirection::Default if url.contains('$') => {
+                    return Err("proxy_redirect default is not for a proxy_pass with variables".to_owned());
+                }
+                Redirection::Default => redirects.extend(default()),
+                Redirection::Own(redirect) => redirects.push(redirect.clone()),
             }
         }
         if said.is_empty() {
-            prefixes.push(default());
+            redirects.extend(default());
         }
-        prefixes
+        Ok(redirects)
     }
 }
 
 /// What is replaced by what, where nothing is said.
-fn default(url: &str, pattern: &PathPattern) -> (String, String) {
-    let path = pattern.path().to_owned();
+fn default(url: &str, path: &str, is_exact: bool) -> (String, String) {
     let has_path = url.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    let path = path.to_owned();
     match (url.ends_with('/'), path.ends_with('/')) {
         _ if !has_path => (format!("{url}/"), "/".to_owned()),
         // Where the two are joined by one slash on the way up, they are on the way down.
-        (true, false) if !pattern.is_exact() => (url.to_owned(), format!("{path}/")),
-        (false, true) if !pattern.is_exact() => (format!("{url}/"), path),
+        (true, false) if !is_exact => (url.to_owned(), format!("{path}/")),
+        (false, true) if !is_exact => (format!("{url}/"), path),
         _ => (url.to_owned(), path),
     }
 }
 
-impl Prefix {
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// Whether the library can put it together by itself.
-    pub(crate) fn is_librarys(&self) -> bool {
-        self.from.is_librarys() && self.to.is_librarys()
-    }
-
-    /// Adds it to rules: for all requests, or as it is for this one.
-    pub(crate) fn added_to(
-        &self,
-        rules: HeaderRules,
-        asked: Option<&Asked<'_>>,
-    ) -> Result<HeaderRules, RuleError> {
-        let text = |text: &Text| match asked {
-            // A dollar sign that a client has sent is none of a variable.
-            Some(asked) => text.value(asked).replace('$', "$$"),
-            None => text.template().to_owned(),
+impl Redirect {
+    /// Adds it to rules, as it is for this request.
+    pub(crate) fn added_to(&self, rules: HeaderRules, asked: &Asked<'_>) -> HeaderRules {
+        let Redirect::Prefix(from, to) = self else {
+            return rules;
         };
-        rules.redirect(&text(&self.from), &text(&self.to))
+        // A dollar sign that a client has sent is none of a variable.
+        let text = |text: &Text| text.value(asked).replace('$', "$$");
+        // With bytes that no field may hold it is the start of no address.
+        rules.clone().redirect(&text(from), &text(to)).unwrap_or(rules)
+    }
+}
+
+/// Changes the addresses in an answer: by the first that fits.
+pub(crate) fn apply(
+    redirects: &[Redirect],
+    headers: &mut HeaderMap,
+    status: http::StatusCode,
+    asked: &Asked<'_>,
+) {
+    for redirect in redirects {
+        let before = (headers.get(LOCATION).cloned(), headers.get("refresh").cloned());
+        match redirect {
+            Redirect::Prefix(..) => {
+                let rules = redirect.added_to(HeaderRules::default(), asked);
+                rules.apply_to_response(headers, status, &asked.variables());
+            }
+            Redirect::Regex(regex, to) => {
+                let value = headers
+                    .get(LOCATION)
+                    .and_then(|value| value.to_str().ok())
+                    .map(str::to_owned);
+                let Some(value) = value.filter(|value| asked.matches(regex, value)) else {
+                    continue;
+                };
+                let _ = value;
+                if let Ok(value) = HeaderValue::try_from(to.value(asked)) {
+                    headers.insert(LOCATION, value);
+                }
+            }
+        }
+        if before != (headers.get(LOCATION).cloned(), headers.get("refresh").cloned()) {
+            return;
+        }
     }
 }

@@ -1,19 +1,11 @@
-//! What is said to a client without an upstream: the answers that a configuration gives itself, redirections to a slash, and
-//! refusals. The connection closes after each.
+//! What is said to a client without an upstream, and what is changed on every answer.
 
-use std::sync::Arc;
-
-use http::header::{HeaderValue, LOCATION};
-use http::uri::PathAndQuery;
-use http::{Method, Response, StatusCode};
-use switchover::handshake::Rejection;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use http::{Response, StatusCode};
 use switchover::header::rules::Template;
-use switchover::tunnel::{AnyStream, Rewind};
+use switchover::service::ProxyBody;
 
-use super::access_log::Log;
-use super::answer::{Answer, NO_ANSWER};
-use super::connection::Served;
-use super::fields::Fields;
+use super::phases::Plan;
 use super::request::Request;
 use super::scope::{At, Scope};
 
@@ -39,43 +31,83 @@ impl Addressing {
     }
 }
 
-impl Request<'_> {
-    /// Gives an answer of the configuration's own, and closes.
-    pub(crate) async fn answer(
-        self,
-        stream: Rewind<AnyStream>,
-        answer: &Answer,
-        fields: &Fields,
-        default_type: &str,
-        logs: &Arc<[Log]>,
-    ) -> Served {
-        if answer.status().as_u16() != NO_ANSWER {
-            let asked = self.asked(None);
-            let mut response = answer.response(&asked, default_type);
-            let status = response.status();
-            let rules = fields.rules(&asked);
-            rules.apply_to_response(response.headers_mut(), status, &asked.variables());
-            return self.respond(stream, response, fields.addressing, logs).await;
+impl Request {
+    /// The page that belongs to a status.
+    pub(crate) fn page(&self, status: StatusCode, fields: HeaderMap) -> Plan {
+        let mut response = Response::new(ProxyBody::from(String::new()));
+        *response.status_mut() = status;
+        *response.headers_mut() = fields;
+        let has_body = !status.is_success() && status != StatusCode::NOT_MODIFIED;
+        if has_body && !response.headers().contains_key(LOCATION) {
+            *response.body_mut() = ProxyBody::from(format!("{status}\n"));
         }
-        drop(stream);
-        let worker = self.worker;
-        self.story_here(logs).end(worker, NO_ANSWER, Some(0), Some(0));
-        Served::Ended
+        // As in nginx: what else comes on the connection is not to be trusted, or not to be served.
+        if matches!(status.as_u16(), 400 | 413 | 414 | 497 | 495 | 496 | 500 | 501) {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+            .headers_mut()
+            .entry(CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("text/plain"));
+        self.finished(response)
     }
 
-    pub(crate) async fn redirect(
-        self,
-        stream: Rewind<AnyStream>,
-        to: &PathAndQuery,
-        addressing: Addressing,
-    ) -> Served {
-        let mut response = Response::new(String::new());
-        *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
-        if let Ok(value) = HeaderValue::try_from(to.as_str()) {
-            response.headers_mut().insert(LOCATION, value);
+    /// A text of the configuration's.
+    pub(crate) fn text(&self, status: StatusCode, text: String) -> Plan {
+        let kind = {
+            let state = self.state.lock();
+            state
+                .location
+                .as_ref()
+                .map_or("text/plain".to_owned(), |location| location.default_type.clone())
+        };
+        let mut response = Response::new(ProxyBody::from(text));
+        *response.status_mut() = status;
+        if let Ok(kind) = HeaderValue::try_from(kind) {
+            response.headers_mut().insert(CONTENT_TYPE, kind);
         }
-        let logs = self.server.logs.clone();
-        self.respond(stream, response, addressing, &logs).await
+        self.finished(response)
+    }
+
+    /// An answer of the proxy's own, on its way out.
+    pub(crate) fn finished(&self, mut response: Response<ProxyBody>) -> Plan {
+        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+        let addressing = self.addressing();
+        let path = to.filter(|to| addressing.is_absolute && to.starts_with('/'));
+        if let Some(absolute) = path.and_then(|path| self.absolute(path, addressing)) {
+            response.headers_mut().insert(LOCATION, absolute);
+        }
+        Plan::Respond(Box::new(self.filtered(response)))
+    }
+
+    /// Any answer, on its way out: with the status that `error_page` keeps, and with what `add_header` adds.
+    pub(crate) fn filtered(&self, mut response: Response<ProxyBody>) -> Response<ProxyBody> {
+        let (kept, location) = {
+            let state = self.state.lock();
+            (state.kept_status, state.location.clone())
+        };
+        if let Some(status) = kept {
+            *response.status_mut() = status;
+        }
+        let status = response.status();
+        if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        self.state.lock().sent = Some((status, response.headers().clone()));
+        let location = location.unwrap_or_else(|| self.server.own.clone());
+        let headers = response.headers_mut();
+        self.with(|asked| location.fields.add(headers, status, asked));
+        self.state.lock().sent = Some((status, response.headers().clone()));
+        response
+    }
+
+    fn addressing(&self) -> Addressing {
+        let location = self.state.lock().location.clone();
+        location.map_or(self.server.own.fields.addressing, |location| {
+            location.fields.addressing
+        })
     }
 
     /// Where a path leads that stands in `Location` alone: to this server.
@@ -84,55 +116,17 @@ impl Request<'_> {
             true => self.server.name.clone(),
             false => {
                 let host: Template = "$host".parse().ok()?;
-                let host = host.value(&self.asked(None).variables())?;
+                let host = self.with(|asked| host.value(&asked.variables()))?;
                 host.to_str().ok()?.to_owned()
             }
         };
-        let scheme = self.hop.scheme();
-        let port = match (self.hop.server_port(), scheme) {
+        let hop = self.hop();
+        let scheme = hop.scheme();
+        let port = match (hop.server_port(), scheme) {
             (None | Some(80), "http") | (None | Some(443), "https") => String::new(),
             (Some(port), _) if addressing.has_port => format!(":{port}"),
             _ => String::new(),
         };
         HeaderValue::try_from(format!("{scheme}://{host}{port}{path}")).ok()
-    }
-
-    async fn respond(
-        self,
-        stream: Rewind<AnyStream>,
-        mut response: Response<String>,
-        addressing: Addressing,
-        logs: &Arc<[Log]>,
-    ) -> Served {
-        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-        let path = to.filter(|to| addressing.is_absolute && to.starts_with('/'));
-        if let Some(absolute) = path.and_then(|path| self.absolute(path, addressing)) {
-            response.headers_mut().insert(LOCATION, absolute);
-        }
-        let status = response.status().as_u16();
-        let length = match self.head.method {
-            Method::HEAD => 0,
-            _ => response.body().len() as u64,
-        };
-        let responded = self.listener.acceptor.respond(stream, &self.head, response).await;
-        let worker = self.worker;
-        let story = self.story_here(logs);
-        match responded {
-            Ok(()) => story.end(worker, status, None, Some(length)),
-            Err(why) => story.failed(worker, &why),
-        }
-        Served::Ended
-    }
-
-    pub(crate) async fn reject(self, stream: Rewind<AnyStream>, why: Rejection) -> Served {
-        // A client that does not take its answer has had it all the same.
-        let _ = self
-            .listener
-            .acceptor
-            .reject(stream, &self.head, why.clone())
-            .await;
-        let (worker, logs) = (self.worker, self.server.logs.clone());
-        self.story_here(&logs).refused(worker, &why);
-        Served::Ended
     }
 }

@@ -1,270 +1,222 @@
-//! One request: its server, its location, and what that says of it.
+//! One request: what came in, by whom and over which connection, and what it is at the moment.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
 
-use http::StatusCode;
+use http::Method;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use switchover::gateway::{Accepted, Incoming, Negotiated};
-use switchover::handshake::{Rejection, wants_upgrade};
+use switchover::Side;
+use switchover::handshake::Rejection;
 use switchover::header::Hop;
-use switchover::route::path_as_nginx;
-use switchover::service::Destination;
-use switchover::tunnel::{AnyStream, Rewind};
 
 use super::access_log::Log;
-use super::answer::Answer;
-use super::connection::{Served, Tunnel, told};
-use super::location::{Location, Proxy};
+use super::connection::told;
+use super::limiting::Place;
+use super::opening::Facts;
 use super::proxy_pass::Target;
 use super::real_ip::Proxied;
-use super::server::{Listener, Server};
-use super::steps;
-use super::story::{CLIENT_LEFT, Story};
+use super::server::Server;
+use super::state::{Shared, State};
 use super::text::Asked;
-use super::tries::Tries;
+use super::variables::Ending;
 use super::worker::Worker;
 
+/// The status in logs of a request whose client has left, as in nginx.
+pub(crate) const CLIENT_LEFT: u16 = 499;
+
 /// What a client has asked for.
-pub(crate) struct Request<'a> {
+pub(crate) struct Request {
     pub(crate) head: Box<Parts>,
-    pub(crate) hop: Hop,
-    proxied: Proxied,
+    hop: Mutex<Hop>,
+    pub(crate) proxied: Proxied,
+    pub(crate) facts: Arc<Facts>,
     id: u128,
-    pub(crate) listener: &'a Listener,
-    pub(crate) worker: &'a Worker,
+    pub(crate) listener: usize,
+    pub(crate) worker: Arc<Worker>,
     pub(crate) server: Arc<Server>,
-    begun: Instant,
+    pub(crate) begun: Instant,
+    pub(crate) state: Shared,
+    /// Where it goes; none as long as it goes nowhere.
+    target: Mutex<Option<Arc<Target>>>,
+    /// Its places under `limit_conn`.
+    places: Mutex<Vec<Place>>,
+    /// Asked by another request, on its way: it has passed what that has.
+    pub(crate) is_sub: bool,
 }
 
-impl<'a> Request<'a> {
+impl Request {
     pub(crate) fn new(
         head: Box<Parts>,
         hop: Hop,
         proxied: Proxied,
-        listener: &'a Listener,
-        worker: &'a Worker,
+        facts: Arc<Facts>,
+        listener: usize,
+        worker: Arc<Worker>,
     ) -> Self {
         let in_target = head.uri.authority().map(|authority| authority.as_str());
         let host = in_target.or_else(|| head.headers.get(HOST)?.to_str().ok());
-        let server = listener.servers.find(host).cloned();
-        let server = server.expect("a listener has a server");
+        let (server, by) = worker.listener(listener).server(host);
         let hop = match &server.real_ip {
             Some(real_ip) => real_ip.locate(hop, &head.headers, proxied),
             None => hop,
         };
-        Request {
+        let state = State {
+            args: head.uri.query().unwrap_or_default().to_owned(),
+            method: head.method.clone(),
+            values: vec![None; worker.configuration.names.len()],
+            is_unparsed: true,
+            ..State::default()
+        };
+        let request = Request {
             server,
             head,
-            hop,
+            hop: Mutex::new(hop),
             proxied,
+            facts,
             id: any_number(),
             listener,
             worker,
             begun: Instant::now(),
+            state: Shared::new(state),
+            target: Mutex::default(),
+            places: Mutex::default(),
+            is_sub: false,
+        };
+        if let Some((regex, captures)) = by {
+            request.with(|asked| asked.keep(&regex, captures));
+        }
+        request
+    }
+
+    /// One that this one asks on its way, with a target of its own.
+    pub(crate) fn sub(&self, uri: &str) -> Request {
+        let (path, args) = super::uri::split(uri);
+        let state = State {
+            uri: path.to_owned(),
+            args: args.to_owned(),
+            method: Method::GET,
+            values: self.state.lock().values.clone(),
+            is_internal: true,
+            ..State::default()
+        };
+        Request {
+            head: self.head.clone(),
+            hop: Mutex::new(self.hop()),
+            proxied: self.proxied,
+            facts: self.facts.clone(),
+            id: self.id,
+            listener: self.listener,
+            worker: self.worker.clone(),
+            server: self.server.clone(),
+            begun: Instant::now(),
+            state: Shared::new(state),
+            target: Mutex::default(),
+            places: Mutex::default(),
+            is_sub: true,
         }
     }
 
-    pub(crate) async fn serve(self, stream: Rewind<AnyStream>) -> Served {
-        let server = self.server.clone();
-        let asked = self.asked(None);
-        // nginx takes no path that it cannot decode, whatever it is for.
-        if let Err(why) = path_as_nginx(self.head.uri.path()) {
-            return self.reject(stream, why.into()).await;
-        }
-        if let Some(answer) = steps::decide(&server.steps, &asked).answer {
-            return self
-                .answer(stream, answer, &server.fields, &server.default_type, &server.logs)
-                .await;
-        }
-        let target = self
-            .head
-            .uri
-            .path_and_query()
-            .map_or("/", PathAndQuery::as_str)
-            .to_owned();
-        // OPTIONS for the server as a whole has no path to go by.
-        let path = if target == "*" { "/" } else { &target };
-        if let Some(to) = server.locations.redirect(path) {
-            if let Some(location) = upstream_at(&server, &to) {
-                return self.redirect(stream, &to, location.fields.addressing).await;
-            }
-        }
-        let found = match server.locations.find(path) {
-            Ok(found) => found,
-            Err(why) => return self.reject(stream, why.into()).await,
-        };
-        let decision = steps::decide(&found.value.steps, &asked);
-        let location = decision.instead.unwrap_or(found.value);
-        if let Some(answer) = decision.answer {
-            let default_type = &location.default_type;
-            return self
-                .answer(stream, answer, &location.fields, default_type, &location.logs)
-                .await;
-        }
-        let Some(proxy) = &location.proxy else {
-            let nothing = Answer::plain(StatusCode::NOT_FOUND);
-            return self
-                .answer(stream, &nothing, &location.fields, "", &location.logs)
-                .await;
-        };
-        let replaced = match (&proxy.target.replacement, &*target) {
-            (None, _) | (_, "*") => None,
-            (Some(replacement), target) => match found.replace_prefix(replacement, target) {
-                Some(replaced) => Some(replaced),
-                None => return self.reject(stream, Rejection::AmbiguousPath).await,
-            },
-        };
-        let logs = location.logs.clone();
-        self.proxy(stream, &proxy.clone(), replaced, logs).await
+    pub(crate) fn hop(&self) -> Hop {
+        *self.hop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn asked<'b>(&'b self, target: Option<&'b Target>) -> Asked<'b> {
-        Asked {
+    /// Who the client is behind proxies, unless that was found out before.
+    pub(crate) fn locate(&self, real_ip: &super::real_ip::RealIp) {
+        let mut hop = self.hop.lock().unwrap_or_else(PoisonError::into_inner);
+        if hop.client() == hop.peer() {
+            *hop = real_ip.locate(*hop, &self.head.headers, self.proxied);
+        }
+    }
+
+    /// The target as it came.
+    pub(crate) fn own_target(&self) -> &str {
+        self.head.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+    }
+
+    pub(crate) fn leads_to(&self, target: &Arc<Target>) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target.clone());
+    }
+
+    pub(crate) fn takes(&self, place: Place) {
+        self.places
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(place);
+    }
+
+    /// Its places, for what goes on when it has been answered.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        std::mem::take(&mut *self.places.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks variables up.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Asked<'_>) -> T) -> T {
+        self.with_ending(None, look)
+    }
+
+    fn with_ending<T>(&self, ending: Option<&Ending>, look: impl FnOnce(&Asked<'_>) -> T) -> T {
+        let hop = self.hop();
+        let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        look(&Asked {
             head: &self.head,
-            hop: &self.hop,
+            hop: &hop,
             proxied: self.proxied,
+            facts: &self.facts,
             id: self.id,
-            server_name: &self.server.name,
-            target,
-            maps: &self.worker.configuration.maps,
-            ending: None,
-        }
-    }
-
-    async fn proxy(
-        mut self,
-        stream: Rewind<AnyStream>,
-        proxy: &Proxy,
-        target: Option<PathAndQuery>,
-        logs: Arc<[Log]>,
-    ) -> Served {
-        let is_found = self.hop.client() != self.hop.peer();
-        if let Some(real_ip) = proxy.real_ip.as_ref().filter(|_| !is_found) {
-            self.hop = real_ip.locate(self.hop, &self.head.headers, self.proxied);
-        }
-        let asked = self.asked(Some(&proxy.target));
-        if !wants_upgrade(&self.head) || !proxy.fields.carry_upgrade(&asked) {
-            return self.relay(stream, proxy, target, logs).await;
-        }
-        // Asked again, by what the location allows: it begins with the head that has been read already.
-        match proxy.upgrades.resume(stream, self.hop).await {
-            Ok(Accepted::Upgrade(incoming)) => self.upgrade(*incoming, proxy, target, logs).await,
-            // Only for protocols that never pass.
-            Ok(Accepted::Ordinary(_, stream)) => self.relay(stream, proxy, target, logs).await,
-            Ok(Accepted::Rejected(why, _)) => {
-                let worker = self.worker;
-                self.story(proxy, logs, None).refused(worker, &why);
-                Served::Ended
-            }
-            Ok(Accepted::Closed) => Served::Ended,
-            Err(why) => {
-                let worker = self.worker;
-                self.story(proxy, logs, None).failed(worker, &why);
-                Served::Ended
-            }
-        }
-    }
-
-    async fn upgrade(
-        self,
-        mut incoming: Incoming<AnyStream>,
-        proxy: &Proxy,
-        target: Option<PathAndQuery>,
-        logs: Arc<[Log]>,
-    ) -> Served {
-        incoming.set_header_rules(proxy.fields.rules(&self.asked(Some(&proxy.target))));
-        if let Some(target) = target {
-            incoming.set_target(target);
-        }
-        let tries = self.tries(proxy);
-        let negotiated = tries.during(incoming.negotiate(&proxy.group)).await;
-        let worker = self.worker;
-        let story = self.story(proxy, logs, Some(tries));
-        match negotiated {
-            Ok(Negotiated::Switched(established)) => Served::Tunnel(Box::new(Tunnel {
-                carrying: established.run_until(worker.drain.signal()),
-                story: Some(story).filter(Story::is_wanted),
-            })),
-            Ok(Negotiated::Declined(status)) => {
-                story.end(worker, status.as_u16(), None, None);
-                Served::Ended
-            }
-            Err(why) => {
-                story.failed(worker, &why);
-                Served::Ended
-            }
-        }
-    }
-
-    async fn relay(
-        self,
-        stream: Rewind<AnyStream>,
-        proxy: &Proxy,
-        target: Option<PathAndQuery>,
-        logs: Arc<[Log]>,
-    ) -> Served {
-        let rules = proxy.fields.rules(&self.asked(Some(&proxy.target)));
-        let mut destination = Destination::default().header_rules(rules);
-        if let Some(target) = target {
-            destination = destination.target(target);
-        }
-        let tries = self.tries(proxy);
-        let relay = &self.worker.relays[proxy.index];
-        let relayed = tries
-            .during(relay.serve(stream, &self.head, destination, self.hop))
-            .await;
-        let worker = self.worker;
-        let story = self.story(proxy, logs, Some(tries));
-        let relayed = match relayed {
-            Ok(relayed) => relayed,
-            Err(why) => {
-                story.failed(worker, &why);
-                return Served::Ended;
-            }
-        };
-        if let Some(why) = &relayed.failure {
-            told(story.hop, format!("{} {}: {why}", why.side(), why.phase()));
-        }
-        let status = relayed.status.map_or(CLIENT_LEFT, |status| status.as_u16());
-        story.end(
-            worker,
-            status,
-            Some(relayed.bytes_sent),
-            Some(relayed.body_bytes_sent),
-        );
-        relayed.stream.map_or(Served::Ended, Served::Next)
-    }
-
-    fn tries(&self, proxy: &Proxy) -> Arc<Tries> {
-        let key = proxy.target.upstream.key.as_ref();
-        let key = key.map(|key| key.value(&self.asked(Some(&proxy.target))).into_bytes());
-        Tries::new(key)
-    }
-
-    fn story(self, proxy: &Proxy, logs: Arc<[Log]>, upstream: Option<Arc<Tries>>) -> Story {
-        Story {
-            target: Some(proxy.target.clone()),
-            upstream,
-            ..self.story_here(&logs)
-        }
-    }
-
-    pub(crate) fn story_here(self, logs: &Arc<[Log]>) -> Story {
-        Story {
-            head: self.head,
-            hop: self.hop,
-            proxied: self.proxied,
-            id: self.id,
-            server: self.server,
-            target: None,
-            logs: logs.clone(),
             begun: self.begun,
-            upstream: None,
+            server_name: &self.server.name,
+            target: target.as_deref(),
+            names: &self.worker.configuration.names,
+            definitions: &self.worker.configuration.definitions,
+            state: &self.state,
+            ending,
+        })
+    }
+
+    fn logs(&self) -> Arc<[Log]> {
+        let location = self.state.lock().location.clone();
+        location.map_or_else(|| self.server.own.logs.clone(), |location| location.logs.clone())
+    }
+
+    /// Whether there is a log for it.
+    pub(crate) fn is_logged(&self) -> bool {
+        !self.logs().is_empty()
+    }
+
+    pub(crate) fn refused(&self, why: &Rejection) {
+        told(self.hop(), format!("{} {why}. {}", why.status(), why.hint()));
+        self.end(why.status().as_u16(), None, None);
+    }
+
+    pub(crate) fn failed(&self, why: &switchover::Error) {
+        told(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
+        let status = match (why.status(), why.side()) {
+            (Some(status), _) => status.as_u16(),
+            (None, Side::Downstream) => CLIENT_LEFT,
+            (None, Side::Upstream) => 502,
+        };
+        self.end(status, None, None);
+    }
+
+    /// Writes the lines of its logs.
+    pub(crate) fn end(&self, status: u16, bytes: Option<u64>, body_bytes: Option<u64>) {
+        let logs = self.logs();
+        if logs.is_empty() {
+            return;
         }
+        let ending = Ending {
+            at: SystemTime::now(),
+            status,
+            bytes,
+            body_bytes,
+            time: self.begun.elapsed(),
+        };
+        self.with_ending(Some(&ending), |asked| {
+            self.worker.configuration.logs.write(&logs, asked)
+        });
     }
 }
 
@@ -272,11 +224,4 @@ impl<'a> Request<'a> {
 fn any_number() -> u128 {
     let half = || u128::from(RandomState::new().build_hasher().finish());
     half() << 64 | half()
-}
-
-/// nginx redirects to the location with the slash only where that is proxied.
-fn upstream_at<'a>(server: &'a Server, to: &PathAndQuery) -> Option<&'a Location> {
-    let found = server.locations.find(to.as_str()).ok()?;
-    let is_proxied = found.value.proxy.is_some() && found.pattern().path().ends_with('/');
-    is_proxied.then_some(found.value)
 }

@@ -42,6 +42,14 @@ impl Tls {
 }
 
 impl Route {
+    /// In plain text, with a wait that is nobody's.
+    pub(crate) fn plain() -> Route {
+        Route {
+            tls: None,
+            connect_timeout: Duration::from_secs(60),
+        }
+    }
+
     async fn reach(&self, peer: &Peer, request: ConnectRequest<'_>) -> Result<AnyStream, ConnectError> {
         let Some(tls) = &self.tls else {
             return peer.connect(request).await;

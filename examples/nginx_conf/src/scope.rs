@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use super::access_log::Log;
 use super::findings::{Findings, Place};
+use super::handling::Handling;
+use super::limiting::Zones;
 use super::measures;
+use super::names::Names;
 use super::next_upstream::Occasions;
 use super::real_ip::{Source, Trusted};
 use super::redirects::Redirection;
 use super::text::Text;
+use super::tls::Verify;
 use super::tree::Directive;
 
 /// A value, and where it is said.
@@ -39,6 +43,7 @@ impl Field {
 /// All that is said on one level, and inherited by it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
+    pub(crate) handling: Handling,
     /// `proxy_set_header`.
     pub(crate) set: Vec<Field>,
     /// Those of the outer level that are not inherited, because this level has some of its own.
@@ -47,6 +52,8 @@ pub(crate) struct Scope {
     pub(crate) added: Vec<Field>,
     /// `proxy_hide_header`.
     pub(crate) hidden: Vec<At<String>>,
+    /// `proxy_pass_header`.
+    pub(crate) passed: Vec<At<String>>,
     /// `proxy_redirect`.
     pub(crate) redirections: Vec<Redirection>,
     /// `set_real_ip_from`.
@@ -79,8 +86,13 @@ pub(crate) struct Scope {
     /// `ssl on`.
     pub(crate) is_tls: Option<At<bool>>,
     pub(crate) rejects_handshakes: Option<At<bool>>,
-    pub(crate) certificate: Option<At<String>>,
-    pub(crate) certificate_key: Option<At<String>>,
+    /// `ssl_certificate` and `ssl_certificate_key`, which may be there for each kind of key.
+    pub(crate) certificates: Vec<At<String>>,
+    pub(crate) certificate_keys: Vec<At<String>>,
+    pub(crate) verify_client: Option<At<Verify>>,
+    /// `ssl_client_certificate`.
+    pub(crate) client_roots: Option<At<String>>,
+    pub(crate) is_http2: Option<At<bool>>,
     pub(crate) upstream_verified: Option<At<bool>>,
     pub(crate) upstream_name: Option<At<String>>,
     pub(crate) upstream_roots: Option<At<String>>,
@@ -91,7 +103,8 @@ pub(crate) struct Scope {
 /// What lines are read with.
 pub(crate) struct Reading<'a> {
     /// The names of the variables that maps define.
-    pub(crate) names: &'a [String],
+    pub(crate) names: &'a Names,
+    pub(crate) zones: &'a Zones,
     pub(crate) formats: &'a super::access_log::Formats,
     pub(crate) findings: &'a mut Findings,
 }
@@ -103,10 +116,12 @@ impl Scope {
             not_inherited: Vec::new(),
             ..self.clone()
         };
+        scope.handling.rules_are_own = false;
         let mut said = HashSet::new();
         for directive in directives {
             let is_first = said.insert(directive.name.as_str());
-            match scope.list(directive, is_first, reading) {
+            let handled = scope.handling.list(directive, is_first, reading);
+            match handled.or_else(|| scope.list(directive, is_first, reading)) {
                 Some(Ok(())) => continue,
                 Some(Err(why)) => {
                     reading.findings.error(&directive.place, why);
@@ -114,7 +129,8 @@ impl Scope {
                 }
                 None => {}
             }
-            match scope.single(directive, reading.findings) {
+            let handled = scope.handling.single(directive, reading);
+            match handled.or_else(|| scope.single(directive, reading.findings)) {
                 Some(Ok(())) if !is_first => {
                     let text = format!("{} is there already", directive.name);
                     reading.findings.error(&directive.place, text);
@@ -142,7 +158,12 @@ impl Scope {
             };
             Ok(Field {
                 name: name.clone(),
-                value: Text::parse(value, reading.names, place, reading.findings),
+                value: Text::parse_shown(
+                    value.trim_end_matches(['\n', '\r']),
+                    reading.names,
+                    place,
+                    reading.findings,
+                ),
                 always,
                 place: place.clone(),
             })
@@ -160,11 +181,15 @@ impl Scope {
                 }
                 field(directive.argument(2) == "always").map(|field| self.added.push(field))
             }
-            "proxy_hide_header" => {
+            "proxy_hide_header" | "proxy_pass_header" => {
+                let list = match &*directive.name {
+                    "proxy_hide_header" => &mut self.hidden,
+                    _ => &mut self.passed,
+                };
                 if is_first {
-                    self.hidden.clear();
+                    list.clear();
                 }
-                self.hidden.push(At {
+                list.push(At {
                     value: directive.first().to_owned(),
                     place: place.clone(),
                 });
@@ -175,7 +200,21 @@ impl Scope {
                     self.redirections.clear();
                 }
                 let read = Redirection::read(directive, reading.names, reading.findings);
-                read.map(|redirection| self.redirections.extend(redirection))
+                read.map(|redirection| self.redirections.push(redirection))
+            }
+            "ssl_certificate" | "ssl_certificate_key" => {
+                let list = match &*directive.name {
+                    "ssl_certificate" => &mut self.certificates,
+                    _ => &mut self.certificate_keys,
+                };
+                if is_first {
+                    list.clear();
+                }
+                list.push(At {
+                    value: directive.first().to_owned(),
+                    place: place.clone(),
+                });
+                Ok(())
             }
             "set_real_ip_from" => {
                 if is_first {
@@ -233,8 +272,9 @@ impl Scope {
             "server_name_in_redirect" => set(&mut self.name_in_redirect, measures::switch(first), place),
             "ssl" => set(&mut self.is_tls, measures::switch(first), place),
             "ssl_reject_handshake" => set(&mut self.rejects_handshakes, measures::switch(first), place),
-            "ssl_certificate" => set(&mut self.certificate, Ok(first.to_owned()), place),
-            "ssl_certificate_key" => set(&mut self.certificate_key, Ok(first.to_owned()), place),
+            "ssl_verify_client" => set(&mut self.verify_client, Verify::read(first), place),
+            "ssl_client_certificate" => set(&mut self.client_roots, Ok(first.to_owned()), place),
+            "http2" => set(&mut self.is_http2, measures::switch(first), place),
             "proxy_ssl_name" => set(&mut self.upstream_name, Ok(first.to_owned()), place),
             "proxy_ssl_trusted_certificate" => set(&mut self.upstream_roots, Ok(first.to_owned()), place),
             "proxy_ssl_certificate" => set(&mut self.upstream_certificate, Ok(first.to_owned()), place),
@@ -247,7 +287,11 @@ impl Scope {
     }
 }
 
-fn set<T>(slot: &mut Option<At<T>>, value: Result<T, String>, place: &Place) -> Result<(), String> {
+pub(crate) fn set<T>(
+    slot: &mut Option<At<T>>,
+    value: Result<T, String>,
+    place: &Place,
+) -> Result<(), String> {
     *slot = Some(At {
         value: value?,
         place: place.clone(),

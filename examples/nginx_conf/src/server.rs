@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use switchover::gateway::Acceptor;
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
-use switchover::route::{HostPattern, HostPatternError, Hosts, Locations};
+use switchover::route::{HostPattern, Hosts, PathReading};
 use switchover::tls::TlsAcceptor;
 
-use super::access_log::Log;
 use super::directives::{self, Context};
-use super::fields::Fields;
-use super::findings::{Findings, Place};
+use super::findings::Findings;
 use super::limits;
 use super::listen::{Address, Listen};
 use super::location::{self, Location, Surroundings};
+use super::locations::{Locations, Pattern};
 use super::real_ip::RealIp;
+use super::regex::{Captures, Regex};
+use super::rewrite::Step;
 use super::scope::Scope;
-use super::steps::Step;
-use super::tls::Certificates;
+use super::tls::{Certificates, Verify};
 use super::tree::Directive;
 
 /// A server.
@@ -26,13 +26,17 @@ use super::tree::Directive;
 pub(crate) struct Server {
     /// `$server_name`.
     pub(crate) name: String,
+    pub(crate) place: super::findings::Place,
     /// In order, before any location.
     pub(crate) steps: Vec<Step>,
-    pub(crate) locations: Locations<Location>,
+    pub(crate) locations: Locations,
+    /// What answers where no location is for the path.
+    pub(crate) own: Arc<Location>,
     pub(crate) real_ip: Option<RealIp>,
-    pub(crate) fields: Fields,
-    pub(crate) default_type: String,
-    pub(crate) logs: Arc<[Log]>,
+    pub(crate) reading: PathReading,
+    /// `merge_slashes`.
+    pub(crate) merges_slashes: bool,
+    pub(crate) verify: Verify,
 }
 
 /// An address with the servers that listen there.
@@ -41,21 +45,46 @@ pub(crate) struct Listener {
     pub(crate) address: Address,
     /// One of IPv6 that is for IPv4 as well.
     pub(crate) is_dual: bool,
-    pub(crate) servers: Hosts<Arc<Server>>,
+    servers: Hosts<Arc<Server>>,
+    regexes: Vec<(Regex, Arc<Server>)>,
     /// For whatever comes in, by what the default server says.
     pub(crate) acceptor: Acceptor,
     pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) is_http2: bool,
     /// Hears whose connections they are.
     pub(crate) proxied: Option<ProxyProtocolAcceptor>,
+}
+
+impl Listener {
+    /// The server for a host: by an exact name, by the longest mask, by the first regular expression, else the default.
+    pub(crate) fn server(&self, host: Option<&str>) -> (Arc<Server>, Option<(Regex, Captures)>) {
+        if let Some(server) = self.servers.find_named(host) {
+            return (server.clone(), None);
+        }
+        if let Some(host) = host {
+            let name = switchover::http1::host_name(host);
+            for (regex, server) in &self.regexes {
+                if let Ok(Some(captures)) = regex.captures(&name) {
+                    return (server.clone(), Some((regex.clone(), captures)));
+                }
+            }
+        }
+        let server = self.servers.find(host).cloned();
+        (server.expect("a listener has a server"), None)
+    }
+
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.servers.iter()
+    }
 }
 
 /// A server on its way to its listeners.
 struct Read {
     server: Arc<Server>,
     names: Vec<HostPattern>,
+    regexes: Vec<Regex>,
     listens: Vec<Listen>,
     scope: Scope,
-    place: Place,
 }
 
 /// Reads all servers.
@@ -77,12 +106,11 @@ impl Read {
     fn of(block: &Directive, http: &Scope, around: &mut Surroundings<'_>) -> Read {
         let lines = directives::carried_out(block.lines(), Context::Server, around.findings);
         let scope = around.within(http, &lines);
-        let names = names(&lines, around.findings);
+        let (names, regexes) = names(&lines, around.findings);
         let name = lines
             .iter()
             .find(|line| line.name == "server_name")
-            .map_or("", |line| line.first())
-            .to_owned();
+            .map_or("", |line| line.first());
         let mut listens: Vec<Listen> = lines
             .iter()
             .filter(|line| line.name == "listen")
@@ -94,48 +122,62 @@ impl Read {
         if scope.is_tls.as_ref().is_some_and(|on| on.value) {
             listens.iter_mut().for_each(|listen| listen.is_tls = true);
         }
-        let mut locations = Locations::default();
-        location::read(&lines, &scope, &name, &mut locations, around);
+        if scope.is_http2.as_ref().is_some_and(|on| on.value) {
+            listens.iter_mut().for_each(|listen| listen.is_http2 = true);
+        }
+        let merges = scope.handling.merge_slashes.as_ref().is_none_or(|on| on.value);
         let server = Server {
-            steps: around.steps(&lines),
-            fields: Fields::new(&scope, &name, "", around.findings),
-            default_type: location::default_type(&scope),
-            logs: scope.logs.clone().into(),
+            // As in nginx: the dot in front is no part of it.
+            name: name.strip_prefix('.').unwrap_or(name).to_owned(),
+            place: block.place.clone(),
+            steps: location::server_steps(&lines, around),
+            locations: location::read(&lines, &scope, &Pattern::None, around),
+            own: Arc::new(location::of_server(block, &lines, &scope, around)),
             real_ip: RealIp::new(&scope),
-            locations,
-            name,
+            reading: around.limits.reading,
+            merges_slashes: merges,
+            verify: scope
+                .verify_client
+                .as_ref()
+                .map_or(Verify::Off, |said| said.value),
         };
         Read {
             server: Arc::new(server),
             names,
+            regexes,
             listens,
             scope,
-            place: block.place.clone(),
         }
     }
 }
 
-fn names(lines: &[&Directive], findings: &mut Findings) -> Vec<HostPattern> {
-    let mut names = Vec::new();
+fn names(lines: &[&Directive], findings: &mut Findings) -> (Vec<HostPattern>, Vec<Regex>) {
+    let (mut names, mut regexes) = (Vec::new(), Vec::new());
     for line in lines.iter().filter(|line| line.name == "server_name") {
         for name in &line.arguments {
-            match name.parse() {
-                Ok(name) => names.push(name),
-                Err(HostPatternError::RegularExpression) => {
-                    let text = format!(
-                        "server_name {name}: regular expressions are not carried out; other servers have its hosts"
-                    );
-                    findings.warning(&line.place, text);
+            let wrong = |why: String| format!("server_name {name}: {why}");
+            if let Some(body) = name.strip_prefix('~') {
+                // Names have no case.
+                match Regex::new(body, true) {
+                    Ok(regex) => regexes.push(regex),
+                    Err(why) => findings.error(&line.place, wrong(why)),
                 }
-                Err(why) => findings.error(&line.place, format!("server_name {name}: {why}")),
+                continue;
+            }
+            match name.parse::<HostPattern>() {
+                Ok(name) => names.push(name),
+                Err(_) if name.starts_with('$') => {
+                    findings.warning(&line.place, wrong("a variable is not carried out".to_owned()));
+                }
+                Err(why) => findings.error(&line.place, wrong(why.to_string())),
             }
         }
     }
     // A server without a name is for requests without a host.
-    if names.is_empty() {
+    if names.is_empty() && regexes.is_empty() {
         names.extend("".parse::<HostPattern>());
     }
-    names
+    (names, regexes)
 }
 
 fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) -> Option<Listener> {
@@ -147,19 +189,12 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
         })
     };
     let mut hosts = Hosts::default();
+    let mut regexes = Vec::new();
     let mut certificates = Certificates::default();
     let is_tls = here().any(|(_, listen)| listen.is_tls);
     for (read, listen) in here() {
         if is_tls {
-            let (names, scope, place) = (&read.names, &read.scope, &read.place);
-            certificates.add(
-                names,
-                listen.is_default,
-                scope,
-                place,
-                around.prefix,
-                around.findings,
-            );
+            certificates.add(&read.names, &read.regexes, listen.is_default, &read.scope, around);
         }
         let mut names = read.names.clone();
         let mut own = HashSet::new();
@@ -169,31 +204,46 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
             if !is_new && name.to_string() != "" {
                 let text =
                     format!("{name} is the name of another server at {address} already: that one has it");
-                around.findings.warning(&read.place, text);
+                around.findings.warning(&read.server.place, text);
             }
             is_new
         });
+        regexes.extend(
+            read.regexes
+                .iter()
+                .map(|regex| (regex.clone(), read.server.clone())),
+        );
         let server = read.server.clone();
         let added = match listen.is_default {
             true => hosts.add_default(names, server),
             false => hosts.add(names, server),
         };
         if let Err(why) = added {
-            around.findings.error(&read.place, format!("{address}: {why}"));
+            around
+                .findings
+                .error(&read.server.place, format!("{address}: {why}"));
         }
     }
     let default = here()
         .find(|(_, listen)| listen.is_default)
         .or_else(|| here().next());
     let (default, _) = default?;
-    let tls = match is_tls.then(|| certificates.acceptor()) {
-        None => None,
-        Some(Ok(acceptor)) => Some(acceptor),
-        Some(Err(why)) => {
-            around.findings.error(&default.place, why.to_string());
+    let is_http2 = here().any(|(_, listen)| listen.is_http2);
+    let mut tls = None;
+    if is_tls {
+        if certificates.is_empty() {
+            let text = "listen … ssl needs ssl_certificate and ssl_certificate_key";
+            around.findings.error(&default.server.place, text);
             return None;
         }
-    };
+        if here().any(|(read, _)| read.server.verify != default.server.verify) {
+            let text = format!(
+                "ssl_verify_client is that of the default server at {address} here: say the same in all servers of the address"
+            );
+            around.findings.error(&default.server.place, text);
+        }
+        tls = Some(certificates.acceptor(&default.scope, is_http2, around)?);
+    }
     Some(Listener {
         address: address.clone(),
         is_dual: here().any(|(_, listen)| listen.is_dual),
@@ -202,7 +252,9 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
             .any(|(_, listen)| listen.is_proxied)
             .then(|| limits::proxied(&default.scope)),
         servers: hosts,
+        regexes,
         acceptor: Acceptor::new(around.limits.of_listener(&default.scope)),
         tls,
+        is_http2,
     })
 }

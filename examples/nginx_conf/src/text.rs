@@ -1,27 +1,28 @@
-//! Values with variables: parsed once, put together for each request. Most variables are the library's own; the maps of
-//! the configuration and what only a log wants to know come to them.
+//! Values with variables: parsed once, put together for each request.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Instant;
 
 use http::request;
 use switchover::header::Hop;
 use switchover::header::rules::{Template, Variables};
 
 use super::findings::{Findings, Place};
-use super::maps::Maps;
+use super::names::{Definition, Names};
+use super::opening::Facts;
 use super::proxy_pass::Target;
 use super::real_ip::Proxied;
-use super::variables::{Ending, Own};
+use super::state::Shared;
+use super::variables::{self, Ending, Own};
 
-/// How often one map may lead to another.
-const DEEPEST: usize = 8;
+/// How often one variable may lead to another.
+const DEEPEST: usize = 16;
 
 /// A value with variables.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Text {
     source: String,
-    /// As the library writes it, without the variables that there are none of.
-    template: String,
     parts: Vec<Part>,
 }
 
@@ -31,8 +32,10 @@ enum Part {
     /// One variable of the library's.
     Library(Template),
     Own(Own),
-    /// The map with this index.
-    Map(usize),
+    /// One that the configuration defines, by its number.
+    Defined(usize),
+    /// A group of the last regular expression.
+    Group(usize),
 }
 
 /// A request, as far as variables want to know of it.
@@ -41,12 +44,16 @@ pub(crate) struct Asked<'a> {
     pub(crate) head: &'a request::Parts,
     pub(crate) hop: &'a Hop,
     pub(crate) proxied: Proxied,
+    pub(crate) facts: &'a Facts,
     /// `$request_id`.
     pub(crate) id: u128,
+    pub(crate) begun: Instant,
     pub(crate) server_name: &'a str,
     /// Where it goes; none where the answer is one of the configuration's own.
     pub(crate) target: Option<&'a Target>,
-    pub(crate) maps: &'a Maps,
+    pub(crate) names: &'a Names,
+    pub(crate) definitions: &'a [Definition],
+    pub(crate) state: &'a Shared,
     /// How it has ended; none as long as it has not.
     pub(crate) ending: Option<&'a Ending>,
 }
@@ -57,65 +64,145 @@ impl Asked<'_> {
             .server_name(self.server_name)
             .upstream(self.target.map_or("", |target| &target.host))
     }
+
+    /// Matches a text, and keeps the groups.
+    pub(crate) fn matches(&self, regex: &super::regex::Regex, text: &str) -> bool {
+        match regex.captures(text) {
+            Ok(None) => false,
+            Ok(Some(captures)) => {
+                self.keep(regex, captures);
+                true
+            }
+            Err(_) => {
+                self.state.fail();
+                false
+            }
+        }
+    }
+
+    /// Keeps the groups of a match.
+    pub(crate) fn keep(&self, regex: &super::regex::Regex, captures: super::regex::Captures) {
+        let numbers = regex.names().iter();
+        let numbers = numbers.filter_map(|(name, group)| Some((*group, self.names.number(name)?)));
+        let numbers: Vec<_> = numbers.collect();
+        self.state.matched(regex, captures, &numbers);
+    }
+
+    /// The value of a variable that the configuration defines.
+    pub(crate) fn defined(&self, number: usize, depth: usize) -> String {
+        if let Some(value) = self.state.lock().values.get(number).cloned().flatten() {
+            return value;
+        }
+        let (value, is_kept) = match self.definitions.get(number) {
+            _ if depth >= DEEPEST => {
+                self.state.fail();
+                return String::new();
+            }
+            None | Some(Definition::Assigned) => return String::new(),
+            Some(Definition::Map(map)) => {
+                let source = map.source.value_at(self, depth + 1);
+                match map.choose(&source) {
+                    Ok(chosen) => {
+                        if let Some((regex, captures)) = chosen.by {
+                            self.keep(regex, captures);
+                        }
+                        (chosen.value.value_at(self, depth + 1), !map.is_volatile)
+                    }
+                    Err(_) => {
+                        self.state.fail();
+                        return String::new();
+                    }
+                }
+            }
+            Some(Definition::Geo(geo)) => {
+                let address: Option<IpAddr> = match (&geo.source, &geo.proxies) {
+                    (Some(source), _) => source.value_at(self, depth + 1).parse().ok(),
+                    (None, Some(proxies)) => proxies.locate(*self.hop, &self.head.headers).client(),
+                    (None, None) => self.hop.client(),
+                };
+                (geo.choose(address).to_owned(), true)
+            }
+            Some(Definition::Split(split)) => {
+                let source = split.source.value_at(self, depth + 1);
+                let chosen = split.choose(&source);
+                (
+                    chosen.map_or(String::new(), |text| text.value_at(self, depth + 1)),
+                    true,
+                )
+            }
+        };
+        if is_kept {
+            if let Some(slot) = self.state.lock().values.get_mut(number) {
+                *slot = Some(value.clone());
+            }
+        }
+        value
+    }
 }
 
 impl Text {
-    /// A variable that there is none of stands for nothing, and that is told.
-    pub(crate) fn parse(source: &str, names: &[String], place: &Place, findings: &mut Findings) -> Text {
+    /// What a decision may depend on: a variable that is not there is an error.
+    pub(crate) fn parse(source: &str, names: &Names, place: &Place, findings: &mut Findings) -> Text {
+        Text::read(source, names, place, findings, Findings::error)
+    }
+
+    /// What only goes into a field or a log: one of nginx's variables that is not there stands for nothing, with a warning.
+    pub(crate) fn parse_shown(source: &str, names: &Names, place: &Place, findings: &mut Findings) -> Text {
+        Text::read(source, names, place, findings, Findings::warning)
+    }
+
+    fn read(
+        source: &str,
+        names: &Names,
+        place: &Place,
+        findings: &mut Findings,
+        missing: fn(&mut Findings, &Place, String),
+    ) -> Text {
         let mut parts = Vec::new();
-        let mut template = String::new();
         let mut rest = source;
         while let Some((before, after)) = rest.split_once('$') {
             if !before.is_empty() {
-                template += before;
                 parts.push(Part::Literal(before.to_owned()));
             }
             let (name, after) = name(after);
             rest = after;
             match Part::variable(name, names) {
-                Some(part) => {
-                    template += &format!("${{{name}}}");
-                    parts.push(part);
-                }
+                Some(part) => parts.push(part),
                 None if name.is_empty() => {
                     let text = format!("{source:?}: a dollar sign stands before the name of a variable");
                     findings.error(place, text);
                 }
+                None if variables::is_nginxs(name) => {
+                    let text = format!("the variable ${name} is not carried out: it stands for nothing");
+                    missing(findings, place, text);
+                }
                 None => {
-                    let text = format!("there is no variable ${name} here: it stands for nothing");
-                    findings.warning(place, text);
+                    let text = format!("there is no variable ${name}; nginx does not start either");
+                    findings.error(place, text);
                 }
             }
         }
         if !rest.is_empty() {
-            template += rest;
             parts.push(Part::Literal(rest.to_owned()));
         }
         Text {
             source: source.to_owned(),
-            template,
             parts,
         }
     }
 
-    /// Whether there are all the variables that a text has in it.
-    pub(crate) fn is_known(source: &str, names: &[String]) -> bool {
-        let mut after_dollars = source.split('$').skip(1).map(name);
-        after_dollars.all(|(name, _)| Part::variable(name, names).is_some())
+    /// Whether a variable is there without the configuration, so that nothing else may define it.
+    pub(crate) fn has_own_value(variable: &str) -> bool {
+        let name = variable.strip_prefix('$').map_or("", |rest| name(rest).0);
+        Own::named(name).is_some() || format!("${{{name}}}").parse::<Template>().is_ok()
     }
 
     /// A text in which a dollar sign is one.
     pub(crate) fn literal(text: &str) -> Text {
         Text {
             source: text.to_owned(),
-            template: text.replace('$', "$$"),
             parts: vec![Part::Literal(text.to_owned())],
         }
-    }
-
-    /// As the library has it, where it is [the library's](Text::is_librarys).
-    pub(crate) fn template(&self) -> &str {
-        &self.template
     }
 
     /// As it is written in the configuration.
@@ -132,10 +219,24 @@ impl Text {
         }
     }
 
-    /// Whether the library can put it together by itself.
-    pub(crate) fn is_librarys(&self) -> bool {
-        let librarys = |part: &Part| matches!(part, Part::Literal(_) | Part::Library(_));
-        self.parts.iter().all(librarys)
+    /// Without what is behind the first sign of a kind in it, which is another text.
+    pub(crate) fn split_once(&self, sign: char) -> Option<(Text, Text)> {
+        for (at, part) in self.parts.iter().enumerate() {
+            let Part::Literal(literal) = part else { continue };
+            let Some((before, behind)) = literal.split_once(sign) else {
+                continue;
+            };
+            let of = |parts: Vec<Part>| Text {
+                source: String::new(),
+                parts,
+            };
+            let mut first = self.parts[..at].to_vec();
+            first.push(Part::Literal(before.to_owned()));
+            let mut second = vec![Part::Literal(behind.to_owned())];
+            second.extend_from_slice(&self.parts[at + 1..]);
+            return Some((of(first), of(second)));
+        }
+        None
     }
 
     pub(crate) fn value(&self, asked: &Asked<'_>) -> String {
@@ -156,15 +257,30 @@ impl Text {
         });
         values.collect()
     }
+
+    /// The value, with what groups stand for changed in some way.
+    pub(crate) fn value_with_groups(&self, asked: &Asked<'_>, change: impl Fn(&str) -> String) -> String {
+        let values = self.parts.iter().map(|part| match part {
+            Part::Group(_) => change(&part.value(asked, 0)),
+            other => other.value(asked, 0).into_owned(),
+        });
+        values.collect()
+    }
 }
 
 impl Part {
-    fn variable(name: &str, names: &[String]) -> Option<Part> {
-        if let Some(index) = names.iter().position(|known| known.eq_ignore_ascii_case(name)) {
-            return Some(Part::Map(index));
+    fn variable(name: &str, names: &Names) -> Option<Part> {
+        if let [digit @ b'0'..=b'9'] = name.as_bytes() {
+            return Some(Part::Group(usize::from(digit - b'0')));
         }
-        let own = Own::named(name).map(Part::Own);
-        own.or_else(|| Some(Part::Library(format!("${{{name}}}").parse().ok()?)))
+        // What has a value of its own keeps it: `set $args` changes the one there is.
+        if let Some(own) = Own::named(name) {
+            return Some(Part::Own(own));
+        }
+        if let Some(number) = names.number(name) {
+            return Some(Part::Defined(number));
+        }
+        Some(Part::Library(format!("${{{name}}}").parse().ok()?))
     }
 
     fn value<'a>(&'a self, asked: &Asked<'_>, depth: usize) -> Cow<'a, str> {
@@ -176,19 +292,28 @@ impl Part {
                 let text = value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
                 text.unwrap_or_default().into()
             }
-            Part::Map(index) if depth < DEEPEST => asked.maps.get(*index).map_or(Cow::Borrowed(""), |map| {
-                let source = map.source.value_at(asked, depth + 1);
-                map.choose(&source).value_at(asked, depth + 1).into()
-            }),
-            Part::Map(_) => "".into(),
+            Part::Group(number) => {
+                let state = asked.state.lock();
+                state
+                    .captures
+                    .get(*number)
+                    .cloned()
+                    .flatten()
+                    .unwrap_or_default()
+                    .into()
+            }
+            Part::Defined(number) => asked.defined(*number, depth).into(),
         }
     }
 }
 
-/// The name that follows a dollar sign, and what follows the name.
+/// The name that follows a dollar sign, and what follows the name. The name of a group is one digit.
 pub(crate) fn name(after: &str) -> (&str, &str) {
     if let Some((name, rest)) = after.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
         return (name, rest);
+    }
+    if after.starts_with(|sign: char| sign.is_ascii_digit()) {
+        return after.split_at(1);
     }
     let end = after.find(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
     after.split_at(end.unwrap_or(after.len()))

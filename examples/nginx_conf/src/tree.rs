@@ -10,8 +10,11 @@ use super::findings::{Findings, Place};
 use super::mask;
 use super::words::{self, Token};
 
-/// How deep files may include each other: one that includes itself is found out by this.
+/// How deep files may include each other.
 const DEEPEST: usize = 32;
+
+/// How deep blocks may stand within each other. Locations within locations are never as many; and the stack is not without end.
+const DEEPEST_BLOCK: usize = 100;
 
 /// A line of a configuration, or a block with its lines.
 #[derive(Clone, Debug)]
@@ -54,7 +57,9 @@ pub(crate) fn read(file: &Path, findings: &mut Findings) -> Vec<Directive> {
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let mut reading = Reading {
         folder,
+        within: Vec::new(),
         depth: 0,
+        is_given_up: false,
         findings,
     };
     let nowhere = Place {
@@ -69,7 +74,12 @@ type Tokens = Peekable<vec::IntoIter<(Token, usize)>>;
 struct Reading<'a> {
     /// Includes are relative to the folder of the first file, whichever file they stand in.
     folder: PathBuf,
+    /// The files that include each other, the first one first.
+    within: Vec<PathBuf>,
+    /// Of blocks.
     depth: usize,
+    /// It has no end: no other file is read.
+    is_given_up: bool,
     findings: &'a mut Findings,
 }
 
@@ -109,7 +119,9 @@ impl Reading<'_> {
             }
         }
         let mut tokens = tokens.into_iter().peekable();
+        self.within.push(file.to_owned());
         let directives = self.block(&mut tokens, &place);
+        self.within.pop();
         if let Some((_, line)) = tokens.next() {
             self.findings.error(&place(line), "unexpected \"}\"");
         }
@@ -161,7 +173,19 @@ impl Reading<'_> {
     }
 
     fn inner(&mut self, tokens: &mut Tokens, place: &dyn Fn(usize) -> Place, begun: usize) -> Vec<Directive> {
+        if self.depth >= DEEPEST_BLOCK {
+            let text = format!("blocks stand in each other, more than {DEEPEST_BLOCK} of them");
+            self.findings.error(&place(begun), text);
+            self.is_given_up = true;
+            tokens.by_ref().for_each(drop);
+            return Vec::new();
+        }
+        self.depth += 1;
         let directives = self.block(tokens, place);
+        self.depth -= 1;
+        if self.is_given_up {
+            return directives;
+        }
         if tokens.next().is_none() {
             self.findings.error(&place(begun), "the block is never closed");
         }
@@ -173,9 +197,7 @@ impl Reading<'_> {
             self.findings.error(&directive.place, "include takes one file");
             return Vec::new();
         };
-        if self.depth == DEEPEST {
-            self.findings
-                .error(&directive.place, "files include each other without end");
+        if self.is_given_up {
             return Vec::new();
         }
         let path = self.folder.join(pattern);
@@ -183,12 +205,23 @@ impl Reading<'_> {
             true => mask::expand(&path),
             false => vec![path],
         };
-        self.depth += 1;
-        let included = files
-            .iter()
-            .flat_map(|file| self.file(file, &directive.place))
-            .collect();
-        self.depth -= 1;
+        let mut included = Vec::new();
+        for file in files {
+            let is_within = self.within.iter().any(|outer| is_same(outer, &file));
+            if is_within || self.within.len() >= DEEPEST {
+                let text = format!("include {pattern}: files include each other without end");
+                self.findings.error(&directive.place, text);
+                self.is_given_up = true;
+                break;
+            }
+            included.extend(self.file(&file, &directive.place));
+        }
         included
     }
+}
+
+/// Whether two paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real(one) == real(other)
 }

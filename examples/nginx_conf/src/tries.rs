@@ -4,6 +4,7 @@
 //! Between the request and its servers stands the library, which hands neither through: both are kept with the task.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ tokio::task_local! {
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     key: Option<Vec<u8>>,
+    /// `proxy_bind`: the address to connect from.
+    bound: Option<IpAddr>,
     state: Mutex<State>,
 }
 
@@ -47,9 +50,10 @@ pub(crate) struct Try {
 
 impl Tries {
     /// None yet, of a request with this key.
-    pub(crate) fn new(key: Option<Vec<u8>>) -> Arc<Tries> {
+    pub(crate) fn new(key: Option<Vec<u8>>, bound: Option<IpAddr>) -> Arc<Tries> {
         Arc::new(Tries {
             key,
+            bound,
             state: Mutex::default(),
         })
     }
@@ -90,6 +94,11 @@ impl Try {
 /// The key of the request that is served now.
 pub(crate) fn key() -> Option<Vec<u8>> {
     CURRENT.try_with(|tries| tries.key.clone()).ok().flatten()
+}
+
+/// The address that it is to connect from.
+pub(crate) fn bound() -> Option<IpAddr> {
+    CURRENT.try_with(|tries| tries.bound).ok().flatten()
 }
 
 /// A connection was made for it.

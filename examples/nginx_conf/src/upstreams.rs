@@ -8,6 +8,7 @@ use switchover::connect::ConnectRequest;
 use switchover::upstream::{Balance, CustomKey, Group, Key};
 
 use super::findings::Findings;
+use super::names::Names;
 use super::peer::{Address, OneServer, Peer};
 use super::text::Text;
 use super::tree::Directive;
@@ -22,6 +23,8 @@ pub(crate) struct Upstream {
     pub(crate) group: Group<Peer>,
     /// `hash`: what decides whose a request is.
     pub(crate) key: Option<Text>,
+    /// It has a block, and is not the one server of a URL.
+    pub(crate) is_named: bool,
 }
 
 impl Upstream {
@@ -29,7 +32,7 @@ impl Upstream {
     pub(crate) fn read(
         block: &Directive,
         lines: &[&Directive],
-        names: &[String],
+        names: &Names,
         findings: &mut Findings,
     ) -> Upstream {
         let mut group = Group::builder().connect_timeout(FOR_EVER).count_requests();
@@ -57,6 +60,7 @@ impl Upstream {
         Upstream {
             group: group.balance(balance).build(),
             key,
+            is_named: true,
         }
     }
 
@@ -66,6 +70,7 @@ impl Upstream {
         Upstream {
             group: OneServer::at(address).added_to(group).build(),
             key: None,
+            is_named: false,
         }
     }
 }
@@ -78,7 +83,7 @@ enum Method {
 
 impl Method {
     /// None for a line that is about something else, or wrong.
-    fn read(line: &Directive, names: &[String], findings: &mut Findings) -> Option<Method> {
+    fn read(line: &Directive, names: &Names, findings: &mut Findings) -> Option<Method> {
         let arguments: Vec<&str> = line.arguments.iter().map(String::as_str).collect();
         let known = match (&*line.name, &arguments[..]) {
             ("least_conn", []) => Balance::LeastTunnels,

@@ -1,15 +1,16 @@
-//! The variables that the library does not know: what a log wants to be told, and a few of the request.
+//! The variables that the library does not know: those of a request that rewrites change, of its connection, of its answer, and
+//! what only a log wants to know.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::Version;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use switchover::route::path_as_nginx;
+use http::{HeaderMap, Version};
 
 use super::clock::Moment;
+use super::files;
 use super::text::Asked;
 use super::tries::Try;
 
@@ -22,31 +23,55 @@ pub(crate) struct Ending {
     pub(crate) bytes: Option<u64>,
     pub(crate) body_bytes: Option<u64>,
     pub(crate) time: Duration,
-    /// The servers that were asked, in order.
-    pub(crate) tries: Vec<Try>,
 }
 
+/// A variable with a name of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Own {
+pub(crate) enum Plain {
+    Args,
+    BinaryRemoteAddress,
     BodyBytesSent,
     BytesSent,
+    Connection,
+    ConnectionRequests,
     ContentLength,
     ContentType,
+    DateGmt,
+    DocumentRoot,
     Hostname,
+    Http2,
     Https,
+    IsArgs,
+    LimitConnStatus,
+    LimitReqStatus,
     Milliseconds,
+    NginxVersion,
     Pipe,
     ProcessId,
+    ProxyInternal,
     ProxyPort,
     ProxyProtocolAddress,
     ProxyProtocolPort,
     ProxyProtocolServerAddress,
     ProxyProtocolServerPort,
+    RealpathRoot,
     RemoteUser,
     Request,
+    RequestCompletion,
+    RequestFilename,
     RequestId,
+    RequestLength,
+    RequestMethod,
     RequestTime,
+    ServerAddress,
     ServerProtocol,
+    SslCipher,
+    SslClientCertificate,
+    SslClientEscapedCertificate,
+    SslClientRawCertificate,
+    SslClientVerify,
+    SslProtocol,
+    SslServerName,
     Status,
     TimeIso8601,
     TimeLocal,
@@ -58,97 +83,317 @@ pub(crate) enum Own {
     Uri,
 }
 
+const PLAIN: &[(&str, Plain)] = &[
+    ("args", Plain::Args),
+    ("query_string", Plain::Args),
+    ("binary_remote_addr", Plain::BinaryRemoteAddress),
+    ("body_bytes_sent", Plain::BodyBytesSent),
+    ("bytes_sent", Plain::BytesSent),
+    ("connection", Plain::Connection),
+    ("connection_requests", Plain::ConnectionRequests),
+    ("content_length", Plain::ContentLength),
+    ("content_type", Plain::ContentType),
+    ("date_gmt", Plain::DateGmt),
+    ("document_root", Plain::DocumentRoot),
+    ("hostname", Plain::Hostname),
+    ("http2", Plain::Http2),
+    ("https", Plain::Https),
+    ("is_args", Plain::IsArgs),
+    ("limit_conn_status", Plain::LimitConnStatus),
+    ("limit_req_status", Plain::LimitReqStatus),
+    ("msec", Plain::Milliseconds),
+    ("nginx_version", Plain::NginxVersion),
+    ("pid", Plain::ProcessId),
+    ("pipe", Plain::Pipe),
+    ("proxy_internal_body_length", Plain::ProxyInternal),
+    ("proxy_port", Plain::ProxyPort),
+    ("proxy_protocol_addr", Plain::ProxyProtocolAddress),
+    ("proxy_protocol_port", Plain::ProxyProtocolPort),
+    ("proxy_protocol_server_addr", Plain::ProxyProtocolServerAddress),
+    ("proxy_protocol_server_port", Plain::ProxyProtocolServerPort),
+    ("realpath_root", Plain::RealpathRoot),
+    ("remote_user", Plain::RemoteUser),
+    ("request", Plain::Request),
+    ("request_completion", Plain::RequestCompletion),
+    ("request_filename", Plain::RequestFilename),
+    ("request_id", Plain::RequestId),
+    ("request_length", Plain::RequestLength),
+    ("request_method", Plain::RequestMethod),
+    ("request_time", Plain::RequestTime),
+    ("server_addr", Plain::ServerAddress),
+    ("server_protocol", Plain::ServerProtocol),
+    ("ssl_cipher", Plain::SslCipher),
+    ("ssl_client_cert", Plain::SslClientCertificate),
+    ("ssl_client_escaped_cert", Plain::SslClientEscapedCertificate),
+    ("ssl_client_raw_cert", Plain::SslClientRawCertificate),
+    ("ssl_client_verify", Plain::SslClientVerify),
+    ("ssl_protocol", Plain::SslProtocol),
+    ("ssl_server_name", Plain::SslServerName),
+    ("status", Plain::Status),
+    ("time_iso8601", Plain::TimeIso8601),
+    ("time_local", Plain::TimeLocal),
+    ("upstream_addr", Plain::UpstreamAddress),
+    ("upstream_connect_time", Plain::UpstreamConnectTime),
+    ("upstream_header_time", Plain::UpstreamHeaderTime),
+    ("upstream_response_time", Plain::UpstreamResponseTime),
+    ("upstream_status", Plain::UpstreamStatus),
+    ("uri", Plain::Uri),
+    ("document_uri", Plain::Uri),
+];
+
+/// Those of nginx's that are not carried out, of modules that are a part of it.
+const NOT_HERE: &[&str] = &[
+    "ancient_browser",
+    "connection_time",
+    "connections_active",
+    "connections_reading",
+    "connections_waiting",
+    "connections_writing",
+    "date_local",
+    "fastcgi_path_info",
+    "fastcgi_script_name",
+    "gzip_ratio",
+    "memcached_key",
+    "modern_browser",
+    "msie",
+    "request_body",
+    "request_body_file",
+    "request_port",
+    "secure_link",
+    "secure_link_expires",
+    "server_port_ssl",
+    "slice_range",
+    "ssl_alpn_protocol",
+    "ssl_ciphers",
+    "ssl_client_fingerprint",
+    "ssl_client_i_dn",
+    "ssl_client_i_dn_legacy",
+    "ssl_client_s_dn",
+    "ssl_client_s_dn_legacy",
+    "ssl_client_serial",
+    "ssl_client_sigalg",
+    "ssl_client_v_end",
+    "ssl_client_v_remain",
+    "ssl_client_v_start",
+    "ssl_curve",
+    "ssl_curves",
+    "ssl_early_data",
+    "ssl_session_id",
+    "ssl_session_reused",
+    "ssl_sigalg",
+    "tcpinfo_rtt",
+    "tcpinfo_rttvar",
+    "tcpinfo_snd_cwnd",
+    "tcpinfo_rcv_space",
+    "uid_got",
+    "uid_reset",
+    "uid_set",
+    "upstream_bytes_received",
+    "upstream_bytes_sent",
+    "upstream_cache_key",
+    "upstream_cache_last_modified",
+    "upstream_cache_age",
+    "upstream_cache_status",
+    "upstream_last_server_name",
+    "upstream_queue_time",
+    "upstream_response_length",
+];
+
+/// Families of them.
+const FAMILIES_NOT_HERE: &[&str] = &[
+    "geoip_",
+    "jwt_",
+    "proxy_protocol_tlv_",
+    "sent_trailer_",
+    "upstream_trailer_",
+];
+
+/// Whether nginx has a variable that is not carried out here.
+pub(crate) fn is_nginxs(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    NOT_HERE.contains(&&*name) || FAMILIES_NOT_HERE.iter().any(|family| name.starts_with(family))
+}
+
+/// A variable that is not the library's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    Plain(Plain),
+    /// `$arg_NAME`.
+    Argument(String),
+    /// `$sent_http_NAME`.
+    Sent(HeaderName),
+    /// `$upstream_http_NAME`.
+    Upstream(HeaderName),
+    /// `$upstream_cookie_NAME`.
+    UpstreamCookie(String),
+}
+
 impl Own {
     pub(crate) fn named(name: &str) -> Option<Own> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "body_bytes_sent" => Own::BodyBytesSent,
-            "bytes_sent" => Own::BytesSent,
-            "content_length" => Own::ContentLength,
-            "content_type" => Own::ContentType,
-            "hostname" => Own::Hostname,
-            "https" => Own::Https,
-            "msec" => Own::Milliseconds,
-            "pid" => Own::ProcessId,
-            "pipe" => Own::Pipe,
-            "proxy_port" => Own::ProxyPort,
-            "proxy_protocol_addr" => Own::ProxyProtocolAddress,
-            "proxy_protocol_port" => Own::ProxyProtocolPort,
-            "proxy_protocol_server_addr" => Own::ProxyProtocolServerAddress,
-            "proxy_protocol_server_port" => Own::ProxyProtocolServerPort,
-            "remote_user" => Own::RemoteUser,
-            "request" => Own::Request,
-            "request_id" => Own::RequestId,
-            "request_time" => Own::RequestTime,
-            "server_protocol" => Own::ServerProtocol,
-            "status" => Own::Status,
-            "time_iso8601" => Own::TimeIso8601,
-            "time_local" => Own::TimeLocal,
-            "uri" | "document_uri" => Own::Uri,
-            "upstream_addr" => Own::UpstreamAddress,
-            "upstream_connect_time" => Own::UpstreamConnectTime,
-            "upstream_header_time" => Own::UpstreamHeaderTime,
-            "upstream_response_time" => Own::UpstreamResponseTime,
-            "upstream_status" => Own::UpstreamStatus,
-            _ => return None,
-        })
+        let name = name.to_ascii_lowercase();
+        let field = |name: &str| HeaderName::from_bytes(name.replace('_', "-").as_bytes()).ok();
+        if let Some((_, plain)) = PLAIN.iter().find(|(known, _)| *known == name) {
+            return Some(Own::Plain(*plain));
+        }
+        if let Some(name) = name.strip_prefix("arg_") {
+            return Some(Own::Argument(name.to_owned()));
+        }
+        if let Some(name) = name.strip_prefix("sent_http_") {
+            return field(name).map(Own::Sent);
+        }
+        if let Some(name) = name.strip_prefix("upstream_http_") {
+            return field(name).map(Own::Upstream);
+        }
+        let cookie = name.strip_prefix("upstream_cookie_")?;
+        Some(Own::UpstreamCookie(cookie.to_owned()))
     }
 
-    pub(crate) fn value(self, asked: &Asked<'_>) -> String {
-        let head = asked.head;
-        let target = || head.uri.path_and_query().map_or("/", |target| target.as_str());
+    pub(crate) fn value(&self, asked: &Asked<'_>) -> String {
         match self {
-            Own::ContentLength => field(asked, &CONTENT_LENGTH),
-            Own::ContentType => field(asked, &CONTENT_TYPE),
-            Own::Hostname => std::fs::read_to_string("/proc/sys/kernel/hostname")
+            Own::Plain(plain) => plain.value(asked),
+            Own::Argument(name) => argument(&asked.state.lock().args, name),
+            Own::Sent(name) => {
+                let state = asked.state.lock();
+                state
+                    .sent
+                    .as_ref()
+                    .map_or(String::new(), |(_, headers)| field(headers, name))
+            }
+            Own::Upstream(name) => {
+                let state = asked.state.lock();
+                state
+                    .upstream
+                    .as_ref()
+                    .map_or(String::new(), |(_, headers)| field(headers, name))
+            }
+            Own::UpstreamCookie(name) => {
+                let state = asked.state.lock();
+                let cookies = state
+                    .upstream
+                    .iter()
+                    .flat_map(|(_, headers)| headers.get_all("set-cookie"));
+                let mut pairs =
+                    cookies.filter_map(|line| line.to_str().ok()?.split(';').next()?.split_once('='));
+                let found = pairs.find(|(known, _)| known.trim().eq_ignore_ascii_case(name));
+                found.map_or(String::new(), |(_, value)| value.trim().to_owned())
+            }
+        }
+    }
+}
+
+impl Plain {
+    fn value(self, asked: &Asked<'_>) -> String {
+        let head = asked.head;
+        match self {
+            Plain::Args => asked.state.lock().args.clone(),
+            Plain::BinaryRemoteAddress => asked
+                .hop
+                .client()
+                .map_or(String::new(), |address| address.to_string()),
+            Plain::Connection => asked.facts.number.to_string(),
+            Plain::ConnectionRequests => asked.facts.requests.to_string(),
+            Plain::ContentLength => field(&head.headers, &CONTENT_LENGTH),
+            Plain::ContentType => field(&head.headers, &CONTENT_TYPE),
+            Plain::DocumentRoot | Plain::RealpathRoot => files::root(asked),
+            Plain::Hostname => std::fs::read_to_string("/proc/sys/kernel/hostname")
                 .map_or(String::new(), |name| name.trim().to_owned()),
-            Own::Https if asked.hop.scheme() == "https" => "on".to_owned(),
-            Own::Https => String::new(),
-            Own::Pipe => ".".to_owned(),
-            Own::ProcessId => std::process::id().to_string(),
-            Own::ProxyPort => asked.target.map_or(String::new(), |target| target.port.clone()),
-            Own::ProxyProtocolAddress => host(asked.proxied.client),
-            Own::ProxyProtocolPort => port(asked.proxied.client),
-            Own::ProxyProtocolServerAddress => host(asked.proxied.server),
-            Own::ProxyProtocolServerPort => port(asked.proxied.server),
-            Own::RemoteUser => remote_user(asked).unwrap_or_default(),
-            Own::Request => format!("{} {} {}", head.method, target(), protocol(head.version)),
-            Own::RequestId => format!("{:032x}", asked.id),
-            Own::ServerProtocol => protocol(head.version).to_owned(),
-            // What cannot be decoded is refused before anything is asked of it.
-            Own::Uri => path_as_nginx(head.uri.path())
-                .map_or(String::new(), |path| String::from_utf8_lossy(&path).into_owned()),
-            of_the_end => asked
-                .ending
-                .and_then(|end| of_the_end.of(end))
-                .unwrap_or_default(),
+            Plain::Http2 if head.version == Version::HTTP_2 && asked.facts.tls.is_some() => "h2".to_owned(),
+            Plain::Http2 if head.version == Version::HTTP_2 => "h2c".to_owned(),
+            Plain::Https if asked.hop.scheme() == "https" => "on".to_owned(),
+            Plain::Http2 | Plain::Https | Plain::ProxyInternal => String::new(),
+            Plain::IsArgs if asked.state.lock().args.is_empty() => String::new(),
+            Plain::IsArgs => "?".to_owned(),
+            Plain::LimitConnStatus => asked.state.lock().limit_conn.unwrap_or_default().to_owned(),
+            Plain::LimitReqStatus => asked.state.lock().limit_req.unwrap_or_default().to_owned(),
+            Plain::NginxVersion => super::version::CLAIMED.to_owned(),
+            Plain::Pipe if asked.state.lock().is_pipelined => "p".to_owned(),
+            Plain::Pipe => ".".to_owned(),
+            Plain::RequestLength => asked.state.lock().length.to_string(),
+            Plain::ProcessId => std::process::id().to_string(),
+            Plain::ProxyPort => asked.target.map_or(String::new(), |target| target.port.clone()),
+            Plain::ProxyProtocolAddress => host(asked.proxied.client),
+            Plain::ProxyProtocolPort => port(asked.proxied.client),
+            Plain::ProxyProtocolServerAddress => host(asked.proxied.server),
+            Plain::ProxyProtocolServerPort => port(asked.proxied.server),
+            Plain::RemoteUser => remote_user(&head.headers).unwrap_or_default(),
+            Plain::Request => {
+                let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+                format!("{} {} {}", head.method, target, protocol(head.version))
+            }
+            Plain::RequestFilename => files::filename(asked),
+            Plain::RequestId => format!("{:032x}", asked.id),
+            Plain::RequestMethod => asked.state.lock().method.to_string(),
+            Plain::ServerAddress => asked.facts.server.map_or(String::new(), |ip| ip.to_string()),
+            Plain::ServerProtocol => protocol(head.version).to_owned(),
+            Plain::SslCipher => asked.facts.tls().cipher.clone(),
+            Plain::SslProtocol => asked.facts.tls().protocol.clone(),
+            Plain::SslServerName => asked.facts.tls().server_name.clone(),
+            Plain::SslClientVerify => asked.facts.tls().verified.to_owned(),
+            Plain::SslClientRawCertificate => asked.facts.tls().certificate.clone(),
+            Plain::SslClientCertificate => asked.facts.tls().certificate.trim_end().replace('\n', "\n\t"),
+            Plain::SslClientEscapedCertificate => escaped(&asked.facts.tls().certificate),
+            Plain::Uri => asked.state.lock().uri.clone(),
+            of_the_answer => of_the_answer.of_the_answer(asked).unwrap_or_default(),
         }
     }
 
-    fn of(self, ending: &Ending) -> Option<String> {
+    fn of_the_answer(self, asked: &Asked<'_>) -> Option<String> {
+        let now = || asked.ending.map_or_else(SystemTime::now, |ending| ending.at);
         Some(match self {
-            Own::BodyBytesSent => ending.body_bytes?.to_string(),
-            Own::BytesSent => ending.bytes?.to_string(),
-            Own::Milliseconds => Moment::of(ending.at).in_seconds(),
-            Own::RequestTime => seconds(ending.time),
-            Own::Status => format!("{:03}", ending.status),
-            Own::TimeIso8601 => Moment::of(ending.at).in_iso_8601(),
-            Own::TimeLocal => Moment::of(ending.at).as_in_logs(),
-            Own::UpstreamAddress => of_each(ending, |server| Some(server.server.clone())),
-            Own::UpstreamConnectTime => of_each(ending, |server| server.connected.map(seconds)),
-            Own::UpstreamHeaderTime => of_each(ending, |server| server.answered.map(seconds)),
-            Own::UpstreamResponseTime => of_each(ending, |server| Some(seconds(server.took))),
-            Own::UpstreamStatus => of_each(ending, |server| Some(format!("{:03}", server.status?))),
+            Plain::BodyBytesSent => asked
+                .ending
+                .map_or(Some(0), |ending| ending.body_bytes)?
+                .to_string(),
+            Plain::BytesSent => asked.ending.map_or(Some(0), |ending| ending.bytes)?.to_string(),
+            Plain::DateGmt => Moment::of(now()).as_http_date(),
+            Plain::Milliseconds => Moment::of(now()).in_seconds(),
+            Plain::RequestCompletion => asked
+                .ending
+                .filter(|ending| ending.status != 499)
+                .map(|_| "OK".to_owned())?,
+            Plain::RequestTime => seconds(
+                asked
+                    .ending
+                    .map_or_else(|| asked.begun.elapsed(), |ending| ending.time),
+            ),
+            Plain::Status => {
+                let sent = asked
+                    .state
+                    .lock()
+                    .sent
+                    .as_ref()
+                    .map(|(status, _)| status.as_u16());
+                format!(
+                    "{:03}",
+                    asked.ending.map(|ending| ending.status).or(sent).unwrap_or(0)
+                )
+            }
+            Plain::TimeIso8601 => Moment::of(now()).in_iso_8601(),
+            Plain::TimeLocal => Moment::of(now()).as_in_logs(),
+            Plain::UpstreamAddress => of_each(asked, |server| Some(server.server.clone())),
+            Plain::UpstreamConnectTime => of_each(asked, |server| server.connected.map(seconds)),
+            Plain::UpstreamHeaderTime => of_each(asked, |server| server.answered.map(seconds)),
+            Plain::UpstreamResponseTime => of_each(asked, |server| Some(seconds(server.took))),
+            Plain::UpstreamStatus => of_each(asked, |server| Some(format!("{:03}", server.status?))),
             _ => return None,
         })
     }
 }
 
 /// What there is to say of each server that was asked, as nginx writes it.
-fn of_each(ending: &Ending, what: impl Fn(&Try) -> Option<String>) -> String {
-    let each = ending
-        .tries
-        .iter()
-        .map(|server| what(server).unwrap_or("-".to_owned()));
+fn of_each(asked: &Asked<'_>, what: impl Fn(&Try) -> Option<String>) -> String {
+    let Some(tries) = asked.state.lock().tries.clone() else {
+        return String::new();
+    };
+    let mut tries = tries.all();
+    if tries.is_empty() && asked.ending.is_some() {
+        let group = asked.target.map_or("", |target| &target.host);
+        tries.push(Try::of_none(
+            group,
+            asked.ending.map_or(502, |ending| ending.status),
+        ));
+    }
+    let each = tries.iter().map(|server| what(server).unwrap_or("-".to_owned()));
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -167,23 +412,50 @@ fn port(address: Option<SocketAddr>) -> String {
 fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
         _ => "HTTP/1.1",
     }
 }
 
-fn field(asked: &Asked<'_>, name: &HeaderName) -> String {
-    let value = asked.head.headers.get(name);
-    value.map_or(String::new(), |value| {
-        String::from_utf8_lossy(value.as_bytes()).into_owned()
-    })
+/// All lines of a field.
+fn field(headers: &HeaderMap, name: &HeaderName) -> String {
+    let lines = headers.get_all(name).iter();
+    let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
+    lines.collect::<Vec<_>>().join(", ")
+}
+
+/// `$arg_NAME`: the first argument of the name, which has no case.
+fn argument(args: &str, name: &str) -> String {
+    let mut pairs = args.split('&').filter_map(|pair| pair.split_once('='));
+    let found = pairs.find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map_or(String::new(), |(_, value)| value.to_owned())
 }
 
 /// The name in `Authorization: Basic`.
-fn remote_user(asked: &Asked<'_>) -> Option<String> {
-    let value = asked.head.headers.get(AUTHORIZATION)?.to_str().ok()?;
+fn remote_user(headers: &HeaderMap) -> Option<String> {
+    credentials(headers).map(|(name, _)| name)
+}
+
+/// Name and password in `Authorization: Basic`.
+pub(crate) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, credentials) = value.split_once(' ')?;
     let decoded = STANDARD.decode(credentials.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    let (name, _) = text.split_once(':')?;
-    scheme.eq_ignore_ascii_case("basic").then(|| name.to_owned())
+    let (name, password) = text.split_once(':')?;
+    scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| (name.to_owned(), password.to_owned()))
+}
+
+/// A text as a part of a URL.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
 }

@@ -1,29 +1,95 @@
 //! One worker: a thread with its own runtime, its own listening sockets, and its own idle connections to upstreams.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use switchover::header::Hop;
-use switchover::service::Relay;
+use switchover::service::{Relay, RelayConfig};
 use switchover::tunnel::{AnyStream, Cap, Drain, Permit};
+use switchover::upstream::Group;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use super::configuration::Configuration;
 use super::connection;
-use super::route::Leading;
+use super::limits;
+use super::peer::Address;
+use super::proxy::{Pass, Proxy};
+use super::route::{Leading, Route};
 use super::server::Listener;
 use super::sockets::Listening;
+use super::upstreams::Upstream;
 
 /// What the connections of one worker share.
 pub(crate) struct Worker {
     pub(crate) configuration: Arc<Configuration>,
     /// One for each location with `proxy_pass`, by its number.
     pub(crate) relays: Vec<Relay<Leading>>,
+    /// For answers that no upstream has given.
+    pub(crate) own_answers: RelayConfig,
+    /// Those that URLs with variables have led to.
+    dynamic: Mutex<Dynamic>,
     pub(crate) drain: Drain,
     /// Its listeners and connections.
     open: Cap,
+}
+
+/// Beyond as many, those that URLs with variables have led to are forgotten.
+const MOST_DYNAMIC: usize = 1024;
+
+#[derive(Default)]
+struct Dynamic {
+    relays: HashMap<(usize, String), (Leading, Relay<Leading>)>,
+    upstreams: HashMap<String, Arc<Upstream>>,
+}
+
+impl Worker {
+    pub(crate) fn listener(&self, index: usize) -> &Listener {
+        &self.configuration.listeners[index]
+    }
+
+    /// `$connection`.
+    pub(crate) fn next_connection(&self) -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The one server at an authority.
+    pub(crate) fn upstream_for(&self, authority: &str, address: Address) -> Arc<Upstream> {
+        let mut dynamic = self.dynamic.lock().unwrap_or_else(PoisonError::into_inner);
+        if dynamic.upstreams.len() >= MOST_DYNAMIC {
+            dynamic.upstreams.clear();
+        }
+        let known = dynamic.upstreams.entry(authority.to_ascii_lowercase());
+        known
+            .or_insert_with(|| Arc::new(Upstream::of_one(address)))
+            .clone()
+    }
+
+    /// The relay of a location to one of the places that it leads to.
+    pub(crate) fn relay_for(
+        &self,
+        proxy: &Proxy,
+        key: &str,
+        lead: impl FnOnce() -> Result<Leading, String>,
+    ) -> Result<(Leading, Relay<Leading>), String> {
+        let mut dynamic = self.dynamic.lock().unwrap_or_else(PoisonError::into_inner);
+        if dynamic.relays.len() >= MOST_DYNAMIC {
+            dynamic.relays.clear();
+        }
+        let key = (proxy.index, key.to_owned());
+        if let Some(known) = dynamic.relays.get(&key) {
+            return Ok(known.clone());
+        }
+        let group = lead()?;
+        let relay = Relay::through(group.clone(), proxy.relay.clone()).forwarding(limits::silent());
+        dynamic.relays.insert(key, (group.clone(), relay.clone()));
+        Ok((group, relay))
+    }
 }
 
 /// The runtime of one worker.
@@ -39,11 +105,9 @@ pub(crate) async fn run(
 ) -> io::Result<()> {
     let proxies = configuration.proxies.iter();
     let worker = Arc::new(Worker {
-        relays: proxies
-            .map(|proxy| {
-                Relay::through(proxy.group.clone(), proxy.relay.clone()).forwarding(super::limits::silent())
-            })
-            .collect(),
+        relays: proxies.map(|proxy| fixed(proxy)).collect(),
+        own_answers: RelayConfig::default(),
+        dynamic: Mutex::default(),
         configuration,
         drain,
         open: Cap::unlimited(),
@@ -62,6 +126,15 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// The relay of a location. One whose URL has variables has none of its own that is ever asked.
+fn fixed(proxy: &Proxy) -> Relay<Leading> {
+    let group = match &proxy.whom {
+        Pass::Fixed { group, .. } => group.clone(),
+        Pass::Variable(_) => Group::builder().build().via(Route::plain()),
+    };
+    Relay::through(group, proxy.relay.clone()).forwarding(limits::silent())
+}
+
 async fn accept(worker: Arc<Worker>, index: usize, _open: Option<Permit>, socket: Socket) {
     let mut end = worker.drain.started();
     loop {
@@ -71,9 +144,9 @@ async fn accept(worker: Arc<Worker>, index: usize, _open: Option<Permit>, socket
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, hop)) => {
+            Ok((stream, hop, server)) => {
                 let (worker, open) = (worker.clone(), worker.open.try_acquire());
-                let served = connection::serve(stream, hop, index, worker);
+                let served = connection::serve(stream, hop, server, index, worker);
                 tokio::spawn(async move {
                     served.await;
                     drop(open);
@@ -104,25 +177,20 @@ impl Socket {
         })
     }
 
-    async fn accept(&self) -> io::Result<(AnyStream, Hop)> {
+    async fn accept(&self) -> io::Result<(AnyStream, Hop, Option<IpAddr>)> {
         match self {
             Socket::Tcp(socket, port) => {
                 let (stream, peer) = socket.accept().await?;
                 if cfg!(not(target_os = "linux")) {
                     let _ = stream.set_nodelay(true);
                 }
-                Ok((AnyStream::from(stream), Hop::from(peer).at_port(*port)))
+                let server = stream.local_addr().ok().map(|address| address.ip());
+                Ok((AnyStream::from(stream), Hop::from(peer).at_port(*port), server))
             }
             Socket::Unix(socket) => {
                 let (stream, _) = socket.accept().await?;
-                Ok((AnyStream::from(stream), Hop::unknown()))
+                Ok((AnyStream::from(stream), Hop::unknown(), None))
             }
         }
-    }
-}
-
-impl Worker {
-    pub(crate) fn listener(&self, index: usize) -> &Listener {
-        &self.configuration.listeners[index]
     }
 }

@@ -4,6 +4,7 @@
 //! `SWITCHOVER_PEERS=required` a skip is a failure.
 #![cfg(unix)]
 
+mod carried;
 mod compared;
 mod findings;
 mod group_departures;

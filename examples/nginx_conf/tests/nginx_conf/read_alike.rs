@@ -32,7 +32,7 @@ pub(crate) fn ask(address: SocketAddr, target: &str, lines: &str) -> String {
 }
 
 /// Starts both with these blocks of `http`, and expects of both the same answers, and these.
-fn both_answer(http: &str, cases: &[(&str, &str, &str)]) {
+pub(crate) fn both_answer(http: &str, cases: &[(&str, &str, &str)]) {
     let text = format!(
         "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;\n{http}\n}}\n"
     );
@@ -40,7 +40,19 @@ fn both_answer(http: &str, cases: &[(&str, &str, &str)]) {
         if kind == Kind::Nginx && !has_nginx() {
             continue;
         }
-        let program = Folder::of(nobody(), &text).start(kind, "test.conf", &["--strict"]);
+        let folder = Folder::of(nobody(), &text);
+        let files = [
+            ("files/one.txt", "one"),
+            ("files/index.html", "index"),
+            ("files/sub/two.txt", "two"),
+            ("files/sub/other.html", "other"),
+            ("nobody", ""),
+        ];
+        std::fs::create_dir_all(folder.path.join("files/sub")).unwrap();
+        for (name, text) in files {
+            folder.write(name, &format!("{text}\n"), nobody());
+        }
+        let program = folder.start(kind, "test.conf", &["--strict"]);
         let port = program.address.port().to_string();
         for (target, lines, expected) in cases {
             let given = ask(program.address, target, lines);

@@ -62,20 +62,18 @@ async fn named(name: &str) -> ScriptedOrigin {
 }
 
 #[tokio::test]
-async fn a_location_without_the_three_lines_carries_no_upgrade() {
-    let lines = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;";
+async fn a_location_without_its_lines_carries_no_upgrade() {
     for without in [
-        lines.to_owned(),
-        format!("proxy_http_version 1.0; {lines}"),
-        "proxy_http_version 1.1;".to_owned(),
-        "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;".to_owned(),
-        "proxy_http_version 1.1; proxy_set_header Connection $connection_upgrade;".to_owned(),
-        format!("proxy_http_version 1.1; {lines} proxy_set_header Upgrade '';"),
+        "proxy_http_version 1.1;",
+        "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;",
+        "proxy_http_version 1.1; proxy_set_header Connection $connection_upgrade;",
+        "proxy_http_version 1.1; proxy_set_header Upgrade ''; proxy_set_header Connection $connection_upgrade;",
+        "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection '';
+         proxy_set_header Connection upgrade;",
     ] {
         let origin = named("ordinary").await;
         let http =
             format!("server {{ listen LISTEN; location / {{ proxy_pass http://UPSTREAM; {without} }} }}");
-        // nginx says Upgrade to upstreams of HTTP/1.0, and some of them switch.
         let ours = start(Kind::Ours, origin.address(), &http);
         assert_eq!(status(&ours, UPGRADE_REQUEST).await, 200, "{without}");
         let head = origin.connection(0).await.head().await.to_lowercase();
@@ -84,6 +82,23 @@ async fn a_location_without_the_three_lines_carries_no_upgrade() {
             !head.contains("\r\nupgrade") && !head.contains("\r\nconnection"),
             "{head}"
         );
+    }
+}
+
+/// Before 1.29.7 nginx sends the upgrade in HTTP/1.0 then, and an upstream that does not look at the version switches.
+#[tokio::test]
+async fn an_upgrade_without_the_version_passes_to_an_upstream_that_does_not_look_at_it() {
+    for lines in ["", "proxy_http_version 1.0;"] {
+        let lines = format!(
+            "{lines} proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;"
+        );
+        let http =
+            format!("server {{ listen LISTEN; location / {{ proxy_pass http://UPSTREAM; {lines} }} }}");
+        for kind in kinds() {
+            let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+            let program = start(kind, origin.address(), &http);
+            assert_eq!(status(&program, UPGRADE_REQUEST).await, 101, "{kind:?} {lines}");
+        }
     }
 }
 

@@ -1,0 +1,283 @@
+//! What a plan comes to: the answer of an upstream, or one of the proxy's own, or one after the other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::uri::PathAndQuery;
+use http::{Extensions, HeaderMap, Method, Response, StatusCode};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use switchover::handshake::Rejection;
+use switchover::header::HeaderRules;
+use switchover::service::{Destination, ProxyBody, Relay};
+
+use super::connection::told;
+use super::cookies;
+use super::location::Location;
+use super::phases::{Plan, Stop};
+use super::proxy::{Pass, Proxy};
+use super::proxy_pass::{Target, Whom};
+use super::redirects;
+use super::request::Request;
+use super::route::Leading;
+use super::tries::Tries;
+use super::upstreams::Upstream;
+
+/// The body of a client's request.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// An upstream, as this request asks it.
+pub(crate) struct Leads {
+    pub(crate) group: Leading,
+    pub(crate) relay: Relay<Leading>,
+    /// What it is asked for; none is the client's target.
+    pub(crate) path: Option<PathAndQuery>,
+    pub(crate) tries: Arc<Tries>,
+}
+
+impl Request {
+    /// Carries a plan out. None where the connection is to be closed without an answer.
+    pub(crate) async fn carry_out(
+        &self,
+        mut plan: Plan,
+        extensions: Extensions,
+        mut body: Option<Body>,
+    ) -> Option<Response<ProxyBody>> {
+        loop {
+            let (proxy, location) = match plan {
+                Plan::Respond(response) => return Some(*response),
+                Plan::Close => return None,
+                Plan::Proxy(proxy, location) => (proxy, location),
+            };
+            plan = match self.ask(&proxy, &location, &extensions, &mut body).await {
+                Ok(response) => return Some(response),
+                Err(stop) => self.go_on(stop).await,
+            };
+        }
+    }
+
+    /// Asks an upstream.
+    async fn ask(
+        &self,
+        proxy: &Arc<Proxy>,
+        location: &Arc<Location>,
+        extensions: &Extensions,
+        body: &mut Option<Body>,
+    ) -> Result<Response<ProxyBody>, Stop> {
+        let leads = self.leads(proxy).await?;
+        let rules = self.with(|asked| proxy.fields.request_rules(asked));
+        let mut head = (*self.head).clone();
+        head.extensions = extensions.clone();
+        head.method = self.state.lock().method.clone();
+        let handling = &location.handling;
+        if let Some(method) = self.with(|asked| handling.method_for(asked)) {
+            head.method = method;
+        }
+        if handling.passes_fields.as_ref().is_some_and(|on| !on.value) {
+            head.headers.retain_framing();
+        }
+        let own_body = handling
+            .body
+            .as_ref()
+            .map(|text| self.with(|asked| text.value.value(asked)));
+        let passes_body = handling.passes_body.as_ref().is_none_or(|on| on.value);
+        let body = match (own_body, body.take().filter(|_| passes_body)) {
+            (Some(own), _) => {
+                set_length(&mut head.headers, own.len());
+                let body = http_body_util::Full::new(Bytes::from(own));
+                body.map_err(|never| match never {}).boxed_unsync()
+            }
+            (None, Some(body)) => body,
+            (None, None) => {
+                set_length(&mut head.headers, 0);
+                http_body_util::Empty::new()
+                    .map_err(|never| match never {})
+                    .boxed_unsync()
+            }
+        };
+        let response = self
+            .relay(leads, rules, http::Request::from_parts(head, body))
+            .await;
+        self.judge(response, proxy, location)
+    }
+
+    async fn relay(
+        &self,
+        leads: Leads,
+        rules: HeaderRules,
+        request: http::Request<Body>,
+    ) -> Response<ProxyBody> {
+        let own = || self.own_target().parse().ok();
+        let mut destination = Destination::default().header_rules(rules);
+        if let Some(path) = leads.path.clone().or_else(own) {
+            destination = destination.target(path);
+        }
+        let hop = self.hop();
+        let asked = leads.relay.respond(request, destination, hop);
+        leads.tries.during(asked).await
+    }
+
+    /// Whom a request goes to.
+    pub(crate) async fn leads(&self, proxy: &Arc<Proxy>) -> Result<Leads, Stop> {
+        let failed = |why: String| {
+            told(self.hop(), format!("proxy_pass ({}): {why}", proxy.place));
+            Stop::from(StatusCode::BAD_GATEWAY)
+        };
+        let (target, upstream, group, relay): (Arc<Target>, Arc<Upstream>, Leading, Relay<Leading>);
+        let bound = self.bound(proxy);
+        match &proxy.whom {
+            Pass::Fixed {
+                target: fixed,
+                upstream: known,
+                group: led,
+            } => {
+                target = Arc::new(fixed.clone());
+                upstream = known.clone();
+                group = led.clone();
+                relay = match &bound {
+                    None => self.worker.relays[proxy.index].clone(),
+                    Some(address) => {
+                        let key = format!("{} by {address}", target.authority);
+                        self.worker
+                            .relay_for(proxy, &key, || Ok(led.clone()))
+                            .map_err(failed)?
+                            .1
+                    }
+                };
+            }
+            Pass::Variable(url) => {
+                let url = self.with(|asked| url.value(asked));
+                if self.state.lock().has_failed {
+                    return Err(StatusCode::INTERNAL_SERVER_ERROR.into());
+                }
+                target = Arc::new(Target::read(&url).map_err(failed)?);
+                let groups = &self.worker.configuration.groups;
+                upstream = match target.whom(groups).map_err(failed)? {
+                    Whom::Group(upstream) => upstream,
+                    Whom::Server(address) if address.is_named() && !proxy.has_resolver() => {
+                        return Err(failed(format!("no resolver defined to resolve {}", target.host)));
+                    }
+                    Whom::Server(address) => self.worker.upstream_for(&target.authority, address),
+                };
+                let key = format!("{}://{} {:?}", target.https, target.authority, bound);
+                let led = || proxy.lead(&target, &upstream);
+                (group, relay) = self.worker.relay_for(proxy, &key, led).map_err(failed)?;
+            }
+        }
+        self.leads_to(&target);
+        let path = self.with(|asked| proxy.target(&target, asked));
+        let path = path.map_err(|()| Stop::from(StatusCode::BAD_REQUEST))?;
+        let key = upstream.key.as_ref();
+        let key = key.map(|key| self.with(|asked| key.value(asked)).into_bytes());
+        let tries = Tries::new(key, bound);
+        self.state.lock().tries = Some(tries.clone());
+        self.explain(|| {
+            let path = path.as_ref().map_or(self.own_target(), |path| path.as_str());
+            format!("proxy_pass ({}) to {} for {path}", proxy.place, target.authority)
+        });
+        Ok(Leads {
+            group,
+            relay,
+            path,
+            tries,
+        })
+    }
+
+    /// `proxy_bind`.
+    fn bound(&self, proxy: &Proxy) -> Option<std::net::IpAddr> {
+        if !proxy.is_bound {
+            return None;
+        }
+        let location = self.state.lock().location.clone()?;
+        let text = location.handling.bind.as_ref()?.value.clone()?;
+        let value = self.with(|asked| text.value(asked));
+        let address = value.parse::<std::net::SocketAddr>().map(|address| address.ip());
+        address
+            .ok()
+            .or_else(|| value.trim_matches(['[', ']']).parse().ok())
+    }
+
+    /// What becomes of an upstream's answer: it goes to the client, or something else takes its place.
+    fn judge(
+        &self,
+        mut response: Response<ProxyBody>,
+        proxy: &Proxy,
+        location: &Arc<Location>,
+    ) -> Result<Response<ProxyBody>, Stop> {
+        let status = response.status();
+        if let Some(why) = response.extensions().get::<Arc<switchover::Error>>() {
+            told(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
+            return Err(Stop::Answered(Box::new(response)));
+        }
+        if let Some(why) = response.extensions().get::<Rejection>() {
+            told(self.hop(), format!("{} {why}. {}", why.status(), why.hint()));
+            return Err(Stop::Answered(Box::new(response)));
+        }
+        self.state.lock().upstream = Some((status, response.headers().clone()));
+        let handling = &location.handling;
+        let is_ignored = |name: &str| {
+            handling
+                .ignored
+                .iter()
+                .any(|ignored| ignored.eq_ignore_ascii_case(name))
+        };
+        let redirect = response
+            .headers()
+            .get("x-accel-redirect")
+            .filter(|_| !is_ignored("X-Accel-Redirect"));
+        if let Some(to) = redirect.and_then(|to| to.to_str().ok()) {
+            let mut state = self.state.lock();
+            state.is_internal = true;
+            if state.method != Method::HEAD {
+                state.method = Method::GET;
+            }
+            drop(state);
+            return Err(self.redirected(to));
+        }
+        let intercepts = handling.intercepts.as_ref().is_some_and(|on| on.value);
+        if intercepts && status.as_u16() >= 300 {
+            let is_paged = handling.error_pages.iter().any(|page| page.is_for(status));
+            if is_paged {
+                let mut fields = HeaderMap::new();
+                for value in response.headers().get_all(http::header::WWW_AUTHENTICATE) {
+                    fields.append(http::header::WWW_AUTHENTICATE, value.clone());
+                }
+                return Err(Stop::Status(status, fields));
+            }
+        }
+        let headers = response.headers_mut();
+        self.with(|asked| {
+            proxy.fields.hide(headers);
+            redirects::apply(&proxy.fields.redirects, headers, status, asked);
+            cookies::apply(&handling.cookie_rules, headers, asked);
+        });
+        Ok(self.filtered(response))
+    }
+}
+
+/// The one field that says how long a body is.
+fn set_length(headers: &mut HeaderMap, length: usize) {
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(CONTENT_LENGTH);
+    if length > 0 {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+}
+
+/// Fields of a request that say how its body is framed.
+trait Framing {
+    fn retain_framing(&mut self);
+}
+
+impl Framing for HeaderMap {
+    fn retain_framing(&mut self) {
+        let names = [CONTENT_LENGTH, TRANSFER_ENCODING, http::header::HOST];
+        let kept: Vec<_> = names
+            .iter()
+            .filter_map(|name| Some((name.clone(), self.get(name)?.clone())))
+            .collect();
+        self.clear();
+        self.extend(kept);
+    }
+}

@@ -1,0 +1,144 @@
+//! `root`, `alias`, `index` and `try_files`: files of a location, by the kept service of tower-http.
+
+use std::path::{Path, PathBuf};
+
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use switchover::service::ProxyBody;
+use tower_http::services::ServeFile;
+
+use super::location::Location;
+use super::text::{Asked, Text};
+
+/// Where the files of a location are.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    pub(crate) folder: Text,
+    /// `alias`: the folder takes the place of what the location matched.
+    pub(crate) is_alias: bool,
+}
+
+/// What a URI names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    File(PathBuf),
+    Folder(PathBuf),
+    Missing,
+    Forbidden,
+}
+
+/// `$document_root`.
+pub(crate) fn root(asked: &Asked<'_>) -> String {
+    let location = asked.state.lock().location.clone();
+    location.map_or(String::new(), |location| {
+        folder(&location, asked).display().to_string()
+    })
+}
+
+/// `$request_filename`.
+pub(crate) fn filename(asked: &Asked<'_>) -> String {
+    let (location, uri) = {
+        let state = asked.state.lock();
+        (state.location.clone(), state.uri.clone())
+    };
+    location.map_or(String::new(), |location| {
+        path(&location, asked, &uri).display().to_string()
+    })
+}
+
+fn folder(location: &Location, asked: &Asked<'_>) -> PathBuf {
+    location.prefix.join(location.root.folder.value(asked))
+}
+
+/// The path of a URI in the folder of its location. A URI has no dot segments left in it.
+pub(crate) fn path(location: &Location, asked: &Asked<'_>, uri: &str) -> PathBuf {
+    let folder = folder(location, asked);
+    if !location.root.is_alias {
+        return joined(&folder, uri);
+    }
+    match location.pattern.prefix() {
+        Some(prefix) => joined(&folder, uri.strip_prefix(prefix).unwrap_or_default()),
+        // By a regular expression the folder is all of it.
+        None => folder,
+    }
+}
+
+/// As texts, with nothing between them: `alias /one;` and `/two` is `/onetwo`.
+fn joined(folder: &Path, rest: &str) -> PathBuf {
+    let mut text = folder.as_os_str().to_owned();
+    text.push(rest);
+    PathBuf::from(text)
+}
+
+/// Whether a path climbs, or holds what no name of a file does.
+fn is_safe(uri: &str) -> bool {
+    !uri.split('/').any(|segment| segment == "..") && !uri.contains('\0')
+}
+
+/// What is at the path of a URI.
+pub(crate) fn look(location: &Location, asked: &Asked<'_>, uri: &str) -> Named {
+    if !is_safe(uri) {
+        return Named::Missing;
+    }
+    let path = path(location, asked, uri);
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Named::Folder(path),
+        // A file is no folder: `/file/` is not there.
+        Ok(_) if uri.ends_with('/') => Named::Missing,
+        Ok(_) => Named::File(path),
+        Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => Named::Forbidden,
+        Err(_) => Named::Missing,
+    }
+}
+
+/// `if (-f …)` and its like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Test {
+    File,
+    Folder,
+    Exists,
+    Executable,
+}
+
+impl Test {
+    pub(crate) fn holds(self, path: &str) -> bool {
+        use std::os::unix::fs::PermissionsExt;
+        match std::fs::metadata(path) {
+            Err(_) => false,
+            Ok(found) => match self {
+                Test::File => found.is_file(),
+                Test::Folder => found.is_dir(),
+                Test::Exists => true,
+                Test::Executable => found.permissions().mode() & 0o111 != 0,
+            },
+        }
+    }
+}
+
+/// A file as an answer: with ranges and conditions, by tower-http.
+pub(crate) async fn serve(
+    path: &Path,
+    method: &Method,
+    headers: &HeaderMap,
+    default_type: &str,
+) -> Response<ProxyBody> {
+    let mut request = Request::new(ProxyBody::from(String::new()));
+    *request.method_mut() = method.clone();
+    *request.headers_mut() = headers.clone();
+    // Files are sent as they are: which of them are compressed is not known.
+    request.headers_mut().remove(http::header::ACCEPT_ENCODING);
+    let mut service = match default_type.parse() {
+        Ok(kind) if path.extension().is_none() => ServeFile::new_with_mime(path, &kind),
+        _ => ServeFile::new(path),
+    };
+    match service.try_call(request).await {
+        Ok(response) => response.map(ProxyBody::new),
+        Err(why) => {
+            let mut response = Response::new(ProxyBody::from(String::new()));
+            *response.status_mut() = match why.kind() {
+                std::io::ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
+                _ => StatusCode::NOT_FOUND,
+            };
+            response
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Limits and guards of a location: `limit_req`, `limit_conn`, `allow`, `deny`, `auth_basic`, `auth_request`, `satisfy`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+
+use super::access;
+use super::connection::told;
+use super::limiting::Verdict;
+use super::location::Location;
+use super::password;
+use super::phases::Stop;
+use super::request::Request;
+use super::variables::credentials;
+
+/// What a guard says: nothing, that it lets in, or what it answers.
+type Judged = Result<Option<()>, Stop>;
+
+impl Request {
+    /// `limit_req` and `limit_conn`, once for a request.
+    pub(crate) async fn limits(&self, location: &Location) -> Result<(), Stop> {
+        let handling = &location.handling;
+        let is_on = |said: &Option<super::scope::At<bool>>| said.as_ref().is_some_and(|on| on.value);
+        let status = |said: &Option<super::scope::At<u16>>| {
+            let status = said
+                .as_ref()
+                .and_then(|said| StatusCode::from_u16(said.value).ok());
+            status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+        };
+        if self.state.lock().limit_req.is_none() && !handling.limit_reqs.is_empty() {
+            let is_dry = is_on(&handling.limit_req_dry_run);
+            let mut wait = std::time::Duration::ZERO;
+            let mut outcome = "PASSED";
+            for limit in &handling.limit_reqs {
+                let key = self.with(|asked| limit.key().value(asked));
+                match limit.judge(&key) {
+                    Verdict::Passes => {}
+                    Verdict::Waits(time) => wait = wait.max(time),
+                    Verdict::Rejected => outcome = "REJECTED",
+                }
+            }
+            if outcome == "PASSED" && !wait.is_zero() {
+                outcome = "DELAYED";
+            }
+            let shown = match (outcome, is_dry) {
+                ("REJECTED", true) => "REJECTED_DRY_RUN",
+                ("DELAYED", true) => "DELAYED_DRY_RUN",
+                (outcome, _) => outcome,
+            };
+            self.state.lock().limit_req = Some(shown);
+            if outcome == "REJECTED" {
+                told(self.hop(), format!("limit_req: {shown}"));
+            }
+            match outcome {
+                "REJECTED" if !is_dry => return Err(status(&handling.limit_req_status).into()),
+                "DELAYED" if !is_dry => tokio::time::sleep(wait).await,
+                _ => {}
+            }
+        }
+        if self.state.lock().limit_conn.is_some() || handling.limit_conns.is_empty() {
+            return Ok(());
+        }
+        let is_dry = is_on(&handling.limit_conn_dry_run);
+        self.state.lock().limit_conn = Some("PASSED");
+        for limit in &handling.limit_conns {
+            let key = self.with(|asked| limit.key().value(asked));
+            match limit.take(&key) {
+                Ok(Some(place)) => self.takes(place),
+                Ok(None) => {}
+                Err(()) => {
+                    let shown = if is_dry { "REJECTED_DRY_RUN" } else { "REJECTED" };
+                    self.state.lock().limit_conn = Some(shown);
+                    told(self.hop(), format!("limit_conn: {shown}"));
+                    if is_dry {
+                        break;
+                    }
+                    drop(self.places());
+                    return Err(status(&handling.limit_conn_status).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All guards, or with `satisfy any` one of them.
+    pub(crate) async fn access(&self, location: &Arc<Location>) -> Result<(), Stop> {
+        let handling = &location.handling;
+        let is_any = handling.satisfies_any.as_ref().is_some_and(|any| any.value);
+        let mut refusal: Option<Stop> = None;
+        for guard in [Guard::Address, Guard::Password, Guard::Request] {
+            let judged = match guard {
+                Guard::Address => self.by_address(location),
+                Guard::Password => self.by_password(location),
+                Guard::Request => self.by_request(location).await,
+            };
+            match judged {
+                Ok(Some(())) if is_any => return Ok(()),
+                Ok(_) => {}
+                Err(stop) if is_any && is_refusal(&stop) => {
+                    let is_401 = |stop: &Stop| matches!(stop, Stop::Status(StatusCode::UNAUTHORIZED, _));
+                    // Who may still show credentials is told so.
+                    if refusal.as_ref().is_none_or(|before| !is_401(before)) {
+                        refusal = Some(stop);
+                    }
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+        refusal.map_or(Ok(()), Err)
+    }
+
+    fn by_address(&self, location: &Location) -> Judged {
+        match access::judge(&location.handling.rules, &self.hop()) {
+            None => Ok(None),
+            Some(true) => Ok(Some(())),
+            Some(false) => Err(StatusCode::FORBIDDEN.into()),
+        }
+    }
+
+    fn by_password(&self, location: &Location) -> Judged {
+        let realm = location
+            .handling
+            .realm
+            .as_ref()
+            .and_then(|realm| realm.value.as_ref());
+        let Some(realm) = realm.map(|realm| self.with(|asked| realm.value(asked))) else {
+            return Ok(None);
+        };
+        // By a variable it may be off for some requests.
+        if realm == "off" {
+            return Ok(None);
+        }
+        let Some(file) = &location.handling.user_file else {
+            return Err(StatusCode::FORBIDDEN.into());
+        };
+        let path = location.prefix.join(self.with(|asked| file.value.value(asked)));
+        let refused = || {
+            let mut fields = HeaderMap::new();
+            if let Ok(value) = HeaderValue::try_from(format!("Basic realm=\"{realm}\"")) {
+                fields.insert(WWW_AUTHENTICATE, value);
+            }
+            Stop::Status(StatusCode::UNAUTHORIZED, fields)
+        };
+        let Some((name, password)) = credentials(&self.head.headers) else {
+            return Err(refused());
+        };
+        match password::lets_in(&path, &name, &password) {
+            Ok(true) => Ok(Some(())),
+            Ok(false) => Err(refused()),
+            Err(why) => {
+                told(
+                    self.hop(),
+                    format!("auth_basic_user_file {}: {why}", path.display()),
+                );
+                let status = match why.kind() {
+                    std::io::ErrorKind::NotFound => StatusCode::FORBIDDEN,
+                    _ => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                Err(status.into())
+            }
+        }
+    }
+
+    async fn by_request(&self, location: &Location) -> Judged {
+        let asked = location
+            .handling
+            .auth_request
+            .as_ref()
+            .and_then(|said| said.value.as_ref());
+        let Some(uri) = asked.map(|uri| self.with(|asked| uri.value(asked))) else {
+            return Ok(None);
+        };
+        self.explain(|| format!("auth_request {uri}"));
+        let sub = self.sub(&uri);
+        let (status, headers) = sub.ask_alone().await;
+        // Variables that the other has set are set here too; those of its answer by auth_request_set.
+        let set = location.handling.auth_set.iter();
+        let set = set.map(|(target, text)| (*target, sub.with(|asked| text.value(asked))));
+        let set: Vec<_> = set.collect();
+        {
+            let mut state = self.state.lock();
+            state.values.clone_from(&sub.state.lock().values);
+            for (target, value) in set {
+                target.set(&mut state, value);
+            }
+        }
+        match status.as_u16() {
+            200..=299 => Ok(Some(())),
+            403 => Err(StatusCode::FORBIDDEN.into()),
+            401 => {
+                let mut fields = HeaderMap::new();
+                for value in headers.get_all(WWW_AUTHENTICATE) {
+                    fields.append(WWW_AUTHENTICATE, value.clone());
+                }
+                Err(Stop::Status(StatusCode::UNAUTHORIZED, fields))
+            }
+            other => {
+                told(
+                    self.hop(),
+                    format!("auth_request {uri}: unexpected status {other}"),
+                );
+                Err(StatusCode::INTERNAL_SERVER_ERROR.into())
+            }
+        }
+    }
+
+    /// The answer to a request that another one asks, without its body.
+    fn ask_alone(&self) -> Pin<Box<dyn Future<Output = (StatusCode, HeaderMap)> + Send + '_>> {
+        Box::pin(async move {
+            let plan = self.plan().await;
+            match self.carry_out(plan, http::Extensions::new(), None).await {
+                Some(response) => (response.status(), response.headers().clone()),
+                None => (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()),
+            }
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Guard {
+    Address,
+    Password,
+    Request,
+}
+
+fn is_refusal(stop: &Stop) -> bool {
+    matches!(
+        stop,
+        Stop::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _)
+    )
+}

@@ -1,0 +1,226 @@
+//! `limit_req` and `limit_conn`: how often, and how many at a time, by a key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::findings::Findings;
+use super::measures;
+use super::names::Names;
+use super::text::Text;
+use super::tree::Directive;
+
+/// How many keys a zone holds at most. Beyond that the oldest are forgotten, as in nginx.
+const MOST_KEYS: usize = 65_536;
+
+/// A zone of either kind, shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Zone {
+    key: Text,
+    /// Thousandths of a request in a second; 0 is a zone of connections.
+    rate: u64,
+    state: Mutex<HashMap<String, Level>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    /// Thousandths of requests that are still to be worked off.
+    excess: u64,
+    last: Instant,
+    /// Requests that are being served.
+    open: usize,
+}
+
+/// All zones, by their names.
+pub(crate) type Zones = HashMap<String, Arc<Zone>>;
+
+/// One `limit_req`.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitReq {
+    zone: Arc<Zone>,
+    burst: u64,
+    delay: u64,
+}
+
+/// One `limit_conn`.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitConn {
+    zone: Arc<Zone>,
+    most: usize,
+}
+
+/// What a limit says of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Passes,
+    Waits(Duration),
+    Rejected,
+}
+
+/// A place under a `limit_conn`, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    zone: Arc<Zone>,
+    key: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut levels = self.zone.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(level) = levels.get_mut(&self.key) {
+            level.open = level.open.saturating_sub(1);
+            if level.open == 0 {
+                levels.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// `limit_req_zone` and `limit_conn_zone`.
+pub(crate) fn zones(lines: &[&Directive], names: &Names, findings: &mut Findings) -> Zones {
+    let mut zones = Zones::new();
+    for line in lines {
+        match zone(line, names, findings) {
+            Ok((name, zone)) => {
+                zones.insert(name, Arc::new(zone));
+            }
+            Err(why) => findings.error(&line.place, format!("{}: {why}", line.shown())),
+        }
+    }
+    zones
+}
+
+fn zone(line: &Directive, names: &Names, findings: &mut Findings) -> Result<(String, Zone), String> {
+    let mut zone = Zone {
+        key: Text::parse(line.first(), names, &line.place, findings),
+        rate: 0,
+        state: Mutex::default(),
+    };
+    let mut name = None;
+    for parameter in line.arguments.iter().skip(1) {
+        match parameter.split_once('=') {
+            Some(("zone", value)) => {
+                let (named, _) = value.split_once(':').ok_or("a zone has a name and a size")?;
+                name = Some(named.to_owned());
+            }
+            Some(("rate", value)) => zone.rate = rate(value)?,
+            _ if parameter == "sync" => {}
+            _ => return Err(format!("there is no parameter {parameter}")),
+        }
+    }
+    if line.name == "limit_req_zone" && zone.rate == 0 {
+        zone.rate = 1000;
+    }
+    Ok((name.ok_or("it names no zone")?, zone))
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no rate, as in 10r/s or 30r/m");
+    let (number, per) = match (text.strip_suffix("r/s"), text.strip_suffix("r/m")) {
+        (Some(number), _) => (number, 1),
+        (_, Some(number)) => (number, 60),
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    Some(number.saturating_mul(1000) / per)
+        .filter(|rate| *rate > 0)
+        .ok_or_else(wrong)
+}
+
+impl LimitReq {
+    pub(crate) fn read(line: &Directive, zones: &Zones) -> Result<LimitReq, String> {
+        let (mut zone, mut burst, mut delay) = (None, 0, 0);
+        for parameter in &line.arguments {
+            match parameter.split_once('=') {
+                Some(("zone", name)) => zone = zones.get(name).filter(|zone| zone.rate > 0).cloned(),
+                Some(("burst", value)) => burst = measures::number(value)? as u64 * 1000,
+                Some(("delay", value)) => delay = measures::number(value)? as u64 * 1000,
+                None if parameter == "nodelay" => delay = u64::MAX,
+                _ => return Err(format!("{}: there is no parameter {parameter}", line.shown())),
+            }
+        }
+        let zone = zone.ok_or_else(|| format!("{}: there is no such zone", line.shown()))?;
+        Ok(LimitReq { zone, burst, delay })
+    }
+
+    pub(crate) fn key(&self) -> &Text {
+        &self.zone.key
+    }
+
+    /// Counts a request with this key. An empty key is not counted.
+    pub(crate) fn judge(&self, key: &str) -> Verdict {
+        if key.is_empty() {
+            return Verdict::Passes;
+        }
+        let now = Instant::now();
+        let mut levels = self.zone.levels();
+        let Some(level) = levels.get_mut(key) else {
+            let fresh = Level {
+                excess: 0,
+                last: now,
+                open: 0,
+            };
+            levels.insert(key.to_owned(), fresh);
+            return Verdict::Passes;
+        };
+        let passed = u64::try_from(now.duration_since(level.last).as_millis()).unwrap_or(u64::MAX);
+        let worked_off = self.zone.rate.saturating_mul(passed) / 1000;
+        let excess = (level.excess + 1000).saturating_sub(worked_off);
+        if excess > self.burst {
+            return Verdict::Rejected;
+        }
+        level.excess = excess;
+        level.last = now;
+        match excess <= self.delay {
+            true => Verdict::Passes,
+            false => Verdict::Waits(Duration::from_millis(
+                (excess - self.delay) * 1000 / self.zone.rate,
+            )),
+        }
+    }
+}
+
+impl LimitConn {
+    pub(crate) fn read(line: &Directive, zones: &Zones) -> Result<LimitConn, String> {
+        let [zone, most] = &line.arguments[..] else {
+            return Err("limit_conn takes a zone and a number".to_owned());
+        };
+        let zone = zones.get(zone).filter(|zone| zone.rate == 0).cloned();
+        let zone = zone.ok_or_else(|| format!("{}: there is no such zone", line.shown()))?;
+        let most = measures::number(most)?;
+        Ok(LimitConn { zone, most })
+    }
+
+    pub(crate) fn key(&self) -> &Text {
+        &self.zone.key
+    }
+
+    /// A place for a request with this key; none where they are all taken. An empty key needs none.
+    pub(crate) fn take(&self, key: &str) -> Result<Option<Place>, ()> {
+        if key.is_empty() {
+            return Ok(None);
+        }
+        let mut levels = self.zone.levels();
+        let level = levels.entry(key.to_owned()).or_insert(Level {
+            excess: 0,
+            last: Instant::now(),
+            open: 0,
+        });
+        if level.open >= self.most {
+            return Err(());
+        }
+        level.open += 1;
+        let (zone, key) = (self.zone.clone(), key.to_owned());
+        Ok(Some(Place { zone, key }))
+    }
+}
+
+impl Zone {
+    fn levels(&self) -> std::sync::MutexGuard<'_, HashMap<String, Level>> {
+        let mut levels = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if levels.len() >= MOST_KEYS {
+            levels.retain(|_, level| level.open > 0 || level.last.elapsed() < Duration::from_secs(60));
+        }
+        levels
+    }
+}

@@ -1,0 +1,413 @@
+//! The phases of a request, as in nginx: the lines of its server, its location, the lines of that, limits, guards, `try_files`,
+//! and what answers it. Redirections within begin again, ten times at most.
+
+use std::sync::Arc;
+
+use http::header::{HeaderMap, LOCATION};
+use http::{Method, Response, StatusCode};
+use switchover::route::path_as_nginx;
+use switchover::service::ProxyBody;
+
+use super::answer::NO_ANSWER;
+use super::error_page::Instead;
+use super::files::{self, Named};
+use super::location::{Content, Location, TryFiles};
+use super::locations::NotFound;
+use super::proxy::Proxy;
+use super::request::Request;
+use super::rewrite::{self, End};
+use super::uri;
+
+/// How often a request may be redirected within, and how often its URI may be rewritten, before it is a 500.
+const MOST: u8 = 10;
+
+/// What is to be done.
+pub(crate) enum Plan {
+    /// To be sent as it is.
+    Respond(Box<Response<ProxyBody>>),
+    Proxy(Arc<Proxy>, Arc<Location>),
+    /// 444: the connection is closed without a word.
+    Close,
+}
+
+/// Where a request goes on.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    /// With its URI.
+    Uri,
+    Named(Arc<Location>),
+}
+
+/// What a phase has come to.
+pub(crate) enum Stop {
+    Plan(Plan),
+    /// An answer of the proxy's own, for which there may be a page.
+    Status(StatusCode, HeaderMap),
+    /// An answer that has been given already, for which there may be a page too.
+    Answered(Box<Response<ProxyBody>>),
+    Go(Entry),
+}
+
+impl From<StatusCode> for Stop {
+    fn from(status: StatusCode) -> Self {
+        Stop::Status(status, HeaderMap::new())
+    }
+}
+
+type Phase<T> = Result<T, Stop>;
+
+impl Request {
+    /// What is to be done about a request that has just come in.
+    pub(crate) async fn plan(&self) -> Plan {
+        let first = match self.read_uri() {
+            Ok(()) => Stop::Go(Entry::Uri),
+            Err(status) => Stop::from(status),
+        };
+        self.go_on(first).await
+    }
+
+    /// `$uri`, of the target. nginx takes no path that it cannot decode, whatever it is for.
+    fn read_uri(&self) -> Result<(), StatusCode> {
+        if self.is_sub {
+            return Ok(());
+        }
+        let path = self.head.uri.path();
+        let uri = match path {
+            // OPTIONS for the server as a whole has no path to go by.
+            "*" => b"/".to_vec(),
+            path => path_as_nginx(path).map_err(|_| StatusCode::BAD_REQUEST)?,
+        };
+        let uri = String::from_utf8_lossy(&uri).into_owned();
+        let merged = match self.server.merges_slashes {
+            true => uri,
+            false => super::uri::without_merging(path, uri),
+        };
+        self.state.lock().uri = merged;
+        Ok(())
+    }
+
+    /// Goes through the phases until there is a plan.
+    pub(crate) async fn go_on(&self, mut stop: Stop) -> Plan {
+        loop {
+            stop = match stop {
+                Stop::Plan(plan) => return plan,
+                Stop::Go(entry) => {
+                    let is_over = {
+                        let mut state = self.state.lock();
+                        state.redirects += 1;
+                        state.redirects > MOST + 1
+                    };
+                    match is_over {
+                        true => return self.page(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()),
+                        false => self.phases(entry).await.map_or_else(|stop| stop, Stop::Plan),
+                    }
+                }
+                Stop::Answered(response) => match self.error_page(response.status()) {
+                    Some(stop) => stop,
+                    None => return Plan::Respond(Box::new(self.filtered(*response))),
+                },
+                Stop::Status(status, fields) => match self.error_page(status) {
+                    Some(stop) => stop,
+                    None => return self.page(status, fields),
+                },
+            };
+        }
+    }
+
+    async fn phases(&self, entry: Entry) -> Phase<Plan> {
+        let mut location = self.find(entry)?;
+        if let Some((methods, others)) = &location.except {
+            let method = self.state.lock().method.clone();
+            if !methods.contains(&method) {
+                location = others.clone();
+                self.state.lock().location = Some(location.clone());
+            }
+        }
+        if let Some(real_ip) = &location.real_ip {
+            self.locate(real_ip);
+        }
+        if !self.is_sub {
+            self.limits(&location).await?;
+            self.access(&location).await?;
+        }
+        if let Some(try_files) = &location.try_files {
+            self.try_files(&location, try_files)?;
+        }
+        match &location.content {
+            Content::Proxy(proxy) => Ok(Plan::Proxy(proxy.clone(), location.clone())),
+            Content::NotImplemented => Err(StatusCode::NOT_IMPLEMENTED.into()),
+            Content::Files => self.file(&location).await,
+        }
+    }
+
+    /// The location, after its lines and those of the server.
+    fn find(&self, entry: Entry) -> Phase<Arc<Location>> {
+        let mut named = match entry {
+            Entry::Named(location) => Some(location),
+            Entry::Uri => {
+                self.explain(|| format!("server {} ({})", self.server.name, self.server.place));
+                let ran = self.with(|asked| rewrite::run(&self.server.steps, asked))?;
+                self.explain_end("server", &ran.end);
+                self.obey(ran.end, &self.server.own.clone())?;
+                None
+            }
+        };
+        for _ in 0..=MOST {
+            let location = match named.take() {
+                Some(location) => location,
+                None => self.locate_uri()?,
+            };
+            self.explain(|| format!("location {} ({})", location.pattern.shown(), location.place));
+            self.state.lock().location = Some(location.clone());
+            if location.is_internal && !self.state.lock().is_internal {
+                return Err(StatusCode::NOT_FOUND.into());
+            }
+            self.admit_body(&location)?;
+            let ran = self.with(|asked| rewrite::run(&location.steps, asked))?;
+            self.explain_end("location", &ran.end);
+            let location = ran.instead.unwrap_or(location);
+            self.state.lock().location = Some(location.clone());
+            match self.obey(ran.end, &location)? {
+                Obeyed::Same => return Ok(location),
+                Obeyed::Rewritten => {}
+            }
+        }
+        Err(StatusCode::INTERNAL_SERVER_ERROR.into())
+    }
+
+    fn locate_uri(&self) -> Phase<Arc<Location>> {
+        let (uri, is_unparsed) = {
+            let state = self.state.lock();
+            (state.uri.clone(), state.is_unparsed)
+        };
+        let locations = &self.server.locations;
+        let found = match is_unparsed && self.own_target() != "*" {
+            true => locations.find_target(self.own_target(), &uri, self.server.reading),
+            false => locations.find(&uri),
+        };
+        self.state.lock().is_of_location = true;
+        match found {
+            Ok(found) if found.lacks_slash => {
+                let args = self.state.lock().args.clone();
+                let to = uri::joined(&format!("{}/", uri::escape(&uri)), &args);
+                self.state.lock().location = Some(found.location);
+                Err(Stop::Status(StatusCode::MOVED_PERMANENTLY, location_field(&to)))
+            }
+            Ok(found) => {
+                if let Some((regex, captures)) = found.by {
+                    self.with(|asked| asked.keep(&regex, captures));
+                }
+                Ok(found.location)
+            }
+            Err(NotFound::None) => Ok(self.server.own.clone()),
+            Err(NotFound::Ambiguous) => {
+                self.state.lock().location = Some(self.server.own.clone());
+                Err(StatusCode::BAD_REQUEST.into())
+            }
+            Err(NotFound::GivenUp) => Err(StatusCode::INTERNAL_SERVER_ERROR.into()),
+        }
+    }
+
+    fn obey(&self, end: End, location: &Arc<Location>) -> Phase<Obeyed> {
+        let answer = match end {
+            End::Same => return Ok(Obeyed::Same),
+            End::Rewritten => return Ok(Obeyed::Rewritten),
+            End::Redirect(status, to) => return Err(Stop::Status(status, location_field(&to))),
+            End::Answer(answer) => answer,
+        };
+        self.state.lock().location.get_or_insert_with(|| location.clone());
+        if answer.status.as_u16() == NO_ANSWER {
+            return Err(Stop::Plan(Plan::Close));
+        }
+        let text = answer
+            .text
+            .as_ref()
+            .map(|text| self.with(|asked| text.value(asked)));
+        match text {
+            Some(to) if answer.redirects() => Err(Stop::Status(answer.status, location_field(&to))),
+            // With a text of its own no page takes its place.
+            Some(text) => Err(Stop::Plan(self.text(answer.status, text))),
+            None if answer.status.as_u16() < 400 && !answer.redirects() => {
+                Err(Stop::Plan(self.text(answer.status, String::new())))
+            }
+            None => Err(answer.status.into()),
+        }
+    }
+
+    /// `client_max_body_size`, of a length that is said.
+    fn admit_body(&self, location: &Location) -> Phase<()> {
+        let length = self.head.headers.get(http::header::CONTENT_LENGTH);
+        let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let is_too_large = |length: u64| location.largest_body > 0 && length > location.largest_body;
+        match length.is_some_and(is_too_large) && !self.is_sub && !self.state.lock().is_error_page {
+            true => Err(StatusCode::PAYLOAD_TOO_LARGE.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// `try_files`: the first file that is there is answered with.
+    fn try_files(&self, location: &Arc<Location>, try_files: &TryFiles) -> Phase<()> {
+        for file in &try_files.files {
+            let name = self.with(|asked| file.value(asked));
+            // A slash that is written at its end says that it is a folder, and is no part of its name.
+            let wants_folder = file.source().ends_with('/');
+            let name = match wants_folder {
+                true => name.strip_suffix('/').unwrap_or(&name).to_owned(),
+                false => name,
+            };
+            let name = match name.starts_with('/') || location.root.is_alias {
+                true => name,
+                false => format!("/{name}"),
+            };
+            let found = self.with(|asked| files::look(location, asked, name.trim_end_matches('/')));
+            let is_it = match found {
+                Named::Folder(_) => wants_folder,
+                Named::File(_) => !wants_folder,
+                _ => false,
+            };
+            if is_it {
+                let mut state = self.state.lock();
+                state.uri = name;
+                state.is_unparsed = false;
+                return Ok(());
+            }
+        }
+        let last = self.with(|asked| try_files.last.value(asked));
+        if let Some(status) = last.strip_prefix('=') {
+            let status = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            return Err(status.into());
+        }
+        Err(self.redirected(&last))
+    }
+
+    /// A redirection within, to a URI or a named location.
+    pub(crate) fn redirected(&self, to: &str) -> Stop {
+        if to.starts_with('@') {
+            let Some(location) = self.server.locations.named(to) else {
+                return StatusCode::INTERNAL_SERVER_ERROR.into();
+            };
+            self.state.lock().is_internal = true;
+            return Stop::Go(Entry::Named(location.clone()));
+        }
+        let (path, args) = uri::split(to);
+        let mut state = self.state.lock();
+        state.uri = path.to_owned();
+        state.args = args.to_owned();
+        state.is_internal = true;
+        state.is_unparsed = false;
+        Stop::Go(Entry::Uri)
+    }
+
+    /// The page that takes the place of an answer; none where there is none.
+    pub(crate) fn error_page(&self, status: StatusCode) -> Option<Stop> {
+        let (location, is_page) = {
+            let state = self.state.lock();
+            (state.location.clone(), state.is_error_page)
+        };
+        let location = location.unwrap_or_else(|| self.server.own.clone());
+        let is_recursive = location
+            .handling
+            .recursive_error_pages
+            .as_ref()
+            .is_some_and(|on| on.value);
+        let mut pages = location.handling.error_pages.iter();
+        let page = pages.find(|page| page.is_for(status) && (!is_page || is_recursive))?;
+        let to = self.with(|asked| page.to.value(asked));
+        {
+            let mut state = self.state.lock();
+            state.is_error_page = true;
+            state.kept_status = match page.instead {
+                Instead::Kept => state.kept_status.filter(|_| is_page).or(Some(status)),
+                Instead::OfPage => None,
+                Instead::Status(status) => Some(status),
+            };
+        }
+        self.explain(|| format!("error_page {status}: {to}"));
+        if to.starts_with('@') {
+            return Some(self.redirected(&to));
+        }
+        if to.starts_with('/') {
+            let mut state = self.state.lock();
+            if state.method != Method::HEAD {
+                state.method = Method::GET;
+            }
+            drop(state);
+            return Some(self.redirected(&to));
+        }
+        let redirects = |status: &StatusCode| matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
+        let status = match page.instead {
+            Instead::Status(status) if redirects(&status) => status,
+            _ => StatusCode::FOUND,
+        };
+        self.state.lock().kept_status = None;
+        Some(Stop::Plan(self.page(status, location_field(&to))))
+    }
+
+    async fn file(&self, location: &Arc<Location>) -> Phase<Plan> {
+        let (uri, method) = {
+            let state = self.state.lock();
+            (state.uri.clone(), state.method.clone())
+        };
+        if uri.ends_with('/') {
+            return Err(self.index(location, &uri));
+        }
+        let path = match self.with(|asked| files::look(location, asked, &uri)) {
+            Named::File(path) => path,
+            Named::Missing => return Err(StatusCode::NOT_FOUND.into()),
+            Named::Forbidden => return Err(StatusCode::FORBIDDEN.into()),
+            Named::Folder(_) => {
+                let args = self.state.lock().args.clone();
+                let to = uri::joined(&format!("{}/", uri::escape(&uri)), &args);
+                return Err(Stop::Status(StatusCode::MOVED_PERMANENTLY, location_field(&to)));
+            }
+        };
+        if !matches!(method, Method::GET | Method::HEAD) {
+            return Err(StatusCode::METHOD_NOT_ALLOWED.into());
+        }
+        let response = files::serve(&path, &method, &self.head.headers, &location.default_type).await;
+        match response.status().is_client_error() && response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+            true => Err(response.status().into()),
+            false => Ok(self.finished(response)),
+        }
+    }
+
+    /// `index`: the file that a folder is answered with.
+    fn index(&self, location: &Arc<Location>, uri: &str) -> Stop {
+        let own = [super::text::Text::literal("index.html")];
+        let names = match location.handling.index.is_empty() {
+            true => &own[..],
+            false => &location.handling.index[..],
+        };
+        for name in names {
+            let name = self.with(|asked| name.value(asked));
+            let to = match name.starts_with('/') {
+                true => return self.redirected(&name),
+                false => format!("{uri}{name}"),
+            };
+            if let Named::File(_) = self.with(|asked| files::look(location, asked, &to)) {
+                let args = self.state.lock().args.clone();
+                return self.redirected(&uri::joined(&to, &args));
+            }
+        }
+        match self.with(|asked| files::look(location, asked, uri.trim_end_matches('/'))) {
+            // What is in it is not shown.
+            Named::Folder(_) => StatusCode::FORBIDDEN.into(),
+            Named::Forbidden => StatusCode::FORBIDDEN.into(),
+            _ => StatusCode::NOT_FOUND.into(),
+        }
+    }
+}
+
+enum Obeyed {
+    Same,
+    Rewritten,
+}
+
+/// Where a client is sent. What no field may hold is sent nowhere.
+fn location_field(to: &str) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    if let Ok(value) = http::HeaderValue::from_bytes(to.as_bytes()) {
+        fields.insert(LOCATION, value);
+    }
+    fields
+}

@@ -1,0 +1,173 @@
+//! A request on a client's own connection: answered, and the connection goes on, or upgraded, and it is a tunnel.
+
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use switchover::gateway::{Accepted, Incoming, Negotiated};
+use switchover::handshake::wants_upgrade;
+use switchover::service::{ClientBody, RelayConfig, answer_one};
+use switchover::tunnel::{AnyStream, Rewind, Traffic};
+use tokio::sync::Notify;
+
+use super::asking::{Body, Leads};
+use super::connection::{Served, Tunnel, told};
+use super::phases::{Plan, Stop};
+use super::proxy::Proxy;
+use super::request::{CLIENT_LEFT, Request};
+
+impl Request {
+    pub(crate) async fn serve(self, stream: Rewind<AnyStream>) -> Served {
+        self.measure(stream.front());
+        let plan = self.plan().await;
+        let config = match &plan {
+            Plan::Proxy(proxy, _) if self.carries_upgrade(proxy) => {
+                let proxy = proxy.clone();
+                return Box::pin(self.upgrade(stream, proxy)).await;
+            }
+            Plan::Proxy(proxy, _) => proxy.relay.clone(),
+            Plan::Respond(_) => self.worker.own_answers.clone(),
+            Plan::Close => {
+                drop(stream);
+                self.end(super::answer::NO_ANSWER, Some(0), Some(0));
+                return Served::Ended;
+            }
+        };
+        self.answer(stream, plan, &config).await
+    }
+
+    /// How long it is, and whether more has come behind it.
+    fn measure(&self, front: &[u8]) {
+        let head = front
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .map_or(0, |at| at + 4);
+        let said = self.head.headers.get(http::header::CONTENT_LENGTH);
+        let body: u64 = said
+            .and_then(|length| length.to_str().ok()?.parse().ok())
+            .unwrap_or(0);
+        let mut state = self.state.lock();
+        state.length = (head as u64).saturating_add(body);
+        state.is_pipelined = front.len() as u64 > state.length;
+    }
+
+    fn carries_upgrade(&self, proxy: &Proxy) -> bool {
+        wants_upgrade(&self.head) && self.with(|asked| proxy.fields.carry_upgrade(asked))
+    }
+
+    /// Answers, and keeps the connection where it can go on.
+    async fn answer(self, stream: Rewind<AnyStream>, plan: Plan, config: &RelayConfig) -> Served {
+        let closes = Notify::new();
+        let answer = |request: http::Request<ClientBody>| {
+            let (request, closes) = (request, &closes);
+            let this = &self;
+            async move {
+                let (head, body) = request.into_parts();
+                match this.carry_out(plan, head.extensions, boxed(body)).await {
+                    Some(response) => response,
+                    None => {
+                        closes.notify_one();
+                        std::future::pending().await
+                    }
+                }
+            }
+        };
+        let answered = tokio::select! {
+            answered = answer_one(stream, &self.head, config, answer) => answered,
+            () = closes.notified() => {
+                self.end(super::answer::NO_ANSWER, Some(0), Some(0));
+                return Served::Ended;
+            }
+        };
+        let relayed = match answered {
+            Ok(relayed) => relayed,
+            Err(why) => {
+                self.failed(&why);
+                return Served::Ended;
+            }
+        };
+        let status = relayed.status.map_or(CLIENT_LEFT, |status| status.as_u16());
+        self.end(status, Some(relayed.bytes_sent), Some(relayed.body_bytes_sent));
+        relayed.stream.map_or(Served::Ended, Served::Next)
+    }
+
+    /// Asked again, by what the location allows: it begins with the head that has been read already.
+    async fn upgrade(self, stream: Rewind<AnyStream>, proxy: Arc<Proxy>) -> Served {
+        let leads = match self.leads(&proxy).await {
+            Ok(leads) => leads,
+            Err(stop) => return self.answer_stop(stream, stop).await,
+        };
+        match proxy.upgrades.resume(stream, self.hop()).await {
+            Ok(Accepted::Upgrade(incoming)) => self.negotiate(*incoming, &proxy, leads).await,
+            // Only for protocols that never pass.
+            Ok(Accepted::Ordinary(_, stream)) => {
+                let location = self.state.lock().location.clone();
+                let location = location.unwrap_or_else(|| self.server.own.clone());
+                let config = proxy.relay.clone();
+                self.answer(stream, Plan::Proxy(proxy, location), &config).await
+            }
+            Ok(Accepted::Rejected(why, _)) => {
+                self.refused(&why);
+                Served::Ended
+            }
+            Ok(Accepted::Closed) => Served::Ended,
+            Err(why) => {
+                self.failed(&why);
+                Served::Ended
+            }
+        }
+    }
+
+    async fn answer_stop(self, stream: Rewind<AnyStream>, stop: Stop) -> Served {
+        let plan = self.go_on(stop).await;
+        let config = match &plan {
+            Plan::Proxy(proxy, _) => proxy.relay.clone(),
+            _ => self.worker.own_answers.clone(),
+        };
+        self.answer(stream, plan, &config).await
+    }
+
+    async fn negotiate(self, mut incoming: Incoming<AnyStream>, proxy: &Proxy, leads: Leads) -> Served {
+        incoming.set_header_rules(self.with(|asked| proxy.fields.upgrade_rules(asked)));
+        if let Some(path) = leads.path.clone() {
+            incoming.set_target(path);
+        }
+        let negotiated = leads.tries.during(incoming.negotiate(&leads.group)).await;
+        match negotiated {
+            Ok(Negotiated::Switched(established)) => {
+                let carrying = established.run_until(self.worker.drain.signal());
+                let places = self.places();
+                Served::Tunnel(Box::new(Tunnel {
+                    carrying,
+                    request: self.is_logged().then(|| Box::new(self)),
+                    places,
+                }))
+            }
+            Ok(Negotiated::Declined(status)) => {
+                self.end(status.as_u16(), None, None);
+                Served::Ended
+            }
+            Err(why) => {
+                self.failed(&why);
+                Served::Ended
+            }
+        }
+    }
+
+    /// What a tunnel has carried, and how it has ended where that was not in order.
+    pub(crate) fn tunnel_ended(&self, ended: Result<Traffic, switchover::Error>) {
+        let carried = match &ended {
+            Ok(traffic) => Some(traffic),
+            Err(why) => why.traffic(),
+        };
+        if let Err(why) = &ended {
+            told(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
+        }
+        self.end(101, None, carried.map(Traffic::from_upstream));
+    }
+}
+
+/// The body of a request; none of one without.
+fn boxed(body: ClientBody) -> Option<Body> {
+    let is_empty = http_body::Body::is_end_stream(&body);
+    (!is_empty).then(|| body.boxed_unsync())
+}

@@ -1,0 +1,86 @@
+//! What a request is at one moment: its URI, which rewrites change, the values of its variables, the groups of the last regular
+//! expression, and what has been answered so far.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderMap, Method, StatusCode};
+
+use super::location::Location;
+use super::regex::{Captures, Regex};
+use super::tries::Tries;
+
+/// The state of one request.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// `$uri`: decoded, with dot segments resolved.
+    pub(crate) uri: String,
+    /// `$args`.
+    pub(crate) args: String,
+    pub(crate) method: Method,
+    pub(crate) captures: Captures,
+    /// Of the variables that the configuration defines, by number; none as long as nobody has asked.
+    pub(crate) values: Vec<Option<String>>,
+    pub(crate) location: Option<Arc<Location>>,
+    /// The URI is the client's own still, and what goes up is the target as it came.
+    pub(crate) is_unparsed: bool,
+    /// The URI is the one by which the location was found.
+    pub(crate) is_of_location: bool,
+    /// It came by a redirection of the configuration's own.
+    pub(crate) is_internal: bool,
+    /// `error_page` has sent it here: it does so once.
+    pub(crate) is_error_page: bool,
+    /// The status that `error_page` keeps, whatever the page is answered with.
+    pub(crate) kept_status: Option<StatusCode>,
+    /// How often it was redirected within.
+    pub(crate) redirects: u8,
+    /// The servers asked last, and what has come of it.
+    pub(crate) tries: Option<Arc<Tries>>,
+    /// The answer of the upstream.
+    pub(crate) upstream: Option<(StatusCode, HeaderMap)>,
+    /// The answer that goes to the client.
+    pub(crate) sent: Option<(StatusCode, HeaderMap)>,
+    /// `$request_length`, and whether more had come behind it (`$pipe`).
+    pub(crate) length: u64,
+    pub(crate) is_pipelined: bool,
+    /// `$limit_req_status` and `$limit_conn_status`.
+    pub(crate) limit_req: Option<&'static str>,
+    pub(crate) limit_conn: Option<&'static str>,
+    /// Which way it has taken, for somebody who wants to know.
+    pub(crate) story: Option<Vec<String>>,
+    /// A regular expression has given up, or a variable led to itself: the request is answered 500.
+    pub(crate) has_failed: bool,
+}
+
+/// The state of a request, behind a lock that nobody else waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Shared(Mutex<State>);
+
+impl Shared {
+    pub(crate) fn new(state: State) -> Shared {
+        Shared(Mutex::new(state))
+    }
+
+    /// To be let go of before another value is asked for.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the groups of a match, and the variables that they are named after.
+    pub(crate) fn matched(&self, regex: &Regex, captures: Captures, numbers: &[(usize, usize)]) {
+        let mut state = self.lock();
+        for (group, number) in numbers {
+            let value = captures.get(*group).cloned().flatten();
+            if let Some(slot) = state.values.get_mut(*number) {
+                *slot = Some(value.unwrap_or_default());
+            }
+        }
+        // As in nginx: an expression without groups leaves those of the one before.
+        if regex.captures_len() > 1 || state.captures.is_empty() {
+            state.captures = captures;
+        }
+    }
+
+    pub(crate) fn fail(&self) {
+        self.lock().has_failed = true;
+    }
+}

@@ -1,0 +1,77 @@
+//! Encoding of what goes into a target, as nginx does it.
+
+/// A decoded path as a part of a target (nginx: NGX_ESCAPE_URI).
+pub(crate) fn escape(path: &str) -> String {
+    escaped(path, |byte| {
+        matches!(
+            byte,
+            b'%' | b'?' | b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
+        )
+    })
+}
+
+/// What a group holds, as a part of a query or of an address (nginx: NGX_ESCAPE_ARGS).
+pub(crate) fn escape_args(text: &str) -> String {
+    escaped(text, |byte| {
+        matches!(
+            byte,
+            b'%' | b'&'
+                | b'+'
+                | b'?'
+                | b'#'
+                | b';'
+                | b'"'
+                | b'<'
+                | b'>'
+                | b'\\'
+                | b'^'
+                | b'`'
+                | b'{'
+                | b'|'
+                | b'}'
+        )
+    })
+}
+
+/// What a group holds, as a part of an address that a client is sent to.
+pub(crate) fn escape_redirect(text: &str) -> String {
+    escaped(text, |byte| matches!(byte, b'%' | b'"' | b'#' | b'?'))
+}
+
+fn escaped(text: &str, is_special: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            0..=0x20 | 0x7f.. => out.push_str(&format!("%{byte:02X}")),
+            special if is_special(special) => out.push_str(&format!("%{special:02X}")),
+            plain => out.push(char::from(plain)),
+        }
+    }
+    out
+}
+
+/// Path and query of a text, which has been written by the configuration.
+pub(crate) fn split(text: &str) -> (&str, &str) {
+    text.split_once('?').unwrap_or((text, ""))
+}
+
+/// A path with its query; none of an empty one.
+pub(crate) fn joined(path: &str, args: &str) -> String {
+    match args.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{args}"),
+    }
+}
+
+/// `merge_slashes off`: the decoded path with the slashes that the client has sent.
+pub(crate) fn without_merging(path: &str, merged: String) -> String {
+    if !path.contains("//") {
+        return merged;
+    }
+    // A segment that is empty stands for itself: it is decoded as one that is not, and taken out again.
+    let marked = path.replace("//", "/\u{1}/").replace("//", "/\u{1}/");
+    match switchover::route::path_as_nginx(&marked.replace('\u{1}', "%01")) {
+        Ok(decoded) => String::from_utf8_lossy(&decoded).replace('\u{1}', ""),
+        Err(_) => merged,
+    }
+}

@@ -1,0 +1,286 @@
+//! What is carried out, by nginx and by this program alike: the same configuration, the same requests, the same answers.
+//!
+//! An upstream is a server of the same configuration, on a Unix socket.
+
+use crate::read_alike::both_answer;
+
+const HOST: &str = "Host: x.example\r\n";
+
+/// Two servers: that of the case, and an upstream that says what it was asked for.
+fn http(around: &str, server: &str) -> String {
+    format!(
+        "{around}
+         server {{ listen LISTEN; server_name x.example; set $origin http://unix:FOLDER/origin.sock; {server} }}
+         server {{ listen unix:FOLDER/origin.sock; server_name origin;
+             location / {{ return 200 '$request_method $request_uri $http_x_seen'; }}
+             location /denied {{ return 403; }} location /asks {{ return 401; }} location /gone {{ return 410; }}
+             location /fails {{ return 500; }} location /let-in {{ add_header X-User one; return 204; }}
+             location /hop {{ add_header X-Accel-Redirect /inner/file; return 200; }}
+             location /away {{ add_header Set-Cookie 'a=b; Path=/one/; Domain=origin.example'; return 302 http://origin/two/x; }} }}"
+    )
+}
+
+fn alike(around: &str, server: &str, cases: &[(&str, &str)]) {
+    let cases: Vec<(&str, &str, &str)> = cases
+        .iter()
+        .map(|(target, expected)| (*target, HOST, *expected))
+        .collect();
+    both_answer(&http(around, server), &cases);
+}
+
+#[test]
+fn regular_expressions_in_locations() {
+    alike(
+        "",
+        "location / { return 200 root; }
+         location /app { return 200 app; }
+         location ^~ /static { return 200 static; }
+         location = /app/exact.php { return 200 exact; }
+         location ~ \\.php$ { return 200 php; }
+         location ~* ^/App/(?<rest>.*)$ { return 200 'app-$rest-$1'; }
+         location ~ ^/not/(?!this)(.*) { return 200 not-$1; }
+         location /nested { return 200 nested; location ~ /x(.)$ { return 200 'nested-$1'; } location /nested/deep { return 200 deep; } }",
+        &[
+            ("/", "200  \"root\""),
+            ("/app", "200  \"app\""),
+            ("/x.php", "200  \"php\""),
+            ("/app/exact.php", "200  \"exact\""),
+            ("/static/x.php", "200  \"static\""),
+            ("/app/one", "200  \"app-one-one\""),
+            ("/APP/one", "200  \"app-one-one\""),
+            ("/app/one.php", "200  \"php\""),
+            ("/not/that", "200  \"not-that\""),
+            ("/not/this", "200  \"root\""),
+            ("/nested/x1", "200  \"nested-1\""),
+            ("/nested/deep/y", "200  \"deep\""),
+            ("/nested/deep/x2", "200  \"nested-2\""),
+            ("/x.php%0a", "200  \"php\""),
+        ],
+    );
+}
+
+#[test]
+fn regular_expressions_in_server_names() {
+    let servers = "server { listen LISTEN default_server; return 200 default; }
+         server { listen LISTEN; server_name ~^(?<one>.+)\\.(?<two>[a-z]+)\\.example$; return 200 '$one/$two/$server_name'; }
+         server { listen LISTEN; server_name exact.b.example *.c.example; return 200 named; }
+         server { listen LISTEN; server_name .dot.example; return 200 $server_name; }";
+    both_answer(
+        servers,
+        &[
+            (
+                "/",
+                "Host: a.b.example\r\n",
+                "200  \"a/b/~^(?<one>.+)\\\\.(?<two>[a-z]+)\\\\.example$\"",
+            ),
+            ("/", "Host: exact.b.example\r\n", "200  \"named\""),
+            ("/", "Host: a.c.example\r\n", "200  \"named\""),
+            ("/", "Host: example\r\n", "200  \"default\""),
+            ("/", "Host: x.dot.example\r\n", "200  \"dot.example\""),
+        ],
+    );
+}
+
+#[test]
+fn rewrites() {
+    alike(
+        "",
+        "rewrite ^/server/(.*)$ /app/$1;
+         location /app/ { return 200 'app $uri?$args'; }
+         location /last { rewrite ^/last/(.*)$ /app/$1?a=1 last; return 500; }
+         location /plain { rewrite ^/plain/(.*)$ /plain2/$1; rewrite ^/plain2/(.*)$ /app/$1; }
+         location /break { rewrite ^/break/(.*)$ /kept/$1 break; return 200 'no $uri'; }
+         location /up { rewrite ^/up/(.*)$ /as/$1 break; proxy_pass http://unix:FOLDER/origin.sock:/base/; }
+         location /red { rewrite ^/red/(.*)$ http://other.example/$1 last; }
+         location /perm { rewrite ^/perm/(.*)$ /new/$1 permanent; }
+         location /drop { rewrite ^/drop/(.*)$ /app/$1? last; }
+         location /loop { rewrite ^ /loop; }
+         location /empty { rewrite ^(.*)$ $arg_none last; }
+         location /set { set $one 1; if ($arg_a = 2) { set $one 2; } if ($arg_a ~ ^x(.)) { set $one '$one-$1'; } return 200 $one; }
+         location /args { set $args changed=1; rewrite ^ /app/args last; }
+         location /neg { if ($arg_a != b) { return 404; } if ($arg_b !~* ^Y) { return 405; } return 200 ok; }",
+        &[
+            ("/server/x", "200  \"app /app/x?\""),
+            ("/last/x?b=2", "200  \"app /app/x?a=1&b=2\""),
+            ("/plain/x", "200  \"app /app/x?\""),
+            ("/break/x", "404  \"\""),
+            ("/up/x%20y?q", "200  \"GET /as/x%20y?q \""),
+            ("/up/x", "200  \"GET /as/x \""),
+            ("/red/x?a=b", "302 http://other.example/x?a=b \"\""),
+            ("/perm/x", "301 http://x.example:PORT/new/x \"\""),
+            ("/drop/x?a=b", "200  \"app /app/x?\""),
+            ("/loop", "500  \"\""),
+            ("/empty", "500  \"\""),
+            ("/set", "200  \"1\""),
+            ("/set?a=2", "200  \"2\""),
+            ("/set?a=xy", "200  \"1-y\""),
+            ("/args?a=b", "200  \"app /app/args?changed=1\""),
+            ("/neg?a=b&b=yes", "200  \"ok\""),
+            ("/neg?a=b&b=no", "405  \"\""),
+            ("/neg?b=yes", "404  \"\""),
+        ],
+    );
+}
+
+#[test]
+fn variables_in_proxy_pass() {
+    alike(
+        "upstream named { server unix:FOLDER/origin.sock; }",
+        "location /var/ { set $up unix:FOLDER/origin.sock:; proxy_pass http://$up; }
+         location /group/ { set $up named; proxy_pass http://$up; }
+         location /uri/ { set $up named; proxy_pass http://$up/fixed?x=1; }
+         location ~ ^/re/(?<what>.*)$ { set $up named; proxy_pass http://$up/got/$what$is_args$args; }
+         location /raw/ { set $up named; proxy_pass http://$up$request_uri; }
+         location /no-resolver/ { set $up nowhere.example; proxy_pass http://$up; }
+         location /bad/ { set $up 'a b'; proxy_pass http://$up; }",
+        &[
+            ("/var/a%2Fb?x", "200  \"GET /var/a%2Fb?x \""),
+            ("/group/x", "200  \"GET /group/x \""),
+            ("/uri/x", "200  \"GET /fixed?x=1 \""),
+            ("/re/one?two", "200  \"GET /got/one?two \""),
+            ("/raw/%7Ex", "200  \"GET /raw/%7Ex \""),
+            ("/no-resolver/", "502  \"\""),
+        ],
+    );
+}
+
+#[test]
+fn guards() {
+    alike(
+        "geo $inside { default 0; 127.0.0.0/8 1; } geo $arg_ip $net { default none; 10.0.0.0/8 ten; 10.1.0.0/16 ten-one; }
+         map $http_x_key $is_key { default 0; ~^k(?<number>[0-9]+)$ 1; }",
+        "location /allow { allow 127.0.0.0/8; deny all; return 204; }
+         location /a { allow all; proxy_pass $origin; }
+         location /deny { deny all; proxy_pass $origin; }
+         location /net { deny 127.0.0.0/8; allow all; proxy_pass $origin; }
+         location /except { limit_except GET { deny all; } proxy_pass $origin; }
+         location /only-post { limit_except POST { deny all; } proxy_pass $origin; }
+         location /inner { internal; return 200 'inner $uri'; }
+         location /geo { if ($inside) { return 200 inside; } return 403; }
+         location /nets { return 200 $net; }
+         location /key { if ($is_key = 0) { return 403; } return 200 $number; }
+         location /basic { auth_basic realm; auth_basic_user_file FOLDER/nobody; proxy_pass $origin; }
+         location /any { satisfy any; auth_basic realm; auth_basic_user_file FOLDER/nobody; allow 127.0.0.0/8; deny all; proxy_pass $origin; }
+         location /all { satisfy all; auth_basic realm; auth_basic_user_file FOLDER/nobody; allow 127.0.0.0/8; deny all; proxy_pass $origin; }
+         location /sub { auth_request /auth; auth_request_set $user $upstream_http_x_user; proxy_set_header X-Seen $user; proxy_pass $origin; }
+         location = /auth { internal; proxy_pass http://unix:FOLDER/origin.sock:/let-in; }
+         location /kept-out { auth_request /auth-denied; proxy_pass $origin; }
+         location = /auth-denied { internal; proxy_pass http://unix:FOLDER/origin.sock:/denied; }
+         location /asked { auth_request /auth-asks; proxy_pass $origin; }
+         location = /auth-asks { proxy_pass http://unix:FOLDER/origin.sock:/asks; }
+         location /broken { auth_request /auth-broken; proxy_pass $origin; }
+         location = /auth-broken { proxy_pass http://unix:FOLDER/origin.sock:/fails; }
+         location /unreachable { auth_request /auth-unreachable; proxy_pass $origin; }
+         location = /auth-unreachable { proxy_pass http://unix:FOLDER/none.sock; }
+         location ~ /\\.git { deny all; }",
+        &[
+            ("/allow", "204  \"\""),
+            ("/a", "200  \"GET /a \""),
+            ("/deny", "403  \"\""),
+            ("/net", "403  \"\""),
+            ("/except", "200  \"GET /except \""),
+            ("/only-post", "403  \"\""),
+            ("/inner", "404  \"\""),
+            ("/geo", "200  \"inside\""),
+            ("/nets?ip=10.1.2.3", "200  \"ten-one\""),
+            ("/nets?ip=10.2.2.3", "200  \"ten\""),
+            ("/nets?ip=x", "200  \"none\""),
+            ("/key", "403  \"\""),
+            ("/basic", "401  \"\""),
+            ("/any", "200  \"GET /any \""),
+            ("/all", "401  \"\""),
+            ("/sub", "200  \"GET /sub one\""),
+            ("/auth", "404  \"\""),
+            ("/kept-out", "403  \"\""),
+            ("/asked", "401  \"\""),
+            ("/broken", "500  \"\""),
+            ("/unreachable", "500  \"\""),
+            ("/x/.git/config", "403  \"\""),
+            ("/x/%2egit/config", "403  \"\""),
+        ],
+    );
+}
+
+#[test]
+fn error_pages() {
+    alike(
+        "",
+        "error_page 404 /page; error_page 410 = @named; error_page 500 502 =503 /page; error_page 405 http://other.example/;
+         location / { return 404; }
+         location = /page { return 200 'page $request_method'; }
+         location @named { return 200 'named $uri'; }
+         location /up/ { proxy_pass http://unix:FOLDER/origin.sock:/; }
+         location /taken/ { proxy_intercept_errors on; proxy_pass http://unix:FOLDER/origin.sock:/; }
+         location /refused { proxy_pass http://unix:FOLDER/none.sock; }
+         location /away { return 405; }
+         location /text { return 404 own; }
+         location /fallback { error_page 404 = @up; return 404; }
+         location @up { proxy_pass $origin; }",
+        &[
+            ("/", "404  \"\""),
+            ("/up/gone", "410  \"\""),
+            ("/taken/gone", "200  \"named /taken/gone\""),
+            ("/taken/fails", "503  \"\""),
+            ("/refused", "503  \"\""),
+            ("/away", "302 http://other.example/ \"\""),
+            ("/text", "404  \"\""),
+            ("/fallback/x?y", "200  \"GET /fallback/x?y \""),
+            ("/page", "200  \"page GET\""),
+        ],
+    );
+}
+
+#[test]
+fn files() {
+    alike(
+        "",
+        "root FOLDER/files; index index.html other.html;
+         location / { try_files $uri $uri/ @up; }
+         location @up { proxy_pass $origin; }
+         location /status { try_files $uri =404; }
+         location /spa { try_files $uri /index.html; }
+         location /static/ { alias FOLDER/files/sub/; }
+         location /bare { root FOLDER/files/sub; }
+         location = /made { if (-f FOLDER/files/one.txt) { return 200 there; } return 200 none; }",
+        &[
+            ("/one.txt", "200  \"one\\n\""),
+            ("/none.txt", "200  \"GET /none.txt \""),
+            ("/", "200  \"index\\n\""),
+            ("/sub/", "200  \"other\\n\""),
+            ("/sub", "301 http://x.example:PORT/sub/ \"\""),
+            ("/status/x", "404  \"\""),
+            ("/spa/anything", "200  \"index\\n\""),
+            ("/static/two.txt", "200  \"two\\n\""),
+            ("/static/three.txt", "404  \"\""),
+            ("/made", "200  \"there\""),
+        ],
+    );
+}
+
+#[test]
+fn what_goes_up_and_what_comes_back() {
+    alike(
+        "map $uri $seen { default none; ~^/map/(?<part>[a-z]+) 'map-$part-$1'; } split_clients $arg_k $half { 50% one; * two; }",
+        "location / { proxy_set_header X-Seen $seen; proxy_pass $origin; }
+         location /method { proxy_method POST; proxy_pass $origin; }
+         location /without { proxy_pass_request_headers off; proxy_set_header X-Seen own; proxy_pass $origin; }
+         location /twice { proxy_set_header X-Seen a; proxy_set_header X-Seen b; proxy_pass $origin; }
+         location /hop { proxy_pass $origin; }
+         location /inner/ { internal; return 200 'inner $uri'; }
+         location /away { proxy_redirect http://origin/two/ http://here.example/three/; proxy_pass $origin; }
+         location /split { return 200 $half; }
+         location /regex/ { proxy_redirect ~^http://([^/]+)/two/(.*)$ http://$1.example/$2; proxy_pass http://unix:FOLDER/origin.sock:/away; }",
+        &[
+            ("/map/x1", "200  \"GET /map/x1 map-x-x\""),
+            ("/other", "200  \"GET /other none\""),
+            ("/method", "200  \"POST /method \""),
+            ("/without", "200  \"GET /without own\""),
+            ("/hop", "200  \"inner /inner/file\""),
+            ("/away", "302 http://here.example/three/x \"\""),
+            ("/regex/", "302 http://origin.example/x \"\""),
+            ("/split?k=1", "200  \"one\""),
+            ("/split?k=2", "200  \"one\""),
+            ("/split?k=3", "200  \"two\""),
+        ],
+    );
+}
