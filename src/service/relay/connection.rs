@@ -13,7 +13,7 @@ use http::response;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::error::{Cause, Phase};
-use crate::head::{HeadError, HeadLimits, HeadScan, response_from_head};
+use crate::http1::{HeadError, HeadLimits, HeadScan, response_from_head};
 use crate::service::failure::Failure;
 
 /// The most that one read of a head takes.

@@ -10,8 +10,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::Cause;
-use crate::head::{BodyLength, BodyScanner, encode_fields, trailer_fields};
 use crate::header::trailer;
+use crate::http1::{BodyLength, BodyScanner, encode_fields, trailer_fields};
 use crate::tunnel::{Scratch, SpliceConfig, Spliced, Transfer};
 
 /// How often a message is read from in one poll before other tasks get their turn.
