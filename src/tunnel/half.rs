@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use super::config::SpliceConfig;
 use super::end::Operation;
 use super::framed::Framed;
-use super::gear::{Filled, Gear};
 use super::outlet::{Failure, Outlet, Turn, interrupted_or};
 use super::pipe;
 use super::scratch::{SCRATCH_SIZE, Scratch};
+use super::transfer_mode::{Filled, TransferMode};
 
 /// How often one direction may read in one poll before the other tasks of the thread get their turn.
 pub(super) const TURNS: usize = 16;
@@ -31,7 +31,7 @@ const TURNS_PER_SPLICE: usize = 16;
 /// One direction of a tunnel.
 pub(super) struct Half {
     stage: Stage,
-    pub(super) gear: Gear,
+    pub(super) mode: TransferMode,
     pub(super) outlet: Outlet,
     /// What it knows of frames, if it does. Boxed: a tunnel of bytes does not pay for it.
     pub(super) framed: Option<Box<Framed>>,
@@ -60,7 +60,7 @@ impl Half {
     pub(super) fn new(now: Instant, splice: Option<SpliceConfig>) -> Self {
         Half {
             stage: Stage::Moving,
-            gear: Gear::new(pipe::is_possible(splice)),
+            mode: TransferMode::new(pipe::is_possible(splice)),
             outlet: Outlet::new(now),
             framed: None,
         }
@@ -130,7 +130,7 @@ impl Half {
                 _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,
                 (Stage::Moving, _) if self.has_frame_due() => self.inject(cx, now, writer)?,
                 (Stage::Moving, _) if self.is_violated() => return Ok(()),
-                (Stage::Moving, Some(splice)) if self.gear.is_splicing() => {
+                (Stage::Moving, Some(splice)) if self.mode.is_splice() => {
                     let limit = self.may_splice();
                     match self.splice(cx, now, splice, limit, reader, writer)? {
                         Some(turn) => {
@@ -180,7 +180,7 @@ impl Half {
                 Ok(Turn::Again)
             }
             Poll::Ready(Ok(())) => {
-                self.gear.copied(buffer.filled().len());
+                self.mode.copied(buffer.filled().len());
                 match &self.framed {
                     None => self.outlet.write_out(cx, now, writer, buffer.filled()),
                     Some(_) => self.write_frames(cx, now, writer, buffer.filled()),
@@ -253,7 +253,7 @@ impl Half {
         })?;
         Ok(Some(match filled {
             Filled::With(pipe, count) => {
-                self.gear.spliced(count);
+                self.mode.spliced(count);
                 self.note_spliced(now, count);
                 self.outlet.empty(cx, now, writer, pipe)?
             }
@@ -265,7 +265,7 @@ impl Half {
             }
             Filled::NotNow => return Ok(None),
             Filled::Impossible => {
-                self.gear = Gear::OnlyCopying;
+                self.mode = TransferMode::OnlyCopy;
                 return Ok(None);
             }
         }))

@@ -68,7 +68,6 @@ mod end;
 mod ending;
 mod engine;
 mod framed;
-mod gear;
 mod half;
 mod leaving;
 mod limits;
@@ -82,6 +81,7 @@ mod scratch;
 mod socket;
 #[cfg(feature = "hyper")]
 mod transfer;
+mod transfer_mode;
 mod wakers;
 mod watch;
 

@@ -418,6 +418,30 @@ mirrored! {
 
 /// In a process of its own this would be a count of descriptors; here the pool's cap does the counting. One pipe in all,
 /// and many tunnels that have been in bulk: if an idle one held on to it, the next would copy.
+/// A sender whose every write has arrived before the next: no read ever fills a buffer.
+#[tokio::test]
+async fn what_is_spliced_is_decided_by_the_size_of_transfers_and_not_by_full_buffers() {
+    const KIB: usize = 1024;
+    for (size, is_spliced) in [(4 * KIB, false), (16 * KIB, false), (32 * KIB, true), (48 * KIB, true)] {
+        let ((mut near_peer, near), (far, mut far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let tunnel = tokio::spawn(Tunnel::new(near, far).config(unlimited()).run());
+        let (piece, mut received) = (vec![7; size], vec![0; size]);
+        for _ in 0..200 {
+            near_peer.write_all(&piece).await.unwrap();
+            far_peer.read_exact(&mut received).await.unwrap();
+        }
+        drop((near_peer, far_peer));
+        let traffic = tunnel.await.unwrap().unwrap();
+        let (all, spliced) = (traffic.from_downstream(), traffic.spliced_from_downstream());
+        assert_eq!(all, 200 * size as u64);
+        // A write may arrive in two reads, and then these are what counts.
+        match is_spliced {
+            true => assert!(spliced > all / 2, "{size}: {spliced} of {all}"),
+            false => assert_eq!(spliced, 0, "{size}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_tunnel_that_waits_holds_no_pipe() {
     let one = unlimited().splice(SpliceConfig::default().pipe_size(64 * 1024).max_pipes(1));
@@ -484,15 +508,15 @@ proptest::proptest! {
                 positions.check(position, &received);
                 position += bulk.len();
                 bulk_sent += bulk.len();
-                // Eight short transfers end a bulk; the others are messages.
-                for place in 0..messages + 8 {
+                // At most twelve short transfers end a bulk; the others are messages.
+                for place in 0..messages + 12 {
                     let message = stretch(&positions, position, *size);
                     near_peer.write_all(&message).await.unwrap();
                     let mut received = vec![0; message.len()];
                     far_peer.read_exact(&mut received).await.unwrap();
                     positions.check(position, &received);
                     position += message.len();
-                    messages_sent += if place < 8 { 0 } else { message.len() };
+                    messages_sent += if place < 12 { 0 } else { message.len() };
                 }
             }
             drop((near_peer, far_peer));

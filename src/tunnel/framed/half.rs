@@ -75,7 +75,7 @@ impl Half {
     /// is better spliced.
     pub(in crate::tunnel) fn room(&self) -> usize {
         match &self.framed {
-            Some(framed) if self.gear.is_splicing() => framed.room().min(SCRATCH_SIZE),
+            Some(framed) if self.mode.is_splice() => framed.room().min(SCRATCH_SIZE),
             _ => SCRATCH_SIZE,
         }
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::config::SpliceConfig;
-use super::gear::Filled;
+use super::transfer_mode::Filled;
 
 /// No value of this type is ever made.
 pub(super) struct Pipe(Infallible);

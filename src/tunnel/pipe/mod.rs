@@ -14,8 +14,8 @@ use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::Interest;
 
 use super::config::SpliceConfig;
-use super::gear::Filled;
 use super::socket::{self, Socket};
+use super::transfer_mode::Filled;
 use pool::Loan;
 pub(super) use pool::tidy;
 
