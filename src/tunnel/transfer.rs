@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::config::SpliceConfig;
-use super::gear::Filled;
+use super::transfer_mode::Filled;
 use super::pipe::{self, Pipe};
 use super::scratch::{SCRATCH_SIZE, Scratch};
 
