@@ -387,11 +387,14 @@ fn names_of_reasons_stay_what_they_are() {
         (Phase::ResponseHead.name(), "response-head"),
         (Outcome::GivenUp.name(), "given-up"),
         (End::Idle.name(), "idle"),
-        (End::Stalled { side: Side::Upstream }.name(), "stalled"),
+        (End::WriteTimeout { side: Side::Upstream }.name(), "write-timeout"),
     ];
     for (name, expected) in names {
         assert_eq!(name, expected);
     }
-    assert_eq!(End::Stalled { side: Side::Upstream }.side(), Some(Side::Upstream));
+    assert_eq!(
+        End::WriteTimeout { side: Side::Upstream }.side(),
+        Some(Side::Upstream)
+    );
     assert_eq!(End::Drained.side(), None);
 }

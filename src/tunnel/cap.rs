@@ -86,8 +86,8 @@ impl Cap {
 
     /// Completes when nothing is open, at once if nothing is: for the end of a process, after everything that takes
     /// permits has stopped.
-    pub fn emptied(&self) -> Emptied {
-        Emptied {
+    pub fn emptied(&self) -> WaitEmpty {
+        WaitEmpty {
             shared: self.shared.clone(),
             waiter: Waiter::default(),
         }
@@ -109,7 +109,7 @@ pub struct Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        // Sequentially consistent, as what `Emptied` does in the opposite order: of the two, at least one sees what
+        // Sequentially consistent, as what `WaitEmpty` does in the opposite order: of the two, at least one sees what
         // the other has written.
         let last = self.shared.open.fetch_sub(1, Ordering::SeqCst) == 1;
         if last && self.shared.awaited.load(Ordering::SeqCst) {
@@ -129,12 +129,12 @@ impl Drop for Permit {
 ///
 /// Dropping it does nothing but forget the waker.
 #[must_use = "futures do nothing unless polled"]
-pub struct Emptied {
+pub struct WaitEmpty {
     shared: Arc<Shared>,
     waiter: Waiter,
 }
 
-impl Future for Emptied {
+impl Future for WaitEmpty {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -155,7 +155,7 @@ impl Future for Emptied {
     }
 }
 
-impl Emptied {
+impl WaitEmpty {
     fn forget(&mut self) {
         if self.waiter.has_registered() {
             let left_over = {
@@ -169,7 +169,7 @@ impl Emptied {
     }
 }
 
-impl Drop for Emptied {
+impl Drop for WaitEmpty {
     fn drop(&mut self) {
         self.forget();
     }
@@ -190,9 +190,9 @@ impl fmt::Debug for Permit {
     }
 }
 
-impl fmt::Debug for Emptied {
+impl fmt::Debug for WaitEmpty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Emptied").finish_non_exhaustive()
+        f.debug_struct("WaitEmpty").finish_non_exhaustive()
     }
 }
 

@@ -133,7 +133,7 @@ impl TunnelConfig {
     ///
     /// Progress is counted in bytes accepted, not in wake-ups, so a peer that keeps its receive window at zero is
     /// caught however lively its acknowledgements are; a slow reader that takes a byte now and then is not. When the
-    /// limit passes, the tunnel ends with [`End::Stalled`](super::End::Stalled), and the bytes that waited are lost:
+    /// limit passes, the tunnel ends with [`End::WriteTimeout`](super::End::WriteTimeout), and the bytes that waited are lost:
     /// on a plain TCP socket that side sees a reset.
     ///
     /// The clock only starts when the operating system's send buffer is full. `None` leaves a peer that never reads
@@ -147,7 +147,7 @@ impl TunnelConfig {
     /// After one direction has ended, the longest time without a byte in the other. Default: 30 seconds.
     ///
     /// Any byte re-arms it, so a long answer after a half-close arrives whole. When it passes, the tunnel ends with
-    /// [`End::Lingered`](super::End::Lingered). The same limit, this time re-armed by nothing, bounds how long a
+    /// [`End::HalfCloseTimeout`](super::End::HalfCloseTimeout). The same limit, this time re-armed by nothing, bounds how long a
     /// tunnel that drains or has failed on one side keeps delivering to the other.
     ///
     /// Too short, and it cuts off an origin that thinks before it answers a half-closed client. `None` lets a

@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::drain_state::{Shared, Stage, Window};
-use super::draining::Draining;
+use super::draining::DrainSignal;
 
 /// Tells everyone who waits for it that the time has come to end. Cheap to clone; all clones are one drain.
 ///
-/// What waits is a [`Draining`]: a future for [`Tunnel::drain`](super::Tunnel::drain), and for every other wait of the
+/// What waits is a [`DrainSignal`]: a future for [`Tunnel::drain`](super::Tunnel::drain), and for every other wait of the
 /// caller's that a shutdown should end. [`signal`](Drain::signal) completes when the [`Schedule`] says so,
 /// [`started`](Drain::started) as soon as there is one.
 ///
@@ -137,14 +137,14 @@ impl Drain {
     }
 
     /// Completes when the schedule says so: for what may go on for a while, such as a tunnel.
-    pub fn signal(&self) -> Draining {
-        Draining::new(self.shared.clone(), Stage::Unplaced)
+    pub fn signal(&self) -> DrainSignal {
+        DrainSignal::new(self.shared.clone(), Stage::Unplaced)
     }
 
     /// Completes with the start, whatever the schedule: for what must not go on, such as a listener, or a connection
     /// that has not asked for anything yet.
-    pub fn started(&self) -> Draining {
-        Draining::new(self.shared.clone(), Stage::AtTheStart)
+    pub fn started(&self) -> DrainSignal {
+        DrainSignal::new(self.shared.clone(), Stage::AtTheStart)
     }
 }
 

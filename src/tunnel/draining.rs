@@ -40,7 +40,7 @@ use super::wakers::Waiter;
 ///
 /// If the drain has a grace or a spread, when polled outside a tokio runtime with time enabled.
 #[must_use = "futures do nothing unless polled"]
-pub struct Draining {
+pub struct DrainSignal {
     shared: Arc<Shared>,
     waiter: Waiter,
     // Boxed: hardly anyone who waits will ever need it.
@@ -48,7 +48,7 @@ pub struct Draining {
     stage: Stage,
 }
 
-impl Future for Draining {
+impl Future for DrainSignal {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -63,9 +63,9 @@ impl Future for Draining {
     }
 }
 
-impl Draining {
+impl DrainSignal {
     pub(super) fn new(shared: Arc<Shared>, stage: Stage) -> Self {
-        Draining {
+        DrainSignal {
             shared,
             waiter: Waiter::default(),
             sleep: None,
@@ -146,15 +146,15 @@ impl Draining {
     }
 }
 
-impl Drop for Draining {
+impl Drop for DrainSignal {
     fn drop(&mut self) {
         self.forget();
     }
 }
 
-impl fmt::Debug for Draining {
+impl fmt::Debug for DrainSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Draining")
+        f.debug_struct("DrainSignal")
             .field("stage", &self.stage)
             .finish_non_exhaustive()
     }
@@ -178,15 +178,15 @@ mod tests {
         Waker::from(Arc::new(Task))
     }
 
-    fn poll(draining: &mut Draining, waker: &Waker) -> Poll<()> {
+    fn poll(draining: &mut DrainSignal, waker: &Waker) -> Poll<()> {
         Pin::new(draining).poll(&mut Context::from_waker(waker))
     }
 
     #[test]
     fn it_is_small_and_goes_anywhere() {
         fn goes_anywhere<T: Send + Sync + Unpin>() {}
-        goes_anywhere::<Draining>();
-        assert_eq!(size_of::<Option<Draining>>(), 48);
+        goes_anywhere::<DrainSignal>();
+        assert_eq!(size_of::<Option<DrainSignal>>(), 48);
     }
 
     #[test]

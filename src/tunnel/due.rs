@@ -10,14 +10,14 @@ use crate::side::Side;
 pub(super) enum Due {
     Idle,
     Lifetime,
-    Lingered(Side),
-    Stalled(Side),
+    HalfCloseTimeout(Side),
+    WriteTimeout(Side),
     /// The time for ending is over.
     Leave,
     /// The side is asked whether it is still there.
     Ping(Side),
     /// The side has not answered that.
-    Unanswered(Side),
+    PingTimeout(Side),
 }
 
 impl Due {
@@ -26,11 +26,11 @@ impl Due {
         Some(match self {
             Due::Idle => End::Idle,
             Due::Lifetime => End::Lifetime,
-            Due::Lingered(open) => End::Lingered { open },
-            Due::Stalled(side) => End::Stalled { side },
+            Due::HalfCloseTimeout(open) => End::HalfCloseTimeout { open },
+            Due::WriteTimeout(side) => End::WriteTimeout { side },
             Due::Leave => End::Drained,
             Due::Ping(_) => return None,
-            Due::Unanswered(side) => End::Unanswered { side },
+            Due::PingTimeout(side) => End::PingTimeout { side },
         })
     }
 }

@@ -101,13 +101,13 @@ pub enum End {
     Idle,
     /// One side ended its stream, and the other was silent for the
     /// [linger limit](super::TunnelConfig::linger_timeout).
-    Lingered {
+    HalfCloseTimeout {
         /// The side that had not ended its stream.
         open: Side,
     },
     /// Bytes waited for a side that accepted none for the
     /// [stalled-write limit](super::TunnelConfig::stalled_write_timeout).
-    Stalled {
+    WriteTimeout {
         /// The side that did not accept them.
         side: Side,
     },
@@ -116,10 +116,10 @@ pub enum End {
     /// The [drain future](super::Tunnel::drain) completed.
     Drained,
     /// [`TunnelWatch::end`](super::TunnelWatch::end) asked for it.
-    Asked,
+    Requested,
     /// A side was silent, and stayed so for the [time for an answer](super::WebSocketConfig::pong_timeout) after it was sent a
     /// ping.
-    Unanswered {
+    PingTimeout {
         /// The side that was silent.
         side: Side,
     },
@@ -139,18 +139,18 @@ pub enum End {
 }
 
 impl End {
-    /// In a word, for logs and metrics: `closed`, `idle`, `lingered`, `stalled`, `lifetime`, `drained`, `asked`,
-    /// `unanswered`, `violation`, `failed`. None of them changes in a minor version.
+    /// In a word, for logs and metrics: `closed`, `idle`, `half-close-timeout`, `write-timeout`, `lifetime`, `drained`,
+    /// `requested`, `ping-timeout`, `violation`, `failed`. None of them changes in a minor version.
     pub const fn name(self) -> &'static str {
         match self {
             End::Closed { .. } => "closed",
             End::Idle => "idle",
-            End::Lingered { .. } => "lingered",
-            End::Stalled { .. } => "stalled",
+            End::HalfCloseTimeout { .. } => "half-close-timeout",
+            End::WriteTimeout { .. } => "write-timeout",
             End::Lifetime => "lifetime",
             End::Drained => "drained",
-            End::Asked => "asked",
-            End::Unanswered { .. } => "unanswered",
+            End::Requested => "requested",
+            End::PingTimeout { .. } => "ping-timeout",
             End::Violation { .. } => "violation",
             End::Failed { .. } => "failed",
         }
@@ -161,9 +161,9 @@ impl End {
     pub const fn side(self) -> Option<Side> {
         match self {
             End::Closed { first: side }
-            | End::Lingered { open: side }
-            | End::Stalled { side }
-            | End::Unanswered { side }
+            | End::HalfCloseTimeout { open: side }
+            | End::WriteTimeout { side }
+            | End::PingTimeout { side }
             | End::Violation { side, .. }
             | End::Failed { side } => Some(side),
             _ => None,
@@ -176,12 +176,12 @@ impl fmt::Display for End {
         match self {
             End::Closed { first } => write!(f, "closed, {first} first"),
             End::Idle => f.write_str("idle for too long"),
-            End::Lingered { open } => write!(f, "half-closed, and {open} stayed silent for too long"),
-            End::Stalled { side } => write!(f, "{side} accepted no bytes for too long"),
+            End::HalfCloseTimeout { open } => write!(f, "half-closed, and {open} stayed silent for too long"),
+            End::WriteTimeout { side } => write!(f, "{side} accepted no bytes for too long"),
             End::Lifetime => f.write_str("lifetime over"),
             End::Drained => f.write_str("drained"),
-            End::Asked => f.write_str("ended as asked"),
-            End::Unanswered { side } => write!(f, "{side} did not answer a ping"),
+            End::Requested => f.write_str("ended on request"),
+            End::PingTimeout { side } => write!(f, "{side} did not answer a ping"),
             End::Violation { side, error } => write!(f, "{side} broke the WebSocket protocol: {error}"),
             End::Failed { side } => write!(f, "{side} failed"),
         }

@@ -132,7 +132,7 @@ impl Engine {
         if matches!(due, Due::Leave) && self.closes_now(now) {
             return None;
         }
-        let has_words = matches!(due, Due::Idle | Due::Lifetime | Due::Unanswered(_));
+        let has_words = matches!(due, Due::Idle | Due::Lifetime | Due::PingTimeout(_));
         if has_words && self.is_framed() && matches!(self.phase, Phase::Running { .. }) {
             self.close(now, end);
             return None;

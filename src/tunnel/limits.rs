@@ -34,14 +34,14 @@ impl Engine {
                     } else {
                         Side::Downstream
                     };
-                    next.consider(moved_at, linger, Due::Lingered(open));
+                    next.consider(moved_at, linger, Due::HalfCloseTimeout(open));
                 }
             }
         }
         for (outlet, side) in [(down, Side::Upstream), (up, Side::Downstream)] {
             if outlet.is_waiting() {
                 let limit = self.config.get_stalled_write_timeout();
-                next.consider(outlet.moved_at(), limit, Due::Stalled(side));
+                next.consider(outlet.moved_at(), limit, Due::WriteTimeout(side));
             }
         }
         next.consider(moved_at, self.config.get_idle_timeout(), Due::Idle);

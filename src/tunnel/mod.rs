@@ -93,11 +93,11 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use any::AnyStream;
-pub use cap::{Cap, Emptied, Permit};
+pub use cap::{Cap, Permit, WaitEmpty};
 pub use config::{SpliceConfig, TunnelConfig};
 pub use counted::Counted;
 pub use drain::{Drain, Schedule};
-pub use draining::Draining;
+pub use draining::DrainSignal;
 pub use end::{End, Operation, Traffic, TunnelError};
 use engine::Engine;
 pub use framed::WebSocketConfig;

@@ -37,7 +37,7 @@ use crate::clock::After;
 /// println!("last byte {:?} ago", watch.last_activity().elapsed());
 ///
 /// watch.end();
-/// assert_eq!(tunnel.await??.end(), End::Asked);
+/// assert_eq!(tunnel.await??.end(), End::Requested);
 /// assert!(!watch.is_open());
 /// # Ok(())
 /// # }
@@ -92,7 +92,7 @@ impl TunnelWatch {
         self.shared.open.load(Ordering::Acquire)
     }
 
-    /// Ends this tunnel in order, as a [drain](super::Tunnel::drain) does, with [`End::Asked`]; with a Close to both sides if it
+    /// Ends this tunnel in order, as a [drain](super::Tunnel::drain) does, with [`End::Requested`]; with a Close to both sides if it
     /// [knows its frames](super::Tunnel::websocket).
     ///
     /// Returns at once; the tunnel is [open](TunnelWatch::is_open) until what was read has been delivered. Before the
@@ -190,7 +190,7 @@ impl Watched {
     /// Says that it was asked to end, where that is why it has.
     pub(super) fn explain(&self, traffic: &mut Traffic) {
         if self.ends && traffic.end == End::Drained {
-            traffic.end = End::Asked;
+            traffic.end = End::Requested;
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use switchover::tunnel::{Drain, Draining, End, Schedule};
+use switchover::tunnel::{Drain, DrainSignal, End, Schedule};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -23,12 +23,12 @@ impl Wake for Count {
     }
 }
 
-fn poll(draining: &mut Draining, waker: &Waker) -> Poll<()> {
+fn poll(draining: &mut DrainSignal, waker: &Waker) -> Poll<()> {
     Pin::new(draining).poll(&mut Context::from_waker(waker))
 }
 
 /// When each of `waiters` completes, from now on, in the order in which they do.
-async fn turns(waiters: impl IntoIterator<Item = Draining>) -> Vec<Duration> {
+async fn turns(waiters: impl IntoIterator<Item = DrainSignal>) -> Vec<Duration> {
     let now = Instant::now();
     let mut tasks: JoinSet<_> = waiters
         .into_iter()

@@ -299,7 +299,7 @@ async fn an_established_tunnel_is_watched_ended_and_gives_its_place_back() {
     }
     assert_eq!((watch.from_downstream(), watch.from_upstream()), (5, 5));
     watch.end();
-    assert_eq!(carrying.as_mut().await.unwrap().end(), End::Asked);
+    assert_eq!(carrying.as_mut().await.unwrap().end(), End::Requested);
     // The future itself is still there.
     assert_eq!(cap.open(), 0);
     assert!(!watch.is_open());

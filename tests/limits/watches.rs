@@ -52,7 +52,7 @@ async fn it_ends_one_tunnel_while_another_goes_on() {
     watch.end();
     watch.clone().end();
     let traffic = tunnel.await.unwrap().unwrap();
-    assert_eq!((traffic.end(), traffic.from_downstream()), (End::Asked, 6));
+    assert_eq!((traffic.end(), traffic.from_downstream()), (End::Requested, 6));
     assert!(!watch.is_open());
     let mut received = String::new();
     origin.read_to_string(&mut received).await.unwrap();
@@ -82,7 +82,7 @@ async fn an_end_before_the_first_poll_leaves_what_was_read() {
             run
         };
         let traffic = run.await.unwrap();
-        assert_eq!((traffic.end(), traffic.from_downstream()), (End::Asked, 5));
+        assert_eq!((traffic.end(), traffic.from_downstream()), (End::Requested, 5));
         let mut received = String::new();
         origin.read_to_string(&mut received).await.unwrap();
         assert_eq!((received.as_str(), watch.from_downstream()), ("early", 5));
@@ -91,7 +91,7 @@ async fn an_end_before_the_first_poll_leaves_what_was_read() {
 
 #[tokio::test(start_paused = true)]
 async fn what_came_first_is_why_it_ended() {
-    for (drain_first, expected) in [(true, End::Drained), (false, End::Asked)] {
+    for (drain_first, expected) in [(true, End::Drained), (false, End::Requested)] {
         let (mut client, stream) = fault::pair(64);
         let (upstream, _origin) = fault::pair(64);
         let upstream = upstream.faults(Faults::none().stall_after_writing(2));
@@ -170,7 +170,7 @@ async fn it_counts_bulk_between_sockets_and_ends_it_from_another_thread() {
     let traffic = tunnel.await.unwrap().unwrap();
     assert_eq!(
         (traffic.end(), traffic.from_downstream()),
-        (End::Asked, watch.from_downstream())
+        (End::Requested, watch.from_downstream())
     );
     assert_eq!(sink.await.unwrap().unwrap(), traffic.from_downstream());
 }

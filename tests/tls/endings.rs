@@ -159,7 +159,7 @@ async fn a_peer_that_reads_nothing_is_stalled_whatever_its_cipher_has_buffered()
         let flooding =
             tokio::spawn(async move { while far_peer.write_all(&[7; 64 * 1024]).await.is_ok() {} });
         let traffic = ended(running).await.expect("an end");
-        assert_eq!(traffic.end(), End::Stalled { side: near });
+        assert_eq!(traffic.end(), End::WriteTimeout { side: near });
         drop(near_peer);
         tokio::time::timeout(PATIENCE, flooding)
             .await

@@ -71,7 +71,7 @@ mirrored! {
         let held = table.near_watch.read() - table.far_watch.written();
         assert_eq!(held, SCRATCH_SIZE - 1);
         assert!(!sender.is_finished(), "the sender feels no back-pressure");
-        assert_eq!(tunnel.await.unwrap().unwrap().end(), End::Stalled { side: !near });
+        assert_eq!(tunnel.await.unwrap().unwrap().end(), End::WriteTimeout { side: !near });
     }
 
     virtual_time async fn a_writer_that_buffers_is_flushed_when_the_reader_pauses(near: Side) {

@@ -44,7 +44,7 @@ mirrored! {
         let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
         sleep(seconds(100)).await;
         table.near_peer.shutdown().await.unwrap();
-        assert_eq!(tunnel.await.unwrap().unwrap().end(), End::Lingered { open: !near });
+        assert_eq!(tunnel.await.unwrap().unwrap().end(), End::HalfCloseTimeout { open: !near });
         assert_eq!(started.elapsed().as_secs(), 110);
     }
 
@@ -80,7 +80,7 @@ mirrored! {
             }
         });
         let traffic = tunnel.await.unwrap().unwrap();
-        assert_eq!(traffic.end(), End::Stalled { side: !near });
+        assert_eq!(traffic.end(), End::WriteTimeout { side: !near });
         assert_eq!(started.elapsed().as_secs(), 110);
         assert_eq!(delivered_from(near, &traffic), 100);
         assert_eq!(table.far_watch.shutdowns(), 0, "a stream that was cut short ends as if complete");
@@ -113,7 +113,7 @@ mirrored! {
                 sleep(seconds(1)).await;
             }
         });
-        assert_eq!(tunnel.await.unwrap().unwrap().end(), End::Stalled { side: !near });
+        assert_eq!(tunnel.await.unwrap().unwrap().end(), End::WriteTimeout { side: !near });
         table.far_peer.read_exact(&mut [0; 10]).await.unwrap();
     }
 
@@ -140,7 +140,7 @@ mirrored! {
         sleep(seconds(1)).await;
         table.near_peer.shutdown().await.unwrap();
         let traffic = tunnel.await.unwrap().unwrap();
-        assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::Lingered { open: !near }, 11));
+        assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::HalfCloseTimeout { open: !near }, 11));
     }
 
     virtual_time async fn without_limits_silence_lasts(near: Side) {
@@ -167,7 +167,7 @@ mirrored! {
         let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).run());
         let sender = tokio::spawn(async move { while near_peer.write_all(&[7; 65536]).await.is_ok() {} });
         let traffic = tunnel.await.unwrap().unwrap();
-        assert_eq!(traffic.end(), End::Stalled { side: !near });
+        assert_eq!(traffic.end(), End::WriteTimeout { side: !near });
         sender.await.unwrap();
         let mut received = Vec::new();
         let error = far_peer.read_to_end(&mut received).await.unwrap_err();

@@ -379,7 +379,7 @@ mirrored! {
         let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).run());
         fill(&mut near_peer).await;
         let traffic = tunnel.await.unwrap().unwrap();
-        assert_eq!(traffic.end(), End::Stalled { side: !near });
+        assert_eq!(traffic.end(), End::WriteTimeout { side: !near });
         drop(far_peer);
     }
 
@@ -422,7 +422,12 @@ mirrored! {
 #[tokio::test]
 async fn what_is_spliced_is_decided_by_the_size_of_transfers_and_not_by_full_buffers() {
     const KIB: usize = 1024;
-    for (size, is_spliced) in [(4 * KIB, false), (16 * KIB, false), (32 * KIB, true), (48 * KIB, true)] {
+    for (size, is_spliced) in [
+        (4 * KIB, false),
+        (16 * KIB, false),
+        (32 * KIB, true),
+        (48 * KIB, true),
+    ] {
         let ((mut near_peer, near), (far, mut far_peer)) = (tcp_pair().await, tcp_pair().await);
         let tunnel = tokio::spawn(Tunnel::new(near, far).config(unlimited()).run());
         let (piece, mut received) = (vec![7; size], vec![0; size]);

@@ -13,7 +13,7 @@ use switchover::Error;
 use switchover::gateway::{Accepted, Carrying, Incoming, Negotiated};
 use switchover::header::{Hop, Protocol};
 use switchover::service::{Destination, Relay};
-use switchover::tunnel::{AnyStream, Cap, Counted, Drain, Draining, Permit, Rewind};
+use switchover::tunnel::{AnyStream, Cap, Counted, Drain, DrainSignal, Permit, Rewind};
 use switchover::upstream::Group;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -161,7 +161,7 @@ fn connection(
 
 /// A tunnel that is about to run, and to whom its end is told.
 type Carried = (
-    Carrying<AnyStream, Counted<AnyStream>, Draining>,
+    Carrying<AnyStream, Counted<AnyStream>, DrainSignal>,
     Option<Box<Told>>,
 );
 

@@ -13,7 +13,7 @@ use switchover::handshake::Rejection;
 use switchover::header::Hop;
 use switchover::http1::check_request;
 use switchover::service::ProxyBody;
-use switchover::tunnel::{AnyStream, Counted, Draining, Rewind};
+use switchover::tunnel::{AnyStream, Counted, DrainSignal, Rewind};
 
 use super::limiting::Place;
 use super::opening::{self, Facts, Opened};
@@ -31,7 +31,7 @@ pub(crate) enum Served {
 
 /// A tunnel that is about to run, and what there will be to tell of it, if anyone wants to know.
 pub(crate) struct Tunnel {
-    pub(crate) carrying: Carrying<AnyStream, Counted<AnyStream>, Draining>,
+    pub(crate) carrying: Carrying<AnyStream, Counted<AnyStream>, DrainSignal>,
     pub(crate) request: Option<Box<Request>>,
     /// It counts for `limit_conn` as long as it is open.
     pub(crate) places: Vec<Place>,

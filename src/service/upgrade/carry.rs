@@ -27,7 +27,7 @@ use crate::side::Side;
 #[cfg(feature = "rustls")]
 use crate::tls::ServerStream;
 use crate::tunnel::{
-    AnyStream, Draining, Permit, Rewind, Run, Traffic, Tunnel, TunnelConfig, TunnelError, WebSocketConfig,
+    AnyStream, DrainSignal, Permit, Rewind, Run, Traffic, Tunnel, TunnelConfig, TunnelError, WebSocketConfig,
 };
 
 /// All that a tunnel needs but the client's stream.
@@ -36,7 +36,7 @@ pub(super) struct Carry<U> {
     pub(super) from_upstream: Bytes,
     pub(super) config: Arc<TunnelConfig>,
     pub(super) websocket: Option<WebSocketConfig>,
-    pub(super) drain: Draining,
+    pub(super) drain: DrainSignal,
     pub(super) places: Places,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Places {
 }
 
 /// A tunnel that is about to run.
-type Started<U> = (Run<AnyStream, U, Draining>, Places, Option<Box<Told>>);
+type Started<U> = (Run<AnyStream, U, DrainSignal>, Places, Option<Box<Told>>);
 
 /// To whom the start and the end are told.
 pub(super) struct Told {

@@ -1,6 +1,6 @@
 //! Law: whoever mounts a service can count its tunnels, end them in order, and wait for the last.
 
-use crate::tunnel::{Cap, Drain, Draining, Emptied, Permit, Schedule};
+use crate::tunnel::{Cap, Drain, DrainSignal, Permit, Schedule, WaitEmpty};
 
 /// The tunnels that services have opened: how many there are, and the end of all of them. Cheap to clone.
 ///
@@ -70,7 +70,7 @@ impl Tunnels {
     }
 
     /// Completes when no tunnel is open, at once if none is.
-    pub fn finished(&self) -> Emptied {
+    pub fn finished(&self) -> WaitEmpty {
         self.open.emptied()
     }
 
@@ -78,7 +78,7 @@ impl Tunnels {
         self.open.try_acquire()
     }
 
-    pub(super) fn signal(&self) -> Draining {
+    pub(super) fn signal(&self) -> DrainSignal {
         self.drain.signal()
     }
 }

@@ -77,7 +77,7 @@ impl Engine {
             };
             self.half_mut(!side).order(own);
         }
-        if let End::Unanswered { side } = end {
+        if let End::PingTimeout { side } = end {
             // What it has begun it may finish, but nobody waits for its Close.
             self.half_mut(side).note_gone();
         }
@@ -251,7 +251,7 @@ fn farewell(end: &End, told: Side) -> CloseFrame {
         ),
         End::Idle => (CloseCode::GOING_AWAY, "idle"),
         End::Lifetime => (CloseCode::GOING_AWAY, "lifetime over"),
-        End::Unanswered { .. } => (CloseCode::GOING_AWAY, "no answer to a ping"),
+        End::PingTimeout { .. } => (CloseCode::GOING_AWAY, "no answer to a ping"),
         _ => (CloseCode::GOING_AWAY, "shutting down"),
     };
     CloseFrame::new(code, reason)

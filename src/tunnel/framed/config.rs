@@ -53,7 +53,7 @@ impl WebSocketConfig {
     /// How long a side may stay silent after a ping. Default: 10 seconds.
     ///
     /// Any byte from it is an answer, not only the pong. When the time passes, the tunnel ends with
-    /// [`End::Unanswered`](crate::tunnel::End::Unanswered). It runs from when the side's stream has taken the ping: one that takes
+    /// [`End::PingTimeout`](crate::tunnel::End::PingTimeout). It runs from when the side's stream has taken the ping: one that takes
     /// no bytes is left to the [stalled-write limit](crate::tunnel::TunnelConfig::stalled_write_timeout).
     ///
     /// Too short, and it ends connections over slow links, where a ping waits behind the bytes that were sent before it. At

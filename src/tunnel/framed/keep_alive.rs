@@ -27,7 +27,7 @@ impl Engine {
             }
             let config = &heard.config;
             match asked.pinged_after(heard.heard_at) {
-                Some(at) => next.consider(at, Some(config.get_pong_timeout()), Due::Unanswered(side)),
+                Some(at) => next.consider(at, Some(config.get_pong_timeout()), Due::PingTimeout(side)),
                 None => next.consider(heard.heard_at, config.get_ping_interval(), Due::Ping(side)),
             }
         }

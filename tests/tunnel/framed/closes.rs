@@ -186,11 +186,11 @@ mirrored! {
         let ends = [
             (unlimited().idle_timeout(seconds(5)), "idle", End::Idle),
             (unlimited().lifetime(seconds(5)), "lifetime over", End::Lifetime),
-            (unlimited(), "shutting down", End::Asked),
+            (unlimited(), "shutting down", End::Requested),
         ];
         for (config, reason, end) in ends {
             let mut talk = talk(near, Table::new(1024), config.linger_timeout(seconds(10)), WebSocketConfig::default());
-            if end == End::Asked {
+            if end == End::Requested {
                 sleep(seconds(5)).await;
                 talk.watch.end();
             }

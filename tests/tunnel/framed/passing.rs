@@ -109,7 +109,7 @@ mirrored! {
         tokio::time::sleep(seconds(3)).await;
         talk.far.send(&Frame::text("still here")).await;
         assert_eq!(talk.near.next().await, Some(Frame::text("still here")));
-        assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::Lingered { open: !near });
+        assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::HalfCloseTimeout { open: !near });
     }
 }
 

@@ -45,7 +45,7 @@ mirrored! {
         talk.far.send(&Frame::close(CloseCode::GOING_AWAY, "")).await;
         assert_eq!(talk.far.next().await, None);
         let traffic = talk.tunnel.await.unwrap().unwrap();
-        assert_eq!(traffic.end(), End::Unanswered { side: near });
+        assert_eq!(traffic.end(), End::PingTimeout { side: near });
         assert_eq!(started.elapsed().as_secs(), 15, "nobody waits for the Close of a side that is gone");
         assert_eq!(talk.near.next().await.unwrap().opcode, OpCode::Ping);
         let told = Frame::close(CloseCode::GOING_AWAY, "no answer to a ping");

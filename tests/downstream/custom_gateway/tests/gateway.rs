@@ -245,7 +245,7 @@ async fn the_status_page_shows_tunnels_and_they_can_be_ended() {
     assert!(gateway.server.end(peer));
     assert_eq!(rest(&mut client).await, "");
     let line = gateway.line().await;
-    assert!(line.contains("ended as asked"), "{line}");
+    assert!(line.contains("ended on request"), "{line}");
     assert!(!gateway.server.end(peer));
 }
 
