@@ -35,7 +35,7 @@
 //! | 2, header rules | [`header`] | a proxy that one already has |
 //! | 2, streams | [`tunnel`], [`connect`], [`upstream`], [`tls`] | relays on layer 4 |
 //! | 3, decisions | [`handshake`], [`route`], [`diagnose`] | proxies with their own IO, and whoever asks why an upgrade fails |
-//! | 4, upstreams | [`http2`] | HTTP/2 upstreams, behind either door |
+//! | 4, HTTP/2 | [`http2`] | HTTP/2 upstreams behind either door, and a server for clients of HTTP/2 |
 //! | 5, doors | [`gateway`], [`service`] | whoever wants the whole walk |
 //!
 //! Imports go downward only. Floors 1 and 3 and [`header`] know no tokio: `default-features = false` has none in the
@@ -58,7 +58,7 @@
 //! | `gateway` | yes | [`gateway`], [`connect`], [`upstream`]: the raw door on tokio, groups of servers, the PROXY protocol |
 //! | `splice` | yes | bulk between plain sockets without a copy, on Linux |
 //! | `hyper` | no | [`service`]: services and a layer for axum and hyper, for clients of HTTP/1; ordinary requests relayed by hyper and hyper-util |
-//! | `http2` | no | WebSocket over HTTP/2 (RFC 8441): clients of [`service`] that ask for it, and upstreams, [`http2`]. With `hyper` |
+//! | `http2` | no | WebSocket over HTTP/2 (RFC 8441): clients of [`service`] that ask for it, upstreams, and a server with deadlines, [`http2`]. With `hyper` |
 //! | `ring`, `aws-lc-rs` | no | [`tls`]: TLS towards clients and upstreams, by rustls with this [provider of cryptography](tls#the-provider-of-cryptography) |
 //! | `rustls` | by both | [`tls`] alone, with a provider of the application's own |
 //! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |

@@ -212,7 +212,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("tls", &["clock", "connect", "token", "tunnel", "wire"]),
     ("upstream", &["clock", "connect", "tunnel"]),
-    ("http2", &["connect", "handshake", "http1"]),
+    ("http2", &["connect", "handshake", "header", "http1"]),
     (
         "error",
         &["connect", "handshake", "http1", "side", "tls", "tunnel"],
@@ -256,6 +256,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "handshake",
             "http1",
             "header",
+            "http2",
             "side",
             "tls",
             "tunnel",

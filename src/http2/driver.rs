@@ -16,6 +16,7 @@ use super::config::{FRAME_BUDGET, Http2Config};
 use super::failure::{closed, connection_failed};
 use super::link::Link;
 use super::payload::Payload;
+use super::turn::{self, TurnStream, Turns};
 use crate::connect::ConnectError;
 
 /// How long a connection may take for its last words.
@@ -40,6 +41,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let failed = |error| ConnectError::Http2(connection_failed(error));
+    let (turns, stream) = turn::share(stream);
     let (sender, mut connection) = builder(config).handshake(stream).await.map_err(failed)?;
     // It may be taken once, and this is the first time.
     let Some(mut pings) = connection.ping_pong() else {
@@ -48,9 +50,13 @@ where
     {
         let mut answered = pin!(pings.ping(Ping::opaque()));
         poll_fn(|cx| {
+            turns.begin();
             if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                 let closed = |()| ConnectError::Http2(closed());
                 return Poll::Ready(Err(ended.map_or_else(failed, closed)));
+            }
+            if let Poll::Ready(Err(error)) = turns.poll_end(cx) {
+                return Poll::Ready(Err(ConnectError::Http2(error)));
             }
             answered.as_mut().poll(cx).map_ok(drop).map_err(failed)
         })
@@ -59,7 +65,11 @@ where
     if !sender.is_extended_connect_protocol_enabled() {
         return Err(ConnectError::NoExtendedConnect);
     }
-    let driver = Driver { connection, pings };
+    let driver = Driver {
+        connection,
+        turns,
+        pings,
+    };
     Ok(Settled { sender, driver })
 }
 
@@ -79,7 +89,8 @@ fn builder(config: &Http2Config) -> client::Builder {
 
 /// What moves the bytes of all tunnels of a connection.
 pub(super) struct Driver<T> {
-    connection: client::Connection<T, Payload>,
+    connection: client::Connection<TurnStream<T>, Payload>,
+    turns: Turns<T>,
     pings: PingPong,
 }
 
@@ -90,16 +101,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let link = Closing(link);
         let Driver {
             mut connection,
+            turns,
             pings,
         } = self;
         let end = {
             let mut unused = pin!(link.0.unused(config.idle_timeout));
-            let mut silent = pin!(silent(pings, &config));
+            let mut silent = pin!(silent(pings, config.ping_interval, config.ping_timeout));
             poll_fn(|cx| {
+                turns.begin();
                 if Pin::new(&mut connection).poll(cx).is_ready() {
                     return Poll::Ready(End::Closed);
                 }
                 link.0.unread().drain(cx);
+                if matches!(turns.poll_end(cx), Poll::Ready(Err(_))) {
+                    return Poll::Ready(End::Closed);
+                }
                 if silent.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(End::Silent);
                 }
@@ -113,7 +129,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             End::Silent => link.0.close(Some("the upstream does not answer a PING")),
             // Without streams and without anyone who could open one, h2 says GOAWAY and closes.
             End::Unused => {
-                let _ = timeout(LINGER, connection).await;
+                let closed = poll_fn(|cx| {
+                    turns.begin();
+                    let closed = Pin::new(&mut connection).poll(cx);
+                    match turns.poll_end(cx) {
+                        Poll::Ready(Err(_)) => Poll::Ready(()),
+                        _ => closed.map(drop),
+                    }
+                });
+                let _ = timeout(LINGER, closed).await;
             }
         }
     }
@@ -134,14 +158,14 @@ enum End {
     Unused,
 }
 
-/// Completes when the upstream does not answer any more.
-async fn silent(mut pings: PingPong, config: &Http2Config) {
-    let Some(interval) = config.ping_interval else {
+/// Completes when the other end does not answer any more.
+pub(super) async fn silent(mut pings: PingPong, interval: Option<Duration>, limit: Duration) {
+    let Some(interval) = interval else {
         return std::future::pending().await;
     };
     loop {
         sleep(interval).await;
-        let answered = timeout(config.ping_timeout, pings.ping(Ping::opaque())).await;
+        let answered = timeout(limit, pings.ping(Ping::opaque())).await;
         if !matches!(answered, Ok(Ok(_))) {
             return;
         }

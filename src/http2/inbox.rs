@@ -9,8 +9,9 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use h2::RecvStream;
+use http::HeaderMap;
 use tokio::io::ReadBuf;
 
 use super::failure::stream_failed;
@@ -35,8 +36,9 @@ struct State {
 #[derive(Debug)]
 enum End {
     InOrder,
-    Trailers,
-    /// What has been told already is told again by its kind.
+    /// Taken by whoever reads bodies.
+    Trailers(HeaderMap),
+    /// An error that has been reported already is reported again by its kind.
     Failed(io::ErrorKind, Option<io::Error>),
 }
 
@@ -50,6 +52,13 @@ pub(super) enum Next {
     End,
     /// The end, and trailers with it.
     Trailers,
+}
+
+/// What comes next of a body.
+pub(super) enum Part {
+    Bytes(Bytes),
+    Trailers(HeaderMap),
+    End,
 }
 
 impl Inbox {
@@ -68,24 +77,79 @@ impl Inbox {
 
     pub(super) fn poll_read(&self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<Next>> {
         let mut state = lock(&self.0.state);
-        if state.bytes.is_empty() && state.end.is_none() {
-            // Before h2 is asked: whatever comes after that finds someone who waits.
-            *lock(&self.0.reader) = Some(cx.waker().clone());
-            self.0.clone().drain(&mut state);
-        }
-        if state.bytes.is_empty() && state.end.is_none() {
-            return Poll::Pending;
-        }
-        *lock(&self.0.reader) = None;
+        let before = into.filled().len();
         if !state.bytes.is_empty() {
             state.hand_out(into);
+        }
+        while state.bytes.is_empty() && into.remaining() > 0 {
+            let has_some = into.filled().len() > before;
+            match self.next_frame(&mut state, cx, !has_some) {
+                Some(frame) if frame.len() <= into.remaining() => {
+                    into.put_slice(&frame);
+                    state.give_back(frame.len());
+                }
+                Some(frame) => {
+                    state.bytes.extend_from_slice(&frame);
+                    state.hand_out(into);
+                }
+                None => break,
+            }
+        }
+        if into.filled().len() > before {
             return Poll::Ready(Ok(Next::Bytes));
         }
-        Poll::Ready(match &mut state.end {
-            Some(End::Failed(kind, error)) => Err(error.take().unwrap_or_else(|| (*kind).into())),
-            Some(End::Trailers) => Ok(Next::Trailers),
-            _ => Ok(Next::End),
+        state.poll_end().map_ok(|end| match end {
+            true => Next::Trailers,
+            false => Next::End,
         })
+    }
+
+    /// The next bytes of a body as they came, or its end.
+    pub(super) fn poll_part(&self, cx: &mut Context<'_>) -> Poll<io::Result<Part>> {
+        let mut state = lock(&self.0.state);
+        let bytes = match state.bytes.is_empty() {
+            true => self.next_frame(&mut state, cx, true),
+            false => Some(state.bytes.split().freeze()),
+        };
+        if let Some(bytes) = bytes {
+            state.give_back(bytes.len());
+            return Poll::Ready(Ok(Part::Bytes(bytes)));
+        }
+        if let Some(End::Trailers(trailers)) = &mut state.end {
+            let trailers = std::mem::take(trailers);
+            state.end = Some(End::InOrder);
+            return Poll::Ready(Ok(Part::Trailers(trailers)));
+        }
+        state.poll_end().map_ok(|_| Part::End)
+    }
+
+    /// Whether nothing comes any more.
+    pub(super) fn is_at_end(&self) -> bool {
+        let state = lock(&self.0.state);
+        let over = match &state.end {
+            Some(End::InOrder) => true,
+            Some(_) => false,
+            None => state.stream.as_ref().is_some_and(RecvStream::is_end_stream),
+        };
+        over && state.bytes.is_empty()
+    }
+
+    /// A frame that is not empty. None at the end, or if there is none; if that is waited for, the task of this context is
+    /// woken by the next.
+    fn next_frame(&self, state: &mut State, cx: &mut Context<'_>, waits: bool) -> Option<Bytes> {
+        let waker = Waker::from(self.0.clone());
+        let mut own = Context::from_waker(&waker);
+        let frame = state.next_frame(&mut own);
+        if frame.is_some() || state.end.is_some() || !waits {
+            return frame;
+        }
+        // The reader is known while it waits, and no longer: a frame that wakes one who does not read is drained by nobody.
+        *lock(&self.0.reader) = Some(cx.waker().clone());
+        let frame = state.next_frame(&mut own);
+        if frame.is_some() || state.end.is_some() {
+            *lock(&self.0.reader) = None;
+        }
+        frame
     }
 }
 
@@ -100,6 +164,18 @@ impl Drop for Inbox {
 }
 
 impl State {
+    /// Whether trailers have come with the end, when there is one.
+    fn poll_end(&mut self) -> Poll<io::Result<bool>> {
+        match &mut self.end {
+            None => Poll::Pending,
+            Some(End::Failed(kind, error)) => {
+                Poll::Ready(Err(error.take().unwrap_or_else(|| (*kind).into())))
+            }
+            Some(End::Trailers(_)) => Poll::Ready(Ok(true)),
+            Some(End::InOrder) => Poll::Ready(Ok(false)),
+        }
+    }
+
     fn hand_out(&mut self, into: &mut ReadBuf<'_>) {
         let count = self.bytes.len().min(into.remaining());
         into.put_slice(&self.bytes[..count]);
@@ -107,10 +183,36 @@ impl State {
         if self.bytes.is_empty() {
             self.bytes = BytesMut::new();
         }
+        self.give_back(count);
+    }
+
+    /// The other end may send as much again.
+    fn give_back(&mut self, count: usize) {
         if let Some(stream) = &mut self.stream {
             // It fails if more is given back than was taken, which is not so.
             let _ = stream.flow_control().release_capacity(count);
         }
+    }
+
+    /// Takes one frame out of h2, unless there is none or the end has come.
+    fn next_frame(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        while let (Some(stream), None) = (&mut self.stream, &self.end) {
+            match stream.poll_data(cx) {
+                Poll::Pending => return None,
+                Poll::Ready(Some(Ok(frame))) if frame.is_empty() => {}
+                Poll::Ready(Some(Ok(frame))) => return Some(frame),
+                Poll::Ready(Some(Err(error))) => self.end = Some(failed(error)),
+                Poll::Ready(None) => {
+                    self.end = match stream.poll_trailers(cx) {
+                        Poll::Ready(Ok(Some(trailers))) => Some(End::Trailers(trailers)),
+                        Poll::Ready(Ok(None)) => Some(End::InOrder),
+                        Poll::Ready(Err(error)) => Some(failed(error)),
+                        Poll::Pending => return None,
+                    }
+                }
+            }
+        }
+        None
     }
 }
 
@@ -119,20 +221,8 @@ impl Frames {
     fn drain(self: Arc<Self>, state: &mut State) {
         let waker = Waker::from(self);
         let mut cx = Context::from_waker(&waker);
-        while let (Some(stream), None) = (&mut state.stream, &state.end) {
-            match stream.poll_data(&mut cx) {
-                Poll::Pending => return,
-                Poll::Ready(Some(Ok(bytes))) => state.bytes.extend_from_slice(&bytes),
-                Poll::Ready(Some(Err(error))) => state.end = Some(failed(error)),
-                Poll::Ready(None) => {
-                    state.end = match stream.poll_trailers(&mut cx) {
-                        Poll::Ready(Ok(Some(_))) => Some(End::Trailers),
-                        Poll::Ready(Ok(None)) => Some(End::InOrder),
-                        Poll::Ready(Err(error)) => Some(failed(error)),
-                        Poll::Pending => return,
-                    }
-                }
-            }
+        while let Some(frame) = state.next_frame(&mut cx) {
+            state.bytes.extend_from_slice(&frame);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Floor 4: an HTTP/2 upstream, as one more [`Connect`]: WebSocket over HTTP/2 (RFC 8441), which neither door knows of.
+//! Floor 4: an HTTP/2 upstream, as one more [`Connect`]: WebSocket over HTTP/2 (RFC 8441), which neither door knows of. And
+//! [`Http2Server`], which serves clients of HTTP/2 with a deadline on every wait.
 //!
 //! [`Http2Connect`] makes and shares the connections; each tunnel is an [`Http2Stream`] on one of them, and the whole walk
 //! stays what it is: the request goes up, the 101 is judged, the bytes are carried. What the upstream sees is an extended
@@ -45,10 +46,14 @@ mod link;
 mod outlet;
 mod payload;
 mod pool;
+mod server;
 mod stream;
+mod turn;
 
 pub use config::Http2Config;
 pub use pool::{Http2Connect, Task};
+pub(crate) use server::Paces;
+pub use server::{ConnectStream, Http2End, Http2Server, Http2ServerConfig, Http2ServerStream, RequestBody};
 pub use stream::Http2Stream;
 
 #[cfg(doc)]

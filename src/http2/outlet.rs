@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::SendStream;
+use http::HeaderMap;
 
 use super::failure;
 use super::payload::{Payload, Unsent};
@@ -44,7 +45,31 @@ impl Outlet {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let wanted = bytes.len().min(WRITE_SIZE);
+        let count = ready!(self.poll_room(cx, bytes.len()))?;
+        self.give(cx, Bytes::copy_from_slice(&bytes[..count]), false)?;
+        Poll::Ready(Ok(count))
+    }
+
+    /// As [`poll_write`](Outlet::poll_write), without a copy: what was taken is gone from the bytes. With the last of them
+    /// the direction ends, if `ends` says so.
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut Bytes,
+        ends: bool,
+    ) -> Poll<io::Result<()>> {
+        let count = match bytes.is_empty() {
+            true => 0,
+            false => ready!(self.poll_room(cx, bytes.len()))?,
+        };
+        let piece = bytes.split_to(count);
+        let ends = ends && bytes.is_empty();
+        Poll::Ready(self.give(cx, piece, ends))
+    }
+
+    /// Waits for room, and says how much of what is wanted there is.
+    fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+        let wanted = wanted.min(WRITE_SIZE);
         self.stream.reserve_capacity(wanted);
         while self.stream.capacity() == 0 {
             match ready!(self.stream.poll_capacity(cx)) {
@@ -53,18 +78,37 @@ impl Outlet {
                 None => return Poll::Ready(Err(self.failure(cx))),
             }
         }
-        let count = self.stream.capacity().min(wanted);
-        let payload = self.unsent.payload(Bytes::copy_from_slice(&bytes[..count]));
-        let sent = self.stream.send_data(payload, false);
+        Poll::Ready(Ok(self.stream.capacity().min(wanted)))
+    }
+
+    fn give(&mut self, cx: &mut Context<'_>, bytes: Bytes, ends: bool) -> io::Result<()> {
+        let sent = self.stream.send_data(self.unsent.payload(bytes), ends);
         // What is reserved and not used is taken from the other streams of the connection.
         self.stream.reserve_capacity(0);
-        match sent {
-            Ok(()) => {
-                self.unflushed = true;
-                Poll::Ready(Ok(count))
-            }
-            Err(_) => Poll::Ready(Err(self.failure(cx))),
-        }
+        self.ended |= ends;
+        self.unflushed = true;
+        sent.map_err(|_| self.failure(cx))
+    }
+
+    /// Ends the direction with these trailers.
+    pub(super) fn end_with(&mut self, cx: &mut Context<'_>, trailers: HeaderMap) -> io::Result<()> {
+        self.ended = true;
+        self.unflushed = true;
+        let sent = self.stream.send_trailers(trailers);
+        sent.map_err(|_| self.failure(cx))
+    }
+
+    /// Whether the other end has reset the stream; if not, the task of this context is woken when it does.
+    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.stream.poll_reset(cx).map(|reason| match reason {
+            Ok(reason) => failure::stream_reset(reason),
+            Err(error) => failure::stream_failed(error),
+        })
+    }
+
+    /// How many bytes the connection has taken so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.unsent.taken()
     }
 
     /// Waits until the connection has taken everything: from then on a reset of the stream does not overtake it.
@@ -74,14 +118,11 @@ impl Outlet {
         }
         ready!(self.unsent.poll_none(cx));
         // A stream that is reset drops what has not been sent.
-        match self.stream.poll_reset(cx) {
-            Poll::Pending => {
-                self.unflushed = false;
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Ok(reason)) => Poll::Ready(Err(failure::stream_reset(reason))),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(failure::stream_failed(error))),
+        if let Poll::Ready(error) = self.poll_reset(cx) {
+            return Poll::Ready(Err(error));
         }
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     /// Ends the direction: END_STREAM (RFC 8441, section 5). Ready when the connection has taken it.
@@ -108,9 +149,8 @@ impl Outlet {
 
     /// Why the stream takes no more.
     fn failure(&mut self, cx: &mut Context<'_>) -> io::Error {
-        match self.stream.poll_reset(cx) {
-            Poll::Ready(Ok(reason)) => failure::stream_reset(reason),
-            Poll::Ready(Err(error)) => failure::stream_failed(error),
+        match self.poll_reset(cx) {
+            Poll::Ready(error) => error,
             Poll::Pending => io::ErrorKind::BrokenPipe.into(),
         }
     }

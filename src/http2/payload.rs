@@ -3,14 +3,18 @@
 //! h2 takes what it is given into a queue and says nothing of when it leaves. It does drop it then, and that is counted
 //! here.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 
-/// What one stream has given to h2 and the connection has not taken.
+/// What one stream has given to h2 and the connection has not taken, and how much it has taken.
 #[derive(Debug, Default)]
-pub(super) struct Unsent(Mutex<Waiting>);
+pub(super) struct Unsent {
+    waiting: Mutex<Waiting>,
+    taken: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -38,8 +42,13 @@ impl Unsent {
         Poll::Pending
     }
 
+    /// How many bytes the connection has taken so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -61,6 +70,7 @@ impl Buf for Payload {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
+        self.unsent.taken.fetch_add(count as u64, Ordering::Relaxed);
     }
 }
 

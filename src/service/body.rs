@@ -17,6 +17,7 @@ use super::config::RelayConfig;
 use super::declined::DeclinedBody;
 use super::failure::Failure;
 use super::interim::Exchange;
+use super::paced::{Pace, Paced};
 use super::stall::Stall;
 use crate::error::{Cause, Error, Phase};
 use crate::header::trailer;
@@ -24,8 +25,9 @@ use crate::side::Side;
 
 /// The body of a response from the proxy: the upstream's, streamed, or a short text of the proxy's own.
 ///
-/// Its error is the upstream that broke off. Whoever sends it must then not end the response in order, which hyper
-/// does not.
+/// Its error is the upstream that broke off, or the client that took nothing for too long
+/// ([`RelayConfig::send_timeout`](super::RelayConfig::send_timeout)). Whoever sends it must then not end the response in order,
+/// which hyper does not.
 #[derive(Debug)]
 pub struct ProxyBody {
     source: Source,
@@ -34,11 +36,12 @@ pub struct ProxyBody {
     exchange: Option<Arc<Exchange>>,
 }
 
-enum Source {
+pub(super) enum Source {
     Text(Bytes),
     Upstream(Incoming),
     Declined(Box<DeclinedBody>),
     Own(Pin<Box<ErasedBody>>),
+    Paced(Box<Paced>),
 }
 
 impl fmt::Debug for Source {
@@ -48,6 +51,7 @@ impl fmt::Debug for Source {
             Source::Upstream(_) => "Upstream",
             Source::Declined(_) => "Declined",
             Source::Own(_) => "Own",
+            Source::Paced(_) => "Paced",
         })
     }
 }
@@ -90,6 +94,15 @@ impl ProxyBody {
         }
     }
 
+    /// The same at its client's pace, for a server that has no deadline of its own for a client that takes nothing.
+    pub(super) fn paced(mut self, pace: Pace) -> Self {
+        if !matches!(self.source, Source::Text(_) | Source::Paced(_)) {
+            let source = std::mem::replace(&mut self.source, Source::Text(Bytes::new()));
+            self.source = Source::Paced(Box::new(Paced::new(source, pace)));
+        }
+        self
+    }
+
     pub(super) fn of(mut self, exchange: Arc<Exchange>) -> Self {
         self.exchange = Some(exchange);
         self
@@ -126,26 +139,39 @@ impl Body for ProxyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Upstream(body) => body.is_end_stream(),
-            Source::Declined(body) => body.is_complete(),
-            Source::Text(text) => text.is_empty(),
-            Source::Own(body) => body.is_end_stream(),
-        }
+        self.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Upstream(body) => body.size_hint(),
-            Source::Declined(body) => body.size_hint(),
-            Source::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Source::Own(body) => body.size_hint(),
-        }
+        self.source.size_hint()
     }
 }
 
 impl Source {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Arc<Error>>>> {
+    pub(super) fn is_end_stream(&self) -> bool {
+        match self {
+            Source::Upstream(body) => body.is_end_stream(),
+            Source::Declined(body) => body.is_complete(),
+            Source::Text(text) => text.is_empty(),
+            Source::Own(body) => body.is_end_stream(),
+            Source::Paced(body) => body.is_end_stream(),
+        }
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self {
+            Source::Upstream(body) => body.size_hint(),
+            Source::Declined(body) => body.size_hint(),
+            Source::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Source::Own(body) => body.size_hint(),
+            Source::Paced(body) => body.size_hint(),
+        }
+    }
+
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Arc<Error>>>> {
         match self {
             Source::Upstream(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
@@ -168,6 +194,7 @@ impl Source {
                 };
                 Poll::Ready(frame.map(|frame| frame.map_err(failed)))
             }
+            Source::Paced(body) => body.poll_frame(cx),
             Source::Text(text) if text.is_empty() => Poll::Ready(None),
             Source::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
         }

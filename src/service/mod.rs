@@ -76,6 +76,7 @@ mod declined;
 mod dialect;
 mod failure;
 mod interim;
+mod paced;
 mod relay;
 mod reverse_proxy;
 mod stall;

@@ -72,10 +72,15 @@ impl<C: Connect + 'static> ReverseProxy<C> {
     }
 
     fn of(connect: Arc<C>, config: ServiceConfig, relay: RelayConfig) -> Self {
-        let way = Way::through(connect.clone(), &relay, config.tasks.clone());
+        let tasks = config.tasks.clone();
+        let way = Way::through(connect.clone(), &relay, tasks.clone());
         ReverseProxy {
             upgrader: Upgrader::new(connect, config),
-            forwarder: Arc::new(Forwarder { way, config: relay }),
+            forwarder: Arc::new(Forwarder {
+                way,
+                config: relay,
+                tasks,
+            }),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Gateways in front of HTTP/2 upstreams, as stories on loopback sockets: neither the client nor the gateway knows that
 //! the tunnel is a stream of HTTP/2.
 
+mod clients;
 mod connections;
 mod ends;
 mod extremes;

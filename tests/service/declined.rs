@@ -18,7 +18,9 @@ fn to(origin: &ScriptedOrigin) -> UpgradeService<TcpConnect> {
 /// What the client gets for an upgrade with more behind it, and how many bytes the origin has heard of that.
 async fn answer_to_upgrade(server: Server, script: Script) -> (u16, String, String) {
     let origin = ScriptedOrigin::start(script).await;
-    let mounted = Mounted::on(server, to(&origin)).await;
+    // Its deadlines are those of a busy machine: an answer in pieces of a byte takes its time.
+    let service = UpgradeService::new(TcpConnect::to(origin.address().to_string()));
+    let mounted = Mounted::on(server, service).await;
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut client = mounted
         .client_sending(format!("{UPGRADE_REQUEST}{smuggled}"))

@@ -7,6 +7,7 @@ mod layer;
 mod refusals;
 mod relayed;
 mod servers;
+mod slow_clients;
 mod tunnels;
 mod upgrades;
 

@@ -49,6 +49,8 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --send-timeout DURATION    a side that does not take bytes meant for it (60s)
   --header-timeout DURATION  a request head, from the first byte to the last; then 408. Before it, as long again for the
                              TLS handshake (30s)
+  --keep-alive-timeout DURATION
+                             a connection on which nothing is asked for, after an answer (75s)
   --linger-timeout DURATION  after one side of a tunnel has ended, silence of the other (30s)
   --tunnel-mode stream|websocket
                              what a tunnel knows of a WebSocket: its bytes, or its frames. With frames it ends with a Close
@@ -112,6 +114,7 @@ pub(crate) struct Flags {
     pub(crate) read_timeout: Option<Duration>,
     pub(crate) send_timeout: Duration,
     pub(crate) header_timeout: Duration,
+    pub(crate) keep_alive_timeout: Duration,
     pub(crate) linger_timeout: Duration,
     knows_frames: bool,
     ping_interval: Option<Duration>,
@@ -153,6 +156,7 @@ impl Default for Flags {
             read_timeout: None,
             send_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(75),
             linger_timeout: Duration::from_secs(30),
             knows_frames: false,
             ping_interval: None,
@@ -279,6 +283,7 @@ impl Flags {
             "--read-timeout" => self.read_timeout = Some(duration(value)?),
             "--send-timeout" => self.send_timeout = duration(value)?,
             "--header-timeout" => self.header_timeout = duration(value)?,
+            "--keep-alive-timeout" => self.keep_alive_timeout = duration(value)?,
             "--linger-timeout" => self.linger_timeout = duration(value)?,
             "--drain-timeout" => self.drain_timeout = duration(value)?,
             "--drain-spread" => self.drain_spread = duration_or_zero(value)?,

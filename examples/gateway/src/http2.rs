@@ -1,43 +1,26 @@
-//! HTTP/2 connections: hyper takes them in, and each request is proxied as one of HTTP/1.1 would be.
+//! HTTP/2 connections: each request is proxied as one of HTTP/1.1 would be.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use http::{Method, Request, Response, Uri};
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
 use switchover::http1::check_request_within;
+use switchover::http2::{Http2Server, Http2ServerConfig, RequestBody};
 use switchover::service::{Destination, ProxyBody, ServiceConfig};
 use switchover::tunnel::AnyStream;
-use tokio::sync::Notify;
-use tokio::time::timeout;
 use tower_service::Service;
 
+use super::flags::Flags;
 use super::story::Story;
 use super::told_body::{Ending, Told};
 use super::visit::Visit;
 use super::worker::Worker;
-
-/// How long a connection without a request is kept, as nginx keeps it.
-const IDLE: Duration = Duration::from_secs(75);
-
-/// How many requests, tunnels included, one client may have at a time on a connection, as nginx.
-const MAX_STREAMS: u32 = 128;
-
-/// The requests of one connection that are under way.
-#[derive(Default)]
-struct Activity {
-    open: AtomicUsize,
-    changed: Notify,
-}
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(
@@ -48,38 +31,17 @@ pub(crate) async fn serve(
     worker: Arc<Worker>,
 ) {
     let visit = visit.map(Arc::from);
-    let activity = Arc::new(Activity::default());
-    let service = service_fn(|request: Request<Incoming>| {
-        let (worker, activity, visit) = (worker.clone(), activity.clone(), visit.clone());
-        async move {
-            activity.start();
-            let response = answer(request, hop, peer, visit.as_deref(), &worker).await;
-            activity.end();
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let limit = u32::try_from(worker.settings.flags.max_header_bytes).unwrap_or(u32::MAX);
-    let mut connection = pin!(
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .enable_connect_protocol()
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(limit)
-            .keep_alive_interval(Duration::from_secs(30))
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = worker.drain.started() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-        () = activity.idle(worker.settings.flags.header_timeout) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let answers = Answers {
+        worker: worker.clone(),
+        visit: visit.clone(),
+        hop,
+        peer,
     };
-    if let Err(error) = ended {
+    let ended = worker
+        .settings
+        .http2
+        .serve(stream, answers, worker.drain.started());
+    if let Err(error) = ended.await {
         worker.settings.tell(peer, || format!("HTTP/2: {error}"));
         if let Some(visit) = &visit {
             visit.unopened(hop, None, ("http2", "http2"), &error);
@@ -87,30 +49,42 @@ pub(crate) async fn serve(
     }
 }
 
-impl Activity {
-    fn start(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_one();
+/// The service of one connection.
+#[derive(Clone)]
+struct Answers {
+    worker: Arc<Worker>,
+    visit: Option<Arc<Visit>>,
+    hop: Hop,
+    peer: SocketAddr,
+}
+
+impl Service<Request<RequestBody>> for Answers {
+    type Response = Response<Told>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Told>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn end(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        self.changed.notify_one();
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let visit = this.visit.as_deref();
+            Ok(answer(request, this.hop, this.peer, visit, &this.worker).await)
+        })
     }
+}
 
-    /// Completes when there has been no request for too long. The first one has less time.
-    async fn idle(&self, first: Duration) {
-        let mut limit = first;
-        loop {
-            let changed = self.changed.notified();
-            if self.open.load(Ordering::Relaxed) > 0 {
-                changed.await;
-                limit = IDLE;
-            } else if timeout(limit, changed).await.is_err() {
-                return;
-            }
-        }
-    }
+/// How HTTP/2 is spoken to clients.
+pub(super) fn server(flags: &Flags) -> Http2Server {
+    let limit = u32::try_from(flags.max_header_bytes).unwrap_or(u32::MAX);
+    let config = Http2ServerConfig::default()
+        .header_timeout(flags.header_timeout)
+        .idle_timeout(flags.keep_alive_timeout)
+        .send_timeout(flags.send_timeout)
+        .head_bytes(limit);
+    Http2Server::new(config)
 }
 
 /// Tells the access log of the tunnels of this service.
@@ -129,7 +103,7 @@ pub(super) fn telling(config: ServiceConfig) -> ServiceConfig {
 }
 
 async fn answer(
-    mut request: Request<Incoming>,
+    mut request: Request<RequestBody>,
     hop: Hop,
     peer: SocketAddr,
     visit: Option<&Visit>,
@@ -185,7 +159,7 @@ async fn answer(
 
 /// Proxies one request; only a refusal of the gateway's own is an error.
 async fn proxied(
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     hop: Hop,
     worker: &Worker,
 ) -> Result<Response<ProxyBody>, Rejection> {

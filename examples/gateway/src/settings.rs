@@ -13,6 +13,7 @@ use switchover::gateway::{Acceptor, GatewayConfig};
 use switchover::handshake::Rejection;
 use switchover::header::{Forwarding, TrustedProxies};
 use switchover::http1::HeadLimits;
+use switchover::http2::Http2Server;
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::route::Routes;
 use switchover::service::{Relay, RelayConfig, ServiceConfig};
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     /// What every connection goes through first, if TLS is spoken here.
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) acceptor: Acceptor,
+    pub(crate) http2: Http2Server,
     relay: RelayConfig,
     pub(crate) head_limits: HeadLimits,
     pub(crate) talks: bool,
@@ -87,6 +89,7 @@ impl Settings {
             .request_limits(limits)
             .header_timeout(flags.header_timeout)
             .allow_early_half_close(flags.early_half_close)
+            .keep_alive_timeout(flags.keep_alive_timeout)
             .send_timeout(flags.send_timeout);
         let relay = RelayConfig::default()
             .connect_timeout(flags.connect_timeout)
@@ -102,6 +105,7 @@ impl Settings {
                 Some(ProxyProtocolAcceptor::new(balancers).header_timeout(flags.header_timeout))
             }
         };
+        let http2 = http2::server(&flags);
         Ok(Settings {
             flags,
             routes,
@@ -109,6 +113,7 @@ impl Settings {
             tls,
             acceptor: Acceptor::new(config),
             head_limits: limits,
+            http2,
             relay,
             talks,
             leaving: AtomicBool::new(false),

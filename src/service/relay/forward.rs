@@ -26,7 +26,9 @@ use crate::service::config::RelayConfig;
 use crate::service::dialect;
 use crate::service::failure::Failure;
 use crate::service::interim::Exchange;
+use crate::service::paced::{Pace, paces_itself};
 use crate::service::stall::Stall;
+use crate::service::tasks::Tasks;
 
 /// Sends a request and waits for the head of its response.
 pub(in crate::service) trait Ask: Send + Sync {
@@ -41,6 +43,7 @@ pub(in crate::service) trait Ask: Send + Sync {
 pub(in crate::service) struct Forwarder<A> {
     pub(in crate::service) way: A,
     pub(in crate::service) config: RelayConfig,
+    pub(in crate::service) tasks: Tasks,
 }
 
 impl<A: Ask> Forwarder<A> {
@@ -67,6 +70,8 @@ impl<A: Ask> Forwarder<A> {
         if let Err(rejection) = checked {
             return rejected(rejection);
         }
+        // A stream of the crate's own has a deadline of its own.
+        let paces = on_stream.is_some() || paces_itself(&parts.extensions);
         let exchange = match on_stream {
             Some(OnStream(exchange)) => exchange,
             None => Arc::new(Exchange::without_interim()),
@@ -75,6 +80,13 @@ impl<A: Ask> Forwarder<A> {
         let (mut response, failure) = self
             .forward(request, destination, hop, forwarding, exchange)
             .await;
+        if !paces {
+            let pace = Pace {
+                limit: Some(self.config.send_limit()),
+                tasks: self.tasks.clone(),
+            };
+            response = response.map(|body| body.paced(pace));
+        }
         if let Some(failure) = failure {
             response.extensions_mut().insert(failure);
         }

@@ -124,7 +124,11 @@ impl<C: Connect + 'static> Relay<C> {
     fn by(way: Way<C>, sources: Sources<C>, config: RelayConfig) -> Self {
         Relay {
             sources: Arc::new(sources),
-            forwarder: Arc::new(Forwarder { way, config }),
+            forwarder: Arc::new(Forwarder {
+                way,
+                config,
+                tasks: Tasks::default(),
+            }),
             forwarding: Forwarding::default(),
         }
     }

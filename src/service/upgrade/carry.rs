@@ -2,16 +2,19 @@
 //! and runs the tunnel.
 
 use std::future::Future;
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Extensions;
+use http::request::Parts;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -23,6 +26,8 @@ use super::config::{Ended, Listeners};
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::Admission;
 use crate::header::{Hop, Protocol};
+#[cfg(feature = "http2")]
+use crate::http2::ConnectStream;
 use crate::side::Side;
 #[cfg(feature = "rustls")]
 use crate::tls::ServerStream;
@@ -68,7 +73,7 @@ where
     /// A future is as large as its largest state, so what comes before the tunnel is boxed, and gone before it runs.
     pub(super) fn run(
         self,
-        on_upgrade: OnUpgrade,
+        on_upgrade: Promised,
         limit: Duration,
         told: Option<Box<Told>>,
     ) -> impl Future<Output = ()> + Send {
@@ -88,7 +93,7 @@ where
 
     async fn start(
         self,
-        on_upgrade: OnUpgrade,
+        on_upgrade: Promised,
         limit: Duration,
         mut told: Option<Box<Told>>,
     ) -> Option<Started<U>> {
@@ -169,8 +174,39 @@ struct Client {
     taken_back: bool,
 }
 
-async fn take_over(on_upgrade: OnUpgrade, limit: Duration) -> Result<Client, Error> {
+/// The client's stream, as its server has promised it for after the answer.
+pub(super) enum Promised {
+    Hyper(OnUpgrade),
+    #[cfg(feature = "http2")]
+    Http2(ConnectStream),
+}
+
+impl Promised {
+    /// What the server has put among the extensions of the request.
+    pub(super) fn of(parts: &mut Parts) -> Option<Promised> {
+        #[cfg(feature = "http2")]
+        if let Some(stream) = parts.extensions.remove() {
+            return Some(Promised::Http2(stream));
+        }
+        parts.extensions.remove().map(Promised::Hyper)
+    }
+}
+
+async fn take_over(promised: Promised, limit: Duration) -> Result<Client, Error> {
     let failed = |cause| Error::new(Phase::Response, Side::Downstream, cause);
+    let on_upgrade = match promised {
+        Promised::Hyper(on_upgrade) => on_upgrade,
+        #[cfg(feature = "http2")]
+        Promised::Http2(stream) => {
+            let stream = timeout(limit, stream).await;
+            let stream = stream.map_err(|_| failed(Cause::TimedOut(limit)))?;
+            return Ok(Client {
+                stream: AnyStream::new(stream.ok_or(failed(Cause::Closed))?),
+                read: Bytes::new(),
+                taken_back: false,
+            });
+        }
+    };
     match timeout(limit, on_upgrade).await {
         Ok(Ok(upgraded)) => Ok(unwrap(upgraded)),
         // The client has left before it had its 101, or something between the service and hyper has put another
@@ -190,9 +226,39 @@ fn unwrap(mut upgraded: Upgraded) -> Client {
     }
     // HTTP/2, or a stream of the caller's: through hyper's own, with all that it holds.
     Client {
-        stream: AnyStream::new(TokioIo::new(upgraded)),
+        stream: AnyStream::new(SmallWrites(TokioIo::new(upgraded))),
         read: Bytes::new(),
         taken_back: false,
+    }
+}
+
+/// The most bytes that hyper's HTTP/2 is given in one write. It keeps three of them besides what is in its send buffer.
+const SMALL: usize = 16 * 1024;
+
+/// hyper's stream, which takes whatever it is given in one write, however much that is.
+struct SmallWrites<S>(S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for SmallWrites<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for SmallWrites<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, &bytes[..bytes.len().min(SMALL)])
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 

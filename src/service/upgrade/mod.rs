@@ -17,7 +17,6 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::rt::Executor;
-use hyper::upgrade::OnUpgrade;
 
 use crate::connect::{Connect, Trace};
 use crate::error::{Error, Phase};
@@ -29,10 +28,11 @@ use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::declined::DeclinedBody;
 use crate::service::dialect::Dialect;
+use crate::service::paced::Pace;
 use crate::service::relay::rejected;
 use crate::side::Side;
 use crate::tunnel::WebSocketConfig;
-use carry::{Carry, Places, Told};
+use carry::{Carry, Places, Promised, Told};
 pub use config::{Ended, ServiceConfig, Started};
 pub use layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};
 pub use service::{ResponseFuture, UpgradeService};
@@ -60,7 +60,7 @@ struct Asked {
     parts: Parts,
     upgrade: UpgradeRequest,
     client: Dialect,
-    on_upgrade: OnUpgrade,
+    on_upgrade: Promised,
     hop: Hop,
     admission: Admission,
 }
@@ -101,7 +101,7 @@ impl<C: Connect + 'static> Upgrader<C> {
     fn admit(&self, mut parts: Parts, upgrade: UpgradeRequest, client: Dialect) -> Result<Asked, Rejection> {
         check_request_unlimited(&mut parts)?;
         let hop = self.config.hop_of(&parts).version(client.version());
-        let on_upgrade = parts.extensions.remove().ok_or(Rejection::NoUpgradeHere)?;
+        let on_upgrade = Promised::of(&mut parts).ok_or(Rejection::NoUpgradeHere)?;
         if self.config.tunnels.is_draining() {
             return Err(Rejection::Draining);
         }
@@ -204,7 +204,11 @@ impl<C: Connect + 'static> Upgrader<C> {
         let mut parts = client.declined(declined).map_err(unusable)?;
         // hyper frames what it sends by itself.
         remove(&mut parts.headers, &TRANSFER_ENCODING);
-        Ok(Response::from_parts(parts, ProxyBody::declined(body)))
+        let pace = Pace {
+            limit: self.config.upgrade.tunnel.get_stalled_write_timeout(),
+            tasks: self.config.tasks.clone(),
+        };
+        Ok(Response::from_parts(parts, ProxyBody::declined(body).paced(pace)))
     }
 
     /// Starts the task that carries the tunnel, which begins when hyper has sent the answer and let go of the
@@ -214,7 +218,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         (upstream, from_upstream): (C::Stream, Bytes),
         websocket: Option<WebSocketConfig>,
         admission: Admission,
-        on_upgrade: OnUpgrade,
+        on_upgrade: Promised,
         told: Option<Box<Told>>,
     ) {
         let carry = Carry {

@@ -165,3 +165,80 @@ async fn over_hundreds_of_handshakes_that_pass_a_deadline() {
     ];
     descriptors_stay(&hurried, &Arc::new(files.authority), &kinds).await;
 }
+
+/// What a client of HTTP/2 sends after the TLS handshake, and then nothing.
+fn held() -> [(&'static str, Vec<u8>); 6] {
+    let begun = |settings: &[u8]| {
+        let preface: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        [preface, &frame(4, 0, 0, settings)].concat()
+    };
+    let no_window = begun(b"\0\x04\0\0\0\0");
+    let get = b"\x82\x87\x44\x06/flood\x41\x09localhost";
+    let connect = b"\x42\x07CONNECT\0\x09:protocol\x09websocket\x87\x44\x05/live\x41\x09localhost\
+        \0\x15sec-websocket-version\x0213";
+    [
+        ("silence", vec![]),
+        ("half a preface", b"PRI * HTTP/2".to_vec()),
+        ("a preface", begun(b"")),
+        ("half a head", [begun(b""), frame(1, 0, 1, &get[..2])].concat()),
+        (
+            "an answer that it does not take",
+            [&no_window[..], &frame(1, 5, 1, get)].concat(),
+        ),
+        (
+            "a tunnel that it does not take",
+            [&no_window[..], &frame(1, 4, 1, connect)].concat(),
+        ),
+    ]
+}
+
+/// One frame (RFC 9113, section 4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    let head = [0, 0, length, kind, flags, 0, 0, 0, stream];
+    [&head, payload].concat()
+}
+
+#[tokio::test]
+async fn over_clients_of_http_2_that_hold_on() {
+    const COUNT: usize = 25;
+    let files = Files::new("descriptors-http2");
+    let flood = "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n";
+    let answer = move |head: &http::request::Parts| match head.headers.contains_key("upgrade") {
+        true => switchover::test_util::switching_protocols(head),
+        false => flood.into(),
+    };
+    let script = Script::new()
+        .read_head()
+        .answer(answer)
+        .send(vec![b'x'; 8_000_000]);
+    let origin = ScriptedOrigin::start(script.pause(Duration::from_secs(60))).await;
+    let mut arguments: Vec<String> = files.listener().into();
+    arguments.push(format!("--route=/=http://{}", origin.address()));
+    for limit in [
+        "header-timeout=2s",
+        "send-timeout=500ms",
+        "keep-alive-timeout=500ms",
+    ] {
+        arguments.push(format!("--{limit}"));
+    }
+    let program = Program::start(&arguments).await;
+    let before = descriptors(&program);
+    let mut clients = JoinSet::new();
+    for (how, bytes) in held() {
+        for _ in 0..COUNT {
+            let mut tls = files.authority.client(&VERSIONS, None);
+            tls.alpn_protocols = vec![b"h2".to_vec()];
+            let mut client = connect(program.address, Some(tls)).await.unwrap();
+            client.send(&bytes).await;
+            // They hold on: it is the gateway that ends them.
+            clients.spawn(async move { patiently(how, client.rest()).await });
+        }
+    }
+    while let Some(ended) = clients.join_next().await {
+        let (_, _) = ended.unwrap();
+    }
+    assert_eq!(origin.connections(), 2 * COUNT);
+    let after = settled(&program, before).await;
+    assert!(after <= before, "{before} descriptors before, {after} after");
+}

@@ -1,0 +1,289 @@
+//! One request and its answer: asked of the service, given up when the client resets the stream, and sent as fast as the client
+//! takes it, or not at all.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode, response};
+use http_body::Body;
+use tokio::time::{Sleep, sleep};
+use tower_service::Service;
+
+use super::body::RequestBody;
+use super::config::Http2ServerConfig;
+use super::open::Open;
+use super::stream::{ConnectStream, Http2ServerStream};
+use super::{BoxError, Paces, date};
+use crate::header::retain;
+use crate::http2::inbox::{Inbox, Unread};
+use crate::http2::outlet::Outlet;
+use crate::http2::payload::Payload;
+
+/// What the requests of a connection share.
+pub(super) struct Shared {
+    pub(super) config: Arc<Http2ServerConfig>,
+    pub(super) unread: Arc<Unread>,
+}
+
+/// Answers one request. A tunnel's stream is handed over.
+pub(super) async fn answer<S, B>(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Payload>,
+    service: S,
+    shared: Arc<Shared>,
+    mut open: Open,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let is_head = request.method() == Method::HEAD;
+    let (mut parts, receive) = request.into_parts();
+    if parts.headers.len() > shared.config.head_fields {
+        let mut refusal = Response::new(());
+        *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        let _ = respond.send_response(refusal, true);
+        return;
+    }
+    if let Some(protocol) = parts.extensions.remove::<h2::ext::Protocol>() {
+        let protocol = hyper::ext::Protocol::from(protocol.as_str());
+        parts.extensions.insert(protocol);
+    }
+    parts.extensions.insert(Paces);
+    let (body, connect) = match parts.method {
+        Method::CONNECT => {
+            let (handover, stream) = ConnectStream::new();
+            parts.extensions.insert(stream);
+            let inbox = Inbox::new(receive, shared.unread.clone());
+            (RequestBody::none(), Some((handover, inbox)))
+        }
+        _ => (RequestBody::new(&parts.headers, receive, &shared.unread), None),
+    };
+    let request = Request::from_parts(parts, body);
+    let Some(response) = ask(service, request, &mut respond).await else {
+        return;
+    };
+    let (mut parts, body) = response.into_parts();
+    clean(&mut parts.headers);
+    match connect {
+        Some((handover, inbox)) if parts.status.is_success() => {
+            // RFC 9110, section 8.6.
+            parts.headers.remove(CONTENT_LENGTH);
+            let Ok(stream) = respond.send_response(Response::from_parts(parts, ()), false) else {
+                return respond.send_reset(Reason::INTERNAL_ERROR);
+            };
+            open.set_answered();
+            let _ = handover.send(Http2ServerStream::new(inbox, Outlet::new(stream), open));
+        }
+        _ => {
+            let limit = shared.config.send_timeout;
+            send(parts, body, is_head, respond, (&mut open, limit)).await;
+        }
+    }
+}
+
+/// The service's response. None if there is none to be sent: the client has given up the request, or the service has failed.
+async fn ask<S, B>(
+    mut service: S,
+    request: Request<RequestBody>,
+    respond: &mut SendResponse<Payload>,
+) -> Option<Response<B>>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>>,
+{
+    let response = {
+        let mut answered = pin!(async {
+            poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        });
+        poll_fn(|cx| match answered.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        })
+        .await?
+    };
+    if response.is_err() {
+        respond.send_reset(Reason::INTERNAL_ERROR);
+    }
+    response.ok()
+}
+
+/// Removes what HTTP/2 forbids (RFC 9113, section 8.2.2), and says when the response was made.
+fn clean(headers: &mut HeaderMap) {
+    const FORBIDDEN: [HeaderName; 4] = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE];
+    let others = |name: &HeaderName| ["keep-alive", "proxy-connection"].contains(&name.as_str());
+    retain(headers, |name| !FORBIDDEN.contains(name) && !others(name));
+    if !headers.contains_key(DATE) {
+        if let Some(now) = date::now() {
+            headers.insert(DATE, now);
+        }
+    }
+}
+
+/// Sends a response, and stays until the connection has taken all of it or the client has given up.
+async fn send<B>(
+    mut parts: response::Parts,
+    body: B,
+    is_head: bool,
+    mut respond: SendResponse<Payload>,
+    (open, limit): (&mut Open, Duration),
+) where
+    B: Body,
+{
+    let has_body = !is_head && !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let is_empty = body.is_end_stream();
+    if let (false, Some(length)) = (is_empty, body.size_hint().exact()) {
+        if has_body || is_head {
+            parts
+                .headers
+                .entry(CONTENT_LENGTH)
+                .or_insert_with(|| HeaderValue::from(length));
+        }
+    }
+    let ends = is_empty || !has_body;
+    let Ok(stream) = respond.send_response(Response::from_parts(parts, ()), ends) else {
+        return respond.send_reset(Reason::INTERNAL_ERROR);
+    };
+    open.set_answered();
+    if ends {
+        return;
+    }
+    let mut sending = Sending {
+        outlet: Outlet::new(stream),
+        late: Late::new(limit),
+    };
+    if let Err(reason) = sending.send(pin!(body)).await {
+        sending.outlet.reset(reason);
+    }
+}
+
+/// A response's body on its way out.
+struct Sending {
+    outlet: Outlet,
+    late: Late,
+}
+
+impl Sending {
+    /// Sends it all. An error is what the stream is to be reset with.
+    async fn send<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<(), Reason> {
+        loop {
+            let frame = poll_fn(|cx| match self.outlet.poll_reset(cx) {
+                Poll::Ready(_) => Poll::Ready(Err(Reason::CANCEL)),
+                Poll::Pending => {
+                    let frame = body.as_mut().poll_frame(cx);
+                    frame.map(|frame| Ok(frame.map(|frame| frame.map_err(drop))))
+                }
+            });
+            match frame.await? {
+                Some(Ok(frame)) if frame.is_data() => {
+                    let Ok(mut data) = frame.into_data() else { continue };
+                    let ends = body.is_end_stream();
+                    let bytes = data.copy_to_bytes(data.remaining());
+                    if bytes.is_empty() && !ends {
+                        continue;
+                    }
+                    self.send_bytes(bytes, ends).await?;
+                    if ends {
+                        break;
+                    }
+                }
+                Some(Ok(frame)) => {
+                    let Ok(trailers) = frame.into_trailers() else {
+                        continue;
+                    };
+                    let ended = poll_fn(|cx| Poll::Ready(self.outlet.end_with(cx, trailers.clone())));
+                    ended.await.map_err(|_| Reason::CANCEL)?;
+                    break;
+                }
+                // What came before is sent: a body that was cut short ends where it was cut.
+                Some(Err(())) => {
+                    self.flush().await?;
+                    return Err(Reason::INTERNAL_ERROR);
+                }
+                None => {
+                    self.outlet.end();
+                    break;
+                }
+            }
+        }
+        self.flush().await
+    }
+
+    async fn send_bytes(&mut self, mut bytes: Bytes, ends: bool) -> Result<(), Reason> {
+        poll_fn(|cx| {
+            loop {
+                match self.outlet.poll_send(cx, &mut bytes, ends) {
+                    Poll::Ready(Ok(())) if bytes.is_empty() => return Poll::Ready(Ok(())),
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::CANCEL)),
+                    Poll::Pending => return self.late.poll(cx, self.outlet.taken()),
+                }
+            }
+        })
+        .await
+    }
+
+    async fn flush(&mut self) -> Result<(), Reason> {
+        poll_fn(|cx| match self.outlet.poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.map_err(|_| Reason::CANCEL)),
+            Poll::Pending => self.late.poll(cx, self.outlet.taken()),
+        })
+        .await
+    }
+}
+
+/// The deadline of a wait for the client: it starts again whenever the client has taken something.
+///
+/// Nobody wakes the task for what is taken while there is no room for more. So it looks a few times within the limit, and the
+/// deadline is kept to a part of that.
+struct Late {
+    /// Between two looks.
+    interval: Duration,
+    taken: u64,
+    /// How many looks in a row have found nothing new.
+    quiet: u32,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// How many of them there are within the limit.
+const LOOKS: u32 = 8;
+
+impl Late {
+    fn new(limit: Duration) -> Self {
+        Late {
+            interval: limit / LOOKS,
+            taken: 0,
+            quiet: 0,
+            timer: None,
+        }
+    }
+
+    /// Ready with an error once the client has taken nothing for too long.
+    fn poll(&mut self, cx: &mut Context<'_>, taken: u64) -> Poll<Result<(), Reason>> {
+        if self.taken != taken {
+            self.taken = taken;
+            self.quiet = 0;
+            self.timer = None;
+        }
+        loop {
+            let interval = self.interval;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(interval)));
+            ready!(timer.as_mut().poll(cx));
+            self.timer = None;
+            self.quiet += 1;
+            if self.quiet >= LOOKS {
+                return Poll::Ready(Err(Reason::CANCEL));
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The body of a request: the client's DATA frames, asked for as they are read.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::http2::inbox::{Inbox, Part, Unread};
+
+/// The body of a request that an [`Http2Server`](super::Http2Server) has taken in.
+///
+/// The client may send as much again as has been read. Its error is a client that has reset the stream
+/// ([`ConnectionReset`](io::ErrorKind::ConnectionReset)) or has lost its connection
+/// ([`ConnectionAborted`](io::ErrorKind::ConnectionAborted)).
+#[derive(Debug)]
+pub struct RequestBody {
+    /// None if there is nothing.
+    inbox: Option<Inbox>,
+    /// What is left, where the client has said so.
+    left: Option<u64>,
+}
+
+impl RequestBody {
+    /// That of a request which has none, or whose stream is a tunnel's.
+    pub(super) fn none() -> Self {
+        RequestBody {
+            inbox: None,
+            left: Some(0),
+        }
+    }
+
+    pub(super) fn new(headers: &HeaderMap, stream: RecvStream, unread: &Arc<Unread>) -> Self {
+        if stream.is_end_stream() {
+            return RequestBody::none();
+        }
+        // h2 holds the frames against it.
+        let length = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok());
+        RequestBody {
+            inbox: Some(Inbox::new(stream, unread.clone())),
+            left: length.and_then(|length| length.parse().ok()),
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Some(inbox) = &self.inbox else {
+            return Poll::Ready(None);
+        };
+        Poll::Ready(match ready!(inbox.poll_part(cx))? {
+            Part::Bytes(bytes) => {
+                if let Some(left) = &mut self.left {
+                    *left = left.saturating_sub(bytes.len() as u64);
+                }
+                Some(Ok(Frame::data(bytes)))
+            }
+            Part::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
+            Part::End => {
+                self.inbox = None;
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inbox.as_ref().is_none_or(Inbox::is_at_end)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.inbox, self.left) {
+            (None, _) => SizeHint::with_exact(0),
+            (Some(_), Some(left)) => SizeHint::with_exact(left),
+            (Some(_), None) => SizeHint::default(),
+        }
+    }
+}

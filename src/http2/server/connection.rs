@@ -1,0 +1,232 @@
+//! One connection from its preface to its end: takes requests in, keeps its deadlines, and shuts down when it is told to.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
+use h2::server::{Builder, Connection, Handshake, SendResponse};
+use h2::{Reason, RecvStream};
+use http::{Request, Response};
+use http_body::Body;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
+
+use super::answer::{Shared, answer};
+use super::body::RequestBody;
+use super::clock::{Clock, Stage};
+use super::config::Http2ServerConfig;
+use super::open::Streams;
+use super::{BoxError, Http2End, Http2Server};
+use crate::http2::driver::silent;
+use crate::http2::failure::connection_failed;
+use crate::http2::inbox::Unread;
+use crate::http2::payload::Payload;
+use crate::http2::turn::{self, TurnStream, Turns};
+
+/// How many streams that were reset are remembered for a second. Frames that were on their way to one of them are ignored;
+/// to one that is forgotten they are an error.
+const RESET_STREAMS: usize = 256;
+
+type Asked = (Request<RecvStream>, SendResponse<Payload>);
+
+pub(super) async fn serve<T, S, B>(
+    server: &Http2Server,
+    stream: T,
+    service: S,
+    drain: impl Future<Output = ()>,
+) -> io::Result<Http2End>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Buf + Send,
+    B::Error: Into<BoxError>,
+{
+    let config = &server.config;
+    let shared = Arc::new(Shared {
+        config: config.clone(),
+        unread: Arc::default(),
+    });
+    // Whatever becomes of this future: nothing comes any more, and who reads finds what there is.
+    let _closing = Closing(shared.unread.clone());
+    let (turns, stream) = turn::share(stream);
+    let streams = Arc::<Streams>::default();
+    let mut connection = Served {
+        state: State::Opening(builder(config).handshake(stream)),
+        turns,
+        clock: Clock::default(),
+        stage: Stage::Opening,
+        streams: streams.clone(),
+        unread: shared.unread.clone(),
+        config,
+    };
+    let mut drain = pin!(drain);
+    let mut drained = false;
+    let mut silent = None;
+    poll_fn(|cx| {
+        if !drained && drain.as_mut().poll(cx).is_ready() {
+            drained = true;
+            if connection.shut_down(Http2End::Closed) {
+                return Poll::Ready(Ok(Http2End::Closed));
+            }
+        }
+        let ended = connection.poll_turn(cx, |(request, respond)| {
+            let asked = answer(request, respond, service.clone(), shared.clone(), streams.open());
+            server.executor.execute(Box::pin(asked));
+        });
+        if ended.is_ready() {
+            return ended;
+        }
+        if let (None, State::Serving(connection)) = (&silent, &mut connection.state) {
+            // They may be taken once, and this is the first time.
+            let pings = connection.ping_pong();
+            silent = pings.map(|pings| Box::pin(silent_after(pings, config)));
+        }
+        if let Some(silent) = &mut silent {
+            if silent.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(Http2End::PingTimeout));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+async fn silent_after(pings: h2::PingPong, config: &Http2ServerConfig) {
+    silent(pings, config.ping_interval, config.ping_timeout).await;
+}
+
+fn builder(config: &Http2ServerConfig) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(config.window)
+        .initial_connection_window_size(config.connection_window())
+        .max_concurrent_streams(config.streams)
+        .max_header_list_size(config.head_bytes)
+        .max_send_buffer_size(config.send_buffer)
+        .max_concurrent_reset_streams(RESET_STREAMS)
+        .enable_connect_protocol();
+    builder
+}
+
+struct Closing(Arc<Unread>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A connection, and what it is judged by.
+struct Served<'a, T> {
+    state: State<T>,
+    turns: Turns<T>,
+    clock: Clock,
+    stage: Stage,
+    streams: Arc<Streams>,
+    unread: Arc<Unread>,
+    config: &'a Http2ServerConfig,
+}
+
+enum State<T> {
+    /// The client's preface has not come.
+    Opening(Handshake<TurnStream<T>, Payload>),
+    Serving(Box<Connection<TurnStream<T>, Payload>>),
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Served<'_, T> {
+    /// Moves what can be moved, and looks at the clock.
+    fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut start: impl FnMut(Asked),
+    ) -> Poll<io::Result<Http2End>> {
+        self.turns.begin();
+        loop {
+            match self.poll_next(cx) {
+                Poll::Ready(Some(Ok(asked))) => {
+                    if self.stage == Stage::Opening {
+                        self.stage = Stage::Serving;
+                    }
+                    start(asked);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    let _ = self.turns.poll_end(cx);
+                    return Poll::Ready(Err(connection_failed(error)));
+                }
+                Poll::Ready(None) => {
+                    let _ = self.turns.poll_end(cx);
+                    return Poll::Ready(Ok(match self.stage {
+                        Stage::Closing(why) => why,
+                        _ => Http2End::Closed,
+                    }));
+                }
+                Poll::Pending => break,
+            }
+        }
+        self.unread.drain(cx);
+        if let Poll::Ready(Err(error)) = self.turns.poll_end(cx) {
+            return Poll::Ready(Err(error));
+        }
+        if self.streams.is_abused() {
+            if let State::Serving(connection) = &mut self.state {
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                let _ = connection.poll_closed(cx);
+                let _ = self.turns.poll_end(cx);
+            }
+            let abused = "it cancels the streams that it opens";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, abused)));
+        }
+        self.poll_clock(cx)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Asked, h2::Error>>> {
+        loop {
+            match &mut self.state {
+                State::Opening(handshake) => match Pin::new(handshake).poll(cx) {
+                    Poll::Ready(Ok(connection)) => self.state = State::Serving(Box::new(connection)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    Poll::Pending => return Poll::Pending,
+                },
+                State::Serving(connection) => return connection.poll_accept(cx),
+            }
+        }
+    }
+
+    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Http2End>> {
+        loop {
+            let watched = self.streams.watch(cx);
+            if self.clock.poll(cx, self.stage, watched, self.config).is_pending() {
+                return Poll::Pending;
+            }
+            let why = match self.stage {
+                Stage::Opening => Http2End::HeaderTimeout,
+                Stage::Serving => Http2End::IdleTimeout,
+                Stage::Closing(Http2End::Closed) => return Poll::Ready(Ok(Http2End::CloseTimeout)),
+                Stage::Closing(why) => return Poll::Ready(Ok(why)),
+            };
+            if self.shut_down(why) {
+                return Poll::Ready(Ok(why));
+            }
+            // GOAWAY is sent by the next turn.
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Has the client told to end. True if it has not begun, and there is nobody to be told.
+    fn shut_down(&mut self, why: Http2End) -> bool {
+        let State::Serving(connection) = &mut self.state else {
+            return true;
+        };
+        if !matches!(self.stage, Stage::Closing(_)) {
+            connection.graceful_shutdown();
+            self.stage = Stage::Closing(why);
+        }
+        false
+    }
+}

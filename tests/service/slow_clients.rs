@@ -1,0 +1,150 @@
+//! Clients that ask for much and take nothing, of a service in a server that has no deadline for them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Reason, RecvStream};
+use http::Request;
+use switchover::TcpConnect;
+use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig};
+use switchover::test_util::{PATIENCE, ScriptedClient};
+use switchover::{TunnelConfig, UpgradeConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::servers::{Mounted, SERVERS, Server};
+
+const LIMIT: Duration = Duration::from_millis(400);
+
+/// An origin whose answers have no end, and which says when one of its connections has been closed.
+struct Origin {
+    address: String,
+    closed: mpsc::UnboundedReceiver<()>,
+    _serving: JoinSet<()>,
+}
+
+impl Origin {
+    async fn start(status: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (sender, closed) = mpsc::unbounded_channel();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let sender = sender.clone();
+                connections.spawn(async move {
+                    let mut head = [0; 4096];
+                    let _ = stream.read(&mut head).await;
+                    let head = format!("HTTP/1.1 {status}\r\nContent-Length: 1000000000\r\n\r\n");
+                    let _ = stream.write_all(head.as_bytes()).await;
+                    let piece = [b'x'; 16 * 1024];
+                    while stream.write_all(&piece).await.is_ok() {}
+                    let _ = sender.send(());
+                });
+            }
+        });
+        Origin {
+            address,
+            closed,
+            _serving: serving,
+        }
+    }
+
+    async fn is_let_go(&mut self, count: usize) {
+        for _ in 0..count {
+            let closed = timeout(PATIENCE, self.closed.recv()).await;
+            closed.expect("a connection that is let go").unwrap();
+        }
+    }
+
+    fn proxy(&self) -> ReverseProxy<TcpConnect> {
+        let tunnel = TunnelConfig::default().stalled_write_timeout(LIMIT);
+        ReverseProxy::new(TcpConnect::to(&*self.address))
+            .relay(RelayConfig::default().send_timeout(LIMIT))
+            .config(ServiceConfig::default().upgrade(UpgradeConfig::default().tunnel(tunnel)))
+    }
+}
+
+async fn client(mounted: &Mounted, window: u32) -> (SendRequest<Bytes>, JoinSet<()>) {
+    let stream = TcpStream::connect(mounted.address).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(window);
+    let (send, connection) = builder.handshake(stream).await.unwrap();
+    let mut driving = JoinSet::new();
+    driving.spawn(async move {
+        let _ = connection.await;
+    });
+    (send, driving)
+}
+
+/// The end of a body.
+async fn end_of(mut body: RecvStream) -> h2::Error {
+    loop {
+        if let Err(error) = timeout(PATIENCE, body.data())
+            .await
+            .unwrap()
+            .expect("no end in order")
+        {
+            return error;
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_http_2_the_upstream_is_let_go_and_the_stream_reset() {
+    for server in [Server::Axum, Server::Auto] {
+        for window in [0, 1, 65_535, 1_000_000] {
+            let mut origin = Origin::start("200 OK").await;
+            let mounted = Mounted::on(server, origin.proxy()).await;
+            let (mut send, _driving) = client(&mounted, window).await;
+            let mut bodies = Vec::new();
+            for _ in 0..5 {
+                let request = Request::get("http://a/").body(()).unwrap();
+                let response = send.send_request(request, true).unwrap().0;
+                bodies.push(timeout(PATIENCE, response).await.unwrap().unwrap().into_body());
+            }
+            origin.is_let_go(5).await;
+            for mut body in bodies {
+                // A server that was given bytes which it had no room for asks for nothing before it has.
+                let _ = body.flow_control().release_capacity(0);
+                if window > 0 {
+                    assert_eq!(
+                        end_of(body).await.reason(),
+                        Some(Reason::INTERNAL_ERROR),
+                        "{server:?} {window}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_http_1_the_upstream_is_let_go_and_the_connection_broken_off() {
+    let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    for server in SERVERS {
+        for (status, request) in [
+            ("200 OK", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("403 Forbidden", upgrade),
+        ] {
+            let mut origin = Origin::start(status).await;
+            let mounted = Mounted::on(server, origin.proxy()).await;
+            let mut client = ScriptedClient::connect(mounted.address).await;
+            client.send(request).await;
+            origin.is_let_go(1).await;
+            let mut received = 0;
+            let mut space = [0; 64 * 1024];
+            while let Ok(count @ 1..) = client.stream().read(&mut space).await {
+                received += count;
+            }
+            assert!(received < 1_000_000_000, "{server:?} {status}");
+        }
+    }
+}
