@@ -13,11 +13,11 @@ use http::{Method, Response, Version, response};
 use hyper::ext::Protocol;
 
 use super::body::ProxyBody;
+#[cfg(feature = "http2")]
 use crate::handshake::extended_connect;
 use crate::handshake::{
     self, BadSwitch, Declined, HandshakePolicy, Rejection, Switched, UpgradeRequest, wants_upgrade,
 };
-#[cfg(feature = "http2")]
 use crate::http1::HeadLimits;
 
 /// How the client asks, and wants to be answered.
