@@ -228,6 +228,18 @@ impl Request {
             .filter(|_| !is_ignored("X-Accel-Redirect"));
         if let Some(to) = redirect.and_then(|to| to.to_str().ok()) {
             let mut state = self.state.lock();
+            // What the upstream has said of the file, as nginx keeps it.
+            for name in [
+                "content-type",
+                "set-cookie",
+                "content-disposition",
+                "cache-control",
+                "expires",
+            ] {
+                for value in response.headers().get_all(name) {
+                    state.fields.append(name, value.clone());
+                }
+            }
             state.is_internal = true;
             if state.method != Method::HEAD {
                 state.method = Method::GET;

@@ -75,6 +75,11 @@ impl CookieRule {
         };
         match (attribute, rest) {
             (Attribute::Flags, flags) => rule.flags = flags.to_vec(),
+            (Attribute::Domain, [to]) => {
+                // As in nginx: the dot in front is that of the cookie.
+                let to = to.strip_prefix('.').unwrap_or(to);
+                rule.to = Text::parse(to, names, &line.place, findings);
+            }
             (_, [to]) => rule.to = Text::parse(to, names, &line.place, findings),
             _ => return Err(format!("{} takes what is replaced, and by what", line.name)),
         }
@@ -101,8 +106,9 @@ impl CookieRule {
                 match self.attribute {
                     Attribute::Path => Some(self.to.value(asked) + value.strip_prefix(&*from)?),
                     _ => {
-                        let bare = value.strip_prefix('.').unwrap_or(value);
-                        bare.eq_ignore_ascii_case(&from).then(|| self.to.value(asked))
+                        let (dot, bare) = value.strip_prefix('.').map_or(("", value), |bare| (".", bare));
+                        bare.eq_ignore_ascii_case(&from)
+                            .then(|| format!("{dot}{}", self.to.value(asked)))
                     }
                 }
             }

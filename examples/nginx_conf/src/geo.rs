@@ -15,6 +15,7 @@ pub(crate) struct Geo {
     pub(crate) source: Option<Text>,
     places: Vec<(Place, String)>,
     default: String,
+    is_ranges: bool,
     /// `proxy`: clients that are believed what `X-Forwarded-For` says.
     pub(crate) proxies: Option<TrustedProxies>,
 }
@@ -43,7 +44,12 @@ impl Geo {
         let address = address.map_or(IpAddr::from(Ipv4Addr::BROADCAST), |address| {
             address.to_canonical()
         });
-        let found = self.places.iter().find(|(place, _)| place.holds(address));
+        let mut places = self.places.iter();
+        let found = match self.is_ranges {
+            // The later holds.
+            true => places.rev().find(|(place, _)| place.holds(address)),
+            false => places.find(|(place, _)| place.holds(address)),
+        };
         found.map_or(&self.default, |(_, value)| value)
     }
 }
@@ -64,10 +70,11 @@ pub(crate) fn read(
         source,
         places: Vec::new(),
         default: String::new(),
+        is_ranges: block.lines().first().is_some_and(|line| line.name == "ranges"),
         proxies: None,
     };
     let (mut proxies, mut is_recursive) = (Vec::new(), false);
-    let is_ranges = block.lines().first().is_some_and(|line| line.name == "ranges");
+    let is_ranges = geo.is_ranges;
     let mut networks: Vec<(u8, Network, String)> = Vec::new();
     for line in block.lines() {
         let wrong = |what: &str| format!("{}: {what}", line.shown());
@@ -79,6 +86,10 @@ pub(crate) fn read(
             ("proxy", [network]) => match network.parse() {
                 Ok(network) => proxies.push(network),
                 Err(_) => findings.error(&line.place, wrong("it is not a network")),
+            },
+            ("delete", [range]) if is_ranges => match ends(range) {
+                Some((first, last)) => geo.places.push((Place::Range(first, last), geo.default.clone())),
+                None => findings.error(&line.place, wrong("it is not a range of addresses")),
             },
             ("delete", [network]) => networks.retain(|(_, known, _)| known.to_string() != *network),
             (range, [value]) if is_ranges => {
@@ -118,4 +129,10 @@ fn length_and(text: &str) -> Option<(u8, Network)> {
     let whole = if address.is_ipv4() { 32 } else { 128 };
     let length = length.unwrap_or(whole);
     Some((length, Network::new(address, length).ok()?))
+}
+
+/// Both ends of a range.
+fn ends(range: &str) -> Option<(IpAddr, IpAddr)> {
+    let (first, last) = range.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
 }

@@ -9,6 +9,7 @@ use super::error_page::ErrorPage;
 use super::files::Root;
 use super::limiting::{LimitConn, LimitReq};
 use super::measures;
+use super::referer::Referers;
 use super::rewrite::Target;
 use super::scope::{At, Reading, set};
 use super::text::Text;
@@ -30,6 +31,7 @@ pub(crate) struct Handling {
     pub(crate) auth_request: Option<At<Option<Text>>>,
     /// `auth_request_set`.
     pub(crate) auth_set: Vec<(Target, Text)>,
+    pub(crate) referers: Option<Referers>,
     pub(crate) limit_reqs: Vec<LimitReq>,
     pub(crate) limit_conns: Vec<LimitConn>,
     pub(crate) limit_req_status: Option<At<u16>>,

@@ -109,6 +109,7 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("try_files", &[Server, Location]),
     ("underscores_in_headers", HTTP_OR_SERVER),
     ("upstream", &[Http]),
+    ("valid_referers", &[Server, Location]),
     ("worker_connections", &[Events]),
     ("worker_processes", &[Main]),
     ("worker_shutdown_timeout", &[Main]),

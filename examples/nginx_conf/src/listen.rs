@@ -59,19 +59,19 @@ impl Listen {
         }
     }
 
-    pub(crate) fn read(line: &Directive, findings: &mut Findings) -> Option<Listen> {
+    /// More than one where a range of ports is said.
+    pub(crate) fn read(line: &Directive, findings: &mut Findings) -> Vec<Listen> {
         let place = &line.place;
-        let address = match address(line.first()) {
-            Ok(address) => address,
+        let addresses: Result<Vec<Address>, String> =
+            ports(line.first()).iter().map(|text| address(text)).collect();
+        let addresses = match addresses {
+            Ok(addresses) => addresses,
             Err(why) => {
                 findings.error(place, format!("listen {}: {why}", line.first()));
-                return None;
+                return Vec::new();
             }
         };
-        let mut listen = Listen {
-            address,
-            ..Listen::everywhere()
-        };
+        let mut listen = Listen::everywhere();
         for parameter in line.arguments.iter().skip(1) {
             match parameter.split_once('=').map_or(&**parameter, |(name, _)| name) {
                 "default_server" | "default" => listen.is_default = true,
@@ -90,7 +90,29 @@ impl Listen {
                 _ => findings.error(place, format!("listen … {parameter}: there is no such parameter")),
             }
         }
-        Some(listen)
+        let with = |address| Listen {
+            address,
+            ..listen.clone()
+        };
+        addresses.into_iter().map(with).collect()
+    }
+}
+
+/// `ADDRESS:8000-8003` for each of its ports; all else as it is.
+fn ports(text: &str) -> Vec<String> {
+    let (host, range) = text
+        .rsplit_once(':')
+        .map_or(("", text), |(host, range)| (host, range));
+    let ends = range.split_once('-');
+    let ends = ends.and_then(|(first, last)| Some((first.parse::<u16>().ok()?, last.parse::<u16>().ok()?)));
+    match ends {
+        Some((first, last)) if first <= last && !text.starts_with("unix:") => {
+            let colon = if host.is_empty() { "" } else { ":" };
+            (first..=last)
+                .map(|port| format!("{host}{colon}{port}"))
+                .collect()
+        }
+        _ => vec![text.to_owned()],
     }
 }
 

@@ -20,6 +20,7 @@ use super::names::Names;
 use super::proxy::Proxy;
 use super::proxy_pass::Groups;
 use super::real_ip::RealIp;
+use super::referer::Referers;
 use super::rewrite::{self, Step};
 use super::scope::{Reading, Scope};
 use super::text::Text;
@@ -90,6 +91,19 @@ pub(crate) struct Surroundings<'a> {
 
 impl Surroundings<'_> {
     pub(crate) fn within(&mut self, outer: &Scope, lines: &[&Directive]) -> Scope {
+        let mut scope = self.inherited(outer, lines);
+        let referers = lines.iter().filter(|line| line.name == "valid_referers");
+        let referers: Vec<&Directive> = referers.copied().collect();
+        if let Some(first) = referers.first() {
+            match Referers::read(&referers, &scope.server_names) {
+                Ok(referers) => scope.handling.referers = Some(referers),
+                Err(why) => self.findings.error(&first.place, why),
+            }
+        }
+        scope
+    }
+
+    fn inherited(&mut self, outer: &Scope, lines: &[&Directive]) -> Scope {
         let mut reading = Reading {
             names: self.names,
             zones: self.zones,

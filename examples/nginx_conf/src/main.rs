@@ -49,6 +49,7 @@ mod proxy;
 mod proxy_pass;
 mod real_ip;
 mod redirects;
+mod referer;
 mod regex;
 mod replies;
 mod request;

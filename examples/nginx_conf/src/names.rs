@@ -52,6 +52,7 @@ impl Names {
                 "map" | "split_clients" => line.argument(1),
                 "geo" => line.arguments.last().map_or("", String::as_str),
                 "set" | "auth_request_set" => line.first(),
+                "valid_referers" => "$invalid_referer",
                 _ => "",
             };
             if let Some((name, "")) = defined.strip_prefix('$').map(text::name) {

@@ -106,10 +106,17 @@ impl Request {
                     Some(stop) => stop,
                     None => return Plan::Respond(Box::new(self.filtered(*response))),
                 },
-                Stop::Status(status, fields) => match self.error_page(status) {
-                    Some(stop) => stop,
-                    None => return self.page(status, fields),
-                },
+                Stop::Status(status, fields) => {
+                    {
+                        let mut state = self.state.lock();
+                        state.kept_status = Some(status);
+                        state.fields.extend(fields);
+                    }
+                    match self.error_page(status) {
+                        Some(stop) => stop,
+                        None => return self.page(status, HeaderMap::new()),
+                    }
+                }
             };
         }
     }
@@ -317,7 +324,7 @@ impl Request {
             let mut state = self.state.lock();
             state.is_error_page = true;
             state.kept_status = match page.instead {
-                Instead::Kept => state.kept_status.filter(|_| is_page).or(Some(status)),
+                Instead::Kept => Some(status),
                 Instead::OfPage => None,
                 Instead::Status(status) => Some(status),
             };
@@ -339,7 +346,10 @@ impl Request {
             Instead::Status(status) if redirects(&status) => status,
             _ => StatusCode::FOUND,
         };
-        self.state.lock().kept_status = None;
+        let mut state = self.state.lock();
+        state.kept_status = None;
+        state.fields.remove(LOCATION);
+        drop(state);
         Some(Stop::Plan(self.page(status, location_field(&to))))
     }
 

@@ -122,10 +122,28 @@ fn translated(source: &str) -> String {
         let behind = &rest[sign.len_utf8()..];
         let mut taken = sign.len_utf8();
         match sign {
+            '\\' if behind.starts_with('Q') => {
+                // All that stands for itself.
+                let (quoted, length) = match behind.find("\\E") {
+                    Some(end) => (&behind[1..end], end + 2),
+                    None => (&behind[1..], behind.len()),
+                };
+                out.push_str(&fancy_regex::escape(quoted));
+                taken += length;
+            }
             '\\' => {
                 let escaped = behind.chars().next();
                 taken += escaped.map_or(0, char::len_utf8);
                 out.push_str(&escape(escaped, in_class));
+                // What is in braces belongs to it: \p{L}, \x{41}, \k{name}.
+                if let (Some('p' | 'P' | 'x' | 'k' | 'g' | 'o'), Some(end)) =
+                    (escaped, rest[taken..].find('}'))
+                {
+                    if rest[taken..].starts_with('{') {
+                        out.push_str(&rest[taken..=taken + end]);
+                        taken += end + 1;
+                    }
+                }
             }
             '[' if in_class && behind.starts_with(':') => match behind.find(":]") {
                 Some(end) => {
@@ -230,6 +248,8 @@ mod tests {
         (r"(?'name'x)\k<name>", "xx", Some("xx")),
         (r"[[:digit:]]+", "a12", Some("12")),
         (r"\s", "\u{a0}", None),
+        (r"^\Q.a(b\E$", ".a(b", Some(".a(b")),
+        (r"^\p{L}+\x{41}$", "bA", Some("bA")),
     ];
 
     #[test]

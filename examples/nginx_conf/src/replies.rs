@@ -31,15 +31,29 @@ impl Addressing {
     }
 }
 
+/// As nginx has it: whoever reads pages by a program knows these.
+fn html(status: StatusCode) -> String {
+    let reason = match status.as_u16() {
+        302 => "Found",
+        405 => "Not Allowed",
+        503 => "Service Temporarily Unavailable",
+        504 => "Gateway Time-out",
+        _ => status.canonical_reason().unwrap_or_default(),
+    };
+    let title = format!("{} {reason}", status.as_u16());
+    format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    )
+}
+
 impl Request {
     /// The page that belongs to a status.
     pub(crate) fn page(&self, status: StatusCode, fields: HeaderMap) -> Plan {
         let mut response = Response::new(ProxyBody::from(String::new()));
         *response.status_mut() = status;
         *response.headers_mut() = fields;
-        let has_body = !status.is_success() && status != StatusCode::NOT_MODIFIED;
-        if has_body && !response.headers().contains_key(LOCATION) {
-            *response.body_mut() = ProxyBody::from(format!("{status}\n"));
+        if !status.is_success() && status != StatusCode::NOT_MODIFIED {
+            *response.body_mut() = ProxyBody::from(html(status));
         }
         // As in nginx: what else comes on the connection is not to be trusted, or not to be served.
         if matches!(status.as_u16(), 400 | 413 | 414 | 497 | 495 | 496 | 500 | 501) {
@@ -50,7 +64,7 @@ impl Request {
         response
             .headers_mut()
             .entry(CONTENT_TYPE)
-            .or_insert(HeaderValue::from_static("text/plain"));
+            .or_insert(HeaderValue::from_static("text/html"));
         self.finished(response)
     }
 
@@ -73,6 +87,12 @@ impl Request {
 
     /// An answer of the proxy's own, on its way out.
     pub(crate) fn finished(&self, mut response: Response<ProxyBody>) -> Plan {
+        let kept = self.state.lock().fields.clone();
+        for (name, value) in &kept {
+            if !response.headers().contains_key(name) || name == CONTENT_TYPE {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
         let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
         let addressing = self.addressing();
         let path = to.filter(|to| addressing.is_absolute && to.starts_with('/'));

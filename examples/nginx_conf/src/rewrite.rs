@@ -190,6 +190,7 @@ impl Rewrite {
         };
         let args = args.unwrap_or_default();
         if let Flag::Redirect(status) = self.flag {
+            let path = super::uri::unescape_redirect(&path);
             let to = match args.is_empty() {
                 true => path,
                 false => format!("{path}?{args}"),

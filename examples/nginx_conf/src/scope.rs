@@ -43,6 +43,8 @@ impl Field {
 /// All that is said on one level, and inherited by it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
+    /// `server_name` of the server.
+    pub(crate) server_names: Vec<String>,
     pub(crate) handling: Handling,
     /// `proxy_set_header`.
     pub(crate) set: Vec<Field>,
@@ -117,6 +119,10 @@ impl Scope {
             ..self.clone()
         };
         scope.handling.rules_are_own = false;
+        let names = directives.iter().filter(|line| line.name == "server_name");
+        scope
+            .server_names
+            .extend(names.flat_map(|line| line.arguments.iter().cloned()));
         let mut said = HashSet::new();
         for directive in directives {
             let is_first = said.insert(directive.name.as_str());

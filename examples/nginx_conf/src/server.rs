@@ -114,7 +114,7 @@ impl Read {
         let mut listens: Vec<Listen> = lines
             .iter()
             .filter(|line| line.name == "listen")
-            .filter_map(|line| Listen::read(line, around.findings))
+            .flat_map(|line| Listen::read(line, around.findings))
             .collect();
         if !lines.iter().any(|line| line.name == "listen") {
             listens.push(Listen::everywhere());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
+use switchover::connect::Trace;
 use switchover::gateway::{Accepted, Incoming, Negotiated};
 use switchover::handshake::wants_upgrade;
 use switchover::service::{ClientBody, RelayConfig, answer_one};
@@ -131,9 +132,24 @@ impl Request {
         if let Some(path) = leads.path.clone() {
             incoming.set_target(path);
         }
+        let trace = Trace::new();
+        incoming.set_trace(trace.clone());
         let negotiated = leads.tries.during(incoming.negotiate(&leads.group)).await;
+        self.state.lock().head_sent = trace.bytes_sent();
         match negotiated {
             Ok(Negotiated::Switched(established)) => {
+                let fields = [
+                    ("connection", "upgrade"),
+                    ("upgrade", &*established.protocol().to_string()),
+                ];
+                let fields = fields.into_iter().filter_map(|(name, value)| {
+                    Some((
+                        http::HeaderName::from_static(name),
+                        http::HeaderValue::from_str(value).ok()?,
+                    ))
+                });
+                let sent = (http::StatusCode::SWITCHING_PROTOCOLS, fields.collect());
+                self.state.lock().sent = Some(sent);
                 let carrying = established.run_until(self.worker.drain.signal());
                 let places = self.places();
                 Served::Tunnel(Box::new(Tunnel {
@@ -143,7 +159,8 @@ impl Request {
                 }))
             }
             Ok(Negotiated::Declined(status)) => {
-                self.end(status.as_u16(), None, None);
+                let (all, body) = (trace.bytes_sent(), trace.body_bytes_sent());
+                self.end(status.as_u16(), Some(all), Some(body));
                 Served::Ended
             }
             Err(why) => {
@@ -162,7 +179,9 @@ impl Request {
         if let Err(why) = &ended {
             told(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
         }
-        self.end(101, None, carried.map(Traffic::from_upstream));
+        let carried = carried.map(Traffic::from_upstream);
+        let head = self.state.lock().head_sent;
+        self.end(101, carried.map(|carried| carried.saturating_add(head)), carried);
     }
 }
 

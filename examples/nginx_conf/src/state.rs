@@ -31,6 +31,9 @@ pub(crate) struct State {
     pub(crate) is_error_page: bool,
     /// The status that `error_page` keeps, whatever the page is answered with.
     pub(crate) kept_status: Option<StatusCode>,
+    /// Fields that an answer has had which a page takes the place of, and that stay: where a client is sent, how it is asked for
+    /// a password.
+    pub(crate) fields: HeaderMap,
     /// How often it was redirected within.
     pub(crate) redirects: u8,
     /// The servers asked last, and what has come of it.
@@ -42,6 +45,8 @@ pub(crate) struct State {
     /// `$request_length`, and whether more had come behind it (`$pipe`).
     pub(crate) length: u64,
     pub(crate) is_pipelined: bool,
+    /// How many bytes the head of a 101 has had.
+    pub(crate) head_sent: u64,
     /// `$limit_req_status` and `$limit_conn_status`.
     pub(crate) limit_req: Option<&'static str>,
     pub(crate) limit_conn: Option<&'static str>,

@@ -13,11 +13,22 @@ use super::names::{Definition, Names};
 use super::opening::Facts;
 use super::proxy_pass::Target;
 use super::real_ip::Proxied;
+use super::referer;
 use super::state::Shared;
 use super::variables::{self, Ending, Own};
 
 /// How often one variable may lead to another.
 const DEEPEST: usize = 16;
+
+/// The variables of what comes in and goes out by its own name.
+const FAMILIES: [&str; 6] = [
+    "http_",
+    "arg_",
+    "cookie_",
+    "sent_http_",
+    "upstream_http_",
+    "upstream_cookie_",
+];
 
 /// A value with variables.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +45,8 @@ enum Part {
     Own(Own),
     /// One that the configuration defines, by its number.
     Defined(usize),
+    /// One of a family that the configuration defines too: its own value until then.
+    Either(usize, Box<Part>),
     /// A group of the last regular expression.
     Group(usize),
 }
@@ -88,10 +101,34 @@ impl Asked<'_> {
         self.state.matched(regex, captures, &numbers);
     }
 
+    /// `$invalid_referer`: by what holds in the location.
+    fn invalid_referer(&self) -> String {
+        let location = self.state.lock().location.clone();
+        let referers = location
+            .as_ref()
+            .and_then(|location| location.handling.referers.as_ref());
+        let field = self
+            .head
+            .headers
+            .get(http::header::REFERER)
+            .and_then(|value| value.to_str().ok());
+        match referers.map(|referers| referers.are_invalid(field)) {
+            None | Some(Ok(false)) => String::new(),
+            Some(Ok(true)) => "1".to_owned(),
+            Some(Err(_)) => {
+                self.state.fail();
+                String::new()
+            }
+        }
+    }
+
     /// The value of a variable that the configuration defines.
     pub(crate) fn defined(&self, number: usize, depth: usize) -> String {
         if let Some(value) = self.state.lock().values.get(number).cloned().flatten() {
             return value;
+        }
+        if referer::number(self.names) == Some(number) {
+            return self.invalid_referer();
         }
         let (value, is_kept) = match self.definitions.get(number) {
             _ if depth >= DEEPEST => {
@@ -191,10 +228,15 @@ impl Text {
         }
     }
 
-    /// Whether a variable is there without the configuration, so that nothing else may define it.
+    /// Whether a variable is there without the configuration, so that nothing else may define it. Those of a family, as
+    /// `$http_NAME`, may be.
     pub(crate) fn has_own_value(variable: &str) -> bool {
         let name = variable.strip_prefix('$').map_or("", |rest| name(rest).0);
-        Own::named(name).is_some() || format!("${{{name}}}").parse::<Template>().is_ok()
+        let of_family = FAMILIES
+            .iter()
+            .any(|family| name.to_ascii_lowercase().starts_with(family));
+        let is_librarys = || format!("${{{name}}}").parse::<Template>().is_ok();
+        !of_family && (Own::named(name).is_some() || is_librarys())
     }
 
     /// A text in which a dollar sign is one.
@@ -274,13 +316,20 @@ impl Part {
             return Some(Part::Group(usize::from(digit - b'0')));
         }
         // What has a value of its own keeps it: `set $args` changes the one there is.
-        if let Some(own) = Own::named(name) {
-            return Some(Part::Own(own));
+        let library = || format!("${{{name}}}").parse().ok().map(Part::Library);
+        let own = Own::named(name).map(Part::Own).or_else(library);
+        match (own, names.number(name)) {
+            (Some(own), Some(number))
+                if FAMILIES
+                    .iter()
+                    .any(|family| name.to_ascii_lowercase().starts_with(family)) =>
+            {
+                Some(Part::Either(number, Box::new(own)))
+            }
+            (Some(own @ Part::Own(_)), _) => Some(own),
+            (_, Some(number)) => Some(Part::Defined(number)),
+            (own, None) => own,
         }
-        if let Some(number) = names.number(name) {
-            return Some(Part::Defined(number));
-        }
-        Some(Part::Library(format!("${{{name}}}").parse().ok()?))
     }
 
     fn value<'a>(&'a self, asked: &Asked<'_>, depth: usize) -> Cow<'a, str> {
@@ -301,6 +350,10 @@ impl Part {
                     .flatten()
                     .unwrap_or_default()
                     .into()
+            }
+            Part::Either(number, own) => {
+                let value = asked.state.lock().values.get(*number).cloned().flatten();
+                value.map_or_else(|| own.value(asked, depth), Cow::from)
             }
             Part::Defined(number) => asked.defined(*number, depth).into(),
         }

@@ -50,6 +50,32 @@ fn escaped(text: &str, is_special: impl Fn(u8) -> bool) -> String {
     out
 }
 
+/// The path of an address that a client is sent to: what need not be encoded is not (nginx: NGX_UNESCAPE_REDIRECT).
+pub(crate) fn unescape_redirect(text: &str) -> String {
+    let (path, query) = text.find('?').map_or((text, ""), |at| text.split_at(at));
+    let mut out = String::with_capacity(text.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        let (before, behind) = rest.split_at(at);
+        out.push_str(before);
+        let digits = behind
+            .get(1..3)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let length = match digits {
+            Some(byte @ b'&'..=b'~') => {
+                out.push(char::from(byte));
+                3
+            }
+            _ => {
+                out.push('%');
+                1
+            }
+        };
+        rest = &behind[length..];
+    }
+    out + rest + query
+}
+
 /// Path and query of a text, which has been written by the configuration.
 pub(crate) fn split(text: &str) -> (&str, &str) {
     text.split_once('?').unwrap_or((text, ""))

@@ -98,6 +98,7 @@ fn rewrites() {
          location /empty { rewrite ^(.*)$ $arg_none last; }
          location /set { set $one 1; if ($arg_a = 2) { set $one 2; } if ($arg_a ~ ^x(.)) { set $one '$one-$1'; } return 200 $one; }
          location /args { set $args changed=1; rewrite ^ /app/args last; }
+         location /own { set $http_x_own set; return 200 '$http_x_own $http_host'; }
          location /neg { if ($arg_a != b) { return 404; } if ($arg_b !~* ^Y) { return 405; } return 200 ok; }",
         &[
             ("/server/x", "200  \"app /app/x?\""),
@@ -115,6 +116,7 @@ fn rewrites() {
             ("/set?a=2", "200  \"2\""),
             ("/set?a=xy", "200  \"1-y\""),
             ("/args?a=b", "200  \"app /app/args?changed=1\""),
+            ("/own", "200  \"set x.example\""),
             ("/neg?a=b&b=yes", "200  \"ok\""),
             ("/neg?a=b&b=no", "405  \"\""),
             ("/neg?b=yes", "404  \"\""),
@@ -172,8 +174,15 @@ fn guards() {
          location = /auth-broken { proxy_pass http://unix:FOLDER/origin.sock:/fails; }
          location /unreachable { auth_request /auth-unreachable; proxy_pass $origin; }
          location = /auth-unreachable { proxy_pass http://unix:FOLDER/none.sock; }
+         location /pages { valid_referers none server_names ~\\.friend\\.; if ($invalid_referer) { return 403; } return 200 ok; }
+         location /pages-only { valid_referers blocked *.x.example; if ($invalid_referer) { return 403; } return 200 ok; }
+         location /login { error_page 401 /page; auth_basic realm; auth_basic_user_file FOLDER/nobody; proxy_pass $origin; }
+         location = /page { return 200 page; }
          location ~ /\\.git { deny all; }",
         &[
+            ("/pages", "200  \"ok\""),
+            ("/pages-only", "403  \"\""),
+            ("/login", "401  \"\""),
             ("/allow", "204  \"\""),
             ("/a", "200  \"GET /a \""),
             ("/deny", "403  \"\""),
@@ -283,4 +292,32 @@ fn what_goes_up_and_what_comes_back() {
             ("/split?k=3", "200  \"two\""),
         ],
     );
+}
+
+#[test]
+fn pages_that_requests_may_come_from() {
+    let servers = "server { listen LISTEN; server_name x.example;
+         location / { valid_referers none blocked server_names *.end.example begin.* ~\\.friend\\. path.example/in; if ($invalid_referer) { return 403; } return 200 ok; } }";
+    let come = |referer: &str| format!("Host: x.example\r\nReferer: {referer}\r\n");
+    let cases = [
+        ("http://x.example/a", "200  \"ok\""),
+        ("https://X.example:8080/a", "200  \"ok\""),
+        ("http://other.example/", "403  \"\""),
+        ("http://a.end.example", "200  \"ok\""),
+        ("http://begin.anything/x", "200  \"ok\""),
+        ("http://my.friend.example/", "200  \"ok\""),
+        ("http://path.example/inside", "200  \"ok\""),
+        ("http://path.example/out", "403  \"\""),
+        ("nonsense", "200  \"ok\""),
+        ("http://other.example/x.example", "403  \"\""),
+    ];
+    let cases: Vec<(String, &str)> = cases
+        .iter()
+        .map(|(referer, expected)| (come(referer), *expected))
+        .collect();
+    let cases: Vec<(&str, &str, &str)> = cases
+        .iter()
+        .map(|(lines, expected)| ("/", &**lines, *expected))
+        .collect();
+    both_answer(servers, &cases);
 }
