@@ -244,10 +244,10 @@ impl Error {
     }
 
     /// Tells the upstream that was asked. Returns whether to ask another.
-    pub(crate) fn tell(&self, attempts: &Attempts) -> bool {
+    pub(crate) fn report_to(&self, attempts: &Attempts) -> bool {
         match &self.cause {
-            Cause::Connect(error) if self.side == Side::Upstream => attempts.tell_unconnected(error),
-            cause => attempts.tell_why(self.outcome(), cause.name(), cause),
+            Cause::Connect(error) if self.side == Side::Upstream => attempts.end_unconnected(error),
+            cause => attempts.end_because(self.outcome(), cause.name(), cause),
         }
     }
 

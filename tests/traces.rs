@@ -44,7 +44,7 @@ async fn connected(bytes: impl AsRef<[u8]>) -> (ScriptedClient, TcpStream) {
 
 /// What is told of each try: the name, the outcome, the reason.
 fn tries(trace: &Trace) -> Vec<(Option<String>, Option<Outcome>, Option<&'static str>)> {
-    let tries = trace.tries().into_iter();
+    let tries = trace.attempts().into_iter();
     tries
         .map(|tried| (tried.upstream, tried.outcome, tried.reason))
         .collect()
@@ -89,7 +89,7 @@ async fn a_switch_after_interim_responses_through_a_connector_without_names() {
     let (_, trace, received) = negotiated(GatewayConfig::default(), connect, UPGRADE_REQUEST.into()).await;
     let answered = Outcome::Answered(StatusCode::SWITCHING_PROTOCOLS);
     assert_eq!(tries(&trace), [(None, Some(answered), None)]);
-    let tried = trace.tries().remove(0);
+    let tried = trace.attempts().remove(0);
     assert!(
         tried.connected_after.is_some() && tried.connected_after <= tried.took,
         "{tried:?}"
@@ -136,7 +136,7 @@ async fn every_server_of_a_group_by_its_name_and_the_client_behind_trusted_proxi
         told[1] = expected[1].clone();
     }
     assert_eq!(told, expected);
-    let detail = trace.tries().remove(0).detail.unwrap();
+    let detail = trace.attempts().remove(0).detail.unwrap();
     assert!(detail.contains("Connection refused"), "{detail}");
     let hop = trace.hop().unwrap();
     assert_eq!(hop.peer().unwrap().to_string(), "192.0.2.1");
@@ -252,7 +252,7 @@ async fn a_relayed_answer_that_breaks_off_and_one_of_the_proxys_own() {
     assert_eq!(relayed.rejection, Some(Rejection::BodyTooLarge { limit: 4 }));
     assert!(relayed.failure.is_none());
     assert_eq!(
-        (trace.status(), trace.tries().len()),
+        (trace.status(), trace.attempts().len()),
         (Some(StatusCode::PAYLOAD_TOO_LARGE), 0)
     );
     assert_eq!(trace.bytes_sent(), relayed.bytes_sent);
@@ -290,7 +290,7 @@ async fn a_service_tells_of_a_tunnel_what_the_layer_around_it_knows_it_by() {
             request.extensions_mut().insert(Number(7));
             let response = next.run(request).await;
             let outcomes = trace
-                .tries()
+                .attempts()
                 .into_iter()
                 .map(|tried| tried.outcome.unwrap().name());
             let outcomes = outcomes.collect::<Vec<_>>().join(", ");

@@ -1,8 +1,9 @@
-//! Law: what has been tried for one request, each place once, and each place is told once how it went.
+//! The attempts of one request: which upstreams it was sent to, each at most once, and how each attempt has ended.
 //!
-//! Knows no connection, and of HTTP the status of an answer.
+//! Must not know connections. Of HTTP it knows the status of an answer.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,28 +16,28 @@ use super::{ConnectError, Shortage, Trace};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// With a connection. Nobody will say what has become of it.
+    /// With a connection. Nobody will report what becomes of it.
     Connected,
     /// With the head of a final answer that can be relayed, or of a switch.
     Answered(StatusCode),
-    /// Without a connection, or with one that broke before it had brought a head.
+    /// Without a connection, or with one that broke before a head had arrived.
     Failed,
-    /// At a deadline, before a connection or a head was there.
+    /// At a deadline, before there was a connection or a head.
     TimedOut,
     /// With bytes that are no acceptable head.
     Invalid,
-    /// On a connection that had been kept from an earlier request, and that the server had closed meanwhile: no fault of
-    /// its.
+    /// On a pooled connection that the server had closed meanwhile. That is no fault of the server's.
     Stale,
-    /// For want of resources of this host. It says nothing of the place.
+    /// For want of resources of this host. It says nothing about the upstream.
     Shortage(Shortage),
-    /// Because nobody waits for it any more. It says nothing of the place.
+    /// Because nobody waits for it any more. It says nothing about the upstream.
     GivenUp,
 }
 
 impl Outcome {
-    /// In a word, for logs and metrics: `connected`, `answered`, `failed`, `timed-out`, `invalid`, `stale`, `given-up`, or the
-    /// name of the [`Shortage`]. None of them changes in a minor version.
+    /// The outcome as one word, for logs and metrics: `connected`, `answered`, `failed`, `timed-out`, `invalid`, `stale`,
+    /// `given-up`, or the name of the [`Shortage`]. No word changes in a minor version.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::Connected => "connected",
@@ -51,67 +52,57 @@ impl Outcome {
     }
 }
 
-/// A place that connections are tried to.
-pub trait Tried: Send + Sync {
-    /// Hears how the attempt has ended. Returns whether it is worth trying another place for the same request: whoever
-    /// asks knows whether that is still possible.
-    fn ended(&self, outcome: Outcome, so_far: SoFar) -> bool;
+/// Tells one upstream from another. Every value that [`unique`](UpstreamId::unique) returns is a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamId(u64);
 
-    /// What it is called in logs. Default: it has no name.
+impl UpstreamId {
+    /// An id that no other upstream of this process has.
+    #[must_use]
+    pub fn unique() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        UpstreamId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// An upstream that a connector has chosen for a request, and that learns how the attempt has ended.
+///
+/// Only a connector with a choice of its own implements it; [`Group`](crate::upstream::Group) does. The
+/// [module](super#a-discovery-connector) has an example.
+pub trait Candidate: Send + Sync {
+    /// The id of the upstream. All attempts on one upstream return the same id.
+    fn id(&self) -> UpstreamId;
+
+    /// Reports how the attempt has ended. Returns whether another upstream may be asked for the same request; the caller knows
+    /// whether that is still possible. It is called once for each attempt, in the task of the request, and must not block.
+    fn attempt_ended(&self, ended: AttemptEnd) -> bool;
+
+    /// The upstream's name in logs. Default: it has no name.
     fn name(&self) -> Option<&str> {
         None
     }
-
-    /// What tells one place from another. Default: where this value is. One that is made anew for each attempt gives the
-    /// address of what it shares with the others of the same place.
-    fn place(&self) -> *const () {
-        std::ptr::from_ref(self).cast()
-    }
 }
 
-/// What one request has cost so far.
+/// The end of an attempt, and what its request has cost by then.
 #[derive(Clone, Copy, Debug)]
-pub struct SoFar {
-    /// How many places have been tried, this one included.
+#[non_exhaustive]
+pub struct AttemptEnd {
+    /// How the attempt has ended.
+    pub outcome: Outcome,
+    /// How many attempts the request has had, this one included.
     pub attempts: usize,
-    /// How long it is since the first was.
+    /// The time since the first of them began.
     pub elapsed: Duration,
 }
 
-/// What has been tried for one request: the places, in their order.
+/// The attempts of one request, in their order.
 ///
-/// Whoever sends the request makes one, hands it to the connector with
-/// [`ConnectRequest::tracked`](super::ConnectRequest::tracked), and [tells](Attempts::tell) it how it went on. A connector
-/// that has a choice [begins](Attempts::begin) each of its attempts here, and chooses none a second time. In between any
-/// number of other connectors may stand, which know nothing of it.
+/// The caller that sends the request makes a value, hands it to the connector with
+/// [`ConnectRequest::tracked`](super::ConnectRequest::tracked), and reports how the request went on with [`end`](Attempts::end). A
+/// connector with a choice [begins](Attempts::begin) each of its attempts here, and chooses no upstream twice. Any number of other
+/// connectors may stand in between; they need not know of it.
 ///
-/// An attempt that has not been told is one [given up](Outcome::GivenUp) when this is dropped.
-///
-/// ```
-/// use std::sync::Arc;
-/// use std::sync::atomic::{AtomicUsize, Ordering};
-/// use switchover::connect::{Attempts, Outcome, SoFar, Tried};
-///
-/// #[derive(Default)]
-/// struct Failures(AtomicUsize);
-///
-/// impl Tried for Failures {
-///     fn ended(&self, outcome: Outcome, so_far: SoFar) -> bool {
-///         let failed = matches!(outcome, Outcome::Failed | Outcome::TimedOut);
-///         self.0.fetch_add(usize::from(failed), Ordering::Relaxed);
-///         failed && so_far.attempts < 2
-///     }
-/// }
-///
-/// let (one, another) = (Arc::new(Failures::default()), Arc::new(Failures::default()));
-/// let attempts = Attempts::default();
-/// attempts.begin(one.clone());
-/// assert!(attempts.tell(Outcome::Failed));
-/// assert!(attempts.contains(&one) && !attempts.contains(&another));
-/// attempts.begin(another);
-/// assert!(!attempts.tell(Outcome::TimedOut));
-/// assert_eq!(one.0.load(Ordering::Relaxed), 1);
-/// ```
+/// An attempt that nobody has ended is [given up](Outcome::GivenUp) when this value is dropped.
 #[derive(Default)]
 pub struct Attempts {
     state: Mutex<State>,
@@ -120,9 +111,9 @@ pub struct Attempts {
 
 #[derive(Default)]
 struct State {
-    /// By itself, because mostly there is no other.
-    first: Option<(Arc<dyn Tried>, Instant)>,
-    others: Vec<Arc<dyn Tried>>,
+    /// By itself, because most requests have no other.
+    first: Option<(Arc<dyn Candidate>, Instant)>,
+    others: Vec<Arc<dyn Candidate>>,
     last: Last,
 }
 
@@ -131,13 +122,13 @@ struct State {
 enum Last {
     #[default]
     UnderWay,
-    Told {
-        again: bool,
+    Ended {
+        may_retry: bool,
     },
 }
 
 impl Attempts {
-    /// The same, written down for a log. Default: nothing is.
+    /// Records the attempts in a trace as well, for a log. Default: none.
     #[must_use]
     pub fn traced(mut self, trace: impl Into<Option<Trace>>) -> Self {
         self.trace = trace.into();
@@ -148,43 +139,48 @@ impl Attempts {
         self.trace.as_ref()
     }
 
-    /// Begins an attempt. One before it that has not been told is given up.
-    pub fn begin<T: Tried + 'static>(&self, place: Arc<T>) {
-        self.tell_first(Outcome::GivenUp);
+    /// Begins an attempt. An attempt before it that has not ended is given up.
+    pub fn begin<C: Candidate + 'static>(&self, candidate: Arc<C>) {
+        self.end_first(Outcome::GivenUp);
         if let Some(trace) = &self.trace {
-            trace.begin(place.name());
+            trace.begin(candidate.name());
         }
         let mut state = self.state();
         match state.first {
-            None => state.first = Some((place, Instant::now())),
-            Some(_) => state.others.push(place),
+            None => state.first = Some((candidate, Instant::now())),
+            Some(_) => state.others.push(candidate),
         }
         state.last = Last::UnderWay;
     }
 
-    /// Tells the last place how the attempt there has ended. Returns whether to try another, which is never so where
-    /// nothing has begun. A place hears the first word only.
-    pub fn tell(&self, outcome: Outcome) -> bool {
+    /// Reports how the last attempt has ended. Returns whether another upstream may be asked; where no attempt has begun, none
+    /// may. The first report counts, and a later one changes nothing.
+    pub fn end(&self, outcome: Outcome) -> bool {
         if let Some(trace) = &self.trace {
             trace.end(outcome, None);
         }
-        self.tell_first(outcome)
+        self.end_first(outcome)
     }
 
-    /// As [`tell`](Attempts::tell), with the reason for the log.
-    pub(crate) fn tell_why(&self, outcome: Outcome, reason: &'static str, why: &impl fmt::Display) -> bool {
+    /// As [`end`](Attempts::end), with the reason for the log.
+    pub(crate) fn end_because(
+        &self,
+        outcome: Outcome,
+        reason: &'static str,
+        detail: &impl fmt::Display,
+    ) -> bool {
         if let Some(trace) = &self.trace {
-            trace.end(outcome, Some((reason, why.to_string())));
+            trace.end(outcome, Some((reason, detail.to_string())));
         }
-        self.tell_first(outcome)
+        self.end_first(outcome)
     }
 
-    /// Tells the last place why there is no connection to it.
-    pub(crate) fn tell_unconnected(&self, error: &ConnectError) -> bool {
+    /// Reports that there is no connection to the last candidate.
+    pub(crate) fn end_unconnected(&self, error: &ConnectError) -> bool {
         if let Some(trace) = self.trace.as_ref().filter(|_| error.is_exhaustion()) {
             trace.stays();
         }
-        self.tell_why(error.outcome(), error.name(), error)
+        self.end_because(error.outcome(), error.name(), error)
     }
 
     /// There is a connection, for the log.
@@ -194,39 +190,37 @@ impl Attempts {
         }
     }
 
-    fn tell_first(&self, outcome: Outcome) -> bool {
-        let told = {
+    fn end_first(&self, outcome: Outcome) -> bool {
+        let ended = {
             let mut state = self.state();
-            if let Last::Told { again } = state.last {
-                return again;
+            if let Last::Ended { may_retry } = state.last {
+                return may_retry;
             }
-            state.last = Last::Told { again: false };
-            state.current()
+            state.last = Last::Ended { may_retry: false };
+            state.current(outcome)
         };
-        // Without the lock: what it does is its own business.
-        let again = told.is_some_and(|(place, so_far)| place.ended(outcome, so_far));
-        self.state().last = Last::Told { again };
-        again
+        // Without the lock: what a candidate does is its own business.
+        let may_retry = ended.is_some_and(|(candidate, end)| candidate.attempt_ended(end));
+        self.state().last = Last::Ended { may_retry };
+        may_retry
     }
 
-    /// What the last place that was told has said: whether to try another.
-    pub fn again(&self) -> bool {
-        matches!(self.state().last, Last::Told { again: true })
+    /// Whether the last attempt has ended, and its candidate permits to ask another upstream.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        matches!(self.state().last, Last::Ended { may_retry: true })
     }
 
-    /// Whether a place has been tried.
-    pub fn contains<T: Tried + 'static>(&self, place: &Arc<T>) -> bool {
-        self.has(place.place())
-    }
-
-    /// As [`contains`](Attempts::contains), by what tells the place from others.
-    pub(crate) fn has(&self, place: *const ()) -> bool {
+    /// Whether an attempt on this upstream has begun.
+    #[must_use]
+    pub fn contains(&self, upstream: UpstreamId) -> bool {
         let state = self.state();
-        let is_it = |tried: &Arc<dyn Tried>| tried.place() == place;
+        let is_it = |candidate: &Arc<dyn Candidate>| candidate.id() == upstream;
         state.first.as_ref().is_some_and(|(first, _)| is_it(first)) || state.others.iter().any(is_it)
     }
 
-    /// How many places have been tried.
+    /// How many attempts have begun.
+    #[must_use]
     pub fn count(&self) -> usize {
         self.state().count()
     }
@@ -242,20 +236,21 @@ impl State {
         usize::from(self.first.is_some()) + self.others.len()
     }
 
-    /// The last place, and what has been spent.
-    fn current(&self) -> Option<(Arc<dyn Tried>, SoFar)> {
+    /// The last candidate, and what it learns of its end.
+    fn current(&self, outcome: Outcome) -> Option<(Arc<dyn Candidate>, AttemptEnd)> {
         let (first, since) = self.first.as_ref()?;
-        let so_far = SoFar {
+        let end = AttemptEnd {
+            outcome,
             attempts: self.count(),
             elapsed: since.elapsed(),
         };
-        Some((self.others.last().unwrap_or(first).clone(), so_far))
+        Some((self.others.last().unwrap_or(first).clone(), end))
     }
 }
 
 impl Drop for Attempts {
     fn drop(&mut self) {
-        self.tell(Outcome::GivenUp);
+        self.end(Outcome::GivenUp);
     }
 }
 
@@ -271,51 +266,67 @@ impl fmt::Debug for Attempts {
 mod tests {
     use super::*;
 
-    #[derive(Default)]
-    struct Place {
-        heard: Mutex<Vec<(Outcome, usize)>>,
+    struct Fake {
+        id: UpstreamId,
+        reported: Mutex<Vec<(Outcome, usize)>>,
     }
 
-    impl Tried for Place {
-        fn ended(&self, outcome: Outcome, so_far: SoFar) -> bool {
-            self.heard.lock().unwrap().push((outcome, so_far.attempts));
-            outcome == Outcome::Failed
+    impl Candidate for Fake {
+        fn id(&self) -> UpstreamId {
+            self.id
+        }
+
+        fn attempt_ended(&self, ended: AttemptEnd) -> bool {
+            self.reported
+                .lock()
+                .unwrap()
+                .push((ended.outcome, ended.attempts));
+            ended.outcome == Outcome::Failed
         }
     }
 
-    impl Place {
-        fn heard(&self) -> Vec<(Outcome, usize)> {
-            self.heard.lock().unwrap().clone()
+    impl Fake {
+        fn new() -> Arc<Self> {
+            Arc::new(Fake {
+                id: UpstreamId::unique(),
+                reported: Mutex::default(),
+            })
+        }
+
+        fn reported(&self) -> Vec<(Outcome, usize)> {
+            self.reported.lock().unwrap().clone()
         }
     }
 
     #[test]
-    fn every_place_hears_the_first_word_and_no_other() {
-        let places = [Arc::new(Place::default()), Arc::default(), Arc::default()];
+    fn every_candidate_learns_the_first_report_and_no_other() {
+        let candidates = [Fake::new(), Fake::new(), Fake::new()];
         let attempts = Attempts::default();
-        assert!(!attempts.tell(Outcome::Failed), "nobody is there to hear it");
-        attempts.begin(places[0].clone());
-        assert!(attempts.tell(Outcome::Failed) && attempts.tell(Outcome::TimedOut));
-        attempts.begin(places[1].clone());
-        attempts.begin(places[2].clone());
+        assert!(!attempts.end(Outcome::Failed), "no attempt has begun");
+        attempts.begin(candidates[0].clone());
+        assert!(attempts.end(Outcome::Failed) && attempts.end(Outcome::TimedOut));
+        assert!(attempts.may_retry());
+        attempts.begin(candidates[1].clone());
+        attempts.begin(candidates[2].clone());
         assert_eq!(attempts.count(), 3);
+        assert!(attempts.contains(candidates[1].id()) && !attempts.contains(UpstreamId::unique()));
         drop(attempts);
-        let heard: Vec<_> = places.iter().map(|place| place.heard()).collect();
+        let reported: Vec<_> = candidates.iter().map(|candidate| candidate.reported()).collect();
         let expected = [
             vec![(Outcome::Failed, 1)],
             vec![(Outcome::GivenUp, 2)],
             vec![(Outcome::GivenUp, 3)],
         ];
-        assert_eq!(heard, expected);
+        assert_eq!(reported, expected);
     }
 
     #[test]
     fn what_has_ended_is_not_given_up() {
-        let place = Arc::new(Place::default());
+        let candidate = Fake::new();
         let attempts = Attempts::default();
-        attempts.begin(place.clone());
-        assert!(!attempts.tell(Outcome::Answered(StatusCode::OK)));
+        attempts.begin(candidate.clone());
+        assert!(!attempts.end(Outcome::Answered(StatusCode::OK)));
         drop(attempts);
-        assert_eq!(place.heard(), [(Outcome::Answered(StatusCode::OK), 1)]);
+        assert_eq!(candidate.reported(), [(Outcome::Answered(StatusCode::OK), 1)]);
     }
 }

@@ -1,6 +1,63 @@
-//! Floor 2: how an upstream connection is made. The seam for discovery, pools and groups of one's own.
+//! How a connection to an upstream is made: the seam for discovery, pools and groups of a caller's own.
 //!
-//! Knows no HTTP beyond the head that is about to be sent, which a connector may choose by.
+//! Must not know HTTP, beyond the head that is about to be sent, by which a connector may choose.
+//!
+//! # A discovery connector
+//!
+//! A connector with a choice of upstreams needs [`Connect`] alone. Where it also takes part in retries, it begins each attempt in
+//! the request's [`Attempts`], skips upstreams that were tried, and learns how each attempt ended ([`Candidate`]). Where its
+//! connections may be pooled, it returns a [`PoolKey`] for each upstream.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicBool, Ordering};
+//!
+//! use switchover::connect::{
+//!     AttemptEnd, Candidate, Connect, ConnectError, ConnectRequest, Outcome, TcpConnect, UpstreamId,
+//! };
+//! use tokio::net::TcpStream;
+//!
+//! /// An instance that a registry has returned.
+//! struct Instance {
+//!     id: UpstreamId,
+//!     address: String,
+//!     failed: AtomicBool,
+//! }
+//!
+//! impl Candidate for Instance {
+//!     fn id(&self) -> UpstreamId {
+//!         self.id
+//!     }
+//!
+//!     fn name(&self) -> Option<&str> {
+//!         Some(&self.address)
+//!     }
+//!
+//!     fn attempt_ended(&self, ended: AttemptEnd) -> bool {
+//!         let failed = matches!(ended.outcome, Outcome::Failed | Outcome::TimedOut);
+//!         self.failed.store(failed, Ordering::Relaxed);
+//!         // One more instance, no third.
+//!         failed && ended.attempts < 2
+//!     }
+//! }
+//!
+//! struct Discovery(Vec<Arc<Instance>>);
+//!
+//! impl Connect for Discovery {
+//!     type Stream = TcpStream;
+//!
+//!     async fn connect(&self, request: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
+//!         let is_tried = |instance: &Instance| request.attempts().is_some_and(|made| made.contains(instance.id));
+//!         let mut untried = self.0.iter().filter(|instance| !is_tried(instance));
+//!         let healthy = untried.clone().find(|instance| !instance.failed.load(Ordering::Relaxed));
+//!         let instance = healthy.or(untried.next()).ok_or(ConnectError::NoUpstream)?;
+//!         if let Some(attempts) = request.attempts() {
+//!             attempts.begin(instance.clone());
+//!         }
+//!         TcpConnect::to(&instance.address).connect(request).await
+//!     }
+//! }
+//! ```
 
 mod attempts;
 mod error;
@@ -9,12 +66,12 @@ mod staggered;
 mod tcp;
 mod trace;
 
-pub use attempts::{Attempts, Outcome, SoFar, Tried};
+pub use attempts::{AttemptEnd, Attempts, Candidate, Outcome, UpstreamId};
 pub use error::ConnectError;
 pub use shortage::Shortage;
 pub use tcp::TcpConnect;
 pub(crate) use tcp::resolve;
-pub use trace::{Trace, Try};
+pub use trace::{Attempt, Trace};
 
 use std::future::Future;
 use std::sync::Arc;
@@ -58,42 +115,54 @@ pub trait Connect: Send + Sync {
         request: ConnectRequest<'_>,
     ) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
 
-    /// Whether all its connections lead to the same place, whatever the request. Then one that was made for a request
-    /// may carry another after it, and whoever relays ordinary requests keeps idle ones
-    /// (`service::ReverseProxy`). Default: no.
+    /// Which of its connections may carry each other's requests, for a caller that pools idle ones (`service::ReverseProxy`).
+    /// Default [`Pooling::Never`].
     ///
-    /// Danger: a connector that chooses by the request and says yes sends requests to the wrong place.
-    fn is_uniform(&self) -> bool {
-        false
+    /// Danger: a connector that chooses by the request and returns [`Pooling::Shared`] sends requests to the wrong upstream.
+    fn pooling(&self) -> Pooling {
+        Pooling::Never
     }
 
-    /// Chooses where a request goes, without connecting: for whoever keeps connections, and wants one that leads there
-    /// (`service::ReverseProxy`). A request that is then [at](ConnectRequest::at) the place chosen must be connected to it.
+    /// Chooses the upstream of a request without connecting, and returns the key of its pooled connections; `None` where the
+    /// request gets a connection of its own. A request that is then made [with this key](ConnectRequest::pooled) must be connected
+    /// to that upstream.
     ///
-    /// Default: [`Place::ONLY`] where [`is_uniform`](Connect::is_uniform), and otherwise `None`: each request has a
-    /// connection of its own. A connector around another passes this on, if it keeps its own connections apart by nothing
-    /// but that.
-    fn choose(&self, request: ConnectRequest<'_>) -> impl Future<Output = Option<Place>> + Send {
+    /// Default: [`PoolKey::SHARED`] where [`pooling`](Connect::pooling) is [`Pooling::Shared`], and `None` otherwise. A connector
+    /// around another passes the call on, unless its own connections differ by something more.
+    fn pool_key(&self, request: ConnectRequest<'_>) -> impl Future<Output = Option<PoolKey>> + Send {
         let _ = request;
-        std::future::ready(self.is_uniform().then_some(Place::ONLY))
+        std::future::ready((self.pooling() == Pooling::Shared).then_some(PoolKey::SHARED))
     }
 }
 
-/// One of the places that the connections of a connector lead to. Those that lead to the same place may carry each other's
-/// requests.
+/// Which connections of a connector may carry each other's requests ([`Connect::pooling`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place(u64);
+#[non_exhaustive]
+pub enum Pooling {
+    /// None: each connection belongs to one request.
+    Never,
+    /// All: they lead to the same upstream, whatever the request.
+    Shared,
+    /// Those with the same [`PoolKey`], which [`Connect::pool_key`] returns for each request.
+    Keyed,
+}
 
-impl Place {
-    /// The place of a connector that has one.
-    pub const ONLY: Place = Place(0);
+/// Where a pooled connection belongs: connections with the same key lead to the same upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PoolKey(u64);
 
-    /// The place with this number, which means something to its connector only.
+impl PoolKey {
+    /// The key of a connector whose connections all lead to the same upstream.
+    pub const SHARED: PoolKey = PoolKey(0);
+
+    /// The key with this number. The number means something to its connector alone.
+    #[must_use]
     pub const fn new(number: u64) -> Self {
-        Place(number)
+        PoolKey(number)
     }
 
     /// The number.
+    #[must_use]
     pub const fn number(self) -> u64 {
         self.0
     }
@@ -106,7 +175,7 @@ pub struct ConnectRequest<'a> {
     hop: Hop,
     attempts: Option<&'a Attempts>,
     deadline: Option<Instant>,
-    place: Option<Place>,
+    pool_key: Option<PoolKey>,
 }
 
 impl<'a> ConnectRequest<'a> {
@@ -117,7 +186,7 @@ impl<'a> ConnectRequest<'a> {
             hop,
             attempts: None,
             deadline: None,
-            place: None,
+            pool_key: None,
         }
     }
 
@@ -136,10 +205,10 @@ impl<'a> ConnectRequest<'a> {
         self
     }
 
-    /// The same, to a place that was [chosen](Connect::choose) before.
+    /// The same, to the upstream of this key, which [`Connect::pool_key`] has returned.
     #[must_use]
-    pub fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
+    pub fn pooled(mut self, key: PoolKey) -> Self {
+        self.pool_key = Some(key);
         self
     }
 
@@ -163,9 +232,9 @@ impl<'a> ConnectRequest<'a> {
         self.deadline
     }
 
-    /// The place that was chosen for it. Only a connector that has [chosen](Connect::choose) one will see it.
-    pub fn place(&self) -> Option<Place> {
-        self.place
+    /// The key that was chosen for it. Only a connector that has returned a [key](Connect::pool_key) receives one.
+    pub fn pool_key(&self) -> Option<PoolKey> {
+        self.pool_key
     }
 }
 
@@ -179,11 +248,11 @@ impl<C: Connect> Connect for Arc<C> {
         C::connect(self, request)
     }
 
-    fn is_uniform(&self) -> bool {
-        C::is_uniform(self)
+    fn pooling(&self) -> Pooling {
+        C::pooling(self)
     }
 
-    fn choose(&self, request: ConnectRequest<'_>) -> impl Future<Output = Option<Place>> + Send {
-        C::choose(self, request)
+    fn pool_key(&self, request: ConnectRequest<'_>) -> impl Future<Output = Option<PoolKey>> + Send {
+        C::pool_key(self, request)
     }
 }

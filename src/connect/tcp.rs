@@ -1,4 +1,4 @@
-//! Law: how a host and port become a TCP connection: resolved anew each time, all addresses tried, none of them for too
+//! How a host and port become a TCP connection: resolved for each connection, all addresses tried, none of them for too
 //! long alone.
 
 use std::io;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio::net::{TcpStream, lookup_host};
 
-use super::{Connect, ConnectError, ConnectRequest, Shortage, staggered};
+use super::{Connect, ConnectError, ConnectRequest, Pooling, Shortage, staggered};
 
 /// Connects over TCP, with `TCP_NODELAY` set: a tunnel carries messages, and must not hold one back for the next.
 ///
-/// A name is resolved anew for each connection. Its addresses are tried in turn, IPv6 and IPv4 alternating; each has 250
+/// A name is resolved for each connection. Its addresses are tried in turn, IPv6 and IPv4 alternating; each has 250
 /// milliseconds before the next is tried beside it, and the first to accept is taken (RFC 8305). A name that resolves no
 /// longer is an error from the next connection on. A literal address is not resolved at all.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ impl Connect for TcpConnect {
         self.stream().await
     }
 
-    fn is_uniform(&self) -> bool {
-        true
+    fn pooling(&self) -> Pooling {
+        Pooling::Shared
     }
 }

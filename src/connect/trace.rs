@@ -1,7 +1,7 @@
-//! Law: what a log is told of one request: each upstream that it was tried on and how that went, who has asked, and what
-//! the client was sent.
+//! What a log can learn about one request: each attempt on an upstream and how it ended, the client, and what the client was
+//! sent.
 //!
-//! Written by whoever serves the request, read by whoever mounts the door; nothing is decided by it.
+//! The door writes it, and the caller that mounts the door reads it. Nothing is decided by it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,9 +31,9 @@ use crate::header::Hop;
 ///     let trace = Trace::new();
 ///     incoming.set_trace(trace.clone());
 ///     let negotiated = incoming.negotiate(&group).await;
-///     for tried in trace.tries() {
-///         let (name, outcome) = (tried.upstream.unwrap_or_default(), tried.outcome);
-///         println!("{name}: {outcome:?} after {:?}: {:?}", tried.took, tried.detail);
+///     for attempt in trace.attempts() {
+///         let (name, outcome) = (attempt.upstream.unwrap_or_default(), attempt.outcome);
+///         println!("{name}: {outcome:?} after {:?}: {:?}", attempt.took, attempt.detail);
 ///     }
 ///     println!("{:?}, {} bytes", trace.status(), trace.bytes_sent());
 ///     drop(negotiated);
@@ -46,10 +46,10 @@ pub struct Trace {
     shared: Arc<Mutex<State>>,
 }
 
-/// One upstream that a request was tried on.
+/// One attempt of a request on an upstream.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Try {
+pub struct Attempt {
     /// What its group calls it, or the authority of its destination. None where a connector leads that has no names.
     pub upstream: Option<String>,
     /// When it began.
@@ -67,7 +67,7 @@ pub struct Try {
     pub detail: Option<String>,
 }
 
-impl Try {
+impl Attempt {
     fn end(&mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
         self.took = Some(self.began.elapsed());
@@ -76,7 +76,7 @@ impl Try {
 
 #[derive(Debug, Default)]
 struct State {
-    tries: Vec<Try>,
+    attempts: Vec<Attempt>,
     /// Since when there is something to be tried that nobody has given a name yet.
     unnamed: Option<(Instant, Option<String>)>,
     hop: Option<Hop>,
@@ -92,8 +92,8 @@ impl Trace {
     }
 
     /// The upstreams that it was tried on, in their order.
-    pub fn tries(&self) -> Vec<Try> {
-        self.state().tries.clone()
+    pub fn tries(&self) -> Vec<Attempt> {
+        self.state().attempts.clone()
     }
 
     /// The hop that it came over, with the client behind [trusted proxies](crate::header::TrustedProxies). None before it
@@ -175,7 +175,7 @@ impl Trace {
 
 impl State {
     fn push(&mut self, began: Instant, upstream: Option<String>) {
-        self.tries.push(Try {
+        self.attempts.push(Attempt {
             upstream,
             began,
             connected_after: None,
@@ -187,11 +187,11 @@ impl State {
     }
 
     /// The one that is under way.
-    fn last(&mut self) -> Option<&mut Try> {
+    fn last(&mut self) -> Option<&mut Attempt> {
         if let Some((began, name)) = self.unnamed.take() {
             self.push(began, name);
         }
-        self.tries.last_mut().filter(|last| last.outcome.is_none())
+        self.attempts.last_mut().filter(|last| last.outcome.is_none())
     }
 }
 
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     fn told(trace: &Trace) -> Vec<(Option<String>, Option<Outcome>, Option<&'static str>)> {
-        let tries = trace.tries().into_iter();
+        let tries = trace.attempts().into_iter();
         tries
             .map(|tried| (tried.upstream, tried.outcome, tried.reason))
             .collect()
@@ -219,7 +219,7 @@ mod tests {
             told(&trace),
             [(None, Some(Outcome::Answered(StatusCode::OK)), None)]
         );
-        let tried = trace.tries().remove(0);
+        let tried = trace.attempts().remove(0);
         assert!(tried.connected_after.is_some() && tried.connected_after <= tried.took);
     }
 

@@ -74,7 +74,7 @@ where
         outgoing: &'a Outgoing,
         config: &UpgradeConfig,
     ) -> Result<Self, Error> {
-        outgoing.heard(Self::try_start(connect, outgoing, config).await)
+        outgoing.reported(Self::try_start(connect, outgoing, config).await)
     }
 
     async fn try_start<C: Connect<Stream = U>>(
@@ -118,7 +118,7 @@ where
     /// Sends bytes of the request. The upstream may take as long for them as for its answer.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let sent = self.write(bytes).await;
-        self.outgoing.heard(sent)
+        self.outgoing.reported(sent)
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -142,7 +142,7 @@ where
     /// A 101 does not count: the tunnel starts after the body.
     pub(crate) async fn declines_early(&mut self) -> Result<(), Error> {
         let declined = self.begins_to_decline().await;
-        self.outgoing.heard(declined)
+        self.outgoing.reported(declined)
     }
 
     async fn begins_to_decline(&mut self) -> Result<(), Error> {
@@ -164,7 +164,7 @@ where
     /// Step (7): reads the next response head and judges it.
     pub(crate) async fn next(mut self) -> Result<Answer<'a, U>, Error> {
         let outgoing = self.outgoing;
-        let judged = outgoing.heard(self.judge_next().await)?;
+        let judged = outgoing.reported(self.judge_next().await)?;
         match judged {
             Judged::Switched(switched) => {
                 outgoing.answered(switched.response().status);

@@ -54,9 +54,9 @@ impl Outgoing {
     }
 
     /// Passes on what has become of a step, and tells the upstream that was asked if it has failed.
-    pub(super) fn heard<T>(&self, step: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn reported<T>(&self, step: Result<T, Error>) -> Result<T, Error> {
         step.inspect_err(|error| {
-            error.tell(&self.attempts);
+            error.report_to(&self.attempts);
         })
     }
 
@@ -65,7 +65,7 @@ impl Outgoing {
     }
 
     pub(super) fn answered(&self, status: StatusCode) {
-        self.attempts.tell(Outcome::Answered(status));
+        self.attempts.end(Outcome::Answered(status));
     }
 
     /// How many upstreams have been tried.
@@ -77,12 +77,12 @@ impl Outgoing {
     pub(super) fn goes_on_after(&self, error: &Error) -> bool {
         // The time for connecting is over for all of them.
         let connecting = error.phase() == Phase::Connect && !error.is_deadline();
-        self.attempts.again() && (connecting || error.phase() != Phase::Connect && self.is_repeatable())
+        self.attempts.may_retry() && (connecting || error.phase() != Phase::Connect && self.is_repeatable())
     }
 
     /// Whether another upstream may be asked although this one has declined.
     pub(super) fn goes_on_after_decline(&self) -> bool {
-        self.attempts.again() && self.is_repeatable()
+        self.attempts.may_retry() && self.is_repeatable()
     }
 
     /// RFC 9110, section 9.2.2: a proxy must not repeat by itself what is not idempotent.

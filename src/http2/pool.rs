@@ -14,7 +14,7 @@ use super::config::Http2Config;
 use super::driver::{Settled, settle};
 use super::link::{Link, Member, NoPlace, Place};
 use super::stream::Http2Stream;
-use crate::connect::{Connect, ConnectError, ConnectRequest};
+use crate::connect::{Connect, ConnectError, ConnectRequest, Pooling};
 use crate::handshake::extended_connect::to_connect;
 
 /// What drives one connection, until it has failed or is not used any more.
@@ -23,11 +23,11 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Connects to an HTTP/2 upstream: each connection carries many tunnels (RFC 8441).
 ///
 /// The inner connector makes the connections, and is asked only when another one is needed, with whichever request needs
-/// it. Connections are shared only if it [is uniform](Connect::is_uniform): all of them lead to the same upstream. One
-/// that does not say so gets a connection for each tunnel. For several upstreams, have an `Http2Connect` for each. Over
+/// it. Connections are shared only where its [pooling](Connect::pooling) is [`Pooling::Shared`]: all of them lead to the same upstream.
+/// Another gets a connection for each tunnel. For several upstreams, have an `Http2Connect` for each. Over
 /// TLS, the inner connector has to offer `h2` alone by ALPN, as `tls::TlsConnect::http2` does.
 ///
-/// It is not uniform itself: a stream carries one request, and none after it.
+/// Its own pooling is [`Pooling::Never`]: a stream carries one request, and none after it.
 ///
 /// Gateways share the connections if they share the connector, in an [`Arc`]. When it is dropped, connections end with
 /// their last tunnel.
@@ -116,7 +116,7 @@ impl<C: Connect> Http2Connect<C> {
     }
 
     async fn place_or_connect(&self, request: ConnectRequest<'_>) -> Result<Place, ConnectError> {
-        if !self.inner.is_uniform() {
+        if self.inner.pooling() != Pooling::Shared {
             // The member retires at once, and the connection ends with its one tunnel.
             return self.open(request).await.map(|(_member, place)| place);
         }

@@ -26,7 +26,7 @@ pub enum Version {
 /// For TLS, put it inside: `TlsConnect::new(ProxyProtocolConnect::new(…), …)`. The caller's deadline for connecting covers the
 /// writing too.
 ///
-/// It is [not uniform](Connect::is_uniform), whatever is in it: a connection is one client's, and no other's request may go
+/// Its [pooling](Connect::pooling) is [`Pooling::Never`](crate::connect::Pooling::Never), whatever is in it: a connection is one client's, and no other's request may go
 /// over it.
 ///
 /// # Errors

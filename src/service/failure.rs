@@ -88,11 +88,11 @@ impl Failure {
     }
 
     /// Tells the upstream that was asked. Returns whether to ask another.
-    pub(super) fn tell(&self, attempts: &Attempts) -> bool {
+    pub(super) fn report_to(&self, attempts: &Attempts) -> bool {
         let cause = Error::cause(&self.error);
         match self.is_stale {
-            true => attempts.tell_why(Outcome::Stale, cause.name(), cause),
-            false => self.error.tell(attempts),
+            true => attempts.end_because(Outcome::Stale, cause.name(), cause),
+            false => self.error.report_to(attempts),
         }
     }
 

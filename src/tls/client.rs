@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::failure::{NoCommonProtocol, TlsFailure};
 use super::{HTTP_1_1, HTTP_2, TlsClientConfig, TlsConfigError};
-use crate::connect::{Connect, ConnectError, ConnectRequest, Place, TcpConnect};
+use crate::connect::{Connect, ConnectError, ConnectRequest, PoolKey, Pooling, TcpConnect};
 
 /// TLS on a connection to an upstream.
 pub type ClientStream<S> = tokio_rustls::client::TlsStream<S>;
@@ -151,11 +151,11 @@ impl<C: Connect> Connect for TlsConnect<C> {
         self.handshake(self.connect.connect(request).await?).await
     }
 
-    fn is_uniform(&self) -> bool {
-        self.connect.is_uniform()
+    fn pooling(&self) -> Pooling {
+        self.connect.pooling()
     }
 
-    async fn choose(&self, request: ConnectRequest<'_>) -> Option<Place> {
-        self.connect.choose(request).await
+    async fn pool_key(&self, request: ConnectRequest<'_>) -> Option<PoolKey> {
+        self.connect.pool_key(request).await
     }
 }

@@ -1,4 +1,4 @@
-//! Law: a request is connected to one server of the group after another, until one accepts.
+//! Connects a request to one server of the group after another, until one accepts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +8,10 @@ use super::builder::Builder;
 use super::server::{Server, ServerStatus};
 use super::shared::Shared;
 use super::source::SourceStatus;
-use super::view::{Attempted, Direct, Policy, Via};
-use crate::connect::{Attempts, Connect, ConnectError, ConnectRequest, Outcome, Place, TcpConnect};
+use super::view::{Attempted, Direct, Policy, ServerConnector};
+use crate::connect::{
+    Attempts, Connect, ConnectError, ConnectRequest, Outcome, PoolKey, Pooling, TcpConnect,
+};
 use crate::tunnel::Counted;
 
 /// Several servers that can each serve the same requests, as one more connector. Cheap to clone; clones are one group.
@@ -17,7 +19,7 @@ use crate::tunnel::Counted;
 /// The [module](super) tells how it chooses. A stream counts as a tunnel of its server until it is dropped.
 ///
 /// Several routes that lead to it may differ in when they go on to the next server ([`retry`](Group::retry)), in how they connect
-/// ([`via`](Group::via)), and in who hears of it ([`on_attempt`](Group::on_attempt)).
+/// ([`connect_with`](Group::connect_with)), and in which callback learns of attempts ([`on_attempt`](Group::on_attempt)).
 ///
 /// # Errors
 ///
@@ -81,18 +83,18 @@ impl<C, V> Group<C, V> {
     }
 
     /// The same group for a route that wants to hear of each attempt when it has ended: for counters, and for what counts
-    /// [longer](Attempted::take_permit). Of a single request a [`Trace`](crate::connect::Trace) tells more. `heard` is called by
+    /// [longer](Attempted::take_permit). Of a single request a [`Trace`](crate::connect::Trace) tells more. `observer` is called by
     /// whichever task the request is served in, and must not block. Takes the place of another one.
     ///
     /// An answer has ended the attempt with its head, and a request that is given up when it is dropped.
     #[must_use]
-    pub fn on_attempt(&self, heard: impl Fn(&Attempted<'_>) + Send + Sync + 'static) -> Self {
-        self.with_policy(|policy| policy.heard = Some(Arc::new(heard)))
+    pub fn on_attempt(&self, observer: impl Fn(&Attempted<'_>) + Send + Sync + 'static) -> Self {
+        self.with_policy(|policy| policy.observer = Some(Arc::new(observer)))
     }
 
     /// The same group for a route that connects to its servers in another way: over TLS, with other deadlines.
     #[must_use]
-    pub fn via<W>(&self, via: W) -> Group<C, W> {
+    pub fn connect_with<W>(&self, via: W) -> Group<C, W> {
         Group {
             shared: self.shared.clone(),
             policy: self.policy.clone(),
@@ -121,7 +123,7 @@ impl<C, V> Group<C, V> {
     }
 }
 
-impl<C: Send + Sync, V: Via<C>> Group<C, V> {
+impl<C: Send + Sync, V: ServerConnector<C>> Group<C, V> {
     async fn connect_any(&self, request: ConnectRequest<'_>) -> Result<Counted<V::Stream>, ConnectError> {
         let own = Attempts::default();
         let attempts = request.attempts().unwrap_or(&own);
@@ -137,25 +139,25 @@ impl<C: Send + Sync, V: Via<C>> Group<C, V> {
             let is_last = attempts.count() >= self.policy.limit();
             match self.shared.attempt(&member, &*self.via, &request, is_last).await {
                 Ok(stream) => {
-                    own.tell(Outcome::Connected);
+                    own.end(Outcome::Connected);
                     return Ok(Counted::new(stream, permit));
                 }
-                Err(error) if attempts.tell_unconnected(&error) => failure = Some(error),
+                Err(error) if attempts.end_unconnected(&error) => failure = Some(error),
                 Err(error) => return Err(error),
             }
         }
     }
 }
 
-impl<C: Send + Sync, V: Via<C>> Connect for Group<C, V> {
+impl<C: Send + Sync, V: ServerConnector<C>> Connect for Group<C, V> {
     type Stream = Counted<V::Stream>;
 
     async fn connect(&self, request: ConnectRequest<'_>) -> Result<Counted<V::Stream>, ConnectError> {
-        let Some(place) = request.place() else {
+        let Some(key) = request.pool_key() else {
             return self.connect_any(request).await;
         };
         // Whoever has chosen it says what becomes of it.
-        let member = self.shared.at(place).ok_or(ConnectError::NoUpstream)?;
+        let member = self.shared.at(key).ok_or(ConnectError::NoUpstream)?;
         let is_last = self.policy.limit() <= 1;
         let stream = self
             .shared
@@ -164,16 +166,20 @@ impl<C: Send + Sync, V: Via<C>> Connect for Group<C, V> {
         Ok(Counted::new(stream, None))
     }
 
-    /// The server that has the next turn, if all servers are such that [their connections are alike](Via::is_uniform).
-    async fn choose(&self, request: ConnectRequest<'_>) -> Option<Place> {
+    fn pooling(&self) -> Pooling {
+        Pooling::Keyed
+    }
+
+    /// The key of the server that has the next turn, if connections to every server may be [shared](Pooling::Shared).
+    async fn pool_key(&self, request: ConnectRequest<'_>) -> Option<PoolKey> {
         self.shared.refresh().await.ok()?;
-        if !self.shared.are_uniform(&*self.via) {
+        if !self.shared.are_poolable(&*self.via) {
             return None;
         }
         let own = Attempts::default();
         let attempts = request.attempts().unwrap_or(&own);
         let chosen = self.shared.choose_for_request(&request, attempts, &self.policy);
-        Some(chosen.ok()?.place)
+        Some(chosen.ok()?.pool_key)
     }
 }
 

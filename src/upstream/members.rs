@@ -53,7 +53,7 @@ impl<C> Members<C> {
         counts: bool,
     ) -> Result<(Arc<Member<C>>, Option<Permit>), ConnectError> {
         let has_tried = attempts.count() > 0;
-        let is_new = |record: &Arc<Record>| !has_tried || !attempts.has(record.place());
+        let is_new = |record: &Arc<Record>| !has_tried || !attempts.contains(record.id());
         // Only a server that shares its cap with other groups can be full in spite of the room that it had.
         for _ in 0..=self.list.len() {
             let at = [(false, true), (true, true), (false, false), (true, false)]

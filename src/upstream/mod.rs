@@ -38,7 +38,7 @@
 //! # Several routes to one group
 //!
 //! What a route has for itself is a rule of its own for the next server ([`Group::retry`]), its own way to connect, over TLS or with
-//! other deadlines ([`Group::via`]), and an ear for each attempt ([`Group::on_attempt`]): a location of nginx. All else is the
+//! other deadlines ([`Group::connect_with`]), and a callback for each attempt ([`Group::on_attempt`]): a location of nginx. All else is the
 //! group's.
 //!
 //! # Who gets it next
@@ -84,4 +84,4 @@ pub use key::{CustomKey, Key};
 pub use retry::Retry;
 pub use server::{Server, ServerStatus};
 pub use source::SourceStatus;
-pub use view::{Attempted, Direct, Via};
+pub use view::{Attempted, Direct, ServerConnector};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::connect::{Outcome, Shortage, SoFar};
+use crate::connect::{AttemptEnd, Outcome, Shortage};
 
 /// When a request goes to the next server: nginx's `proxy_next_upstream`, `_tries` and `_timeout`.
 ///
@@ -108,8 +108,8 @@ impl Retry {
     }
 
     /// Whether another one is tried after this.
-    pub(super) fn goes_on(&self, outcome: Outcome, so_far: SoFar, servers: usize) -> bool {
-        let is_wanted = match outcome {
+    pub(super) fn goes_on(&self, ended: AttemptEnd, servers: usize) -> bool {
+        let is_wanted = match ended.outcome {
             Outcome::Failed | Outcome::Stale | Outcome::Shortage(Shortage::LocalAddress) => self.errors,
             Outcome::TimedOut => self.timeouts,
             Outcome::Invalid => self.invalid_heads,
@@ -117,8 +117,8 @@ impl Retry {
             _ => false,
         };
         is_wanted
-            && so_far.attempts < self.limit(servers)
-            && self.time_limit.is_none_or(|limit| so_far.elapsed < limit)
+            && ended.attempts < self.limit(servers)
+            && self.time_limit.is_none_or(|limit| ended.elapsed < limit)
     }
 
     /// What it says of the server: that it works, that it does not, or nothing.
@@ -154,8 +154,9 @@ mod tests {
         Outcome::Shortage(Shortage::LocalAddress),
     ];
 
-    fn so_far(attempts: usize, seconds: u64) -> SoFar {
-        SoFar {
+    fn ended(outcome: Outcome, attempts: usize, seconds: u64) -> AttemptEnd {
+        AttemptEnd {
+            outcome,
             attempts,
             elapsed: Duration::from_secs(seconds),
         }
@@ -188,7 +189,7 @@ mod tests {
             (Retry::never(), [false; 10]),
         ];
         for (retry, expected) in cases {
-            let goes_on = OUTCOMES.map(|outcome| retry.goes_on(outcome, so_far(1, 0), 3));
+            let goes_on = OUTCOMES.map(|outcome| retry.goes_on(ended(outcome, 1, 0), 3));
             assert_eq!(goes_on, expected, "{retry:?}");
         }
     }
@@ -207,7 +208,7 @@ mod tests {
             (retry().time_limit(Duration::from_secs(5)), 3, 1, 4, true),
             (retry().time_limit(Duration::from_secs(5)), 3, 1, 5, false),
         ] {
-            let goes_on = retry.goes_on(Outcome::Failed, so_far(attempts, seconds), servers);
+            let goes_on = retry.goes_on(ended(Outcome::Failed, attempts, seconds), servers);
             assert_eq!(goes_on, expected, "{retry:?} {servers} {attempts} {seconds}");
         }
     }

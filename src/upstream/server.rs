@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::balance::{Candidate, hash};
 use super::condition::{Condition, Health, Tolerance};
-use crate::connect::{Place, TcpConnect};
+use crate::connect::{PoolKey, TcpConnect, UpstreamId};
 use crate::tunnel::{Cap, Permit};
 
 /// A server of a [`Group`](super::Group): how to connect to it, and how much of the requests it gets.
@@ -138,7 +138,7 @@ pub struct ServerStatus {
 /// A server in its group.
 pub(super) struct Member<C> {
     pub(super) connect: C,
-    pub(super) place: Place,
+    pub(super) pool_key: PoolKey,
     /// The source that it was found by, and its address there.
     pub(super) found: Option<(usize, SocketAddr)>,
     pub(super) record: Arc<Record>,
@@ -146,6 +146,7 @@ pub(super) struct Member<C> {
 
 /// What is known of a server, apart from how to connect to it.
 pub(super) struct Record {
+    id: UpstreamId,
     name: String,
     identity: u64,
     weight: u32,
@@ -160,8 +161,9 @@ pub(super) struct Record {
 }
 
 impl<C> Member<C> {
-    pub(super) fn new(server: Server<C>, place: Place, found: Option<(usize, SocketAddr)>) -> Self {
+    pub(super) fn new(server: Server<C>, pool_key: PoolKey, found: Option<(usize, SocketAddr)>) -> Self {
         let record = Record {
+            id: UpstreamId::unique(),
             identity: hash(server.name.as_bytes()),
             name: server.name,
             weight: server.weight,
@@ -175,7 +177,7 @@ impl<C> Member<C> {
         };
         Member {
             connect: server.connect,
-            place,
+            pool_key,
             found,
             record: Arc::new(record),
         }
@@ -187,9 +189,9 @@ impl Record {
         &self.name
     }
 
-    /// What tells it from others among the places that were tried.
-    pub(super) fn place(&self) -> *const () {
-        std::ptr::from_ref(self).cast()
+    /// What tells it from other servers among the attempts of a request.
+    pub(super) fn id(&self) -> UpstreamId {
+        self.id
     }
 
     pub(super) fn is_backup(&self) -> bool {

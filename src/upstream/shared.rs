@@ -13,9 +13,9 @@ use super::balance::Balance;
 use super::members::Members;
 use super::server::{Member, Server};
 use super::source::{Source, SourceStatus};
-use super::view::{Policy, Trial, Via};
+use super::view::{Policy, ServerConnector, Trial};
 use crate::clock::After;
-use crate::connect::{Attempts, ConnectError, ConnectRequest, Place};
+use crate::connect::{Attempts, ConnectError, ConnectRequest, PoolKey, Pooling};
 use crate::tunnel::Permit;
 
 pub(super) struct Shared<C> {
@@ -26,8 +26,8 @@ pub(super) struct Shared<C> {
     /// How many servers there are.
     count: Arc<AtomicUsize>,
     connect_timeout: Duration,
-    /// The number of the place that was the last to be given one.
-    places: AtomicU64,
+    /// The number of the last pool key that was given to a server.
+    pool_keys: AtomicU64,
 }
 
 impl<C> Shared<C> {
@@ -45,7 +45,7 @@ impl<C> Shared<C> {
             counts_requests,
             count: Arc::default(),
             connect_timeout,
-            places: AtomicU64::new(Place::ONLY.number()),
+            pool_keys: AtomicU64::new(PoolKey::SHARED.number()),
         };
         let members = servers.into_iter().map(|server| shared.member(server, None));
         let members = members.collect();
@@ -67,10 +67,10 @@ impl<C> Shared<C> {
         self.sources.iter().map(Source::status).collect()
     }
 
-    /// The server at a place, if it is there still.
-    pub(super) fn at(&self, place: Place) -> Option<Arc<Member<C>>> {
+    /// The server of a pool key, if it is still in the group.
+    pub(super) fn at(&self, key: PoolKey) -> Option<Arc<Member<C>>> {
         let members = self.members();
-        members.iter().find(|member| member.place == place).cloned()
+        members.iter().find(|member| member.pool_key == key).cloned()
     }
 
     /// Asks where servers are, if it is time to.
@@ -106,8 +106,8 @@ impl<C> Shared<C> {
     }
 
     fn member(&self, server: Server<C>, found: Option<(usize, SocketAddr)>) -> Arc<Member<C>> {
-        let place = Place::new(self.places.fetch_add(1, Ordering::Relaxed) + 1);
-        Arc::new(Member::new(server, place, found))
+        let pool_key = PoolKey::new(self.pool_keys.fetch_add(1, Ordering::Relaxed) + 1);
+        Arc::new(Member::new(server, pool_key, found))
     }
 
     fn change(&self, keep: impl Fn(&Member<C>) -> bool, new: Vec<Arc<Member<C>>>) {
@@ -155,10 +155,10 @@ impl<C> Shared<C> {
 }
 
 impl<C> Shared<C> {
-    pub(super) fn are_uniform(&self, via: &impl Via<C>) -> bool {
+    pub(super) fn are_poolable(&self, via: &impl ServerConnector<C>) -> bool {
         self.members()
             .iter()
-            .all(|member| via.is_uniform(&member.connect))
+            .all(|member| via.pooling(&member.connect) == Pooling::Shared)
     }
 
     /// The request as the connector of a server sees it. What it may try by itself is its own business.
@@ -171,7 +171,7 @@ impl<C> Shared<C> {
     }
 
     /// Connects to a server that was chosen. As long as there may be others, it has no more than its share of the time.
-    pub(super) async fn attempt<V: Via<C>>(
+    pub(super) async fn attempt<V: ServerConnector<C>>(
         &self,
         member: &Member<C>,
         via: &V,

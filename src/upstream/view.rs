@@ -1,5 +1,5 @@
-//! Law: what of a group may be another for each route that leads to it: how its servers are connected to, after what the next
-//! one is asked, and who hears of it. What is known of the servers is the same for all.
+//! What may differ for each route that leads to a group: how its servers are connected to, when the next one is asked, and which
+//! callback learns of attempts. What is known of the servers is the same for all routes.
 
 use std::fmt;
 use std::future::Future;
@@ -12,12 +12,14 @@ use tokio::time::Instant;
 
 use super::Retry;
 use super::server::Record;
-use crate::connect::{Connect, ConnectError, ConnectRequest, Outcome, SoFar, Tried};
+use crate::connect::{
+    AttemptEnd, Candidate, Connect, ConnectError, ConnectRequest, Outcome, Pooling, UpstreamId,
+};
 use crate::tunnel::Permit;
 
-/// How the servers of a [`Group`](super::Group) are connected to by those who come [this way](super::Group::via): over TLS or
-/// not, and for how long.
-pub trait Via<C>: Send + Sync {
+/// How the servers of a [`Group`](super::Group) are connected to on [a route](super::Group::connect_with): over TLS or not, and with
+/// which deadlines.
+pub trait ServerConnector<C>: Send + Sync {
     /// The connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
@@ -28,10 +30,10 @@ pub trait Via<C>: Send + Sync {
         request: ConnectRequest<'_>,
     ) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
 
-    /// Whether connections to this server may carry each other's requests. As [`Connect::is_uniform`].
-    fn is_uniform(&self, server: &C) -> bool {
+    /// Which connections to this server may carry each other's requests. As [`Connect::pooling`]. Default [`Pooling::Never`].
+    fn pooling(&self, server: &C) -> Pooling {
         let _ = server;
-        false
+        Pooling::Never
     }
 }
 
@@ -39,7 +41,7 @@ pub trait Via<C>: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Direct;
 
-impl<C: Connect> Via<C> for Direct {
+impl<C: Connect> ServerConnector<C> for Direct {
     type Stream = C::Stream;
 
     fn connect(
@@ -50,8 +52,8 @@ impl<C: Connect> Via<C> for Direct {
         server.connect(request)
     }
 
-    fn is_uniform(&self, server: &C) -> bool {
-        server.is_uniform()
+    fn pooling(&self, server: &C) -> Pooling {
+        server.pooling()
     }
 }
 
@@ -81,13 +83,13 @@ fn taken(permit: &Mutex<Option<Permit>>) -> Option<Permit> {
     permit.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-type Heard = Arc<dyn Fn(&Attempted<'_>) + Send + Sync>;
+type Observer = Arc<dyn Fn(&Attempted<'_>) + Send + Sync>;
 
 /// What the requests of a route have in common.
 #[derive(Clone)]
 pub(super) struct Policy {
     pub(super) retry: Retry,
-    pub(super) heard: Option<Heard>,
+    pub(super) observer: Option<Observer>,
     /// How many servers there are.
     servers: Arc<AtomicUsize>,
 }
@@ -96,7 +98,7 @@ impl Policy {
     pub(super) fn new(retry: Retry, servers: Arc<AtomicUsize>) -> Self {
         Policy {
             retry,
-            heard: None,
+            observer: None,
             servers,
         }
     }
@@ -133,12 +135,17 @@ impl Trial {
     }
 }
 
-impl Tried for Trial {
-    fn ended(&self, outcome: Outcome, so_far: SoFar) -> bool {
+impl Candidate for Trial {
+    fn id(&self) -> UpstreamId {
+        self.record.id()
+    }
+
+    fn attempt_ended(&self, ended: AttemptEnd) -> bool {
+        let outcome = ended.outcome;
         let policy = &self.policy;
         self.record.shown(policy.retry.judge(outcome));
-        if let Some(heard) = &policy.heard {
-            heard(&Attempted {
+        if let Some(observer) = &policy.observer {
+            observer(&Attempted {
                 server: self.record.name(),
                 outcome,
                 took: self.since.elapsed(),
@@ -146,7 +153,7 @@ impl Tried for Trial {
             });
         }
         let servers = policy.servers.load(Ordering::Relaxed);
-        let goes_on = policy.retry.goes_on(outcome, so_far, servers);
+        let goes_on = policy.retry.goes_on(ended, servers);
         if goes_on || !matches!(outcome, Outcome::Answered(_)) {
             taken(&self.permit);
         }
@@ -155,9 +162,5 @@ impl Tried for Trial {
 
     fn name(&self) -> Option<&str> {
         Some(self.record.name())
-    }
-
-    fn place(&self) -> *const () {
-        self.record.place()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::rt::Executor;
-use switchover::connect::{Connect, ConnectError, ConnectRequest};
+use switchover::connect::{Connect, ConnectError, ConnectRequest, Pooling};
 use switchover::gateway::GatewayConfig;
 use switchover::header::Hop;
 use switchover::http2::{Http2Config, Http2Connect, Task};
@@ -178,8 +178,8 @@ impl Connect for ConnectsWhenTold {
         self.inner.connect(request).await
     }
 
-    fn is_uniform(&self) -> bool {
-        true
+    fn pooling(&self) -> Pooling {
+        Pooling::Shared
     }
 }
 

@@ -9,7 +9,7 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Response, request};
 use switchover::TcpConnect;
-use switchover::connect::{Connect, ConnectError, ConnectRequest};
+use switchover::connect::{Connect, ConnectError, ConnectRequest, Pooling};
 use switchover::http2::{Http2Config, Http2Connect};
 use switchover::test_util::PATIENCE;
 use switchover::test_util::fault::{Faults, FaultyStream};
@@ -32,8 +32,8 @@ impl Connect for FaultyConnect {
         Ok(FaultyStream::new(self.0.stream().await?).faults(self.1.clone()))
     }
 
-    fn is_uniform(&self) -> bool {
-        true
+    fn pooling(&self) -> Pooling {
+        Pooling::Shared
     }
 }
 

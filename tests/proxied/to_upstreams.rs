@@ -70,7 +70,7 @@ async fn no_client_has_the_connection_of_another() {
         ProxyProtocolConnect::new(connect, Version::V1)
     };
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    assert!(!connect(&upstream).is_uniform());
+    assert_eq!(connect(&upstream).pooling(), switchover::connect::Pooling::Never);
     let alone = ReverseProxy::new(connect(&upstream));
     let grouped = ReverseProxy::new(Group::of([Server::new("one", connect(&upstream))]));
     for router in [

@@ -102,7 +102,7 @@ async fn servers_come_and_go_and_those_that_stay_are_what_they_were() {
     );
     let attempts = Attempts::default();
     connect_for(&group, &attempts).await.unwrap();
-    attempts.tell(Outcome::Failed);
+    attempts.end(Outcome::Failed);
     let failed = |group: &Group<Fake>| -> u64 { group.servers().iter().map(|server| server.failed).sum() };
     assert_eq!(failed(&group), 1);
 

@@ -135,7 +135,7 @@ async fn no_server_is_tried_twice_for_a_request() {
     let attempts = Attempts::default();
     for expected in [true, true, false] {
         connect_for(&group, &attempts).await.unwrap();
-        assert_eq!(attempts.tell(Outcome::Invalid), expected);
+        assert_eq!(attempts.end(Outcome::Invalid), expected);
     }
     assert_eq!(asked(&fakes), [1, 1, 1]);
     let none = connect_for(&group, &attempts).await;
@@ -245,7 +245,7 @@ async fn a_place_is_chosen_only_where_connections_are_alike() {
         assert!(group.servers().iter().all(|server| server.tunnels == 0));
         drop(stream);
     }
-    two.is_uniform = false;
+    two.pooling = switchover::connect::Pooling::Never;
     let mixed = Group::of([one.server(), two.server()]);
     let attempts = Attempts::default();
     assert!(choose(&mixed, &attempts).await.is_none());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Request;
 use http::request::Parts;
-use switchover::connect::{Attempts, Connect, ConnectError, ConnectRequest, Place};
+use switchover::connect::{Attempts, Connect, ConnectError, ConnectRequest, PoolKey, Pooling};
 use switchover::header::Hop;
 use switchover::tunnel::Counted;
 use switchover::upstream::{Group, Server};
@@ -27,7 +27,7 @@ pub(crate) struct Fake {
     name: &'static str,
     does: Arc<Mutex<Does>>,
     asked: Arc<AtomicUsize>,
-    pub(crate) is_uniform: bool,
+    pub(crate) pooling: Pooling,
 }
 
 impl Fake {
@@ -36,7 +36,7 @@ impl Fake {
             name,
             does: Arc::new(Mutex::new(Does::Accepts)),
             asked: Arc::default(),
-            is_uniform: true,
+            pooling: Pooling::Shared,
         }
     }
 
@@ -74,8 +74,8 @@ impl Connect for Fake {
         Ok(tokio::io::duplex(64).0)
     }
 
-    fn is_uniform(&self) -> bool {
-        self.is_uniform
+    fn pooling(&self) -> Pooling {
+        self.pooling
     }
 }
 
@@ -98,8 +98,8 @@ pub(crate) async fn connect_for(group: &Group<Fake>, attempts: &Attempts) -> Con
     group.connect(request).await
 }
 
-pub(crate) async fn choose(group: &Group<Fake>, attempts: &Attempts) -> Option<Place> {
+pub(crate) async fn choose(group: &Group<Fake>, attempts: &Attempts) -> Option<PoolKey> {
     let head = head();
     let request = ConnectRequest::new(&head, Hop::unknown()).tracked(attempts);
-    group.choose(request).await
+    group.pool_key(request).await
 }

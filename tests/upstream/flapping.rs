@@ -98,7 +98,7 @@ async fn no_client_sees_an_error_that_another_server_could_have_avoided() {
 async fn a_black_hole_alone_is_a_504_within_the_deadline() {
     let black_hole = BlackHole::open();
     let group = Group::of([Server::to(black_hole.address.to_string())]);
-    assert!(!group.is_uniform());
+    assert_eq!(group.pooling(), switchover::connect::Pooling::Keyed);
     for door in DOORS {
         let config = UpgradeConfig::default().connect_timeout(milliseconds(200));
         let proxy = door.with(group.clone(), config).await;

@@ -118,12 +118,12 @@ async fn what_comes_after_the_connection_counts_as_well() {
                 true => drop(connect_for(&group, &attempts).await.unwrap()),
                 false => drop(choose(&group, &attempts).await.unwrap()),
             }
-            assert!(!attempts.tell(outcome), "there is no other");
+            assert!(!attempts.end(outcome), "there is no other");
             let is_out = matches!(group.servers()[0].health, Health::Ejected { times: 1, .. });
             assert_eq!(is_out, counts, "{outcome:?}");
             let attempts = Attempts::default();
             connect_for(&group, &attempts).await.unwrap();
-            attempts.tell(Outcome::Answered(StatusCode::FORBIDDEN));
+            attempts.end(Outcome::Answered(StatusCode::FORBIDDEN));
             assert_eq!(group.servers()[0].health, Health::Healthy, "any answer is one");
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use http::StatusCode;
 use switchover::connect::{Attempts, Connect, ConnectError, ConnectRequest, Outcome};
 use switchover::header::Hop;
-use switchover::upstream::{Balance, Group, Retry, Via};
+use switchover::upstream::{Balance, Group, Retry, ServerConnector};
 use tokio::io::DuplexStream;
 
 use crate::fake::{Does, Fake, choose, connect, connect_for, head};
@@ -84,7 +84,7 @@ async fn attempts_are_heard_of_by_the_route_that_they_were_made_for() {
 /// Connects, and says so in front.
 struct Greeting;
 
-impl Via<Fake> for Greeting {
+impl ServerConnector<Fake> for Greeting {
     type Stream = DuplexStream;
 
     async fn connect(
@@ -100,7 +100,7 @@ impl Via<Fake> for Greeting {
 #[tokio::test]
 async fn each_connects_in_its_own_way() {
     let (one, two, group) = pair();
-    let route = group.via(Greeting);
+    let route = group.connect_with(Greeting);
     let head = head();
     let request = ConnectRequest::new(&head, Hop::unknown());
     let error = route.connect(request).await.unwrap_err();
@@ -111,8 +111,8 @@ async fn each_connects_in_its_own_way() {
         "another server would suit no better"
     );
     // Its connections are not said to be alike; those of the others still are.
-    assert!(route.choose(request).await.is_none());
-    assert!(group.choose(request).await.is_some());
+    assert!(route.pool_key(request).await.is_none());
+    assert!(group.pool_key(request).await.is_some());
     connect(&group).await.unwrap();
 }
 
@@ -136,13 +136,13 @@ async fn ordinary_requests_count_where_they_are_wanted_to() {
     assert_eq!(open(), [1, 1]);
     assert!(choose(&group, &third).await.is_none(), "all are full");
     // With the head of its answer it may go.
-    first.tell(Outcome::Answered(StatusCode::OK));
+    first.end(Outcome::Answered(StatusCode::OK));
     assert_eq!(open(), [1, 1]);
     drop(first);
     assert_eq!(open(), [0, 1]);
     // Unless somebody knows that there is more to come.
     choose(&route, &third).await.unwrap();
-    third.tell(Outcome::Answered(StatusCode::OK));
+    third.end(Outcome::Answered(StatusCode::OK));
     drop(third);
     assert_eq!(open(), [1, 1]);
     kept.lock().unwrap().clear();
@@ -150,6 +150,6 @@ async fn ordinary_requests_count_where_they_are_wanted_to() {
     // One that has failed does not count there while the next server is asked.
     let failing = Attempts::default();
     choose(&group, &failing).await.unwrap();
-    failing.tell(Outcome::Failed);
+    failing.end(Outcome::Failed);
     assert_eq!(open(), [0, 1]);
 }

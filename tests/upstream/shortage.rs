@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::io::Errno;
-use switchover::connect::{Connect, ConnectError, ConnectRequest, Shortage};
+use switchover::connect::{Connect, ConnectError, ConnectRequest, Pooling, Shortage};
 use switchover::test_util::UPGRADE_REQUEST;
 use switchover::upstream::{Group, Health, Server};
 use tokio::net::TcpStream;
@@ -36,8 +36,8 @@ impl Connect for Lacks {
         })
     }
 
-    fn is_uniform(&self) -> bool {
-        true
+    fn pooling(&self) -> Pooling {
+        Pooling::Shared
     }
 }
 

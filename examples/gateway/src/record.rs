@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
-use switchover::connect::{Outcome, Try};
+use switchover::connect::{Attempt, Outcome};
 use switchover::handshake::Rejection;
 use switchover::{Cause, Error, Side};
 
@@ -114,7 +114,7 @@ impl Record {
     }
 
     /// The upstreams in their order; and of the last one, which mostly is the only one, what is asked for most.
-    pub(crate) fn tries(mut self, tries: &[Try]) -> Record {
+    pub(crate) fn tries(mut self, tries: &[Attempt]) -> Record {
         let Some(last) = tries.last() else { return self };
         self = self
             .text("upstream", last.upstream.as_deref().unwrap_or_default())
@@ -155,7 +155,7 @@ impl Record {
     }
 }
 
-fn is_answered(tried: &Try) -> bool {
+fn is_answered(tried: &Attempt) -> bool {
     matches!(tried.outcome, Some(Outcome::Answered(_)))
 }
 

@@ -203,7 +203,7 @@ impl Telling {
             .text("target", &self.target)
             .text("origin", &self.origin)
             .text("protocol", &self.protocol)
-            .tries(&self.trace.tries())
+            .tries(&self.trace.attempts())
     }
 
     fn end(&self, event: &str, rest: impl FnOnce(Record) -> Record) {

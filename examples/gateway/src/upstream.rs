@@ -2,7 +2,7 @@
 
 use std::io;
 
-use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
+use switchover::connect::{Connect, ConnectError, ConnectRequest, Pooling, TcpConnect};
 use switchover::proxy_protocol::{ProxyProtocolConnect, Version};
 use switchover::route::RoutePattern;
 use switchover::service::{ServiceConfig, UpgradeService};
@@ -122,12 +122,12 @@ impl Connect for Server {
         }
     }
 
-    fn is_uniform(&self) -> bool {
+    fn pooling(&self) -> Pooling {
         match self {
-            Server::Plain(connect) => connect.is_uniform(),
-            Server::PlainProxied(connect) => connect.is_uniform(),
-            Server::Tls(connect) => connect.is_uniform(),
-            Server::TlsProxied(connect) => connect.is_uniform(),
+            Server::Plain(connect) => connect.pooling(),
+            Server::PlainProxied(connect) => connect.pooling(),
+            Server::Tls(connect) => connect.pooling(),
+            Server::TlsProxied(connect) => connect.pooling(),
         }
     }
 }

@@ -117,7 +117,7 @@ impl Proxy {
                 .group
                 .retry(retry.clone())
                 .on_attempt(tries::ended)
-                .via(route);
+                .connect_with(route);
             Pass::Fixed {
                 target,
                 upstream,
@@ -172,7 +172,7 @@ impl Proxy {
             self.connect_timeout,
         )?;
         let group = upstream.group.retry(self.retry.clone());
-        Ok(group.on_attempt(tries::ended).via(route))
+        Ok(group.on_attempt(tries::ended).connect_with(route))
     }
 
     /// Whether names in a URL with variables can be looked up.

@@ -3,10 +3,10 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
+use switchover::connect::{Connect, ConnectError, ConnectRequest, Pooling, TcpConnect};
 use switchover::tls::{TlsClientConfig, TlsConfigError, TlsConnect};
 use switchover::tunnel::AnyStream;
-use switchover::upstream::{Group, Via};
+use switchover::upstream::{Group, ServerConnector};
 use tokio::time::timeout;
 
 use super::peer::Peer;
@@ -61,7 +61,7 @@ impl Route {
     }
 }
 
-impl Via<Peer> for Route {
+impl ServerConnector<Peer> for Route {
     type Stream = AnyStream;
 
     async fn connect(&self, peer: &Peer, request: ConnectRequest<'_>) -> Result<AnyStream, ConnectError> {
@@ -77,7 +77,7 @@ impl Via<Peer> for Route {
         Ok(stream)
     }
 
-    fn is_uniform(&self, _: &Peer) -> bool {
-        true
+    fn pooling(&self, _: &Peer) -> Pooling {
+        Pooling::Shared
     }
 }

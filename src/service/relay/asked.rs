@@ -67,8 +67,8 @@ impl Asked {
     /// Tells the server what has become of it there, and says whether another may be asked.
     pub(super) fn goes_on_after(&self, answered: Result<StatusCode, &Failure>) -> bool {
         let again = match answered {
-            Ok(status) => self.attempts.tell(Outcome::Answered(status)),
-            Err(failure) => failure.tell(&self.attempts),
+            Ok(status) => self.attempts.end(Outcome::Answered(status)),
+            Err(failure) => failure.report_to(&self.attempts),
         };
         let may = match answered {
             Err(failure) if failure.error.phase() == Phase::Connect => !self.has_begun,

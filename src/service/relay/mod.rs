@@ -104,7 +104,7 @@ impl Relay {
 impl<C: Connect + 'static> Relay<C> {
     /// A relay with an empty pool, to where a connector leads. Of a [`Destination`] it takes all but the authority.
     ///
-    /// Idle connections are kept for four seconds, for other requests that go to the [same place](Connect::choose). How TLS is
+    /// Idle connections are kept for four seconds, for other requests that go to the [same upstream](Connect::pool_key). How TLS is
     /// spoken is the connector's business, and not that of [`RelayConfig::tls`](RelayConfig::tls).
     ///
     /// ```

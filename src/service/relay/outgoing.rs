@@ -176,8 +176,8 @@ impl<'a> Outgoing<'a> {
     /// Tells the server what has become of it there, and says whether another may be asked.
     pub(in crate::service) fn goes_on_after<T>(&self, answered: &Result<Response<T>, Failure>) -> bool {
         let again = match answered {
-            Ok(response) => self.attempts.tell(Outcome::Answered(response.status())),
-            Err(failure) => failure.tell(&self.attempts),
+            Ok(response) => self.attempts.end(Outcome::Answered(response.status())),
+            Err(failure) => failure.report_to(&self.attempts),
         };
         again
             && match answered {

@@ -23,7 +23,7 @@ use super::forward::Ask;
 use super::outgoing::{Outgoing, OutgoingBody};
 use super::upstream::{Connector, Upstream};
 use crate::clock::After;
-use crate::connect::{Connect, ConnectRequest, Place};
+use crate::connect::{Connect, ConnectRequest, PoolKey, Pooling};
 use crate::error::{Cause, Phase};
 use crate::header::Hop;
 use crate::service::config::RelayConfig;
@@ -79,9 +79,9 @@ impl<C: Connect + 'static> Way<C> {
         };
         let client = client(places, config, tasks.clone());
         let afresh = Box::new(Afresh::new(config, tasks));
-        match connect.is_uniform() {
-            true => Way::Alike(client, connect, afresh),
-            false => Way::Choosing(client, connect, afresh),
+        match connect.pooling() {
+            Pooling::Shared => Way::Alike(client, connect, afresh),
+            _ => Way::Choosing(client, connect, afresh),
         }
     }
 }
@@ -103,7 +103,7 @@ impl<C: Connect + 'static> Ask for Way<C> {
             }
             Way::Alike(client, ..) => {
                 outgoing.sets_out(None);
-                outgoing.set_authority(authority(Place::ONLY));
+                outgoing.set_authority(authority(PoolKey::SHARED));
                 client.request(outgoing.request()).await
             }
             Way::Choosing(client, connect, afresh) => {
@@ -112,7 +112,7 @@ impl<C: Connect + 'static> Ask for Way<C> {
                 let deadline = Instant::now().after(limit);
                 let chosen = timeout_at(
                     deadline,
-                    connect.choose(outgoing.connect_request().until(deadline)),
+                    connect.pool_key(outgoing.connect_request().until(deadline)),
                 );
                 let chosen = chosen
                     .await
@@ -129,19 +129,19 @@ impl<C: Connect + 'static> Ask for Way<C> {
 }
 
 /// The name of a place, by which the pool keeps connections apart.
-fn authority(place: Place) -> Authority {
+fn authority(place: PoolKey) -> Authority {
     match place {
-        Place::ONLY => Authority::from_static("upstream"),
+        PoolKey::SHARED => Authority::from_static("upstream"),
         // Digits and a label: a host.
         place => Authority::try_from(format!("{}.upstream", place.number()))
             .unwrap_or(Authority::from_static("upstream")),
     }
 }
 
-fn place_of(uri: &Uri) -> Place {
+fn place_of(uri: &Uri) -> PoolKey {
     let number = uri.host().and_then(|host| host.strip_suffix(".upstream"));
     let number = number.and_then(|number| number.parse().ok());
-    number.map_or(Place::ONLY, Place::new)
+    number.map_or(PoolKey::SHARED, PoolKey::new)
 }
 
 /// Connections of their own for single requests.
@@ -236,7 +236,7 @@ impl<C: Connect + 'static> tower_service::Service<Uri> for Places<C> {
             // The connection is for whichever request comes first, and for others after it.
             let (mut any, ()) = Request::new(()).into_parts();
             any.uri = uri;
-            let request = ConnectRequest::new(&any, Hop::unknown()).at(place);
+            let request = ConnectRequest::new(&any, Hop::unknown()).pooled(place);
             upstream(&*connect, request, &config).await
         })
     }
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn a_place_is_found_again_by_its_name() {
         for number in [0, 1, 9, 10, u64::MAX] {
-            let place = Place::new(number);
+            let place = PoolKey::new(number);
             let uri = Uri::builder().scheme("http").authority(authority(place));
             let uri = uri.path_and_query("/").build().unwrap();
             assert_eq!(place_of(&uri), place);

@@ -15,7 +15,7 @@ use super::destination::Destination;
 use super::idle::Idle;
 use super::upstream;
 use crate::clock::After;
-use crate::connect::{Connect, ConnectError, ConnectRequest, Place};
+use crate::connect::{Connect, ConnectError, ConnectRequest, PoolKey};
 use crate::error::{Cause, Phase};
 use crate::header::Hop;
 use crate::service::config::RelayConfig;
@@ -96,7 +96,7 @@ impl Source for Named {
 /// To where a connector leads.
 pub(in crate::service) struct Through<C: Connect> {
     connect: Arc<C>,
-    idle: Idle<Place, C::Stream>,
+    idle: Idle<PoolKey, C::Stream>,
 }
 
 impl<C: Connect> Through<C> {
@@ -109,7 +109,7 @@ impl<C: Connect> Through<C> {
 }
 
 impl<C: Connect> Source for Through<C> {
-    type Place = Place;
+    type Place = PoolKey;
     type Stream = C::Stream;
 
     async fn open(
@@ -117,11 +117,11 @@ impl<C: Connect> Source for Through<C> {
         asked: &Asked,
         _: &Destination,
         config: &RelayConfig,
-    ) -> Result<Opened<Place, C::Stream>, Failure> {
+    ) -> Result<Opened<PoolKey, C::Stream>, Failure> {
         asked.sets_out(None);
         let connect = &*self.connect;
         let choose =
-            |deadline| async move { Ok(connect.choose(asked.connect_request().until(deadline)).await) };
+            |deadline| async move { Ok(connect.pool_key(asked.connect_request().until(deadline)).await) };
         let Some(place) = within(config, choose).await? else {
             let stream = within(config, |deadline| {
                 connect.connect(asked.connect_request().until(deadline))
@@ -138,13 +138,13 @@ impl<C: Connect> Source for Through<C> {
         }
         // The connection is for this request, and for any other after it.
         let (any, ()) = Request::new(()).into_parts();
-        let request = ConnectRequest::new(&any, Hop::unknown()).at(place);
+        let request = ConnectRequest::new(&any, Hop::unknown()).pooled(place);
         let stream = within(config, |deadline| connect.connect(request.until(deadline))).await?;
         asked.connected();
         Ok(Opened::kept(Connection::new(stream), place))
     }
 
-    fn keep(&self, opened: Opened<Place, C::Stream>) {
+    fn keep(&self, opened: Opened<PoolKey, C::Stream>) {
         if let Some(place) = opened.place {
             self.idle.put(place, opened.connection);
         }
