@@ -525,7 +525,7 @@ async fn none_one_and_any_number() {
         ),
         (
             "Retry::tries",
-            |s, a| s.retry = Retry::default().tries(a.size()),
+            |s, a| s.retry = Retry::default().attempts(a.size()),
             &[Works],
             &[Works],
         ),

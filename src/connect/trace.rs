@@ -92,7 +92,7 @@ impl Trace {
     }
 
     /// The upstreams that it was tried on, in their order.
-    pub fn tries(&self) -> Vec<Attempt> {
+    pub fn attempts(&self) -> Vec<Attempt> {
         self.state().attempts.clone()
     }
 
@@ -200,8 +200,8 @@ mod tests {
     use super::*;
 
     fn told(trace: &Trace) -> Vec<(Option<String>, Option<Outcome>, Option<&'static str>)> {
-        let tries = trace.attempts().into_iter();
-        tries
+        let attempts = trace.attempts().into_iter();
+        attempts
             .map(|tried| (tried.upstream, tried.outcome, tried.reason))
             .collect()
     }

@@ -18,11 +18,11 @@ use crate::connect::{AttemptEnd, Outcome, Shortage};
 ///
 /// let retry = Retry::default()
 ///     .statuses([StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE])
-///     .tries(3);
+///     .attempts(3);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Retry {
-    tries: usize,
+    attempts: usize,
     time_limit: Option<Duration>,
     errors: bool,
     timeouts: bool,
@@ -34,7 +34,7 @@ impl Default for Retry {
     /// After errors, timeouts and invalid heads, each server once.
     fn default() -> Self {
         Retry {
-            tries: usize::MAX,
+            attempts: usize::MAX,
             time_limit: None,
             errors: true,
             timeouts: true,
@@ -47,13 +47,13 @@ impl Default for Retry {
 impl Retry {
     /// Never: each request has one server. Servers are still ejected when they fail.
     pub fn never() -> Self {
-        Retry::default().tries(1)
+        Retry::default().attempts(1)
     }
 
     /// How many servers a request may be tried on, the first included; at least one. Default: all of them, each once.
     #[must_use]
-    pub fn tries(mut self, tries: usize) -> Self {
-        self.tries = tries.max(1);
+    pub fn attempts(mut self, attempts: usize) -> Self {
+        self.attempts = attempts.max(1);
         self
     }
 
@@ -104,7 +104,7 @@ impl Retry {
 
     /// How many servers a request may be tried on, of so many.
     pub(super) fn limit(&self, servers: usize) -> usize {
-        self.tries.min(servers)
+        self.attempts.min(servers)
     }
 
     /// Whether another one is tried after this.
@@ -201,10 +201,10 @@ mod tests {
             (retry(), 3, 2, 1000, true),
             (retry(), 3, 3, 0, false),
             (retry(), 1, 1, 0, false),
-            (retry().tries(2), 3, 1, 0, true),
-            (retry().tries(2), 3, 2, 0, false),
-            (retry().tries(9), 3, 3, 0, false),
-            (retry().tries(0), 3, 1, 0, false),
+            (retry().attempts(2), 3, 1, 0, true),
+            (retry().attempts(2), 3, 2, 0, false),
+            (retry().attempts(9), 3, 3, 0, false),
+            (retry().attempts(0), 3, 1, 0, false),
             (retry().time_limit(Duration::from_secs(5)), 3, 1, 4, true),
             (retry().time_limit(Duration::from_secs(5)), 3, 1, 5, false),
         ] {

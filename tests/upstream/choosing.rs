@@ -149,7 +149,7 @@ async fn no_server_is_tried_twice_for_a_request() {
 #[tokio::test]
 async fn no_more_servers_than_allowed() {
     for (retry, expected) in [
-        (Retry::default().tries(2), 2),
+        (Retry::default().attempts(2), 2),
         (Retry::never(), 1),
         (Retry::default().errors(false), 1),
     ] {
@@ -239,7 +239,7 @@ async fn a_place_is_chosen_only_where_connections_are_alike() {
     assert_ne!(first, second);
     let head = crate::fake::head();
     for (place, expected) in [(first, (1, 0)), (second, (0, 1)), (second, (0, 1))] {
-        let request = ConnectRequest::new(&head, Hop::unknown()).at(place);
+        let request = ConnectRequest::new(&head, Hop::unknown()).pooled(place);
         let stream = group.connect(request).await.unwrap();
         assert_eq!((one.asked(), two.asked()), expected);
         assert!(group.servers().iter().all(|server| server.tunnels == 0));

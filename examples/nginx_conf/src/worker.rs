@@ -130,7 +130,7 @@ pub(crate) async fn run(
 fn fixed(proxy: &Proxy) -> Relay<Leading> {
     let group = match &proxy.whom {
         Pass::Fixed { group, .. } => group.clone(),
-        Pass::Variable(_) => Group::builder().build().via(Route::plain()),
+        Pass::Variable(_) => Group::builder().build().connect_with(Route::plain()),
     };
     Relay::through(group, proxy.relay.clone()).forwarding(limits::silent())
 }
