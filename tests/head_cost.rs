@@ -2,7 +2,7 @@
 //! smaller one, whichever field the bytes are in. Instructions are counted by valgrind, so a busy machine changes nothing.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use http::{HeaderValue, Request, Version};
 use switchover::handshake::{HandshakePolicy, UpgradeRequest, extended_connect};
@@ -372,12 +372,8 @@ fn instructions() -> Vec<u64> {
 
 #[test]
 fn each_byte_of_a_head_costs_the_same_in_whichever_field_it_is() {
-    let valgrind = Command::new("valgrind")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status();
-    if !valgrind.is_ok_and(|status| status.success()) {
-        println!("skipped: there is no valgrind to count instructions with");
+    let is_here = support::peers::runs(Command::new("valgrind").arg("--version"));
+    if !support::peers::has("valgrind, which counts instructions,", is_here) {
         return;
     }
     let mut faults = Vec::new();
