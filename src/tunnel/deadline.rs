@@ -6,13 +6,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep};
-
-use crate::clock::After;
 
 /// At most one registration with the runtime's clock, made when the first deadline appears.
 #[derive(Default)]
@@ -80,30 +77,10 @@ impl Timer {
     }
 }
 
-/// The earliest of several deadlines, and what it would mean if it passed.
-pub(super) struct Earliest<T>(Option<(Instant, T)>);
-
-impl<T> Earliest<T> {
-    pub(super) fn new() -> Self {
-        Earliest(None)
-    }
-
-    /// Adds the deadline that is `limit` after `since`. Without a limit there is none.
-    pub(super) fn consider(&mut self, since: Instant, limit: Option<Duration>, meaning: T) {
-        let Some(limit) = limit else { return };
-        let at = since.after(limit);
-        if self.0.as_ref().is_none_or(|(earliest, _)| at < *earliest) {
-            self.0 = Some((at, meaning));
-        }
-    }
-
-    pub(super) fn into_inner(self) -> Option<(Instant, T)> {
-        self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

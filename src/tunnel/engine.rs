@@ -1,7 +1,7 @@
-//! The law of the whole tunnel: two independent directions, one deadline, one way to end.
+//! The whole tunnel: two independent directions, one deadline, one way to end.
 //!
-//! Knows two sides, their directions, and what a failure or an end on one side means for the other. It must not know
-//! how bytes move, nor who owns the streams.
+//! Reports what the directions have come to, and does what the [`Lifecycle`] says. It must not know why, nor who owns the
+//! streams.
 
 use std::io;
 use std::sync::Arc;
@@ -12,11 +12,12 @@ use tokio::time::Instant;
 
 use super::config::TunnelConfig;
 use super::deadline::Timer;
-use super::due::Due;
-use super::end::{End, Operation, Traffic, TunnelError};
-use super::framed::Closing;
-use super::half::{Farewell, Half};
+use super::end::{Traffic, TunnelError};
+use super::half::Half;
+use super::leaving;
+use super::lifecycle::{Action, Event, Lifecycle, Limits, Outcome, View};
 use super::outlet::Failure;
+use super::pipe;
 use super::scratch::Scratch;
 use super::socket::{self, Carried};
 use crate::side::Side;
@@ -27,33 +28,20 @@ pub(super) struct Engine {
     // leaves in the heap are just large enough for a half. Measured: 330 bytes less for an idle tunnel.
     pub(super) from_downstream: Box<Half>,
     pub(super) from_upstream: Box<Half>,
-    pub(super) phase: Phase,
+    lifecycle: Lifecycle<Failure>,
     timer: Timer,
-    pub(super) config: Arc<TunnelConfig>,
+    config: Arc<TunnelConfig>,
     pub(super) started: Instant,
-    /// Whether the streams are dropped when the tunnel ends, so that a plain socket's end need not be told twice.
+    /// Whether the streams are dropped when the tunnel ends, so that a plain socket need not be shut down twice.
     drops_streams: bool,
 }
 
-pub(super) enum Phase {
-    /// Both directions for themselves.
-    Running { first_end: Option<Side> },
-    /// Nothing is read any more; what was read is delivered.
-    Draining { since: Instant },
-    /// The same of a tunnel that knows its frames: both sides are told by a Close. Boxed, as all that is rare.
-    Closing(Box<Closing>),
-    /// Both sides have sent a Close, and the stream of one has failed since: what is left of what it had sent is delivered.
-    Closed { since: Instant, first: Side },
-    /// One side has failed; what it had sent is delivered.
-    Failing { since: Instant, cause: Cause },
-    /// Nothing left to move; the kernel gets a moment.
-    Settling { until: Instant, cause: Option<Cause> },
-}
-
-pub(super) struct Cause {
-    pub(super) side: Side,
-    pub(super) operation: Operation,
-    pub(super) source: io::Error,
+/// What has come of an event.
+struct Done {
+    /// There may be something else to move now.
+    is_changed: bool,
+    discards: bool,
+    outcome: Option<Outcome<Failure>>,
 }
 
 impl Engine {
@@ -62,7 +50,7 @@ impl Engine {
         Engine {
             from_downstream: Box::new(Half::new(now, config.get_splice())),
             from_upstream: Box::new(Half::new(now, config.get_splice())),
-            phase: Phase::Running { first_end: None },
+            lifecycle: Lifecycle::new(),
             timer: Timer::default(),
             config,
             started: now,
@@ -75,20 +63,9 @@ impl Engine {
         self.from_upstream.put_in_front(from_upstream);
     }
 
-    /// Ends the tunnel in order: reads no more, delivers what was read. False if it is about to end already.
-    pub(super) fn drain(&mut self) -> bool {
-        if !matches!(self.phase, Phase::Running { .. }) {
-            return false;
-        }
-        let now = Instant::now();
-        if self.is_framed() {
-            self.close(now, End::Drained);
-            return true;
-        }
-        self.phase = Phase::Draining { since: now };
-        self.from_downstream.stop();
-        self.from_upstream.stop();
-        true
+    /// Ends the tunnel in order, if it is not about to end already: reads no more, delivers what was read.
+    pub(super) fn end(&mut self, is_requested: bool) {
+        self.on(Event::EndWanted { is_requested }, Instant::now());
     }
 
     /// Moves what can be moved, and says when there is nothing left to wait for.
@@ -100,47 +77,34 @@ impl Engine {
     ) -> Poll<Result<Traffic, TunnelError>> {
         let now = Instant::now();
         let mut scratch = Scratch::default();
-        loop {
+        let mut outcome = None;
+        while outcome.is_none() {
             // Again after a failure, because that changes what is left to do for either direction.
             while self.move_from(Side::Downstream, cx, now, &mut scratch, (downstream, upstream))
                 | self.move_from(Side::Upstream, cx, now, &mut scratch, (upstream, downstream))
                 || self.conclude_closes(cx, now, &mut scratch, downstream, upstream)
             {}
-            if let Some(ended) = self.poll_end(cx, now, &mut scratch, downstream, upstream) {
-                return Poll::Ready(ended);
+            outcome = self.poll_end(cx, now, &mut scratch, downstream, upstream);
+            if outcome.is_some() {
+                break;
             }
             // After the bytes: whoever is woken late, with bytes there, is not idle.
-            let Some((deadline, due)) = self.next_deadline() else {
+            let deadline = self.lifecycle.deadline(&self.limits(), &self.view());
+            let Some((deadline, due)) = deadline else {
                 return Poll::Pending;
             };
-            if self.timer.poll(cx, now, deadline).is_pending() {
+            if self.timer.poll(cx, now, deadline.into()).is_pending() {
                 return Poll::Pending;
             }
-            if let Some(end) = self.strike(now, due) {
-                return Poll::Ready(self.conclude(cx, now, end, downstream, upstream));
-            }
+            outcome = self.on(Event::Deadline(due), now).outcome;
+        }
+        match outcome {
+            Some(outcome) => Poll::Ready(self.conclude(cx, now, outcome, downstream, upstream)),
+            None => Poll::Pending,
         }
     }
 
-    /// A deadline has passed. The end that it is, if it ends the tunnel at once.
-    fn strike(&mut self, now: Instant, due: Due) -> Option<End> {
-        if let Due::Ping(side) = due {
-            self.ping(side);
-            return None;
-        }
-        let end = due.end()?;
-        if matches!(due, Due::Leave) && self.closes_now(now) {
-            return None;
-        }
-        let has_words = matches!(due, Due::Idle | Due::Lifetime | Due::PingTimeout(_));
-        if has_words && self.is_framed() && matches!(self.phase, Phase::Running { .. }) {
-            self.close(now, end);
-            return None;
-        }
-        Some(end)
-    }
-
-    /// One direction's share of a poll. True if it failed.
+    /// One direction's share of a poll. True if there is something else to move now.
     fn move_from<R: Carried, W: Carried>(
         &mut self,
         side: Side,
@@ -149,71 +113,165 @@ impl Engine {
         scratch: &mut Scratch,
         streams: (&mut R, &mut W),
     ) -> bool {
-        self.hold_the_clocks(side, now);
-        let farewell = self.farewell(side, socket::is_plain(streams.1));
+        self.pause_timers(side, now);
+        let is_dropped = self.drops_streams && socket::is_plain(streams.1);
+        let shutdown = self
+            .lifecycle
+            .shutdown_mode(self.half(!side).has_ended(), is_dropped);
         let splice = self.config.get_splice();
         let half = self.half_mut(side);
-        let outcome = half.poll(cx, now, scratch, streams, farewell, splice);
-        let stopped = half.has_stopped();
-        match &mut self.phase {
-            Phase::Running {
-                first_end: first_end @ None,
-            } if stopped => *first_end = Some(side),
-            _ => {}
+        let moved = half.poll(cx, now, scratch, streams, shutdown, splice);
+        let violation = half.framed().and_then(|framed| framed.violation());
+        if half.has_stopped() {
+            self.on(Event::Stopped(side), now);
         }
-        let Err(failure) = outcome else {
-            return self.answer_violation(side, now);
+        match (moved, violation) {
+            (Err(failure), _) => {
+                let is_read = failure.operation == super::end::Operation::Read;
+                let failed = Event::Failed {
+                    side: if is_read { side } else { !side },
+                    operation: failure.operation,
+                    is_not_connected: failure.source.kind() == io::ErrorKind::NotConnected,
+                    cause: failure,
+                };
+                self.on(failed, now);
+                true
+            }
+            (Ok(()), Some(error)) => self.on(Event::Violation(side, error), now).is_changed,
+            (Ok(()), None) => false,
+        }
+    }
+
+    /// Whether nothing is left to be moved, nor to be waited for.
+    fn poll_end<D: Carried, U: Carried>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        downstream: &mut D,
+        upstream: &mut U,
+    ) -> Option<Outcome<Failure>> {
+        if self.from_downstream.has_ended() && self.from_upstream.has_ended() {
+            let can_reset = [socket::can_reset(downstream), socket::can_reset(upstream)];
+            let done = self.on(Event::BothEnded { can_reset }, now);
+            if done.discards {
+                leaving::discard(cx, scratch, downstream);
+                leaving::discard(cx, scratch, upstream);
+            }
+            if done.outcome.is_some() {
+                return done.outcome;
+            }
+        }
+        if self.lifecycle.is_settling()
+            && leaving::discard(cx, scratch, downstream) & leaving::discard(cx, scratch, upstream)
+        {
+            return self.on(Event::Quiet, now).outcome;
+        }
+        None
+    }
+
+    /// The end. Streams that are dropped after this say the truth about it.
+    fn conclude<D: Carried, U: Carried>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        outcome: Outcome<Failure>,
+        downstream: &mut D,
+        upstream: &mut U,
+    ) -> Result<Traffic, TunnelError> {
+        let end = match &outcome {
+            Outcome::Ended(end) => {
+                leaving::leave(cx, &self.from_upstream, downstream);
+                leaving::leave(cx, &self.from_downstream, upstream);
+                *end
+            }
+            Outcome::Failed { side, .. } => {
+                socket::reset_on_drop(downstream);
+                socket::reset_on_drop(upstream);
+                super::End::Failed { side: *side }
+            }
         };
-        self.fail(side, failure, now);
-        true
-    }
-
-    /// What the writer is to be told if the direction that comes from `side` ends now.
-    fn farewell(&self, side: Side, writer_is_plain: bool) -> Farewell {
-        match self.phase {
-            // What follows is a reset, or a stream dropped without its closing words. Anything else would make a
-            // stream that was cut short look complete.
-            Phase::Failing { .. } => Farewell::Silence,
-            // The second end of two: the socket is closed in the next moment, which says the same.
-            Phase::Running { .. }
-                if self.drops_streams && writer_is_plain && self.half(!side).has_ended() =>
-            {
-                Farewell::Silence
-            }
-            _ => Farewell::Shutdown,
+        pipe::tidy();
+        let traffic = Traffic {
+            from_downstream: self.from_downstream.delivered(),
+            from_upstream: self.from_upstream.delivered(),
+            spliced_from_downstream: self.from_downstream.outlet().spliced(),
+            spliced_from_upstream: self.from_upstream.outlet().spliced(),
+            duration: now.duration_since(self.started),
+            end,
+            closes: self.closes(),
+        };
+        match outcome {
+            Outcome::Ended(_) => Ok(traffic),
+            Outcome::Failed { side, cause } => Err(TunnelError {
+                side,
+                operation: cause.operation,
+                traffic,
+                source: cause.source,
+            }),
         }
     }
 
-    /// The direction that comes from `side` has met a failure: works out which side is gone, and what that leaves.
-    fn fail(&mut self, side: Side, Failure { operation, source }: Failure, now: Instant) {
-        let failed_side = if operation == Operation::Read { side } else { !side };
-        if operation == Operation::Shutdown {
-            // Everything was delivered, only the word that it was all could not be. No news if the peer has gone
-            // (its own direction says how), or if it has nothing more to say either.
-            let settled = !matches!(self.phase, Phase::Running { .. }) || self.half(!side).has_ended();
-            if settled || source.kind() == io::ErrorKind::NotConnected {
-                return;
+    /// Reports an event, and does what is to be done about it.
+    fn on(&mut self, event: Event<Failure>, now: Instant) -> Done {
+        let view = self.view();
+        // Not by `limits`, which would borrow the lifecycle too.
+        let limits = Limits {
+            started: self.started.into_std(),
+            tunnel: &self.config,
+            websocket: self.from_downstream.websocket(),
+        };
+        let actions = self.lifecycle.on(event, now.into_std(), &limits, &view);
+        let mut done = Done {
+            is_changed: !actions.is_empty(),
+            discards: false,
+            outcome: None,
+        };
+        for action in actions {
+            match action {
+                Action::Stop(side) => self.half_mut(side).stop(),
+                Action::Abandon(side) => self.half_mut(side).abandon(),
+                Action::Forget(side) => self.half_mut(side).forget_sender(),
+                Action::Close { to, end } => self.queue_close(to, end, false),
+                Action::CloseInPlace { to, end } => self.queue_close(to, end, true),
+                Action::CloseNow => {
+                    self.from_downstream.close_now();
+                    self.from_upstream.close_now();
+                }
+                Action::Ping(side) => self.queue_ping(side),
+                Action::End(outcome) => done.outcome = Some(outcome),
+                Action::Discard => done.discards = true,
             }
         }
-        if self.is_left_while_closing(failed_side, operation) || self.is_left_after_closes(failed_side, now) {
-            return;
+        done
+    }
+
+    pub(super) fn conclude_closes<D: Carried, U: Carried>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        downstream: &mut D,
+        upstream: &mut U,
+    ) -> bool {
+        if !self.lifecycle.is_closing() {
+            return false;
         }
-        if operation == Operation::Read {
-            // Dead both ways. What it had sent before still goes out.
-            self.half_mut(side).stop();
-            self.half_mut(!side).abandon();
-        } else {
-            // Takes nothing any more; what it had sent before may still be there to be read.
-            self.half_mut(side).abandon();
+        self.from_downstream.read_answer(cx, now, scratch, downstream);
+        self.from_upstream.read_answer(cx, now, scratch, upstream);
+        self.on(Event::Moved, now).is_changed
+    }
+
+    fn limits(&self) -> Limits<'_> {
+        Limits {
+            started: self.started.into_std(),
+            tunnel: &self.config,
+            websocket: self.from_downstream.websocket(),
         }
-        if !matches!(self.phase, Phase::Failing { .. }) {
-            let cause = Cause {
-                side: failed_side,
-                operation,
-                source,
-            };
-            self.phase = Phase::Failing { since: now, cause };
-        }
+    }
+
+    fn view(&self) -> View {
+        View([self.from_downstream.view(), self.from_upstream.view()])
     }
 
     pub(super) fn half(&self, side: Side) -> &Half {

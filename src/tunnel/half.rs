@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::config::SpliceConfig;
 use super::end::Operation;
 use super::framed::Framed;
+use super::lifecycle::{Direction, ShutdownMode};
 use super::outlet::{Failure, Outlet, Turn, interrupted_or};
 use super::pipe;
 use super::scratch::{SCRATCH_SIZE, Scratch};
@@ -45,15 +46,6 @@ enum Stage {
     Ending,
     /// Nothing left to do.
     Ended,
-}
-
-/// What the writer is told when its direction ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Farewell {
-    /// That the stream ended in order.
-    Shutdown,
-    /// Nothing: dropping the stream says it, or an orderly end would be a lie.
-    Silence,
 }
 
 impl Half {
@@ -96,7 +88,20 @@ impl Half {
     /// The reader has given all that it had.
     pub(super) fn reader_has_ended(&mut self) {
         self.stop();
-        self.note_gone();
+        self.forget_sender();
+    }
+
+    /// What it has come to.
+    pub(super) fn view(&self) -> Direction {
+        Direction {
+            moved_at: self.outlet.moved_at().into_std(),
+            is_waiting: self.outlet.is_waiting(),
+            is_blocked: self.outlet.is_blocked(),
+            has_tail: self.outlet.owes(),
+            has_stopped: self.has_stopped(),
+            has_ended: self.has_ended(),
+            frames: self.framed().map(Framed::view),
+        }
     }
 
     /// Ends at once, because the writer is of no use any more.
@@ -112,7 +117,7 @@ impl Half {
         now: Instant,
         scratch: &mut Scratch,
         (reader, writer): (&mut R, &mut W),
-        farewell: Farewell,
+        shutdown: ShutdownMode,
         splice: Option<SpliceConfig>,
     ) -> Result<(), Failure>
     where
@@ -144,7 +149,7 @@ impl Half {
                 (Stage::Ending, _) if self.has_frame_due() => self.inject(cx, now, writer)?,
                 (Stage::Ending, _) if self.holds_back() => self.release(cx, now, writer)?,
                 (Stage::Ending, _) if self.outlet.is_unflushed() => self.outlet.flush(cx, now, writer)?,
-                (Stage::Ending, _) => self.take_leave(cx, now, writer, farewell)?,
+                (Stage::Ending, _) => self.shut_down(cx, now, writer, shutdown)?,
             };
             if turn == Turn::Wait {
                 return Ok(());
@@ -271,21 +276,21 @@ impl Half {
         }))
     }
 
-    fn take_leave<W>(
+    fn shut_down<W>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
         writer: &mut W,
-        farewell: Farewell,
+        shutdown: ShutdownMode,
     ) -> Result<Turn, Failure>
     where
         W: AsyncWrite + Unpin,
     {
-        let told = match farewell {
-            Farewell::Silence => Poll::Ready(Ok(())),
-            Farewell::Shutdown => self.outlet.shut_down(cx, now, writer),
+        let shut = match shutdown {
+            ShutdownMode::Silent => Poll::Ready(Ok(())),
+            ShutdownMode::Orderly => self.outlet.shut_down(cx, now, writer),
         };
-        if let Poll::Ready(outcome) = told {
+        if let Poll::Ready(outcome) = shut {
             self.stage = Stage::Ended;
             outcome?;
         }

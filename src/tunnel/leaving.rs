@@ -4,17 +4,12 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::io::ReadBuf;
 
 use super::half::{self, Half};
 use super::scratch::Scratch;
 use super::socket::{self, Carried};
-
-/// How long the kernel may need to hand over what it has taken from us, where closing at once would make it throw
-/// that away: before a reset is passed on, and after a drain if the peer is still sending.
-pub(super) const SETTLE_TIME: Duration = Duration::from_millis(250);
 
 /// Reads and forgets. True once the stream has no more to give.
 pub(super) fn discard<S: Carried>(cx: &mut Context<'_>, scratch: &mut Scratch, stream: &mut S) -> bool {

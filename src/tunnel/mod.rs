@@ -63,14 +63,12 @@ mod deadline;
 mod drain;
 mod drain_state;
 mod draining;
-mod due;
 mod end;
-mod ending;
 mod engine;
 mod framed;
 mod half;
 mod leaving;
-mod limits;
+mod lifecycle;
 mod outlet;
 mod peer_cap;
 #[cfg_attr(not(all(target_os = "linux", feature = "splice")), path = "pipe/absent.rs")]

@@ -59,7 +59,7 @@ where
         };
         if let Some(drain) = this.drain.as_mut().as_pin_mut() {
             if drain.poll(cx).is_ready() {
-                this.engine.drain();
+                this.engine.end(false);
                 this.drain.set(None);
             }
         }
@@ -70,12 +70,10 @@ where
         if let Some(watched) = this.watched {
             watched.record(this.engine);
         }
-        let mut result = ready!(polled);
+        let result = ready!(polled);
         *this.streams = None;
         // Only now: whoever sees that the tunnel is not open any more finds its streams closed.
-        if let (Some(watched), Ok(traffic)) = (this.watched.take(), &mut result) {
-            watched.explain(traffic);
-        }
+        *this.watched = None;
         Poll::Ready(result)
     }
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::end::{End, Traffic};
 use super::engine::Engine;
 use crate::clock::After;
 
@@ -63,8 +62,6 @@ pub(super) struct Watched {
     shared: Arc<Shared>,
     /// What is registered for the day when it is asked to end, to see without the lock that it is still right.
     waker: Option<Waker>,
-    /// That it was asked to is why the tunnel ends.
-    ends: bool,
 }
 
 impl TunnelWatch {
@@ -127,7 +124,6 @@ impl Watched {
                 waker: Mutex::new(None),
             }),
             waker: None,
-            ends: false,
         }
     }
 
@@ -140,7 +136,7 @@ impl Watched {
     /// Before the tunnel moves anything: passes on that it was asked to end.
     pub(super) fn listen(&mut self, cx: &mut Context<'_>, engine: &mut Engine) {
         if self.poll_asked(cx).is_ready() {
-            self.ends |= engine.drain();
+            engine.end(true);
         }
     }
 
@@ -184,13 +180,6 @@ impl Watched {
                     .moved_after
                     .store(moved_after.as_nanos() as u64, Ordering::Relaxed);
             }
-        }
-    }
-
-    /// Says that it was asked to end, where that is why it has.
-    pub(super) fn explain(&self, traffic: &mut Traffic) {
-        if self.ends && traffic.end == End::Drained {
-            traffic.end = End::Requested;
         }
     }
 }

@@ -3,17 +3,19 @@
 //! Of a direction of bytes it knows only that there is nothing to be done.
 
 use std::borrow::Cow;
-use std::task::Context;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::{Framed, Own, WebSocketConfig};
 use crate::side::Side;
-use crate::tunnel::half::Half;
+use crate::tunnel::half::{self, Half};
 use crate::tunnel::outlet::{Failure, Turn};
-use crate::tunnel::scratch::SCRATCH_SIZE;
+use crate::tunnel::scratch::{SCRATCH_SIZE, Scratch};
+use crate::tunnel::socket::Carried;
 
 impl Half {
     /// From now on it knows the frames that `sender` sends.
@@ -23,6 +25,11 @@ impl Half {
 
     pub(in crate::tunnel) fn framed(&self) -> Option<&Framed> {
         self.framed.as_deref()
+    }
+
+    /// How it treats its frames, if it knows them.
+    pub(in crate::tunnel) fn websocket(&self) -> Option<WebSocketConfig> {
+        self.framed().map(Framed::config)
     }
 
     /// Bytes of the reader's that the writer has accepted.
@@ -95,7 +102,7 @@ impl Half {
     }
 
     /// Nothing more is to be expected of the reader.
-    pub(in crate::tunnel) fn note_gone(&mut self) {
+    pub(in crate::tunnel) fn forget_sender(&mut self) {
         if let Some(framed) = &mut self.framed {
             framed.sender_is_gone();
         }
@@ -156,6 +163,34 @@ impl Half {
     {
         let held = self.framed.as_mut().map(|framed| framed.release());
         self.write_own(cx, now, writer, held)
+    }
+
+    /// Reads on for the Close of the reader, where nothing else is read any more.
+    pub(in crate::tunnel) fn read_answer<R: Carried>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        reader: &mut R,
+    ) {
+        if !self.has_stopped() {
+            return;
+        }
+        let Some(framed) = &mut self.framed else { return };
+        for _ in 0..half::TURNS {
+            if framed.is_done() {
+                return;
+            }
+            let mut buffer = ReadBuf::new(scratch.bytes());
+            match Pin::new(&mut *reader).poll_read(cx, &mut buffer) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let _ = framed.pass(now, buffer.filled());
+                }
+                Poll::Ready(_) => framed.sender_is_gone(),
+            }
+        }
+        half::yield_to_the_thread(cx);
     }
 
     fn write_own<W>(

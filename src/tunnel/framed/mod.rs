@@ -17,13 +17,13 @@ use std::borrow::Cow;
 use tokio::time::Instant;
 
 pub(super) use closes::Closes;
-pub(super) use closing::Closing;
 pub use config::WebSocketConfig;
 use output::{Account, Output};
 pub(super) use own::Own;
 use own::Pings;
 
 use crate::side::Side;
+use crate::tunnel::lifecycle::Frames;
 use crate::websocket::{CloseFrame, ControlFrame, FrameError, FrameScanner, OpCode, Scanned};
 
 /// A frame is large if its payload is at least so long. Below that, looking at each header and splicing the rest costs more
@@ -53,7 +53,7 @@ pub(super) struct Framed {
     /// Nobody waits for the sender any more.
     gone: bool,
     /// When something was last read from the sender.
-    heard_at: Instant,
+    last_read_at: Instant,
     /// The pings that the sender is sent, in the other direction.
     pings: Pings,
     /// When a ping was last sent in this direction.
@@ -74,7 +74,7 @@ impl Framed {
             sent: None,
             violation: None,
             gone: false,
-            heard_at: now,
+            last_read_at: now,
             pings: Pings::default(),
             pinged_at: None,
             account: Account::default(),
@@ -90,7 +90,7 @@ impl Framed {
     ///
     /// To be called when everything that came out before has been taken or is going to be.
     pub(super) fn pass<'a>(&mut self, now: Instant, read: &'a [u8]) -> Cow<'a, [u8]> {
-        self.heard_at = now;
+        self.last_read_at = now;
         if self.violation.is_some() || self.from_sender.is_some() {
             return Cow::Borrowed(&[]);
         }
@@ -151,7 +151,7 @@ impl Framed {
 
     /// Takes note of payload that went on without being looked at.
     pub(super) fn skip(&mut self, now: Instant, count: usize) {
-        self.heard_at = now;
+        self.last_read_at = now;
         self.account.handed += count as u64;
         self.scanner.skip(count as u64);
     }
@@ -234,11 +234,6 @@ impl Framed {
         self.sent.is_some() || self.from_sender.is_some()
     }
 
-    /// Whether the sender has sent its Close.
-    pub(super) fn has_sender_closed(&self) -> bool {
-        self.from_sender.is_some()
-    }
-
     /// Whether nothing is to be expected of the sender any more: it has sent its Close, or what is no frame, or has gone.
     pub(super) fn is_done(&self) -> bool {
         self.from_sender.is_some() || self.violation.is_some() || self.gone
@@ -259,8 +254,21 @@ impl Framed {
     }
 
     /// When a ping was last sent in this direction, if that was later.
-    fn pinged_after(&self, heard_at: Instant) -> Option<Instant> {
-        self.pinged_at.filter(|at| *at > heard_at)
+    fn pinged_after(&self, last_read_at: Instant) -> Option<Instant> {
+        self.pinged_at.filter(|at| *at > last_read_at)
+    }
+
+    /// What the direction has come to.
+    pub(super) fn view(&self) -> Frames {
+        Frames {
+            is_closed: self.is_closed(),
+            has_sender_closed: self.from_sender.is_some(),
+            is_done: self.is_done(),
+            awaits_place: self.replaces_close(),
+            has_queued: self.due.is_some(),
+            last_read_at: self.last_read_at.into_std(),
+            pinged_at: self.pinged_at.map(Instant::into_std),
+        }
     }
 
     /// A ping for the sender, to be sent in the other direction.

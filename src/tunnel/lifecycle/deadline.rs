@@ -1,0 +1,95 @@
+//! Which limit applies when: what a tunnel may wait for now, and for how long.
+//!
+//! Looks at the state and changes nothing.
+
+use std::time::{Duration, Instant};
+
+use super::event::Due;
+use super::view::{Limits, View};
+use super::{Closing, Lifecycle, SIDES, State};
+use crate::clock::After;
+use crate::side::Side;
+use crate::tunnel::framed::WebSocketConfig;
+
+/// How long the peers may take for their Closes where the tunnel has no linger limit: without any, a peer that has vanished
+/// would keep a tunnel that has ended because of it.
+const CLOSING_TIME: Duration = Duration::from_secs(30);
+
+impl<C> Lifecycle<C> {
+    /// The next instant at which something is due if nothing moves, and what.
+    pub(in crate::tunnel) fn deadline(&self, limits: &Limits<'_>, view: &View) -> Option<(Instant, Due)> {
+        let (config, moved_at) = (limits.tunnel, view.moved_at());
+        let linger = config.get_linger_timeout();
+        let mut next = Earliest(None);
+        match &self.state {
+            State::Ended => return None,
+            State::Settling { until, .. } => return Some((*until, Due::Leave)),
+            // What brought it about has passed already.
+            State::Closing(closing) => return Some((closing.deadline(linger), Due::Leave)),
+            State::Draining { since, .. } | State::Failing { since, .. } | State::Closed { since, .. } => {
+                next.consider(*since, linger, Due::Leave);
+            }
+            State::Running { .. } => {
+                let ended = SIDES.into_iter().find(|side| view.from(*side).has_ended);
+                if let Some(side) = ended {
+                    next.consider(moved_at, linger, Due::HalfCloseTimeout(!side));
+                }
+            }
+        }
+        for side in SIDES {
+            let direction = view.from(side);
+            if direction.is_waiting {
+                let limit = config.get_stalled_write_timeout();
+                next.consider(direction.moved_at, limit, Due::WriteTimeout(!side));
+            }
+        }
+        next.consider(moved_at, config.get_idle_timeout(), Due::Idle);
+        next.consider(limits.started, config.get_lifetime(), Due::Lifetime);
+        if let (State::Running { .. }, Some(config)) = (&self.state, limits.websocket) {
+            for side in SIDES {
+                consider_ping(&mut next, side, config, view);
+            }
+        }
+        next.0
+    }
+}
+
+impl Closing {
+    fn deadline(&self, linger: Option<Duration>) -> Instant {
+        let limit = self.since.after(linger.unwrap_or(CLOSING_TIME));
+        let usual = self.answers_until.map_or(limit, |answers| answers.min(limit));
+        self.settles_until.or(self.last_until).unwrap_or(usual)
+    }
+}
+
+/// When a side is to be sent a ping, or has not answered one.
+fn consider_ping(next: &mut Earliest, side: Side, config: WebSocketConfig, view: &View) {
+    let (hearing, asking) = (view.from(side), view.from(!side));
+    let (Some(heard), Some(asked)) = (&hearing.frames, &asking.frames) else {
+        return;
+    };
+    let is_over = hearing.has_stopped || asking.has_stopped || heard.is_closed || asked.is_closed;
+    // What it says is not read, or what it is asked does not get through: that has limits of its own.
+    let is_blocked = hearing.is_blocked || asking.is_blocked;
+    if is_over || is_blocked || asked.has_queued {
+        return;
+    }
+    match asked.pinged_at.filter(|at| *at > heard.last_read_at) {
+        Some(at) => next.consider(at, Some(config.get_pong_timeout()), Due::PingTimeout(side)),
+        None => next.consider(heard.last_read_at, config.get_ping_interval(), Due::Ping(side)),
+    }
+}
+
+/// The earliest of several deadlines, and what it would mean if it passed.
+struct Earliest(Option<(Instant, Due)>);
+
+impl Earliest {
+    /// Adds the deadline that is `limit` after `since`. Without a limit there is none.
+    fn consider(&mut self, since: Instant, limit: Option<Duration>, due: Due) {
+        let Some(limit) = limit else { return };
+        let at = since.after(limit);
+        if self.0.is_none_or(|(earliest, _)| at < earliest) {
+            self.0 = Some((at, due));
+        }
+    }
+}
