@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::framed::Closes;
+use super::websocket::Closes;
 use crate::side::Side;
 use crate::websocket::FrameError;
 

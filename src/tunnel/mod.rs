@@ -55,33 +55,14 @@
 //! # }
 //! ```
 
-mod any;
-mod cap;
 mod config;
-mod counted;
-mod deadline;
-mod drain;
-mod drain_state;
-mod draining;
 mod end;
 mod engine;
-mod framed;
-mod half;
-mod leaving;
 mod lifecycle;
-mod outlet;
-mod peer_cap;
-#[cfg_attr(not(all(target_os = "linux", feature = "splice")), path = "pipe/absent.rs")]
-mod pipe;
-mod rewind;
+mod registry;
 mod run;
-mod scratch;
-mod socket;
-#[cfg(feature = "hyper")]
-mod transfer;
-mod transfer_mode;
-mod wakers;
-mod watch;
+mod stream;
+mod websocket;
 
 use std::fmt;
 use std::future::{Future, Pending, poll_fn};
@@ -90,26 +71,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use any::AnyStream;
-pub use cap::{Cap, Permit, WaitEmpty};
 pub use config::{SpliceConfig, TunnelConfig};
-pub use counted::Counted;
-pub use drain::{Drain, Schedule};
-pub use draining::DrainSignal;
 pub use end::{End, Operation, Traffic, TunnelError};
 use engine::Engine;
-pub use framed::WebSocketConfig;
-pub use peer_cap::{PeerCap, PeerPermit};
-pub use rewind::Rewind;
+#[cfg(feature = "hyper")]
+pub(crate) use engine::{Scratch, Spliced, Transfer};
+use registry::Watched;
+pub use registry::{Cap, Drain, DrainSignal, PeerCap, PeerPermit, Permit, Schedule, TunnelWatch, WaitEmpty};
 pub use run::Run;
+pub use stream::{AnyStream, Counted, Rewind};
 #[cfg(feature = "gateway")]
-#[cfg(feature = "hyper")]
-pub(crate) use scratch::Scratch;
-pub(crate) use socket::{read_closed, reset_on_drop};
-#[cfg(feature = "hyper")]
-pub(crate) use transfer::{Spliced, Transfer};
-pub use watch::TunnelWatch;
-use watch::Watched;
+pub(crate) use stream::{read_closed, reset_on_drop};
+pub use websocket::WebSocketConfig;
 
 /// Copies both ways between two borrowed streams until both have ended, without any deadline.
 ///

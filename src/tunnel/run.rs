@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::end::{Traffic, TunnelError};
 use super::engine::Engine;
-use super::watch::Watched;
+use super::registry::Watched;
 
 pin_project! {
     /// A running tunnel: the future of [`Tunnel::run`](super::Tunnel::run).

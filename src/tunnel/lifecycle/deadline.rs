@@ -9,7 +9,7 @@ use super::view::{Limits, View};
 use super::{Closing, Lifecycle, SIDES, State};
 use crate::clock::After;
 use crate::side::Side;
-use crate::tunnel::framed::WebSocketConfig;
+use crate::tunnel::websocket::WebSocketConfig;
 
 /// How long the peers may take for their Closes where the tunnel has no linger limit: without any, a peer that has vanished
 /// would keep a tunnel that has ended because of it.

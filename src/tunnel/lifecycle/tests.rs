@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::side::Side::{Downstream, Upstream};
 use crate::tunnel::config::TunnelConfig;
-use crate::tunnel::framed::WebSocketConfig;
+use crate::tunnel::websocket::WebSocketConfig;
 use crate::websocket::FrameError;
 
 const ERROR: FrameError = FrameError::MaskMissing;

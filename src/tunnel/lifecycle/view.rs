@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::side::Side;
 use crate::tunnel::config::TunnelConfig;
-use crate::tunnel::framed::WebSocketConfig;
+use crate::tunnel::websocket::WebSocketConfig;
 
 /// The limits that hold, and since when.
 pub(in crate::tunnel) struct Limits<'a> {

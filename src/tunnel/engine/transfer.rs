@@ -10,10 +10,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::config::SpliceConfig;
-use super::pipe::{self, Pipe};
-use super::scratch::{SCRATCH_SIZE, Scratch};
-use super::transfer_mode::Filled;
+use crate::tunnel::config::SpliceConfig;
+use crate::tunnel::engine::pipe::{self, Pipe};
+use crate::tunnel::engine::scratch::{SCRATCH_SIZE, Scratch};
+use crate::tunnel::engine::transfer_mode::Filled;
 
 /// From how many bytes on a splice is tried at all.
 const BULK: usize = 64 * 1024;

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::drain_state::{Shared, Stage, Window};
-use super::draining::DrainSignal;
+use crate::tunnel::registry::drain_signal::DrainSignal;
+use crate::tunnel::registry::drain_state::{Shared, Stage, Window};
 
 /// Tells everyone who waits for it that the time has come to end. Cheap to clone; all clones are one drain.
 ///
-/// What waits is a [`DrainSignal`]: a future for [`Tunnel::drain`](super::Tunnel::drain), and for every other wait of the
+/// What waits is a [`DrainSignal`]: a future for [`Tunnel::drain`](crate::tunnel::Tunnel::drain), and for every other wait of the
 /// caller's that a shutdown should end. [`signal`](Drain::signal) completes when the [`Schedule`] says so,
 /// [`started`](Drain::started) as soon as there is one.
 ///

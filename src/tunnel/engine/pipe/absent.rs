@@ -4,18 +4,18 @@ use std::convert::Infallible;
 use std::io;
 use std::task::{Context, Poll};
 
-use super::config::SpliceConfig;
-use super::transfer_mode::Filled;
+use crate::tunnel::config::SpliceConfig;
+use crate::tunnel::engine::transfer_mode::Filled;
 
 /// No value of this type is ever made.
-pub(super) struct Pipe(Infallible);
+pub(in crate::tunnel) struct Pipe(Infallible);
 
 /// Whether bulk between these two may be spliced at all.
-pub(super) fn is_possible(_splice: Option<SpliceConfig>) -> bool {
+pub(in crate::tunnel) fn is_possible(_splice: Option<SpliceConfig>) -> bool {
     false
 }
 
-pub(super) fn fill<R, W>(
+pub(in crate::tunnel) fn fill<R, W>(
     _cx: &mut Context<'_>,
     _splice: SpliceConfig,
     _limit: usize,
@@ -25,7 +25,7 @@ pub(super) fn fill<R, W>(
 }
 
 impl Pipe {
-    pub(super) fn poll_empty_into<W>(
+    pub(in crate::tunnel) fn poll_empty_into<W>(
         &mut self,
         _cx: &mut Context<'_>,
         _writer: &W,
@@ -33,17 +33,17 @@ impl Pipe {
         match self.0 {}
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::tunnel) fn is_empty(&self) -> bool {
         match self.0 {}
     }
 
-    pub(super) fn take_out(&mut self) -> io::Result<Vec<u8>> {
+    pub(in crate::tunnel) fn take_out(&mut self) -> io::Result<Vec<u8>> {
         match self.0 {}
     }
 }
 
-pub(super) fn tidy() {}
+pub(in crate::tunnel) fn tidy() {}
 
-pub(super) fn is_refusal(_error: &io::Error) -> bool {
+pub(in crate::tunnel) fn is_refusal(_error: &io::Error) -> bool {
     false
 }

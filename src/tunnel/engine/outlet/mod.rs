@@ -15,15 +15,15 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::end::Operation;
-use super::pipe::{self, Pipe};
+use crate::tunnel::end::Operation;
+use crate::tunnel::engine::pipe::{self, Pipe};
 
 /// How often the bytes of one read are offered to a writer that takes them in small pieces, before that counts as a
 /// turn.
 const WRITES_PER_TURN: usize = 16;
 
 /// What one direction knows of its writer.
-pub(super) struct Outlet {
+pub(in crate::tunnel) struct Outlet {
     owed: Owed,
     delivered: u64,
     /// How many of the delivered bytes were spliced.
@@ -55,20 +55,20 @@ impl Owed {
 }
 
 /// A stream failed; the direction cannot go on by itself.
-pub(super) struct Failure {
-    pub(super) operation: Operation,
-    pub(super) source: io::Error,
+pub(in crate::tunnel) struct Failure {
+    pub(in crate::tunnel) operation: Operation,
+    pub(in crate::tunnel) source: io::Error,
 }
 
 /// Whether another turn may follow now, or a waker is registered.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(in crate::tunnel) enum Turn {
     Again,
     Wait,
 }
 
 impl Outlet {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(in crate::tunnel) fn new(now: Instant) -> Self {
         Outlet {
             owed: Owed::NOTHING,
             delivered: 0,
@@ -81,45 +81,45 @@ impl Outlet {
         }
     }
 
-    pub(super) fn delivered(&self) -> u64 {
+    pub(in crate::tunnel) fn delivered(&self) -> u64 {
         self.delivered
     }
 
-    pub(super) fn spliced(&self) -> u64 {
+    pub(in crate::tunnel) fn spliced(&self) -> u64 {
         self.spliced
     }
 
-    pub(super) fn moved_at(&self) -> Instant {
+    pub(in crate::tunnel) fn moved_at(&self) -> Instant {
         self.moved_at
     }
 
     /// Something has moved that the writer does not get to see.
-    pub(super) fn touch(&mut self, now: Instant) {
+    pub(in crate::tunnel) fn touch(&mut self, now: Instant) {
         if !self.waiting {
             self.moved_at = now;
         }
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(in crate::tunnel) fn is_waiting(&self) -> bool {
         self.waiting
     }
 
     /// Whether bytes were read that the writer has not taken.
-    pub(super) fn owes(&self) -> bool {
+    pub(in crate::tunnel) fn owes(&self) -> bool {
         !matches!(&self.owed, Owed::Tail(tail) if tail.is_empty())
     }
 
-    pub(super) fn is_unflushed(&self) -> bool {
+    pub(in crate::tunnel) fn is_unflushed(&self) -> bool {
         self.unflushed
     }
 
     /// Whether nothing may be read, because the writer has not done its part.
-    pub(super) fn is_blocked(&self) -> bool {
+    pub(in crate::tunnel) fn is_blocked(&self) -> bool {
         self.owes() || self.flushing
     }
 
     /// Bytes that go out before any other.
-    pub(super) fn put_in_front(&mut self, bytes: Bytes) {
+    pub(in crate::tunnel) fn put_in_front(&mut self, bytes: Bytes) {
         self.fresh = !bytes.is_empty();
         self.owe(bytes);
     }
@@ -134,14 +134,14 @@ impl Outlet {
     }
 
     /// The writer is of no use any more.
-    pub(super) fn abandon(&mut self) {
+    pub(in crate::tunnel) fn abandon(&mut self) {
         self.owed = Owed::NOTHING;
         self.flushing = false;
         self.waiting = false;
     }
 
     /// Does what stands between a [blocked](Outlet::is_blocked) outlet and the next read.
-    pub(super) fn unblock<W>(
+    pub(in crate::tunnel) fn unblock<W>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
@@ -160,7 +160,7 @@ impl Outlet {
     }
 
     /// Splices out of the pipe; what the writer does not take stays in it.
-    pub(super) fn empty<W>(
+    pub(in crate::tunnel) fn empty<W>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
@@ -200,7 +200,7 @@ impl Outlet {
     }
 
     /// Writes straight from the reader's buffer; what the writer does not take becomes the tail.
-    pub(super) fn write_out<W>(
+    pub(in crate::tunnel) fn write_out<W>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
@@ -290,7 +290,7 @@ impl Outlet {
 }
 
 /// A call that a signal interrupted did nothing, and is made again.
-pub(super) fn interrupted_or(operation: Operation, source: io::Error) -> Result<Turn, Failure> {
+pub(in crate::tunnel) fn interrupted_or(operation: Operation, source: io::Error) -> Result<Turn, Failure> {
     if source.kind() == io::ErrorKind::Interrupted {
         return Ok(Turn::Again);
     }

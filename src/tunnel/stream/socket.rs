@@ -18,20 +18,20 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-use super::any::{AnyStream, Kind};
-use super::{Counted, Rewind};
+use crate::tunnel::stream::any::{AnyStream, Kind};
+use crate::tunnel::{Counted, Rewind};
 
 /// A stream that a tunnel can carry.
-pub(super) trait Carried: AsyncRead + AsyncWrite + Unpin + Any {}
+pub(in crate::tunnel) trait Carried: AsyncRead + AsyncWrite + Unpin + Any {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Any> Carried for S {}
 
 /// Whether dropping the stream is an orderly end of it, as closing a socket is.
-pub(super) fn is_plain<S: Any>(stream: &S) -> bool {
+pub(in crate::tunnel) fn is_plain<S: Any>(stream: &S) -> bool {
     tcp(stream).is_some() || is_unix(stream)
 }
 
 /// Whether [`reset_on_drop`] can make the peer see a reset.
-pub(super) fn can_reset<S: Any>(stream: &S) -> bool {
+pub(in crate::tunnel) fn can_reset<S: Any>(stream: &S) -> bool {
     tcp(stream).is_some()
 }
 
@@ -112,7 +112,7 @@ fn is_unix<S: Any>(_stream: &S) -> bool {
 
 /// Whether bytes stand in front of the socket that are still to be read.
 #[cfg(all(target_os = "linux", feature = "splice"))]
-pub(super) fn is_behind_bytes<S: Any>(stream: &S) -> bool {
+pub(in crate::tunnel) fn is_behind_bytes<S: Any>(stream: &S) -> bool {
     let any: &dyn Any = stream;
     any.downcast_ref::<Rewind<TcpStream>>()
         .is_some_and(|rewind| !rewind.front().is_empty())
@@ -124,7 +124,7 @@ pub(super) fn is_behind_bytes<S: Any>(stream: &S) -> bool {
 /// A plain socket that may be read and written by its descriptor.
 #[cfg(all(target_os = "linux", feature = "splice"))]
 #[derive(Clone, Copy)]
-pub(super) enum Socket<'a> {
+pub(in crate::tunnel) enum Socket<'a> {
     Tcp(&'a TcpStream),
     Unix(&'a UnixStream),
 }
@@ -132,20 +132,20 @@ pub(super) enum Socket<'a> {
 #[cfg(all(target_os = "linux", feature = "splice"))]
 impl<'a> Socket<'a> {
     /// The socket that the stream is, if it is one.
-    pub(super) fn of<S: Any>(stream: &'a S) -> Option<Self> {
+    pub(in crate::tunnel) fn of<S: Any>(stream: &'a S) -> Option<Self> {
         tcp(stream)
             .map(Socket::Tcp)
             .or_else(|| unix(stream).map(Socket::Unix))
     }
 
-    pub(super) fn poll_read_ready(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::tunnel) fn poll_read_ready(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Socket::Tcp(socket) => socket.poll_read_ready(cx),
             Socket::Unix(socket) => socket.poll_read_ready(cx),
         }
     }
 
-    pub(super) fn poll_write_ready(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::tunnel) fn poll_write_ready(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Socket::Tcp(socket) => socket.poll_write_ready(cx),
             Socket::Unix(socket) => socket.poll_write_ready(cx),
@@ -154,7 +154,7 @@ impl<'a> Socket<'a> {
 
     /// Calls `operation` with the descriptor. If it would block, the runtime takes the socket for not ready until
     /// the kernel says otherwise: it must be the socket that blocks, and nothing else.
-    pub(super) fn try_io(
+    pub(in crate::tunnel) fn try_io(
         self,
         interest: Interest,
         operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,

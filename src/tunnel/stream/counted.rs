@@ -10,14 +10,14 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Permit;
+use crate::tunnel::Permit;
 
 pin_project! {
-    /// A stream that holds a [`Permit`] until it is dropped: one of those that a [`Cap`](super::Cap) counts, however it
+    /// A stream that holds a [`Permit`] until it is dropped: one of those that a [`Cap`](crate::tunnel::Cap) counts, however it
     /// ends.
     ///
     /// What a connector returns that counts its connections. It is 8 bytes larger than the stream and costs nothing for each
-    /// byte; a plain socket in it, or a plain [`AnyStream`](super::AnyStream), is spliced as it would be without. Count last:
+    /// byte; a plain socket in it, or a plain [`AnyStream`](crate::tunnel::AnyStream), is spliced as it would be without. Count last:
     /// inside of another wrapper it is a stream like any other.
     ///
     /// ```

@@ -8,8 +8,8 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::super::end::Operation;
 use super::{Failure, Outlet, Owed, Turn, interrupted_or};
+use crate::tunnel::end::Operation;
 
 impl Outlet {
     /// Whether there are leftovers that have not been offered to the writer, and that new bytes may go out with.

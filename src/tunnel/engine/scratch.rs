@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 /// The most that one read takes. Large enough that a bulk transfer spends its time in the kernel's copy, small
 /// enough to stay in a core's own cache between the read and the write.
-pub(super) const SCRATCH_SIZE: usize = 64 * 1024;
+pub(in crate::tunnel) const SCRATCH_SIZE: usize = 64 * 1024;
 
 thread_local! {
     static IDLE_SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
@@ -24,7 +24,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    pub(super) fn bytes(&mut self) -> &mut [u8] {
+    pub(in crate::tunnel) fn bytes(&mut self) -> &mut [u8] {
         self.buffer.get_or_insert_with(|| {
             // `try_with`: a future may be polled while the thread's locals are being destroyed.
             let idle = IDLE_SCRATCH.try_with(Cell::take).ok().flatten();

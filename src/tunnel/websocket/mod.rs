@@ -16,10 +16,10 @@ use std::borrow::Cow;
 
 use tokio::time::Instant;
 
-pub(super) use closes::Closes;
+pub(in crate::tunnel) use closes::Closes;
 pub use config::WebSocketConfig;
 use output::{Account, Output};
-pub(super) use own::Own;
+pub(in crate::tunnel) use own::Own;
 use own::Pings;
 
 use crate::side::Side;
@@ -35,7 +35,7 @@ const WORTH_SPLICING: u64 = 32 * 1024;
 const LOOK: usize = 4 * 1024;
 
 /// What one direction of a tunnel knows of its frames.
-pub(super) struct Framed {
+pub(in crate::tunnel) struct Framed {
     scanner: FrameScanner,
     /// What was read of a header or of a control frame, until the rest is there: at most 130 bytes. So what went out ends
     /// within a payload or between two frames.
@@ -63,7 +63,7 @@ pub(super) struct Framed {
 }
 
 impl Framed {
-    pub(super) fn new(sender: Side, now: Instant, config: WebSocketConfig) -> Self {
+    pub(in crate::tunnel) fn new(sender: Side, now: Instant, config: WebSocketConfig) -> Self {
         let reserved_bits = config.get_reserved_bits().unwrap_or_default();
         Framed {
             scanner: FrameScanner::new(sender).reserved_bits(reserved_bits),
@@ -82,14 +82,14 @@ impl Framed {
         }
     }
 
-    pub(super) fn config(&self) -> WebSocketConfig {
+    pub(in crate::tunnel) fn config(&self) -> WebSocketConfig {
         self.config
     }
 
     /// What goes out of what was read, and was read behind what is held: mostly all of it, as it is.
     ///
     /// To be called when everything that came out before has been taken or is going to be.
-    pub(super) fn pass<'a>(&mut self, now: Instant, read: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(in crate::tunnel) fn pass<'a>(&mut self, now: Instant, read: &'a [u8]) -> Cow<'a, [u8]> {
         self.last_read_at = now;
         if self.violation.is_some() || self.from_sender.is_some() {
             return Cow::Borrowed(&[]);
@@ -150,14 +150,14 @@ impl Framed {
     }
 
     /// Takes note of payload that went on without being looked at.
-    pub(super) fn skip(&mut self, now: Instant, count: usize) {
+    pub(in crate::tunnel) fn skip(&mut self, now: Instant, count: usize) {
         self.last_read_at = now;
         self.account.handed += count as u64;
         self.scanner.skip(count as u64);
     }
 
     /// How many bytes may go on without being looked at, if that is worth it: what is left of a large frame.
-    pub(super) fn may_skip(&self) -> usize {
+    pub(in crate::tunnel) fn may_skip(&self) -> usize {
         match self.scanner.remaining() {
             rest if rest < WORTH_SPLICING || self.is_closed() => 0,
             rest => usize::try_from(rest).unwrap_or(usize::MAX),
@@ -165,7 +165,7 @@ impl Framed {
     }
 
     /// How much to read where what is large [is skipped](Framed::may_skip).
-    pub(super) fn room(&self) -> usize {
+    pub(in crate::tunnel) fn room(&self) -> usize {
         match usize::try_from(self.scanner.remaining()) {
             Ok(rest) if self.last_length >= LARGE => rest.saturating_add(LOOK),
             _ => usize::MAX,
@@ -173,31 +173,31 @@ impl Framed {
     }
 
     /// Has a frame of the tunnel's own sent at the next boundary. A Close goes before a ping.
-    pub(super) fn order(&mut self, own: Own) {
+    pub(in crate::tunnel) fn order(&mut self, own: Own) {
         if !self.is_closed() {
             self.due = Some(Box::new(own));
         }
     }
 
     /// Whether a frame of the tunnel's own is to go out now.
-    pub(super) fn is_due(&self) -> bool {
+    pub(in crate::tunnel) fn is_due(&self) -> bool {
         self.due.is_some() && !self.replaces_close() && self.scanner.is_at_boundary() && !self.is_closed()
     }
 
     /// Whether the sender's Close is waited for, to send the tunnel's own in its place.
-    pub(super) fn replaces_close(&self) -> bool {
+    pub(in crate::tunnel) fn replaces_close(&self) -> bool {
         matches!(self.due.as_deref(), Some(Own::CloseInPlace(_)))
     }
 
     /// The sender's Close is not waited for any more: the one in its place goes out at the next boundary.
-    pub(super) fn close_now(&mut self) {
+    pub(in crate::tunnel) fn close_now(&mut self) {
         if let Some(Own::CloseInPlace(close)) = self.due.as_deref() {
             self.due = Some(Box::new(Own::Close(close.clone())));
         }
     }
 
     /// The frame that [is due](Framed::is_due).
-    pub(super) fn inject(&mut self, now: Instant) -> Vec<u8> {
+    pub(in crate::tunnel) fn inject(&mut self, now: Instant) -> Vec<u8> {
         let frame = self.take_due(now);
         self.account.own(0, frame.len());
         self.account.handed += frame.len() as u64;
@@ -217,7 +217,7 @@ impl Framed {
     }
 
     /// What is [held back](Framed::holds_back), and will not be completed.
-    pub(super) fn release(&mut self) -> Vec<u8> {
+    pub(in crate::tunnel) fn release(&mut self) -> Vec<u8> {
         let held = std::mem::take(&mut self.held);
         self.account.handed += held.len() as u64;
         held
@@ -225,31 +225,31 @@ impl Framed {
 
     /// Whether there are bytes of the sender's that belong out and are not. Nothing follows a Close, not even those: there they
     /// are the beginning of what the sender answers.
-    pub(super) fn holds_back(&self) -> bool {
+    pub(in crate::tunnel) fn holds_back(&self) -> bool {
         !self.held.is_empty() && !self.is_closed()
     }
 
     /// Whether a Close has gone out in this direction, whoever's.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(in crate::tunnel) fn is_closed(&self) -> bool {
         self.sent.is_some() || self.from_sender.is_some()
     }
 
     /// Whether nothing is to be expected of the sender any more: it has sent its Close, or what is no frame, or has gone.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::tunnel) fn is_done(&self) -> bool {
         self.from_sender.is_some() || self.violation.is_some() || self.gone
     }
 
-    pub(super) fn sender_is_gone(&mut self) {
+    pub(in crate::tunnel) fn sender_is_gone(&mut self) {
         self.gone = true;
     }
 
     /// What is wrong with what the sender has sent.
-    pub(super) fn violation(&self) -> Option<FrameError> {
+    pub(in crate::tunnel) fn violation(&self) -> Option<FrameError> {
         self.violation
     }
 
     /// How many bytes of the sender's are among so many that were taken.
-    pub(super) fn of_sender(&self, delivered: u64) -> u64 {
+    pub(in crate::tunnel) fn of_sender(&self, delivered: u64) -> u64 {
         delivered.saturating_sub(self.account.own_among(delivered))
     }
 
@@ -259,7 +259,7 @@ impl Framed {
     }
 
     /// What the direction has come to.
-    pub(super) fn view(&self) -> Frames {
+    pub(in crate::tunnel) fn view(&self) -> Frames {
         Frames {
             is_closed: self.is_closed(),
             has_sender_closed: self.from_sender.is_some(),

@@ -13,19 +13,19 @@ use std::task::{Context, Poll, ready};
 use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::Interest;
 
-use super::config::SpliceConfig;
-use super::socket::{self, Socket};
-use super::transfer_mode::Filled;
+use crate::tunnel::config::SpliceConfig;
+use crate::tunnel::engine::transfer_mode::Filled;
+use crate::tunnel::stream::socket::{self, Socket};
 use pool::Loan;
-pub(super) use pool::tidy;
+pub(in crate::tunnel) use pool::tidy;
 
 /// A pipe with bytes in it. Emptied, it goes back to the pool; dropped otherwise, it is closed.
-pub(super) struct Pipe {
+pub(in crate::tunnel) struct Pipe {
     loan: Loan,
 }
 
 /// Whether splicing may be tried at all.
-pub(super) fn is_possible(splice: Option<SpliceConfig>) -> bool {
+pub(in crate::tunnel) fn is_possible(splice: Option<SpliceConfig>) -> bool {
     splice.is_some()
 }
 
@@ -34,7 +34,7 @@ pub(super) fn is_possible(splice: Option<SpliceConfig>) -> bool {
 /// Empty, because "would block" is ambiguous otherwise: the socket may have nothing, or the pipe may have no free slot,
 /// and a pipe runs out of slots long before it runs out of bytes. Taken for the socket's word, the latter would lose the
 /// wake-up.
-pub(super) fn fill<R: Any, W: Any>(
+pub(in crate::tunnel) fn fill<R: Any, W: Any>(
     cx: &mut Context<'_>,
     config: SpliceConfig,
     limit: usize,
@@ -77,7 +77,7 @@ pub(super) fn fill<R: Any, W: Any>(
 const NON_BLOCKING: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
 
 /// Whether the kernel says that it cannot splice here, and not that the stream has failed.
-pub(super) fn is_refusal(error: &io::Error) -> bool {
+pub(in crate::tunnel) fn is_refusal(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
@@ -85,12 +85,12 @@ pub(super) fn is_refusal(error: &io::Error) -> bool {
 }
 
 impl Pipe {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::tunnel) fn is_empty(&self) -> bool {
         self.loan.bytes() == 0
     }
 
     /// One splice out of the pipe. The count is of the bytes that the writer has taken.
-    pub(super) fn poll_empty_into<W: Any>(
+    pub(in crate::tunnel) fn poll_empty_into<W: Any>(
         &mut self,
         cx: &mut Context<'_>,
         writer: &W,
@@ -118,7 +118,7 @@ impl Pipe {
     }
 
     /// Takes the bytes out of the pipe, where they cannot be spliced out of it.
-    pub(super) fn take_out(&mut self) -> io::Result<Vec<u8>> {
+    pub(in crate::tunnel) fn take_out(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.loan.bytes()];
         let mut filled = 0;
         while filled < bytes.len() {

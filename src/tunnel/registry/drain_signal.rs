@@ -10,11 +10,11 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep};
 
-use super::drain_state::{Shared, Stage};
-use super::wakers::Waiter;
+use crate::tunnel::registry::drain_state::{Shared, Stage};
+use crate::tunnel::registry::wakers::Waiter;
 
-/// Completes when a [`Drain`](super::Drain) says so: the future of [`Drain::signal`](super::Drain::signal) and
-/// [`Drain::started`](super::Drain::started).
+/// Completes when a [`Drain`](crate::tunnel::Drain) says so: the future of [`Drain::signal`](crate::tunnel::Drain::signal) and
+/// [`Drain::started`](crate::tunnel::Drain::started).
 ///
 /// Made to be polled along with every message: until the drain has started, a poll by the task that polled before is
 /// one atomic load and a comparison of wakers. 48 bytes, 16 more in the drain while it waits, and a timer only from
@@ -64,7 +64,7 @@ impl Future for DrainSignal {
 }
 
 impl DrainSignal {
-    pub(super) fn new(shared: Arc<Shared>, stage: Stage) -> Self {
+    pub(in crate::tunnel) fn new(shared: Arc<Shared>, stage: Stage) -> Self {
         DrainSignal {
             shared,
             waiter: Waiter::default(),

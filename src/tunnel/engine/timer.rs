@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 /// At most one registration with the runtime's clock, made when the first deadline appears.
 #[derive(Default)]
-pub(super) struct Timer {
+pub(in crate::tunnel) struct Timer {
     // Boxed: a tunnel without deadlines does not pay for it, and the tunnel's future stays `Unpin`.
     armed: Option<Pin<Box<Armed>>>,
 }
@@ -31,7 +31,12 @@ pin_project! {
 
 impl Timer {
     /// Ready once `deadline` has passed; otherwise the task is woken then, or earlier for nothing.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Instant, deadline: Instant) -> Poll<()> {
+    pub(in crate::tunnel) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        deadline: Instant,
+    ) -> Poll<()> {
         // Asked of the clock and not of the timer: under load the timer shares the task's cooperative budget with the
         // streams and may never get a turn.
         if now >= deadline {

@@ -26,9 +26,9 @@ use tokio::net::UnixStream;
 /// # Ok(())
 /// # }
 /// ```
-pub struct AnyStream(pub(super) Kind);
+pub struct AnyStream(pub(in crate::tunnel) Kind);
 
-pub(super) enum Kind {
+pub(in crate::tunnel) enum Kind {
     Tcp(TcpStream),
     /// Boxed, so that it fits beside the tag that a TCP socket has room for: every tunnel carries two of these.
     #[cfg(unix)]
@@ -36,7 +36,7 @@ pub(super) enum Kind {
     Other(Box<dyn Stream>),
 }
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(in crate::tunnel) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl AnyStream {

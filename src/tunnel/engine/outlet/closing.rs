@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::super::end::Operation;
 use super::{Failure, Outlet, Turn, interrupted_or};
+use crate::tunnel::end::Operation;
 
 impl Outlet {
     pub(in crate::tunnel) fn flush<W>(

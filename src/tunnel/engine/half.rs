@@ -13,29 +13,29 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::config::SpliceConfig;
-use super::end::Operation;
-use super::framed::Framed;
-use super::lifecycle::{Direction, ShutdownMode};
-use super::outlet::{Failure, Outlet, Turn, interrupted_or};
-use super::pipe;
-use super::scratch::{SCRATCH_SIZE, Scratch};
-use super::transfer_mode::{Filled, TransferMode};
+use crate::tunnel::config::SpliceConfig;
+use crate::tunnel::end::Operation;
+use crate::tunnel::engine::outlet::{Failure, Outlet, Turn, interrupted_or};
+use crate::tunnel::engine::pipe;
+use crate::tunnel::engine::scratch::{SCRATCH_SIZE, Scratch};
+use crate::tunnel::engine::transfer_mode::{Filled, TransferMode};
+use crate::tunnel::lifecycle::{Direction, ShutdownMode};
+use crate::tunnel::websocket::Framed;
 
 /// How often one direction may read in one poll before the other tasks of the thread get their turn.
-pub(super) const TURNS: usize = 16;
+pub(in crate::tunnel) const TURNS: usize = 16;
 
 /// How many of these a splice counts for: all, since it moves up to a pipe at a time. Two for each poll moved bulk no
 /// cheaper and made others wait half as long again.
 const TURNS_PER_SPLICE: usize = 16;
 
 /// One direction of a tunnel.
-pub(super) struct Half {
+pub(in crate::tunnel) struct Half {
     stage: Stage,
-    pub(super) mode: TransferMode,
-    pub(super) outlet: Outlet,
+    pub(in crate::tunnel) mode: TransferMode,
+    pub(in crate::tunnel) outlet: Outlet,
     /// What it knows of frames, if it does. Boxed: a tunnel of bytes does not pay for it.
-    pub(super) framed: Option<Box<Framed>>,
+    pub(in crate::tunnel) framed: Option<Box<Framed>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ enum Stage {
 }
 
 impl Half {
-    pub(super) fn new(now: Instant, splice: Option<SpliceConfig>) -> Self {
+    pub(in crate::tunnel) fn new(now: Instant, splice: Option<SpliceConfig>) -> Self {
         Half {
             stage: Stage::Moving,
             mode: TransferMode::new(pipe::is_possible(splice)),
@@ -59,26 +59,26 @@ impl Half {
     }
 
     /// Starts with `leftovers`, as if they had just been read.
-    pub(super) fn put_in_front(&mut self, leftovers: Bytes) {
+    pub(in crate::tunnel) fn put_in_front(&mut self, leftovers: Bytes) {
         let leftovers = self.framed_leftovers(leftovers);
         self.outlet.put_in_front(leftovers);
     }
 
-    pub(super) fn outlet(&self) -> &Outlet {
+    pub(in crate::tunnel) fn outlet(&self) -> &Outlet {
         &self.outlet
     }
 
     /// Whether the reader's end has been seen, or reading has been given up.
-    pub(super) fn has_stopped(&self) -> bool {
+    pub(in crate::tunnel) fn has_stopped(&self) -> bool {
         self.stage != Stage::Moving
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::tunnel) fn has_ended(&self) -> bool {
         self.stage == Stage::Ended
     }
 
     /// Reads no more, but still delivers what was read.
-    pub(super) fn stop(&mut self) {
+    pub(in crate::tunnel) fn stop(&mut self) {
         if self.stage == Stage::Moving {
             self.stage = Stage::Ending;
             self.close_now();
@@ -86,13 +86,13 @@ impl Half {
     }
 
     /// The reader has given all that it had.
-    pub(super) fn reader_has_ended(&mut self) {
+    pub(in crate::tunnel) fn reader_has_ended(&mut self) {
         self.stop();
         self.forget_sender();
     }
 
     /// What it has come to.
-    pub(super) fn view(&self) -> Direction {
+    pub(in crate::tunnel) fn view(&self) -> Direction {
         Direction {
             moved_at: self.outlet.moved_at().into_std(),
             is_waiting: self.outlet.is_waiting(),
@@ -105,13 +105,13 @@ impl Half {
     }
 
     /// Ends at once, because the writer is of no use any more.
-    pub(super) fn abandon(&mut self) {
+    pub(in crate::tunnel) fn abandon(&mut self) {
         self.outlet.abandon();
         self.stage = Stage::Ended;
     }
 
     /// Moves what can be moved now. Without a failure, a waker is registered or the direction has ended.
-    pub(super) fn poll<R, W>(
+    pub(in crate::tunnel) fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
@@ -307,7 +307,7 @@ fn turns_per_splice(limit: usize) -> usize {
 ///
 /// Not by waking the task at once: on a single-threaded runtime it would come round dozens of times before the
 /// runtime looks at its sockets again, and everyone else would wait for that. This way the runtime looks first.
-pub(super) fn yield_to_the_thread(cx: &mut Context<'_>) {
+pub(in crate::tunnel) fn yield_to_the_thread(cx: &mut Context<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 

@@ -3,6 +3,17 @@
 //! Reports what the directions have come to, and does what the [`Lifecycle`] says. It must not know why, nor who owns the
 //! streams.
 
+pub(in crate::tunnel) mod half;
+mod leaving;
+pub(in crate::tunnel) mod outlet;
+#[cfg_attr(not(all(target_os = "linux", feature = "splice")), path = "pipe/absent.rs")]
+mod pipe;
+pub(in crate::tunnel) mod scratch;
+mod timer;
+#[cfg(feature = "hyper")]
+mod transfer;
+mod transfer_mode;
+
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,28 +21,32 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::config::TunnelConfig;
-use super::deadline::Timer;
-use super::end::{Traffic, TunnelError};
-use super::half::Half;
-use super::leaving;
-use super::lifecycle::{Action, Event, Lifecycle, Limits, Outcome, View};
-use super::outlet::Failure;
-use super::pipe;
-use super::scratch::Scratch;
-use super::socket::{self, Carried};
+use half::Half;
+use outlet::Failure;
+#[cfg(feature = "hyper")]
+pub(crate) use scratch::Scratch;
+#[cfg(not(feature = "hyper"))]
+use scratch::Scratch;
+use timer::Timer;
+#[cfg(feature = "hyper")]
+pub(crate) use transfer::{Spliced, Transfer};
+
 use crate::side::Side;
+use crate::tunnel::config::TunnelConfig;
+use crate::tunnel::end::{End, Operation, Traffic, TunnelError};
+use crate::tunnel::lifecycle::{Action, Event, Lifecycle, Limits, Outcome, View};
+use crate::tunnel::stream::socket::{self, Carried};
 
 /// Everything of a tunnel but its two streams.
-pub(super) struct Engine {
+pub(in crate::tunnel) struct Engine {
     // Each in a box of its own: a task and a socket's registration are aligned to 128 bytes, and the gaps that this
     // leaves in the heap are just large enough for a half. Measured: 330 bytes less for an idle tunnel.
-    pub(super) from_downstream: Box<Half>,
-    pub(super) from_upstream: Box<Half>,
+    pub(in crate::tunnel) from_downstream: Box<Half>,
+    pub(in crate::tunnel) from_upstream: Box<Half>,
     lifecycle: Lifecycle<Failure>,
     timer: Timer,
     config: Arc<TunnelConfig>,
-    pub(super) started: Instant,
+    pub(in crate::tunnel) started: Instant,
     /// Whether the streams are dropped when the tunnel ends, so that a plain socket need not be shut down twice.
     drops_streams: bool,
 }
@@ -45,7 +60,7 @@ struct Done {
 }
 
 impl Engine {
-    pub(super) fn new(config: Arc<TunnelConfig>, drops_streams: bool) -> Self {
+    pub(in crate::tunnel) fn new(config: Arc<TunnelConfig>, drops_streams: bool) -> Self {
         let now = Instant::now();
         Engine {
             from_downstream: Box::new(Half::new(now, config.get_splice())),
@@ -58,18 +73,18 @@ impl Engine {
         }
     }
 
-    pub(super) fn put_in_front(&mut self, from_downstream: Bytes, from_upstream: Bytes) {
+    pub(in crate::tunnel) fn put_in_front(&mut self, from_downstream: Bytes, from_upstream: Bytes) {
         self.from_downstream.put_in_front(from_downstream);
         self.from_upstream.put_in_front(from_upstream);
     }
 
     /// Ends the tunnel in order, if it is not about to end already: reads no more, delivers what was read.
-    pub(super) fn end(&mut self, is_requested: bool) {
+    pub(in crate::tunnel) fn end(&mut self, is_requested: bool) {
         self.on(Event::EndWanted { is_requested }, Instant::now());
     }
 
     /// Moves what can be moved, and says when there is nothing left to wait for.
-    pub(super) fn poll<D: Carried, U: Carried>(
+    pub(in crate::tunnel) fn poll<D: Carried, U: Carried>(
         &mut self,
         cx: &mut Context<'_>,
         downstream: &mut D,
@@ -127,7 +142,7 @@ impl Engine {
         }
         match (moved, violation) {
             (Err(failure), _) => {
-                let is_read = failure.operation == super::end::Operation::Read;
+                let is_read = failure.operation == Operation::Read;
                 let failed = Event::Failed {
                     side: if is_read { side } else { !side },
                     operation: failure.operation,
@@ -188,7 +203,7 @@ impl Engine {
             Outcome::Failed { side, .. } => {
                 socket::reset_on_drop(downstream);
                 socket::reset_on_drop(upstream);
-                super::End::Failed { side: *side }
+                End::Failed { side: *side }
             }
         };
         pipe::tidy();
@@ -246,7 +261,7 @@ impl Engine {
         done
     }
 
-    pub(super) fn conclude_closes<D: Carried, U: Carried>(
+    pub(in crate::tunnel) fn conclude_closes<D: Carried, U: Carried>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
@@ -274,14 +289,14 @@ impl Engine {
         View([self.from_downstream.view(), self.from_upstream.view()])
     }
 
-    pub(super) fn half(&self, side: Side) -> &Half {
+    pub(in crate::tunnel) fn half(&self, side: Side) -> &Half {
         match side {
             Side::Downstream => &self.from_downstream,
             Side::Upstream => &self.from_upstream,
         }
     }
 
-    pub(super) fn half_mut(&mut self, side: Side) -> &mut Half {
+    pub(in crate::tunnel) fn half_mut(&mut self, side: Side) -> &mut Half {
         match side {
             Side::Downstream => &mut self.from_downstream,
             Side::Upstream => &mut self.from_upstream,

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::engine::Engine;
 use crate::clock::After;
+use crate::tunnel::engine::Engine;
 
-/// A look at one tunnel while it runs, and a way to end it: from [`Tunnel::watch`](super::Tunnel::watch).
+/// A look at one tunnel while it runs, and a way to end it: from [`Tunnel::watch`](crate::tunnel::Tunnel::watch).
 ///
 /// Cheap to clone, and of use from any thread. A watched tunnel costs about 150 bytes more; with every message that
 /// moves it stores the new numbers, without a lock. A tunnel that nobody watches pays nothing.
@@ -58,7 +58,7 @@ struct Shared {
 }
 
 /// The tunnel's end of its watch.
-pub(super) struct Watched {
+pub(in crate::tunnel) struct Watched {
     shared: Arc<Shared>,
     /// What is registered for the day when it is asked to end, to see without the lock that it is still right.
     waker: Option<Waker>,
@@ -89,8 +89,8 @@ impl TunnelWatch {
         self.shared.open.load(Ordering::Acquire)
     }
 
-    /// Ends this tunnel in order, as a [drain](super::Tunnel::drain) does, with [`End::Requested`]; with a Close to both sides if it
-    /// [knows its frames](super::Tunnel::websocket).
+    /// Ends this tunnel in order, as a [drain](crate::tunnel::Tunnel::drain) does, with [`End::Requested`]; with a Close to both sides if it
+    /// [knows its frames](crate::tunnel::Tunnel::websocket).
     ///
     /// Returns at once; the tunnel is [open](TunnelWatch::is_open) until what was read has been delivered. Before the
     /// tunnel runs, it takes effect when it does. Of no effect on a tunnel that is about to end for another reason.
@@ -112,7 +112,7 @@ impl Shared {
 }
 
 impl Watched {
-    pub(super) fn new() -> Self {
+    pub(in crate::tunnel) fn new() -> Self {
         Watched {
             shared: Arc::new(Shared {
                 from_downstream: AtomicU64::new(0),
@@ -127,14 +127,14 @@ impl Watched {
         }
     }
 
-    pub(super) fn watch(&self) -> TunnelWatch {
+    pub(in crate::tunnel) fn watch(&self) -> TunnelWatch {
         TunnelWatch {
             shared: self.shared.clone(),
         }
     }
 
     /// Before the tunnel moves anything: passes on that it was asked to end.
-    pub(super) fn listen(&mut self, cx: &mut Context<'_>, engine: &mut Engine) {
+    pub(in crate::tunnel) fn listen(&mut self, cx: &mut Context<'_>, engine: &mut Engine) {
         if self.poll_asked(cx).is_ready() {
             engine.end(true);
         }
@@ -161,7 +161,7 @@ impl Watched {
     }
 
     /// After the tunnel has moved what it could: writes that down.
-    pub(super) fn record(&self, engine: &Engine) {
+    pub(in crate::tunnel) fn record(&self, engine: &Engine) {
         let directions = [
             (&engine.from_downstream, &self.shared.from_downstream),
             (&engine.from_upstream, &self.shared.from_upstream),

@@ -7,12 +7,16 @@ use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 
-use super::half::{self, Half};
-use super::scratch::Scratch;
-use super::socket::{self, Carried};
+use crate::tunnel::engine::half::{self, Half};
+use crate::tunnel::engine::scratch::Scratch;
+use crate::tunnel::stream::socket::{self, Carried};
 
 /// Reads and forgets. True once the stream has no more to give.
-pub(super) fn discard<S: Carried>(cx: &mut Context<'_>, scratch: &mut Scratch, stream: &mut S) -> bool {
+pub(in crate::tunnel) fn discard<S: Carried>(
+    cx: &mut Context<'_>,
+    scratch: &mut Scratch,
+    stream: &mut S,
+) -> bool {
     for _ in 0..half::TURNS {
         let mut buffer = ReadBuf::new(scratch.bytes());
         match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
@@ -26,7 +30,7 @@ pub(super) fn discard<S: Carried>(cx: &mut Context<'_>, scratch: &mut Scratch, s
 }
 
 /// A deadline has ended the direction that ends at `writer`.
-pub(super) fn leave<W: Carried>(cx: &mut Context<'_>, half: &Half, writer: &mut W) {
+pub(in crate::tunnel) fn leave<W: Carried>(cx: &mut Context<'_>, half: &Half, writer: &mut W) {
     if half.outlet().owes() {
         // Bytes are lost, and an orderly end would hide it.
         socket::reset_on_drop(writer);

@@ -14,7 +14,7 @@ const PART: i32 = 4;
 
 /// How a direction moves its bytes, and the mean size of its recent transfers. One of 64 KiB or more counts as 64 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TransferMode {
+pub(in crate::tunnel) enum TransferMode {
     Copy {
         mean: u16,
     },
@@ -26,19 +26,19 @@ pub(super) enum TransferMode {
 }
 
 impl TransferMode {
-    pub(super) fn new(may_splice: bool) -> Self {
+    pub(in crate::tunnel) fn new(may_splice: bool) -> Self {
         match may_splice {
             true => TransferMode::Copy { mean: 0 },
             false => TransferMode::OnlyCopy,
         }
     }
 
-    pub(super) fn is_splice(self) -> bool {
+    pub(in crate::tunnel) fn is_splice(self) -> bool {
         matches!(self, TransferMode::Splice { .. })
     }
 
     /// A read has brought so many bytes.
-    pub(super) fn copied(&mut self, count: usize) {
+    pub(in crate::tunnel) fn copied(&mut self, count: usize) {
         if let TransferMode::Copy { mean } = self {
             *mean = next_mean(*mean, count);
             if *mean > ENTER {
@@ -49,7 +49,7 @@ impl TransferMode {
 
     /// A splice has brought so many bytes.
     #[cfg_attr(not(all(target_os = "linux", feature = "splice")), allow(dead_code))]
-    pub(super) fn spliced(&mut self, count: usize) {
+    pub(in crate::tunnel) fn spliced(&mut self, count: usize) {
         if let TransferMode::Splice { mean } = self {
             *mean = next_mean(*mean, count);
             if *mean < LEAVE {
@@ -68,7 +68,7 @@ fn next_mean(mean: u16, count: usize) -> u16 {
 
 /// What came of an attempt to fill a pipe.
 #[cfg_attr(not(all(target_os = "linux", feature = "splice")), allow(dead_code))]
-pub(super) enum Filled<P> {
+pub(in crate::tunnel) enum Filled<P> {
     /// So many bytes are in the pipe.
     With(P, usize),
     /// The reader has nothing; a waker is registered.

@@ -11,7 +11,7 @@ const NOWHERE: u32 = u32::MAX;
 ///
 /// A waker is somebody else's code, also its drop, which may drop the task with the very waiter in it. So no method
 /// drops one: what is left over is returned, to be dropped without the lock.
-pub(super) struct Wakers {
+pub(in crate::tunnel) struct Wakers {
     places: Vec<Place>,
     free: u32,
     waiting: u32,
@@ -26,7 +26,7 @@ enum Place {
 
 /// A waiter's own part: where its waker is, and a copy of it to see without the lock that it is still the right one.
 #[derive(Debug, Default)]
-pub(super) struct Waiter {
+pub(in crate::tunnel) struct Waiter {
     waker: Option<Waker>,
     place: u32,
     round: u32,
@@ -34,17 +34,17 @@ pub(super) struct Waiter {
 
 impl Waiter {
     /// Whether `waker` is what will be woken at the end of `round`.
-    pub(super) fn is_registered(&self, round: u32, waker: &Waker) -> bool {
+    pub(in crate::tunnel) fn is_registered(&self, round: u32, waker: &Waker) -> bool {
         self.round == round && self.waker.as_ref().is_some_and(|own| own.will_wake(waker))
     }
 
     /// Whether there may be something to take out.
-    pub(super) fn has_registered(&self) -> bool {
+    pub(in crate::tunnel) fn has_registered(&self) -> bool {
         self.waker.is_some()
     }
 
     /// The round in which it has registered last.
-    pub(super) fn round(&self) -> u32 {
+    pub(in crate::tunnel) fn round(&self) -> u32 {
         self.round
     }
 }
@@ -61,18 +61,18 @@ impl Default for Wakers {
 }
 
 impl Wakers {
-    pub(super) fn round(&self) -> u32 {
+    pub(in crate::tunnel) fn round(&self) -> u32 {
         self.round
     }
 
     /// How many wait.
-    pub(super) fn waiting(&self) -> u32 {
+    pub(in crate::tunnel) fn waiting(&self) -> u32 {
         self.waiting
     }
 
     /// Puts the waiter's waker in, in place of the one that it has here.
     #[must_use = "to be dropped without the lock"]
-    pub(super) fn register(&mut self, waiter: &mut Waiter, waker: Waker) -> [Option<Waker>; 2] {
+    pub(in crate::tunnel) fn register(&mut self, waiter: &mut Waiter, waker: Waker) -> [Option<Waker>; 2] {
         let left_over = self.forget(waiter);
         waiter.waker = Some(waker.clone());
         waiter.round = self.round;
@@ -95,7 +95,7 @@ impl Wakers {
 
     /// Takes the waiter's waker out.
     #[must_use = "to be dropped without the lock"]
-    pub(super) fn forget(&mut self, waiter: &mut Waiter) -> [Option<Waker>; 2] {
+    pub(in crate::tunnel) fn forget(&mut self, waiter: &mut Waiter) -> [Option<Waker>; 2] {
         let own = waiter.waker.take();
         if own.is_none() || waiter.round != self.round {
             return [own, None];
@@ -117,7 +117,7 @@ impl Wakers {
     }
 
     /// Takes all out, and begins the next round.
-    pub(super) fn take(&mut self) -> Woken {
+    pub(in crate::tunnel) fn take(&mut self) -> Woken {
         self.round = self.round.wrapping_add(1);
         self.waiting = 0;
         self.free = NOWHERE;
@@ -127,10 +127,10 @@ impl Wakers {
 
 /// Those who are to be woken, without the lock.
 #[must_use = "nobody is woken otherwise"]
-pub(super) struct Woken(Vec<Place>);
+pub(in crate::tunnel) struct Woken(Vec<Place>);
 
 impl Woken {
-    pub(super) fn wake(self) {
+    pub(in crate::tunnel) fn wake(self) {
         for place in self.0 {
             if let Place::Taken(waker) = place {
                 waker.wake();

@@ -8,38 +8,38 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::wakers::Wakers;
 use crate::clock::{After, scaled};
+use crate::tunnel::registry::wakers::Wakers;
 
 /// What a drain and those who wait for it share.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(in crate::tunnel) struct Shared {
     /// The round of both lists of wakers, to be looked at without the lock. Zero until the start.
-    pub(super) round: AtomicU32,
+    pub(in crate::tunnel) round: AtomicU32,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
-pub(super) struct State {
-    pub(super) window: Option<Window>,
-    pub(super) at_the_start: Wakers,
-    pub(super) in_turn: Wakers,
+pub(in crate::tunnel) struct State {
+    pub(in crate::tunnel) window: Option<Window>,
+    pub(in crate::tunnel) at_the_start: Wakers,
+    pub(in crate::tunnel) in_turn: Wakers,
     /// How many waited for their turn at the start.
-    pub(super) expected: u32,
+    pub(in crate::tunnel) expected: u32,
     /// How many turns have been given out.
-    pub(super) placed: u32,
+    pub(in crate::tunnel) placed: u32,
 }
 
 /// When the first and the last are told.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) from: Instant,
-    pub(super) to: Instant,
+pub(in crate::tunnel) struct Window {
+    pub(in crate::tunnel) from: Instant,
+    pub(in crate::tunnel) to: Instant,
 }
 
 /// How far someone who waits has come.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Stage {
+pub(in crate::tunnel) enum Stage {
     /// Completes with the start.
     AtTheStart,
     /// Completes by the schedule, in its turn.
@@ -50,13 +50,13 @@ pub(super) enum Stage {
 }
 
 impl Shared {
-    pub(super) fn round(&self) -> u32 {
+    pub(in crate::tunnel) fn round(&self) -> u32 {
         // Relaxed, because a new round only leads to the lock. None is missed: whoever begins one wakes all others
         // after it, and being woken makes it seen.
         self.round.load(Ordering::Relaxed)
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(in crate::tunnel) fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,7 +64,7 @@ impl Shared {
 
 impl State {
     /// Where someone in this stage waits.
-    pub(super) fn wakers(&mut self, stage: Stage) -> &mut Wakers {
+    pub(in crate::tunnel) fn wakers(&mut self, stage: Stage) -> &mut Wakers {
         match stage {
             Stage::AtTheStart => &mut self.at_the_start,
             _ => &mut self.in_turn,
@@ -72,7 +72,7 @@ impl State {
     }
 
     /// The next turn, from 0 to 1.
-    pub(super) fn place(&mut self) -> f32 {
+    pub(in crate::tunnel) fn place(&mut self) -> f32 {
         let place = self.placed;
         self.placed = self.placed.wrapping_add(1);
         if place < self.expected {
@@ -85,7 +85,7 @@ impl State {
 }
 
 impl Window {
-    pub(super) fn new(grace: Duration, spread: Duration) -> Self {
+    pub(in crate::tunnel) fn new(grace: Duration, spread: Duration) -> Self {
         let from = Instant::now().after(grace);
         Window {
             from,
@@ -94,7 +94,7 @@ impl Window {
     }
 
     /// The instant this far through what is left of it.
-    pub(super) fn turn(&self, now: Instant, place: f32) -> Instant {
+    pub(in crate::tunnel) fn turn(&self, now: Instant, place: f32) -> Instant {
         let from = self.from.max(now);
         from.after(scaled(self.to.saturating_duration_since(from), place.into()))
     }

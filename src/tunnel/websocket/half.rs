@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use super::{Framed, Own, WebSocketConfig};
 use crate::side::Side;
-use crate::tunnel::half::{self, Half};
-use crate::tunnel::outlet::{Failure, Turn};
-use crate::tunnel::scratch::{SCRATCH_SIZE, Scratch};
-use crate::tunnel::socket::Carried;
+use crate::tunnel::engine::half::{self, Half};
+use crate::tunnel::engine::outlet::{Failure, Turn};
+use crate::tunnel::engine::scratch::{SCRATCH_SIZE, Scratch};
+use crate::tunnel::stream::socket::Carried;
 
 impl Half {
     /// From now on it knows the frames that `sender` sends.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use super::wakers::{Waiter, Wakers};
+use crate::tunnel::registry::wakers::{Waiter, Wakers};
 
 /// A number of things that may be open at the same time: tunnels, connections, or whatever else holds a [`Permit`].
 ///
