@@ -137,6 +137,18 @@ impl LogFiles {
         Ok(())
     }
 
+    /// Opens all files again, which somebody may have moved away.
+    pub(crate) fn reopen(&self, prefix: &Path) -> std::io::Result<()> {
+        for (path, file) in &self.0 {
+            let opened = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(prefix.join(path))?;
+            *file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+        }
+        Ok(())
+    }
+
     /// Writes a line to each log that wants one.
     pub(crate) fn write(&self, logs: &[Log], asked: &Asked<'_>) {
         for log in logs {

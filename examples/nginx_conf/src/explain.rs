@@ -1,19 +1,36 @@
-//! `--explain`: which way a request takes, and why.
+//! `--explain`: which way a request takes, and why, and what its origin receives. Nothing is sent.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use http::header::{HOST, HeaderName, HeaderValue};
+use http::request::Parts;
+use switchover::handshake::wants_upgrade;
+use switchover::header::{Hop, hop_by_hop};
+use switchover::tunnel::Drain;
+
+use super::configuration::Configuration;
+use super::flags::Explained;
+use super::listen::Address;
+use super::opening::{Facts, TlsFacts};
+use super::phases::Plan;
+use super::proxy::Proxy;
+use super::real_ip::Proxied;
 use super::request::Request;
 use super::rewrite::End;
+use super::said;
+use super::worker::{self, Worker};
 
 impl Request {
     /// Writes a step down, if somebody wants to know.
     pub(crate) fn explain(&self, step: impl FnOnce() -> String) {
-        let mut state = self.state.lock();
-        if state.story.is_some() {
-            drop(state);
-            let step = step();
-            state = self.state.lock();
-            if let Some(story) = &mut state.story {
-                story.push(step);
-            }
+        if self.state.lock().story.is_none() {
+            return;
+        }
+        let step = step();
+        if let Some(story) = &mut self.state.lock().story {
+            story.push(step);
         }
     }
 
@@ -26,4 +43,159 @@ impl Request {
             End::Redirect(status, to) => format!("the lines of the {of} redirect ({status}) to {to}"),
         });
     }
+}
+
+/// Prints which way a request takes.
+pub(crate) fn run(asked: &Explained, configuration: Configuration) -> ExitCode {
+    match told(asked, configuration) {
+        Ok(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            said(&format!("nginx_conf: --explain {}: {why}", asked.url));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn told(asked: &Explained, configuration: Configuration) -> Result<Vec<String>, String> {
+    let (is_tls, head) = head(asked)?;
+    let port = head.uri.authority().and_then(http::uri::Authority::port_u16);
+    let port = port.unwrap_or(if is_tls { 443 } else { 80 });
+    let listeners = configuration.listeners.iter().enumerate();
+    let fits = |address: &Address| address.port() == Some(port);
+    let mut fitting =
+        listeners.filter(|(_, listener)| fits(&listener.address) && listener.tls.is_some() == is_tls);
+    let (index, listener) = fitting
+        .next()
+        .ok_or_else(|| format!("nothing listens on port {port} for it"))?;
+    let mut lines = vec![format!("listen {}", listener.address)];
+    let mut head = head;
+    // As a client writes it.
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str())
+        .to_owned();
+    head.uri = target.parse().map_err(|why| format!("{why}"))?;
+    let runtime = worker::runtime().map_err(|why| why.to_string())?;
+    let client = SocketAddr::from((IpAddr::V4(Ipv4Addr::LOCALHOST), 50_000));
+    let hop = Hop::from(client).at_port(port).tls(is_tls);
+    runtime.block_on(async {
+        let worker = Arc::new(Worker::new(Arc::new(configuration), Drain::new()));
+        let facts = Facts {
+            tls: is_tls.then(|| Arc::new(TlsFacts::default())),
+            ..Facts::default()
+        };
+        let request = Request::new(
+            Box::new(head),
+            hop,
+            Proxied::default(),
+            Arc::new(facts),
+            index,
+            worker,
+        );
+        request.state.lock().story = Some(Vec::new());
+        let plan = request.plan().await;
+        let ending = request.ending(plan).await;
+        lines.append(&mut request.state.lock().story.take().unwrap_or_default());
+        lines.extend(ending);
+    });
+    Ok(lines)
+}
+
+impl Request {
+    /// What a plan would come to.
+    async fn ending(&self, plan: Plan) -> Vec<String> {
+        match plan {
+            Plan::Close => vec!["the connection is closed without an answer (444)".to_owned()],
+            Plan::Respond(response) => {
+                let mut lines = vec![format!("answer {}", response.status())];
+                lines.extend(fields(response.headers()));
+                lines
+            }
+            Plan::Proxy(proxy, _) => match self.leads(&proxy).await {
+                Err(_) => vec!["the upstream is not to be found: 502".to_owned()],
+                Ok(leads) => {
+                    let path = leads
+                        .path
+                        .as_ref()
+                        .map_or(self.own_target(), |path| path.as_str());
+                    self.goes_up(&proxy, path)
+                }
+            },
+        }
+    }
+
+    /// The head that an origin receives.
+    fn goes_up(&self, proxy: &Proxy, path: &str) -> Vec<String> {
+        let is_upgrade = wants_upgrade(&self.head) && self.with(|asked| proxy.fields.carry_upgrade(asked));
+        let rules = self.with(|asked| proxy.fields.request_rules(asked));
+        let mut headers = self.head.headers.clone();
+        let _ = hop_by_hop::strip(&mut headers);
+        self.with(|asked| rules.apply_to_request(&mut headers, &asked.variables()));
+        let what = match (wants_upgrade(&self.head), is_upgrade) {
+            (true, true) => "the upgrade is asked of the origin",
+            (true, false) => "the upgrade is not asked of the origin: proxy_set_header says nothing of it",
+            _ => "an ordinary request",
+        };
+        let method = self.state.lock().method.clone();
+        let mut lines = vec![
+            what.to_owned(),
+            format!("the origin receives: {method} {path} HTTP/1.1"),
+        ];
+        lines.extend(fields(&headers));
+        if is_upgrade {
+            lines.extend([
+                "    upgrade: websocket".to_owned(),
+                "    connection: upgrade".to_owned(),
+            ]);
+        }
+        lines
+    }
+}
+
+fn fields(headers: &http::HeaderMap) -> impl Iterator<Item = String> {
+    let lines = headers.iter();
+    lines.map(|(name, value)| format!("    {name}: {}", String::from_utf8_lossy(value.as_bytes())))
+}
+
+fn head(asked: &Explained) -> Result<(bool, Parts), String> {
+    let url = asked
+        .url
+        .replacen("wss://", "https://", 1)
+        .replacen("ws://", "http://", 1);
+    let uri: http::Uri = url.parse().map_err(|why| format!("{why}"))?;
+    let is_tls = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err("a URL begins with http://, https://, ws:// or wss://".to_owned()),
+    };
+    let host = uri
+        .authority()
+        .map(|authority| authority.as_str().to_owned())
+        .unwrap_or_default();
+    let request = http::Request::builder().method(&*asked.method).uri(uri).body(());
+    let (mut head, ()) = request.map_err(|why| why.to_string())?.into_parts();
+    let host = HeaderValue::try_from(host).map_err(|why| why.to_string())?;
+    head.headers.insert(HOST, host);
+    if asked.url.starts_with("ws") {
+        for (name, value) in [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ] {
+            head.headers
+                .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+    }
+    for (name, value) in &asked.fields {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|why| why.to_string())?;
+        let value = HeaderValue::try_from(value).map_err(|why| why.to_string())?;
+        // A field that is there already is another one.
+        head.headers.insert(name, value);
+    }
+    Ok((is_tls, head))
 }

@@ -9,7 +9,7 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
 
   nginx_conf [FLAGS] FILE
 
-  -t                 say what is found in the configuration, and end
+  -t, -T             say what is found in the configuration, and end
   -p FOLDER          where relative paths of logs and certificates begin (the folder of FILE). Those of include begin
                      at the folder of FILE, as in nginx
   --strict           what is not carried out is an error
@@ -20,7 +20,12 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
                      all of them lead to the same location
   --no-hints         without the lines that are carried out and probably not what was meant
 
-SIGQUIT ends it in order, as in nginx: nobody is let in, requests are answered, tunnels go on for as long as
+  --explain URL      which server, location, rewrites and upstream a request for URL takes, and why; what the origin receives
+  --field NAME:VALUE with --explain: a field of the request, perhaps several
+  --method METHOD    with --explain: GET without it
+
+SIGHUP reads the configuration again: new workers take the listening sockets over, and the tunnels of those before go on.
+SIGUSR1 opens the logs again. SIGQUIT ends it in order, as in nginx: nobody is let in, requests are answered, tunnels go on for as long as
 worker_shutdown_timeout. SIGTERM and SIGINT end it at once.
 ";
 
@@ -34,6 +39,16 @@ pub(crate) struct Flags {
     pub(crate) nginx_paths: bool,
     pub(crate) version: Version,
     pub(crate) hints: bool,
+    /// `--explain`.
+    pub(crate) explained: Option<Explained>,
+}
+
+/// The request that `--explain` is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Explained {
+    pub(crate) url: String,
+    pub(crate) method: String,
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 impl Flags {
@@ -47,9 +62,14 @@ impl Flags {
             nginx_paths: false,
             version: Version::default(),
             hints: true,
+            explained: None,
         };
         let mut arguments = arguments.into_iter();
         let mut prefix = None;
+        let mut explained = Explained {
+            method: "GET".to_owned(),
+            ..Explained::default()
+        };
         while let Some(argument) = arguments.next() {
             let mut value = || {
                 arguments
@@ -57,10 +77,20 @@ impl Flags {
                     .ok_or(format!("{argument} needs a value; see --help"))
             };
             match &*argument {
-                "-t" => flags.only_tests = true,
+                "-t" | "-T" => flags.only_tests = true,
                 "--strict" => flags.strict = true,
                 "--nginx-defaults" => flags.nginx_defaults = true,
                 "--nginx-paths" => flags.nginx_paths = true,
+                "--explain" => explained.url = value()?,
+                "--method" => explained.method = value()?,
+                "--field" => {
+                    let field = value()?;
+                    let wrong = format!("--field {field}: a field is written as NAME: VALUE");
+                    let (name, value) = field.split_once(':').ok_or(wrong)?;
+                    explained
+                        .fields
+                        .push((name.trim().to_owned(), value.trim().to_owned()));
+                }
                 "--nginx-version" => flags.version = Version::read(&value()?)?,
                 "--no-hints" => flags.hints = false,
                 "-h" | "--help" => return Err(USAGE.to_owned()),
@@ -69,6 +99,9 @@ impl Flags {
                 flag if flag.starts_with('-') => return Err(format!("there is no flag {flag}; see --help")),
                 file => flags.file = PathBuf::from(file),
             }
+        }
+        if !explained.url.is_empty() {
+            flags.explained = Some(explained);
         }
         if flags.file.as_os_str().is_empty() {
             return Err("which file? See --help".to_owned());

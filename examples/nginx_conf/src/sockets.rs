@@ -20,7 +20,7 @@ pub(crate) enum Listening {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     address: Address,
-    left: Vec<Listening>,
+    bound: Vec<Listening>,
 }
 
 impl Sockets {
@@ -35,26 +35,23 @@ impl Sockets {
         let named = |why: io::Error| io::Error::new(why.kind(), format!("listen {address}: {why}"));
         let mut bound = Sockets {
             address: address.clone(),
-            left: Vec::new(),
+            bound: Vec::new(),
         };
         match address {
             Address::Tcp(wanted) => {
                 let first = tcp(*wanted, is_dual, is_shared || workers > 1).map_err(named)?;
                 let actual = first.local_addr()?;
                 bound.address = Address::Tcp(actual);
-                bound.left.push(Listening::Tcp(first));
+                bound.bound.push(Listening::Tcp(first));
                 for _ in 1..workers {
                     bound
-                        .left
+                        .bound
                         .push(Listening::Tcp(tcp(actual, is_dual, true).map_err(named)?));
                 }
             }
             Address::Unix(path) => {
                 let first = unix(path).map_err(named)?;
-                for _ in 1..workers {
-                    bound.left.push(Listening::Unix(first.try_clone()?));
-                }
-                bound.left.push(Listening::Unix(first));
+                bound.bound.push(Listening::Unix(first));
             }
         }
         Ok(bound)
@@ -65,11 +62,25 @@ impl Sockets {
         &self.address
     }
 
-    /// The socket of one more worker.
-    pub(crate) fn take(&mut self) -> io::Result<Listening> {
-        self.left
-            .pop()
-            .ok_or_else(|| io::Error::other("a socket for each worker"))
+    /// The socket of a worker. One that accepts from the same as another is as good as any.
+    pub(crate) fn of(&self, worker: usize) -> io::Result<Listening> {
+        match &self.bound[worker % self.bound.len()] {
+            Listening::Tcp(socket) => socket.try_clone().map(Listening::Tcp),
+            Listening::Unix(socket) => socket.try_clone().map(Listening::Unix),
+        }
+    }
+}
+
+impl Drop for Sockets {
+    /// As in nginx: what is listened to no more has no file.
+    fn drop(&mut self) {
+        // One that could not be bound is somebody else's.
+        if self.bound.is_empty() {
+            return;
+        }
+        if let Address::Unix(path) = &self.address {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

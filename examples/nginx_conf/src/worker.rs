@@ -48,6 +48,17 @@ struct Dynamic {
 }
 
 impl Worker {
+    pub(crate) fn new(configuration: Arc<Configuration>, drain: Drain) -> Worker {
+        Worker {
+            relays: configuration.proxies.iter().map(|proxy| fixed(proxy)).collect(),
+            own_answers: RelayConfig::default(),
+            dynamic: Mutex::default(),
+            configuration,
+            drain,
+            open: Cap::unlimited(),
+        }
+    }
+
     pub(crate) fn listener(&self, index: usize) -> &Listener {
         &self.configuration.listeners[index]
     }
@@ -103,15 +114,7 @@ pub(crate) async fn run(
     configuration: Arc<Configuration>,
     drain: Drain,
 ) -> io::Result<()> {
-    let proxies = configuration.proxies.iter();
-    let worker = Arc::new(Worker {
-        relays: proxies.map(|proxy| fixed(proxy)).collect(),
-        own_answers: RelayConfig::default(),
-        dynamic: Mutex::default(),
-        configuration,
-        drain,
-        open: Cap::unlimited(),
-    });
+    let worker = Arc::new(Worker::new(configuration, drain));
     for (index, socket) in sockets.into_iter().enumerate() {
         let (worker, open) = (worker.clone(), worker.open.try_acquire());
         let socket = Socket::new(socket)?;

@@ -6,6 +6,7 @@
 
 mod carried;
 mod compared;
+mod explain;
 mod findings;
 mod group_departures;
 mod groups;
@@ -20,6 +21,7 @@ mod program;
 mod read_alike;
 mod real_ip;
 mod redirects;
+mod reload;
 mod seen;
 mod served;
 

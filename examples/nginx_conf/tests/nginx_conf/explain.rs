@@ -1,0 +1,71 @@
+//! `--explain`: what it says is what happens.
+
+use std::net::SocketAddr;
+
+use crate::program::Folder;
+
+fn explained(http: &str, url: &str, flags: &[&str]) -> String {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+    let folder = Folder::of(nobody, &format!("events {{}} http {{ {http} }}"));
+    let url = url.replace("PORT", &folder.address().port().to_string());
+    let flags: Vec<&str> = [&["--no-hints", "--explain", &*url], flags].concat();
+    let output = folder.tested("test.conf", &flags);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const SITE: &str = "map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+    upstream chat { server 10.0.0.1:9000; }
+    server { listen LISTEN; server_name other.example; }
+    server { listen LISTEN; server_name chat.example;
+        location / { return 404; }
+        location /old/ { rewrite ^/old/(.*)$ /live/$1 last; }
+        location ~ ^/live/(?<room>[a-z]+)$ {
+            auth_request /auth;
+            proxy_pass http://chat; proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
+            proxy_set_header X-Room $room; proxy_set_header Host $host; } }";
+
+#[test]
+fn a_websocket_by_a_rewrite_and_a_regular_expression() {
+    let said = explained(
+        SITE,
+        "ws://chat.example:PORT/old/lobby?t=1",
+        &["--field", "X-Room: mine"],
+    );
+    let expected = [
+        "server chat.example",
+        "location /old/",
+        "the lines of the location make it /live/lobby",
+        "location ~ ^/live/(?<room>[a-z]+)$",
+        "auth_request /auth is asked",
+        "to chat:80 for /live/lobby?t=1",
+        "the upgrade is asked of the origin",
+        "the origin receives: GET /live/lobby?t=1 HTTP/1.1",
+        "x-room: lobby",
+        "host: chat.example",
+        "upgrade: websocket",
+    ];
+    let mut rest = &*said;
+    for words in expected {
+        let at = rest.find(words).unwrap_or_else(|| panic!("{words}: {said}"));
+        rest = &rest[at..];
+        if words.contains(": ") && words.starts_with(char::is_lowercase) && !words.starts_with("the ") {
+            // Fields are in no order.
+            rest = &said;
+        }
+    }
+    assert!(!said.contains("x-room: mine"), "{said}");
+}
+
+#[test]
+fn an_answer_of_its_own() {
+    let said = explained(SITE, "http://chat.example:PORT/", &[]);
+    assert!(said.contains("answer 404"), "{said}");
+    let said = explained(SITE, "http://nobody.example:PORT/", &[]);
+    assert!(said.contains("server other.example"), "{said}");
+}
