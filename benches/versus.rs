@@ -29,6 +29,9 @@ mod fair;
 #[path = "versus/frames.rs"]
 mod frames;
 #[cfg(target_os = "linux")]
+#[path = "versus/http2.rs"]
+mod http2;
+#[cfg(target_os = "linux")]
 #[path = "versus/idle.rs"]
 mod idle;
 #[cfg(target_os = "linux")]

@@ -9,6 +9,8 @@ pub(crate) enum Load {
     Bulk { streams: usize, direction: Direction },
     /// Messages now and then on so many tunnels, beside one that is in bulk.
     Fair { tunnels: usize },
+    /// As `Echo`, in WebSockets over HTTP/2 and TLS: so many tunnels on each of so many connections.
+    Http2 { connections: usize, streams: usize },
     /// Connect, upgrade, read the 101, close.
     Handshake,
     /// Tunnels that say nothing.
@@ -45,6 +47,10 @@ pub(crate) fn all(connections: &[usize]) -> Vec<Load> {
             loads.push(Load::Bulk { streams, direction });
         }
     }
+    for connections in [1, 16] {
+        let streams = 64;
+        loads.push(Load::Http2 { connections, streams });
+    }
     loads.extend([Load::Fair { tunnels: 1000 }, Load::Handshake, Load::Idle]);
     loads
 }
@@ -62,6 +68,7 @@ impl Load {
                 format!("bulk-{streams}-{direction}")
             }
             Load::Fair { tunnels } => format!("fair-{tunnels}"),
+            Load::Http2 { connections, streams } => format!("h2-{connections}-{streams}"),
             Load::Handshake => "handshake".to_owned(),
             Load::Idle => "idle".to_owned(),
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::baseline::Baseline;
+use super::http2::Certificate;
 use super::machine::Cores;
 use super::options::Options;
 use super::process::Process;
@@ -146,12 +147,22 @@ impl Peer {
         matches!(self.kind, Kind::Gateway(_))
     }
 
-    /// Starts the proxy in front of `upstream`. Returns where to connect, and the process where there is one.
+    /// Whether it carries WebSockets over HTTP/2. nginx does not, and the baselines speak no TLS.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Gateway(_) | Kind::GatewayOfFrames(_) | Kind::Haproxy { .. }
+        )
+    }
+
+    /// Starts the proxy in front of `upstream`, with TLS and HTTP/2 if there is a certificate. Returns where to connect, and
+    /// the process where there is one.
     pub(crate) fn start(
         &self,
         upstream: SocketAddr,
         directory: &Path,
         cores: Cores,
+        certificate: Option<&Certificate>,
     ) -> io::Result<(SocketAddr, Option<Process>)> {
         // The port is free once this socket is closed; all of them are, until the kernel has gone round.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -163,6 +174,10 @@ impl Peer {
                 command.args(["--listen", &listen, "--workers", "1"]);
                 if matches!(self.kind, Kind::GatewayOfFrames(_)) {
                     command.args(["--tunnel-mode", "websocket", "--ping-interval", "30s"]);
+                }
+                if let Some(certificate) = certificate {
+                    command.arg("--tls-cert").arg(&certificate.chain);
+                    command.arg("--tls-key").arg(&certificate.key);
                 }
                 command.arg("--route").arg(format!("/=http://{upstream}"));
                 command
@@ -182,7 +197,10 @@ impl Peer {
             }
             Kind::Haproxy { splices } => {
                 let file = directory.join("haproxy.cfg");
-                fs::write(&file, haproxy(address, upstream, *splices))?;
+                let tls = certificate.map_or_else(String::new, |certificate| {
+                    format!("ssl crt {} alpn h2", certificate.both.display())
+                });
+                fs::write(&file, haproxy(address, upstream, *splices, &tls))?;
                 let mut command = Command::new("haproxy");
                 command.arg("-q").arg("-db").arg("-f").arg(file);
                 command
@@ -229,7 +247,7 @@ http {{
     )
 }
 
-fn haproxy(address: SocketAddr, upstream: SocketAddr, splices: bool) -> String {
+fn haproxy(address: SocketAddr, upstream: SocketAddr, splices: bool, tls: &str) -> String {
     // Not `splice-auto`: its guess at what is worth it never comes out in favour of a tunnel.
     let splice = if splices {
         "option splice-request\n    option splice-response"
@@ -251,7 +269,7 @@ defaults
     timeout tunnel 5m
     timeout client-fin 30s
 frontend clients
-    bind {address} backlog 4096
+    bind {address} backlog 4096 {tls}
     option forwardfor
     http-request set-header X-Forwarded-Proto http
     default_backend origin

@@ -12,13 +12,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use super::baseline::Baseline;
+use super::http2::Certificate;
 use super::load::{Load, Measured};
 use super::machine::{self, Cores};
 use super::options::{self, Options};
 use super::peers::{self, Peer};
 use super::report::{Report, Sample};
 use super::upstream::Upstream;
-use super::{bulk, echo, fair, idle, plot, syscalls};
+use super::{bulk, echo, fair, http2, idle, plot, syscalls};
 
 /// No single measurement takes longer: a proxy that hangs is a failure, not a wait.
 const AT_MOST: Duration = Duration::from_secs(120);
@@ -161,7 +162,13 @@ impl Bench {
     /// One load on one proxy, in a process of its own.
     async fn run(&self, load: Load, peer: &Peer) -> io::Result<Measured> {
         let upstream = Upstream::start()?;
-        let (proxy, process) = peer.start(upstream.address, self.directory.path(), self.cores)?;
+        let directory = self.directory.path();
+        let certificate = match load {
+            Load::Http2 { .. } if !peer.speaks_http2() => return Ok(Measured::new()),
+            Load::Http2 { .. } => Some(Certificate::create(directory)?),
+            _ => None,
+        };
+        let (proxy, process) = peer.start(upstream.address, directory, self.cores, certificate.as_ref())?;
         let (process, duration) = (process.as_ref(), self.options.duration);
         match load {
             Load::Echo { payload, connections } => {
@@ -171,6 +178,12 @@ impl Bench {
                 bulk::measure(proxy, process, &upstream, (streams, direction), duration).await
             }
             Load::Fair { tunnels } => fair::measure(proxy, &upstream, tunnels, duration).await,
+            Load::Http2 { connections, streams } => match &certificate {
+                Some(certificate) => {
+                    http2::measure(proxy, process, certificate, (64, connections, streams), duration).await
+                }
+                None => Ok(Measured::new()),
+            },
             Load::Handshake => idle::measure_handshakes(proxy, process, duration).await,
             Load::Idle => match process {
                 Some(process) => idle::measure(proxy, process, self.options.tunnels).await,

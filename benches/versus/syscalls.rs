@@ -81,7 +81,7 @@ pub(crate) async fn count(bench: &Bench) -> io::Result<bool> {
     for peer in &bench.peers {
         for unit in UNITS {
             let upstream = Upstream::start()?;
-            let (proxy, process) = peer.start(upstream.address, bench.directory.path(), bench.cores)?;
+            let (proxy, process) = peer.start(upstream.address, bench.directory.path(), bench.cores, None)?;
             let Some(process) = process else { continue };
             let counted = work(unit.work, proxy, &process, &upstream, bench.directory.path()).await;
             let (calls, units) = match counted {
