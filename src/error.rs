@@ -35,6 +35,7 @@ pub enum Phase {
 impl Phase {
     /// In a word, for logs and metrics: `request-head`, `connect`, `request`, `response-head`, `response`, `tunnel`. None of
     /// them changes in a minor version.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Phase::RequestHead => "request-head",
@@ -61,13 +62,25 @@ impl fmt::Display for Phase {
 }
 
 /// Why serving a connection has failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{cause}")]
+///
+/// Its message is that of the [`Cause`], whole: nothing below it in the chain of sources is said twice.
+#[derive(Debug)]
 pub struct Error {
     phase: Phase,
     side: Side,
-    #[source]
     cause: Cause,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.source()
+    }
 }
 
 /// What has failed.
@@ -75,16 +88,16 @@ pub struct Error {
 #[non_exhaustive]
 pub enum Cause {
     /// The stream.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// No upstream connection.
-    #[error("{0}")]
+    #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The deadline of the phase has passed.
-    #[error("nothing happened within {0:?}")]
+    #[error("timed out after {0:?}")]
     TimedOut(Duration),
     /// The side has closed its connection, or its write side, before its part was done.
-    #[error("the connection was closed before its time")]
+    #[error("the connection was closed before it was complete")]
     Closed,
     /// The upstream has sent bytes before it was asked (CVE-2026-1642).
     #[error("bytes arrived before the request was sent")]
@@ -93,10 +106,10 @@ pub enum Cause {
     #[error("the upstream speaks TLS here: use https:// or wss:// for it")]
     SpeaksTls,
     /// The upstream has broken off TLS after the handshake: it wants a client certificate, as a rule.
-    #[error("{source}. {hint}")]
+    #[error("{error}. {hint}")]
     Tls {
         /// What has failed.
-        source: io::Error,
+        error: io::Error,
         /// What to change.
         hint: &'static str,
     },
@@ -104,20 +117,26 @@ pub enum Cause {
     #[error("the response head is invalid: {0}")]
     Head(HeadError),
     /// The upstream's answer is no switch, though it says so, or cannot be relayed.
-    #[error("{0}")]
+    #[error(transparent)]
     Switch(#[from] BadSwitch),
     /// More interim responses than anyone needs.
     #[error("too many interim responses")]
     TooManyInterim,
     /// A chunked body is malformed.
     #[error("the body is invalid: {0}")]
-    Body(#[from] ChunkedError),
+    Body(ChunkedError),
     /// A request's body is larger than this many bytes, the most that it may have.
     #[error("it is larger than the limit of {0} bytes")]
     BodyTooLarge(u64),
     /// The tunnel has ended with an error.
-    #[error("{0}")]
+    #[error(transparent)]
     Tunnel(#[from] TunnelError),
+}
+
+impl From<ChunkedError> for Cause {
+    fn from(error: ChunkedError) -> Self {
+        Cause::Body(error)
+    }
 }
 
 impl From<HeadError> for Cause {
@@ -171,7 +190,7 @@ impl Cause {
         #[cfg(feature = "rustls")]
         if let Some(failure) = crate::tls::TlsFailure::of(&source) {
             let hint = failure.hint();
-            return Cause::Tls { source, hint };
+            return Cause::Tls { error: source, hint };
         }
         Cause::Io(source)
     }
@@ -210,7 +229,7 @@ impl Error {
     }
 
     /// What has failed.
-    pub fn cause(&self) -> &Cause {
+    pub fn reason(&self) -> &Cause {
         &self.cause
     }
 

@@ -14,6 +14,7 @@ use std::ops::Not;
 /// assert_eq!(Side::Upstream.to_string(), "upstream");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a connection has two ends")]
 pub enum Side {
     /// The side that connected to us: the client.
     Downstream,

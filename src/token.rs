@@ -18,6 +18,7 @@
 pub const MAX_ELEMENTS: usize = 64;
 
 /// Whether a byte may stand in a token (RFC 9110, section 5.6.2).
+#[must_use]
 pub const fn is_tchar(byte: u8) -> bool {
     matches!(byte,
         b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
@@ -25,6 +26,7 @@ pub const fn is_tchar(byte: u8) -> bool {
 }
 
 /// Whether the bytes are one token: at least one byte, each a [`is_tchar`].
+#[must_use]
 pub const fn is_token(bytes: &[u8]) -> bool {
     let mut at = 0;
     while at < bytes.len() {
@@ -37,6 +39,7 @@ pub const fn is_token(bytes: &[u8]) -> bool {
 }
 
 /// The bytes without optional white space (spaces and tabs) at either end (RFC 9110, section 5.6.3).
+#[must_use]
 pub const fn trim_ows(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
@@ -50,6 +53,7 @@ pub const fn trim_ows(mut bytes: &[u8]) -> &[u8] {
 /// The elements of a comma-separated list, trimmed, empty ones skipped (RFC 9110, section 5.6.1.2).
 ///
 /// A comma inside a quoted-string does not separate. A quoted-string that is never closed runs to the end.
+#[must_use]
 pub fn elements(value: &[u8]) -> Elements<'_> {
     Elements { rest: value }
 }

@@ -697,11 +697,7 @@ fn no_answer_and_no_frames() {
         .clone()
         .conversation(Conversation::default().first_ping(false).later_ping(false));
     assert_finds("101 and silence", &silent, &["no-frames"]);
-    let end = End {
-        ending: Ending::Ended,
-        after: Duration::from_secs(101),
-        silent: Duration::from_secs(100),
-    };
+    let end = End::new(Ending::Ended, Duration::from_secs(101), Duration::from_secs(100));
     let ended = talked.conversation(Conversation::default().first_ping(true).ended(end));
     assert_finds("ended when idle", &ended, &["idle-timeout"]);
     assert!(ended.findings()[0].sentence().contains("Cloudflare"));

@@ -90,7 +90,7 @@ async fn without_descriptors() {
         let error = served.recv().await.unwrap().unwrap_err();
         let text = String::from_utf8(body).unwrap();
         assert_eq!(head.status, 503, "{error:?}: {text}");
-        assert_eq!(error.cause().name(), "out-of-resources", "{error}");
+        assert_eq!(error.reason().name(), "out-of-resources", "{error}");
     }
     for server in group.servers() {
         assert_eq!((server.health, server.failed), (Health::Healthy, 0), "{server:?}");

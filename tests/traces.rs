@@ -149,7 +149,7 @@ async fn nobody_to_ask_is_no_try() {
     let (result, trace, received) = negotiated(GatewayConfig::default(), group, UPGRADE_REQUEST.into()).await;
     let error = result.unwrap_err();
     assert_eq!(
-        (error.cause().name(), error.phase().name()),
+        (error.reason().name(), error.phase().name()),
         ("no-upstream", "connect")
     );
     assert_eq!(tries(&trace), []);
@@ -232,7 +232,7 @@ async fn a_relayed_answer_that_breaks_off_and_one_of_the_proxys_own() {
     let (result, trace) = relayed(RelayConfig::default(), origin.address(), get).await;
     let error = result.unwrap_err();
     assert_eq!(
-        (error.side(), error.phase(), error.cause().name()),
+        (error.side(), error.phase(), error.reason().name()),
         (Side::Upstream, Phase::Response, "closed")
     );
     assert_eq!(
@@ -355,7 +355,7 @@ fn names_of_reasons_stay_what_they_are() {
     let io = |kind: io::ErrorKind| io::Error::from(kind);
     let failed = |kind| ConnectError::Failed {
         name: "a".to_owned(),
-        source: io(kind),
+        error: io(kind),
     };
     let names = [
         (Rejection::HeadTimeout.name(), "head-timeout"),

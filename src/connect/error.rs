@@ -10,24 +10,24 @@ use super::{Outcome, Shortage};
 #[non_exhaustive]
 pub enum ConnectError {
     /// The name does not resolve.
-    #[error("the name {name} does not resolve: {source}")]
+    #[error("the name {name} does not resolve: {error}")]
     Resolve {
         /// Host and port as configured.
         name: String,
         /// What the resolver said.
-        source: io::Error,
+        error: io::Error,
     },
     /// Nobody accepts connections at any address that the name has.
-    #[error("no connection to {name}: {source}")]
+    #[error("no connection to {name}: {error}")]
     Failed {
         /// Host and port as configured.
         name: String,
         /// The error of the last address tried. [`TimedOut`](io::ErrorKind::TimedOut) is answered 504.
-        source: io::Error,
+        error: io::Error,
     },
     /// The upstream does not speak HTTP/2, or its connection has failed before it had said how it does.
     #[error("no HTTP/2 connection to the upstream, which may speak HTTP/1.1 only: {0}")]
-    Http2(#[source] io::Error),
+    Http2(io::Error),
     /// The upstream speaks HTTP/2 and takes no extended CONNECT (RFC 8441, section 3).
     #[error(
         "the upstream's HTTP/2 does not enable the extended CONNECT protocol (SETTINGS_ENABLE_CONNECT_PROTOCOL)"
@@ -35,14 +35,14 @@ pub enum ConnectError {
     NoExtendedConnect,
     /// The connector does not lead anywhere that this request could go.
     #[error("the request cannot go to this upstream: {0}")]
-    Unsuited(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unsuited(Box<dyn std::error::Error + Send + Sync>),
     /// The connection stands, but the peer does not speak TLS on it as it has to, or its certificate is not accepted.
-    #[error("no TLS with {name}: {source}. {hint}")]
+    #[error("no TLS with {name}: {error}. {hint}")]
     Tls {
         /// The name that the peer was asked for, and that its certificate has to be for.
         name: String,
         /// What has failed.
-        source: io::Error,
+        error: io::Error,
         /// What to change.
         hint: &'static str,
     },
@@ -60,13 +60,14 @@ impl ConnectError {
     /// `unresolved`, `refused`, `timed-out`, `unreachable` (any other failure), `no-http2`, `no-extended-connect`,
     /// `unsuited`, `no-tls`, `full`, `no-upstream`; of whatever fails for want of resources of this host the name of the
     /// [`Shortage`].
+    #[must_use]
     pub fn name(&self) -> &'static str {
         if let Some(shortage) = self.shortage() {
             return shortage.name();
         }
         match self {
             ConnectError::Resolve { .. } => "unresolved",
-            ConnectError::Failed { source, .. } => match source.kind() {
+            ConnectError::Failed { error, .. } => match error.kind() {
                 io::ErrorKind::ConnectionRefused => "refused",
                 io::ErrorKind::TimedOut => "timed-out",
                 _ => "unreachable",
@@ -83,19 +84,20 @@ impl ConnectError {
     /// What this host lacks, if that is why there is no connection, whatever the variant.
     ///
     /// The answer to the client is 503 then, and no server of a [`Group`](crate::upstream::Group) is taken out for it. A
-    /// connector of one's own has nothing to do for that but to pass on the error of the system as the `source`.
+    /// connector of one's own has nothing to do for that but to pass on the error of the system as the `error`.
+    #[must_use]
     pub fn shortage(&self) -> Option<Shortage> {
         match self {
-            ConnectError::Resolve { source, .. }
-            | ConnectError::Failed { source, .. }
-            | ConnectError::Tls { source, .. }
-            | ConnectError::Http2(source) => Shortage::of(source),
+            ConnectError::Resolve { error, .. }
+            | ConnectError::Failed { error, .. }
+            | ConnectError::Tls { error, .. }
+            | ConnectError::Http2(error) => Shortage::of(error),
             _ => None,
         }
     }
 
     pub(crate) fn is_for_time(&self) -> bool {
-        matches!(self, ConnectError::Failed { source, .. } if source.kind() == io::ErrorKind::TimedOut)
+        matches!(self, ConnectError::Failed { error, .. } if error.kind() == io::ErrorKind::TimedOut)
     }
 
     /// Whether nothing has been tried, because there is nothing to be tried (any more).

@@ -213,26 +213,31 @@ impl<'a> ConnectRequest<'a> {
     }
 
     /// The head that is about to be sent upstream.
+    #[must_use]
     pub fn head(&self) -> &'a Parts {
         self.head
     }
 
     /// The hop that the request came over, with the client's address.
+    #[must_use]
     pub fn hop(&self) -> Hop {
         self.hop
     }
 
     /// What has been tried for the request.
+    #[must_use]
     pub fn attempts(&self) -> Option<&'a Attempts> {
         self.attempts
     }
 
     /// When the caller gives up connecting.
+    #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
     /// The key that was chosen for it. Only a connector that has returned a [key](Connect::pool_key) receives one.
+    #[must_use]
     pub fn pool_key(&self) -> Option<PoolKey> {
         self.pool_key
     }

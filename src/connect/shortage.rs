@@ -19,6 +19,7 @@ pub enum Shortage {
 
 impl Shortage {
     /// In a word, for logs and metrics: `out-of-resources`, `no-local-address`. None of them changes in a minor version.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Shortage::Resources => "out-of-resources",
@@ -37,6 +38,7 @@ impl Shortage {
     /// let no_address = io::Error::from(io::ErrorKind::AddrNotAvailable);
     /// assert_eq!(Shortage::of(&no_address), Some(Shortage::LocalAddress));
     /// ```
+    #[must_use]
     pub fn of(error: &io::Error) -> Option<Shortage> {
         match (error.kind(), error.raw_os_error()) {
             (io::ErrorKind::AddrNotAvailable, _) => Some(Shortage::LocalAddress),

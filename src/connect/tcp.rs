@@ -30,6 +30,7 @@ impl TcpConnect {
     }
 
     /// Host and port as given.
+    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -51,7 +52,7 @@ impl TcpConnect {
         });
         connected.map_err(|source| ConnectError::Failed {
             name: self.name.to_string(),
-            source,
+            error: source,
         })
     }
 
@@ -75,7 +76,7 @@ pub(crate) async fn resolve(name: &str) -> Result<Vec<SocketAddr>, ConnectError>
     });
     resolved.map_err(|source| ConnectError::Resolve {
         name: name.to_owned(),
-        source: Shortage::behind(source),
+        error: Shortage::behind(source),
     })
 }
 

@@ -87,33 +87,39 @@ struct State {
 
 impl Trace {
     /// Of a request of which nothing is known yet.
+    #[must_use]
     pub fn new() -> Self {
         Trace::default()
     }
 
     /// The upstreams that it was tried on, in their order.
+    #[must_use]
     pub fn attempts(&self) -> Vec<Attempt> {
         self.state().attempts.clone()
     }
 
     /// The hop that it came over, with the client behind [trusted proxies](crate::header::TrustedProxies). None before it
     /// goes upstream.
+    #[must_use]
     pub fn hop(&self) -> Option<Hop> {
         self.state().hop
     }
 
     /// The status that the client was sent; none if it was sent no whole head, and where hyper's server sends it.
+    #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.state().status
     }
 
     /// How many bytes of HTTP the client's stream has taken: heads, interim ones too, body and framing. Of a write that has
     /// failed halfway nothing is counted, and nothing where hyper's server writes.
+    #[must_use]
     pub fn bytes_sent(&self) -> u64 {
         self.state().bytes_sent
     }
 
     /// How many of them stand behind the head of the final response.
+    #[must_use]
     pub fn body_bytes_sent(&self) -> u64 {
         self.state().body_bytes_sent
     }

@@ -106,16 +106,19 @@ impl Answer {
     }
 
     /// The head.
+    #[must_use]
     pub fn head(&self) -> &response::Parts {
         &self.head
     }
 
     /// The reason phrase as it came, or nothing.
+    #[must_use]
     pub fn reason_phrase(&self) -> &str {
         &self.reason
     }
 
     /// The beginning of the body, at most 4096 bytes.
+    #[must_use]
     pub fn body_bytes(&self) -> &[u8] {
         &self.body
     }
@@ -134,6 +137,7 @@ impl Answer {
 
     /// What the answer says in its own words: a reason phrase that is not the usual one of the status, and the first line of
     /// the body, or the title of a page; at most 160 characters of each. `None` where it says no more than its status.
+    #[must_use]
     pub fn words(&self) -> Option<String> {
         let reason = Some(shortened(&self.reason)).filter(|reason| !self.is_usual(reason));
         let body = first_words(&self.text).filter(|words| !self.is_usual(words));

@@ -37,17 +37,20 @@ impl Chain {
     }
 
     /// What is wrong with each attempt, in their order.
+    #[must_use]
     pub fn findings(&self) -> &[Vec<Finding>] {
         &self.findings
     }
 
     /// Whether each attempt works.
+    #[must_use]
     pub fn works(&self) -> &[bool] {
         &self.works
     }
 
     /// Between which two attempts the upgrade is lost: the last that fails and the first that works. None where all work,
     /// and where the innermost fails: then it is the application's, or nobody gets as far as that.
+    #[must_use]
     pub fn lost_between(&self) -> Option<(usize, usize)> {
         self.lost_after.map(|outer| (outer, outer + 1))
     }

@@ -26,6 +26,7 @@ pub struct Conversation {
 
 /// What came back of a message that the origin echoes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Echo {
     /// The same.
     Same,
@@ -37,6 +38,7 @@ pub enum Echo {
 
 /// How a connection ended that this side has not closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct End {
     /// How.
     pub ending: Ending,
@@ -48,6 +50,7 @@ pub struct End {
 
 /// What the end looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Ending {
     /// A Close frame, with its code where it has one.
     Closed(Option<CloseCode>),
@@ -139,6 +142,7 @@ impl Conversation {
     }
 
     /// How it ended.
+    #[must_use]
     pub fn end(&self) -> Option<End> {
         self.end
     }
@@ -214,6 +218,16 @@ impl Conversation {
 }
 
 impl End {
+    /// An end of this kind, so long after the 101, when neither side had sent anything for so long.
+    #[must_use]
+    pub const fn new(ending: Ending, after: Duration, silent: Duration) -> Self {
+        End {
+            ending,
+            after,
+            silent,
+        }
+    }
+
     /// Where no frame had come before it.
     fn at_once(self) -> Finding {
         let detail = format!("{}, {:.1} s after the 101", self.ending, self.after.as_secs_f64());

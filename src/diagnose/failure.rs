@@ -67,6 +67,7 @@ pub enum TlsFault {
 
 impl Failure {
     /// What an error of connecting means.
+    #[must_use]
     pub fn of_connecting(kind: ErrorKind) -> Failure {
         match kind {
             ErrorKind::ConnectionRefused => Failure::Refused,
@@ -77,6 +78,7 @@ impl Failure {
     }
 
     /// What an error of sending the request, or of reading the answer, means.
+    #[must_use]
     pub fn of_exchange(kind: ErrorKind) -> Failure {
         match kind {
             ErrorKind::TimedOut => Failure::Unanswered,

@@ -55,26 +55,31 @@ impl Finding {
     }
 
     /// What it is.
+    #[must_use]
     pub fn diagnosis(&self) -> Diagnosis {
         self.diagnosis
     }
 
     /// The stable name of the diagnosis.
+    #[must_use]
     pub fn name(&self) -> &'static str {
         self.diagnosis.name()
     }
 
     /// How bad it is.
+    #[must_use]
     pub fn severity(&self) -> Severity {
         self.diagnosis.severity()
     }
 
     /// Whether the facts show it. If not, they let one suppose it.
+    #[must_use]
     pub fn is_certain(&self) -> bool {
         self.certain
     }
 
     /// What is wrong, in one sentence: the diagnosis's, and what in this attempt shows it.
+    #[must_use]
     pub fn sentence(&self) -> String {
         let probably = if self.certain { "" } else { "probably " };
         let sentence = self.diagnosis.sentence();
@@ -85,17 +90,20 @@ impl Finding {
     }
 
     /// What to change.
+    #[must_use]
     pub fn change(&self) -> &'static str {
         self.change.unwrap_or_else(|| self.diagnosis.change())
     }
 
     /// Who has answered, and through whom, by the fields of the answer: `nginx/1.22.1 (Server), 1.1 varnish (Via)`.
+    #[must_use]
     pub fn seen(&self) -> Option<&str> {
         self.seen.as_deref()
     }
 
     /// What to write in the configuration of those products for which that is known. Where the answer names some of them,
     /// of those alone.
+    #[must_use]
     pub fn lines(&self) -> Vec<(Product, &'static str)> {
         let of = |product: &Product| lines::of(self.diagnosis, *product).map(|line| (*product, line));
         let seen: Vec<_> = self.products.iter().filter_map(of).collect();
@@ -106,6 +114,7 @@ impl Finding {
     }
 
     /// Where that is written.
+    #[must_use]
     pub fn source(&self) -> &'static str {
         self.diagnosis.source()
     }

@@ -32,6 +32,10 @@ pub struct Acceptor {
 
 /// What a connection turned out to ask for.
 #[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a caller must decide about the connection in each of them"
+)]
 pub enum Accepted<S> {
     /// An upgrade that the policy allows, to be proxied or refused.
     Upgrade(Box<Incoming<S>>),

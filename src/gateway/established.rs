@@ -16,6 +16,7 @@ use crate::tunnel::{self, Traffic, Tunnel, TunnelWatch};
 
 /// How an upgrade was answered.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "an upgrade is switched or declined")]
 pub enum Negotiated<S, U> {
     /// Both sides have agreed; the client has its 101, and the tunnel waits to be run.
     Switched(Box<Established<S, U>>),

@@ -106,6 +106,7 @@ impl<C: Connect> Gateway<C> {
     }
 
     /// The first half of this gateway: for [answering](Acceptor::respond) what comes back as [`Outcome::Ordinary`].
+    #[must_use]
     pub fn acceptor(&self) -> &Acceptor {
         &self.acceptor
     }

@@ -57,7 +57,13 @@ pub enum OriginPatternError {
     Wildcard,
     /// Neither an origin nor one of the words.
     #[error("{0}; or null, or file://, or https://*.HOST for one label before HOST")]
-    Origin(#[from] OriginError),
+    Origin(OriginError),
+}
+
+impl From<OriginError> for OriginPatternError {
+    fn from(error: OriginError) -> Self {
+        OriginPatternError::Origin(error)
+    }
 }
 
 /// What an `Origin` is when it is not scheme, host and port (RFC 6454, section 7.1; HTML, "opaque origin").
@@ -66,6 +72,7 @@ const FILE: &str = "file://";
 
 impl OriginPattern {
     /// Whether an `Origin` field with this value is allowed.
+    #[must_use]
     pub fn matches(&self, origin: &str) -> bool {
         match &self.0 {
             Pattern::Null => origin == NULL,

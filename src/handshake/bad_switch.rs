@@ -31,7 +31,7 @@ pub enum BadSwitch {
     UpgradeMissing,
     /// A 101 with an `Upgrade` that is not a protocol.
     #[error("the Upgrade field of the 101 is invalid: {0}")]
-    UpgradeInvalid(#[from] ProtocolError),
+    UpgradeInvalid(ProtocolError),
     /// A 101 that names the same protocol more than once.
     #[error("the 101 names its protocol more than once in Upgrade")]
     UpgradeRepeated,
@@ -76,10 +76,22 @@ pub enum BadSwitch {
     Success,
     /// A final answer whose length is ambiguous.
     #[error("the answer's framing is ambiguous: {0}")]
-    Framing(#[from] FramingError),
+    Framing(FramingError),
     /// More connection options than anyone needs.
     #[error(transparent)]
     ConnectionOptions(#[from] hop_by_hop::TooManyOptions),
+}
+
+impl From<ProtocolError> for BadSwitch {
+    fn from(error: ProtocolError) -> Self {
+        BadSwitch::UpgradeInvalid(error)
+    }
+}
+
+impl From<FramingError> for BadSwitch {
+    fn from(error: FramingError) -> Self {
+        BadSwitch::Framing(error)
+    }
 }
 
 impl BadSwitch {
@@ -90,6 +102,7 @@ impl BadSwitch {
     /// `switch-subprotocol-not-offered`, `switch-extensions-repeated`, `switch-too-many-extensions`,
     /// `switch-extension-not-offered`, `success-without-switch`, `framing`, `too-many-connection-options`. None of them
     /// changes in a minor version.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             BadSwitch::Version => "switch-version",
@@ -118,6 +131,7 @@ impl BadSwitch {
     }
 
     /// One sentence for whoever runs the upstream: what to change.
+    #[must_use]
     pub const fn hint(self) -> &'static str {
         match self {
             BadSwitch::Version => {
@@ -177,6 +191,7 @@ impl BadSwitch {
     ///
     /// As with [`Rejection::into_response`](super::Rejection::into_response), the text repeats nothing that a peer has
     /// sent, and there is no `Content-Length`.
+    #[must_use]
     pub fn into_response(self) -> Response<String> {
         let text = format!(
             "the upstream's answer is not acceptable: {self}\n{}\n",

@@ -31,6 +31,7 @@ pub struct Origin {
 /// A text that is not an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an origin is scheme://host or scheme://host:port, without a path")]
+#[expect(clippy::exhaustive_structs, reason = "a sentence without parts")]
 pub struct OriginError;
 
 impl FromStr for Origin {

@@ -73,6 +73,7 @@ impl HandshakePolicy {
     /// assert!(policy.allows(&"tcp".parse().unwrap()));
     /// assert!(!policy.allows(&"h2c".parse().unwrap()));
     /// ```
+    #[must_use]
     pub fn any_protocol() -> Self {
         HandshakePolicy {
             any_protocol: true,
@@ -192,11 +193,13 @@ impl HandshakePolicy {
 
     /// The protocols that are allowed by name. [`allows`](HandshakePolicy::allows) also knows of
     /// [`any_protocol`](HandshakePolicy::any_protocol).
+    #[must_use]
     pub fn protocols(&self) -> &Protocols {
         &self.protocols
     }
 
     /// Whether a protocol is allowed in `Upgrade`.
+    #[must_use]
     pub fn allows(&self, protocol: &Protocol) -> bool {
         self.protocols.contains(protocol) || self.any_protocol && !protocol.is_http()
     }

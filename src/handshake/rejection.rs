@@ -29,7 +29,7 @@ use crate::websocket::KeyError;
 pub enum Rejection {
     /// The head is not a valid HTTP/1.1 request head.
     #[error("the request head is invalid: {0}")]
-    Head(#[from] HeadError),
+    Head(HeadError),
     /// No whole request head within the header deadline.
     #[error("the request head did not arrive in time")]
     HeadTimeout,
@@ -41,7 +41,7 @@ pub enum Rejection {
     Trace,
     /// A malformed extended CONNECT (RFC 8441).
     #[error("the extended CONNECT is malformed: {0}")]
-    ExtendedConnect(#[from] MalformedConnect),
+    ExtendedConnect(MalformedConnect),
     /// An extended CONNECT to a protocol that is not served (RFC 9220, section 3).
     #[error("the :protocol of the extended CONNECT is not served here")]
     ProtocolUnknown,
@@ -53,7 +53,7 @@ pub enum Rejection {
     ConnectionOptions(#[from] TooManyOptions),
     /// An `Upgrade` field that is not a list of protocols.
     #[error("the Upgrade field is invalid: {0}")]
-    Upgrade(#[from] ProtocolError),
+    Upgrade(ProtocolError),
     /// An upgrade request with a body.
     #[error("an upgrade request with a body")]
     Body,
@@ -80,7 +80,7 @@ pub enum Rejection {
     KeyRepeated,
     /// A `Sec-WebSocket-Key` that is not 16 bytes in base64.
     #[error("the Sec-WebSocket-Key field is invalid: {0}")]
-    KeyInvalid(#[from] KeyError),
+    KeyInvalid(KeyError),
     /// No `Sec-WebSocket-Version`.
     #[error("the Sec-WebSocket-Version field is missing")]
     VersionMissing,
@@ -141,6 +141,30 @@ pub enum Rejection {
     /// The HTTP server under the proxy does not let go of its connections.
     #[error("the server here does not offer upgrades")]
     NoUpgradeHere,
+}
+
+impl From<HeadError> for Rejection {
+    fn from(error: HeadError) -> Self {
+        Rejection::Head(error)
+    }
+}
+
+impl From<MalformedConnect> for Rejection {
+    fn from(error: MalformedConnect) -> Self {
+        Rejection::ExtendedConnect(error)
+    }
+}
+
+impl From<ProtocolError> for Rejection {
+    fn from(error: ProtocolError) -> Self {
+        Rejection::Upgrade(error)
+    }
+}
+
+impl From<KeyError> for Rejection {
+    fn from(error: KeyError) -> Self {
+        Rejection::KeyInvalid(error)
+    }
 }
 
 impl Rejection {

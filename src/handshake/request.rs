@@ -147,11 +147,13 @@ impl UpgradeRequest {
     }
 
     /// The protocols asked for that are allowed, in the client's order of preference.
+    #[must_use]
     pub fn protocols(&self) -> &Protocols {
         &self.protocols
     }
 
     /// The length of the request's body: none, unless the policy allows one.
+    #[must_use]
     pub fn body_length(&self) -> BodyLength {
         self.body
     }

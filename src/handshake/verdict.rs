@@ -35,6 +35,7 @@ pub struct PendingUpgrade {
     clippy::large_enum_variant,
     reason = "a value to take apart at once, never stored"
 )]
+#[expect(clippy::exhaustive_enums, reason = "HTTP has no fourth answer")]
 pub enum Verdict {
     /// An interim response: not the answer yet.
     Interim {
@@ -263,16 +264,19 @@ impl WebSocketOffer {
 
 impl Declined {
     /// The head to send to the client, with `Connection: close`.
+    #[must_use]
     pub fn response(&self) -> &Parts {
         &self.response
     }
 
     /// How the end of the body is found.
+    #[must_use]
     pub fn body_length(&self) -> BodyLength {
         self.body
     }
 
     /// The head to send to the client.
+    #[must_use]
     pub fn into_response(self) -> Parts {
         self.response
     }

@@ -22,12 +22,14 @@ pub struct ConnectionOptions<'a> {
 
 impl<'a> ConnectionOptions<'a> {
     /// The options in these fields.
+    #[must_use]
     pub fn of(headers: &'a HeaderMap) -> Self {
         ConnectionOptions { headers }
     }
 
     /// Whether an option is there. Options are compared as whole tokens, without regard to case:
     /// `no-upgrade` and `Upgrade-Insecure-Requests` are not `upgrade`.
+    #[must_use]
     pub fn contains(self, option: &str) -> bool {
         self.iter()
             .any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
@@ -78,6 +80,7 @@ impl ConnectionMap {
 
     /// `upgrade` where `Upgrade` is present, else no field, so that the upstream connection stays open for the
     /// next request: `map $http_upgrade $connection_upgrade { default upgrade; '' ''; }`.
+    #[must_use]
     pub fn keep_alive() -> Self {
         ConnectionMap {
             present: Some(HeaderValue::from_static("upgrade")),

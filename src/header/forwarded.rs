@@ -34,6 +34,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What becomes of the forwarding fields that the peer itself sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Inbound {
     /// They are removed and replaced by what the proxy knows. The only safe choice for peers that may be anyone.
     #[default]
@@ -44,6 +45,14 @@ pub enum Inbound {
     /// They go on as they came; only what is missing is set.
     Trust,
 }
+
+/// The name of a proxy in `Via` is not a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the name of a proxy in Via must be a token (RFC 9110, section 5.6.2): letters, digits, and !#$%&'*+-.^_`|~"
+)]
+#[expect(clippy::exhaustive_structs, reason = "a sentence without parts")]
+pub struct InvalidViaName;
 
 /// Which forwarding fields are set, and what becomes of the client's.
 #[derive(Clone, Debug)]
@@ -127,18 +136,25 @@ impl ForwardedRules {
         self
     }
 
-    /// The name under which the proxy adds itself to `Via`: a token. `None` adds nothing. Default `switchover`.
+    /// The name under which the proxy adds itself to `Via` (RFC 9110, section 7.6.3). Default `switchover`.
     ///
-    /// A name that is not a token is ignored, and the former one stays.
+    /// # Errors
+    ///
+    /// [`InvalidViaName`] where the name is not a token.
+    pub fn via(mut self, name: &str) -> Result<Self, InvalidViaName> {
+        if !token::is_token(name.as_bytes()) {
+            return Err(InvalidViaName);
+        }
+        let value = HeaderValue::try_from(format!("1.1 {name}"));
+        self.via = Some(value.map_err(|_| InvalidViaName)?);
+        Ok(self)
+    }
+
+    /// No `Via` is added. A proxy that leaves it out cannot be seen in a chain of proxies, and a loop of requests is not
+    /// found by it.
     #[must_use]
-    pub fn via(mut self, name: Option<&str>) -> Self {
-        self.via = match name {
-            None => None,
-            Some(name) if token::is_token(name.as_bytes()) => {
-                HeaderValue::try_from(format!("1.1 {name}")).ok()
-            }
-            Some(_) => self.via,
-        };
+    pub fn without_via(mut self) -> Self {
+        self.via = None;
         self
     }
 

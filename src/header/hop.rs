@@ -18,6 +18,7 @@ pub struct Hop {
 
 impl Hop {
     /// A hop from a peer with no address: a Unix socket, a stream in memory. Its `for` is `unknown`.
+    #[must_use]
     pub const fn unknown() -> Self {
         Hop {
             peer: None,
@@ -66,27 +67,32 @@ impl Hop {
     }
 
     /// The address of the peer.
+    #[must_use]
     pub const fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
 
     /// The address of the client: the one that [`TrustedProxies`](super::TrustedProxies) has found behind the peer, or
     /// else the peer's.
+    #[must_use]
     pub fn client(&self) -> Option<IpAddr> {
         self.client.map_or(self.peer, |(address, _)| Some(address))
     }
 
     /// The client's port, where it is known.
+    #[must_use]
     pub fn client_port(&self) -> Option<u16> {
         self.client.map_or(self.port, |(_, port)| port)
     }
 
     /// The address that the request came in at, where it is known.
+    #[must_use]
     pub const fn server_address(&self) -> Option<IpAddr> {
         self.server
     }
 
     /// The port that the request came in at, where it is known.
+    #[must_use]
     pub const fn server_port(&self) -> Option<u16> {
         self.server_port
     }
@@ -102,6 +108,7 @@ impl Hop {
     }
 
     /// `https` over TLS, else `http`.
+    #[must_use]
     pub const fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }

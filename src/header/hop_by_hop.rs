@@ -78,6 +78,7 @@ pub const MAX_OPTIONS: usize = token::MAX_ELEMENTS;
 /// A message with more than [`MAX_OPTIONS`] connection options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the Connection field holds more than {MAX_OPTIONS} options")]
+#[expect(clippy::exhaustive_structs, reason = "a sentence without parts")]
 pub struct TooManyOptions;
 
 /// What [`strip`] found.
@@ -172,6 +173,7 @@ pub(crate) fn strip_and(
 }
 
 /// Whether a nomination leaves the field where it is.
+#[must_use]
 pub fn is_protected(name: &str) -> bool {
     PROTECTED.contains(&name) || PROTECTED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

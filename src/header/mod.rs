@@ -25,7 +25,7 @@ mod trusted;
 pub mod upgrade;
 
 pub use connection::{ConnectionMap, ConnectionOptions};
-pub use forwarded::{ForwardedRules, Inbound};
+pub use forwarded::{ForwardedRules, Inbound, InvalidViaName};
 pub use forwarding::Forwarding;
 pub use hop::Hop;
 pub use rules::HeaderRules;

@@ -28,6 +28,7 @@ pub struct Network {
 /// A text that is not a range of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a network is an address, or an address with the length of its prefix, as in 10.0.0.0/8")]
+#[expect(clippy::exhaustive_structs, reason = "a sentence without parts")]
 pub struct NetworkError;
 
 impl Network {
@@ -53,6 +54,7 @@ impl Network {
     }
 
     /// Whether an address is one of them.
+    #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4() && first_bits(address, self.prefix) == self.address
@@ -153,11 +155,13 @@ impl TrustedProxies {
     }
 
     /// Whether an address is one of theirs.
+    #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(address))
     }
 
     /// Whether the peer itself is one of them.
+    #[must_use]
     pub fn trusts(&self, hop: &Hop) -> bool {
         hop.peer().map_or(self.unknown, |peer| self.contains(peer))
     }

@@ -49,16 +49,19 @@ impl Protocol {
     };
 
     /// The name, in the case in which it came.
+    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// What stands after the slash.
+    #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }
 
     /// The value of an `Upgrade` field that names this protocol alone.
+    #[must_use]
     pub fn to_value(&self) -> HeaderValue {
         if self.is_websocket() {
             return HeaderValue::from_static("websocket");
@@ -68,6 +71,7 @@ impl Protocol {
     }
 
     /// Whether this is WebSocket, to which the rules of RFC 6455 apply.
+    #[must_use]
     pub fn is_websocket(&self) -> bool {
         *self == Protocol::WEBSOCKET
     }
@@ -152,11 +156,13 @@ impl Protocols {
     }
 
     /// Whether a protocol is among them.
+    #[must_use]
     pub fn contains(&self, protocol: &Protocol) -> bool {
         self.0.contains(protocol)
     }
 
     /// Whether there are none.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -24,6 +24,7 @@ enum State {
 
 impl BodyScanner {
     /// A scanner at the start of a body.
+    #[must_use]
     pub fn new(length: BodyLength) -> Self {
         BodyScanner(match length {
             BodyLength::None => State::Exactly(0),
@@ -115,6 +116,7 @@ impl BodyScanner {
     }
 
     /// Whether the whole body has been seen. A body that ends with the connection never is.
+    #[must_use]
     pub fn is_complete(&self) -> bool {
         match &self.0 {
             State::Exactly(left) => *left == 0,
@@ -124,6 +126,7 @@ impl BodyScanner {
     }
 
     /// Whether the end of the connection may end this body: true for a complete one and for one without a length.
+    #[must_use]
     pub fn may_end_here(&self) -> bool {
         matches!(self.0, State::UntilClose) || self.is_complete()
     }

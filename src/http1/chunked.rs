@@ -74,6 +74,7 @@ enum State {
 
 impl ChunkedScanner {
     /// Whether the whole body, last chunk and trailer section included, has been seen.
+    #[must_use]
     pub fn is_complete(&self) -> bool {
         self.state == State::Complete
     }

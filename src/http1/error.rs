@@ -46,13 +46,13 @@ pub enum HeadError {
     StartLine,
     /// The first line of a request is not a request line (RFC 9112, section 3).
     #[error("the request line is malformed: {0}")]
-    RequestLine(#[from] RequestLineError),
+    RequestLine(RequestLineError),
     /// A well-formed version other than HTTP/1.1 and HTTP/1.0.
     #[error("the HTTP version is not 1.1 or 1.0")]
     Version,
     /// The request target (RFC 9112, section 3.2).
     #[error("the request target is invalid: {0}")]
-    Target(#[from] TargetError),
+    Target(TargetError),
     /// A field line without a colon, with an invalid name, or with white space before the colon
     /// (RFC 9112, section 5.1).
     #[error("a field line has an invalid name (white space before the colon counts)")]
@@ -90,6 +90,18 @@ pub enum HeadError {
         /// [`HeadLimits::fields`](super::HeadLimits::fields).
         limit: usize,
     },
+}
+
+impl From<RequestLineError> for HeadError {
+    fn from(error: RequestLineError) -> Self {
+        HeadError::RequestLine(error)
+    }
+}
+
+impl From<TargetError> for HeadError {
+    fn from(error: TargetError) -> Self {
+        HeadError::Target(error)
+    }
 }
 
 impl HeadError {

@@ -7,6 +7,7 @@ use crate::token;
 
 /// How the end of a message's body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 9112 has no fifth framing")]
 pub enum BodyLength {
     /// There is no body.
     None,

@@ -92,6 +92,7 @@ pub fn validate_host(bytes: &[u8]) -> Result<(), HostError> {
 /// assert_eq!(host_name("Example.com.:8080"), "example.com");
 /// assert_eq!(host_name("[0:0::1]:80"), "[::1]");
 /// ```
+#[must_use]
 pub fn host_name(host: &str) -> Cow<'_, str> {
     let name = match host.rfind(':') {
         // The last colon of an address in brackets belongs to the address.

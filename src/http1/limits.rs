@@ -48,6 +48,7 @@ impl HeadLimits {
     }
 
     /// The most bytes in a head.
+    #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -83,6 +84,7 @@ impl HeadLimits {
     }
 
     /// The most field lines in a head.
+    #[must_use]
     pub const fn fields(&self) -> usize {
         self.fields
     }

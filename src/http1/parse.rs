@@ -18,6 +18,7 @@ use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetEr
     clippy::large_enum_variant,
     reason = "a value to take apart at once, never stored"
 )]
+#[expect(clippy::exhaustive_enums, reason = "a head is whole or not")]
 pub enum Parsed<T> {
     /// Sound so far, and not yet whole.
     Partial,

@@ -40,6 +40,7 @@ pub struct HeadScan {
 
 impl HeadScan {
     /// For a request head. Empty lines before the request line are skipped (RFC 9112, section 2.2).
+    #[must_use]
     pub const fn request() -> Self {
         HeadScan {
             position: 0,
@@ -52,6 +53,7 @@ impl HeadScan {
     }
 
     /// For a response head.
+    #[must_use]
     pub const fn response() -> Self {
         let mut scan = HeadScan::request();
         scan.skip_empty_lines = false;

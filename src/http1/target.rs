@@ -17,6 +17,7 @@ use super::validate_host;
 /// assert!(RequestTarget::parse(&Method::GET, b"*").is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 9112 has four forms")]
 pub enum RequestTarget {
     /// `/path?query`.
     Origin(PathAndQuery),

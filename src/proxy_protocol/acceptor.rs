@@ -55,18 +55,31 @@ pub enum ProxyAcceptError {
     TimedOut(Duration),
     /// What came is no header.
     #[error("{0}. Balancers must send the PROXY protocol here")]
-    Invalid(#[from] ProxyHeaderError),
+    Invalid(ProxyHeaderError),
     /// The peer has closed before it has said anything, as some health checks do. Nothing is wrong with that.
     #[error("closed without a byte")]
     Closed,
     /// The connection has failed, or ended within the header.
     #[error("the connection has failed before its PROXY protocol header was whole: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<ProxyHeaderError> for ProxyAcceptError {
+    fn from(error: ProxyHeaderError) -> Self {
+        ProxyAcceptError::Invalid(error)
+    }
+}
+
+impl From<io::Error> for ProxyAcceptError {
+    fn from(error: io::Error) -> Self {
+        ProxyAcceptError::Io(error)
+    }
 }
 
 impl ProxyAcceptError {
     /// In a word, for logs and metrics: `untrusted`, `timed-out`, `invalid`, `closed`, `io`. None of them changes in a minor
     /// version.
+    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             ProxyAcceptError::Untrusted => "untrusted",
@@ -82,6 +95,7 @@ impl ProxyProtocolAcceptor {
     /// For connections from these balancers.
     ///
     /// Danger: whoever is among them may say to be anyone. Name the balancers, not the network that clients are in.
+    #[must_use]
     pub fn new(balancers: TrustedProxies) -> Self {
         ProxyProtocolAcceptor {
             balancers,

@@ -10,6 +10,7 @@ use crate::proxy_protocol::ProxyHeader;
 
 /// The version of the PROXY protocol that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Version {
     /// A line of text.
     V1,
@@ -61,7 +62,7 @@ impl<C: Connect> Connect for ProxyProtocolConnect<C> {
         };
         written.await.map_err(|source| ConnectError::Failed {
             name: "the upstream, with a PROXY protocol header".to_owned(),
-            source,
+            error: source,
         })?;
         Ok(stream)
     }

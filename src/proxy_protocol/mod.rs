@@ -79,6 +79,7 @@ use std::net::SocketAddr;
 
 /// What a header says of the connection that it stands before.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the specification names these kinds")]
 pub enum ProxyHeader {
     /// The connection is the sender's own: a health check. Its addresses are those of the connection itself.
     Local,
@@ -107,6 +108,7 @@ pub enum ProxyHeader {
 
 /// How a client is connected to the sender of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the specification has two")]
 pub enum Transport {
     /// TCP, or a Unix stream socket.
     Stream,
@@ -116,6 +118,7 @@ pub enum Transport {
 
 /// What there is so far of a header.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a header is whole or not")]
 pub enum Parsed<'a> {
     /// Sound so far, and not yet whole.
     Partial,
@@ -188,6 +191,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed<'_>, ProxyHeaderError> {
 
 impl ProxyHeader {
     /// A TCP connection from a client.
+    #[must_use]
     pub fn tcp(source: SocketAddr, destination: SocketAddr) -> Self {
         ProxyHeader::Internet {
             transport: Transport::Stream,
@@ -198,6 +202,7 @@ impl ProxyHeader {
 
     /// The client's address, if it has one: what a [`Hop`](crate::header::Hop) is made from. Else the connection's own
     /// peer is all that is known.
+    #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         match self {
             ProxyHeader::Internet { source, .. } => Some(*source),
@@ -206,6 +211,7 @@ impl ProxyHeader {
     }
 
     /// The address that the client has connected to, if there is one.
+    #[must_use]
     pub fn destination(&self) -> Option<SocketAddr> {
         match self {
             ProxyHeader::Internet { destination, .. } => Some(*destination),
@@ -216,6 +222,7 @@ impl ProxyHeader {
     /// The header in version 1, which knows TCP only: everything else is `UNKNOWN` there.
     ///
     /// Addresses of two families become IPv6.
+    #[must_use]
     pub fn encode_v1(&self) -> Vec<u8> {
         text::encode(self)
     }
@@ -223,6 +230,7 @@ impl ProxyHeader {
     /// The header in version 2, without a checksum.
     ///
     /// Addresses of two families become IPv6. A path that is longer than 108 bytes is cut off there, as every socket's is.
+    #[must_use]
     pub fn encode_v2(&self) -> Vec<u8> {
         binary::encode(self)
     }

@@ -31,6 +31,7 @@ impl<'a> Tlvs<'a> {
     }
 
     /// The first value of a type.
+    #[must_use]
     pub fn get(self, kind: u8) -> Option<&'a [u8]> {
         let mut all = self;
         all.find_map(|(other, value)| (other == kind).then_some(value))

@@ -33,6 +33,7 @@ impl<'a, T> Found<'a, T> {
     }
 
     /// What has matched.
+    #[must_use]
     pub fn pattern(&self) -> &'a PathPattern {
         self.pattern
     }
@@ -47,6 +48,7 @@ impl<'a, T> Found<'a, T> {
     /// `/app../x`, where `/app` becomes `/base/`.
     ///
     /// Under [`PathReading::Nginx`] a path that can be read in several ways is replaced by its one reading.
+    #[must_use]
     pub fn replace_prefix(&self, replacement: &str, target: &str) -> Option<PathAndQuery> {
         let (path, query) = target.split_at(reading::without_query(target).len());
         let prefix = self.pattern.path();

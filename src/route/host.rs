@@ -87,6 +87,7 @@ fn literal(text: &str) -> Result<String, HostPatternError> {
 
 impl HostPattern {
     /// Whether the value of a `Host` is one of these.
+    #[must_use]
     pub fn matches(&self, host: &str) -> bool {
         self.matches_name(&host_name(host))
     }

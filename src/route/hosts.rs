@@ -105,6 +105,7 @@ impl<S> Hosts<S> {
     }
 
     /// Whether a name is taken. `.example.com` takes `example.com` and `*.example.com`.
+    #[must_use]
     pub fn has(&self, pattern: &HostPattern) -> bool {
         match &pattern.0 {
             Kind::Exact(name) => self.exact.contains_key(name),
@@ -118,12 +119,14 @@ impl<S> Hosts<S> {
     /// count.
     ///
     /// None where there are no servers at all.
+    #[must_use]
     pub fn find(&self, host: Option<&str>) -> Option<&S> {
         let default = || self.servers.get(self.default.unwrap_or_default());
         self.find_named(host).or_else(default)
     }
 
     /// As [`find`](Hosts::find), without a default.
+    #[must_use]
     pub fn find_named(&self, host: Option<&str>) -> Option<&S> {
         let name = host_name(host.unwrap_or_default());
         let dots = || name.match_indices('.').map(|(at, _)| at);

@@ -82,6 +82,7 @@ impl<T> Locations<T> {
     ///
     /// [`find`](Locations::find) does not look at this: it takes the location that does match, if there is one. No
     /// browser follows a redirect of a WebSocket handshake.
+    #[must_use]
     pub fn redirect(&self, target: &str) -> Option<PathAndQuery> {
         let path = reading::without_query(target);
         let with_slash = |path: &[u8]| {

@@ -82,16 +82,19 @@ impl PathPattern {
     }
 
     /// The path, decoded.
+    #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
     /// Whether it is one path, not a prefix.
+    #[must_use]
     pub fn is_exact(&self) -> bool {
         self.exact
     }
 
     /// Whether a decoded path without a query matches.
+    #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
         match self.exact {
             true => path == self.path.as_bytes(),

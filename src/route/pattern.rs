@@ -28,27 +28,42 @@ pub enum RouteError {
     Form,
     /// The host.
     #[error("the host of a route: {0}")]
-    Host(#[from] HostPatternError),
+    Host(HostPatternError),
     /// The path.
     #[error("the path of a route: {0}")]
-    Path(#[from] PathPatternError),
+    Path(PathPatternError),
     /// It is there already.
     #[error("{0} is there already")]
     Duplicate(String),
 }
 
+impl From<HostPatternError> for RouteError {
+    fn from(error: HostPatternError) -> Self {
+        RouteError::Host(error)
+    }
+}
+
+impl From<PathPatternError> for RouteError {
+    fn from(error: PathPatternError) -> Self {
+        RouteError::Path(error)
+    }
+}
+
 impl RoutePattern {
     /// A route for these hosts, or for every host.
+    #[must_use]
     pub fn new(host: Option<HostPattern>, path: PathPattern) -> Self {
         RoutePattern { host, path }
     }
 
     /// The hosts; none means every host.
+    #[must_use]
     pub fn host(&self) -> Option<&HostPattern> {
         self.host.as_ref()
     }
 
     /// The paths.
+    #[must_use]
     pub fn path(&self) -> &PathPattern {
         &self.path
     }

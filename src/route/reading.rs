@@ -12,6 +12,7 @@ use super::percent::{DECODE_SLASHES, KEEP_SLASHES, decode, is_encoded_slash};
 
 /// How a path is matched that can be read in more than one way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PathReading {
     /// Only a route to which every reading leads is found.
     ///
@@ -90,6 +91,7 @@ impl From<NoRoute> for Rejection {
 ///     assert!(!is_plain_path(path), "{path}");
 /// }
 /// ```
+#[must_use]
 pub fn is_plain_path(path: &str) -> bool {
     Oddities::of(without_query(path)) == Oddities::NONE
 }

@@ -42,6 +42,7 @@ impl<T> Routes<T> {
     /// start, the longest wildcard at the end, every host), and of these the exact path, or else the longest prefix.
     ///
     /// `host` is the value of `Host`; its port does not count. A query may follow the path.
+    #[must_use]
     pub fn find(&self, host: Option<&str>, path: &str) -> Option<Found<'_, T>> {
         self.resolve(host, path).ok()
     }

@@ -89,7 +89,7 @@ impl Failure {
 
     /// Tells the upstream that was asked. Returns whether to ask another.
     pub(super) fn report_to(&self, attempts: &Attempts) -> bool {
-        let cause = Error::cause(&self.error);
+        let cause = Error::reason(&self.error);
         match self.is_stale {
             true => attempts.end_because(Outcome::Stale, cause.name(), cause),
             false => self.error.report_to(attempts),
@@ -105,7 +105,7 @@ impl Failure {
         let failure = Failure::within(error);
         match failure.error.phase() {
             // No failure of ours: hyper has found that the body ends too early.
-            Phase::ResponseHead if matches!(Error::cause(&failure.error), Cause::Closed) => {
+            Phase::ResponseHead if matches!(Error::reason(&failure.error), Cause::Closed) => {
                 Failure::new(Phase::Response, Cause::Closed)
             }
             _ => failure,

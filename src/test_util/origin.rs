@@ -78,11 +78,13 @@ impl ScriptedOrigin {
     }
 
     /// Where it listens.
+    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// How many connections it has accepted.
+    #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.borrow().len()
     }

@@ -8,6 +8,7 @@ use super::patience::{PATIENCE, show, within};
 
 /// How the other side ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ended {
     /// It ended its stream in order.
     InOrder,
@@ -56,16 +57,19 @@ pub struct Connection {
 
 impl Connection {
     /// The bytes received so far.
+    #[must_use]
     pub fn received(&self) -> Vec<u8> {
         self.record.borrow().bytes.clone()
     }
 
     /// How the other side has ended the connection, if it has and the script has read that far.
+    #[must_use]
     pub fn ended(&self) -> Option<Ended> {
         self.record.borrow().ended
     }
 
     /// How many request lines are in the bytes received: each place where a line ends with a version.
+    #[must_use]
     pub fn requests(&self) -> usize {
         let bytes = self.received();
         bytes

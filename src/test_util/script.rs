@@ -69,11 +69,13 @@ pub(super) enum Cut {
 
 impl Script {
     /// A script without steps: silence.
+    #[must_use]
     pub fn new() -> Self {
         Script::default()
     }
 
     /// A good WebSocket origin: reads a head, answers 101, and sends back what it receives.
+    #[must_use]
     pub fn websocket_echo() -> Self {
         Script::new().read_head().switch().echo()
     }

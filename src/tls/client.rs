@@ -129,7 +129,7 @@ impl<C> TlsConnect<C> {
         ConnectError::Tls {
             name: self.name.to_str().into_owned(),
             hint: TlsFailure::of_handshake(&source).hint(),
-            source,
+            error: source,
         }
     }
 }

@@ -8,12 +8,12 @@ use tokio_rustls::rustls::pki_types::pem;
 #[non_exhaustive]
 pub enum TlsConfigError {
     /// The PEM does not parse.
-    #[error("the {what} cannot be read as PEM: {source}")]
+    #[error("the {what} cannot be read as PEM: {error}")]
     Pem {
         /// What it was to be: `certificate chain`, `private key`, `root certificates`.
         what: &'static str,
         /// What the parser said.
-        source: pem::Error,
+        error: pem::Error,
     },
     /// The PEM holds nothing of the kind. A private key that is encrypted does not count.
     #[error("the PEM holds no {what}")]
@@ -22,12 +22,12 @@ pub enum TlsConfigError {
         what: &'static str,
     },
     /// A root certificate, or one of the chain, that is none.
-    #[error("the {what} cannot be used: {source}")]
+    #[error("the {what} cannot be used: {error}")]
     Unusable {
         /// What it was to be.
         what: &'static str,
         /// What rustls said.
-        source: rustls::Error,
+        error: rustls::Error,
     },
     /// The private key belongs to another certificate.
     #[error("the private key is not the key of the first certificate in the chain")]
@@ -64,11 +64,11 @@ impl TlsConfigError {
             }
             rustls::Error::InvalidCertificate(_) => TlsConfigError::Unusable {
                 what: pem_names::CHAIN,
-                source,
+                error: source,
             },
             other => TlsConfigError::Unusable {
                 what: pem_names::KEY,
-                source: other,
+                error: other,
             },
         }
     }

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMes
 /// use switchover::tls::TlsFailure;
 ///
 /// fn is_expired(error: &ConnectError) -> bool {
-///     let ConnectError::Tls { source, .. } = error else { return false };
+///     let ConnectError::Tls { error: source, .. } = error else { return false };
 ///     TlsFailure::of_handshake(source) == TlsFailure::Expired
 /// }
 /// ```
@@ -50,6 +50,7 @@ pub enum TlsFailure {
 impl TlsFailure {
     /// What the error of a stream on which TLS is spoken means, at any time. None if it is no error of TLS but one of the
     /// connection below.
+    #[must_use]
     pub fn of(error: &io::Error) -> Option<TlsFailure> {
         match error.get_ref() {
             Some(inner) => match inner.downcast_ref::<Error>() {
@@ -65,6 +66,7 @@ impl TlsFailure {
     /// [`ConnectError::Tls`](crate::connect::ConnectError::Tls) and of
     /// [`TlsAcceptError::Handshake`](super::TlsAcceptError::Handshake). One of the connection below is a peer that has
     /// [closed](TlsFailure::Closed).
+    #[must_use]
     pub fn of_handshake(error: &io::Error) -> TlsFailure {
         TlsFailure::of(error).unwrap_or(TlsFailure::Closed)
     }
@@ -115,6 +117,7 @@ impl TlsFailure {
     }
 
     /// One sentence for whoever runs either end: what to change.
+    #[must_use]
     pub const fn hint(self) -> &'static str {
         match self {
             TlsFailure::Expired => "Renew the peer's certificate; if it is new, set this machine's clock.",

@@ -34,7 +34,7 @@ pub(super) fn add_roots(
     for certificate in &added {
         roots
             .add(certificate.clone())
-            .map_err(|source| TlsConfigError::Unusable { what: ROOTS, source })?;
+            .map_err(|error| TlsConfigError::Unusable { what: ROOTS, error })?;
     }
     Ok(added)
 }
@@ -44,13 +44,13 @@ fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'st
     match found {
         Ok(found) if found.is_empty() => Err(TlsConfigError::Missing { what }),
         Ok(found) => Ok(found),
-        Err(source) => Err(TlsConfigError::Pem { what, source }),
+        Err(error) => Err(TlsConfigError::Pem { what, error }),
     }
 }
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|source| match source {
         pem::Error::NoItemsFound => TlsConfigError::Missing { what: KEY },
-        source => TlsConfigError::Pem { what: KEY, source },
+        error => TlsConfigError::Pem { what: KEY, error },
     })
 }

@@ -50,10 +50,10 @@ pub enum TlsAcceptError {
     #[error("closed without a byte")]
     Closed,
     /// The handshake has failed. [`TlsFailure::of_handshake`] tells the kinds apart.
-    #[error("the TLS handshake has failed: {source}. {hint}")]
+    #[error("the TLS handshake has failed: {error}. {hint}")]
     Handshake {
         /// What rustls said, or the stream.
-        source: io::Error,
+        error: io::Error,
         /// What to change: [`TlsFailure::hint`].
         hint: &'static str,
     },
@@ -62,6 +62,7 @@ pub enum TlsAcceptError {
 impl TlsAcceptError {
     /// In a word, for logs and metrics: `timed-out`, `plain-http`, `closed`, `handshake`. None of them changes in a minor
     /// version.
+    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             TlsAcceptError::TimedOut(_) => "timed-out",
@@ -74,6 +75,7 @@ impl TlsAcceptError {
 
 impl TlsAcceptor {
     /// An acceptor with this configuration.
+    #[must_use]
     pub fn new(config: TlsServerConfig) -> Self {
         TlsAcceptor {
             acceptor: tokio_rustls::TlsAcceptor::from(config.rustls()),
@@ -157,7 +159,7 @@ impl TlsAcceptor {
         let accepted = self.acceptor.accept(stream).into_fallible().await;
         accepted.map_err(|(source, stream)| {
             let hint = TlsFailure::of_handshake(&source).hint();
-            let error = TlsAcceptError::Handshake { source, hint };
+            let error = TlsAcceptError::Handshake { error: source, hint };
             (error, Some(stream.into_parts().0))
         })
     }

@@ -81,11 +81,13 @@ impl SpliceConfig {
     }
 
     /// The capacity of a pipe in bytes.
+    #[must_use]
     pub fn get_pipe_size(&self) -> u32 {
         self.pipe_size
     }
 
     /// The most pipes that a thread may have with bytes in them.
+    #[must_use]
     pub fn get_max_pipes(&self) -> u32 {
         self.max_pipes
     }
@@ -179,26 +181,31 @@ impl TunnelConfig {
     }
 
     /// How bulk is [spliced](TunnelConfig::splice); `None` copies it.
+    #[must_use]
     pub fn get_splice(&self) -> Option<SpliceConfig> {
         self.splice
     }
 
     /// The [idle limit](TunnelConfig::idle_timeout); `None` is no limit.
+    #[must_use]
     pub fn get_idle_timeout(&self) -> Option<Duration> {
         self.idle
     }
 
     /// The [stalled-write limit](TunnelConfig::stalled_write_timeout); `None` is no limit.
+    #[must_use]
     pub fn get_stalled_write_timeout(&self) -> Option<Duration> {
         self.stalled_write
     }
 
     /// The [linger limit](TunnelConfig::linger_timeout); `None` is no limit.
+    #[must_use]
     pub fn get_linger_timeout(&self) -> Option<Duration> {
         self.linger
     }
 
     /// The [lifetime limit](TunnelConfig::lifetime); `None` is no limit.
+    #[must_use]
     pub fn get_lifetime(&self) -> Option<Duration> {
         self.lifetime
     }

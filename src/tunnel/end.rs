@@ -36,31 +36,37 @@ pub struct Traffic {
 
 impl Traffic {
     /// Bytes that came from downstream and that the upstream stream accepted.
+    #[must_use]
     pub fn from_downstream(&self) -> u64 {
         self.from_downstream
     }
 
     /// Bytes that came from upstream and that the downstream stream accepted.
+    #[must_use]
     pub fn from_upstream(&self) -> u64 {
         self.from_upstream
     }
 
     /// How many of the bytes [from downstream](Traffic::from_downstream) were spliced; the others were copied.
+    #[must_use]
     pub fn spliced_from_downstream(&self) -> u64 {
         self.spliced_from_downstream
     }
 
     /// How many of the bytes [from upstream](Traffic::from_upstream) were spliced; the others were copied.
+    #[must_use]
     pub fn spliced_from_upstream(&self) -> u64 {
         self.spliced_from_upstream
     }
 
     /// Why the tunnel ended.
+    #[must_use]
     pub fn end(&self) -> End {
         self.end
     }
 
     /// The time from the call of [`run`](super::Tunnel::run) to the end.
+    #[must_use]
     pub fn duration(&self) -> Duration {
         self.duration
     }
@@ -141,6 +147,7 @@ pub enum End {
 impl End {
     /// In a word, for logs and metrics: `closed`, `idle`, `half-close-timeout`, `write-timeout`, `lifetime`, `drained`,
     /// `requested`, `ping-timeout`, `violation`, `failed`. None of them changes in a minor version.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             End::Closed { .. } => "closed",
@@ -158,6 +165,7 @@ impl End {
 
     /// The side that it is about: the one that ended first, stayed open in silence, took no bytes, did not answer, sent what
     /// is no frame, or failed.
+    #[must_use]
     pub const fn side(self) -> Option<Side> {
         match self {
             End::Closed { first: side }
@@ -227,16 +235,19 @@ pub struct TunnelError {
 
 impl TunnelError {
     /// The side whose stream failed first.
+    #[must_use]
     pub fn side(&self) -> Side {
         self.side
     }
 
     /// What the tunnel was doing with that stream.
+    #[must_use]
     pub fn operation(&self) -> Operation {
         self.operation
     }
 
     /// What the tunnel had delivered, including what it still could deliver after the failure.
+    #[must_use]
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
     }
@@ -244,6 +255,7 @@ impl TunnelError {
     /// What the stream said.
     ///
     /// Typed; [`std::error::Error::source`] gives the same as a trait object.
+    #[must_use]
     pub fn source(&self) -> &io::Error {
         &self.source
     }

@@ -37,6 +37,7 @@ pub enum Balance {
     "a balance is round-robin, least-tunnels, random, power-of-two, hash:client, hash:header:NAME, hash:cookie:NAME or \
      hash:query:NAME"
 )]
+#[expect(clippy::exhaustive_structs, reason = "a sentence without parts")]
 pub struct BalanceError;
 
 impl std::str::FromStr for Balance {

@@ -107,7 +107,7 @@ impl<C> Builder<C> {
             async move {
                 found
                     .await
-                    .map_err(|source| ConnectError::Resolve { name, source })
+                    .map_err(|source| ConnectError::Resolve { name, error: source })
             }
         };
         self.sources.push(Source::new(name, find, every, make));

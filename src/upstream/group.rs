@@ -54,6 +54,7 @@ impl<C> Group<C> {
     }
 
     /// Starts to build a group.
+    #[must_use]
     pub fn builder() -> Builder<C> {
         Builder::new()
     }
@@ -112,12 +113,14 @@ impl<C, V> Group<C, V> {
     }
 
     /// What is known of each server, for a status page. Those that are found by a name are there once it has resolved.
+    #[must_use]
     pub fn servers(&self) -> Vec<ServerStatus> {
         let members = self.shared.members();
         members.iter().map(|member| member.record.status()).collect()
     }
 
     /// What is known of the names that servers are found by.
+    #[must_use]
     pub fn sources(&self) -> Vec<SourceStatus> {
         self.shared.sources()
     }

@@ -46,6 +46,7 @@ impl Default for Retry {
 
 impl Retry {
     /// Never: each request has one server. Servers are still ejected when they fail.
+    #[must_use]
     pub fn never() -> Self {
         Retry::default().attempts(1)
     }

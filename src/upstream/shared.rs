@@ -191,7 +191,7 @@ impl<C> Shared<C> {
         connected.unwrap_or_else(|_| {
             Err(ConnectError::Failed {
                 name: member.record.name().to_owned(),
-                source: io::ErrorKind::TimedOut.into(),
+                error: io::ErrorKind::TimedOut.into(),
             })
         })
     }

@@ -99,7 +99,7 @@ impl<C> Source<C> {
             true => timeout(PATIENCE, (self.find)()).await.unwrap_or_else(|_| {
                 Err(ConnectError::Resolve {
                     name: self.name.clone(),
-                    source: io::ErrorKind::TimedOut.into(),
+                    error: io::ErrorKind::TimedOut.into(),
                 })
             }),
         };

@@ -39,6 +39,7 @@ pub trait ServerConnector<C>: Send + Sync {
 
 /// As the server itself connects.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a value without parts")]
 pub struct Direct;
 
 impl<C: Connect> ServerConnector<C> for Direct {
@@ -73,6 +74,7 @@ pub struct Attempted<'a> {
 impl Attempted<'_> {
     /// What makes an ordinary request count where [such requests do](super::Builder::count_requests): for whoever knows when
     /// the body of its answer has ended.
+    #[must_use]
     pub fn take_permit(&self) -> Option<Permit> {
         taken(self.permit)
     }

@@ -19,6 +19,7 @@ use std::fmt;
 /// assert!(!CloseCode::ABNORMAL_CLOSURE.may_be_sent());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number with a name")]
 pub struct CloseCode(pub u16);
 
 /// One line for each code of the registry, so that a constant and its name cannot disagree.
@@ -97,6 +98,7 @@ impl fmt::Display for CloseCode {
 /// # Ok::<(), switchover::websocket::ClosePayloadError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "RFC 6455 has these parts")]
 pub struct ClosePayload<'a> {
     /// The status code.
     pub code: CloseCode,

@@ -38,6 +38,7 @@ const LENGTH_IN_8_BYTES: u8 = 127;
 /// # Ok::<(), switchover::websocket::FrameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "RFC 6455 has these parts")]
 pub struct FrameHeader {
     /// Whether this is the last frame of its message.
     pub fin: bool,

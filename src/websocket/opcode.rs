@@ -14,6 +14,7 @@ use std::fmt;
 /// assert!(OpCode::Ping.is_control());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 6455 has these")]
 pub enum OpCode {
     /// More of the message that a text or binary frame began.
     Continuation,

@@ -46,6 +46,7 @@ pub struct FrameScanner {
 
 /// What the bytes are that a [`FrameScanner`] has consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a frame has no other part")]
 pub enum Scanned {
     /// The header of a data frame.
     Header(FrameHeader),

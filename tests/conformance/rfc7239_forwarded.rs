@@ -1,7 +1,7 @@
 //! RFC 7239 and its forerunners: what the origin is told about the client, and that a client cannot tell it itself.
 
 use http::{HeaderMap, Version};
-use switchover::header::{ForwardedRules, Hop, Inbound};
+use switchover::header::{ForwardedRules, Hop, Inbound, InvalidViaName};
 
 use crate::parsed::request;
 
@@ -62,7 +62,7 @@ fn claims_go_even_where_nothing_is_set() {
     let rules = ForwardedRules::default()
         .x_forwarded(false)
         .forwarded(false)
-        .via(None);
+        .without_via();
     let headers = applied(&rules, &peer("192.0.2.1"), CLAIMS);
     assert_eq!(headers.len(), 1, "Host alone: {headers:?}");
 }
@@ -140,10 +140,11 @@ fn via_grows_by_one_element_and_joins_its_lines() {
         "Via: 1.0 a\r\nVia: 1.1 b (c, d)\r\n",
     );
     assert_eq!(all(&headers, "via"), ["1.0 a, 1.1 b (c, d), 1.1 switchover"]);
-    let named = ForwardedRules::default().via(Some("edge"));
+    let named = ForwardedRules::default().via("edge").unwrap();
     assert_eq!(all(&applied(&named, &Hop::unknown(), ""), "via"), ["1.1 edge"]);
-    let unnamed = named.via(Some("no token"));
-    assert_eq!(all(&applied(&unnamed, &Hop::unknown(), ""), "via"), ["1.1 edge"]);
+    for wrong in ["", "no token", "a,b", "a\r\nx: y", "caf\u{e9}"] {
+        assert_eq!(named.clone().via(wrong).unwrap_err(), InvalidViaName, "{wrong:?}");
+    }
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn via_says_the_version_that_the_request_came_in() {
         (Version::HTTP_2, "2.0 edge"),
         (Version::HTTP_3, "3.0 edge"),
     ] {
-        let rules = ForwardedRules::default().via(Some("edge"));
+        let rules = ForwardedRules::default().via("edge").unwrap();
         let hop = Hop::unknown().version(version);
         assert_eq!(all(&applied(&rules, &hop, ""), "via"), [element]);
     }

@@ -30,7 +30,7 @@ fn silent() -> Forwarding {
     let silent = ForwardedRules::default()
         .forwarded(false)
         .x_forwarded(false)
-        .via(None);
+        .without_via();
     Forwarding::default().forwarded(silent)
 }
 

@@ -54,7 +54,7 @@ impl Connect for GivesUp {
     async fn connect(&self, _: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
         Err(ConnectError::Failed {
             name: "upstream:80".to_owned(),
-            source: self.0.into(),
+            error: self.0.into(),
         })
     }
 }

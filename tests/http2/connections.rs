@@ -266,7 +266,7 @@ async fn an_upstream_that_does_not_answer_a_ping_has_failed() {
     // From here on the peer keeps its connection, and says nothing.
     client.rest_until_reset().await;
     let error = gateway.served().await.unwrap_err();
-    let switchover::Cause::Tunnel(error) = error.cause() else {
+    let switchover::Cause::Tunnel(error) = error.reason() else {
         panic!("{error}")
     };
     assert!(error.source().to_string().contains("PING"), "{}", error.source());

@@ -83,7 +83,7 @@ async fn a_reset_of_the_upstream_is_a_reset_whatever_its_reason() {
         tunnel.reset(reason);
         assert_eq!(client.rest_until_reset().await, b"", "{reason:?}");
         let error = gateway.served().await.unwrap_err();
-        let switchover::Cause::Tunnel(error) = error.cause() else {
+        let switchover::Cause::Tunnel(error) = error.reason() else {
             panic!("{error}")
         };
         assert_eq!(
@@ -156,7 +156,7 @@ async fn a_connection_that_dies_fails_its_tunnels_and_not_the_next() {
         assert_eq!(status, 101);
         client.rest_until_reset().await;
         let error = gateway.served().await.unwrap_err();
-        let switchover::Cause::Tunnel(error) = error.cause() else {
+        let switchover::Cause::Tunnel(error) = error.reason() else {
             panic!("{error}")
         };
         assert_eq!(
@@ -184,7 +184,7 @@ async fn a_connection_that_is_cut_off_is_no_end_of_its_tunnels() {
     tunnel.send(vec![b'x'; 1_000]).await;
     client.rest_until_reset().await;
     let error = gateway.served().await.unwrap_err();
-    let switchover::Cause::Tunnel(error) = error.cause() else {
+    let switchover::Cause::Tunnel(error) = error.reason() else {
         panic!("{error}")
     };
     assert_eq!(error.source().kind(), ErrorKind::ConnectionAborted);

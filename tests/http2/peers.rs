@@ -126,7 +126,7 @@ impl Connect for TlsConnect {
         let stream = self.tls.connect(name, tcp).await;
         stream.map_err(|source| ConnectError::Failed {
             name: self.address.to_string(),
-            source,
+            error: source,
         })
     }
 }

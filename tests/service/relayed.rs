@@ -267,6 +267,6 @@ async fn an_unasked_switch_is_told_as_one_whatever_stands_behind_it() {
         let response = tower::ServiceExt::oneshot(proxy, request).await.unwrap();
         assert_eq!(response.status(), 502, "{behind:?}");
         let failure: &std::sync::Arc<switchover::Error> = response.extensions().get().expect("why it failed");
-        assert_eq!(failure.cause().name(), "switch-unasked", "{behind:?}");
+        assert_eq!(failure.reason().name(), "switch-unasked", "{behind:?}");
     }
 }

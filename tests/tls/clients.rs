@@ -53,7 +53,7 @@ fn config(identity: &Identity) -> TlsServerConfig {
 }
 
 fn failure(error: &TlsAcceptError) -> TlsFailure {
-    let TlsAcceptError::Handshake { source, hint } = error else {
+    let TlsAcceptError::Handshake { error: source, hint } = error else {
         panic!("no failed handshake but {error}");
     };
     let failure = TlsFailure::of_handshake(source);

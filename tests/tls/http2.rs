@@ -68,7 +68,7 @@ async fn an_upstream_that_speaks_only_the_older_one() {
         assert!(client.head().await.starts_with("HTTP/1.1 502 "));
         drop(client);
         let error = front.served().await.expect_err("no tunnel");
-        let Cause::Connect(ConnectError::Tls { source, .. }) = error.cause() else {
+        let Cause::Connect(ConnectError::Tls { error: source, .. }) = error.reason() else {
             panic!("{error}");
         };
         assert_eq!(TlsFailure::of_handshake(source), TlsFailure::NoCommonProtocol);

@@ -134,7 +134,7 @@ async fn requests_share_a_connection_over_tls_and_none_with_plain_text() {
     };
     tokio::join!(serving, asking, answering);
     let failure = failed.recv().await.unwrap();
-    assert!(matches!(failure.cause(), Cause::SpeaksTls), "{failure}");
+    assert!(matches!(failure.reason(), Cause::SpeaksTls), "{failure}");
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn an_origin_that_tls_cannot_be_spoken_with() {
         let origin = Origin::start(Some(identity.server(&VERSIONS, None, &[]))).await;
         let mut relay = RunningRelay::to(destination(&origin).over_tls(), believing(&authority)).await;
         let (public, failure) = relay.failed().await;
-        let Cause::Connect(ConnectError::Tls { source, .. }) = failure.cause() else {
+        let Cause::Connect(ConnectError::Tls { error: source, .. }) = failure.reason() else {
             panic!("{failure}");
         };
         assert_eq!(TlsFailure::of(source), Some(expected));
@@ -186,8 +186,10 @@ async fn a_client_certificate_that_the_origin_demands() {
         let origin = Origin::start(Some(server)).await;
         let mut relay = RunningRelay::to(destination(&origin).over_tls(), believing(&authority)).await;
         let (public, failure) = relay.failed().await;
-        let source: &io::Error = match failure.cause() {
-            Cause::Connect(ConnectError::Tls { source, .. }) | Cause::Tls { source, .. } => source,
+        let source: &io::Error = match failure.reason() {
+            Cause::Connect(ConnectError::Tls { error: source, .. }) | Cause::Tls { error: source, .. } => {
+                source
+            }
             other => panic!("{other}"),
         };
         assert_eq!(TlsFailure::of(source), Some(TlsFailure::CertificateRequired));

@@ -40,7 +40,12 @@ async fn failed_within(
 /// The failure of a handshake, and the whole text of the error.
 fn handshake_failure(error: &Error) -> (TlsFailure, String) {
     assert_eq!((error.phase(), error.side()), (Phase::Connect, Side::Upstream));
-    let Cause::Connect(ConnectError::Tls { source, hint, name }) = error.cause() else {
+    let Cause::Connect(ConnectError::Tls {
+        error: source,
+        hint,
+        name,
+    }) = error.reason()
+    else {
         panic!("no failed handshake but {error}");
     };
     let failure = TlsFailure::of_handshake(source);
@@ -194,7 +199,7 @@ async fn an_upstream_that_is_silent_is_too_slow_at_the_connect_deadline() {
     let (_, error) = failed_within(config, 504, to(origin.address(), believing(&authority))).await;
     assert!(since.elapsed() >= limit);
     assert!(
-        matches!(error.cause(), Cause::TimedOut(passed) if *passed == limit),
+        matches!(error.reason(), Cause::TimedOut(passed) if *passed == limit),
         "{error}"
     );
 }
@@ -226,7 +231,9 @@ async fn an_upstream_with_no_protocol_in_common() {
         let connecting = connect_to_origin(&connect_to).await;
         let failure = match &connecting {
             Ok(()) => None,
-            Err(ConnectError::Tls { source, hint, .. }) => {
+            Err(ConnectError::Tls {
+                error: source, hint, ..
+            }) => {
                 assert!(hint.contains("http/1.1"), "{hint}");
                 TlsFailure::of(source)
             }
@@ -296,8 +303,9 @@ async fn a_client_certificate_that_the_upstream_demands() {
                 panic!("{kind}: a tunnel");
             };
             // With TLS 1.3 the refusal comes when the connection stands already: as the answer to the request.
-            let source = match error.cause() {
-                Cause::Connect(ConnectError::Tls { source, .. }) | Cause::Tls { source, .. } => source,
+            let source = match error.reason() {
+                Cause::Connect(ConnectError::Tls { error: source, .. })
+                | Cause::Tls { error: source, .. } => source,
                 other => panic!("{kind}: {other}"),
             };
             assert_eq!(TlsFailure::of(source), Some(expected), "{kind}: {error}");
@@ -313,7 +321,7 @@ async fn an_upstream_that_speaks_tls_where_plain_http_is_spoken_to_it() {
     for version in VERSIONS {
         let origin = Origin::start(Some(authority.localhost().server(&[version], None, &[]))).await;
         let (public, error) = failed(TcpConnect::to(origin.address.to_string())).await;
-        assert!(matches!(error.cause(), Cause::SpeaksTls), "{error}");
+        assert!(matches!(error.reason(), Cause::SpeaksTls), "{error}");
         assert!(error.to_string().contains("https:// or wss://"), "{error}");
         assert!(public.contains("speaks TLS"), "{public}");
     }
@@ -347,7 +355,7 @@ async fn an_address_is_a_name_too() {
     let by_authority = TlsConnect::to(origin.address.to_string(), believing(&authority)).unwrap();
     by_authority.stream().await.unwrap();
     let other = TlsConnect::new(inner(), "127.0.0.2", believing(&authority)).unwrap();
-    let Err(ConnectError::Tls { source, .. }) = other.stream().await else {
+    let Err(ConnectError::Tls { error: source, .. }) = other.stream().await else {
         panic!("another address was believed");
     };
     assert_eq!(TlsFailure::of(&source), Some(TlsFailure::WrongName));

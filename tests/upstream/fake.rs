@@ -65,7 +65,7 @@ impl Connect for Fake {
             Does::Refuses => {
                 return Err(ConnectError::Failed {
                     name: self.name.to_owned(),
-                    source: std::io::ErrorKind::ConnectionRefused.into(),
+                    error: std::io::ErrorKind::ConnectionRefused.into(),
                 });
             }
             Does::Hangs => std::future::pending().await,

@@ -31,8 +31,8 @@ impl Connect for Lacks {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let (name, source) = ("fake:80".to_owned(), io::Error::from(self.errno));
         Err(match self.resolving {
-            true => ConnectError::Resolve { name, source },
-            false => ConnectError::Failed { name, source },
+            true => ConnectError::Resolve { name, error: source },
+            false => ConnectError::Failed { name, error: source },
         })
     }
 
@@ -107,7 +107,7 @@ async fn it_has_a_name_of_its_own_in_logs() {
         let (name_of, source) = ("fake:80".to_owned(), io::Error::from(errno));
         let error = ConnectError::Failed {
             name: name_of,
-            source,
+            error: source,
         };
         assert_eq!(error.name(), name);
         assert_eq!(switchover::Cause::Connect(error).name(), name);

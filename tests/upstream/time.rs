@@ -77,7 +77,7 @@ async fn what_was_given_up_for_time_says_so() {
     let since = Instant::now();
     let error = connect(&group).await.unwrap_err();
     assert_eq!(since.elapsed(), seconds(1));
-    let ConnectError::Failed { name, source } = error else {
+    let ConnectError::Failed { name, error: source } = error else {
         panic!("{error}")
     };
     assert_eq!(

@@ -87,8 +87,8 @@ fn with_roots(file: &Path) -> io::Result<TlsClientConfig> {
 fn meaning(error: &ConnectError) -> Failure {
     match error {
         ConnectError::Resolve { .. } => Failure::Unresolved,
-        ConnectError::Failed { source, .. } => Failure::of_connecting(source.kind()),
-        ConnectError::Tls { source, .. } => {
+        ConnectError::Failed { error: source, .. } => Failure::of_connecting(source.kind()),
+        ConnectError::Tls { error: source, .. } => {
             let failure = TlsFailure::of_handshake(source);
             Failure::Tls {
                 fault: fault(failure),

@@ -118,11 +118,7 @@ impl Talk<'_> {
 
     fn ended(&mut self, ending: Ending, last: Instant) {
         self.over = true;
-        let end = End {
-            ending,
-            after: self.since.elapsed(),
-            silent: last.elapsed(),
-        };
+        let end = End::new(ending, self.since.elapsed(), last.elapsed());
         self.know(|known| known.ended(end));
     }
 

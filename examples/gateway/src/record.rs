@@ -45,12 +45,12 @@ impl From<&Rejection> for Why {
 
 impl From<&Error> for Why {
     fn from(error: &Error) -> Self {
-        let detail = match error.cause() {
+        let detail = match error.reason() {
             Cause::Tunnel(inner) => format!("{inner}: {}", inner.source()),
             cause => cause.to_string(),
         };
         Why {
-            reason: error.cause().name(),
+            reason: error.reason().name(),
             detail,
             place: Some((error.side(), error.phase().name())),
         }

@@ -50,7 +50,7 @@ pub(crate) fn silent() -> Forwarding {
         .inbound(Inbound::Trust)
         .x_forwarded(false)
         .forwarded(false)
-        .via(None);
+        .without_via();
     Forwarding::default().forwarded(nothing)
 }
 

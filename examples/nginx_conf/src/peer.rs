@@ -40,7 +40,7 @@ impl Peer {
     async fn connect_from(&self, from: IpAddr) -> Result<AnyStream, ConnectError> {
         let failed = |source| ConnectError::Failed {
             name: self.name(),
-            source,
+            error: source,
         };
         let connecting = async {
             let addresses = tokio::net::lookup_host(self.name()).await?;
@@ -72,7 +72,7 @@ impl Connect for Peer {
                 let stream = UnixStream::connect(path).await;
                 let failed = |source| ConnectError::Failed {
                     name: self.name(),
-                    source,
+                    error: source,
                 };
                 stream.map(AnyStream::from).map_err(failed)
             }

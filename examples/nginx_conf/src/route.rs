@@ -70,7 +70,7 @@ impl ServerConnector<Peer> for Route {
         let stream = connected.unwrap_or_else(|_| {
             Err(ConnectError::Failed {
                 name: peer.name(),
-                source: io::ErrorKind::TimedOut.into(),
+                error: io::ErrorKind::TimedOut.into(),
             })
         })?;
         tries::connected(since.elapsed());

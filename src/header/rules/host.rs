@@ -21,6 +21,7 @@ use crate::http1::validate_host;
 /// assert!("a b".parse::<HostRule>().is_err());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HostRule {
     /// The client's own, which is valid: others have been refused. The default, other than in nginx: WebSocket servers
     /// compare it with `Origin`.

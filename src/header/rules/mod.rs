@@ -224,6 +224,7 @@ impl HeaderRules {
     }
 
     /// Looks all variables up. To be called while the request is still as the client has sent it.
+    #[must_use]
     pub fn prepare(&self, variables: &Variables<'_>) -> PreparedRules {
         let variables = variables.or(&self.0.server_name, &self.0.upstream);
         let value = |action: &Action| match action {

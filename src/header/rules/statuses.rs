@@ -4,6 +4,7 @@ use http::StatusCode;
 
 /// Which responses a rule is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Statuses {
     /// Those with the status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, as nginx's `add_header`. A 101 is not
     /// among them. The default.
@@ -15,6 +16,7 @@ pub enum Statuses {
 
 impl Statuses {
     /// Whether responses with this status are among them.
+    #[must_use]
     pub fn contains(self, status: StatusCode) -> bool {
         match status.as_u16() {
             200 | 201 | 204 | 206 | 301..=304 | 307 | 308 => true,

@@ -7,6 +7,7 @@ use http::header::HeaderName;
 /// Back ends that take fields as environment variables (CGI, WSGI, PHP) cannot tell `X_User` from `X-User`. A client
 /// that sends the one gets past a proxy that sets the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Underscores {
     /// Those go that look like a field which the proxy sets or removes: by a rule, for forwarding, or of its own
     /// (`Content_Length`). The rest stays: nothing hangs on them, and a field that vanishes without a word is hard to

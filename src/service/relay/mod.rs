@@ -40,6 +40,7 @@ use source::{Named, Through};
 
 /// How relaying one request has ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Relayed<S> {
     /// The status that the client was sent, if it was sent any.
     pub status: Option<StatusCode>,
@@ -96,6 +97,7 @@ impl<C: Connect + 'static> fmt::Debug for Relay<C> {
 
 impl Relay {
     /// A relay with an empty pool, to the [destinations](Destination::new) of the requests.
+    #[must_use]
     pub fn new(config: RelayConfig) -> Self {
         Relay::by(Way::named(&config), Sources::Named(Named::new()), config)
     }

@@ -230,7 +230,7 @@ fn broken_off(error: &hyper::Error, of_client: Option<&Failure>) -> Error {
     let of_client = of_client.map(|failure| &failure.error);
     if let Some(failure) = of_client.or_else(|| source_of::<Arc<Error>>(error)) {
         // It is shared with the body, and only its gist is copied.
-        let cause = match Error::cause(failure) {
+        let cause = match Error::reason(failure) {
             Cause::TimedOut(limit) => Cause::TimedOut(*limit),
             Cause::Body(error) => Cause::Body(*error),
             Cause::Io(error) => Cause::Io(error.kind().into()),

@@ -70,7 +70,7 @@ pub(super) async fn connect(uri: &Uri, config: &RelayConfig) -> Result<AnyStream
     if uri.scheme() == Some(&Scheme::HTTPS) {
         let invalid = |source, hint| ConnectError::Tls {
             name: host.to_owned(),
-            source,
+            error: source,
             hint,
         };
         let Some(tls) = config.tls.clone() else {

@@ -49,11 +49,13 @@ impl From<Drain> for Tunnels {
 
 impl Tunnels {
     /// None so far.
+    #[must_use]
     pub fn new() -> Self {
         Tunnels::from(Drain::new())
     }
 
     /// How many there are, those included whose 101 is on its way.
+    #[must_use]
     pub fn open(&self) -> usize {
         self.open.open()
     }
@@ -65,6 +67,7 @@ impl Tunnels {
     }
 
     /// Whether [`drain`](Tunnels::drain) has been called: a readiness probe should fail from then on.
+    #[must_use]
     pub fn is_draining(&self) -> bool {
         self.drain.has_started()
     }

@@ -53,6 +53,7 @@ pub use watch::Watch;
 /// # Panics
 ///
 /// If `capacity` is 0: such a connection could never carry anything.
+#[must_use]
 pub fn pair(capacity: usize) -> (FaultyStream<DuplexStream>, FaultyStream<DuplexStream>) {
     assert!(capacity > 0, "a pair needs a capacity of at least one byte");
     let (one, other) = tokio::io::duplex(capacity);

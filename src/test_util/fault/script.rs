@@ -44,6 +44,7 @@ pub(super) enum Stop {
 
 impl Faults {
     /// No faults: the stream behaves as the one that it wraps.
+    #[must_use]
     pub fn none() -> Self {
         Faults::default()
     }
@@ -52,6 +53,7 @@ impl Faults {
     ///
     /// Reads and writes each follow a sequence of their own, so that one does not depend on how often the other is
     /// tried. What is pending wakes its task at once.
+    #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Faults {
             seed: Some(seed),

@@ -34,26 +34,31 @@ struct Notes {
 
 impl Watch {
     /// Bytes that reads have given.
+    #[must_use]
     pub fn read(&self) -> u64 {
         self.0.read.load(Ordering::Relaxed)
     }
 
     /// Bytes that writes have accepted.
+    #[must_use]
     pub fn written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)
     }
 
     /// How many flushes have completed.
+    #[must_use]
     pub fn flushes(&self) -> u64 {
         self.0.flushes.load(Ordering::Relaxed)
     }
 
     /// How many shutdowns have completed.
+    #[must_use]
     pub fn shutdowns(&self) -> u64 {
         self.0.shutdowns.load(Ordering::Relaxed)
     }
 
     /// Whether the stream was dropped.
+    #[must_use]
     pub fn is_dropped(&self) -> bool {
         self.0.dropped.load(Ordering::Relaxed)
     }

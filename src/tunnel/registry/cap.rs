@@ -45,6 +45,7 @@ struct Shared {
 
 impl Cap {
     /// At most `limit` at the same time. Zero lets nothing in.
+    #[must_use]
     pub fn new(limit: usize) -> Self {
         Cap {
             shared: Arc::new(Shared {
@@ -57,6 +58,7 @@ impl Cap {
     }
 
     /// No limit: counts only, and knows when all are gone.
+    #[must_use]
     pub fn unlimited() -> Self {
         Cap::new(usize::MAX)
     }
@@ -75,11 +77,13 @@ impl Cap {
     }
 
     /// How many are open now.
+    #[must_use]
     pub fn open(&self) -> usize {
         self.shared.open.load(Ordering::Acquire)
     }
 
     /// How many may be open; `None` is no limit.
+    #[must_use]
     pub fn limit(&self) -> Option<usize> {
         Some(self.shared.limit).filter(|limit| *limit != usize::MAX)
     }

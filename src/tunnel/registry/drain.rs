@@ -78,11 +78,13 @@ impl Schedule {
     }
 
     /// The [grace](Schedule::grace).
+    #[must_use]
     pub fn get_grace(&self) -> Duration {
         self.grace
     }
 
     /// The [spread](Schedule::spread).
+    #[must_use]
     pub fn get_spread(&self) -> Duration {
         self.spread
     }
@@ -90,6 +92,7 @@ impl Schedule {
 
 impl Drain {
     /// A drain that has not started.
+    #[must_use]
     pub fn new() -> Self {
         Drain::default()
     }
@@ -132,6 +135,7 @@ impl Drain {
     }
 
     /// Whether it has started. From then on nothing new should be begun.
+    #[must_use]
     pub fn has_started(&self) -> bool {
         self.shared.round.load(Ordering::Acquire) != 0
     }

@@ -47,6 +47,7 @@ const HOST_BITS: u128 = u64::MAX as u128;
 
 impl PeerCap {
     /// At most `limit` for each peer. Zero lets nothing in.
+    #[must_use]
     pub fn new(limit: usize) -> Self {
         PeerCap {
             limit,
@@ -75,6 +76,7 @@ impl PeerCap {
     }
 
     /// How many this peer has open now.
+    #[must_use]
     pub fn open(&self, peer: IpAddr) -> usize {
         self.shared
             .lock()
@@ -84,11 +86,13 @@ impl PeerCap {
     }
 
     /// How many peers have something open now.
+    #[must_use]
     pub fn peers(&self) -> usize {
         self.shared.lock().len()
     }
 
     /// How many each peer may have open.
+    #[must_use]
     pub fn limit(&self) -> usize {
         self.limit
     }

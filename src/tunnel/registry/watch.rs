@@ -69,22 +69,26 @@ impl TunnelWatch {
     ///
     /// Each number is right by itself; they need not be from the same moment. They stay when the tunnel has ended, and
     /// are then those of its [`Traffic`].
+    #[must_use]
     pub fn from_downstream(&self) -> u64 {
         self.shared.from_downstream.load(Ordering::Relaxed)
     }
 
     /// Bytes that came from upstream and that the downstream stream has accepted so far.
+    #[must_use]
     pub fn from_upstream(&self) -> u64 {
         self.shared.from_upstream.load(Ordering::Relaxed)
     }
 
     /// When the last byte moved in either direction; before the first one, when the watch was made.
+    #[must_use]
     pub fn last_activity(&self) -> Instant {
         let after = Duration::from_nanos(self.shared.moved_after.load(Ordering::Relaxed));
         self.shared.made_at.after(after)
     }
 
     /// Whether the tunnel may still carry anything: until its future has completed or was dropped.
+    #[must_use]
     pub fn is_open(&self) -> bool {
         self.shared.open.load(Ordering::Acquire)
     }

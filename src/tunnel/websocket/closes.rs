@@ -20,6 +20,7 @@ pub(in crate::tunnel) struct Closes {
 impl Traffic {
     /// What a side said in the Close that it sent, passed on or not. `None` if it sent none, and always in a tunnel that does not
     /// [know its frames](crate::tunnel::Tunnel::websocket).
+    #[must_use]
     pub fn close_from(&self, side: Side) -> Option<&CloseFrame> {
         let closes = self.closes.as_ref()?;
         match side {
@@ -30,6 +31,7 @@ impl Traffic {
 
     /// What the tunnel itself said to a side in a Close of its own: because it ended the connection, or because of what the other
     /// side had sent. `None` if it said nothing.
+    #[must_use]
     pub fn close_sent_to(&self, side: Side) -> Option<&CloseFrame> {
         let closes = self.closes.as_ref()?;
         match side {

@@ -88,21 +88,25 @@ impl WebSocketConfig {
     }
 
     /// The [ping interval](WebSocketConfig::ping_interval); `None` is no pings.
+    #[must_use]
     pub fn get_ping_interval(&self) -> Option<Duration> {
         self.ping_interval
     }
 
     /// The [time for an answer](WebSocketConfig::pong_timeout).
+    #[must_use]
     pub fn get_pong_timeout(&self) -> Duration {
         self.pong_timeout
     }
 
     /// The [time for the answer to a Close](WebSocketConfig::close_timeout); `None` is the linger limit.
+    #[must_use]
     pub fn get_close_timeout(&self) -> Option<Duration> {
         self.close_timeout
     }
 
     /// The [bits that may be set](WebSocketConfig::reserved_bits).
+    #[must_use]
     pub fn get_reserved_bits(&self) -> Option<[bool; 3]> {
         self.reserved_bits
     }

@@ -72,7 +72,7 @@ async fn a_client_that_leaves_within_its_head_is_told_and_one_that_says_nothing_
     let more = json!({
         "connection": 3,
         "reason": "closed",
-        "detail": "the connection was closed before its time",
+        "detail": "the connection was closed before it was complete",
         "side": "downstream",
         "phase": "request-head",
     });

@@ -289,15 +289,9 @@ async fn upgrades_that_fail() {
             502,
             "failed",
             "closed",
-            "the connection was closed before its time",
+            "the connection was closed before it was complete",
         ),
-        (
-            silent,
-            504,
-            "timed-out",
-            "timed-out",
-            "nothing happened within 200ms",
-        ),
+        (silent, 504, "timed-out", "timed-out", "timed out after 200ms"),
     ];
     for (script, status, outcome, reason, detail) in cases {
         let origin = ScriptedOrigin::start(script).await;
@@ -350,7 +344,7 @@ async fn a_client_that_leaves_before_its_answer() {
     let more = json!({
         "protocol": "websocket",
         "reason": "closed",
-        "detail": "the connection was closed before its time",
+        "detail": "the connection was closed before it was complete",
         "side": "downstream",
         "phase": "response-head",
         "upstream": "ORIGIN",

@@ -170,7 +170,7 @@ async fn the_next_upstream_steps_in() {
             "name": "CLOSING",
             "outcome": "failed",
             "reason": "closed",
-            "detail": "the connection was closed before its time",
+            "detail": "the connection was closed before it was complete",
         },
         {"name": "ORIGIN", "outcome": "answered", "status": 101},
     ]);

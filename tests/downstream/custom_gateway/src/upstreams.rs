@@ -50,7 +50,7 @@ impl Connect for Upstreams {
                 Err(late) => {
                     failure = ConnectError::Failed {
                         name: upstream.name().to_owned(),
-                        source: late.into(),
+                        error: late.into(),
                     }
                 }
             }

@@ -204,7 +204,7 @@ async fn answers_of_the_origin_that_are_no_tunnel_cost_nothing() {
         (
             Script::new().read_head().close(),
             502,
-            "upstream failed, response head: the connection was closed before its time",
+            "upstream failed, response head: the connection was closed before it was complete",
         ),
     ];
     for (script, status, why) in cases {
