@@ -103,6 +103,7 @@ impl fmt::Display for Http2End {
 
 impl Http2Server {
     /// A server with these settings, whose tasks run on tokio.
+    #[must_use]
     pub fn new(config: Http2ServerConfig) -> Self {
         Http2Server {
             config: Arc::new(config),
