@@ -292,7 +292,7 @@ impl Error {
         matches!(&self.cause, Cause::Connect(error) if error.is_exhaustion())
     }
 
-    /// What to tell the client: no address, and nothing that the upstream has said.
+    /// The client's answer: no address, and nothing that the upstream has said.
     pub(crate) fn public_text(&self) -> String {
         let reason = match (&self.cause, self.phase) {
             (Cause::TimedOut(limit), Phase::Request) if self.side == Side::Downstream => {

@@ -69,7 +69,7 @@ pub(crate) async fn write_all<S: AsyncWrite + Unpin>(
 /// Closing a socket with bytes unread sends a reset, which throws away what the peer has not read yet. So the write
 /// side ends first, and what still comes is discarded for a while (RFC 9112, section 9.6).
 pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
-    let farewell = async {
+    let closing = async {
         stream.shutdown().await?;
         let mut discarded = BytesMut::new();
         let mut left = LINGER_BYTES;
@@ -82,8 +82,8 @@ pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
         }
         io::Result::Ok(())
     };
-    // Whether the peer has heard it or not, the connection ends here.
-    let _ = timeout(LINGER, farewell).await;
+    // Whether the peer has read it or not, the connection ends here.
+    let _ = timeout(LINGER, closing).await;
 }
 
 /// What ended first.

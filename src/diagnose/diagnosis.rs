@@ -197,7 +197,7 @@ registry! {
          login.";
     ProxyAuthentication "proxy-authentication" Error "RFC 9110, section 15.5.8"
         "a forward proxy on the way demands credentials" =>
-        "Tell the client of the proxy, or leave this host out of it.";
+        "Configure the client to use the proxy, or exclude this host from it.";
     OriginRefused "origin-refused" Error "RFC 6455, section 10.2"
         "the Origin is refused" =>
         "Open the page from an allowed origin, or add its origin to the server's list; and let each proxy pass Origin and \
@@ -297,7 +297,7 @@ registry! {
         "the Close frame is not answered in time" =>
         "Let the server's library answer it; a hop that does not pass Close frames on has the same effect.";
     PingsUnanswered "pings-unanswered" Warning "RFC 6455, section 5.5.2"
-        "pings are not answered, so nobody can tell an idle connection from a dead one" =>
+        "pings are not answered, so an idle connection cannot be distinguished from a dead one" =>
         "Let the server's library answer them, and hops pass control frames on.";
     IdleTimeout "idle-timeout" Warning "RFC 6455, section 5.5.2"
         "the connection ends when nothing has been said for a while" =>

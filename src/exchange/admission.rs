@@ -1,5 +1,5 @@
-//! Law: an upgrade beyond a cap is refused before any upstream has heard of it; one within it keeps its place until
-//! its tunnel has ended, or it has failed.
+//! This file decides when an upgrade has a place under the caps: before any upstream is asked. The place is free again when the
+//! tunnel has ended or the upgrade has failed. It must not know upstreams.
 
 use super::config::UpgradeConfig;
 use crate::handshake::Rejection;

@@ -1,5 +1,5 @@
-//! Law: when another upstream is asked the same: where the one before has given no answer that counts, and the client has
-//! not had a byte of one.
+//! This file decides when another upstream is asked the same: where the previous one has given no answer that counts, and the
+//! client has not received a byte of one.
 
 use super::config::UpgradeConfig;
 use super::outgoing::Outgoing;

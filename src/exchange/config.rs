@@ -1,5 +1,4 @@
-//! Law: what both doors have in common: which upgrades are let through, how many, and how long each step of one may
-//! take.
+//! The settings that both doors share: which upgrades are allowed, how many, and how long each of their steps may take.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +94,7 @@ impl UpgradeConfig {
     /// How long the upstream may take from the connection to the head of its answer; then 504. Disarmed by the 101:
     /// it never ends a tunnel. Default 60 seconds.
     ///
-    /// Each server of a [group](crate::upstream::Group) that is asked has it anew: how often that may be, and for how long,
+    /// Each server of a [group](crate::upstream::Group) that is asked has it again, in full: how often that may be, and for how long,
     /// is for its [`Retry`](crate::upstream::Retry) to say.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
@@ -121,7 +120,7 @@ impl UpgradeConfig {
     /// How many upgrades may be on their way or tunnelled at the same time. Default: none, no cap.
     ///
     /// One beyond it is refused with [`Rejection::TooManyTunnels`](crate::handshake::Rejection::TooManyTunnels), 503,
-    /// before any upstream has heard of it. One within it keeps its place from its request head until its tunnel has
+    /// before any upstream is asked. One within it keeps its place from its request head until its tunnel has
     /// ended, or it has failed, been declined or given up.
     ///
     /// Whatever shares a [`Cap`] counts together. Ordinary requests are not counted.

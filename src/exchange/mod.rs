@@ -149,7 +149,7 @@ where
         let failed = |cause| Error::new(Phase::Request, Side::Upstream, cause);
         while !self.early.has_begun(&self.buffer) {
             if self.buffer.len() >= self.limits.head.bytes() {
-                // More of interim answers, or of a protocol not yet agreed to, than is read before its time.
+                // More of interim answers, or of a protocol not yet agreed to, than is read ahead.
                 return std::future::pending().await;
             }
             match wire::read_some(&mut self.upstream, &mut self.buffer, usize::MAX).await {

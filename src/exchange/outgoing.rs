@@ -1,4 +1,4 @@
-//! Law: what goes upstream, the same to whichever upstream it goes, and what each of them has made of it.
+//! What goes upstream, the same to each upstream that is asked, and what each of them answered.
 
 use http::{StatusCode, request};
 use tokio::time::Instant;

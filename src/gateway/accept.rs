@@ -1,4 +1,5 @@
-//! Law: steps (1) to (3) of the walk: a request head within its deadline and limits, and what it is.
+//! Steps (1) to (3) of the walk: this file reads a request head within its deadline and limits, and decides what the request is.
+//! It must not know upstreams.
 
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -55,7 +56,7 @@ impl Acceptor {
         }
     }
 
-    /// What the origin is sent beside the client's own fields, for whoever relays the ordinary requests
+    /// What the origin is sent beside the client's own fields, for the caller that relays the ordinary requests
     /// ([`Relay::forwarding`](crate::service::Relay::forwarding)).
     #[must_use]
     pub fn forwarding(&self) -> &Forwarding {

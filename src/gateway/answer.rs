@@ -1,5 +1,5 @@
-//! Law: what the client is told by HTTP: a refusal, a declined upgrade relayed whole, the 101. One final response on
-//! a connection, and after it the end or the tunnel.
+//! What the client is sent in HTTP: a refusal, a declined upgrade relayed whole, or the 101. A connection gets one final response;
+//! the end or the tunnel follows it.
 
 use std::io;
 use std::pin::pin;
@@ -63,7 +63,7 @@ impl Refusal {
         Refusal(response)
     }
 
-    /// What the client is told of a failed upstream leg.
+    /// The client's answer where the upstream leg has failed.
     pub(super) fn of(status: StatusCode, error: &Error) -> Self {
         Refusal(last_response(status, error.public_text()))
     }
@@ -101,7 +101,7 @@ where
 
     /// Waits for the client to leave. Reads what it sends meanwhile, as much as fits.
     ///
-    /// A client that ends its write side before the answer has left: there is no way to tell it from one that has
+    /// A client that ends its write side before the answer has left: it cannot be distinguished from one that has
     /// closed. Unless [`may_half_close`](Client::may_half_close) says otherwise; then only an error is a leave.
     pub(super) async fn left(&mut self) -> Error
     where
@@ -142,7 +142,7 @@ where
     /// Sends a final response of the proxy's own, and closes.
     pub(super) async fn refuse(mut self, refusal: Refusal) -> Result<(), Error> {
         let (mut parts, body) = refusal.0.into_parts();
-        // RFC 9110, sections 6.4.1 and 8.6: these have no content, and hence no length of it to tell.
+        // RFC 9110, sections 6.4.1 and 8.6: these have no content, and hence no length of it to state.
         let without_content = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         match without_content {
             true => drop(parts.headers.remove(CONTENT_LENGTH)),

@@ -1,4 +1,4 @@
-//! Law: the deadlines and limits of a gateway, and their defaults.
+//! The deadlines and limits of a gateway, and their defaults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,7 +141,7 @@ impl GatewayConfig {
     /// upstream sends after it, or the answer that declines. The end is passed on behind the switch. Default false: such a
     /// client has left, and its upstream is freed.
     ///
-    /// nginx has `proxy_ignore_client_abort` for it. An end of the write side cannot be told from a connection that is closed
+    /// nginx has `proxy_ignore_client_abort` for it. An end of the write side cannot be distinguished from a connection that is closed
     /// as a whole, so with this the upstream of a client that has left is kept until it answers, or until the
     /// [handshake deadline](UpgradeConfig::handshake_timeout).
     ///

@@ -1,4 +1,4 @@
-//! Law: step (8) of the walk: what is left of an upgrade when both sides have agreed, and nothing else of it.
+//! Step (8) of the walk: what remains of an upgrade when both sides have agreed.
 
 use std::fmt;
 use std::future::{Future, Pending, pending};

@@ -1,4 +1,4 @@
-//! Law: an upgrade that may be proxied, between step (3) and what the caller decides.
+//! An upgrade that may be proxied, between step (3) and the caller's decision.
 
 use std::sync::Arc;
 

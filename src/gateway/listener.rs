@@ -38,7 +38,7 @@ pub async fn next_connection(listener: &TcpListener) -> (TcpStream, SocketAddr) 
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // Fails only on a socket that is no longer connected, which whoever reads from it will find.
+                // Fails only on a socket that is no longer connected, which the first read from it will find.
                 let _ = stream.set_nodelay(true);
                 return (stream, peer);
             }

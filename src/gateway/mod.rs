@@ -5,7 +5,7 @@
 //! untouched, with every byte still to be read.
 //!
 //! For a log of each request, take the [`Acceptor`]: it has the head, of refused requests too, and an [`Incoming`] takes a
-//! [`Trace`](crate::connect::Trace), which tells the upstreams that were tried, the times, and what the client was sent.
+//! [`Trace`](crate::connect::Trace), which records the upstreams that were tried, the times, and what the client was sent.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -89,7 +89,7 @@ pub enum Outcome<S> {
         /// How much, for how long, and why it ended.
         traffic: Traffic,
     },
-    /// The request was refused by the proxy; no upstream has heard of it.
+    /// The request was refused by the proxy; no upstream was asked.
     Rejected(Rejection),
     /// The origin has answered with another status than 101; the answer has been relayed whole.
     Declined(StatusCode),

@@ -1,4 +1,4 @@
-//! Law: steps (4) to (7) of the walk for one upgrade, with the client watched while the upstream is asked.
+//! Steps (4) to (7) of the walk for one upgrade. The client is watched while the upstream is asked.
 
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};

@@ -130,7 +130,7 @@ impl BadSwitch {
         }
     }
 
-    /// One sentence for whoever runs the upstream: what to change.
+    /// One sentence for the operator of the upstream: what to change.
     #[must_use]
     pub const fn hint(self) -> &'static str {
         match self {

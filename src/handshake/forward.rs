@@ -1,4 +1,5 @@
-//! Law: the request that goes upstream: hop-by-hop fields off first, the proxy's own on after.
+//! Step (4) of the walk: this file makes the request that goes upstream. It removes hop-by-hop fields first and adds the proxy's
+//! own fields after that.
 
 use http::Version;
 use http::header::{

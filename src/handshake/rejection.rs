@@ -13,9 +13,9 @@ use crate::http1::{HeadError, HostError};
 use crate::token::MAX_ELEMENTS;
 use crate::websocket::KeyError;
 
-/// A request that the proxy refuses by itself, before any upstream has heard of it.
+/// A request that the proxy refuses by itself, before any upstream is asked.
 ///
-/// The `Display` text is the reason; [`hint`](Rejection::hint) tells an operator what to change.
+/// The `Display` text is the reason; [`hint`](Rejection::hint) says what to change.
 ///
 /// ```
 /// use switchover::handshake::Rejection;
@@ -264,7 +264,7 @@ impl Rejection {
         headers
     }
 
-    /// One sentence for whoever runs the client or the proxy: what to change.
+    /// One sentence for the operator of the client or of the proxy: what to change.
     pub fn hint(&self) -> &'static str {
         match self {
             Rejection::Head(error) => head_hint(error),

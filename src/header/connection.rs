@@ -1,4 +1,4 @@
-//! Law: what the `Connection` field means (RFC 9110, section 7.6.1): options, over all lines, as whole tokens.
+//! What the `Connection` field means (RFC 9110, section 7.6.1): options, over all lines, as whole tokens.
 //!
 //! ```
 //! use http::HeaderMap;

@@ -1,4 +1,4 @@
-//! Law: one `Cookie` line in HTTP/1.1, however many crumbs an HTTP/2 or HTTP/3 request has (RFC 9113, section 8.2.3;
+//! An HTTP/1.1 request has one `Cookie` line, however many crumbs an HTTP/2 or HTTP/3 request has (RFC 9113, section 8.2.3;
 //! RFC 9114, section 4.2.1).
 
 use bytes::Bytes;

@@ -37,7 +37,7 @@ pub(crate) fn make_ready(
         (true, true) => "close",
         (true, false) => "close, upgrade",
         (false, false) => "upgrade",
-        // RFC 9112, section 9.3: a client of HTTP/1.0 that has asked for it is told so.
+        // RFC 9112, section 9.3: an HTTP/1.0 client that has asked for a persistent connection gets the confirmation.
         (false, true) if client == Version::HTTP_10 => "keep-alive",
         (false, true) => return Ok(()),
     };

@@ -1,5 +1,5 @@
-//! Law: what the proxy tells the origin about the client: `X-Forwarded-*`, `X-Real-IP`, `Forwarded` (RFC 7239) and
-//! `Via` (RFC 9110, section 7.6.3); and that a client's own claims are not believed unless the caller says so.
+//! What the proxy reports to the origin about the client: `X-Forwarded-*`, `X-Real-IP`, `Forwarded` (RFC 7239) and `Via` (RFC 9110,
+//! section 7.6.3). A client's own claims are not believed unless the caller trusts it.
 //!
 //! Applied after hop-by-hop removal, so no nomination reaches what is set here.
 //!
@@ -255,7 +255,7 @@ fn list(headers: &mut HeaderMap, inbound: Inbound, name: HeaderName, element: He
 enum Forwarding {
     No,
     Yes,
-    /// The same name with underscores, which many back ends cannot tell from the one with hyphens.
+    /// The same name with underscores, which many back ends cannot distinguish from the one with hyphens.
     LookAlike,
 }
 

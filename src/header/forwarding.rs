@@ -1,5 +1,5 @@
 //! Everything that an origin is sent beside the client's own request, in one value: what it learns about the client, and which
-//! fields are set, added and removed. Whoever forwards a request, an upgrade or an ordinary one, asks this value.
+//! fields are set, added and removed. Code that forwards a request, an upgrade or an ordinary one, asks this value.
 //!
 //! Must not know what becomes of the request.
 

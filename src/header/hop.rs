@@ -1,4 +1,4 @@
-//! Law: what the proxy knows of the hop that a request came over.
+//! What the proxy knows of the hop that a request came over.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -115,7 +115,7 @@ impl Hop {
 }
 
 impl From<IpAddr> for Hop {
-    /// A dual-stack listener sees IPv4 peers as IPv4-mapped IPv6 addresses; they are told as IPv4.
+    /// A dual-stack listener sees IPv4 peers as IPv4-mapped IPv6 addresses; they are reported as IPv4.
     fn from(peer: IpAddr) -> Self {
         Hop {
             peer: Some(peer.to_canonical()),

@@ -93,9 +93,9 @@ pub struct Stripped {
 /// Removes the fields that end at this hop: the [`FIXED`] ones and those that any `Connection` line nominates,
 /// except the [`PROTECTED`] ones. The order of the others stays.
 ///
-/// `Transfer-Encoding` goes too. That is right for a message whose body is framed anew, as hyper does, or that has none.
+/// `Transfer-Encoding` goes too. That is right for a message whose body is framed again, as hyper does, or that has none.
 /// Who relays the body byte for byte, chunks and all, wants [`strip_keeping_coding`]: chunks behind a head that does not
-/// announce them are the next message to whoever reads it.
+/// announce them are read as the next message.
 ///
 /// # Errors
 ///

@@ -3,7 +3,7 @@
 //! - [`connection`]: what `Connection` says over all its lines, and nginx's `$connection_upgrade` map as a value.
 //! - [`upgrade`]: the protocols that an `Upgrade` field names.
 //! - [`hop_by_hop`]: which fields end at this proxy, and which no `Connection` field can remove.
-//! - [`forwarded`]: what the proxy tells the origin about the client.
+//! - [`forwarded`]: what the proxy reports to the origin about the client.
 //! - [`Forwarding`]: both of these and the next in one value, given once to a gateway or a service.
 //! - [`rules`]: fields that are set, added and removed as the operator says, with variables.
 //! - [`trailer`]: which fields of a trailer section go on.

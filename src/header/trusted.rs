@@ -1,4 +1,4 @@
-//! Law: whose word about a client is taken, and who the client is by that word (nginx: `set_real_ip_from`,
+//! This file decides which peers are believed when they name a client, and which client that is (nginx: `set_real_ip_from`,
 //! `real_ip_header X-Forwarded-For`, `real_ip_recursive on`).
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Law: heads as bytes: fields in the order of the map, repetitions kept, names in the spelling that RFCs use.
+//! Heads as bytes: fields in the order of the map, repetitions kept, names in the spelling of the RFCs.
 
 use http::header::HeaderName;
 use http::{HeaderMap, request, response};

@@ -1,4 +1,4 @@
-//! Everything that can be wrong with a message head, and the status that tells a client so.
+//! Everything that can be wrong with a message head, and the status of the answer.
 
 use http::StatusCode;
 use http::header::HeaderName;

@@ -1,4 +1,4 @@
-//! Law: how long a message's body is (RFC 9112, section 6.3), and which framings are refused as ambiguous.
+//! How long the body of a message is (RFC 9112, section 6.3), and which framings are refused as ambiguous.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version, request, response};
@@ -13,7 +13,7 @@ pub enum BodyLength {
     None,
     /// A count of bytes, not zero.
     Exactly(u64),
-    /// The chunked coding tells.
+    /// The chunked coding marks the end.
     Chunked,
     /// The body ends where the connection does. Responses only.
     UntilClose,

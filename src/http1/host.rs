@@ -167,7 +167,7 @@ fn is_ip_literal(address: &[u8]) -> bool {
 
 fn is_registered_name(host: &[u8]) -> bool {
     let mut bytes = host.iter();
-    // An encoded dot counts as one: whoever decodes the name sees one.
+    // An encoded dot counts as one: a program that decodes the name sees one.
     let mut label_is_empty = true;
     while let Some(&byte) = bytes.next() {
         let byte = match byte {

@@ -123,7 +123,7 @@ impl HeadScan {
         Ok(())
     }
 
-    /// An upstream that speaks something else is told by its first bytes, not by waiting for its empty line.
+    /// An upstream that speaks something else is recognised by its first bytes, not by waiting for its empty line.
     fn may_begin_so(&self, byte: u8) -> bool {
         const STATUS_LINE: &[u8] = b"HTTP/";
         self.skip_empty_lines

@@ -1,5 +1,5 @@
-//! Law: a balancer's word about a client is heard within its deadline, from balancers that are trusted and from nobody else;
-//! whoever must give it and does not is closed.
+//! This file reads what a balancer reports about a client: within a deadline, and from trusted balancers alone. A peer that must
+//! send a header and does not is closed.
 
 use std::io;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const CLIENT_SPOKE_TLS: u8 = 0x01;
 /// Reads the PROXY protocol header, version 1 or 2, that connections from balancers begin with. Cheap to clone.
 ///
 /// Nothing is guessed: a peer that is trusted must send a header, and is closed if it does not; a peer that is not trusted is
-/// closed without being heard, unless it [may connect directly](ProxyProtocolAcceptor::allow_direct).
+/// closed before it is read, unless it [may connect directly](ProxyProtocolAcceptor::allow_direct).
 ///
 /// The [module](super) has an example.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl ProxyAcceptError {
 impl ProxyProtocolAcceptor {
     /// For connections from these balancers.
     ///
-    /// Danger: whoever is among them may say to be anyone. Name the balancers, not the network that clients are in.
+    /// Danger: each of them may claim to speak for any client. Name the balancers, not the network that clients are in.
     #[must_use]
     pub fn new(balancers: TrustedProxies) -> Self {
         ProxyProtocolAcceptor {

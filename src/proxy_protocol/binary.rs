@@ -1,4 +1,4 @@
-//! Law: version 2 (`proxy-protocol.txt`, section 2.2): a signature, a length, addresses, and what may follow them.
+//! Version 2 (`proxy-protocol.txt`, section 2.2): a signature, a length, addresses, and what may follow them.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! Law: CRC32c (RFC 4960, appendix B; the polynomial of Castagnoli), bit by bit: headers are short and rare.
+//! CRC32c (RFC 4960, appendix B; the polynomial of Castagnoli), bit by bit: headers are short and rare.
 
 /// The checksum of these bytes, one part after the other.
 pub(super) fn crc32c<const N: usize>(parts: [&[u8]; N]) -> u32 {

@@ -1,4 +1,4 @@
-//! Law: an upstream hears whose connection it is before it hears anything else, and the connection is nobody else's.
+//! This connector writes the client's addresses before anything else, and its connections serve this one client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -4,7 +4,7 @@
 //! Knows the hop that a connection came over, and no HTTP.
 //!
 //! A load balancer that relays connections writes, before anything else, whose connection it is. Read it only where
-//! such a balancer and nobody else can connect: whoever may write this header may be anyone. It is expected or it is
+//! such a balancer and nobody else can connect: a peer that may write this header may claim any address. It is expected or it is
 //! not; nothing here guesses (section 2: "MUST not try to guess whether the protocol header is present or not").
 //!
 //! ```

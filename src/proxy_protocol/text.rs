@@ -1,4 +1,4 @@
-//! Law: version 1 (`proxy-protocol.txt`, section 2.1): one line of text, matched exactly.
+//! Version 1 (`proxy-protocol.txt`, section 2.1): one line of text, matched exactly.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! Law: what may follow the addresses in version 2 (`proxy-protocol.txt`, section 2.2): types, lengths and values, each
-//! within the header, and a checksum that is right where there is one.
+//! What may follow the addresses in version 2 (`proxy-protocol.txt`, section 2.2): types, lengths and values, each within the
+//! header, and a checksum that must be right where there is one.
 
 use super::ProxyHeaderError;
 use super::checksum::crc32c;

@@ -1,4 +1,4 @@
-//! Law: the target that goes upstream from a route: the matched prefix replaced, and nothing beside it reached.
+//! The target that a route sends upstream: the matched prefix is replaced, and no path beside the route can be reached.
 
 use http::uri::PathAndQuery;
 

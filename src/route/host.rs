@@ -1,4 +1,4 @@
-//! Law: which hosts a server name stands for (nginx: `server_name`).
+//! This file decides which hosts a server name matches (nginx: `server_name`).
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! Law: which server has a host: the exact name, the longest wildcard at the start, the longest wildcard at the end, the
-//! default (nginx: `server_name`).
+//! This file decides which server has a host: the exact name, the longest wildcard at the start, the longest wildcard at the end,
+//! the default (nginx: `server_name`).
 
 use std::collections::HashMap;
 

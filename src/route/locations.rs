@@ -1,4 +1,4 @@
-//! Law: the location of a path within one server, as nginx chooses it: the exact one, else the longest prefix.
+//! This file finds the location of a path within one server, as nginx does: the exact one, else the longest prefix.
 
 use http::uri::PathAndQuery;
 

@@ -1,4 +1,4 @@
-//! Law: which paths a location matches: one path exactly, or all that begin with a prefix; the exact one first, then
+//! This file decides which paths a location matches: one path exactly, or all that begin with a prefix. The exact one is first, then
 //! the longest prefix (nginx: `location`).
 
 use std::cmp::Reverse;

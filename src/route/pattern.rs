@@ -1,4 +1,4 @@
-//! Law: how a route is written in one word: `[HOST]/PREFIX`, or `[HOST]=/PATH` for one path alone.
+//! How a route is written in one word: `[HOST]/PREFIX`, or `[HOST]=/PATH` for one path alone.
 
 use std::fmt;
 use std::str::FromStr;

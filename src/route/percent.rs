@@ -1,4 +1,4 @@
-//! Law: percent-encoding of paths (RFC 3986, section 2.1), with encoded slashes told from those that separate.
+//! Percent-encoding of paths (RFC 3986, section 2.1). Encoded slashes are kept apart from slashes that separate segments.
 
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Law: how a path can be read, and that a route is found only where every reading leads to it.
+//! This file decides in which ways a path can be read. A route is found only where every reading leads to it.
 //!
 //! `/a/..%2Fb`, `/a//b`, `/a\..\b` and `/a/..;/b` name one thing to one server and another thing to the next. A proxy
 //! that picks its route by one reading, in front of an origin that takes another, lets a request for one route out at

@@ -1,4 +1,4 @@
-//! Law: one flat table of routes: those for the host first, the nearest host before the wider one; then the path.
+//! One flat table of routes: those for the host first, the nearest host before the wider one, then the path.
 
 use super::reading::{self, NoRoute, PathReading};
 use super::{Found, RoutePattern};

@@ -1,5 +1,5 @@
-//! Law: the bodies that hyper moves: a request's on its way up, and those of responses: relayed, of a declined upgrade,
-//! or of the proxy's own. Each tells the exchange, where there is one, when hyper lets go of it.
+//! The bodies that hyper moves: those of requests on their way upstream, and those of responses that are relayed, of a declined
+//! upgrade, or of the proxy itself. Each reports to the exchange, where there is one, when hyper drops it.
 
 use std::fmt;
 use std::io;
@@ -26,7 +26,7 @@ use crate::side::Side;
 /// The body of a response from the proxy: the upstream's, streamed, or a short text of the proxy's own.
 ///
 /// Its error is the upstream that broke off, or the client that took nothing for too long
-/// ([`RelayConfig::send_timeout`](super::RelayConfig::send_timeout)). Whoever sends it must then not end the response in order,
+/// ([`RelayConfig::send_timeout`](super::RelayConfig::send_timeout)). The server must then not end the response in order,
 /// which hyper does not.
 #[derive(Debug)]
 pub struct ProxyBody {

@@ -79,7 +79,7 @@ impl RelayConfig {
     /// The most bytes in a request's body, without the framing of chunks. Default: none, no limit.
     ///
     /// A request whose `Content-Length` is beyond it is refused with
-    /// [`Rejection::BodyTooLarge`](crate::handshake::Rejection::BodyTooLarge), 413, before any upstream has heard of it. One
+    /// [`Rejection::BodyTooLarge`](crate::handshake::Rejection::BodyTooLarge), 413, before any upstream is asked. One
     /// in chunks breaks off upstream when it has become too large, and is a 413 too if no response has begun.
     #[must_use]
     pub fn max_request_body(mut self, bytes: impl Into<Option<u64>>) -> Self {
@@ -97,7 +97,7 @@ impl RelayConfig {
     /// The limits on the head of a request that an HTTP server of the caller's has taken in, over HTTP/1.1 and HTTP/2 alike:
     /// 414 or 431 beyond them. Default [`HeadLimits::default`]. The server has limits of its own, which come first.
     ///
-    /// Without effect on [`Relay::serve`](super::Relay::serve): whoever has read the head there has kept to limits.
+    /// Without effect on [`Relay::serve`](super::Relay::serve): the head was read there within limits already.
     #[must_use]
     pub fn request_limits(mut self, limits: HeadLimits) -> Self {
         self.request_limits = limits;

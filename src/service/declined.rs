@@ -1,4 +1,4 @@
-//! Law: the body of a declined upgrade, read off the upstream's own stream up to its end and not a byte further.
+//! The body of a declined upgrade. It is read from the upstream's own stream up to its end, and not a byte further.
 
 use std::fmt;
 use std::io;

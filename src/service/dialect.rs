@@ -1,5 +1,5 @@
-//! Law: a client asks for an upgrade in one of two forms, and is answered in the same: an HTTP/1.1 upgrade, or an
-//! extended CONNECT of HTTP/2 (RFC 8441).
+//! A client asks for an upgrade in one of two forms, and is answered in the same form: an HTTP/1.1 upgrade, or an extended CONNECT of
+//! HTTP/2 (RFC 8441).
 
 //!
 //! The second form is there with the feature `http2` only: hyper has no name for it otherwise.
@@ -75,7 +75,7 @@ impl Dialect {
                 let (parts, body) = response.into_parts();
                 match extended_connect::to_response(parts) {
                     Ok(parts) => Response::from_parts(parts, body),
-                    // None of the proxy's own answers is a success; one that was could not be told from a tunnel.
+                    // None of the proxy's own answers is a success; one that was could not be distinguished from a tunnel.
                     Err(_) => {
                         let mut response = Response::new(body);
                         *response.status_mut() = http::StatusCode::BAD_GATEWAY;

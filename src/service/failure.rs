@@ -1,4 +1,4 @@
-//! Law: a failure keeps its phase, side and cause on its way through hyper, which knows none of them.
+//! A failure keeps its phase, side and cause on its way through hyper, which knows none of them.
 
 use std::error::Error as StdError;
 use std::fmt;

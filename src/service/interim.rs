@@ -1,5 +1,5 @@
-//! Law: interim responses pass on (RFC 9110, section 15.2), which hyper's server cannot do: they are written beside it,
-//! between its own messages.
+//! Interim responses are passed on (RFC 9110, section 15.2). hyper's server cannot send them, so this file writes them beside it,
+//! between hyper's own messages.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -39,7 +39,7 @@ struct State {
     outcome: Outcome,
 }
 
-/// The status that the client is sent, and what it tells of, if it is the proxy's own.
+/// The status that the client is sent, and what it reports, if it is the proxy's own.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) status: Option<StatusCode>,

@@ -17,7 +17,7 @@
 //! `axum::serve`, hyper-util's `auto` builder and hyper's own. Other streams, and those of HTTP/2, stay hyper's, and
 //! [`Ended::taken_back`] says so; only plain sockets are spliced, [`Ended::plain`].
 //!
-//! For a log, [`ServiceConfig::on_start`] and [`on_end`](ServiceConfig::on_end) hear of tunnels; all else is told by the
+//! For a log, [`ServiceConfig::on_start`] and [`on_end`](ServiceConfig::on_end) are called for tunnels; everything else is reported by the
 //! response and its extensions, and by a [`Trace`](crate::connect::Trace) among the extensions of the request.
 //!
 //! [`Tunnels`] counts the tunnels, drains them and waits for them, which a server's own graceful shutdown does not.

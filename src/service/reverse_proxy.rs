@@ -1,5 +1,5 @@
-//! Law: a service for paths that belong to an upstream altogether: upgrades are tunnelled, everything else is relayed,
-//! under the same header rules.
+//! A service for paths that belong to an upstream as a whole: upgrades are tunnelled, everything else is relayed, under the same
+//! header rules.
 
 use std::convert::Infallible;
 use std::future::ready;

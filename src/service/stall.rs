@@ -1,4 +1,4 @@
-//! Law: how long a stream may make hyper wait between two bytes. hyper itself has no such deadline.
+//! How long a stream may make hyper wait between two bytes. hyper itself has no such deadline.
 
 use std::future::Future;
 use std::io;
@@ -24,7 +24,7 @@ impl Stall {
         self.limit
     }
 
-    /// Bytes have moved: the next wait starts anew.
+    /// Bytes have moved: the next wait starts from zero.
     pub(super) fn progress(&mut self) {
         self.timer = None;
     }

@@ -1,4 +1,4 @@
-//! Law: what goes on beside a request runs where the caller says.
+//! What goes on beside a request runs on the executor of the caller's choice.
 
 use std::fmt;
 use std::future::Future;

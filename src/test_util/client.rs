@@ -1,4 +1,4 @@
-//! Law: a client that sends exactly the bytes it is told, and says exactly what came back.
+//! A client that sends exactly the bytes of a test, and returns exactly what came back.
 
 use std::io;
 use std::net::SocketAddr;

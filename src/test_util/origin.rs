@@ -1,4 +1,4 @@
-//! Law: an origin that does what its script says on every connection, and remembers everything it received.
+//! An origin that follows its script on every connection, and remembers everything it received.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

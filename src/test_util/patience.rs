@@ -1,4 +1,4 @@
-//! Law: no test waits for ever, and one that has waited too long says for what.
+//! No test waits for ever, and a test that has waited too long names what it waited for.
 
 use std::future::Future;
 use std::time::Duration;

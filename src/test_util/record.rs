@@ -1,4 +1,4 @@
-//! Law: what a scripted origin remembers of a connection, and how a test asks for it.
+//! What a scripted origin remembers of a connection, and how a test reads it.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Law: what a scripted origin does on a connection, step by step.
+//! What a scripted origin does on a connection, step by step.
 
 use std::fmt;
 use std::sync::Arc;

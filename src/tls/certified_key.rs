@@ -136,7 +136,7 @@ d2Y0i0OZEVxqTWqe+2ngcxry7juhRANCAAS/ilarKACNOlcEzNaO2CtCLwOpuNqN\n\
 gzubb20eZns6lvcaVBk5WwF+Anel4GzxKKNThyNwkLj3c4TvAQwuWvyB\n\
 -----END PRIVATE KEY-----";
 
-    /// A client that believes everybody, as one that was told to skip the verification.
+    /// A client that believes every certificate, as one configured to skip the verification.
     #[derive(Debug)]
     struct Believer;
 

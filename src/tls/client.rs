@@ -1,5 +1,4 @@
-//! Law: a connection to an upstream is not used before the upstream has shown that it has the name asked for, and speaks
-//! the protocol asked for.
+//! A connection to an upstream is not used before the upstream has proved the name that was asked for and agreed to the protocol.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! Law: whom the proxy believes when it connects, and how it names itself.
+//! Which certificates the proxy believes when it connects, and which certificate it shows.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Law: what is wrong with certificates, keys and names as configured, said before the first connection.
+//! What is wrong with certificates, keys and names as configured. It is reported before the first connection.
 
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem;

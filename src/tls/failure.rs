@@ -1,4 +1,4 @@
-//! Law: what a failed TLS handshake means, read from the type of the error and never from its text.
+//! What a failed TLS handshake means. It is read from the type of the error and never from its text.
 
 use std::fmt;
 use std::io;
@@ -116,7 +116,7 @@ impl TlsFailure {
         }
     }
 
-    /// One sentence for whoever runs either end: what to change.
+    /// One sentence for the operator of either end: what to change.
     #[must_use]
     pub const fn hint(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! Floor 2: TLS on either side, by rustls. Feature `rustls`, and mostly `ring` or `aws-lc-rs`, each of which enables it.
 //!
-//! Knows streams and names. Of HTTP it knows the names that ALPN has for it, and how to tell it from TLS.
+//! Knows streams and names. Of HTTP it knows the names that ALPN has for it, and how to distinguish it from TLS.
 //!
 //! Towards the upstream, [`TlsConnect`] is one more [`Connect`](crate::connect::Connect): it makes a connection with the
 //! connector that it was given and speaks TLS on it. Certificates are verified against the system's roots unless other
@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Towards the client, [`TlsAcceptor`] does the handshake, within a deadline. The stream that it gives goes to any door
-//! of the crate; [`Hop::tls`](crate::header::Hop::tls) tells the origin of it. It is large, and a future has several places
+//! of the crate; [`Hop::tls`](crate::header::Hop::tls) reports it to the origin. It is large, and a future has several places
 //! for a stream: boxed, in an [`AnyStream`](crate::tunnel::AnyStream), an idle tunnel costs half.
 //!
 //! ```no_run
@@ -68,7 +68,7 @@
 //!   agrees to `h2` could not understand it. `h2` is asked for or offered only where the caller says so:
 //!   [`TlsConnect::http2`], [`TlsServerConfig::http2`].
 //! - **No global is installed**, and none is needed: the provider of cryptography is named in each configuration.
-//! - **A mistaken port is told as such**: plain HTTP to a TLS port, TLS to a plain one, from either side.
+//! - **A mistaken port is reported as such**: plain HTTP to a TLS port, TLS to a plain one, from either side.
 //! - **A tunnel never splices TLS**, and passes the end of one direction on as `close_notify`, while the other goes on.
 
 mod certified_key;

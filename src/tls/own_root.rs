@@ -1,5 +1,5 @@
-//! Law: a server whose own certificate is among the roots that the caller has named is believed, also where that
-//! certificate is marked as an authority, as `openssl req -x509` marks what it makes.
+//! A server is believed where its own certificate is among the roots that the caller has named, also where that certificate is marked
+//! as an authority, as `openssl req -x509` marks what it makes.
 //!
 //! A strict verifier refuses such a certificate at a server, because an authority's key has no business there. A caller who
 //! names this very certificate has decided otherwise. Its dates and its names count as those of any other.

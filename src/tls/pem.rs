@@ -1,4 +1,4 @@
-//! Law: PEM bytes become certificates and keys, or a clear word about what is wrong with them.
+//! PEM bytes become certificates and keys, or a clear error about what is wrong with them.
 //!
 //! It must not know files: where the bytes come from is the caller's business.
 

@@ -1,5 +1,5 @@
-//! Law: a client has its handshake done within the deadline, or is told why not; one that speaks plain HTTP is told so in
-//! plain HTTP.
+//! A client completes its handshake within the deadline, or is sent the reason. A client that speaks plain HTTP is answered in plain
+//! HTTP.
 
 use std::fmt;
 use std::future::Future;
@@ -18,13 +18,13 @@ use crate::wire;
 
 /// TLS on a connection from a client.
 ///
-/// The bytes in front are those that were looked at to tell TLS from plain HTTP. They are read once, in the handshake.
+/// The bytes in front are those that were looked at to distinguish TLS from plain HTTP. They are read once, in the handshake.
 pub type ServerStream<S> = tokio_rustls::server::TlsStream<Rewind<S>>;
 
-/// How long a client that is told something may take for it.
+/// How long a client may take to receive the reason of a refusal.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What a client that speaks plain HTTP is told (RFC 9110, section 15.5.1).
+/// The answer to a client that speaks plain HTTP (RFC 9110, section 15.5.1).
 const SPEAKS_TLS: &str = "This port speaks TLS.\nUse https:// or wss:// for it.\n";
 
 /// Does the TLS handshake with clients. Cheap to clone.
@@ -36,7 +36,7 @@ pub struct TlsAcceptor {
     handshake_timeout: Duration,
 }
 
-/// Why a client's connection has not come to speak TLS. It has been told, as far as it can be, and is closed.
+/// Why a client's connection has not come to speak TLS. The reason was sent, as far as it can be, and the connection is closed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsAcceptError {
@@ -49,7 +49,7 @@ pub enum TlsAcceptError {
     /// The client has closed its connection before it has said anything. Nothing is wrong with that.
     #[error("closed without a byte")]
     Closed,
-    /// The handshake has failed. [`TlsFailure::of_handshake`] tells the kinds apart.
+    /// The handshake has failed. [`TlsFailure::of_handshake`] distinguishes the kinds.
     #[error("the TLS handshake has failed: {error}. {hint}")]
     Handshake {
         /// What rustls said, or the stream.
@@ -97,7 +97,7 @@ impl TlsAcceptor {
     ///
     /// # Errors
     ///
-    /// [`TlsAcceptError`]. A client that was told why gets up to two seconds, beyond the deadline, to hear it.
+    /// [`TlsAcceptError`]. A client gets up to two seconds beyond the deadline to receive the reason.
     ///
     /// # Cancel safety
     ///
@@ -143,7 +143,7 @@ impl TlsAcceptor {
         }
     }
 
-    /// With an error comes the stream of a client that may want to hear of it.
+    /// With an error comes the stream of a client that can be sent the reason.
     async fn handshake<S>(
         &self,
         stream: S,
@@ -181,7 +181,7 @@ fn speaks_http(first: &[u8]) -> bool {
         .is_some_and(|byte| token::is_tchar(*byte) || matches!(byte, b'\r' | b'\n'))
 }
 
-/// Says what there is to say, and closes so that it can be heard. The alert of a failed handshake is on its way already.
+/// Sends what there is to send, and closes so that it can be received. The alert of a failed handshake is on its way already.
 async fn take_leave<S>(stream: &mut S, error: &TlsAcceptError)
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -1,4 +1,4 @@
-//! Law: by which certificate the proxy names itself to clients, and whether they have to name themselves.
+//! Which certificate the proxy shows to clients, and whether clients have to show one.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The law of closing: which status codes a Close frame may carry, and how its payload reads (RFC 6455 5.5.1, 7.4).
+//! Which status codes a Close frame may carry, and how its payload is read (RFC 6455 5.5.1, 7.4).
 //!
 //! It must not know frames or masks: a payload comes in unmasked. Nor who closed first, or what became of the
 //! connection.

@@ -1,4 +1,4 @@
-//! The law of the control frame: small enough to be held whole, so what it says is known (RFC 6455 5.5).
+//! A control frame is small enough to be held whole, so its content is known (RFC 6455 5.5).
 //!
 //! It must not know who sent it, what was sent before, or what becomes of the connection.
 

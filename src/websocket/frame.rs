@@ -1,4 +1,4 @@
-//! The law of the frame header: two to fourteen bytes that say what follows and how long it is (RFC 6455 5.2).
+//! The frame header: two to fourteen bytes that say what follows and how long it is (RFC 6455 5.2).
 //!
 //! It must not know the frames before or after this one (which message a continuation belongs to), which
 //! extensions were agreed, or what a payload means. It never sees a payload.
@@ -201,7 +201,7 @@ impl FrameHeader {
         }
     }
 
-    /// What holds for every frame, whoever sent it and whatever was agreed.
+    /// What holds for every frame, from either side and with any extension.
     const fn check(&self) -> Result<(), FrameError> {
         // RFC 6455 5.5: "All control frames MUST have a payload length of 125 bytes or less and MUST NOT be
         // fragmented."

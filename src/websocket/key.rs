@@ -1,4 +1,4 @@
-//! The law of the key: which `Sec-WebSocket-Key` is one, and which `Sec-WebSocket-Accept` answers it.
+//! Which `Sec-WebSocket-Key` is valid, and which `Sec-WebSocket-Accept` answers it (RFC 6455 1.3).
 //!
 //! It must not know which header the bytes stood in, how many of those there were, or where randomness comes from.
 //! On the path of every handshake, so nothing here allocates.

@@ -1,5 +1,5 @@
-//! The law of the mask: a client's payload is combined with a four-byte key, so that it cannot pick the bytes that a
-//! machine on the way sees (RFC 6455 5.3, 10.3).
+//! A client's payload is combined with a four-byte key, so that the client cannot choose the bytes that a machine on the way sees
+//! (RFC 6455 5.3, 10.3).
 //!
 //! It must not know frames, nor who has to mask.
 

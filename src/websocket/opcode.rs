@@ -1,4 +1,4 @@
-//! The law of the opcode: the four bits that say what a frame is (RFC 6455 5.2, 11.8).
+//! The opcode: four bits that say what a frame is (RFC 6455 5.2, 11.8).
 //!
 //! It must not know anything else of a frame.
 

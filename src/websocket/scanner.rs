@@ -1,5 +1,5 @@
-//! The law of a stream of frames: where each begins and ends, and whether it may stand where it stands (RFC 6455 5.4,
-//! 5.5). Payloads are skipped by their length.
+//! Where each frame of a stream begins and ends, and whether it may stand there (RFC 6455 5.4, 5.5). Payloads are skipped by their
+//! length.
 //!
 //! It must not know the other direction, nor hold a byte: what is not whole yet stays with the caller.
 

@@ -1,4 +1,4 @@
-//! Law: what a client asks by extended CONNECT is an upgrade request or malformed, and how it is answered.
+//! This file decides whether a client's extended CONNECT is an upgrade request or malformed, and how it is answered.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE,

@@ -1,5 +1,5 @@
-//! Law: a WebSocket handshake is the same one in HTTP/1.1, as an upgrade (RFC 6455, section 4), and in HTTP/2 and
-//! HTTP/3, as an extended CONNECT (RFC 8441; RFC 9220). Translates heads, and knows no connection.
+//! A WebSocket handshake is the same one in HTTP/1.1, as an upgrade (RFC 6455, section 4), and in HTTP/2 and HTTP/3, as an
+//! extended CONNECT (RFC 8441; RFC 9220). This module translates heads. It must not know connections.
 //!
 //! The decisions stay where they are: what a client asks by extended CONNECT becomes the upgrade request that
 //! [`UpgradeRequest::parse`](super::UpgradeRequest::parse) decides about, and what a server answers to one becomes the

@@ -1,4 +1,4 @@
-//! Law: what an upstream is asked by extended CONNECT is an upgrade request, and its answer is judged as one.
+//! This file makes an extended CONNECT of an upgrade request, and the answer to one into an answer that can be judged.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,

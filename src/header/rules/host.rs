@@ -1,4 +1,4 @@
-//! Law: which `Host` the origin is told.
+//! This file decides which `Host` the origin receives.
 
 use std::str::FromStr;
 

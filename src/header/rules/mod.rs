@@ -1,4 +1,4 @@
-//! Law: fields that go on and off a message as the operator says, and in which order: nginx's `proxy_set_header`,
+//! Which fields are set, added and removed by the operator's rules, and in which order: nginx's `proxy_set_header`,
 //! `proxy_hide_header` and `add_header`.
 //!
 //! Rules are applied last: after hop-by-hop removal, so that no client can nominate a field away that a rule sets, and
@@ -215,7 +215,7 @@ impl HeaderRules {
         self
     }
 
-    /// The upstream's host and port as `$proxy_host` and [`HostRule::Upstream`] tell them, unless the [`Variables`] say
+    /// The upstream's host and port as the value of `$proxy_host` and [`HostRule::Upstream`], unless the [`Variables`] say
     /// otherwise. Default: not known.
     #[must_use]
     pub fn upstream(mut self, authority: &str) -> Self {

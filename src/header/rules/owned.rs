@@ -1,4 +1,4 @@
-//! Law: which fields no rule may touch, because the proxy itself must say in them what it does.
+//! This file decides which fields no rule may touch: those in which the proxy itself states what it does.
 
 use http::header::{
     CONTENT_LENGTH, EXPECT, HOST, HeaderName, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,

@@ -1,4 +1,4 @@
-//! Law: how rules change the fields of a message, once their values are known.
+//! How rules change the fields of a message when their values are known.
 
 use http::StatusCode;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};

@@ -1,5 +1,5 @@
-//! Law: what the client is told of where an upstream sends it: the start of an address that only the proxy can reach becomes the
-//! start of the one that the client knows.
+//! This file rewrites where an upstream redirects a client: the start of an address that only the proxy can reach becomes the start
+//! of the address that the client knows.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, REFRESH};
 

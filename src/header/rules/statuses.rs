@@ -1,4 +1,4 @@
-//! Law: which responses a rule is for.
+//! This file decides which responses a rule applies to.
 
 use http::StatusCode;
 

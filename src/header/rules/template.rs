@@ -1,4 +1,4 @@
-//! Law: how a value with variables is written: `$name`, `${name}`, and `$$` for a dollar sign.
+//! How a value with variables is written: `$name`, `${name}`, and `$$` for a dollar sign.
 
 use std::str::FromStr;
 

@@ -1,10 +1,10 @@
-//! Law: what becomes of a client's fields that have an underscore in their names.
+//! This file decides what happens to a client's fields whose names have an underscore.
 
 use http::header::HeaderName;
 
 /// What becomes of a client's fields whose names have an underscore.
 ///
-/// Back ends that take fields as environment variables (CGI, WSGI, PHP) cannot tell `X_User` from `X-User`. A client
+/// Back ends that take fields as environment variables (CGI, WSGI, PHP) cannot distinguish `X_User` from `X-User`. A client
 /// that sends the one gets past a proxy that sets the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! Law: what each variable stands for, as in nginx.
+//! The value of each variable, as in nginx.
 
 use std::borrow::Cow;
 

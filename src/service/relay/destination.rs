@@ -1,4 +1,4 @@
-//! Law: what the caller decides about one ordinary request: where it goes, and as what.
+//! What the caller decides about one ordinary request: its upstream, its target, and its header rules.
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 

@@ -1,5 +1,5 @@
-//! Law: hyper's server gets exactly one request message of a connection, one that the crate's parser has accepted,
-//! and then the end of the stream. What follows stays here.
+//! hyper's server gets exactly one request message of a connection, which the crate's parser has accepted, and then the end of the
+//! stream. What follows the message stays here.
 
 use std::io;
 use std::pin::Pin;

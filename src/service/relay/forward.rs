@@ -1,4 +1,4 @@
-//! Law: one ordinary request goes upstream and its response comes back, under the header rules of floor 2.
+//! One ordinary request goes upstream and its response comes back, under the same header rules as an upgrade.
 
 use std::future::Future;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! Law: a client's raw connection carries one ordinary request through hyper, and comes back with what follows it.
+//! Ordinary requests: on a client's raw connection, which comes back with what follows the request, or from a server of hyper's.
 
 mod asked;
 mod connection;

@@ -1,4 +1,4 @@
-//! Law: what of an ordinary request is kept for another server, and when it may go there: where nothing can happen twice.
+//! What is kept of an ordinary request for another server, and when it may go there: where nothing can happen twice.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

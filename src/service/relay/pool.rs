@@ -1,5 +1,5 @@
-//! Law: which connection to an upstream a request goes over: one that hyper-util's client keeps for the place that it goes to,
-//! or a fresh one.
+//! This file decides which connection to an upstream a request uses: one that hyper-util's client keeps for the same place, or a
+//! fresh one.
 
 use std::fmt;
 use std::future::Future;

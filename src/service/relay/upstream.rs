@@ -1,4 +1,4 @@
-//! Law: hyper's client gets only response heads that the crate's parser has accepted, each in answer to a request.
+//! hyper's client gets only response heads that the crate's parser has accepted, each in answer to a request.
 //!
 //! What an upstream says without having been asked, on a connection that waits in the pool, is never the answer to
 //! the next request.

@@ -1,5 +1,5 @@
-//! Law: the one task of an upgraded connection: takes the client's socket back from hyper, frees all that is hyper's,
-//! and runs the tunnel.
+//! The one task of an upgraded connection: it takes the client's socket back from hyper, frees everything of hyper's, and runs the
+//! tunnel.
 
 use std::future::Future;
 use std::io;
@@ -54,7 +54,7 @@ pub(super) struct Places {
 /// A tunnel that is about to run.
 type Started<U> = (Run<AnyStream, U, DrainSignal>, Places, Option<Box<Told>>);
 
-/// To whom the start and the end are told.
+/// The caller's functions for the start and the end of a tunnel, and what they are given.
 pub(super) struct Told {
     listeners: Listeners,
     extensions: Extensions,

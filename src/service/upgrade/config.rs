@@ -1,5 +1,5 @@
-//! Law: what a service is told by whoever mounts it: how upgrades are carried, who the peer is, what runs the tunnel's
-//! task, and who hears of its end.
+//! The settings of a service: how upgrades are carried, who the peer is, which executor runs the task of a tunnel, and which
+//! functions are called about it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ type HopOf = dyn Fn(&Parts) -> Hop + Send + Sync;
 type OnStart = dyn Fn(Started<'_>) + Send + Sync;
 type OnEnd = dyn Fn(Ended) + Send + Sync;
 
-/// Who hears of tunnels.
+/// The functions that are called when a tunnel starts and ends.
 #[derive(Clone)]
 pub(super) struct Listeners {
     on_start: Option<Arc<OnStart>>,
@@ -128,7 +128,7 @@ impl ServiceConfig {
         self
     }
 
-    /// Where a request came from, as the origin is told, and as the cap for each peer counts. Default: a [`Hop`] or
+    /// Where a request came from, for the fields that the origin receives and for the cap for each peer counts. Default: a [`Hop`] or
     /// [`SocketAddr`](std::net::SocketAddr) among the request's extensions, else [`Hop::unknown`].
     ///
     /// A server puts the address where it likes; axum's `ConnectInfo` is read with
@@ -157,9 +157,9 @@ impl ServiceConfig {
         self
     }
 
-    /// Is told of each tunnel when it starts, within its task: it must not block. Default: nobody is.
+    /// Is called when a tunnel starts, within its task: it must not block. Default: nothing is called.
     ///
-    /// What has not become a tunnel is told by its response: a status of the upstream's, or one of the proxy's own with the
+    /// What has not become a tunnel is reported by its response: a status of the upstream's, or one of the proxy's own with the
     /// reason in the extensions.
     #[must_use]
     pub fn on_start(mut self, on_start: impl Fn(Started<'_>) + Send + Sync + 'static) -> Self {
@@ -167,7 +167,7 @@ impl ServiceConfig {
         self
     }
 
-    /// Is told how each tunnel has ended, within its task: it must not block. Default: nobody is.
+    /// Is called when a tunnel has ended, with its result, within its task: it must not block. Default: nothing is called.
     #[must_use]
     pub fn on_end(mut self, on_end: impl Fn(Ended) + Send + Sync + 'static) -> Self {
         self.on_end = Some(Arc::new(on_end));

@@ -1,4 +1,4 @@
-//! Law: a layer in front of any service: upgrades are tunnelled, everything else goes through untouched.
+//! A layer in front of any service: upgrades are tunnelled, everything else passes through untouched.
 
 use std::fmt;
 use std::future::Future;

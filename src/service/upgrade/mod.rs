@@ -1,4 +1,4 @@
-//! Law: steps (3) to (7) of the walk for a request that hyper has taken in. What is not an upgrade is left as it came.
+//! Steps (3) to (7) of the walk for a request that hyper has taken in. A request that is no upgrade is left as it came.
 
 mod carry;
 mod config;
@@ -70,7 +70,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         Arc::new(Upgrader { connect, config })
     }
 
-    /// The same with another configuration. Whoever shares the former keeps it.
+    /// The same with another configuration. Services that share the previous one keep it.
     pub(super) fn configured(&self, config: ServiceConfig) -> Arc<Self> {
         Upgrader::new(self.connect.clone(), config)
     }

@@ -1,4 +1,4 @@
-//! Law: the body of an upgrade request, where the policy allows one, goes up framed as it came, and before the tunnel.
+//! The body of an upgrade request, where the policy allows one, goes upstream framed as it came, and before the tunnel.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};

@@ -1,4 +1,4 @@
-//! Law: a service for paths where only upgrades are served. Everything else is told so: 426.
+//! A service for paths where only upgrades are served. Every other request is answered 426.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -24,7 +24,7 @@ use crate::service::relay::rejected;
 /// 1. An upgrade that the policy allows is asked of the upstream; if that switches, the client gets its 101, and the
 ///    tunnel runs in a task of its own ([`ServiceConfig::executor`]).
 /// 2. An upgrade that the policy refuses is answered as
-///    [`Rejection::status`](crate::handshake::Rejection::status) says, and the upstream never hears of it.
+///    [`Rejection::status`](crate::handshake::Rejection::status) says, and no upstream is asked.
 /// 3. An upstream that declines is relayed whole; one that fails is a 502 or 504.
 /// 4. A request that is no upgrade is answered 426 with `Upgrade: websocket`.
 ///

@@ -1,4 +1,4 @@
-//! Law: whoever mounts a service can count its tunnels, end them in order, and wait for the last.
+//! The tunnels of a service: the caller counts them, ends them in order, and waits for the last.
 
 use crate::tunnel::{Cap, Drain, DrainSignal, Permit, Schedule, WaitEmpty};
 

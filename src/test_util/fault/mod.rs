@@ -1,7 +1,7 @@
 //! Streams that behave as badly as a network may, and the same way every time.
 //!
 //! A [`FaultyStream`] wraps any stream and obeys a script, [`Faults`]. A [`pair`] is an in-memory connection with a
-//! bounded capacity. A [`Watch`] tells afterwards what was done with a stream, even when a proxy has swallowed it.
+//! bounded capacity. A [`Watch`] reports afterwards what was done with a stream, even when a proxy has swallowed it.
 //!
 //! Nothing here is random but by a seed. Delays follow tokio's clock, so they take no time while it is paused.
 //!

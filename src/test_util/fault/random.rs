@@ -1,4 +1,4 @@
-//! The law that everything random here follows from a seed. A few lines, because statistical quality is no matter.
+//! Everything random here follows from a seed. A few lines suffice: statistical quality does not matter.
 
 /// A sequence of numbers that a seed determines.
 #[derive(Clone, Debug)]

@@ -60,7 +60,7 @@ impl<S> FaultyStream<S> {
         self
     }
 
-    /// A handle that tells what has been done with this stream.
+    /// A handle that reports what has been done with this stream.
     pub fn watch(&self) -> Watch {
         self.note.0.clone()
     }

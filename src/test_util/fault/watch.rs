@@ -1,9 +1,9 @@
-//! What was done with a stream, for whoever no longer holds it.
+//! What was done with a stream, also after the stream was dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A handle that tells what has been done with a [`FaultyStream`](super::FaultyStream), also after it was dropped.
+/// A handle that reports what has been done with a [`FaultyStream`](super::FaultyStream), also after it was dropped.
 ///
 /// ```
 /// use switchover::test_util::fault;
