@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::access_log::{Formats, Log};
-use super::condition::Condition;
+use super::blocks;
 use super::directives::{self, Context};
 use super::fields::Fields;
 use super::files::Root;
@@ -115,13 +115,13 @@ impl Surroundings<'_> {
 }
 
 /// What a location is read from.
-struct Source<'a> {
-    block: &'a Directive,
-    lines: &'a [&'a Directive],
-    scope: &'a Scope,
-    pattern: &'a Pattern,
+pub(crate) struct Source<'a> {
+    pub(crate) block: &'a Directive,
+    pub(crate) lines: &'a [&'a Directive],
+    pub(crate) scope: &'a Scope,
+    pub(crate) pattern: &'a Pattern,
     /// The upstream of the location around it, where it has none of its own.
-    outer: Option<&'a Content>,
+    pub(crate) outer: Option<&'a Content>,
 }
 
 /// Reads the locations of a server, and those within them.
@@ -199,7 +199,7 @@ impl Location {
         self.logs.iter().chain(others).collect()
     }
 
-    fn read(source: &Source<'_>, around: &mut Surroundings<'_>) -> Location {
+    pub(crate) fn read(source: &Source<'_>, around: &mut Surroundings<'_>) -> Location {
         let Source {
             block,
             lines,
@@ -238,8 +238,8 @@ impl Location {
         let mut steps = Vec::new();
         for line in lines {
             match &*line.name {
-                "if" => steps.extend(instead(line, scope, pattern, &content, around)),
-                "limit_except" => location.except = except(line, scope, pattern, &content, around),
+                "if" => steps.extend(blocks::instead(line, scope, pattern, &content, around)),
+                "limit_except" => location.except = blocks::except(line, scope, pattern, &content, around),
                 _ => steps.extend(rewrite::read(line, around.names, around.findings)),
             }
         }
@@ -295,92 +295,6 @@ fn try_files(lines: &[&Directive], around: &mut Surroundings<'_>) -> Option<TryF
         files: texts,
         last: last?,
     })
-}
-
-/// An `if` of a location. What it says beside `rewrite`, `set`, `return` and `break` holds instead.
-fn instead(
-    block: &Directive,
-    scope: &Scope,
-    pattern: &Pattern,
-    outer: &Content,
-    around: &mut Surroundings<'_>,
-) -> Option<Step> {
-    let condition = Condition::of(block, around.names, around.findings)?;
-    let lines = directives::carried_out(block.lines(), Context::LocationIf, around.findings);
-    let steps = lines
-        .iter()
-        .filter_map(|line| rewrite::read(line, around.names, around.findings));
-    let steps = steps.collect();
-    let scope = around.within(scope, &lines);
-    let source = Source {
-        block,
-        lines: &lines,
-        scope: &scope,
-        pattern,
-        outer: Some(outer),
-    };
-    let mut location = Location::read(&source, around);
-    location.steps = Vec::new();
-    Some(Step::If {
-        condition,
-        steps,
-        instead: Some(Arc::new(location)),
-    })
-}
-
-/// `limit_except`: guards for all methods but these.
-fn except(
-    block: &Directive,
-    scope: &Scope,
-    pattern: &Pattern,
-    outer: &Content,
-    around: &mut Surroundings<'_>,
-) -> Option<(Vec<Method>, Arc<Location>)> {
-    let mut methods = Vec::new();
-    for name in &block.arguments {
-        match Method::from_bytes(name.as_bytes()) {
-            Ok(method) => methods.push(method),
-            Err(_) => around
-                .findings
-                .error(&block.place, format!("limit_except: {name} is not a method")),
-        }
-    }
-    // nginx: allowing GET allows HEAD.
-    if methods.contains(&Method::GET) {
-        methods.push(Method::HEAD);
-    }
-    let lines = directives::carried_out(block.lines(), Context::LimitExcept, around.findings);
-    let scope = around.within(scope, &lines);
-    let source = Source {
-        block,
-        lines: &lines,
-        scope: &scope,
-        pattern,
-        outer: Some(outer),
-    };
-    let location = Location::read(&source, around);
-    Some((methods, Arc::new(location)))
-}
-
-/// The lines of a server that are gone through before a location is looked for.
-pub(crate) fn server_steps(lines: &[&Directive], around: &mut Surroundings<'_>) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for line in lines {
-        if line.name != "if" {
-            steps.extend(rewrite::read(line, around.names, around.findings));
-        } else if let Some(condition) = Condition::of(line, around.names, around.findings) {
-            let within = directives::carried_out(line.lines(), Context::ServerIf, around.findings);
-            let within = within
-                .iter()
-                .filter_map(|line| rewrite::read(line, around.names, around.findings));
-            steps.push(Step::If {
-                condition,
-                steps: within.collect(),
-                instead: None,
-            });
-        }
-    }
-    steps
 }
 
 pub(crate) fn default_type(scope: &Scope) -> String {

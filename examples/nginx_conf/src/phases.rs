@@ -4,18 +4,17 @@
 use std::sync::Arc;
 
 use http::header::{HeaderMap, LOCATION};
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use switchover::route::path_as_nginx;
 use switchover::service::ProxyBody;
 
 use super::answer::NO_ANSWER;
-use super::error_page::Instead;
-use super::files::{self, Named};
-use super::location::{Content, Location, TryFiles};
+use super::location::{Content, Location};
 use super::locations::NotFound;
 use super::proxy::Proxy;
 use super::request::Request;
 use super::rewrite::{self, End};
+use super::tls::Verify;
 use super::uri;
 
 /// How often a request may be redirected within, and how often its URI may be rewritten, before it is a 500.
@@ -54,16 +53,24 @@ impl From<StatusCode> for Stop {
     }
 }
 
-type Phase<T> = Result<T, Stop>;
+pub(crate) type Phase<T> = Result<T, Stop>;
 
 impl Request {
     /// What is to be done about a request that has just come in.
     pub(crate) async fn plan(&self) -> Plan {
         let first = match self.read_uri() {
+            Ok(()) if self.lacks_certificate() => Stop::from(StatusCode::BAD_REQUEST),
             Ok(()) => Stop::Go(Entry::Uri),
             Err(status) => Stop::from(status),
         };
         self.go_on(first).await
+    }
+
+    /// `ssl_verify_client on`: the handshake asks for a certificate, and a client without one is told here that it needs one. One
+    /// with a certificate that is not to be believed has not come as far.
+    fn lacks_certificate(&self) -> bool {
+        let tls = self.facts.tls.as_ref();
+        self.server.verify == Verify::On && tls.is_some_and(|tls| tls.verified != "SUCCESS")
     }
 
     /// `$uri`, of the target. nginx takes no path that it cannot decode, whatever it is for.
@@ -251,161 +258,6 @@ impl Request {
             false => Ok(()),
         }
     }
-
-    /// `try_files`: the first file that is there is answered with.
-    fn try_files(&self, location: &Arc<Location>, try_files: &TryFiles) -> Phase<()> {
-        for file in &try_files.files {
-            let name = self.with(|asked| file.value(asked));
-            // A slash that is written at its end says that it is a folder, and is no part of its name.
-            let wants_folder = file.source().ends_with('/');
-            let name = match wants_folder {
-                true => name.strip_suffix('/').unwrap_or(&name).to_owned(),
-                false => name,
-            };
-            let name = match name.starts_with('/') || location.root.is_alias {
-                true => name,
-                false => format!("/{name}"),
-            };
-            let found = self.with(|asked| files::look(location, asked, name.trim_end_matches('/')));
-            let is_it = match found {
-                Named::Folder(_) => wants_folder,
-                Named::File(_) => !wants_folder,
-                _ => false,
-            };
-            if is_it {
-                let mut state = self.state.lock();
-                state.uri = name;
-                state.is_unparsed = false;
-                return Ok(());
-            }
-        }
-        let last = self.with(|asked| try_files.last.value(asked));
-        if let Some(status) = last.strip_prefix('=') {
-            let status = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            return Err(status.into());
-        }
-        Err(self.redirected(&last))
-    }
-
-    /// A redirection within, to a URI or a named location.
-    pub(crate) fn redirected(&self, to: &str) -> Stop {
-        if to.starts_with('@') {
-            let Some(location) = self.server.locations.named(to) else {
-                return StatusCode::INTERNAL_SERVER_ERROR.into();
-            };
-            self.state.lock().is_internal = true;
-            return Stop::Go(Entry::Named(location.clone()));
-        }
-        let (path, args) = uri::split(to);
-        let mut state = self.state.lock();
-        state.uri = path.to_owned();
-        state.args = args.to_owned();
-        state.is_internal = true;
-        state.is_unparsed = false;
-        Stop::Go(Entry::Uri)
-    }
-
-    /// The page that takes the place of an answer; none where there is none.
-    pub(crate) fn error_page(&self, status: StatusCode) -> Option<Stop> {
-        let (location, is_page) = {
-            let state = self.state.lock();
-            (state.location.clone(), state.is_error_page)
-        };
-        let location = location.unwrap_or_else(|| self.server.own.clone());
-        let is_recursive = location
-            .handling
-            .recursive_error_pages
-            .as_ref()
-            .is_some_and(|on| on.value);
-        let mut pages = location.handling.error_pages.iter();
-        let page = pages.find(|page| page.is_for(status) && (!is_page || is_recursive))?;
-        let to = self.with(|asked| page.to.value(asked));
-        {
-            let mut state = self.state.lock();
-            state.is_error_page = true;
-            state.kept_status = match page.instead {
-                Instead::Kept => Some(status),
-                Instead::OfPage => None,
-                Instead::Status(status) => Some(status),
-            };
-        }
-        self.explain(|| format!("error_page {status}: {to}"));
-        if to.starts_with('@') {
-            return Some(self.redirected(&to));
-        }
-        if to.starts_with('/') {
-            let mut state = self.state.lock();
-            if state.method != Method::HEAD {
-                state.method = Method::GET;
-            }
-            drop(state);
-            return Some(self.redirected(&to));
-        }
-        let redirects = |status: &StatusCode| matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
-        let status = match page.instead {
-            Instead::Status(status) if redirects(&status) => status,
-            _ => StatusCode::FOUND,
-        };
-        let mut state = self.state.lock();
-        state.kept_status = None;
-        state.fields.remove(LOCATION);
-        drop(state);
-        Some(Stop::Plan(self.page(status, location_field(&to))))
-    }
-
-    async fn file(&self, location: &Arc<Location>) -> Phase<Plan> {
-        let (uri, method) = {
-            let state = self.state.lock();
-            (state.uri.clone(), state.method.clone())
-        };
-        if uri.ends_with('/') {
-            return Err(self.index(location, &uri));
-        }
-        let path = match self.with(|asked| files::look(location, asked, &uri)) {
-            Named::File(path) => path,
-            Named::Missing => return Err(StatusCode::NOT_FOUND.into()),
-            Named::Forbidden => return Err(StatusCode::FORBIDDEN.into()),
-            Named::Folder(_) => {
-                let args = self.state.lock().args.clone();
-                let to = uri::joined(&format!("{}/", uri::escape(&uri)), &args);
-                return Err(Stop::Status(StatusCode::MOVED_PERMANENTLY, location_field(&to)));
-            }
-        };
-        if !matches!(method, Method::GET | Method::HEAD) {
-            return Err(StatusCode::METHOD_NOT_ALLOWED.into());
-        }
-        let response = files::serve(&path, &method, &self.head.headers, &location.default_type).await;
-        match response.status().is_client_error() && response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
-            true => Err(response.status().into()),
-            false => Ok(self.finished(response)),
-        }
-    }
-
-    /// `index`: the file that a folder is answered with.
-    fn index(&self, location: &Arc<Location>, uri: &str) -> Stop {
-        let own = [super::text::Text::literal("index.html")];
-        let names = match location.handling.index.is_empty() {
-            true => &own[..],
-            false => &location.handling.index[..],
-        };
-        for name in names {
-            let name = self.with(|asked| name.value(asked));
-            let to = match name.starts_with('/') {
-                true => return self.redirected(&name),
-                false => format!("{uri}{name}"),
-            };
-            if let Named::File(_) = self.with(|asked| files::look(location, asked, &to)) {
-                let args = self.state.lock().args.clone();
-                return self.redirected(&uri::joined(&to, &args));
-            }
-        }
-        match self.with(|asked| files::look(location, asked, uri.trim_end_matches('/'))) {
-            // What is in it is not shown.
-            Named::Folder(_) => StatusCode::FORBIDDEN.into(),
-            Named::Forbidden => StatusCode::FORBIDDEN.into(),
-            _ => StatusCode::NOT_FOUND.into(),
-        }
-    }
 }
 
 enum Obeyed {
@@ -414,7 +266,7 @@ enum Obeyed {
 }
 
 /// Where a client is sent. What no field may hold is sent nowhere.
-fn location_field(to: &str) -> HeaderMap {
+pub(crate) fn location_field(to: &str) -> HeaderMap {
     let mut fields = HeaderMap::new();
     if let Ok(value) = http::HeaderValue::from_bytes(to.as_bytes()) {
         fields.insert(LOCATION, value);

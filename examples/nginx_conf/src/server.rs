@@ -8,6 +8,7 @@ use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::route::{HostPattern, Hosts, PathReading};
 use switchover::tls::TlsAcceptor;
 
+use super::blocks;
 use super::directives::{self, Context};
 use super::findings::Findings;
 use super::limits;
@@ -130,7 +131,7 @@ impl Read {
             // As in nginx: the dot in front is no part of it.
             name: name.strip_prefix('.').unwrap_or(name).to_owned(),
             place: block.place.clone(),
-            steps: location::server_steps(&lines, around),
+            steps: blocks::server_steps(&lines, around),
             locations: location::read(&lines, &scope, &Pattern::None, around),
             own: Arc::new(location::of_server(block, &lines, &scope, around)),
             real_ip: RealIp::new(&scope),

@@ -277,3 +277,45 @@ fn certificates_that_are_missing_or_none() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("proxy_ssl_verify off is not carried out"), "{said}");
 }
+
+/// `ssl_verify_client on`: who has no certificate, or one of another authority, comes no further.
+#[tokio::test]
+async fn certificates_of_clients() {
+    let (authority, other) = (Authority::new(), Authority::named("other"));
+    let text = configuration(
+        "server { listen LISTEN ssl; server_name one.example; ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem;
+            ssl_client_certificate roots.pem; ssl_verify_client VERIFY;
+            location / { return 200 $ssl_client_verify; } }",
+    );
+    for (verify, own, none) in [("on", "200", "400"), ("optional", "200", "200")] {
+        for kind in [Kind::Ours, Kind::Nginx] {
+            if kind == Kind::Nginx && !has_nginx() {
+                continue;
+            }
+            let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+            let folder = Folder::of(nobody, &text.replace("VERIFY", verify));
+            authority.issue(&["one.example"], NOW).write(&folder.path, "one");
+            std::fs::write(folder.path.join("roots.pem"), &authority.pem).unwrap();
+            let program = folder.start(kind, "test.conf", &["--strict"]);
+            let client = authority.issue(&["client.example"], NOW);
+            let stranger = other.issue(&["client.example"], NOW);
+            for (identity, expected) in [(Some(&client), own), (None, none), (Some(&stranger), "-")] {
+                let connector = TlsConnector::from(Arc::new(authority.client(&VERSIONS, identity)));
+                let name = ServerName::try_from("one.example").unwrap();
+                let stream = TcpStream::connect(program.address).await.unwrap();
+                let mut answer = String::new();
+                if let Ok(mut stream) = connector.connect(name, stream).await {
+                    let request = b"GET / HTTP/1.1\r\nHost: one.example\r\nConnection: close\r\n\r\n";
+                    let _ = stream.write_all(request).await;
+                    let _ = stream.read_to_string(&mut answer).await;
+                }
+                let status = answer.get(9..12).unwrap_or("-");
+                // nginx tells a stranger by HTTP, and this program by TLS.
+                match expected {
+                    "-" => assert!(status != "200", "{kind:?} {verify} {answer}"),
+                    expected => assert_eq!(status, expected, "{kind:?} {verify} {answer}"),
+                }
+            }
+        }
+    }
+}

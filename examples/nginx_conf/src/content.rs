@@ -1,0 +1,103 @@
+//! What answers without an upstream: files, and what takes their place.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+
+use super::files::{self, Named};
+use super::location::{Location, TryFiles};
+use super::phases::{Phase, Plan, Stop, location_field};
+use super::request::Request;
+use super::uri;
+
+impl Request {
+    /// `try_files`: the first file that is there is answered with.
+    pub(crate) fn try_files(&self, location: &Arc<Location>, try_files: &TryFiles) -> Phase<()> {
+        for file in &try_files.files {
+            let name = self.with(|asked| file.value(asked));
+            // A slash that is written at its end says that it is a folder, and is no part of its name.
+            let wants_folder = file.source().ends_with('/');
+            let name = match wants_folder {
+                true => name.strip_suffix('/').unwrap_or(&name).to_owned(),
+                false => name,
+            };
+            let name = match name.starts_with('/') || location.root.is_alias {
+                true => name,
+                false => format!("/{name}"),
+            };
+            let found = self.with(|asked| files::look(location, asked, name.trim_end_matches('/')));
+            let is_it = match found {
+                Named::Folder(_) => wants_folder,
+                Named::File(_) => !wants_folder,
+                _ => false,
+            };
+            if is_it {
+                let mut state = self.state.lock();
+                state.uri = name;
+                state.is_unparsed = false;
+                return Ok(());
+            }
+        }
+        let last = self.with(|asked| try_files.last.value(asked));
+        if let Some(status) = last.strip_prefix('=') {
+            let status = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            return Err(status.into());
+        }
+        Err(self.redirected(&last))
+    }
+
+    /// The file that a URI names.
+    pub(crate) async fn file(&self, location: &Arc<Location>) -> Phase<Plan> {
+        let (uri, method) = {
+            let state = self.state.lock();
+            (state.uri.clone(), state.method.clone())
+        };
+        if uri.ends_with('/') {
+            return Err(self.index(location, &uri));
+        }
+        let path = match self.with(|asked| files::look(location, asked, &uri)) {
+            Named::File(path) => path,
+            Named::Missing => return Err(StatusCode::NOT_FOUND.into()),
+            Named::Forbidden => return Err(StatusCode::FORBIDDEN.into()),
+            Named::Folder(_) => {
+                let args = self.state.lock().args.clone();
+                let to = uri::joined(&format!("{}/", uri::escape(&uri)), &args);
+                return Err(Stop::Status(StatusCode::MOVED_PERMANENTLY, location_field(&to)));
+            }
+        };
+        if !matches!(method, Method::GET | Method::HEAD) {
+            return Err(StatusCode::METHOD_NOT_ALLOWED.into());
+        }
+        let response = files::serve(&path, &method, &self.head.headers, &location.default_type).await;
+        match response.status().is_client_error() && response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+            true => Err(response.status().into()),
+            false => Ok(self.finished(response)),
+        }
+    }
+
+    /// `index`: the file that a folder is answered with.
+    fn index(&self, location: &Arc<Location>, uri: &str) -> Stop {
+        let own = [super::text::Text::literal("index.html")];
+        let names = match location.handling.index.is_empty() {
+            true => &own[..],
+            false => &location.handling.index[..],
+        };
+        for name in names {
+            let name = self.with(|asked| name.value(asked));
+            let to = match name.starts_with('/') {
+                true => return self.redirected(&name),
+                false => format!("{uri}{name}"),
+            };
+            if let Named::File(_) = self.with(|asked| files::look(location, asked, &to)) {
+                let args = self.state.lock().args.clone();
+                return self.redirected(&uri::joined(&to, &args));
+            }
+        }
+        match self.with(|asked| files::look(location, asked, uri.trim_end_matches('/'))) {
+            // What is in it is not shown.
+            Named::Folder(_) => StatusCode::FORBIDDEN.into(),
+            Named::Forbidden => StatusCode::FORBIDDEN.into(),
+            _ => StatusCode::NOT_FOUND.into(),
+        }
+    }
+}
