@@ -27,28 +27,28 @@
 //! **Downstream** is the side that connected to us, **upstream** the side that we connect to. Downstream is always the
 //! first argument.
 //!
-//! # The floors, and who stays on which
+//! # The floors
 //!
-//! | floor | modules | for whom |
+//! | floor | modules | for |
 //! |---|---|---|
-//! | 1, pure | [`token`], [`http1`], [`websocket`], [`proxy_protocol`] | parsers and proxies of one's own, without tokio |
-//! | 2, header rules | [`header`] | a proxy that one already has |
-//! | 2, streams | [`tunnel`], [`connect`], [`upstream`], [`tls`] | relays on layer 4 |
-//! | 3, decisions | [`handshake`], [`route`], [`diagnose`] | proxies with their own IO, and whoever asks why an upgrade fails |
-//! | 4, HTTP/2 | [`http2`] | HTTP/2 upstreams behind either door, and a server for clients of HTTP/2 |
-//! | 5, doors | [`gateway`], [`service`] | whoever wants the whole walk |
+//! | 1, bytes | [`token`], [`proxy_protocol`], [`http1`], [`websocket`] | parsers and proxies of your own, without tokio |
+//! | 2, header rules | [`header`] | a proxy that you have |
+//! | 3, decisions | [`handshake`], [`route`], [`diagnose`] | proxies with their own IO, and programs that find out why an upgrade fails |
+//! | 4, streams | [`tunnel`], [`connect`], [`tls`], [`upstream`], [`http2`] | relays on layer 4, and connectors for either door |
+//! | 5, doors | [`gateway`], [`service`] | the whole walk |
 //!
-//! Imports go downward only. Floors 1 and 3 and [`header`] know no tokio: `default-features = false` has none in the
-//! tree.
+//! A module imports only modules above its own row, or before it in the row. Floors 1 to 3 know no tokio:
+//! `default-features = false` has none in the tree. Beside the floors stand `test_util`, the error of the doors
+//! ([`Error`]) and the words for the two sides ([`Side`]).
 //!
 //! # In scope, out of scope
 //!
 //! In scope is everything between a client that asks for another protocol and an origin that speaks it. Out of scope:
-//! caching, compression, rewriting bodies, forward proxying (CONNECT), speaking WebSocket as an end. Ordinary HTTP is
-//! relayed by hyper, not by code of this crate.
+//! caching, compression, rewriting bodies, forward proxying (CONNECT), speaking WebSocket as an end. Ordinary
+//! requests beside the upgrades are relayed, under the same header rules.
 //!
-//! The library installs no global, logs nothing, and holds no state outside the values that it hands out. What a log of one's
-//! own wants to know of a request is in a [`connect::Trace`].
+//! The library installs no global, logs nothing, and holds no state outside the values that it hands out. What a log of
+//! yours wants to know of a request is in a [`connect::Trace`].
 //!
 //! # Features
 //!

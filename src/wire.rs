@@ -1,4 +1,4 @@
-//! Floor 2: bytes on and off a stream, outside the tunnel: every wait with a deadline, nothing held while waiting.
+//! Floor 4: bytes on and off a stream, outside the tunnel: every wait with a deadline, nothing held while waiting.
 //!
 //! Knows no HTTP.
 

@@ -357,6 +357,39 @@ fn every_import_goes_down_and_is_in_the_table() {
     }
 }
 
+/// The table of floors in the root doc has every public module once, in an order that the table of edges permits.
+#[test]
+fn the_floors_of_the_root_doc_are_those_of_the_table() {
+    let doc = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let table = doc.split("//! # The floors").nth(1).unwrap();
+    let table = table.split("//! A module imports").next().unwrap();
+    let mut named = Vec::new();
+    for row in table.lines().filter(|line| line.starts_with("//! | ")).skip(1) {
+        let modules = row.split('|').nth(2).unwrap();
+        named.extend(modules.split('`').skip(1).step_by(2).map(str::to_owned));
+    }
+    let public = doc.lines().filter_map(|line| line.strip_prefix("pub mod "));
+    let public = public.map(|name| name.trim_end_matches(';'));
+    let mut expected: Vec<&str> = public
+        .filter(|name| !["manual", "test_util"].contains(name))
+        .collect();
+    let mut sorted: Vec<&str> = named.iter().map(String::as_str).collect();
+    expected.sort_unstable();
+    sorted.sort_unstable();
+    assert_eq!(sorted, expected);
+    for (module, permitted) in FLOORS {
+        let place = |name: &str| named.iter().position(|found| found == name);
+        for below in *permitted {
+            if let (Some(here), Some(there)) = (place(module), place(below)) {
+                assert!(
+                    there < here,
+                    "{module} imports {below}, and stands above it in the root doc"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn imports_are_found_in_lists_and_paths() {
     let code = "use crate::http1::{Parsed, crate_like};\nuse crate::{side::Side, tunnel::{Cap, drain}, wire};\n\

@@ -65,3 +65,17 @@ fn every_threat_and_every_departure_is_held_by_a_test() {
         assert!(faults.is_empty(), "{faults:#?}");
     }
 }
+
+/// The README names a test for each thing that a loop of copies forgets, and each of them exists.
+#[test]
+fn what_the_readme_promises_is_held_by_a_test() {
+    let readme = include_str!("../README.md");
+    let table = readme.split("## What sixty lines").nth(1).expect("the table");
+    let rows = rows(table.split("\n## ").next().unwrap());
+    assert!(rows.len() > 9, "{rows:?}");
+    for row in rows {
+        let test = row.split('`').rev().nth(1).unwrap();
+        let (file, name) = test.split_once("::").expect("a file and a test");
+        assert!(has_test(file, name), "there is no {test}");
+    }
+}

@@ -1,4 +1,4 @@
-//! Floor 2: TLS on either side, by rustls. Feature `rustls`, and mostly `ring` or `aws-lc-rs`, each of which enables it.
+//! Floor 4: TLS on either side, by rustls. Feature `rustls`, and mostly `ring` or `aws-lc-rs`, each of which enables it.
 //!
 //! Knows streams and names. Of HTTP it knows the names that ALPN has for it, and how to distinguish it from TLS.
 //!

@@ -1,4 +1,4 @@
-//! Floor 2: several servers as one upstream, behind either door: who gets a request, who gets it next, and who none.
+//! Floor 4: several servers as one upstream, behind either door: who gets a request, who gets it next, and who none.
 //!
 //! A [`Group`] is one more [`Connect`](crate::connect::Connect). What nginx calls an upstream, and does in it, is here:
 //! weights, backups, limits, passive health checks, the next server on failure.
