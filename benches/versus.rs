@@ -56,6 +56,9 @@ mod process;
 #[path = "versus/report.rs"]
 mod report;
 #[cfg(target_os = "linux")]
+#[path = "versus/requests.rs"]
+mod requests;
+#[cfg(target_os = "linux")]
 #[path = "versus/run.rs"]
 mod run;
 #[cfg(target_os = "linux")]

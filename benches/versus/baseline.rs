@@ -1,16 +1,20 @@
 //! Proxies in a process of their own, started by the bench with a word of its own on the command line: what people
-//! write today, hyper on both sides and `tokio::io::copy_bidirectional` between the two upgraded connections; and an
-//! axum application with the crate's service mounted in it.
+//! write today, hyper on both sides and `tokio::io::copy_bidirectional` between the two upgraded connections, and an
+//! axum application that asks by hyper-util's client; and an axum application with the crate's service mounted in it.
 
 use std::io;
 use std::net::SocketAddr;
 
+use axum::body::Body;
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::header::UPGRADE;
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use switchover::TcpConnect;
-use switchover::service::UpgradeService;
+use switchover::service::ReverseProxy;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Who serves.
@@ -18,12 +22,15 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 pub(crate) enum Baseline {
     Hyper,
     Axum,
+    AxumClient,
 }
+
+type Pool = Client<HttpConnector, Body>;
 
 impl Baseline {
     /// By the word for it.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Baseline::Hyper, Baseline::Axum]
+        [Baseline::Hyper, Baseline::Axum, Baseline::AxumClient]
             .into_iter()
             .find(|baseline| baseline.name() == name)
     }
@@ -32,6 +39,7 @@ impl Baseline {
         match self {
             Baseline::Hyper => "hyper",
             Baseline::Axum => "axum",
+            Baseline::AxumClient => "axum-client",
         }
     }
 
@@ -50,21 +58,54 @@ impl Baseline {
             match self {
                 Baseline::Hyper => relay(listener, upstream).await,
                 Baseline::Axum => mount(listener, upstream).await,
+                Baseline::AxumClient => ask(listener, upstream).await,
             }
         })
     }
 }
 
 async fn mount(listener: TcpListener, upstream: SocketAddr) -> io::Result<()> {
-    let service = UpgradeService::new(TcpConnect::to(upstream.to_string()));
+    let service = ReverseProxy::new(TcpConnect::to(upstream.to_string()));
     axum::serve(listener, axum::Router::new().fallback_service(service)).await
 }
 
+fn pool() -> Pool {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
+fn at(upstream: SocketAddr, uri: &Uri) -> Uri {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    format!("http://{upstream}{target}").parse().unwrap_or_default()
+}
+
+async fn ask(listener: TcpListener, upstream: SocketAddr) -> io::Result<()> {
+    let pool = pool();
+    let handler = move |mut request: Request<Body>| {
+        let pool = pool.clone();
+        async move {
+            *request.uri_mut() = at(upstream, request.uri());
+            match pool.request(request).await {
+                Ok(answer) => answer.map(Body::new),
+                Err(_) => {
+                    let mut answer = Response::new(Body::empty());
+                    *answer.status_mut() = StatusCode::BAD_GATEWAY;
+                    answer
+                }
+            }
+        }
+    };
+    axum::serve(listener, axum::Router::new().fallback(handler)).await
+}
+
 async fn relay(listener: TcpListener, upstream: SocketAddr) -> io::Result<()> {
+    let pool = pool();
     loop {
         let (client, _) = listener.accept().await?;
+        let pool = pool.clone();
         tokio::spawn(async move {
-            let service = hyper::service::service_fn(move |request| forward(request, upstream));
+            let service = hyper::service::service_fn(move |request| forward(request, pool.clone(), upstream));
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(client), service)
                 .with_upgrades();
@@ -75,8 +116,13 @@ async fn relay(listener: TcpListener, upstream: SocketAddr) -> io::Result<()> {
 
 async fn forward(
     mut request: Request<Incoming>,
+    pool: Pool,
     upstream: SocketAddr,
-) -> Result<Response<Empty<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
+    if !request.headers().contains_key(UPGRADE) {
+        *request.uri_mut() = at(upstream, request.uri());
+        return Ok(pool.request(request.map(Body::new)).await?.map(Body::new));
+    }
     let origin = TcpStream::connect(upstream).await?;
     origin.set_nodelay(true)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(origin)).await?;
@@ -96,5 +142,5 @@ async fn forward(
             }
         });
     }
-    Ok(answer.map(|_| Empty::new()))
+    Ok(answer.map(|_| Body::empty()))
 }

@@ -1,5 +1,7 @@
 //! The loads by name, and what each of them measures.
 
+use super::requests::Exchange;
+
 /// Work that every proxy is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Load {
@@ -11,6 +13,8 @@ pub(crate) enum Load {
     Fair { tunnels: usize },
     /// As `Echo`, in WebSockets over HTTP/2 and TLS: so many tunnels on each of so many connections.
     Http2 { connections: usize, streams: usize },
+    /// Ordinary requests, answered one by one.
+    Requests(Exchange),
     /// Connect, upgrade, read the 101, close.
     Handshake,
     /// Tunnels that say nothing.
@@ -51,6 +55,18 @@ pub(crate) fn all(connections: &[usize]) -> Vec<Load> {
         let streams = 64;
         loads.push(Load::Http2 { connections, streams });
     }
+    for (up, down, connections) in [
+        (0, 100, 64),
+        (0, 1 << 20, 16),
+        (0, 16 << 20, 4),
+        (1 << 20, 100, 16),
+    ] {
+        loads.push(Load::Requests(Exchange {
+            up,
+            down,
+            connections,
+        }));
+    }
     loads.extend([Load::Fair { tunnels: 1000 }, Load::Handshake, Load::Idle]);
     loads
 }
@@ -69,9 +85,18 @@ impl Load {
             }
             Load::Fair { tunnels } => format!("fair-{tunnels}"),
             Load::Http2 { connections, streams } => format!("h2-{connections}-{streams}"),
+            Load::Requests(Exchange { up: 0, down, .. }) => format!("requests-{}", size(down)),
+            Load::Requests(Exchange { up, .. }) => format!("requests-up-{}", size(up)),
             Load::Handshake => "handshake".to_owned(),
             Load::Idle => "idle".to_owned(),
         }
+    }
+}
+
+fn size(bytes: usize) -> String {
+    match bytes >> 20 {
+        0 => bytes.to_string(),
+        mebibytes => format!("{mebibytes}m"),
     }
 }
 
@@ -79,6 +104,7 @@ impl Load {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Metric {
     RoundTripCpu,
+    RequestCpu,
     GigabyteCpu,
     HandshakeCpu,
     TunnelMemory,
@@ -89,11 +115,13 @@ pub(crate) enum Metric {
     RoundTrips,
     Gigabytes,
     Handshakes,
+    Requests,
 }
 
 impl Metric {
-    pub(crate) const ALL: [Metric; 11] = [
+    pub(crate) const ALL: [Metric; 13] = [
         Metric::RoundTripCpu,
+        Metric::RequestCpu,
         Metric::GigabyteCpu,
         Metric::HandshakeCpu,
         Metric::TunnelMemory,
@@ -104,11 +132,13 @@ impl Metric {
         Metric::RoundTrips,
         Metric::Gigabytes,
         Metric::Handshakes,
+        Metric::Requests,
     ];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
             Metric::RoundTripCpu => "proxy CPU per round trip, us",
+            Metric::RequestCpu => "proxy CPU per request, us",
             Metric::GigabyteCpu => "proxy CPU per GB, s",
             Metric::HandshakeCpu => "proxy CPU per handshake, ms",
             Metric::TunnelMemory => "PSS per idle tunnel, bytes",
@@ -119,20 +149,32 @@ impl Metric {
             Metric::RoundTrips => "round trips per second",
             Metric::Gigabytes => "GB per second",
             Metric::Handshakes => "handshakes per second",
+            Metric::Requests => "requests per second",
         }
     }
 
     /// Whether less of it is better, as with every cost.
     pub(crate) fn is_cost(self) -> bool {
-        !matches!(self, Metric::RoundTrips | Metric::Gigabytes | Metric::Handshakes)
+        !matches!(
+            self,
+            Metric::RoundTrips | Metric::Gigabytes | Metric::Handshakes | Metric::Requests
+        )
     }
 
     pub(crate) fn decimals(self) -> usize {
         match self {
-            Metric::RoundTripCpu | Metric::MemoryLeft | Metric::MedianWait | Metric::LongWait => 2,
+            Metric::RoundTripCpu
+            | Metric::RequestCpu
+            | Metric::MemoryLeft
+            | Metric::MedianWait
+            | Metric::LongWait => 2,
             Metric::GigabyteCpu | Metric::Gigabytes => 3,
             Metric::HandshakeCpu => 4,
-            Metric::TunnelMemory | Metric::IdleCpu | Metric::RoundTrips | Metric::Handshakes => 0,
+            Metric::TunnelMemory
+            | Metric::IdleCpu
+            | Metric::RoundTrips
+            | Metric::Handshakes
+            | Metric::Requests => 0,
         }
     }
 }

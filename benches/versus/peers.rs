@@ -82,7 +82,8 @@ pub(crate) fn find(options: &Options) -> Vec<Peer> {
     }
     for (baseline, what) in [
         (Baseline::Hyper, "hyper 1 and copy_bidirectional"),
-        (Baseline::Axum, "axum 0.8 with UpgradeService mounted"),
+        (Baseline::Axum, "axum 0.8 with ReverseProxy mounted"),
+        (Baseline::AxumClient, "axum 0.8 with hyper-util's client"),
     ] {
         if wanted(baseline.name()) {
             found(baseline.name(), Ok(what.to_owned()), Kind::Baseline(baseline));
@@ -225,8 +226,8 @@ http {{
     access_log off;
     client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-    map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
-    upstream origin {{ server {upstream}; }}
+    map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+    upstream origin {{ server {upstream}; keepalive 64; }}
     server {{
         listen {address} backlog=4096;
         location / {{

@@ -19,7 +19,7 @@ use super::options::{self, Options};
 use super::peers::{self, Peer};
 use super::report::{Report, Sample};
 use super::upstream::Upstream;
-use super::{bulk, echo, fair, http2, idle, plot, syscalls};
+use super::{bulk, echo, fair, http2, idle, plot, requests, syscalls};
 
 /// No single measurement takes longer: a proxy that hangs is a failure, not a wait.
 const AT_MOST: Duration = Duration::from_secs(120);
@@ -184,6 +184,7 @@ impl Bench {
                 }
                 None => Ok(Measured::new()),
             },
+            Load::Requests(exchange) => requests::measure(proxy, process, exchange, duration).await,
             Load::Handshake => idle::measure_handshakes(proxy, process, duration).await,
             Load::Idle => match process {
                 Some(process) => idle::measure(proxy, process, self.options.tunnels).await,

@@ -2,6 +2,7 @@
 //! it shares its core with the clients.
 //!
 //! - `/echo?N` answers every message of N bytes of payload with one of the same length
+//! - `/body?N` answers every request, whatever its body, with N bytes
 //! - `/sink` reads, `/source` writes, `/both` does both
 
 use std::cell::RefCell;
@@ -65,9 +66,12 @@ async fn serve(mut stream: TcpStream, received: Arc<AtomicU64>) -> io::Result<()
                 return Ok(());
             }
         }
+        let path = path(&head);
+        if let Some(("/body", length)) = path.split_once('?') {
+            return answer(stream, head, length.parse().unwrap_or(100)).await;
+        }
         stream.write_all(switching(&head)?.as_bytes()).await?;
-        let line = String::from_utf8_lossy(&head);
-        line.split(' ').nth(1).unwrap_or_default().to_owned()
+        path
     };
     let frame = frames::from_server(frames::BULK_PAYLOAD);
     match path.split_once('?').unwrap_or((&path, "")) {
@@ -80,6 +84,46 @@ async fn serve(mut stream: TcpStream, received: Arc<AtomicU64>) -> io::Result<()
         }
         _ => Ok(()),
     }
+}
+
+fn path(head: &[u8]) -> String {
+    let line = String::from_utf8_lossy(head);
+    line.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+/// Answers requests until the connection ends. The first head is there already.
+async fn answer(mut stream: TcpStream, mut head: Vec<u8>, length: usize) -> io::Result<()> {
+    let mut answer = format!(
+        "HTTP/1.1 200 OK\r\nServer: versus\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
+    );
+    answer.extend(std::iter::repeat_n('x', length));
+    loop {
+        // A request of at most one body that its head announces; none is sent ahead.
+        let end = loop {
+            if let Some(at) = head.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if stream.read_buf(&mut head).await? == 0 {
+                return Ok(());
+            }
+        };
+        let mut left = content_length(&head[..end]).saturating_sub(head.len() - end);
+        while left > 0 {
+            match read_and_forget(&mut stream).await? {
+                0 => return Ok(()),
+                count => left = left.saturating_sub(count),
+            }
+        }
+        head.clear();
+        stream.write_all(answer.as_bytes()).await?;
+    }
+}
+
+fn content_length(head: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let value = text.split("\r\ncontent-length:").nth(1);
+    let digits = value.and_then(|value| value.split('\r').next());
+    digits.and_then(|digits| digits.trim().parse().ok()).unwrap_or(0)
 }
 
 /// The 101 that the key in `head` asks for.

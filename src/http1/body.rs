@@ -86,6 +86,15 @@ impl BodyScanner {
         }
     }
 
+    /// Looks at the next bytes up to content or a trailer section, and returns how many come before it.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn advance_framing(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
+        match &mut self.0 {
+            State::Chunked(scanner) => scanner.advance_framing(bytes),
+            State::Exactly(_) | State::UntilClose => Ok(0),
+        }
+    }
+
     /// How many bytes of content come next for certain, with nothing between them.
     #[cfg(feature = "hyper")]
     pub(crate) fn data_left(&self) -> u64 {

@@ -159,6 +159,17 @@ impl ChunkedScanner {
         Ok((at, data))
     }
 
+    /// Looks at the next bytes up to the data of a chunk or the trailer section, and returns how many come before it.
+    #[cfg(feature = "hyper")]
+    pub(super) fn advance_framing(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
+        let mut at = 0;
+        while at < bytes.len() && self.state != State::Data && !self.is_in_trailers() {
+            self.state = self.step(bytes[at])?;
+            at += 1;
+        }
+        Ok(at)
+    }
+
     /// How many bytes of data come next for certain.
     #[cfg(feature = "hyper")]
     pub(super) fn data_left(&self) -> u64 {

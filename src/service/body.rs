@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::BoxError;
@@ -18,6 +17,7 @@ use super::declined::DeclinedBody;
 use super::failure::Failure;
 use super::interim::Exchange;
 use super::paced::{Pace, Paced};
+use super::relay::Frames;
 use super::stall::Stall;
 use crate::error::{Cause, Error, Phase};
 use crate::header::trailer;
@@ -38,7 +38,7 @@ pub struct ProxyBody {
 
 pub(super) enum Source {
     Text(Bytes),
-    Upstream(Incoming),
+    Upstream(Box<dyn Frames>),
     Declined(Box<DeclinedBody>),
     Own(Pin<Box<ErasedBody>>),
     Paced(Box<Paced>),
@@ -70,11 +70,12 @@ impl ProxyBody {
         }
     }
 
-    pub(super) fn upstream(body: Incoming, exchange: Arc<Exchange>) -> Self {
+    /// Of an answer that is relayed.
+    pub(super) fn relayed(body: Box<dyn Frames>) -> Self {
         ProxyBody {
             source: Source::Upstream(body),
             failed: None,
-            exchange: Some(exchange),
+            exchange: None,
         }
     }
 
@@ -173,11 +174,7 @@ impl Source {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Arc<Error>>>> {
         match self {
-            Source::Upstream(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                let frame = frame.map(|frame| frame.map(with_allowed_trailers));
-                Poll::Ready(frame.map(|frame| frame.map_err(|error| Failure::within_body(&error).error)))
-            }
+            Source::Upstream(body) => body.poll_frame(cx),
             Source::Declined(body) => {
                 let read = ready!(body.poll_data(cx));
                 Poll::Ready(
@@ -233,11 +230,6 @@ pub(super) struct RequestBody {
 type ErasedBody = dyn Body<Data = Bytes, Error = BoxError> + Send;
 
 impl RequestBody {
-    /// That of a request without one.
-    pub(super) fn empty(exchange: Arc<Exchange>, config: &RelayConfig) -> Self {
-        RequestBody::of(None, exchange, config)
-    }
-
     pub(super) fn new<B>(body: B, exchange: Arc<Exchange>, config: &RelayConfig) -> Self
     where
         B: Body + Send + 'static,
@@ -317,12 +309,6 @@ impl Body for RequestBody {
             Some(body) => body.size_hint(),
             None => SizeHint::with_exact(0),
         }
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        self.exchange.set_sent();
     }
 }
 

@@ -142,8 +142,4 @@ impl RelayConfig {
     pub(super) fn send_limit(&self) -> Duration {
         self.send
     }
-
-    pub(super) fn limits(&self) -> HeadLimits {
-        self.limits
-    }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connect::{Attempts, Outcome, Shortage};
+use crate::connect::{Attempts, Outcome};
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::BadSwitch;
 use crate::http1::ChunkedError;
@@ -94,41 +94,6 @@ impl Failure {
             true => attempts.end_because(Outcome::Stale, cause.name(), cause),
             false => self.error.report_to(attempts),
         }
-    }
-
-    pub(super) fn into_io(self) -> io::Error {
-        io::Error::other(self)
-    }
-
-    /// What has broken off a response that was under way.
-    pub(super) fn within_body(error: &hyper::Error) -> Failure {
-        let failure = Failure::within(error);
-        match failure.error.phase() {
-            // No failure of ours: hyper has found that the body ends too early.
-            Phase::ResponseHead if matches!(Error::reason(&failure.error), Cause::Closed) => {
-                Failure::new(Phase::Response, Cause::Closed)
-            }
-            _ => failure,
-        }
-    }
-
-    /// The failure that has made hyper fail; any other is an upstream that broke off.
-    pub(super) fn within(error: &(dyn StdError + 'static)) -> Failure {
-        if let Some(failure) = source_of::<Failure>(error) {
-            return failure.clone();
-        }
-        let io = source_of::<io::Error>(error);
-        // An `io::Error` is not the source of what it wraps.
-        let wrapped = io.and_then(io::Error::get_ref);
-        if let Some(failure) = wrapped.and_then(|inner| inner.downcast_ref::<Failure>()) {
-            return failure.clone();
-        }
-        // No fault of the upstream's.
-        let of_this_host = io.filter(|io| Shortage::of(io).is_some());
-        if let Some(code) = of_this_host.and_then(io::Error::raw_os_error) {
-            return Failure::new(Phase::Request, io::Error::from_raw_os_error(code));
-        }
-        Failure::new(Phase::ResponseHead, Cause::Closed)
     }
 }
 

@@ -2,7 +2,6 @@
 //! between hyper's own messages.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
 use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, StatusCode, Version};
@@ -31,11 +30,8 @@ struct State {
     handed_over: bool,
     /// hyper has let go of the response's body: the response is complete once it is flushed.
     done: bool,
-    /// hyper has let go of the request's body: all of it is on its way upstream.
-    sent: bool,
     /// What the client has done wrong with its request's body.
     client_failure: Option<Failure>,
-    service: Option<Waker>,
     outcome: Outcome,
 }
 
@@ -83,9 +79,6 @@ impl Exchange {
         if state.interim.len() < LIMIT {
             encode_response(&parts, &mut state.interim);
         }
-        if let Some(waker) = state.service.take() {
-            waker.wake();
-        }
     }
 
     pub(super) fn has_passed_interim(&self) -> bool {
@@ -97,38 +90,12 @@ impl Exchange {
         std::mem::take(&mut self.state().interim)
     }
 
-    /// Whom to wake when there is an interim response: the task that drives hyper.
-    pub(super) fn wake_service_by(&self, waker: &Waker) {
-        let mut state = self.state();
-        match &mut state.service {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-    }
-
-    /// The request goes upstream, perhaps not for the first time.
-    pub(super) fn begin_attempt(&self) {
-        self.state().sent = false;
-    }
-
-    pub(super) fn set_sent(&self) {
-        let mut state = self.state();
-        state.sent = true;
-        if let Some(waker) = state.service.take() {
-            waker.wake();
-        }
-    }
-
     pub(super) fn set_client_failure(&self, failure: Failure) {
         self.state().client_failure = Some(failure);
     }
 
     pub(super) fn take_client_failure(&self) -> Option<Failure> {
         self.state().client_failure.take()
-    }
-
-    pub(super) fn is_sent(&self) -> bool {
-        self.state().sent
     }
 
     /// The response goes to hyper now.

@@ -13,14 +13,14 @@ use tower_service::Service;
 use super::BoxError;
 use super::body::ProxyBody;
 use super::config::RelayConfig;
-use super::relay::{Destination, Forwarder, Way};
+use super::relay::{Destination, Forwarder, Sources};
 use super::upgrade::{Begun, ResponseFuture, ServiceConfig, Upgrader};
 use crate::connect::Connect;
 
 /// A tower service that hands over all requests to an upstream. Cheap to clone.
 ///
 /// Upgrades are served as by [`UpgradeService`](super::UpgradeService). Ordinary requests of HTTP/1 and HTTP/2 are sent
-/// to the same upstream by hyper-util's client, as HTTP/1.1, and checked as strictly as the crate's own parser does
+/// to the same upstream, as HTTP/1.1, and checked as strictly as the crate's own parser does
 /// ([`check_request`](crate::http1::check_request)); both get the same fields. Where [`Connect::choose`] says which go to the
 /// same place, idle connections are kept for four seconds and used again.
 ///
@@ -38,7 +38,7 @@ use crate::connect::Connect;
 #[derive(Debug)]
 pub struct ReverseProxy<C: Connect + 'static> {
     upgrader: Arc<Upgrader<C>>,
-    forwarder: Arc<Forwarder<Way<C>>>,
+    forwarder: Arc<Forwarder<C>>,
 }
 
 impl<C: Connect + 'static> ReverseProxy<C> {
@@ -73,11 +73,11 @@ impl<C: Connect + 'static> ReverseProxy<C> {
 
     fn of(connect: Arc<C>, config: ServiceConfig, relay: RelayConfig) -> Self {
         let tasks = config.tasks.clone();
-        let way = Way::through(connect.clone(), &relay, tasks.clone());
+        let sources = Sources::through(connect.clone(), tasks.clone());
         ReverseProxy {
             upgrader: Upgrader::new(connect, config),
             forwarder: Arc::new(Forwarder {
-                way,
+                sources,
                 config: relay,
                 tasks,
             }),

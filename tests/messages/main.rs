@@ -5,3 +5,4 @@ mod answers;
 mod doors;
 mod origin;
 mod requests;
+mod trailers;

@@ -66,6 +66,7 @@ impl<S: AsyncRead + Unpin> Connection<S> {
         }
         match Cause::of_upstream(error) {
             cause @ Cause::Tls { .. } => Failure::new(Phase::ResponseHead, cause),
+            cause if cause.shortage().is_some() => Failure::new(Phase::ResponseHead, cause),
             _ => Failure::new(Phase::ResponseHead, Cause::Closed),
         }
     }

@@ -1,52 +1,41 @@
 //! One ordinary request goes upstream and its response comes back, under the same header rules as an upgrade.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::Body;
-use hyper::body::Incoming;
 
+use super::asked::Asked;
+use super::call::Call;
 use super::destination::Destination;
 use super::one_request::OnStream;
-use super::outgoing::Outgoing;
-use crate::connect::Trace;
+use super::source::Sources;
+use crate::connect::{Connect, Trace};
 use crate::error::Error;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::header::rules::{PreparedRules, Variables};
-use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, final_answer, hop_by_hop, remove};
-use crate::http1::check_request_within;
+use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, hop_by_hop, remove};
+use crate::http1::{BodyLength, check_request_within};
 use crate::service::BoxError;
-use crate::service::body::ProxyBody;
+use crate::service::body::{ProxyBody, RequestBody};
 use crate::service::config::RelayConfig;
 use crate::service::dialect;
 use crate::service::failure::Failure;
 use crate::service::interim::Exchange;
 use crate::service::paced::{Pace, paces_itself};
-use crate::service::stall::Stall;
 use crate::service::tasks::Tasks;
 
-/// Sends a request and waits for the head of its response.
-pub(in crate::service) trait Ask: Send + Sync {
-    fn ask(
-        &self,
-        outgoing: &mut Outgoing<'_>,
-    ) -> impl Future<Output = Result<Response<Incoming>, Failure>> + Send;
-}
-
-/// Forwards requests by way of `A`, under the rules of the configuration.
-#[derive(Clone, Debug)]
-pub(in crate::service) struct Forwarder<A> {
-    pub(in crate::service) way: A,
+/// Forwards requests over its connections, under the rules of the configuration.
+#[derive(Debug)]
+pub(in crate::service) struct Forwarder<C: Connect> {
+    pub(in crate::service) sources: Sources<C>,
     pub(in crate::service) config: RelayConfig,
     pub(in crate::service) tasks: Tasks,
 }
 
-impl<A: Ask> Forwarder<A> {
+impl<C: Connect + 'static> Forwarder<C> {
     /// The response to a request that a server has parsed which may be laxer than the crate's own parser.
     pub(in crate::service) async fn respond<B>(
         &self,
@@ -127,72 +116,49 @@ impl<A: Ask> Forwarder<A> {
             Ok(rules) => rules,
             Err(rejection) => return (own_rejection(rejection, exchange, closes), None),
         };
-        if !body.is_end_stream() && !parts.headers.contains_key(CONTENT_LENGTH) {
-            // hyper's client takes a GET or a HEAD without a framing for one without a body.
-            parts
-                .headers
-                .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        let request = Request::from_parts(parts, body);
-        let mut outgoing =
-            Outgoing::new(request, hop, exchange.clone(), speaks_interim, &self.config).traced(trace);
-        let judge = |response| answer(response, version, closes, &rules);
-        match self.ask(&mut outgoing, &exchange, judge).await {
-            Ok(response) => (response.map(|body| ProxyBody::upstream(body, exchange)), None),
+        let has_body = !body.is_end_stream();
+        let length = frame(&mut parts.headers, has_body);
+        let body = has_body.then(|| RequestBody::new(body, exchange.clone(), &self.config));
+        let call = Call {
+            config: &self.config,
+            destination: &destination,
+            rules: &rules,
+            exchange: &exchange,
+            version,
+            method: parts.method.clone(),
+            length,
+            closes,
+            speaks_interim,
+        };
+        let mut asked = Asked::new(parts, hop, has_body, trace);
+        let answered = match &self.sources {
+            Sources::Named(named) => call.ask(named, &mut asked, body).await,
+            Sources::Through(through) => call.ask(through, &mut asked, body).await,
+        };
+        match answered {
+            Ok((head, body)) => (Response::from_parts(head, body), None),
             Err(failure) => failed(failure, exchange, closes),
         }
     }
+}
 
-    /// The head of a response that the client can get. A server that fails is followed by another as long as the connector
-    /// has one and nothing can happen twice; where that leads to none, the last word is that of the one before, or of the same
-    /// one over a fresh connection, where it had closed a kept one.
-    async fn ask(
-        &self,
-        outgoing: &mut Outgoing<'_>,
-        exchange: &Exchange,
-        judge: impl Fn(Response<Incoming>) -> Result<Response<Incoming>, Failure>,
-    ) -> Result<Response<Incoming>, Failure> {
-        let mut former = None;
-        loop {
-            let tries = outgoing.tries();
-            let mut answered = self.ask_one(outgoing, exchange).await.and_then(&judge);
-            let mut goes_on = false;
-            match (&answered, former.take()) {
-                (Err(failure), Some(former)) if failure.error.is_exhaustion() => answered = former,
-                // One that was tried is not tried again: this ends.
-                _ => goes_on = outgoing.goes_on_after(&answered) && outgoing.tries() != tries,
-            }
-            if goes_on {
-                former = Some(answered);
-            } else if !outgoing.starts_afresh_after(&answered) {
-                return answered;
-            }
+/// Gives the head of a request that goes up the framing that its body has, whatever its method (RFC 9112, section 6.3).
+fn frame(headers: &mut HeaderMap, has_body: bool) -> BodyLength {
+    let told = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match (told, has_body) {
+        (None, false) | (Some(0), false) => BodyLength::None,
+        (Some(_), false) => {
+            // A layer has taken the body away. The upstream would wait for it.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            BodyLength::None
         }
-    }
-
-    async fn ask_one(
-        &self,
-        outgoing: &mut Outgoing<'_>,
-        exchange: &Exchange,
-    ) -> Result<Response<Incoming>, Failure> {
-        let mut answer = pin!(self.way.ask(outgoing));
-        let mut wait = Stall::new(self.config.read);
-        std::future::poll_fn(|cx| {
-            exchange.wake_service_by(cx.waker());
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(
-                    answer.map_err(|failure| exchange.take_client_failure().unwrap_or(failure)),
-                );
-            }
-            // An upstream that is still being told what to answer is not late.
-            match exchange.is_sent() {
-                true => wait
-                    .poll_waiting(cx)
-                    .map(|_| Err(Failure::late(self.config.read))),
-                false => Poll::Pending,
-            }
-        })
-        .await
+        (Some(length), true) => BodyLength::Exactly(length),
+        (None, true) => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            BodyLength::Chunked
+        }
     }
 }
 
@@ -266,29 +232,6 @@ pub(super) fn closes_after(parts: &request::Parts) -> bool {
 /// because it answers HTTP/1.0; the HTTP/1.1 that goes out says it (section 9.6).
 fn ends_with_its_response(parts: &request::Parts) -> bool {
     parts.version == Version::HTTP_10 && !ConnectionOptions::of(&parts.headers).contains("keep-alive")
-}
-
-/// Makes of the upstream's response the one that the client gets.
-fn answer(
-    response: Response<Incoming>,
-    client: Version,
-    closes: bool,
-    rules: &PreparedRules,
-) -> Result<Response<Incoming>, Failure> {
-    let (mut parts, body) = response.into_parts();
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        // Nobody has asked for a switch here. Status alone opens nothing.
-        return Err(Failure::unasked_switch());
-    }
-    let was_chunked = parts.headers.contains_key(http::header::TRANSFER_ENCODING);
-    final_answer::make_ready(&mut parts.headers, parts.status, client, closes)
-        .map_err(|error| Failure::unusable(error.into()))?;
-    if was_chunked {
-        remove(&mut parts.headers, &CONTENT_LENGTH);
-    }
-    rules.apply_to_response(&mut parts.headers, parts.status);
-    parts.version = Version::HTTP_11;
-    Ok(Response::from_parts(parts, body))
 }
 
 fn failed(

@@ -1,18 +1,18 @@
 //! Ordinary requests: on a client's raw connection, which comes back with what follows the request, or from a server of hyper's.
 
+mod answer_body;
 mod asked;
+mod call;
 mod connection;
 mod destination;
 mod downstream;
 mod forward;
 mod idle;
 mod one_request;
-mod outgoing;
 mod passage;
-mod pool;
 mod serve;
 mod source;
-mod upstream;
+mod upload;
 mod wait;
 
 use std::fmt;
@@ -31,12 +31,13 @@ use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
 use crate::service::tasks::Tasks;
 use crate::tunnel::Rewind;
+pub(super) use answer_body::Frames;
 pub use destination::Destination;
 pub(super) use forward::{Forwarder, rejected};
 pub use one_request::{ClientBody, answer_one};
-pub(super) use pool::Way;
 use serve::Route;
-use source::{Named, Through};
+use source::Named;
+pub(super) use source::Sources;
 
 /// How relaying one request has ended.
 #[derive(Debug)]
@@ -66,15 +67,8 @@ pub struct Relayed<S> {
 /// The pool's connections are driven by tasks of the tokio runtime in which [`serve`](Relay::serve) is called: a
 /// program with several runtimes wants a relay in each.
 pub struct Relay<C: Connect + 'static = TcpConnect> {
-    forwarder: Arc<Forwarder<Way<C>>>,
-    sources: Arc<Sources<C>>,
+    forwarder: Arc<Forwarder<C>>,
     forwarding: Forwarding,
-}
-
-/// Where its connections come from.
-enum Sources<C: Connect> {
-    Named(Named),
-    Through(Through<C>),
 }
 
 impl<C: Connect + 'static> Clone for Relay<C> {
@@ -82,7 +76,6 @@ impl<C: Connect + 'static> Clone for Relay<C> {
         Relay {
             forwarder: self.forwarder.clone(),
             forwarding: self.forwarding.clone(),
-            sources: self.sources.clone(),
         }
     }
 }
@@ -90,7 +83,7 @@ impl<C: Connect + 'static> Clone for Relay<C> {
 impl<C: Connect + 'static> fmt::Debug for Relay<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Relay")
-            .field("way", &self.forwarder.way)
+            .field("sources", &self.forwarder.sources)
             .finish_non_exhaustive()
     }
 }
@@ -99,7 +92,7 @@ impl Relay {
     /// A relay with an empty pool, to the [destinations](Destination::new) of the requests.
     #[must_use]
     pub fn new(config: RelayConfig) -> Self {
-        Relay::by(Way::named(&config), Sources::Named(Named::new()), config)
+        Relay::by(Sources::Named(Named::new()), config)
     }
 }
 
@@ -117,17 +110,13 @@ impl<C: Connect + 'static> Relay<C> {
     /// let relay = Relay::through(group, RelayConfig::default());
     /// ```
     pub fn through(connect: C, config: RelayConfig) -> Self {
-        let connect = Arc::new(connect);
-        let way = Way::through(connect.clone(), &config, Tasks::default());
-        let sources = Sources::Through(Through::new(connect, Tasks::default()));
-        Relay::by(way, sources, config)
+        Relay::by(Sources::through(Arc::new(connect), Tasks::default()), config)
     }
 
-    fn by(way: Way<C>, sources: Sources<C>, config: RelayConfig) -> Self {
+    fn by(sources: Sources<C>, config: RelayConfig) -> Self {
         Relay {
-            sources: Arc::new(sources),
             forwarder: Arc::new(Forwarder {
-                way,
+                sources,
                 config,
                 tasks: Tasks::default(),
             }),
@@ -199,7 +188,7 @@ impl<C: Connect + 'static> Relay<C> {
             hop,
             forwarding,
         };
-        match &*self.sources {
+        match &self.forwarder.sources {
             Sources::Named(named) => serve::serve(named, config, stream, head, route).await,
             Sources::Through(through) => serve::serve(through, config, stream, head, route).await,
         }

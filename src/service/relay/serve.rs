@@ -185,8 +185,15 @@ fn end_of_head(bytes: &[u8]) -> usize {
         .iter()
         .take_while(|byte| matches!(byte, b'\r' | b'\n'))
         .count();
-    let found = bytes[start..].windows(4).position(|window| window == b"\r\n\r\n");
-    found.map_or(bytes.len(), |at| start + at + 4)
+    let mut at = start;
+    // The line feeds are few, and the empty line is the one that follows another at once.
+    while let Some(next) = bytes[at..].iter().position(|byte| *byte == b'\n') {
+        at += next + 1;
+        if bytes[at..].starts_with(b"\r\n") {
+            return at + 2;
+        }
+    }
+    bytes.len()
 }
 
 /// RFC 9110, section 10.1.1: only in HTTP/1.1, and only before a body.

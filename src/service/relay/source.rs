@@ -1,6 +1,9 @@
 //! Which connection to an upstream a request goes over: one that is kept for the place that it goes to, or a fresh one.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
+#[cfg(feature = "rustls")]
+use std::io;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -13,19 +16,20 @@ use super::asked::Asked;
 use super::connection::Connection;
 use super::destination::Destination;
 use super::idle::Idle;
-use super::upstream;
 use crate::clock::After;
-use crate::connect::{Connect, ConnectError, ConnectRequest, PoolKey};
+use crate::connect::{Connect, ConnectError, ConnectRequest, PoolKey, TcpConnect};
 use crate::error::{Cause, Phase};
 use crate::header::Hop;
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 use crate::service::tasks::Tasks;
+#[cfg(feature = "rustls")]
+use crate::tls::TlsConnect;
 use crate::tunnel::AnyStream;
 
 /// Where connections come from.
-pub(in crate::service) trait Source: Send + Sync {
-    type Place: Send;
+pub(in crate::service) trait Source: Clone + Send + Sync + 'static {
+    type Place: Send + 'static;
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// A connection for the request.
@@ -81,7 +85,7 @@ impl Source for Named {
             .path_and_query("/");
         // A scheme, an authority and a path: nothing in it can be wrong.
         let uri = uri.build().unwrap_or_default();
-        let stream = within(config, |_| upstream::connect(&uri, config)).await?;
+        let stream = within(config, |_| connect(&uri, config)).await?;
         asked.connected();
         Ok(Opened::kept(Connection::new(stream), place))
     }
@@ -99,6 +103,15 @@ pub(in crate::service) struct Through<C: Connect> {
     idle: Idle<PoolKey, C::Stream>,
 }
 
+impl<C: Connect> Clone for Through<C> {
+    fn clone(&self) -> Self {
+        Through {
+            connect: self.connect.clone(),
+            idle: self.idle.clone(),
+        }
+    }
+}
+
 impl<C: Connect> Through<C> {
     pub(super) fn new(connect: Arc<C>, tasks: Tasks) -> Self {
         Through {
@@ -108,7 +121,7 @@ impl<C: Connect> Through<C> {
     }
 }
 
-impl<C: Connect> Source for Through<C> {
+impl<C: Connect + 'static> Source for Through<C> {
     type Place = PoolKey;
     type Stream = C::Stream;
 
@@ -183,4 +196,57 @@ where
         .await
         .map_err(|_| Failure::new(Phase::Connect, Cause::TimedOut(limit)))?
         .map_err(|error| Failure::new(Phase::Connect, error))
+}
+
+/// Connects to the authority of a URI, by TCP or by TLS.
+async fn connect(uri: &Uri, config: &RelayConfig) -> Result<AnyStream, ConnectError> {
+    let host = uri.host().unwrap_or_default();
+    #[cfg(feature = "rustls")]
+    if uri.scheme() == Some(&Scheme::HTTPS) {
+        let invalid = |source, hint| ConnectError::Tls {
+            name: host.to_owned(),
+            error: source,
+            hint,
+        };
+        let Some(tls) = config.tls.clone() else {
+            let source = io::Error::other("nothing says which certificates are believed");
+            return Err(invalid(
+                source,
+                "Give the relay a configuration: RelayConfig::tls.",
+            ));
+        };
+        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(443));
+        let connect = TlsConnect::to(authority, tls).map_err(|error| {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, error);
+            invalid(source, "Name the destination by a host or an address.")
+        })?;
+        return connect.stream().await.map(AnyStream::new);
+    }
+    #[cfg(not(feature = "rustls"))]
+    let _ = config;
+    let port = uri.port_u16().unwrap_or(80);
+    let connect = TcpConnect::to(format!("{host}:{port}"));
+    connect.stream().await.map(AnyStream::from)
+}
+
+/// All connections of a relay or of a proxy.
+pub(in crate::service) enum Sources<C: Connect> {
+    Named(Named),
+    Through(Through<C>),
+}
+
+impl<C: Connect + 'static> Sources<C> {
+    /// To where a connector leads.
+    pub(in crate::service) fn through(connect: Arc<C>, tasks: Tasks) -> Self {
+        Sources::Through(Through::new(connect, tasks))
+    }
+}
+
+impl<C: Connect> fmt::Debug for Sources<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Sources::Named(_) => "Named",
+            Sources::Through(_) => "Through",
+        })
+    }
 }

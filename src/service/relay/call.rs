@@ -1,0 +1,230 @@
+//! One ordinary request that a server has taken in, asked of an upstream over a raw connection: the head goes up and its body after
+//! it, until the head of an answer is there.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Method, StatusCode, Version, response};
+use hyper::ext::ReasonPhrase;
+
+use super::answer_body::AnswerBody;
+use super::asked::Asked;
+use super::destination::Destination;
+use super::passage::Broken;
+use super::source::{Opened, Source};
+use super::upload::Upload;
+use super::wait::{For, Wait};
+use crate::error::{Cause, Error, Phase};
+use crate::exchange::MAX_INTERIM;
+use crate::header::rules::PreparedRules;
+use crate::header::{ConnectionOptions, final_answer, remove};
+use crate::http1::{BodyLength, HeadError, encode_request};
+use crate::service::body::{ProxyBody, RequestBody};
+use crate::service::config::RelayConfig;
+use crate::service::failure::Failure;
+use crate::service::interim::Exchange;
+use crate::side::Side;
+
+/// What a call does not change.
+pub(super) struct Call<'a> {
+    pub(super) config: &'a RelayConfig,
+    pub(super) destination: &'a Destination,
+    pub(super) rules: &'a PreparedRules,
+    pub(super) exchange: &'a Arc<Exchange>,
+    pub(super) version: Version,
+    pub(super) method: Method,
+    pub(super) length: BodyLength,
+    pub(super) closes: bool,
+    pub(super) speaks_interim: bool,
+}
+
+/// An answer, and what is still to come of it.
+struct Answered<K, S> {
+    opened: Opened<K, S>,
+    upload: Upload,
+    /// The upstream takes no more of the request.
+    gave_up: bool,
+    head: response::Parts,
+    length: BodyLength,
+    is_kept: bool,
+}
+
+impl Call<'_> {
+    /// The head of a response that the client can get, and its body. A server that fails is followed by another as long as the
+    /// connector has one and nothing can happen twice; where that leads to none, the last word is that of the one before, or of
+    /// the same one over a fresh connection, where it had closed a kept one.
+    pub(super) async fn ask<R: Source>(
+        &self,
+        source: &R,
+        asked: &mut Asked,
+        mut body: Option<RequestBody>,
+    ) -> Result<(response::Parts, ProxyBody), Failure> {
+        let mut former = None;
+        loop {
+            let tries = asked.tries();
+            let mut answered = self.ask_one(source, asked, &mut body).await;
+            let mut goes_on = false;
+            match (&answered, former.take()) {
+                (Err(failure), Some(before)) if failure.error.is_exhaustion() => answered = before,
+                // One that was tried is not tried again: this ends.
+                _ => {
+                    let status = answered.as_ref().map(|answered| answered.head.status);
+                    goes_on = asked.goes_on_after(status) && asked.tries() != tries;
+                }
+            }
+            match answered {
+                answered if goes_on => former = Some(answered),
+                Err(failure) if asked.starts_afresh_after(&failure) => {}
+                Err(failure) => return Err(failure),
+                Ok(answered) => return Ok(self.finish(source, answered)),
+            }
+        }
+    }
+
+    async fn ask_one<R: Source>(
+        &self,
+        source: &R,
+        asked: &mut Asked,
+        body: &mut Option<RequestBody>,
+    ) -> Result<Answered<R::Place, R::Stream>, Failure> {
+        let mut opened = source.open(asked, self.destination, self.config).await?;
+        let mut upload = Upload::new(body.take(), self.length);
+        encode_request(&asked.head, upload.transfer.queue());
+        let mut asking = Asking {
+            call: self,
+            gave_up: false,
+            wait: Wait::default(),
+            interim: 0,
+        };
+        let head = poll_fn(|cx| asking.poll(cx, &mut opened, &mut upload, asked)).await;
+        asked.has_begun |= upload.has_begun();
+        match head.and_then(|head| self.judge(head)) {
+            Ok((head, length, is_kept)) => Ok(Answered {
+                opened,
+                upload,
+                gave_up: asking.gave_up,
+                is_kept,
+                head,
+                length,
+            }),
+            Err(failure) => {
+                *body = upload.into_body();
+                Err(self.exchange.take_client_failure().unwrap_or(failure))
+            }
+        }
+    }
+
+    /// Makes of the upstream's head the one that the client gets. With it, how long its body is, and whether the upstream keeps its
+    /// connection.
+    fn judge(&self, mut head: response::Parts) -> Result<(response::Parts, BodyLength, bool), Failure> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody has asked for a switch here. Status alone opens nothing.
+            return Err(Failure::unasked_switch());
+        }
+        let length = BodyLength::of_response(&head, &self.method)
+            .map_err(|error| Failure::new(Phase::ResponseHead, HeadError::from(error)))?;
+        let is_kept = head.version == Version::HTTP_11
+            && length != BodyLength::UntilClose
+            && !ConnectionOptions::of(&head.headers).contains("close");
+        let was_chunked = head.headers.contains_key(TRANSFER_ENCODING);
+        final_answer::make_ready(&mut head.headers, head.status, self.version, self.closes)
+            .map_err(|error| Failure::unusable(error.into()))?;
+        if was_chunked {
+            remove(&mut head.headers, &CONTENT_LENGTH);
+        }
+        self.rules.apply_to_response(&mut head.headers, head.status);
+        head.version = Version::HTTP_11;
+        Ok((head, length, is_kept))
+    }
+
+    fn finish<R: Source>(
+        &self,
+        source: &R,
+        answered: Answered<R::Place, R::Stream>,
+    ) -> (response::Parts, ProxyBody) {
+        let Answered {
+            mut opened,
+            upload,
+            gave_up,
+            mut head,
+            length,
+            is_kept,
+        } = answered;
+        if let Some(reason) = opened.connection.reason.take() {
+            if let Ok(reason) = ReasonPhrase::try_from(&reason[..]) {
+                head.extensions.insert(reason);
+            }
+        }
+        let exchange = self.exchange.clone();
+        let body = AnswerBody::new(
+            source.clone(),
+            opened,
+            (upload, gave_up),
+            exchange.clone(),
+            (length, is_kept),
+            self.config.read_limit(),
+        );
+        (head, ProxyBody::relayed(Box::new(body)).of(exchange))
+    }
+}
+
+/// The request goes up, and its answer is waited for.
+struct Asking<'a> {
+    call: &'a Call<'a>,
+    /// The upstream takes no more of the request. It may have answered nevertheless.
+    gave_up: bool,
+    wait: Wait,
+    interim: usize,
+}
+
+impl Asking<'_> {
+    /// The head of the final answer.
+    fn poll<K, U>(
+        &mut self,
+        cx: &mut Context<'_>,
+        opened: &mut Opened<K, U>,
+        upload: &mut Upload,
+        asked: &mut Asked,
+    ) -> Poll<Result<response::Parts, Failure>>
+    where
+        U: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    {
+        let connection = &mut opened.connection;
+        if !self.gave_up {
+            match upload.poll(cx, &mut connection.stream) {
+                Poll::Ready(Err(Broken::Writer(_))) => self.gave_up = true,
+                Poll::Ready(Err(_)) => {
+                    let left = || Failure::from(Error::new(Phase::Request, Side::Downstream, Cause::Closed));
+                    let failure = self.call.exchange.take_client_failure();
+                    return Poll::Ready(Err(failure.unwrap_or_else(left)));
+                }
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        while let Poll::Ready(head) = connection.poll_head(cx, &self.call.config.limits) {
+            let head = head?;
+            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Ok(head));
+            }
+            self.interim += 1;
+            if self.interim > MAX_INTERIM {
+                return Poll::Ready(Err(Failure::new(Phase::ResponseHead, Cause::TooManyInterim)));
+            }
+            if self.call.speaks_interim {
+                self.call.exchange.interim(head.status, &head.headers);
+                asked.has_passed_interim |= self.call.exchange.has_passed_interim();
+            }
+        }
+        // The client's time is kept by the body itself.
+        let (waits_for, limit) = match upload.is_done() || self.gave_up {
+            true => (For::Answer, self.call.config.read_limit()),
+            false if upload.transfer.has_queued() => (For::Sending, self.call.config.send_limit()),
+            false => return Poll::Pending,
+        };
+        let progress = upload.transfer.delivered().wrapping_add(self.interim as u64);
+        ready!(self.wait.poll(cx, waits_for, progress, limit));
+        Poll::Ready(Err(Failure::late(limit)))
+    }
+}
