@@ -2,7 +2,9 @@
 
 mod answer_body;
 mod asked;
+mod asking;
 mod call;
+mod client;
 mod connection;
 mod destination;
 mod downstream;

@@ -4,73 +4,42 @@
 //! The walk of an upgrade with other words: (4) rewrite, (5) connect, (6) the head of the answer, and then its body.
 
 use std::future::poll_fn;
-use std::io;
-use std::mem::MaybeUninit;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 
 use bytes::BytesMut;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
-use http::{Method, Response, StatusCode, Version, request, response};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
+use http::{Method, StatusCode, Version, request, response};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Relayed;
 use super::asked::Asked;
-use super::connection::Connection;
+use super::asking::{Asking, Unanswered};
+use super::client::{Client, Outcome};
 use super::destination::Destination;
 use super::forward::{closes_after, prepare};
-use super::passage::{Broken, Passage, Reframe};
+use super::passage::{Passage, Reframe};
 use super::source::{Opened, Source};
-use super::wait::{For, Wait};
+use super::wait::Wait;
 use crate::error::{Cause, Error, Phase};
-use crate::exchange::MAX_INTERIM;
 use crate::handshake::{Rejection, last_response};
 use crate::header::rules::PreparedRules;
-use crate::header::{ConnectionOptions, Forwarding, Hop, final_answer, hop_by_hop, remove};
-use crate::http1::{BodyLength, HeadError, encode_answer, encode_request, encode_response};
+use crate::header::{ConnectionOptions, Forwarding, Hop, final_answer, remove};
+use crate::http1::{BodyLength, HeadError, encode_request};
 use crate::service::config::RelayConfig;
 use crate::service::date;
 use crate::service::failure::Failure;
 use crate::side::Side;
 use crate::tunnel::{self, Rewind, SpliceConfig, Transfer};
-use crate::wire;
-
-/// How much a client may send ahead of the response to its request. Beyond that it is not read: back-pressure.
-const AHEAD_LIMIT: usize = 64 * 1024;
-
-/// The client's connection for the time of one request.
-struct Client<S> {
-    stream: S,
-    /// Read behind the request's head, and not yet used.
-    ahead: BytesMut,
-    has_ended: bool,
-    /// The interim responses that it is sent.
-    interim: Transfer,
-    version: Version,
-    method: Method,
-    length: BodyLength,
-    expects_continue: bool,
-    /// The connection ends with the response.
-    closes: bool,
-}
-
-/// How the request has been answered.
-struct Outcome {
-    status: StatusCode,
-    failure: Option<Arc<Error>>,
-    rejection: Option<Rejection>,
-}
 
 /// An upstream's answer, to be relayed.
-struct Answered<K, S> {
-    opened: Opened<K, S>,
-    upload: Passage,
-    head: response::Parts,
-    reframe: Reframe,
-    length: BodyLength,
+pub(super) struct Answered<K, S> {
+    pub(super) opened: Opened<K, S>,
+    pub(super) upload: Passage,
+    pub(super) head: response::Parts,
+    pub(super) reframe: Reframe,
+    pub(super) length: BodyLength,
     /// The upstream keeps its connection.
-    is_kept: bool,
+    pub(super) is_kept: bool,
 }
 
 /// What the caller decides about a request.
@@ -156,14 +125,6 @@ where
             client.answer(response, outcome, config, trace).await
         }
     }
-}
-
-/// Why there is no answer to relay.
-enum Unanswered {
-    /// The client cannot be answered.
-    Client(Error),
-    /// The client is told.
-    Failed(Failure),
 }
 
 /// What of a request is refused before any upstream has heard of it.
@@ -339,381 +300,4 @@ fn judge<S, K, U>(
         length,
         is_kept,
     })
-}
-
-/// The request goes up, and its answer is waited for.
-struct Asking<'a, S, K, U> {
-    config: &'a RelayConfig,
-    client: &'a mut Client<S>,
-    opened: Opened<K, U>,
-    upload: Passage,
-    /// The upstream takes no more of the request. It may have answered nevertheless.
-    gave_up: bool,
-    wait: Wait,
-    interim: usize,
-}
-
-impl<S, K, U> Asking<'_, S, K, U>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    U: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    /// The head of the final answer.
-    fn poll(&mut self, cx: &mut Context<'_>, asked: &mut Asked) -> Poll<Result<response::Parts, Unanswered>> {
-        loop {
-            self.poll_upload(cx)?;
-            asked.has_begun |= self.upload.has_begun();
-            // The next interim response is read when the last has been written.
-            let client = &mut *self.client;
-            if client.interim.has_queued() {
-                match client.interim.poll_out(cx, &mut client.stream) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(client_failed(error))),
-                    Poll::Pending => return self.poll_late(cx, For::Client),
-                }
-            }
-            match self.opened.connection.poll_head(cx, &self.config.limits) {
-                Poll::Ready(Err(failure)) => return Poll::Ready(Err(Unanswered::Failed(failure))),
-                Poll::Ready(Ok(head)) if is_interim(&head) => {
-                    self.interim += 1;
-                    if self.interim > MAX_INTERIM {
-                        let failure = Failure::new(Phase::ResponseHead, Cause::TooManyInterim);
-                        return Poll::Ready(Err(Unanswered::Failed(failure)));
-                    }
-                    asked.has_passed_interim |= self.client.queue_interim(head);
-                }
-                Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
-                Poll::Pending => break,
-            }
-        }
-        let waits_for = match self.upload.is_done() || self.gave_up {
-            true => {
-                if let Poll::Ready(error) = self.client.poll_ahead(cx) {
-                    return Poll::Ready(Err(Unanswered::Client(error)));
-                }
-                For::Answer
-            }
-            false if self.upload.transfer.has_queued() || self.upload.is_read() => For::Sending,
-            false => For::Upload,
-        };
-        self.poll_late(cx, waits_for)
-    }
-
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Unanswered> {
-        if self.gave_up {
-            return Ok(());
-        }
-        let connection = &mut self.opened.connection;
-        let client = &mut *self.client;
-        let sent = self
-            .upload
-            .poll(cx, &mut client.stream, &mut client.ahead, &mut connection.stream);
-        match sent {
-            Poll::Ready(Err(Broken::Reader(cause))) => Err(Unanswered::Failed(of_request(cause))),
-            Poll::Ready(Err(Broken::TooLarge(limit))) => {
-                Err(Unanswered::Failed(Failure::body_too_large(limit)))
-            }
-            Poll::Ready(Err(Broken::Writer(_))) => {
-                self.gave_up = true;
-                Ok(())
-            }
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
-        }
-    }
-
-    /// Whether the side that is waited for takes too long.
-    fn poll_late(
-        &mut self,
-        cx: &mut Context<'_>,
-        waits_for: For,
-    ) -> Poll<Result<response::Parts, Unanswered>> {
-        let limit = limit_of(self.config, waits_for);
-        let progress = self
-            .upload
-            .progress()
-            .wrapping_add(self.client.interim.delivered())
-            .wrapping_add(self.interim as u64);
-        ready!(self.wait.poll(cx, waits_for, progress, limit));
-        Poll::Ready(Err(match waits_for {
-            For::Sending | For::Answer => Unanswered::Failed(Failure::late(limit)),
-            For::Upload => Unanswered::Failed(of_request(Cause::TimedOut(limit))),
-            For::Client => client_failed(io::ErrorKind::TimedOut.into()),
-        }))
-    }
-}
-
-fn is_interim(head: &response::Parts) -> bool {
-    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-fn limit_of(config: &RelayConfig, waits_for: For) -> std::time::Duration {
-    match waits_for {
-        For::Sending | For::Client => config.send_limit(),
-        For::Upload => config.request_body_limit(),
-        For::Answer => config.read_limit(),
-    }
-}
-
-fn of_request(cause: Cause) -> Failure {
-    Failure::from(Error::new(Phase::Request, Side::Downstream, gist(cause)))
-}
-
-/// However a client leaves within its request, it has left.
-fn gist(cause: Cause) -> Cause {
-    match cause {
-        Cause::Io(_) => Cause::Closed,
-        cause => cause,
-    }
-}
-
-fn client_failed(error: io::Error) -> Unanswered {
-    Unanswered::Client(Error::new(Phase::Response, Side::Downstream, Cause::Io(error)))
-}
-
-impl<S> Client<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    /// Queues an interim response for the client, if it is for it. A 100 is not: it has been sent the proxy's own.
-    fn queue_interim(&mut self, mut head: response::Parts) -> bool {
-        if head.status == StatusCode::CONTINUE || self.version < Version::HTTP_11 {
-            return false;
-        }
-        // RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
-        if hop_by_hop::strip_and(&mut head.headers, |name| name == CONTENT_LENGTH).is_err() {
-            return false;
-        }
-        encode_response(&head, self.interim.queue());
-        true
-    }
-
-    /// While the response is under way: notices a client that has been reset, and keeps what it sends ahead.
-    ///
-    /// A client that has ended its write side still gets its response.
-    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        while !self.has_ended && self.ahead.len() < AHEAD_LIMIT {
-            let mut space = [const { MaybeUninit::uninit() }; 8 * 1024];
-            let mut read = ReadBuf::uninit(&mut space);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
-                Ok(()) if read.filled().is_empty() => self.has_ended = true,
-                Ok(()) => self.ahead.extend_from_slice(read.filled()),
-                Err(error) => {
-                    return Poll::Ready(Error::new(Phase::Response, Side::Downstream, Cause::Io(error)));
-                }
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Relays an answer, and gives back what can go on of both connections.
-    async fn relay<R: Source>(
-        mut self,
-        answered: Answered<R::Place, R::Stream>,
-        source: &R,
-        config: &RelayConfig,
-        trace: Option<crate::connect::Trace>,
-    ) -> Result<Relayed<S>, Error> {
-        let Answered {
-            mut opened,
-            mut upload,
-            head,
-            reframe,
-            length,
-            is_kept,
-        } = answered;
-        let mut download = Passage::new(length, reframe, Some(SpliceConfig::default()));
-        let reason = match &opened.connection.reason {
-            Some(reason) => reason,
-            None => head.status.canonical_reason().unwrap_or_default().as_bytes(),
-        };
-        encode_answer(&head, reason, download.transfer.queue());
-        let head_length = download.transfer.queue().len() as u64;
-        let mut wait = Wait::default();
-        let mut gave_up = false;
-        let relayed = poll_fn(|cx| {
-            let connection = &mut opened.connection;
-            self.poll_relay(
-                cx,
-                config,
-                connection,
-                (&mut upload, &mut gave_up),
-                &mut download,
-                &mut wait,
-            )
-        })
-        .await;
-        let interim = self.interim.delivered();
-        let sent = download.transfer.delivered();
-        let body_sent = sent.saturating_sub(head_length);
-        if let Some(trace) = &trace {
-            trace.sent(interim.saturating_add(sent), body_sent);
-            if sent >= head_length {
-                trace.answered(head.status);
-            }
-        }
-        if let Err(error) = relayed {
-            // A body that was cut short must not look complete: a reset, not an orderly end.
-            tunnel::reset_on_drop(&self.stream);
-            return Err(error);
-        }
-        let is_whole = upload.is_done();
-        if is_kept && is_whole && opened.connection.buffer.is_empty() {
-            source.keep(opened);
-        } else {
-            drop(opened);
-        }
-        let outcome = Outcome {
-            status: head.status,
-            failure: None,
-            rejection: None,
-        };
-        let bytes_sent = interim.saturating_add(sent);
-        Ok(self.end(outcome, is_whole, (bytes_sent, body_sent)).await)
-    }
-
-    fn poll_relay<U>(
-        &mut self,
-        cx: &mut Context<'_>,
-        config: &RelayConfig,
-        connection: &mut Connection<U>,
-        (upload, gave_up): (&mut Passage, &mut bool),
-        download: &mut Passage,
-        wait: &mut Wait,
-    ) -> Poll<Result<(), Error>>
-    where
-        U: AsyncRead + AsyncWrite + Unpin + 'static,
-    {
-        let failed = |side, cause| Poll::Ready(Err(Error::new(Phase::Response, side, cause)));
-        match download.poll(
-            cx,
-            &mut connection.stream,
-            &mut connection.buffer,
-            &mut self.stream,
-        ) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(Broken::Writer(error))) => return failed(Side::Downstream, Cause::Io(error)),
-            Poll::Ready(Err(Broken::Reader(cause))) => return failed(Side::Upstream, cause),
-            Poll::Ready(Err(Broken::TooLarge(_))) | Poll::Pending => {}
-        }
-        if !upload.is_done() && !*gave_up {
-            match upload.poll(cx, &mut self.stream, &mut self.ahead, &mut connection.stream) {
-                // Where a request broke off, its answer does too.
-                Poll::Ready(Err(Broken::Reader(cause))) => return failed(Side::Downstream, gist(cause)),
-                Poll::Ready(Err(Broken::TooLarge(limit))) => {
-                    return failed(Side::Downstream, Cause::BodyTooLarge(limit));
-                }
-                Poll::Ready(Err(Broken::Writer(_))) => *gave_up = true,
-                Poll::Ready(Ok(())) | Poll::Pending => {}
-            }
-        }
-        if upload.is_done() {
-            if let Poll::Ready(error) = self.poll_ahead(cx) {
-                return Poll::Ready(Err(error));
-            }
-        }
-        let waits_for = match download.transfer.has_queued() || download.is_read() {
-            true => For::Client,
-            false => For::Answer,
-        };
-        let limit = limit_of(config, waits_for);
-        let progress = download.progress();
-        ready!(wait.poll(cx, waits_for, progress, limit));
-        match waits_for {
-            For::Client => failed(Side::Downstream, Cause::Io(io::ErrorKind::TimedOut.into())),
-            _ => failed(Side::Upstream, Cause::TimedOut(limit)),
-        }
-    }
-
-    async fn refuse(
-        self,
-        rejection: Rejection,
-        config: &RelayConfig,
-        trace: Option<crate::connect::Trace>,
-    ) -> Result<Relayed<S>, Error> {
-        let response = rejection.clone().into_response();
-        let outcome = Outcome {
-            status: response.status(),
-            failure: None,
-            rejection: Some(rejection),
-        };
-        self.answer(response, outcome, config, trace).await
-    }
-
-    /// Sends a response of the proxy's own.
-    async fn answer(
-        mut self,
-        response: Response<String>,
-        outcome: Outcome,
-        config: &RelayConfig,
-        trace: Option<crate::connect::Trace>,
-    ) -> Result<Relayed<S>, Error> {
-        let (mut head, text) = response.into_parts();
-        // What is left of the request would be taken for another.
-        let is_whole = self.length == BodyLength::None;
-        self.closes |= !is_whole;
-        remove(&mut head.headers, &CONNECTION);
-        let connection = match (self.closes, self.version) {
-            (true, _) => Some("close"),
-            (false, Version::HTTP_10) => Some("keep-alive"),
-            (false, _) => None,
-        };
-        if let Some(connection) = connection {
-            head.headers
-                .insert(CONNECTION, HeaderValue::from_static(connection));
-        }
-        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-        date::add(&mut head.headers);
-        let out = &mut self.interim;
-        let before = out.delivered();
-        encode_response(&head, out.queue());
-        let head_length = out.queue().len();
-        if self.method != Method::HEAD {
-            out.queue().extend_from_slice(text.as_bytes());
-        }
-        let body_length = (out.queue().len() - head_length) as u64;
-        let mut wait = Wait::default();
-        let sent = poll_fn(|cx| {
-            if let Poll::Ready(sent) = out.poll_out(cx, &mut self.stream) {
-                return Poll::Ready(sent);
-            }
-            let late = wait.poll(cx, For::Client, out.delivered(), config.send_limit());
-            late.map(|()| Err(io::ErrorKind::TimedOut.into()))
-        })
-        .await;
-        let sent = match sent {
-            Ok(()) => poll_fn(|cx| out.poll_flush(cx, &mut self.stream)).await,
-            Err(error) => Err(error),
-        };
-        let sent_now = out.delivered().saturating_sub(before);
-        let bytes_sent = out.delivered();
-        if let Some(trace) = &trace {
-            trace.sent(bytes_sent, sent_now.saturating_sub(head_length as u64));
-            if sent_now >= head_length as u64 {
-                trace.answered(outcome.status);
-            }
-        }
-        if let Err(error) = sent {
-            tunnel::reset_on_drop(&self.stream);
-            return Err(Error::new(Phase::Response, Side::Downstream, Cause::Io(error)));
-        }
-        Ok(self.end(outcome, is_whole, (bytes_sent, body_length)).await)
-    }
-
-    /// The response is out: the connection goes on, or is closed.
-    async fn end(mut self, outcome: Outcome, is_whole: bool, (sent, of_body): (u64, u64)) -> Relayed<S> {
-        let mut relayed = Relayed {
-            status: Some(outcome.status),
-            failure: outcome.failure,
-            rejection: outcome.rejection,
-            bytes_sent: sent,
-            body_bytes_sent: of_body,
-            stream: None,
-        };
-        if is_whole && !self.closes && !(self.has_ended && self.ahead.is_empty()) {
-            relayed.stream = Some(Rewind::new(self.stream, self.ahead.freeze()));
-        } else {
-            wire::close(&mut self.stream).await;
-        }
-        relayed
-    }
 }

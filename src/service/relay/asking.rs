@@ -1,0 +1,159 @@
+//! The request goes up, and the head of its final answer is waited for, with the client watched meanwhile.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use http::{StatusCode, response};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::asked::Asked;
+use super::client::Client;
+use super::passage::{Broken, Passage};
+use super::source::Opened;
+use super::wait::{For, Wait};
+use crate::error::{Cause, Error, Phase};
+use crate::exchange::MAX_INTERIM;
+use crate::service::config::RelayConfig;
+use crate::service::failure::Failure;
+use crate::side::Side;
+
+/// Why there is no answer to relay.
+pub(super) enum Unanswered {
+    /// The client cannot be answered.
+    Client(Error),
+    /// The client is told.
+    Failed(Failure),
+}
+
+/// The request goes up, and its answer is waited for.
+pub(super) struct Asking<'a, S, K, U> {
+    pub(super) config: &'a RelayConfig,
+    pub(super) client: &'a mut Client<S>,
+    pub(super) opened: Opened<K, U>,
+    pub(super) upload: Passage,
+    /// The upstream takes no more of the request. It may have answered nevertheless.
+    pub(super) gave_up: bool,
+    pub(super) wait: Wait,
+    pub(super) interim: usize,
+}
+
+impl<S, K, U> Asking<'_, S, K, U>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    /// The head of the final answer.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        asked: &mut Asked,
+    ) -> Poll<Result<response::Parts, Unanswered>> {
+        loop {
+            self.poll_upload(cx)?;
+            asked.has_begun |= self.upload.has_begun();
+            // The next interim response is read when the last has been written.
+            let client = &mut *self.client;
+            if client.interim.has_queued() {
+                match client.interim.poll_out(cx, &mut client.stream) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(client_failed(error))),
+                    Poll::Pending => return self.poll_late(cx, For::Client),
+                }
+            }
+            match self.opened.connection.poll_head(cx, &self.config.limits) {
+                Poll::Ready(Err(failure)) => return Poll::Ready(Err(Unanswered::Failed(failure))),
+                Poll::Ready(Ok(head)) if is_interim(&head) => {
+                    self.interim += 1;
+                    if self.interim > MAX_INTERIM {
+                        let failure = Failure::new(Phase::ResponseHead, Cause::TooManyInterim);
+                        return Poll::Ready(Err(Unanswered::Failed(failure)));
+                    }
+                    asked.has_passed_interim |= self.client.queue_interim(head);
+                }
+                Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
+                Poll::Pending => break,
+            }
+        }
+        let waits_for = match self.upload.is_done() || self.gave_up {
+            true => {
+                if let Poll::Ready(error) = self.client.poll_ahead(cx) {
+                    return Poll::Ready(Err(Unanswered::Client(error)));
+                }
+                For::Answer
+            }
+            false if self.upload.transfer.has_queued() || self.upload.is_read() => For::Sending,
+            false => For::Upload,
+        };
+        self.poll_late(cx, waits_for)
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Unanswered> {
+        if self.gave_up {
+            return Ok(());
+        }
+        let connection = &mut self.opened.connection;
+        let client = &mut *self.client;
+        let sent = self
+            .upload
+            .poll(cx, &mut client.stream, &mut client.ahead, &mut connection.stream);
+        match sent {
+            Poll::Ready(Err(Broken::Reader(cause))) => Err(Unanswered::Failed(of_request(cause))),
+            Poll::Ready(Err(Broken::TooLarge(limit))) => {
+                Err(Unanswered::Failed(Failure::body_too_large(limit)))
+            }
+            Poll::Ready(Err(Broken::Writer(_))) => {
+                self.gave_up = true;
+                Ok(())
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Whether the side that is waited for takes too long.
+    fn poll_late(
+        &mut self,
+        cx: &mut Context<'_>,
+        waits_for: For,
+    ) -> Poll<Result<response::Parts, Unanswered>> {
+        let limit = limit_of(self.config, waits_for);
+        let progress = self
+            .upload
+            .progress()
+            .wrapping_add(self.client.interim.delivered())
+            .wrapping_add(self.interim as u64);
+        ready!(self.wait.poll(cx, waits_for, progress, limit));
+        Poll::Ready(Err(match waits_for {
+            For::Sending | For::Answer => Unanswered::Failed(Failure::late(limit)),
+            For::Upload => Unanswered::Failed(of_request(Cause::TimedOut(limit))),
+            For::Client => client_failed(io::ErrorKind::TimedOut.into()),
+        }))
+    }
+}
+
+pub(super) fn is_interim(head: &response::Parts) -> bool {
+    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+pub(super) fn limit_of(config: &RelayConfig, waits_for: For) -> std::time::Duration {
+    match waits_for {
+        For::Sending | For::Client => config.send_limit(),
+        For::Upload => config.request_body_limit(),
+        For::Answer => config.read_limit(),
+    }
+}
+
+pub(super) fn of_request(cause: Cause) -> Failure {
+    Failure::from(Error::new(Phase::Request, Side::Downstream, gist(cause)))
+}
+
+/// However a client leaves within its request, it has left.
+pub(super) fn gist(cause: Cause) -> Cause {
+    match cause {
+        Cause::Io(_) => Cause::Closed,
+        cause => cause,
+    }
+}
+
+pub(super) fn client_failed(error: io::Error) -> Unanswered {
+    Unanswered::Client(Error::new(Phase::Response, Side::Downstream, Cause::Io(error)))
+}

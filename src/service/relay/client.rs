@@ -1,0 +1,310 @@
+//! A client's raw connection for the time of one request: what it has sent ahead, and what it is sent.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
+use http::{Method, Response, StatusCode, Version, response};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Relayed;
+use super::asking::{gist, limit_of};
+use super::connection::Connection;
+use super::passage::{Broken, Passage};
+use super::serve::Answered;
+use super::source::Source;
+use super::wait::{For, Wait};
+use crate::connect::Trace;
+use crate::error::{Cause, Error, Phase};
+use crate::handshake::Rejection;
+use crate::header::{hop_by_hop, remove};
+use crate::http1::{BodyLength, encode_answer, encode_response};
+use crate::service::config::RelayConfig;
+use crate::service::date;
+use crate::side::Side;
+use crate::tunnel::{self, Rewind, SpliceConfig, Transfer};
+use crate::wire;
+
+/// How much a client may send ahead of the response to its request. Beyond that it is not read: back-pressure.
+const AHEAD_LIMIT: usize = 64 * 1024;
+
+/// The client's connection for the time of one request.
+pub(super) struct Client<S> {
+    pub(super) stream: S,
+    /// Read behind the request's head, and not yet used.
+    pub(super) ahead: BytesMut,
+    pub(super) has_ended: bool,
+    /// The interim responses that it is sent.
+    pub(super) interim: Transfer,
+    pub(super) version: Version,
+    pub(super) method: Method,
+    pub(super) length: BodyLength,
+    pub(super) expects_continue: bool,
+    /// The connection ends with the response.
+    pub(super) closes: bool,
+}
+
+/// How the request has been answered.
+pub(super) struct Outcome {
+    pub(super) status: StatusCode,
+    pub(super) failure: Option<Arc<Error>>,
+    pub(super) rejection: Option<Rejection>,
+}
+
+impl<S> Client<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    /// Queues an interim response for the client, if it is for it. A 100 is not: it has been sent the proxy's own.
+    pub(super) fn queue_interim(&mut self, mut head: response::Parts) -> bool {
+        if head.status == StatusCode::CONTINUE || self.version < Version::HTTP_11 {
+            return false;
+        }
+        // RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
+        if hop_by_hop::strip_and(&mut head.headers, |name| name == CONTENT_LENGTH).is_err() {
+            return false;
+        }
+        encode_response(&head, self.interim.queue());
+        true
+    }
+
+    /// While the response is under way: notices a client that has been reset, and keeps what it sends ahead.
+    ///
+    /// A client that has ended its write side still gets its response.
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        while !self.has_ended && self.ahead.len() < AHEAD_LIMIT {
+            let mut space = [const { MaybeUninit::uninit() }; 8 * 1024];
+            let mut read = ReadBuf::uninit(&mut space);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
+                Ok(()) if read.filled().is_empty() => self.has_ended = true,
+                Ok(()) => self.ahead.extend_from_slice(read.filled()),
+                Err(error) => {
+                    return Poll::Ready(Error::new(Phase::Response, Side::Downstream, Cause::Io(error)));
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Relays an answer, and gives back what can go on of both connections.
+    pub(super) async fn relay<R: Source>(
+        mut self,
+        answered: Answered<R::Place, R::Stream>,
+        source: &R,
+        config: &RelayConfig,
+        trace: Option<Trace>,
+    ) -> Result<Relayed<S>, Error> {
+        let Answered {
+            mut opened,
+            mut upload,
+            head,
+            reframe,
+            length,
+            is_kept,
+        } = answered;
+        let mut download = Passage::new(length, reframe, Some(SpliceConfig::default()));
+        let reason = match &opened.connection.reason {
+            Some(reason) => reason,
+            None => head.status.canonical_reason().unwrap_or_default().as_bytes(),
+        };
+        encode_answer(&head, reason, download.transfer.queue());
+        let head_length = download.transfer.queue().len() as u64;
+        let mut wait = Wait::default();
+        let mut gave_up = false;
+        let relayed = poll_fn(|cx| {
+            let connection = &mut opened.connection;
+            self.poll_relay(
+                cx,
+                config,
+                connection,
+                (&mut upload, &mut gave_up),
+                &mut download,
+                &mut wait,
+            )
+        })
+        .await;
+        let interim = self.interim.delivered();
+        let sent = download.transfer.delivered();
+        let body_sent = sent.saturating_sub(head_length);
+        if let Some(trace) = &trace {
+            trace.sent(interim.saturating_add(sent), body_sent);
+            if sent >= head_length {
+                trace.answered(head.status);
+            }
+        }
+        if let Err(error) = relayed {
+            // A body that was cut short must not look complete: a reset, not an orderly end.
+            tunnel::reset_on_drop(&self.stream);
+            return Err(error);
+        }
+        let is_whole = upload.is_done();
+        if is_kept && is_whole && opened.connection.buffer.is_empty() {
+            source.keep(opened);
+        } else {
+            drop(opened);
+        }
+        let outcome = Outcome {
+            status: head.status,
+            failure: None,
+            rejection: None,
+        };
+        let bytes_sent = interim.saturating_add(sent);
+        Ok(self.end(outcome, is_whole, (bytes_sent, body_sent)).await)
+    }
+
+    pub(super) fn poll_relay<U>(
+        &mut self,
+        cx: &mut Context<'_>,
+        config: &RelayConfig,
+        connection: &mut Connection<U>,
+        (upload, gave_up): (&mut Passage, &mut bool),
+        download: &mut Passage,
+        wait: &mut Wait,
+    ) -> Poll<Result<(), Error>>
+    where
+        U: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let failed = |side, cause| Poll::Ready(Err(Error::new(Phase::Response, side, cause)));
+        match download.poll(
+            cx,
+            &mut connection.stream,
+            &mut connection.buffer,
+            &mut self.stream,
+        ) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(Broken::Writer(error))) => return failed(Side::Downstream, Cause::Io(error)),
+            Poll::Ready(Err(Broken::Reader(cause))) => return failed(Side::Upstream, cause),
+            Poll::Ready(Err(Broken::TooLarge(_))) | Poll::Pending => {}
+        }
+        if !upload.is_done() && !*gave_up {
+            match upload.poll(cx, &mut self.stream, &mut self.ahead, &mut connection.stream) {
+                // Where a request broke off, its answer does too.
+                Poll::Ready(Err(Broken::Reader(cause))) => return failed(Side::Downstream, gist(cause)),
+                Poll::Ready(Err(Broken::TooLarge(limit))) => {
+                    return failed(Side::Downstream, Cause::BodyTooLarge(limit));
+                }
+                Poll::Ready(Err(Broken::Writer(_))) => *gave_up = true,
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        if upload.is_done() {
+            if let Poll::Ready(error) = self.poll_ahead(cx) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        let waits_for = match download.transfer.has_queued() || download.is_read() {
+            true => For::Client,
+            false => For::Answer,
+        };
+        let limit = limit_of(config, waits_for);
+        let progress = download.progress();
+        ready!(wait.poll(cx, waits_for, progress, limit));
+        match waits_for {
+            For::Client => failed(Side::Downstream, Cause::Io(io::ErrorKind::TimedOut.into())),
+            _ => failed(Side::Upstream, Cause::TimedOut(limit)),
+        }
+    }
+
+    pub(super) async fn refuse(
+        self,
+        rejection: Rejection,
+        config: &RelayConfig,
+        trace: Option<Trace>,
+    ) -> Result<Relayed<S>, Error> {
+        let response = rejection.clone().into_response();
+        let outcome = Outcome {
+            status: response.status(),
+            failure: None,
+            rejection: Some(rejection),
+        };
+        self.answer(response, outcome, config, trace).await
+    }
+
+    /// Sends a response of the proxy's own.
+    pub(super) async fn answer(
+        mut self,
+        response: Response<String>,
+        outcome: Outcome,
+        config: &RelayConfig,
+        trace: Option<Trace>,
+    ) -> Result<Relayed<S>, Error> {
+        let (mut head, text) = response.into_parts();
+        // What is left of the request would be taken for another.
+        let is_whole = self.length == BodyLength::None;
+        self.closes |= !is_whole;
+        remove(&mut head.headers, &CONNECTION);
+        let connection = match (self.closes, self.version) {
+            (true, _) => Some("close"),
+            (false, Version::HTTP_10) => Some("keep-alive"),
+            (false, _) => None,
+        };
+        if let Some(connection) = connection {
+            head.headers
+                .insert(CONNECTION, HeaderValue::from_static(connection));
+        }
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+        date::add(&mut head.headers);
+        let out = &mut self.interim;
+        let before = out.delivered();
+        encode_response(&head, out.queue());
+        let head_length = out.queue().len();
+        if self.method != Method::HEAD {
+            out.queue().extend_from_slice(text.as_bytes());
+        }
+        let body_length = (out.queue().len() - head_length) as u64;
+        let mut wait = Wait::default();
+        let sent = poll_fn(|cx| {
+            if let Poll::Ready(sent) = out.poll_out(cx, &mut self.stream) {
+                return Poll::Ready(sent);
+            }
+            let late = wait.poll(cx, For::Client, out.delivered(), config.send_limit());
+            late.map(|()| Err(io::ErrorKind::TimedOut.into()))
+        })
+        .await;
+        let sent = match sent {
+            Ok(()) => poll_fn(|cx| out.poll_flush(cx, &mut self.stream)).await,
+            Err(error) => Err(error),
+        };
+        let sent_now = out.delivered().saturating_sub(before);
+        let bytes_sent = out.delivered();
+        if let Some(trace) = &trace {
+            trace.sent(bytes_sent, sent_now.saturating_sub(head_length as u64));
+            if sent_now >= head_length as u64 {
+                trace.answered(outcome.status);
+            }
+        }
+        if let Err(error) = sent {
+            tunnel::reset_on_drop(&self.stream);
+            return Err(Error::new(Phase::Response, Side::Downstream, Cause::Io(error)));
+        }
+        Ok(self.end(outcome, is_whole, (bytes_sent, body_length)).await)
+    }
+
+    /// The response is out: the connection goes on, or is closed.
+    pub(super) async fn end(
+        mut self,
+        outcome: Outcome,
+        is_whole: bool,
+        (sent, of_body): (u64, u64),
+    ) -> Relayed<S> {
+        let mut relayed = Relayed {
+            status: Some(outcome.status),
+            failure: outcome.failure,
+            rejection: outcome.rejection,
+            bytes_sent: sent,
+            body_bytes_sent: of_body,
+            stream: None,
+        };
+        if is_whole && !self.closes && !(self.has_ended && self.ahead.is_empty()) {
+            relayed.stream = Some(Rewind::new(self.stream, self.ahead.freeze()));
+        } else {
+            wire::close(&mut self.stream).await;
+        }
+        relayed
+    }
+}
