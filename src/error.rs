@@ -324,6 +324,12 @@ impl Error {
             (Cause::Switch(bad), _) => {
                 format!("the upstream's answer is not acceptable: {bad}\n{}", bad.hint())
             }
+            (Cause::Head(error), _) => {
+                format!(
+                    "the upstream's answer is not acceptable: {error}\n{}",
+                    error.hint()
+                )
+            }
             (cause, _) => format!("the upstream's answer is not acceptable: {cause}"),
         };
         format!("{reason}\n")

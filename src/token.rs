@@ -12,7 +12,8 @@
 //! ```
 
 /// The most elements of one list that are taken from a peer: the options of `Connection`, the protocols of `Upgrade`, the
-/// subprotocols and extensions of a WebSocket handshake. A message with more is refused.
+/// subprotocols and extensions of a WebSocket handshake, the hops of `Via`, `Forwarded` and `X-Forwarded-For`, `TE` and `Trailer`.
+/// A message with more is refused.
 ///
 /// No real list comes near it, and rules that compare the elements of two lists with each other stay cheap.
 pub const MAX_ELEMENTS: usize = 64;

@@ -359,7 +359,7 @@ fn names_of_reasons_stay_what_they_are() {
     };
     let names = [
         (Rejection::HeadTimeout.name(), "head-timeout"),
-        (Rejection::Head(HeadError::StartLine).name(), "start-line"),
+        (Rejection::Head(HeadError::StartLine).name(), "status-line"),
         (
             Rejection::Head(HeadError::TooLarge { limit: 1 }).name(),
             "head-too-large",

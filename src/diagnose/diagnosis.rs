@@ -116,6 +116,15 @@ registry! {
     NotHttp "not-http" Error "RFC 9112, section 2.2"
         "the answer is not HTTP/1.1" =>
         "Correct the port: another protocol is spoken there.";
+    BareLineFeed "bare-line-feed" Error "RFC 9112, section 2.2"
+        "the lines of the answer's head end with LF alone, which proxies and clients refuse" =>
+        "End each line with CRLF: a server that is written by hand has to write \\r\\n.";
+    AnswerMalformed "answer-malformed" Error "RFC 9112, sections 4 to 6"
+        "the answer begins as HTTP does, and its head breaks a rule of HTTP/1.1" =>
+        "Look into the program that wrote the head: the server, or a hop that has added a field.";
+    AnswerCutShort "answer-cut-short" Error "RFC 9112, section 8"
+        "the connection was closed in the middle of the answer's head" =>
+        "Look into the log of the server that answers: it has failed while it wrote, or a hop takes no head as large as this.";
     Http2Only "http2-only" Error "RFC 9113, section 3.3"
         "the port speaks HTTP/2 without TLS, and no HTTP/1.1" =>
         "Let the hop in front speak HTTP/1.1 to it, or WebSocket over HTTP/2 (RFC 8441).";

@@ -39,12 +39,19 @@ pub enum Failure {
         /// How many came.
         count: usize,
     },
-    /// The connection was closed before the response head was whole.
+    /// The connection was closed before a byte of a response came.
     Closed,
+    /// The connection was closed in the middle of the response head.
+    CutShort {
+        /// How many bytes of it came.
+        bytes: usize,
+    },
     /// The connection was reset before the response head was whole.
     Reset,
-    /// What came is no HTTP/1.1 response head.
+    /// What came does not begin as a response of HTTP/1.1 does.
     NotHttp(HeadError),
+    /// What came begins as a response does, and its head breaks a rule.
+    Malformed(HeadError),
     /// What came is the beginning of an HTTP/2 connection (RFC 9113, section 3.4).
     Http2,
 }
@@ -96,8 +103,8 @@ impl Failure {
         match bytes {
             [0, _, _, kind, _, 0, 0, 0, 0, ..] if is_http2(*kind) => Failure::Http2,
             [b'H', b'T', b'T', b'P', b'/', ..] => match error {
-                HeadError::StartLineTooLong { limit } => Failure::NotHttp(HeadError::TooLarge { limit }),
-                error => Failure::NotHttp(error),
+                HeadError::StartLineTooLong { limit } => Failure::Malformed(HeadError::TooLarge { limit }),
+                error => Failure::Malformed(error),
             },
             _ => Failure::NotHttp(error),
         }
@@ -125,14 +132,28 @@ impl Failure {
                 Finding::certain(Diagnosis::InterimWithoutEnd).detail(format_args!("{count} came"))
             }
             Failure::Closed => Finding::certain(Diagnosis::ClosedUnanswered),
+            Failure::CutShort { bytes } => {
+                Finding::certain(Diagnosis::AnswerCutShort).detail(format_args!("{bytes} bytes of it came"))
+            }
             Failure::Reset => Finding::certain(Diagnosis::ResetUnanswered),
             Failure::NotHttp(HeadError::Tls) => Finding::certain(Diagnosis::PlainToTlsPort),
-            Failure::NotHttp(error @ (HeadError::TooLarge { .. } | HeadError::TooManyFields { .. })) => {
-                Finding::certain(Diagnosis::AnswerHeadTooLarge).detail(error)
-            }
             Failure::NotHttp(error) => Finding::certain(Diagnosis::NotHttp).detail(error),
+            Failure::Malformed(error) => malformed(error),
             Failure::Http2 => Finding::certain(Diagnosis::Http2Only),
         }
+    }
+}
+
+/// What a head means that begins as one of HTTP, and breaks a rule or a limit.
+fn malformed(error: &HeadError) -> Finding {
+    match error {
+        HeadError::TooLarge { .. } | HeadError::TooManyFields { .. } => {
+            Finding::certain(Diagnosis::AnswerHeadTooLarge).detail(error)
+        }
+        HeadError::BareLineFeed { .. } => Finding::certain(Diagnosis::BareLineFeed).detail(error),
+        error => Finding::certain(Diagnosis::AnswerMalformed)
+            .detail(error)
+            .changing(error.hint()),
     }
 }
 
@@ -217,6 +238,26 @@ mod tests {
             (
                 Failure::of_answer(b"HTTP/1.1 200 OOO", HeadError::StartLineTooLong { limit: 65536 }),
                 "answer-head-too-large",
+            ),
+            (Failure::CutShort { bytes: 7 }, "answer-cut-short"),
+            (
+                Failure::of_answer(
+                    b"HTTP/1.1 101 Switching Protocols\n",
+                    HeadError::BareLineFeed { offset: 32 },
+                ),
+                "bare-line-feed",
+            ),
+            (
+                Failure::of_answer(b"HTTP/1.1 1O1", HeadError::StartLine),
+                "answer-malformed",
+            ),
+            (
+                Failure::of_answer(b"HTTP/2 101", HeadError::Version),
+                "answer-malformed",
+            ),
+            (
+                Failure::of_answer(b"\n", HeadError::BareLineFeed { offset: 0 }),
+                "not-http",
             ),
             (
                 Failure::of_answer(b"OOO", HeadError::StartLineTooLong { limit: 65536 }),

@@ -100,8 +100,8 @@ impl BadSwitch {
     /// `switch-upgrade-not-offered`, `switch-accept-missing`, `switch-accept-repeated`, `switch-accept-wrong`,
     /// `switch-subprotocol-empty`, `switch-subprotocol-repeated`, `switch-subprotocol-several`,
     /// `switch-subprotocol-not-offered`, `switch-extensions-repeated`, `switch-too-many-extensions`,
-    /// `switch-extension-not-offered`, `success-without-switch`, `framing`, `too-many-connection-options`. None of them
-    /// changes in a minor version.
+    /// `switch-extension-not-offered`, `success-without-switch`, `too-many-connection-options`, or the name of the
+    /// [`FramingError`]. None of them changes in a minor version.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -125,7 +125,7 @@ impl BadSwitch {
             BadSwitch::TooManyExtensions => "switch-too-many-extensions",
             BadSwitch::ExtensionNotOffered => "switch-extension-not-offered",
             BadSwitch::Success => "success-without-switch",
-            BadSwitch::Framing(_) => "framing",
+            BadSwitch::Framing(error) => error.name(),
             BadSwitch::ConnectionOptions(_) => "too-many-connection-options",
         }
     }

@@ -4,6 +4,7 @@ use http::StatusCode;
 use http::header::HeaderName;
 
 use super::{FramingError, HostError, RequestLineError, TargetError};
+use crate::token::MAX_ELEMENTS;
 
 /// Why a message head was refused.
 ///
@@ -90,6 +91,13 @@ pub enum HeadError {
         /// [`HeadLimits::fields`](super::HeadLimits::fields).
         limit: usize,
     },
+    /// A list that this proxy reads or adds to has more elements than a request has hops:
+    /// [`MAX_ELEMENTS`](crate::token::MAX_ELEMENTS).
+    #[error("the list {field} has more than {MAX_ELEMENTS} elements")]
+    TooManyElements {
+        /// Its name.
+        field: HeaderName,
+    },
 }
 
 impl From<RequestLineError> for HeadError {
@@ -106,8 +114,9 @@ impl From<TargetError> for HeadError {
 
 impl HeadError {
     /// In a word, for logs and metrics: `bare-line-feed`, `bare-carriage-return`, `control-byte`, `line-folding`, `tls`,
-    /// `start-line`, `version`, `target`, `field-name`, `field-value`, `host`, `repeated-field`, `framing`, `start-line-too-long`,
-    /// `head-too-large`, `too-many-fields`. None of them changes in a minor version.
+    /// `status-line`, `version`, `field-name`, `field-value`, `repeated-field`, `start-line-too-long`, `head-too-large`,
+    /// `too-many-fields`, `too-many-elements`; else the name of the [`RequestLineError`], [`TargetError`], [`HostError`] or
+    /// [`FramingError`]. None of them changes in a minor version.
     pub const fn name(&self) -> &'static str {
         match self {
             HeadError::BareLineFeed { .. } => "bare-line-feed",
@@ -115,17 +124,65 @@ impl HeadError {
             HeadError::ControlByte { .. } => "control-byte",
             HeadError::LineFolding { .. } => "line-folding",
             HeadError::Tls => "tls",
-            HeadError::StartLine | HeadError::RequestLine(_) => "start-line",
+            HeadError::StartLine => "status-line",
+            HeadError::RequestLine(error) => error.name(),
             HeadError::Version => "version",
-            HeadError::Target(_) => "target",
+            HeadError::Target(error) => error.name(),
             HeadError::FieldName => "field-name",
             HeadError::FieldValue => "field-value",
-            HeadError::Host(_) => "host",
+            HeadError::Host(error) => error.name(),
             HeadError::RepeatedField { .. } => "repeated-field",
-            HeadError::Framing(_) => "framing",
+            HeadError::Framing(error) => error.name(),
             HeadError::StartLineTooLong { .. } => "start-line-too-long",
             HeadError::TooLarge { .. } => "head-too-large",
             HeadError::TooManyFields { .. } => "too-many-fields",
+            HeadError::TooManyElements { .. } => "too-many-elements",
+        }
+    }
+
+    /// One sentence for the sender of the head, client or upstream: what to change.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            HeadError::BareLineFeed { .. } => {
+                "End each line of the head with CRLF (\\r\\n), not with a line feed alone."
+            }
+            HeadError::BareCarriageReturn { .. } => {
+                "Send a carriage return only at the end of a line, before its line feed."
+            }
+            HeadError::ControlByte { .. } => {
+                "Send no control byte but the tab; encode binary values in base64."
+            }
+            HeadError::LineFolding { .. } => {
+                "Send each field in one line; a line cannot begin with white space."
+            }
+            HeadError::Tls => {
+                "This port speaks plain HTTP: use http:// or ws:// for it, or give the listener a certificate."
+            }
+            HeadError::StartLine => {
+                "Begin the answer with a status line: HTTP/1.1, a space, and three digits."
+            }
+            HeadError::RequestLine(_) => "Send a method, a target and HTTP/1.1, with one space between them.",
+            HeadError::Version => "Speak HTTP/1.1.",
+            HeadError::Target(_) => "Send a path, percent-encoded where it needs to be.",
+            HeadError::FieldName => {
+                "Send each field as NAME: VALUE, with a token for its name and no space before the colon."
+            }
+            HeadError::FieldValue => "Send only visible characters, spaces and tabs in a value.",
+            HeadError::Host(HostError::NoAuthority) => {
+                "Send an :authority. A layer in front that replaces the URI keeps its scheme and authority, or sets Host first."
+            }
+            HeadError::Host(_) => "Send one Host field, with a host and perhaps a port.",
+            HeadError::RepeatedField { .. } => {
+                "Send the field once; a proxy in between may have added its own."
+            }
+            HeadError::Framing(_) => "Frame the body by one Content-Length, or by chunked alone.",
+            HeadError::StartLineTooLong { .. } | HeadError::TooLarge { .. } => {
+                "Send less, cookies above all, or raise HeadLimits::max_bytes."
+            }
+            HeadError::TooManyFields { .. } => "Send fewer fields, or raise HeadLimits::max_fields.",
+            HeadError::TooManyElements { .. } => {
+                "Look for a loop: two proxies that send each other the same request add an element each time."
+            }
         }
     }
 
@@ -135,9 +192,9 @@ impl HeadError {
             HeadError::StartLineTooLong { .. } | HeadError::Target(TargetError::TooLong) => {
                 StatusCode::URI_TOO_LONG
             }
-            HeadError::TooLarge { .. } | HeadError::TooManyFields { .. } => {
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-            }
+            HeadError::TooLarge { .. }
+            | HeadError::TooManyFields { .. }
+            | HeadError::TooManyElements { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             HeadError::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             // RFC 9112, section 6.1: a transfer coding that is not understood is a 501.
             HeadError::Framing(FramingError::UnknownCoding) => StatusCode::NOT_IMPLEMENTED,

@@ -43,6 +43,21 @@ pub enum FramingError {
     CodingInHttp10,
 }
 
+impl FramingError {
+    /// In a word, for logs and metrics: `length-and-coding`, `invalid-length`, `repeated-length`, `unknown-coding`,
+    /// `invalid-coding`, `coding-in-http-1-0`. None of them changes in a minor version.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FramingError::Both => "length-and-coding",
+            FramingError::InvalidLength => "invalid-length",
+            FramingError::RepeatedLength => "repeated-length",
+            FramingError::UnknownCoding => "unknown-coding",
+            FramingError::InvalidCoding => "invalid-coding",
+            FramingError::CodingInHttp10 => "coding-in-http-1-0",
+        }
+    }
+}
+
 impl BodyLength {
     /// The length of a request's body.
     ///

@@ -28,6 +28,20 @@ pub enum HostError {
     NoAuthority,
 }
 
+impl HostError {
+    /// In a word, for logs and metrics: `host-missing`, `host-repeated`, `host-invalid`, `host-differs`, `no-authority`. None
+    /// of them changes in a minor version.
+    pub const fn name(self) -> &'static str {
+        match self {
+            HostError::Missing => "host-missing",
+            HostError::Repeated => "host-repeated",
+            HostError::Invalid => "host-invalid",
+            HostError::Differs => "host-differs",
+            HostError::NoAuthority => "no-authority",
+        }
+    }
+}
+
 /// Checks the `Host` of a request: exactly one in HTTP/1.1, at most one in HTTP/1.0, and valid.
 ///
 /// # Errors

@@ -25,6 +25,7 @@ mod error;
 mod framing;
 mod host;
 mod limits;
+mod lists;
 mod parse;
 mod received;
 mod request_line;

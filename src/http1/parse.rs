@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, StatusCode, Version, request, response};
 
 #[cfg(feature = "gateway")]
 use super::ChunkedError;
+use super::lists::check_request_lists;
 use super::request_line::{RequestLine, RequestLineError};
 use super::singleton::{check_request_singletons, check_response_singletons};
 use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError, check_host};
@@ -80,6 +81,7 @@ pub(crate) fn request_from_head(head: Bytes, scan: &HeadScan) -> Result<request:
     let mut headers = field_lines(&head, line_end + 2, scan)?;
     check_host(version, &headers)?;
     check_request_singletons(&headers)?;
+    check_request_lists(&headers)?;
     if let RequestTarget::Absolute { authority, .. } = &target {
         // RFC 9112, section 3.2.2: a proxy ignores the Host received and replaces it by the target's.
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Authority)?;

@@ -8,6 +8,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
 use super::host::is_same_host;
+use super::lists::check_request_lists;
 use super::singleton::check_request_singletons;
 use super::{
     BodyLength, HeadError, HeadLimits, HostError, RequestTarget, TargetError, check_host, validate_host,
@@ -68,6 +69,7 @@ pub fn check_request_within(parts: &mut Parts, limits: &HeadLimits) -> Result<()
 /// As [`check_request`], for a head that is known to be within its limits.
 pub(crate) fn check_request_unlimited(parts: &mut Parts) -> Result<(), HeadError> {
     check_request_singletons(&parts.headers)?;
+    check_request_lists(&parts.headers)?;
     normalize_empty_path(parts)?;
     check_target(parts)?;
     if parts.version >= Version::HTTP_2 {

@@ -35,6 +35,23 @@ pub enum RequestLineError {
     Version,
 }
 
+impl RequestLineError {
+    /// In a word, for logs and metrics: `request-line-leading-space`, `request-line-trailing-space`, `request-line-separator`,
+    /// `request-line-method`, `request-line-no-target`, `request-line-no-version`, `request-line-version`. None of them changes
+    /// in a minor version.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RequestLineError::LeadingWhiteSpace => "request-line-leading-space",
+            RequestLineError::TrailingWhiteSpace => "request-line-trailing-space",
+            RequestLineError::Separator => "request-line-separator",
+            RequestLineError::Method => "request-line-method",
+            RequestLineError::NoTarget => "request-line-no-target",
+            RequestLineError::NoVersion => "request-line-no-version",
+            RequestLineError::Version => "request-line-version",
+        }
+    }
+}
+
 /// The three parts of a request line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RequestLine<'a> {

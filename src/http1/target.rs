@@ -64,6 +64,22 @@ pub enum TargetError {
     Method,
 }
 
+impl TargetError {
+    /// In a word, for logs and metrics: `target-too-long`, `target-white-space`, `target-fragment`, `target-invalid-byte`,
+    /// `target-form`, `target-authority`, `target-method`. None of them changes in a minor version.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TargetError::TooLong => "target-too-long",
+            TargetError::WhiteSpace => "target-white-space",
+            TargetError::Fragment => "target-fragment",
+            TargetError::InvalidByte => "target-invalid-byte",
+            TargetError::Form => "target-form",
+            TargetError::Authority => "target-authority",
+            TargetError::Method => "target-method",
+        }
+    }
+}
+
 impl RequestTarget {
     /// Parses the target of a request with the method given.
     ///

@@ -11,6 +11,7 @@ mod rfc7239_forwarded;
 mod rfc8441_4_extended_connect;
 mod rfc8441_5_websocket;
 mod rfc9110_5_3_singletons;
+mod rfc9110_5_6_1_lists;
 mod rfc9110_7_6_1_connection;
 mod rfc9110_7_8_upgrade;
 mod rfc9112_2_2_message_parsing;

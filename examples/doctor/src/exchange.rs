@@ -62,7 +62,7 @@ pub(crate) async fn ask(
         }
         match timeout_at(deadline, stream.read_buf(&mut heads.bytes)).await {
             Err(_) => return Err(heads.unanswered()),
-            Ok(Ok(0)) => return Err(sent.err().map_or(Failure::Closed, of_error)),
+            Ok(Ok(0)) => return Err(sent.err().map_or(heads.closed(), of_error)),
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(of_error(error)),
         }
@@ -112,6 +112,14 @@ impl Heads {
             if self.interim >= MAX_INTERIM {
                 return Err(self.unanswered());
             }
+        }
+    }
+
+    /// What there is in place of an answer where the connection was closed.
+    fn closed(&self) -> Failure {
+        match self.bytes.len() {
+            0 => Failure::Closed,
+            bytes => Failure::CutShort { bytes },
         }
     }
 
