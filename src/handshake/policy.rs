@@ -2,6 +2,8 @@
 //!
 //! Must not know how a request is checked; that is `request.rs`.
 
+#[cfg(feature = "hyper")]
+use http::header::{HeaderMap, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::request::Parts;
 
 use crate::header::{Protocol, Protocols};
@@ -209,6 +211,17 @@ impl HandshakePolicy {
             RequestBody::ByProtocol => !protocols.contains(&Protocol::WEBSOCKET),
             RequestBody::Allowed => true,
             RequestBody::Refused => false,
+        }
+    }
+
+    /// Makes a 426 name what is allowed, where that is not WebSocket (RFC 9110, section 15.5.22).
+    #[cfg(feature = "hyper")]
+    pub(crate) fn name_in_426(&self, headers: &mut HeaderMap) {
+        use crate::header::remove;
+
+        if headers.contains_key(UPGRADE) && !self.allows(&Protocol::WEBSOCKET) {
+            remove(headers, &SEC_WEBSOCKET_VERSION);
+            headers.insert(UPGRADE, self.protocols.to_value());
         }
     }
 

@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 use super::extended_connect::MalformedConnect;
 use crate::header::ProtocolError;
 use crate::header::hop_by_hop::TooManyOptions;
-use crate::http1::{HeadError, HostError};
+use crate::http1::HeadError;
 use crate::token::MAX_ELEMENTS;
 use crate::websocket::KeyError;
 
@@ -133,7 +133,7 @@ pub enum Rejection {
         limit: u64,
     },
     /// No upgrade, where nothing else is served.
-    #[error("this resource is served over WebSocket only")]
+    #[error("this resource is served only over an upgraded connection")]
     UpgradeRequired,
     /// The proxy is about to end, and opens no more tunnels.
     #[error("the proxy is about to end")]
@@ -267,7 +267,7 @@ impl Rejection {
     /// One sentence for the operator of the client or of the proxy: what to change.
     pub fn hint(&self) -> &'static str {
         match self {
-            Rejection::Head(error) => head_hint(error),
+            Rejection::Head(error) => error.hint(),
             Rejection::HeadTimeout => "Send the whole head at once, or raise the header deadline.",
             Rejection::Connect => "Use a forward proxy for CONNECT; this one serves origins of its own.",
             Rejection::Trace => "Use another method, or allow this one with RelayConfig::allow_trace.",
@@ -335,7 +335,7 @@ impl Rejection {
             }
             Rejection::TooManyTunnels => "Try again later, or raise the cap on tunnels.",
             Rejection::UpgradeRequired => {
-                "Open a WebSocket here; a proxy in front may have removed the Upgrade or Connection field, as nginx does without proxy_http_version 1.1 and two proxy_set_header."
+                "Ask for an upgrade here, as a WebSocket client does; a proxy in front may have removed the Upgrade or Connection field, as nginx does without proxy_http_version 1.1 and two proxy_set_header."
             }
             Rejection::Draining => "Try again; another instance will answer.",
             Rejection::NoUpgradeHere => {
@@ -370,28 +370,4 @@ pub(crate) fn last_response(status: StatusCode, text: String) -> Response<String
     );
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
-}
-
-fn head_hint(error: &HeadError) -> &'static str {
-    match error {
-        HeadError::StartLineTooLong { .. } | HeadError::TooLarge { .. } => {
-            "Send less, cookies above all, or raise HeadLimits::max_bytes."
-        }
-        HeadError::TooManyFields { .. } => "Send fewer fields, or raise HeadLimits::max_fields.",
-        HeadError::Version => "Speak HTTP/1.1.",
-        HeadError::Host(HostError::NoAuthority) => {
-            "Send an :authority. A layer in front that replaces the URI keeps its scheme and authority, or sets Host first."
-        }
-        HeadError::Host(_) => "Send one Host field, with a host and perhaps a port.",
-        HeadError::RepeatedField { .. } => "Send the field once; a proxy in between may have added its own.",
-        HeadError::Framing(_) => "Frame the body by one Content-Length, or by chunked alone.",
-        HeadError::Target(_) => "Send a path, percent-encoded where it needs to be.",
-        HeadError::Tls => {
-            "This port speaks plain HTTP: use http:// or ws:// for it, or give the listener a certificate."
-        }
-        HeadError::StartLine | HeadError::RequestLine(_) => {
-            "Send a method, a target and HTTP/1.1, with one space between them."
-        }
-        _ => "Send lines that end with CRLF, without folding and without control bytes.",
-    }
 }

@@ -78,7 +78,9 @@ fn lost_upgrade(parts: &Parts) -> Option<Rejection> {
 #[cfg(feature = "hyper")]
 pub(crate) fn not_an_upgrade(parts: &Parts, policy: &HandshakePolicy) -> Rejection {
     let headers = &parts.headers;
-    let has_key = parts.method == Method::GET && headers.contains_key(SEC_WEBSOCKET_KEY);
+    let has_key = parts.method == Method::GET
+        && headers.contains_key(SEC_WEBSOCKET_KEY)
+        && policy.allows(&Protocol::WEBSOCKET);
     let has_option = ConnectionOptions::of(headers).contains("upgrade");
     match (parts.version, names_a_protocol(headers)) {
         (Version::HTTP_10, named) if has_key || named => Rejection::HandshakeInHttp10,

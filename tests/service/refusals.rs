@@ -68,6 +68,38 @@ async fn each_broken_rule_of_a_handshake_has_its_status() {
 }
 
 #[tokio::test]
+async fn a_426_names_what_is_allowed() {
+    let allowed = ["tcp", "foo/1"].map(|name| name.parse::<Protocol>().unwrap());
+    let websocket = [Protocol::WEBSOCKET];
+    let cases: [(&[Protocol], &str, bool); 3] = [
+        (&allowed, "tcp, foo/1", false),
+        (&allowed[..1], "tcp", false),
+        (&websocket, "websocket", true),
+    ];
+    for (protocols, expected, has_version) in cases {
+        let policy = HandshakePolicy::default().allow_only(protocols.iter().cloned());
+        let config = ServiceConfig::default().upgrade(UpgradeConfig::default().policy(policy));
+        for (version, fields) in [
+            ("HTTP/1.1", ""),
+            ("HTTP/1.1", "Connection: upgrade\r\nUpgrade: other\r\n"),
+            ("HTTP/1.0", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"),
+        ] {
+            let service = UpgradeService::new(TcpConnect::to("127.0.0.1:1")).config(config.clone());
+            let mounted = Mounted::on(Server::Axum, service).await;
+            let request = format!("GET / {version}\r\nHost: a\r\n{fields}\r\n");
+            let (head, _) = mounted.client_sending(&request).await.response().await;
+            assert_eq!(head.status, 426, "{request}");
+            assert_eq!(head.headers["upgrade"], expected, "{request}");
+            assert_eq!(
+                head.headers.contains_key("sec-websocket-version"),
+                has_version,
+                "{request}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_426_names_the_protocol() {
     let mounted = Mounted::on(Server::Axum, UpgradeService::new(TcpConnect::to("127.0.0.1:1"))).await;
     let mut client = mounted.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;

@@ -94,7 +94,9 @@ where
             Begun::Ordinary(request) => {
                 let (parts, _) = request.into_parts();
                 let policy = &self.upgrader.config.upgrade.policy;
-                Box::pin(ready(rejected(not_an_upgrade(&parts, policy))))
+                let mut response = rejected(not_an_upgrade(&parts, policy));
+                policy.name_in_426(response.headers_mut());
+                Box::pin(ready(response))
             }
         })
     }

@@ -117,7 +117,7 @@ async fn refusals_and_failures_are_logged_with_their_reason() {
     let page = format!("GET /live/room HTTP/1.1\r\nHost: a\r\n{SESSION}\r\n");
     for (request, status, reason) in [
         (version, 426, "the WebSocket version is not 13"),
-        (page, 426, "served over WebSocket only"),
+        (page, 426, "served only over an upgraded connection"),
         (
             upgrade("/live/room", SESSION),
             502,
