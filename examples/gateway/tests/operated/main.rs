@@ -4,6 +4,7 @@
 mod example_gateway;
 mod example_upstreams;
 mod kubernetes;
+mod policy_flags;
 mod probes;
 #[cfg(target_os = "linux")]
 mod silent;

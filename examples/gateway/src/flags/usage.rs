@@ -1,0 +1,83 @@
+//! What `--help` prints: each flag, what it does, and its default in brackets.
+
+pub(crate) const USAGE: &str = "\
+An HTTP gateway that carries upgrades, WebSocket above all, and relays everything else.
+
+  --listen ADDR              listen here; repeatable (127.0.0.1:8080)
+  --route '[HOST]/PREFIX=URL[,URL...]'
+                             send what matches to URL (http, https, ws or wss); repeatable. The longest prefix wins. A
+                             URL with a path replaces the matched prefix, one without keeps the request target.
+                             Several URLs take turns, and the next one steps in where one fails before it has
+                             answered. Behind a URL: ;weight=N, ;max-tunnels=N, ;backup, and ;resolve=DURATION for a name
+                             each of whose addresses is a server, asked for again as often as that. HOST may be a
+                             wildcard, *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that path
+                             alone
+  --balance HOW              how the URLs of a route take turns: round-robin, least-tunnels, random, power-of-two (of two by
+                             chance the one with fewer tunnels), or hash:KEY for the same one each time, where KEY is
+                             client, header:NAME, cookie:NAME or query:NAME (round-robin)
+  --tls-cert FILE            speak TLS on all listeners, with this certificate chain (PEM); needs --tls-key. Clients may
+                             speak HTTP/2 there, and open WebSockets over it (RFC 8441)
+  --tls-key FILE             the private key of the first certificate in the chain (PEM)
+  --upstream-ca FILE         believe https and wss servers only by these roots (PEM; the system's roots). Their
+                             certificates must be for the host of the URL
+  --accept-proxy-protocol NETWORK
+                             connections come from balancers in this network (10.0.0.0/8) and begin with a PROXY
+                             protocol header; all others are closed. Repeatable
+  --send-proxy-protocol v1|v2
+                             begin connections to upstreams with such a header
+  --workers N                threads, each with its own runtime and its own listening sockets (1)
+  --connect-timeout DURATION connecting to an upstream, TLS handshake included; then 504 (10s)
+  --handshake-timeout DURATION
+                             from the connection to the head of the answer; then 504 (as --read-timeout, or 60s)
+  --read-timeout DURATION    a tunnel without a byte in either direction ends (5m); also the wait for an answer
+  --send-timeout DURATION    a side that does not take bytes meant for it (60s)
+  --header-timeout DURATION  a request head, from the first byte to the last; then 408. Before it, as long again for the
+                             TLS handshake (30s)
+  --keep-alive-timeout DURATION
+                             a connection on which nothing is asked for, after an answer (75s)
+  --linger-timeout DURATION  after one side of a tunnel has ended, silence of the other (30s)
+  --tunnel-mode stream|websocket
+                             what a tunnel knows of a WebSocket: its bytes, or its frames. With frames it ends with a Close
+                             1001 to both ends where it is the gateway that ends it, as after SIGTERM, and a side that
+                             sends what is no frame is sent a Close 1002 (stream)
+  --ping-interval DURATION   send a ping to a side of a WebSocket that has been silent for so long; needs --tunnel-mode
+                             websocket (no pings)
+  --pong-timeout DURATION    how long such a side may stay silent then; needs --ping-interval (10s)
+  --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s); a second SIGTERM ends them at once
+  --drain-spread DURATION    the last part of that time, over which the tunnels that are left end one after the other, and
+                             not all at once (0s)
+  --drain-delay DURATION     after SIGTERM, how long everything goes on as before, but for /ready, so that a balancer can
+                             take notice (0s)
+  --health ADDR              answer probes here, also while draining: /live, /ready (503 from SIGTERM on) and /status
+  --max-tunnels N            upgrades beyond this many, by all workers together, get a 503 (no limit)
+  --max-tunnels-per-client N upgrades of one client, by its address or the first 64 bits of it, beyond this many get a 429
+                             (no limit)
+  --max-header-bytes N       the largest head, request or response (65536)
+  --set-header 'NAME: VALUE' set a field on requests, with nginx's variables: 'X-Real-IP: $remote_addr'; repeatable.
+                             An empty value removes the field. Host is set too, to '$host' as to any other value
+  --trace refuse|relay       a TRACE is answered 405 (refuse), or goes upstream
+  --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket). '*' is any but HTTP: h2c needs its
+                             name
+  --upgrade-body auto|allow|refuse
+                             a body in an upgrade request, which goes up before the tunnel begins: in all but WebSocket
+                             handshakes, in all, or in none (auto)
+  --subprotocols any|tokens  what a WebSocket client may offer as subprotocols: any names, as kubectl does, or different
+                             tokens alone; else 400 (any)
+  --incomplete-handshakes relay|refuse
+                             a WebSocket handshake that has lost its upgrade on the way, to a proxy in front that does
+                             not carry it: relayed as the ordinary request that is left of it, or refused with 426 and
+                             what to change there (relay)
+  --early-half-close drop|serve
+                             a client that ends its write side before its upgrade is answered has left, and its upstream is
+                             freed, or still gets its answer and what follows (drop)
+  --allow-origin ORIGIN      an Origin that may open a WebSocket: https://example.com, https://*.example.com for exactly one
+                             label before the name, null, or file://; repeatable (any)
+  --access-log -|FILE        a line of JSON for each tunnel that opens and for each that ends, for each other request, and
+                             for each connection that fails before a request; to standard output, or appended to FILE,
+                             which SIGUSR1 opens anew (none)
+  --access-log-query keep|drop
+                             what the log has of a query: all, or only that there was one. Browsers cannot set fields on
+                             WebSockets, so tokens stand in queries (drop)
+
+DURATION is a number with ms, s, m or h, above zero unless zero is its default. Without --route there is a demo: open the address that it listens on.
+";

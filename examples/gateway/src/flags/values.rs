@@ -1,0 +1,68 @@
+//! How the values of flags are read.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use switchover::header::rules::{HeaderRules, HostRule};
+
+/// One of two words: `false` for the first, `true` for the second.
+pub(super) fn either(value: &str, no: &str, yes: &str) -> Result<bool, String> {
+    match value {
+        _ if value == no => Ok(false),
+        _ if value == yes => Ok(true),
+        _ => Err(format!("expected {no} or {yes}")),
+    }
+}
+
+/// The first address that a name has.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text
+        .to_socket_addrs()
+        .map_err(|why| format!("an address is HOST:PORT: {why}"))?;
+    addresses
+        .next()
+        .ok_or_else(|| "the name has no address".to_owned())
+}
+
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a whole number above zero".to_owned()),
+    }
+}
+
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    match text.trim_end_matches(|byte: char| byte.is_ascii_lowercase()) {
+        "0" => Ok(Duration::ZERO),
+        _ => duration(text),
+    }
+}
+
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let unit = text
+        .find(|byte: char| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        _ => 0,
+    };
+    let number: u64 = number.parse().unwrap_or(0);
+    match number.checked_mul(milliseconds) {
+        Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
+        _ => Err("expected a duration above zero, as in 500ms, 2s, 10m or 1h".to_owned()),
+    }
+}
+
+pub(super) fn set_header(rules: HeaderRules, text: &str) -> Result<HeaderRules, String> {
+    let (name, value) = text.split_once(':').ok_or("a field is NAME: VALUE")?;
+    let value = value.trim();
+    match name.eq_ignore_ascii_case("host") {
+        true => value.parse::<HostRule>().map(|host| rules.host(host)),
+        false => rules.set_on_request(name, value),
+    }
+    .map_err(|why| why.to_string())
+}
