@@ -1,9 +1,10 @@
-//! The manual says nothing that no test holds: each row of its page on threats, and each entry of its page on departures, names
-//! the tests that would fail if it were not so, in a comment at its end, `<!-- tests/…/file.rs::name -->`.
+//! The manual says nothing that no test holds: each row of its pages on threats and defaults, and each entry of its page on
+//! departures, names the tests that would fail if it were not so, in a comment at its end, `<!-- tests/…/file.rs::name -->`.
 
 use std::path::Path;
 
 const THREATS: &str = include_str!("../src/manual/threats.md");
+const DEFAULTS: &str = include_str!("../src/manual/defaults.md");
 const DEPARTURES: &str = include_str!("../src/manual/departures.md");
 
 /// The rows of a page's table, without its head.
@@ -58,8 +59,8 @@ fn faults(parts: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn every_threat_and_every_departure_is_held_by_a_test() {
-    for parts in [rows(THREATS), entries(DEPARTURES)] {
+fn every_threat_default_and_departure_is_held_by_a_test() {
+    for parts in [rows(THREATS), rows(DEFAULTS), entries(DEPARTURES)] {
         assert!(parts.len() > 40, "{}", parts.len());
         let faults = faults(&parts);
         assert!(faults.is_empty(), "{faults:#?}");

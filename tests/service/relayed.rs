@@ -16,9 +16,14 @@ use crate::servers::{Mounted, SERVERS, Server};
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
 fn to(origin: &ScriptedOrigin) -> ReverseProxy<TcpConnect> {
+    ReverseProxy::new(TcpConnect::to(origin.address().to_string()))
+}
+
+/// One whose deadlines are short enough to wait for.
+fn hasty_to(origin: &ScriptedOrigin) -> ReverseProxy<TcpConnect> {
     let limit = Duration::from_millis(300);
     let relay = RelayConfig::default().connect_timeout(limit).read_timeout(limit);
-    ReverseProxy::new(TcpConnect::to(origin.address().to_string())).relay(relay)
+    to(origin).relay(relay)
 }
 
 #[tokio::test]
@@ -196,7 +201,14 @@ async fn an_upstream_that_is_wrong_or_slow_is_a_502_or_504() {
         (Script::new().read_head().pause(Duration::from_secs(5)), 504),
     ] {
         let origin = ScriptedOrigin::start(script).await;
-        let mounted = Mounted::on(Server::Axum, to(&origin)).await;
+        let mounted = Mounted::on(
+            Server::Axum,
+            match status {
+                504 => hasty_to(&origin),
+                _ => to(&origin),
+            },
+        )
+        .await;
         let mut client = mounted.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert_eq!(client.response().await.0.status, status);
     }
@@ -205,7 +217,7 @@ async fn an_upstream_that_is_wrong_or_slow_is_a_502_or_504() {
 #[tokio::test]
 async fn a_client_that_stops_in_its_body_is_given_up() {
     let origin = ScriptedOrigin::start(Script::new().read_head()).await;
-    let mounted = Mounted::on(Server::Axum, to(&origin)).await;
+    let mounted = Mounted::on(Server::Axum, hasty_to(&origin)).await;
     let mut client = mounted
         .client_sending("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
         .await;

@@ -241,3 +241,31 @@ async fn a_service_over_tls_relays_on_one_connection_and_tunnels_on_another() {
     origin.send("and back").await;
     client.receives(b"and back").await;
 }
+
+/// TLS says where a stream ends; a stream that ends without that has been cut short, by whoever can send a FIN.
+#[tokio::test]
+async fn a_body_that_only_the_end_delimits_is_complete_only_with_closing_words() {
+    let authority = Authority::new();
+    for closes_in_order in [true, false] {
+        let server = authority.localhost().server(&VERSIONS, None, &[]);
+        let mut origin = Origin::start(Some(server)).await;
+        let relay = RunningRelay::to(destination(&origin).over_tls(), believing(&authority)).await;
+        let mut client = ScriptedClient::connect(relay.address).await;
+        client.send(GET).await;
+        let mut connection = origin.accepts().await.unwrap();
+        connection.head().await;
+        connection.send("HTTP/1.1 200 OK\r\n\r\nall there is").await;
+        assert_eq!(client.head().await.status, 200);
+        match closes_in_order {
+            true => {
+                connection.end_writes().await;
+                client.receives(b"c\r\nall there is\r\n0\r\n\r\n").await;
+            }
+            false => {
+                drop(connection);
+                let rest = client.rest_until_reset().await;
+                assert!(!rest.ends_with(b"0\r\n\r\n"), "{}", rest.escape_ascii());
+            }
+        }
+    }
+}
