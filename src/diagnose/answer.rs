@@ -189,21 +189,31 @@ impl Answer {
     /// Whether it is the same answer as another one: status, reason phrase and words. Numbers and paths are not compared, for
     /// they differ from request to request; of a body that is cut, what both have.
     pub(super) fn says_the_same(&self, other: &Answer) -> bool {
+        let is_cut = |answer: &Answer| !answer.ended || answer.body.len() == MAX_BODY;
         let words = |answer: &Answer| {
-            let words = answer.text.split_whitespace();
+            let text = match is_cut(answer) {
+                // The last word of a body that is cut may be half a word.
+                true => answer
+                    .text
+                    .rsplit_once(char::is_whitespace)
+                    .map_or("", |(whole, _)| whole),
+                false => &answer.text,
+            };
+            let words = text.split_whitespace();
             let words =
                 words.filter(|word| !word.contains(|char: char| char == '/' || char.is_ascii_digit()));
             words.take(COMPARED_WORDS).map(str::to_owned).collect::<Vec<_>>()
         };
+        // Nothing of the body came before the deadline, so nothing is known of it.
+        let is_late = |answer: &Answer| !answer.ended && answer.body.is_empty();
         let (mine, others) = (words(self), words(other));
-        let is_cut = |answer: &Answer| !answer.ended || answer.body.len() == MAX_BODY;
         let both = match is_cut(self) || is_cut(other) {
             true => mine.len().min(others.len()),
             false => mine.len().max(others.len()),
         };
         self.status() == other.status()
             && (self.reason == other.reason || self.is_usual(&self.reason) && other.is_usual(&other.reason))
-            && self.body_kind() == other.body_kind()
+            && (self.body_kind() == other.body_kind() || is_late(self) || is_late(other))
             && mine.get(..both) == others.get(..both)
             && mine.get(..both).is_some()
     }
@@ -377,5 +387,26 @@ mod tests {
         for other in others {
             assert!(!good().says_the_same(&other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_body_that_is_cut_says_the_same_as_far_as_it_came() {
+        let answer = |body: &str, ended: bool| {
+            let answer = Answer::from(StatusCode::OK).body(body);
+            match ended {
+                true => answer,
+                false => answer.endless(),
+            }
+        };
+        let whole = "event: tick\ndata: alpha\ndata: beta\n";
+        for at in 0..whole.len() {
+            let cut = answer(&whole[..at], false);
+            assert!(cut.says_the_same(&answer(whole, true)), "{at}");
+            assert!(answer(whole, false).says_the_same(&cut), "{at}");
+            let ended = answer(&whole[..at], true);
+            let is_all_of_it = at == whole.len() - 1;
+            assert_eq!(ended.says_the_same(&answer(whole, true)), is_all_of_it, "{at}");
+        }
+        assert!(!answer("event: tock\ndata: al", false).says_the_same(&answer(whole, true)));
     }
 }

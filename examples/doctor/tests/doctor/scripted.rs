@@ -46,6 +46,24 @@ async fn connections_and_answers() {
             "not-http",
         ),
         (
+            "ends its lines with LF",
+            Script::new()
+                .read_head()
+                .send("HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\nConnection: Upgrade\n\n")
+                .pause(LONG),
+            "bare-line-feed",
+        ),
+        (
+            "sends a field without a name",
+            Script::answering("HTTP/1.1 101 Switching Protocols\r\n: websocket\r\n\r\n"),
+            "answer-malformed",
+        ),
+        (
+            "closes in the middle of its head",
+            Script::answering("HTTP/1.1 101 Switching Proto").close(),
+            "answer-cut-short",
+        ),
+        (
             "speaks HTTP/2",
             Script::new().send(b"\0\0\0\x04\0\0\0\0\0".to_vec()).pause(LONG),
             "http2-only",
