@@ -133,6 +133,8 @@ struct Served<'a, T> {
     config: &'a Http2ServerConfig,
 }
 
+// The large one is short-lived: what a connection has for as long as it lives is boxed.
+#[expect(clippy::large_enum_variant)]
 enum State<T> {
     /// The client's preface has not come.
     Opening(Handshake<TurnStream<T>, Payload>),
