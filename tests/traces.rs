@@ -16,7 +16,7 @@ use switchover::handshake::{BadSwitch, Rejection};
 use switchover::header::{ForwardedRules, Forwarding, Hop, TrustedProxies};
 use switchover::http1::HeadError;
 use switchover::service::{Destination, Relay, RelayConfig, Relayed, ReverseProxy, ServiceConfig};
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use switchover::tunnel::End;
 use switchover::upstream::{Group, Server};
 use switchover::{Cause, Connect, Error, Phase, Side, TcpConnect};
@@ -315,7 +315,7 @@ async fn a_service_tells_of_a_tunnel_what_the_layer_around_it_knows_it_by() {
     ordinary.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
 
     let told = tokio::task::spawn_blocking(move || {
-        let next = || told.recv_timeout(PATIENCE).expect("to be told");
+        let next = || told.recv_timeout(TIMEOUT).expect("to be told");
         [next(), next(), next()]
     });
     let expected = [

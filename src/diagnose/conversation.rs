@@ -11,7 +11,7 @@ const SHORTEST_IDLE: Duration = Duration::from_millis(900);
 /// What is known of a connection after the 101. What was not tried is left out.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
-    heard: bool,
+    unprompted_frame: bool,
     greeting: Option<bool>,
     first_ping: Option<bool>,
     later_ping: Option<bool>,
@@ -65,8 +65,8 @@ pub enum Ending {
 impl Conversation {
     /// A frame of the origin's own accord arrived, neither an answer nor an echo. Default: none.
     #[must_use]
-    pub fn heard(mut self) -> Self {
-        self.heard = true;
+    pub fn unprompted_frame(mut self) -> Self {
+        self.unprompted_frame = true;
         self
     }
 
@@ -181,7 +181,7 @@ impl Conversation {
         let waits = [self.greeting, self.first_ping, self.later_ping];
         let echoes = [self.short, self.large];
         let tried = waits.iter().any(Option::is_some) || echoes.iter().any(Option::is_some);
-        let came = self.heard
+        let came = self.unprompted_frame
             || waits.contains(&Some(true))
             || echoes.iter().flatten().any(|echo| *echo != Echo::Missing);
         tried && !came
@@ -332,7 +332,7 @@ mod tests {
             ),
             (
                 "no pong, but other frames",
-                new().first_ping(false).later_ping(false).heard(),
+                new().first_ping(false).later_ping(false).unprompted_frame(),
                 &["pings-unanswered"],
             ),
             ("no greeting", healthy().greeting(false), &["first-frame-lost"]),

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::origin::send_cut;
-use super::patience::{PATIENCE, show, within};
 use super::script::Cut;
+use super::wait::{TIMEOUT, show, within};
 use crate::http1::{BodyLength, BodyScanner, HeadLimits, Parsed, parse_response};
 
 /// The key of [`UPGRADE_REQUEST`], from RFC 6455, section 1.3.
@@ -20,8 +20,8 @@ pub const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const UPGRADE_REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// A client on a TCP socket. Every wait is bounded by [`PATIENCE`](super::PATIENCE), or by
-/// [`patience`](ScriptedClient::patience).
+/// A client on a TCP socket. Every wait is bounded by [`TIMEOUT`](super::TIMEOUT), or by
+/// [`timeout`](ScriptedClient::timeout).
 ///
 /// The [`ScriptedOrigin`](super::ScriptedOrigin) has an example.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct ScriptedClient {
     stream: TcpStream,
     /// Read, and not yet asked for.
     unread: Vec<u8>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl From<TcpStream> for ScriptedClient {
@@ -39,7 +39,7 @@ impl From<TcpStream> for ScriptedClient {
         ScriptedClient {
             stream,
             unread: Vec::new(),
-            patience: PATIENCE,
+            timeout: TIMEOUT,
         }
     }
 }
@@ -52,14 +52,14 @@ impl ScriptedClient {
     /// If nobody accepts in time.
     pub async fn connect(address: SocketAddr) -> Self {
         let connecting = TcpStream::connect(address);
-        let stream = within(PATIENCE, &format!("a connection to {address}"), connecting).await;
+        let stream = within(TIMEOUT, &format!("a connection to {address}"), connecting).await;
         ScriptedClient::from(stream.unwrap_or_else(|error| panic!("no connection to {address}: {error}")))
     }
 
-    /// Waits no longer than this for anything. Default [`PATIENCE`](super::PATIENCE).
+    /// Waits no longer than this for anything. Default [`TIMEOUT`](super::TIMEOUT).
     #[must_use]
-    pub fn patience(mut self, limit: Duration) -> Self {
-        self.patience = limit;
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
         self
     }
 
@@ -97,7 +97,7 @@ impl ScriptedClient {
 
     async fn send_cut(&mut self, bytes: &[u8], cut: Cut) {
         let awaited = format!("the peer to take {} bytes", bytes.len());
-        let sent = within(self.patience, &awaited, send_cut(&mut self.stream, bytes, cut)).await;
+        let sent = within(self.timeout, &awaited, send_cut(&mut self.stream, bytes, cut)).await;
         sent.unwrap_or_else(|error| panic!("{awaited}: {error}"));
     }
 
@@ -105,7 +105,7 @@ impl ScriptedClient {
     /// refuses in the middle.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let awaited = "the peer to take bytes or to fail";
-        within(self.patience, awaited, self.stream.write_all(bytes.as_ref())).await
+        within(self.timeout, awaited, self.stream.write_all(bytes.as_ref())).await
     }
 
     /// Reads a response head.
@@ -222,7 +222,7 @@ impl ScriptedClient {
     /// # Panics
     ///
     /// If bytes come, or the end does.
-    pub async fn hears_nothing_for(&mut self, length: Duration) {
+    pub async fn receives_nothing_for(&mut self, length: Duration) {
         assert!(self.unread.is_empty(), "bytes already: {}", show(&self.unread));
         let mut byte = [0];
         if let Ok(read) = tokio::time::timeout(length, self.stream.read(&mut byte)).await {
@@ -248,11 +248,11 @@ impl ScriptedClient {
     /// Reads once. False at the end of the stream.
     async fn read(&mut self, awaited: &str) -> io::Result<bool> {
         let mut bytes = vec![0; 16 * 1024];
-        let read = tokio::time::timeout(self.patience, self.stream.read(&mut bytes)).await;
+        let read = tokio::time::timeout(self.timeout, self.stream.read(&mut bytes)).await;
         let Ok(read) = read else {
             panic!(
-                "waited {:?} in vain for {awaited}; so far {}",
-                self.patience,
+                "waited {:?} for {awaited} and timed out; so far {}",
+                self.timeout,
                 show(&self.unread)
             );
         };

@@ -37,12 +37,12 @@
 mod client;
 pub mod fault;
 mod origin;
-mod patience;
 mod record;
 mod script;
+mod wait;
 
 pub use client::{SAMPLE_KEY, ScriptedClient, UPGRADE_REQUEST};
 pub use origin::ScriptedOrigin;
-pub use patience::PATIENCE;
 pub use record::{Connection, Ended};
 pub use script::{Script, switching_protocols};
+pub use wait::TIMEOUT;

@@ -11,9 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::patience::{PATIENCE, within};
 use super::record::{Connection, Recorder};
 use super::script::{Cut, Script, Step};
+use super::wait::{TIMEOUT, within};
 use crate::http1::{HeadLimits, Parsed, parse_request};
 
 /// Long enough between two segments for a reader on the same machine to see them one after the other.
@@ -93,12 +93,12 @@ impl ScriptedOrigin {
     ///
     /// # Panics
     ///
-    /// If it has not come within [`PATIENCE`](super::PATIENCE).
+    /// If it has not come within [`TIMEOUT`](super::TIMEOUT).
     pub async fn connection(&self, index: usize) -> Connection {
         let mut connections = self.connections.clone();
         let arrived = connections.wait_for(|connections| connections.len() > index);
         let awaited = format!("connection {index} to an origin");
-        let arrived = within(PATIENCE, &awaited, arrived).await;
+        let arrived = within(TIMEOUT, &awaited, arrived).await;
         arrived.expect("an origin that accepts")[index].clone()
     }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::sync::watch;
 
-use super::patience::{PATIENCE, show, within};
+use super::wait::{TIMEOUT, show, within};
 
 /// How the other side ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// If they do not within [`PATIENCE`].
+    /// If they do not within [`TIMEOUT`].
     pub async fn receives(&self, bytes: &[u8]) {
         let awaited = format!("an origin to receive {}", show(bytes));
         self.wait(&awaited, |record| record.bytes.ends_with(bytes)).await;
@@ -92,7 +92,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// If there is none within [`PATIENCE`].
+    /// If there is none within [`TIMEOUT`].
     pub async fn head(&self) -> String {
         let find = |bytes: &[u8]| bytes.windows(4).position(|window| window == b"\r\n\r\n");
         self.wait("a request head at the origin", |record| {
@@ -108,7 +108,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// If it has not within [`PATIENCE`].
+    /// If it has not within [`TIMEOUT`].
     pub async fn end(&self) -> Ended {
         self.wait("the proxy to end its connection to the origin", |record| {
             record.ended.is_some()
@@ -121,7 +121,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// If there is no end within [`PATIENCE`], or it is another one, or the bytes are others.
+    /// If there is no end within [`TIMEOUT`], or it is another one, or the bytes are others.
     pub async fn receives_exactly_and_ends(&self, bytes: &[u8]) {
         let ended = self.end().await;
         let received = self.received();
@@ -137,7 +137,7 @@ impl Connection {
     async fn wait(&self, awaited: &str, condition: impl Fn(&Record) -> bool) {
         let mut record = self.record.clone();
         let result = within(
-            PATIENCE,
+            TIMEOUT,
             &format!("{awaited}; so far {}", show(&self.received())),
             async { record.wait_for(condition).await.map(|_| ()).map_err(|_| ()) },
         )

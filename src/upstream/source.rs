@@ -14,7 +14,7 @@ use crate::clock::After;
 use crate::connect::ConnectError;
 
 /// How long a request waits for a new answer where there is an old one.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How soon it is asked again after a failure, if not sooner by itself.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ impl<C> Source<C> {
         let _asking = Asking(&self.state);
         let answer = match has_answer {
             false => (self.find)().await,
-            true => timeout(PATIENCE, (self.find)()).await.unwrap_or_else(|_| {
+            true => timeout(TIMEOUT, (self.find)()).await.unwrap_or_else(|_| {
                 Err(ConnectError::Resolve {
                     name: self.name.clone(),
                     error: io::ErrorKind::TimedOut.into(),

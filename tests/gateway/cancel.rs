@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use switchover::connect::TcpConnect;
 use switchover::gateway::Gateway;
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use tokio::net::TcpListener;
 
 /// Serves one client, and gives up when told to. Returns the client and what gives up.
@@ -21,7 +21,7 @@ async fn serve(origin: &ScriptedOrigin) -> (ScriptedClient, tokio::task::JoinHan
 async fn ends(mut client: ScriptedClient) {
     use tokio::io::AsyncReadExt;
     let mut bytes = Vec::new();
-    let end = tokio::time::timeout(PATIENCE, client.stream().read_to_end(&mut bytes)).await;
+    let end = tokio::time::timeout(TIMEOUT, client.stream().read_to_end(&mut bytes)).await;
     end.expect("an end of the client's connection").ok();
 }
 

@@ -137,7 +137,7 @@ async fn the_handshake_deadline_is_disarmed_at_the_101() {
     let gateway = RunningGateway::with(config, &origin).await;
     let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
     assert_eq!(client.head().await.status, 101);
-    client.hears_nothing_for(SHORT * 3).await;
+    client.receives_nothing_for(SHORT * 3).await;
     client.send(b"still there").await;
     client.receives(b"still there").await;
 }

@@ -247,7 +247,7 @@ async fn an_origin_that_switches_before_the_body_is_whole_gets_the_rest_of_it_fi
     let mut client = gateway
         .client_sending(format!("{}hel", request_with("Content-Length: 5\r\n")))
         .await;
-    client.hears_nothing_for(Duration::from_millis(50)).await;
+    client.receives_nothing_for(Duration::from_millis(50)).await;
     client.send("loframe").await;
     assert_eq!(client.head().await.status, 101);
     client.receives(b"frame").await;

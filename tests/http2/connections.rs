@@ -107,7 +107,7 @@ async fn a_connection_without_tunnels_is_closed_after_a_while() {
     let mut tunnel = upstream.tunnel().await;
     assert_eq!(client.head().await.status, 101);
     // Not while there is one, however quiet.
-    client.hears_nothing_for(Duration::from_millis(200)).await;
+    client.receives_nothing_for(Duration::from_millis(200)).await;
     client.send(b"still open").await;
     tunnel.receives(b"still open").await;
     client.end_writes().await;
@@ -201,7 +201,7 @@ async fn who_waits_for_a_connection_that_is_given_up_makes_it() {
     })
     .await;
     let mut second = gateway.client_sending(UPGRADE_REQUEST).await;
-    second.hears_nothing_for(Duration::from_millis(20)).await;
+    second.receives_nothing_for(Duration::from_millis(20)).await;
     assert_eq!(attempts.load(Ordering::SeqCst), 1, "one attempt for both");
     drop(first);
     within("another attempt", async {
@@ -282,7 +282,7 @@ async fn pings_are_answered_and_a_quiet_tunnel_lives() {
     let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
     let mut tunnel = upstream.tunnel().await;
     assert_eq!(client.head().await.status, 101);
-    client.hears_nothing_for(Duration::from_millis(100)).await;
+    client.receives_nothing_for(Duration::from_millis(100)).await;
     client.send(b"alive").await;
     tunnel.receives(b"alive").await;
 }

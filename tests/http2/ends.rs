@@ -31,7 +31,7 @@ async fn the_client_ends_its_writes_and_the_upstream_answers_later() {
     client.end_writes().await;
     tunnel.receives(b"last").await;
     tunnel.ends().await;
-    client.hears_nothing_for(Duration::from_millis(50)).await;
+    client.receives_nothing_for(Duration::from_millis(50)).await;
     tunnel.send("late").await;
     client.receives(b"late").await;
     tunnel.end();

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use tokio::net::TcpStream;
 
 use crate::program::Program;
@@ -38,7 +38,7 @@ async fn it_gives_notice_then_lets_nobody_in_then_sends_everyone_away() {
     let told = Instant::now();
     program.terminate().await;
     while ready(&program).await == 200 {
-        assert!(told.elapsed() < PATIENCE, "it has not heard the signal");
+        assert!(told.elapsed() < TIMEOUT, "it has not heard the signal");
     }
     // The notice: whoever comes is served, whoever is there is left alone.
     tunnels.push(tunnel(&program).await);

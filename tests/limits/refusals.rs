@@ -8,7 +8,7 @@ use switchover::connect::TcpConnect;
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig, Negotiated, Outcome};
 use switchover::handshake::Rejection;
 use switchover::header::{ForwardedRules, Forwarding, Hop, TrustedProxies};
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use switchover::tunnel::{Cap, Drain, End, PeerCap};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -22,7 +22,7 @@ fn capped(cap: &Cap) -> GatewayConfig {
 }
 
 async fn emptied(cap: &Cap, story: &str) {
-    let emptied = timeout(PATIENCE, cap.emptied()).await;
+    let emptied = timeout(TIMEOUT, cap.emptied()).await;
     emptied.unwrap_or_else(|_| panic!("{story}: {} keep their places", cap.open()));
 }
 

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use switchover::TcpConnect;
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::service::{Destination, Relay, RelayConfig, ReverseProxy};
-use switchover::test_util::{PATIENCE, ScriptedClient};
+use switchover::test_util::{ScriptedClient, TIMEOUT};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -159,7 +159,7 @@ impl Proxy {
                 false => self.ask_http_1(message).await,
             }
         };
-        timeout(PATIENCE, asked).await.expect("an answer in time")
+        timeout(TIMEOUT, asked).await.expect("an answer in time")
     }
 
     async fn ask_http_1(&self, message: Message) -> Answer {

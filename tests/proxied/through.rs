@@ -9,7 +9,7 @@ use switchover::gateway::{Gateway, Outcome};
 use switchover::header::Hop;
 use switchover::proxy_protocol::{ProxyProtocolAcceptor, ProxyProtocolConnect, Version};
 use switchover::service::{ReverseProxy, ServiceConfig};
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use switchover::tunnel::{Rewind, Traffic};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -121,7 +121,7 @@ async fn into_a_service() {
     client.receives(b"early").await;
     bulk(&mut client).await;
     drop(client);
-    let ended = tokio::task::spawn_blocking(move || ends.recv_timeout(PATIENCE)).await;
+    let ended = tokio::task::spawn_blocking(move || ends.recv_timeout(TIMEOUT)).await;
     let ended = ended.unwrap().unwrap();
     assert!(ended.plain, "hyper has given back the socket");
     is_spliced(&ended.result.unwrap());

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use http::response;
 use switchover::gateway::GatewayConfig;
 use switchover::header::{ForwardedRules, Forwarding, Inbound};
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
@@ -152,7 +152,7 @@ pub(crate) async fn connect(address: SocketAddr) -> ScriptedClient {
     socket
         .bind((CLIENT, 0).into())
         .expect("an address of the loopback network");
-    let connected = timeout(PATIENCE, socket.connect(address)).await;
+    let connected = timeout(TIMEOUT, socket.connect(address)).await;
     ScriptedClient::from(connected.expect("a connection in time").expect("a connection"))
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
@@ -115,7 +115,7 @@ async fn gateways_are_replaced_and_no_client_notices() {
     let since = Instant::now();
     while !former.iter_mut().all(Server::has_ended) {
         assert!(
-            since.elapsed() < PATIENCE,
+            since.elapsed() < TIMEOUT,
             "a gateway without tunnels does not end"
         );
         sleep(Duration::from_millis(10)).await;

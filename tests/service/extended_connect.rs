@@ -11,7 +11,7 @@ use switchover::TcpConnect;
 use switchover::handshake::HandshakePolicy;
 use switchover::http1::HeadLimits;
 use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig, Tunnels, UpgradeLayer, UpgradeService};
-use switchover::test_util::{PATIENCE, Script, ScriptedOrigin};
+use switchover::test_util::{Script, ScriptedOrigin, TIMEOUT};
 use switchover::tunnel::{End, Schedule, WebSocketConfig};
 use switchover::websocket::CloseCode;
 use switchover::{Side, UpgradeConfig};
@@ -49,7 +49,7 @@ impl Client {
 
     async fn ask(&mut self, request: Request<()>, ends: bool) -> (Response<RecvStream>, SendStream<Bytes>) {
         let (response, stream) = self.send.send_request(request, ends).unwrap();
-        (timeout(PATIENCE, response).await.unwrap().unwrap(), stream)
+        (timeout(TIMEOUT, response).await.unwrap().unwrap(), stream)
     }
 
     /// Asks for a WebSocket.
@@ -72,7 +72,7 @@ fn to(origin: &ScriptedOrigin) -> UpgradeService<TcpConnect> {
 async fn receives(stream: &mut RecvStream, expected: &[u8]) {
     let mut received = Vec::new();
     while received.len() < expected.len() {
-        let data = timeout(PATIENCE, stream.data())
+        let data = timeout(TIMEOUT, stream.data())
             .await
             .unwrap()
             .expect("more bytes")
@@ -85,7 +85,7 @@ async fn receives(stream: &mut RecvStream, expected: &[u8]) {
 
 async fn content(mut stream: RecvStream) -> String {
     let mut content = Vec::new();
-    while let Some(data) = timeout(PATIENCE, stream.data()).await.unwrap() {
+    while let Some(data) = timeout(TIMEOUT, stream.data()).await.unwrap() {
         let data = data.unwrap();
         stream.flow_control().release_capacity(data.len()).unwrap();
         content.extend_from_slice(&data);
@@ -227,7 +227,7 @@ async fn bulk_through_a_slow_reader_waits_and_is_not_buffered() {
     let (response, mut send) = client.open(websocket()).await;
     let mut receive = response.into_body();
     let mut received = 0;
-    while let Some(data) = timeout(PATIENCE, receive.data()).await.unwrap() {
+    while let Some(data) = timeout(TIMEOUT, receive.data()).await.unwrap() {
         let data = data.unwrap();
         assert!(data.iter().all(|&byte| byte == 7));
         received += data.len();
@@ -462,7 +462,7 @@ async fn ordinary_requests_of_http_2_are_relayed_as_http_1() {
         .send_request(request.body(()).unwrap(), false)
         .unwrap();
     send.send_data(Bytes::from_static(b"body"), true).unwrap();
-    let response = timeout(PATIENCE, response).await.unwrap().unwrap();
+    let response = timeout(TIMEOUT, response).await.unwrap().unwrap();
     assert_eq!(response.status(), 200);
     assert!(!response.headers().contains_key("x-hop") && !response.headers().contains_key("keep-alive"));
     assert_eq!(content(response.into_body()).await, "hello");

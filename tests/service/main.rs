@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use switchover::UpgradeConfig;
 use switchover::service::{Ended, ServiceConfig};
-use switchover::test_util::PATIENCE;
+use switchover::test_util::TIMEOUT;
 
 /// A configuration that tells how each tunnel has ended.
 fn telling() -> (ServiceConfig, mpsc::Receiver<Ended>) {
@@ -29,7 +29,7 @@ fn telling() -> (ServiceConfig, mpsc::Receiver<Ended>) {
 
 /// How the next tunnel has ended, waited for without holding up the runtime.
 async fn end_of(ends: mpsc::Receiver<Ended>) -> Ended {
-    let waited = tokio::task::spawn_blocking(move || ends.recv_timeout(PATIENCE));
+    let waited = tokio::task::spawn_blocking(move || ends.recv_timeout(TIMEOUT));
     waited.await.unwrap().expect("the tunnel ends in time")
 }
 

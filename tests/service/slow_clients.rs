@@ -8,7 +8,7 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use switchover::TcpConnect;
 use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig};
-use switchover::test_util::{PATIENCE, ScriptedClient};
+use switchover::test_util::{ScriptedClient, TIMEOUT};
 use switchover::{TunnelConfig, UpgradeConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,7 +58,7 @@ impl Origin {
 
     async fn is_let_go(&mut self, count: usize) {
         for _ in 0..count {
-            let closed = timeout(PATIENCE, self.closed.recv()).await;
+            let closed = timeout(TIMEOUT, self.closed.recv()).await;
             closed.expect("a connection that is let go").unwrap();
         }
     }
@@ -86,7 +86,7 @@ async fn client(mounted: &Mounted, window: u32) -> (SendRequest<Bytes>, JoinSet<
 /// The end of a body.
 async fn end_of(mut body: RecvStream) -> h2::Error {
     loop {
-        if let Err(error) = timeout(PATIENCE, body.data())
+        if let Err(error) = timeout(TIMEOUT, body.data())
             .await
             .unwrap()
             .expect("no end in order")
@@ -107,7 +107,7 @@ async fn over_http_2_the_upstream_is_let_go_and_the_stream_reset() {
             for _ in 0..5 {
                 let request = Request::get("http://a/").body(()).unwrap();
                 let response = send.send_request(request, true).unwrap().0;
-                bodies.push(timeout(PATIENCE, response).await.unwrap().unwrap().into_body());
+                bodies.push(timeout(TIMEOUT, response).await.unwrap().unwrap().into_body());
             }
             origin.is_let_go(5).await;
             for mut body in bodies {

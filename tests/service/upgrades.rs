@@ -259,7 +259,7 @@ async fn the_task_of_a_tunnel_runs_where_the_caller_says() {
     let mut client = mounted.client_sending(format!("{UPGRADE_REQUEST}hello")).await;
     switched(&mut client).await;
     client
-        .hears_nothing_for(std::time::Duration::from_millis(100))
+        .receives_nothing_for(std::time::Duration::from_millis(100))
         .await;
     let task = tasks.0.lock().unwrap().pop().expect("it was handed over");
     tokio::spawn(task);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchover::Side;
-use switchover::test_util::PATIENCE;
+use switchover::test_util::TIMEOUT;
 use switchover::tunnel::{AnyStream, End, Operation, Traffic, Tunnel, TunnelConfig, TunnelError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -70,14 +70,14 @@ async fn tunnel_with(
 }
 
 async fn ended(running: Running) -> Result<Traffic, TunnelError> {
-    let ended = tokio::time::timeout(PATIENCE, running).await;
+    let ended = tokio::time::timeout(TIMEOUT, running).await;
     ended.expect("the tunnel ends").unwrap()
 }
 
 /// What comes before the end, and the end.
 async fn rest(peer: &mut AnyStream) -> (Vec<u8>, io::Result<usize>) {
     let mut bytes = Vec::new();
-    let end = tokio::time::timeout(PATIENCE, peer.read_to_end(&mut bytes)).await;
+    let end = tokio::time::timeout(TIMEOUT, peer.read_to_end(&mut bytes)).await;
     (bytes, end.expect("an end"))
 }
 
@@ -161,7 +161,7 @@ async fn a_peer_that_reads_nothing_is_stalled_whatever_its_cipher_has_buffered()
         let traffic = ended(running).await.expect("an end");
         assert_eq!(traffic.end(), End::WriteTimeout { side: near });
         drop(near_peer);
-        tokio::time::timeout(PATIENCE, flooding)
+        tokio::time::timeout(TIMEOUT, flooding)
             .await
             .expect("the flood ends")
             .unwrap();
@@ -177,7 +177,7 @@ async fn a_little_is_delivered_without_more_behind_it() {
             near_peer.write_all(&[byte]).await.unwrap();
             near_peer.flush().await.unwrap();
             let mut received = [0];
-            let reading = tokio::time::timeout(PATIENCE, far_peer.read_exact(&mut received));
+            let reading = tokio::time::timeout(TIMEOUT, far_peer.read_exact(&mut received));
             reading.await.expect("a byte").unwrap();
             assert_eq!(received, [byte]);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use switchover::UpgradeConfig;
 use switchover::gateway::{Gateway, Outcome};
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use switchover::tunnel::Traffic;
 use switchover::upstream::Group;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,7 +35,7 @@ async fn none_are_open(group: &Group) {
             tokio::time::sleep(milliseconds(2)).await;
         }
     };
-    let ended = tokio::time::timeout(PATIENCE, empty).await;
+    let ended = tokio::time::timeout(TIMEOUT, empty).await;
     ended.unwrap_or_else(|_| panic!("{} are left", open(group)));
 }
 
@@ -92,7 +92,7 @@ async fn act(address: SocketAddr, how: Client) {
             let mut told = Vec::new();
             let end = client.stream().read_to_end(&mut told);
             // In order or not, as the origin has it.
-            let _ = tokio::time::timeout(PATIENCE, end).await.expect("an end");
+            let _ = tokio::time::timeout(TIMEOUT, end).await.expect("an end");
         }
         Client::Leaves => drop(client),
         Client::Resets => client.reset(),

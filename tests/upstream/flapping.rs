@@ -2,7 +2,7 @@
 
 use switchover::UpgradeConfig;
 use switchover::connect::Connect;
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use switchover::upstream::{Balance, Group, Server};
 use tokio::task::JoinSet;
 
@@ -27,7 +27,7 @@ fn flapping(connection: usize) -> Script {
 }
 
 async fn upgrade(address: std::net::SocketAddr, index: usize) {
-    let mut client = ScriptedClient::connect(address).await.patience(seconds(30));
+    let mut client = ScriptedClient::connect(address).await.timeout(seconds(30));
     client
         .send(UPGRADE_REQUEST.replacen("/chat", &format!("/chat?room={index}"), 1))
         .await;
@@ -74,10 +74,7 @@ async fn no_client_sees_an_error_that_another_server_could_have_avoided() {
             let since = tokio::time::Instant::now();
             let is_left = || group.servers().iter().any(|server| server.tunnels > 0);
             while is_left() {
-                assert!(
-                    since.elapsed() < PATIENCE,
-                    "{door:?} {balance}: something is left"
-                );
+                assert!(since.elapsed() < TIMEOUT, "{door:?} {balance}: something is left");
                 tokio::time::sleep(milliseconds(5)).await;
             }
             let [slow, unsteady, silent, hole] = &group.servers()[..] else {

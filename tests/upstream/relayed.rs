@@ -90,7 +90,7 @@ async fn relayed(stream: TcpStream, peer: SocketAddr, relay: Relay<Group>) {
 
 /// The status and the body of the answer to a request, on a connection of its own.
 async fn ask(proxy: &Proxy, request: &str) -> (u16, String) {
-    let mut client = ScriptedClient::connect(proxy.address).await.patience(seconds(10));
+    let mut client = ScriptedClient::connect(proxy.address).await.timeout(seconds(10));
     client.send(request).await;
     let (head, body) = client.response().await;
     (head.status.as_u16(), String::from_utf8(body).unwrap())

@@ -83,7 +83,7 @@ impl Talk<'_> {
             let last = self.frames.last;
             match self.frames.next(until).await {
                 Event::Frame(header, payload) if header.opcode == OpCode::Ping => {
-                    self.know(Conversation::heard);
+                    self.know(Conversation::unprompted_frame);
                     let _ = self.frames.send(OpCode::Pong, &payload, until).await;
                 }
                 Event::Frame(header, payload) => {
@@ -92,7 +92,7 @@ impl Talk<'_> {
                         continue;
                     }
                     if !header.opcode.is_control() {
-                        self.know(Conversation::heard);
+                        self.know(Conversation::unprompted_frame);
                     }
                     return Some((header.opcode, payload));
                 }
@@ -129,7 +129,7 @@ impl Talk<'_> {
         while !self.over {
             match self.next(until).await {
                 Some((OpCode::Pong, pong)) if pong == payload => return true,
-                Some(_) => self.know(Conversation::heard),
+                Some(_) => self.know(Conversation::unprompted_frame),
                 None => return false,
             }
         }

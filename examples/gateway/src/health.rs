@@ -25,7 +25,7 @@ use super::worker;
 /// Connections at a time. Each is answered at once, or closed when its request does not come; and sooner if there are so many
 /// that came later, since those who only hold a connection must not keep out a probe.
 const PROBES: usize = 256;
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Listens for probes, and answers them until the process ends.
 pub(crate) fn start(address: SocketAddr, settings: Arc<Settings>) -> io::Result<()> {
@@ -40,8 +40,8 @@ pub(crate) fn start(address: SocketAddr, settings: Arc<Settings>) -> io::Result<
 async fn serve(listener: TcpListener, settings: Arc<Settings>) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let config = GatewayConfig::default()
-        .header_timeout(PATIENCE)
-        .keep_alive_timeout(PATIENCE);
+        .header_timeout(TIMEOUT)
+        .keep_alive_timeout(TIMEOUT);
     let acceptor = Acceptor::new(config);
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longer than any of these programs takes to start, or to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A proxy that listens.
 pub struct Peer {
@@ -108,7 +108,7 @@ fn start(directory: PathBuf, name: &str, config: &str, command: impl Fn(&Path) -
         directory,
         address,
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while TcpStream::connect(address).is_err() {
         let runs = peer.child.try_wait().is_ok_and(|ended| ended.is_none());
         let errors = || fs::read_to_string(&log).unwrap_or_default();
@@ -126,7 +126,7 @@ fn start(directory: PathBuf, name: &str, config: &str, command: impl Fn(&Path) -
 pub fn answer(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(TIMEOUT))
         .expect("a timeout can be set");
     stream.write_all(request).expect("it reads");
     let mut answer = Vec::new();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
-use switchover::test_util::PATIENCE;
+use switchover::test_util::TIMEOUT;
 
 pub use crate::executable;
 
@@ -54,7 +54,7 @@ impl Server {
     pub fn prints(&self, start: &str, count: usize) -> Vec<String> {
         let (mut printed, mut found) = (Vec::new(), 0);
         while found < count {
-            let Ok(line) = self.output.recv_timeout(PATIENCE) else {
+            let Ok(line) = self.output.recv_timeout(TIMEOUT) else {
                 panic!("{found} lines and not {count} begin with {start:?}: {printed:#?}");
             };
             found += usize::from(line.starts_with(start));

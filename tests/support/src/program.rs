@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Output, Stdio};
 
-use switchover::test_util::{PATIENCE, ScriptedClient};
+use switchover::test_util::{ScriptedClient, TIMEOUT};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -24,7 +24,7 @@ pub async fn refusal(example: &str, arguments: &[&str]) -> Output {
         .args(arguments)
         .kill_on_drop(true)
         .output();
-    timeout(PATIENCE, output).await.expect("it ends").unwrap()
+    timeout(TIMEOUT, output).await.expect("it ends").unwrap()
 }
 
 impl Program {
@@ -59,7 +59,7 @@ impl Program {
 
     /// What it prints next; none at its end.
     pub async fn line(&mut self) -> Option<String> {
-        let line = timeout(PATIENCE, self.lines.next_line()).await;
+        let line = timeout(TIMEOUT, self.lines.next_line()).await;
         line.expect("a line, or the end").unwrap()
     }
 
@@ -78,7 +78,7 @@ impl Program {
     }
 
     pub async fn ends(&mut self) -> ExitStatus {
-        let ended = timeout(PATIENCE, self.child.wait()).await;
+        let ended = timeout(TIMEOUT, self.child.wait()).await;
         ended.expect("it ends").unwrap()
     }
 }

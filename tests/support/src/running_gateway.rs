@@ -6,7 +6,7 @@ use std::time::Duration;
 use switchover::Error;
 use switchover::connect::{Connect, TcpConnect};
 use switchover::gateway::{Gateway, GatewayConfig, Outcome};
-use switchover::test_util::{PATIENCE, ScriptedClient, ScriptedOrigin};
+use switchover::test_util::{ScriptedClient, ScriptedOrigin, TIMEOUT};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -76,7 +76,7 @@ impl RunningGateway {
 
     /// How the next connection to end has ended.
     pub async fn served(&mut self) -> Served {
-        self.served_within(PATIENCE).await
+        self.served_within(TIMEOUT).await
     }
 
     pub async fn served_within(&mut self, limit: Duration) -> Served {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use switchover::http1::{HeadLimits, Parsed, parse_request};
-use switchover::test_util::{PATIENCE, switching_protocols};
+use switchover::test_util::{TIMEOUT, switching_protocols};
 use switchover::tunnel::AnyStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,7 +21,7 @@ pub struct Peer {
 }
 
 pub async fn patiently<T>(awaited: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(TIMEOUT, future).await {
         Ok(output) => output,
         Err(_) => panic!("waited in vain for {awaited}"),
     }

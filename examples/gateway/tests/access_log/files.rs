@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use switchover::test_util::{PATIENCE, Script, ScriptedOrigin};
+use switchover::test_util::{Script, ScriptedOrigin, TIMEOUT};
 use tokio::time::{sleep, timeout};
 
 use crate::nobody;
@@ -46,7 +46,7 @@ async fn ids(file: &Path, count: usize) -> Vec<u64> {
             sleep(Duration::from_millis(2)).await;
         }
     };
-    let text = timeout(PATIENCE, read).await.expect("so many lines");
+    let text = timeout(TIMEOUT, read).await.expect("so many lines");
     let id = |line: &str| {
         serde_json::from_str::<Value>(line).unwrap()["id"]
             .as_u64()
@@ -81,7 +81,7 @@ async fn a_file_that_was_moved_is_opened_anew_at_the_signal() {
             sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(PATIENCE, opened).await.expect("a new file");
+    timeout(TIMEOUT, opened).await.expect("a new file");
     ask(&program).await;
     assert_eq!((ids(&log, 1).await, ids(&old, 2).await), (vec![3], vec![1, 2]));
 }
@@ -104,7 +104,7 @@ async fn a_file_that_cannot_be_opened_anew_is_tried_again() {
             ask(&program).await;
         }
     };
-    timeout(PATIENCE, opened).await.expect("it is tried again");
+    timeout(TIMEOUT, opened).await.expect("it is tried again");
 }
 
 #[tokio::test]
@@ -191,12 +191,12 @@ async fn a_disk_that_was_full_for_complaints_too_is_written_to_again() {
             sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(PATIENCE, opened).await.expect("it is opened anew");
+    timeout(TIMEOUT, opened).await.expect("it is opened anew");
     ask(&program).await;
     let written = async {
         while !std::fs::read_to_string(&file).unwrap().contains("\"id\":2") {
             sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(PATIENCE, written).await.expect("the second request");
+    timeout(TIMEOUT, written).await.expect("the second request");
 }

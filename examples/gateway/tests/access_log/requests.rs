@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchover::test_util::{PATIENCE, Script, ScriptedOrigin, UPGRADE_REQUEST, switching_protocols};
+use switchover::test_util::{Script, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST, switching_protocols};
 
 use crate::{Logged, answered, nobody};
 
@@ -267,7 +267,7 @@ async fn upgrades_that_fail() {
         let answer = String::from_utf8(switching_protocols(head)).unwrap();
         answer.replacen("Accept: ", "Accept: A", 1).into_bytes()
     };
-    let silent = Script::new().read_head().pause(PATIENCE);
+    let silent = Script::new().read_head().pause(TIMEOUT);
     let cases = [
         (
             Script::new().read_head().answer(wrong_accept),

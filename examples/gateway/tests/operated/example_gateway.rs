@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 
 use crate::program::{Program, refusal};
 use crate::running_gateway::refused;
@@ -53,7 +53,7 @@ async fn tunnels_beyond_the_flag_are_503_on_all_workers_together() {
             if next.head().await.status == 101 {
                 break;
             }
-            assert!(since.elapsed() < PATIENCE, "the place is not given back");
+            assert!(since.elapsed() < TIMEOUT, "the place is not given back");
         }
     }
 }
@@ -170,7 +170,7 @@ async fn told_to_end_it_lets_tunnels_go_on_and_nobody_in() {
     gateway.0.terminate().await;
     let since = Instant::now();
     while tokio::net::TcpStream::connect(gateway.0.address).await.is_ok() {
-        assert!(since.elapsed() < PATIENCE, "it still listens");
+        assert!(since.elapsed() < TIMEOUT, "it still listens");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for _ in 0..3 {
@@ -218,7 +218,7 @@ async fn told_twice_to_end_it_waits_for_nobodys_goodbye() {
     let since = Instant::now();
     gateway.0.terminate().await;
     while tokio::net::TcpStream::connect(gateway.0.address).await.is_ok() {
-        assert!(since.elapsed() < PATIENCE, "it still listens");
+        assert!(since.elapsed() < TIMEOUT, "it still listens");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     gateway.0.terminate().await;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
@@ -36,7 +36,7 @@ async fn ask(health: SocketAddr, method: &str, path: &str) -> (u16, String) {
 pub(crate) async fn becomes(health: SocketAddr, path: &str, status: u16) {
     let since = Instant::now();
     while get(health, path).await.0 != status {
-        assert!(since.elapsed() < PATIENCE, "{path} does not become {status}");
+        assert!(since.elapsed() < TIMEOUT, "{path} does not become {status}");
         sleep(Duration::from_millis(5)).await;
     }
 }
@@ -158,7 +158,7 @@ async fn the_status_tells_of_every_server() {
     drop(tunnel);
     let since = Instant::now();
     while gateway.status().await["routes"][0]["servers"][0]["tunnels"] != 0 {
-        assert!(since.elapsed() < PATIENCE, "the tunnel is still counted");
+        assert!(since.elapsed() < TIMEOUT, "the tunnel is still counted");
     }
 }
 
@@ -175,7 +175,7 @@ async fn a_drain_is_told_before_it_starts_and_to_its_end() {
         assert_eq!(status, 101);
         let since = Instant::now();
         while TcpStream::connect(gateway.program.address).await.is_ok() {
-            assert!(since.elapsed() < PATIENCE, "the listener does not close");
+            assert!(since.elapsed() < TIMEOUT, "the listener does not close");
             sleep(Duration::from_millis(5)).await;
         }
         tunnel.send("still here").await;

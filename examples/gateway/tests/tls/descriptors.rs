@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 
@@ -67,10 +67,10 @@ fn descriptors(program: &Program) -> usize {
     std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
 }
 
-/// The count when it has come down to the one expected, or has not within the patience of a test.
+/// The count when it has come down to the one expected, or has not when the test times out.
 async fn settled(program: &Program, expected: usize) -> usize {
     let since = Instant::now();
-    while descriptors(program) > expected && since.elapsed() < PATIENCE {
+    while descriptors(program) > expected && since.elapsed() < TIMEOUT {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     descriptors(program)

@@ -291,7 +291,7 @@ impl Way {
         target: &str,
         fields: &str,
     ) -> (u16, String, ScriptedClient) {
-        let mut client = client.patience(Duration::from_secs(20));
+        let mut client = client.timeout(Duration::from_secs(20));
         let head = match self {
             Way::Get => {
                 let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");

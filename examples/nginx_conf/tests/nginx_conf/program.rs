@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longer than either takes to start.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +165,7 @@ impl Program {
             std::thread::spawn(move || output.lines().for_each(drop));
             return;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while TcpStream::connect(self.address).is_err() {
             let runs = self.child.try_wait().is_ok_and(|ended| ended.is_none());
             assert!(
@@ -184,7 +184,7 @@ impl Program {
 
     /// Waits until it has written these words there.
     pub(crate) fn tells(&self, words: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !self.errors().contains(words) {
             assert!(
                 Instant::now() < deadline,
@@ -201,7 +201,7 @@ impl Program {
 
     /// Whether it ends in order, and in time.
     pub(crate) async fn ends(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             match self.child.try_wait().expect("a child can be asked") {
                 Some(status) => return status.success(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum_app::App;
 use switchover::service::Tunnels;
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{TIMEOUT, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -58,7 +58,7 @@ impl Running {
     }
 
     async fn line(&mut self) -> String {
-        timeout(PATIENCE, self.lines.recv())
+        timeout(TIMEOUT, self.lines.recv())
             .await
             .expect("a line in time")
             .expect("an app")
@@ -198,10 +198,10 @@ async fn the_end_is_waited_for() {
         client.ends().await;
     }
     drop(tunnels);
-    let ended = timeout(PATIENCE, app.task).await.expect("the app ends");
+    let ended = timeout(TIMEOUT, app.task).await.expect("the app ends");
     ended.unwrap().unwrap();
     for _ in 0..3 {
-        let line = timeout(PATIENCE, app.lines.recv()).await.unwrap().unwrap();
+        let line = timeout(TIMEOUT, app.lines.recv()).await.unwrap().unwrap();
         assert!(line.ends_with("drained"), "{line}");
     }
 }
@@ -212,7 +212,7 @@ async fn http_2_that_the_app_has_not_asked_for_is_not_spoken() {
     let app = Running::start(&chat, &old).await;
     let mut client = app.client_sending("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     let mut answer = Vec::new();
-    let ended = timeout(PATIENCE, client.stream().read_to_end(&mut answer)).await;
+    let ended = timeout(TIMEOUT, client.stream().read_to_end(&mut answer)).await;
     assert!(ended.is_ok(), "the connection stays open");
     // A server of HTTP/2 begins with a SETTINGS frame.
     assert!(

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An origin that switches, says its name, and sends back what it gets.
 async fn origin(name: &'static str) -> String {
@@ -88,7 +88,7 @@ impl Running {
     }
 
     async fn line(&mut self) -> String {
-        timeout(PATIENCE, self.lines.recv())
+        timeout(TIMEOUT, self.lines.recv())
             .await
             .expect("a line in time")
             .expect("a server")
@@ -105,7 +105,7 @@ impl Running {
         let mut client = self.client(&handshake(path, lines)).await;
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            let byte = timeout(PATIENCE, client.read_u8()).await.expect("a head in time");
+            let byte = timeout(TIMEOUT, client.read_u8()).await.expect("a head in time");
             head.push(byte.expect("a head").into());
         }
         let status = head.lines().next().unwrap_or_default().to_owned();
@@ -122,14 +122,14 @@ fn handshake(path: &str, lines: &str) -> String {
 
 async fn receives(client: &mut TcpStream, expected: &str) {
     let mut bytes = vec![0; expected.len()];
-    let read = timeout(PATIENCE, client.read_exact(&mut bytes)).await;
+    let read = timeout(TIMEOUT, client.read_exact(&mut bytes)).await;
     read.expect("bytes in time").expect("bytes");
     assert_eq!(bytes.escape_ascii().to_string(), expected);
 }
 
 async fn rest(client: &mut TcpStream) -> String {
     let mut text = String::new();
-    let read = timeout(PATIENCE, client.read_to_string(&mut text)).await;
+    let read = timeout(TIMEOUT, client.read_to_string(&mut text)).await;
     read.expect("an end in time").expect("an end in order");
     text
 }
@@ -280,7 +280,7 @@ async fn a_drain_lets_nobody_in_and_ends_every_tunnel() {
         assert_eq!(rest(tunnel).await, "");
     }
     drop(tunnels);
-    let ended = timeout(PATIENCE, &mut gateway.task)
+    let ended = timeout(TIMEOUT, &mut gateway.task)
         .await
         .expect("the server ends");
     ended.unwrap().unwrap();

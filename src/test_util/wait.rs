@@ -4,12 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 /// How long the scripted peers wait for anything before they panic.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn within<T>(limit: Duration, awaited: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(limit, future).await {
         Ok(output) => output,
-        Err(_) => panic!("waited {limit:?} in vain for {awaited}"),
+        Err(_) => panic!("timed out after {limit:?} waiting for {awaited}"),
     }
 }
 
