@@ -1,4 +1,4 @@
-//! The law of how long a tunnel may wait, and for what.
+//! How long a tunnel may wait, and for what.
 //!
 //! Knows durations only: what has moved and when is the engine's business.
 
@@ -36,7 +36,7 @@ pub struct TunnelConfig {
 /// It is used only where both ends of a tunnel are plain `TcpStream`s or `UnixStream`s (also in a
 /// [`Rewind`](super::Rewind)), and only while a direction is in sustained bulk. Pipes are borrowed from a pool of the
 /// thread while bytes are in them, and a tunnel that waits for bytes holds none. If there is no pipe to be had, the
-/// bytes are copied as ever.
+/// bytes are copied.
 ///
 /// ```
 /// use switchover::tunnel::{SpliceConfig, TunnelConfig};

@@ -1,4 +1,4 @@
-//! The law that every ended tunnel says why, on which side, and how much it moved.
+//! Why a tunnel ended, on which side, and how much it moved.
 //!
 //! Values only: nothing here knows how bytes move.
 

@@ -8,7 +8,7 @@
 //! | `Running` | violation | a Close to the other side, one in the place of the other's Close to the violator | `Closing` |
 //! | `Running` | a stream fails, both Closes seen | stop it, abandon the way to it | `Closed` |
 //! | any other | a stream fails | stop it if a read failed, abandon the way to it | `Failing` |
-//! | any | a shutdown fails that tells nothing new | | the same |
+//! | any | a shutdown fails, which is no news | | the same |
 //! | `Closing` | a stream fails, the other side knows of the end | abandon the way to it, stop it if a read failed | `Closing` |
 //! | `Closing` | both have sent and been sent a Close, or one is gone | stop the direction to that side | `Closing` |
 //! | `Closing` | its time is over, a Close waits for its place | send it at the next boundary | `Closing`, a quarter of a second |
@@ -173,7 +173,7 @@ impl<C> Lifecycle<C> {
             }
             Event::Violation(side, error) => match self.state {
                 State::Running { .. } => self.close(End::Violation { side, error }, now),
-                // What comes is not for the other side, and there is no one to be told.
+                // What comes is not for the other side, and nobody can be notified.
                 State::Failing { .. } if !view.from(side).has_stopped => vec![Action::Stop(side)],
                 _ => Vec::new(),
             },

@@ -1,4 +1,4 @@
-//! The law of a running tunnel: whoever may end it is heard first, then bytes move, then it is told what has moved.
+//! A running tunnel: first the ends that are wanted of it, then bytes move, then what has moved is reported.
 //!
 //! Owns the streams, and knows nothing of what is done with them.
 

@@ -1,4 +1,4 @@
-//! The law of one direction: what a read has given goes out before anything else is read.
+//! One direction: what a read has given goes out before anything else is read.
 //!
 //! Knows a reader and a writer. It must not know which side they are, the other direction, or any deadline. What it does
 //! about frames, where it knows them, is in `framed/half.rs`.
@@ -42,7 +42,7 @@ pub(in crate::tunnel) struct Half {
 enum Stage {
     /// Reads, and writes what it read.
     Moving,
-    /// Reads no more; what is left goes out, and then the writer is told.
+    /// Reads no more; what is left goes out, and then the writer is shut down.
     Ending,
     /// Nothing left to do.
     Ended,
@@ -97,7 +97,7 @@ impl Half {
             moved_at: self.outlet.moved_at().into_std(),
             is_waiting: self.outlet.is_waiting(),
             is_blocked: self.outlet.is_blocked(),
-            has_tail: self.outlet.owes(),
+            has_tail: self.outlet.has_pending(),
             has_stopped: self.has_stopped(),
             has_ended: self.has_ended(),
             frames: self.framed().map(Framed::view),
@@ -133,7 +133,7 @@ impl Half {
                     self.read_behind_leftovers(cx, now, scratch, reader, writer)?
                 }
                 _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,
-                (Stage::Moving, _) if self.has_frame_due() => self.inject(cx, now, writer)?,
+                (Stage::Moving, _) if self.can_inject() => self.inject(cx, now, writer)?,
                 (Stage::Moving, _) if self.is_violated() => return Ok(()),
                 (Stage::Moving, Some(splice)) if self.mode.is_splice() => {
                     let limit = self.may_splice();
@@ -146,7 +146,7 @@ impl Half {
                     }
                 }
                 (Stage::Moving, _) => self.read(cx, now, scratch, reader, writer)?,
-                (Stage::Ending, _) if self.has_frame_due() => self.inject(cx, now, writer)?,
+                (Stage::Ending, _) if self.can_inject() => self.inject(cx, now, writer)?,
                 (Stage::Ending, _) if self.holds_back() => self.release(cx, now, writer)?,
                 (Stage::Ending, _) if self.outlet.is_unflushed() => self.outlet.flush(cx, now, writer)?,
                 (Stage::Ending, _) => self.shut_down(cx, now, writer, shutdown)?,
@@ -172,31 +172,26 @@ impl Half {
         W: AsyncWrite + Unpin,
     {
         let room = self.room();
-        let mut buffer = ReadBuf::new(&mut scratch.bytes()[..room]);
-        match Pin::new(reader).poll_read(cx, &mut buffer) {
+        let space = &mut scratch.bytes()[..room];
+        match poll_reader(cx, reader, space)? {
             // Only here: while the reader has more, a writer that buffers does better with more.
-            Poll::Pending if self.outlet.is_unflushed() => match self.outlet.flush(cx, now, writer)? {
+            Given::Nothing if self.outlet.is_unflushed() => match self.outlet.flush(cx, now, writer)? {
                 Turn::Again if self.outlet.is_unflushed() => Ok(Turn::Again),
                 _ => Ok(Turn::Wait),
             },
-            Poll::Pending => Ok(Turn::Wait),
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+            Given::Nothing => Ok(Turn::Wait),
+            Given::Interrupted => Ok(Turn::Again),
+            Given::End => {
                 self.reader_has_ended();
                 Ok(Turn::Again)
             }
-            Poll::Ready(Ok(())) => {
-                self.mode.copied(buffer.filled().len());
+            Given::Bytes(count) => {
+                self.mode.copied(count);
                 match &self.framed {
-                    None => self.outlet.write_out(cx, now, writer, buffer.filled()),
-                    Some(_) => self.write_frames(cx, now, writer, buffer.filled()),
+                    None => self.outlet.write_out(cx, now, writer, &space[..count]),
+                    Some(_) => self.write_frames(cx, now, writer, &space[..count]),
                 }
             }
-            // An encrypted stream that was closed without its closing words. A socket never says this.
-            Poll::Ready(Err(source)) if source.kind() == io::ErrorKind::UnexpectedEof => {
-                self.reader_has_ended();
-                Ok(Turn::Again)
-            }
-            Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source),
         }
     }
 
@@ -213,25 +208,21 @@ impl Half {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin + Any,
     {
-        let mut buffer = ReadBuf::new(scratch.bytes());
-        match Pin::new(reader).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => match &mut self.framed {
-                None => self.outlet.write_joined(cx, now, writer, buffer.filled()),
+        let space = scratch.bytes();
+        match poll_reader(cx, reader, space)? {
+            Given::Bytes(count) => match &mut self.framed {
+                None => self.outlet.write_joined(cx, now, writer, &space[..count]),
                 Some(framed) => {
-                    let bytes = framed.pass(now, buffer.filled());
+                    let bytes = framed.pass(now, &space[..count]);
                     self.outlet.write_joined(cx, now, writer, &bytes)
                 }
             },
-            Poll::Ready(Ok(())) => {
+            Given::Nothing => self.outlet.unblock(cx, now, writer),
+            Given::Interrupted => Ok(Turn::Again),
+            Given::End => {
                 self.reader_has_ended();
                 self.outlet.unblock(cx, now, writer)
             }
-            Poll::Pending => self.outlet.unblock(cx, now, writer),
-            Poll::Ready(Err(source)) if source.kind() == io::ErrorKind::UnexpectedEof => {
-                self.reader_has_ended();
-                self.outlet.unblock(cx, now, writer)
-            }
-            Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source),
         }
     }
 
@@ -295,6 +286,33 @@ impl Half {
             outcome?;
         }
         Ok(Turn::Wait)
+    }
+}
+
+/// What one read has given.
+enum Given {
+    Bytes(usize),
+    /// A waker is registered.
+    Nothing,
+    /// A signal came first.
+    Interrupted,
+    End,
+}
+
+fn poll_reader<R>(cx: &mut Context<'_>, reader: &mut R, space: &mut [u8]) -> Result<Given, Failure>
+where
+    R: AsyncRead + Unpin,
+{
+    let mut buffer = ReadBuf::new(space);
+    match Pin::new(reader).poll_read(cx, &mut buffer) {
+        Poll::Pending => Ok(Given::Nothing),
+        Poll::Ready(Ok(())) => Ok(match buffer.filled().len() {
+            0 => Given::End,
+            count => Given::Bytes(count),
+        }),
+        // An encrypted stream that was closed without its closing words. A socket never says this.
+        Poll::Ready(Err(source)) if source.kind() == io::ErrorKind::UnexpectedEof => Ok(Given::End),
+        Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source).map(|_| Given::Interrupted),
     }
 }
 

@@ -4,11 +4,11 @@
 //! streams.
 
 pub(in crate::tunnel) mod half;
-mod leaving;
 pub(in crate::tunnel) mod outlet;
 #[cfg_attr(not(all(target_os = "linux", feature = "splice")), path = "pipe/absent.rs")]
 mod pipe;
 pub(in crate::tunnel) mod scratch;
+mod shutdown;
 mod timer;
 #[cfg(feature = "hyper")]
 mod transfer;
@@ -130,12 +130,12 @@ impl Engine {
     ) -> bool {
         self.pause_timers(side, now);
         let is_dropped = self.drops_streams && socket::is_plain(streams.1);
-        let shutdown = self
+        let mode = self
             .lifecycle
             .shutdown_mode(self.half(!side).has_ended(), is_dropped);
         let splice = self.config.get_splice();
         let half = self.half_mut(side);
-        let moved = half.poll(cx, now, scratch, streams, shutdown, splice);
+        let moved = half.poll(cx, now, scratch, streams, mode, splice);
         let violation = half.framed().and_then(|framed| framed.violation());
         if half.has_stopped() {
             self.on(Event::Stopped(side), now);
@@ -170,15 +170,15 @@ impl Engine {
             let can_reset = [socket::can_reset(downstream), socket::can_reset(upstream)];
             let done = self.on(Event::BothEnded { can_reset }, now);
             if done.discards {
-                leaving::discard(cx, scratch, downstream);
-                leaving::discard(cx, scratch, upstream);
+                shutdown::discard(cx, scratch, downstream);
+                shutdown::discard(cx, scratch, upstream);
             }
             if done.outcome.is_some() {
                 return done.outcome;
             }
         }
         if self.lifecycle.is_settling()
-            && leaving::discard(cx, scratch, downstream) & leaving::discard(cx, scratch, upstream)
+            && shutdown::discard(cx, scratch, downstream) & shutdown::discard(cx, scratch, upstream)
         {
             return self.on(Event::Quiet, now).outcome;
         }
@@ -196,8 +196,8 @@ impl Engine {
     ) -> Result<Traffic, TunnelError> {
         let end = match &outcome {
             Outcome::Ended(end) => {
-                leaving::leave(cx, &self.from_upstream, downstream);
-                leaving::leave(cx, &self.from_downstream, upstream);
+                shutdown::finish(cx, &self.from_upstream, downstream);
+                shutdown::finish(cx, &self.from_downstream, upstream);
                 *end
             }
             Outcome::Failed { side, .. } => {

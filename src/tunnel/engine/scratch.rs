@@ -1,4 +1,4 @@
-//! The law that an idle tunnel owns no buffer: all tunnels of a thread read into one, for the time of one poll.
+//! The one read buffer of a thread: an idle tunnel owns none, and each tunnel uses it for the time of one poll.
 //!
 //! Knows nothing of streams or directions.
 

@@ -1,4 +1,4 @@
-//! The law of one timer: it fires, looks at the deadline as it is by then, and sleeps again if that has moved.
+//! One timer: it fires, looks at the deadline as it is by then, and sleeps again if that has moved.
 //!
 //! A message moves the deadline by storing an instant; it never touches the timer. Knows nothing of why there is a
 //! deadline.
@@ -24,7 +24,7 @@ pin_project! {
         #[pin]
         sleep: Sleep,
         waker: Waker,
-        // Not if the task had used up its cooperative budget: the clock has not heard of it then.
+        // Not if the task had used up its cooperative budget: it is not registered then.
         registered: bool,
     }
 }

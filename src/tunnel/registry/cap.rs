@@ -1,4 +1,4 @@
-//! The law of how many there may be: whoever is in holds a permit, and gives it back by dropping it.
+//! How many there may be: each holds a permit, and gives it back by dropping it.
 //!
 //! Knows a number only. It must not know what is counted.
 

@@ -1,4 +1,4 @@
-//! The law of ending many in order: everyone is told once, and no two at the same moment if there is time.
+//! Ending many in order: each wait completes once, and no two at the same moment if there is time.
 //!
 //! Knows who waits and since when. It must not know what a waiter does when its time has come: a tunnel, a listener
 //! and a connection without a request all wait in the same way.
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::tunnel::registry::drain_signal::DrainSignal;
 use crate::tunnel::registry::drain_state::{Shared, Stage, Window};
 
-/// Tells everyone who waits for it that the time has come to end. Cheap to clone; all clones are one drain.
+/// Completes every wait for it when the time has come to end. Cheap to clone; all clones are one drain.
 ///
 /// What waits is a [`DrainSignal`]: a future for [`Tunnel::drain`](crate::tunnel::Tunnel::drain), and for every other wait of the
 /// caller's that a shutdown should end. [`signal`](Drain::signal) completes when the [`Schedule`] says so,
@@ -40,7 +40,7 @@ pub struct Drain {
     shared: Arc<Shared>,
 }
 
-/// When those who wait for a [`Drain`] are told. By default all at once, and now.
+/// When the waits for a [`Drain`] complete. By default all at once, and now.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,7 +66,7 @@ impl Schedule {
         self
     }
 
-    /// The time after the grace over which they are told one after the other, at even distances. Default: zero, which
+    /// The time after the grace over which they complete one after the other, at even distances. Default: zero, which
     /// is all at once.
     ///
     /// Clients that lose their connections together come back together. With a spread, a process with 60,000

@@ -1,4 +1,4 @@
-//! The law of one who waits for a drain: nearly nothing until it starts, then one timer until its turn.
+//! One wait for a drain: nearly nothing until the drain starts, then one timer until its turn.
 //!
 //! Knows its own turn only; how many others wait, and who comes when, is the drain's business.
 
@@ -124,7 +124,7 @@ impl DrainSignal {
         let Some(sleep) = &mut self.sleep else {
             return Poll::Pending;
         };
-        // Asked of the clock first: a task that has used up its cooperative budget does not hear from its timers.
+        // Asked of the clock first: a task that has used up its cooperative budget gets nothing from its timers.
         if Instant::now() < sleep.deadline() && sleep.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }

@@ -30,7 +30,7 @@ pub(in crate::tunnel) struct State {
     pub(in crate::tunnel) placed: u32,
 }
 
-/// When the first and the last are told.
+/// When the first and the last wait complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::tunnel) struct Window {
     pub(in crate::tunnel) from: Instant,

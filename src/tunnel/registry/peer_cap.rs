@@ -1,4 +1,4 @@
-//! The law of how many one peer may have, so that nobody takes all that there is.
+//! How many one peer may have, so that none takes all that there is.
 //!
 //! Knows addresses and numbers. Asked once when something opens and once when it closes, never in between.
 

@@ -1,4 +1,4 @@
-//! The law of who is woken: a waiter has one waker here while it waits, and none once it is gone.
+//! Which tasks are woken: a wait has one waker here while it lasts, and none afterwards.
 //!
 //! Knows wakers only. The lock around it, and what is waited for, are its owner's business.
 

@@ -1,7 +1,6 @@
-//! The law of looking at a tunnel while it runs: the tunnel writes down what it has moved, and nobody who reads that
-//! can hold it up.
+//! A look at a tunnel while it runs: the tunnel writes down what it has moved, and no reader of that can hold it up.
 //!
-//! Knows the numbers of one tunnel, and that it may be asked to end. It must not know how bytes move.
+//! Knows the numbers of one tunnel, and that an end may be requested. It must not know how bytes move.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -60,7 +59,7 @@ struct Shared {
 /// The tunnel's end of its watch.
 pub(in crate::tunnel) struct Watched {
     shared: Arc<Shared>,
-    /// What is registered for the day when it is asked to end, to see without the lock that it is still right.
+    /// The waker that is registered for a request to end, to see without the lock that it is still right.
     waker: Option<Waker>,
 }
 
@@ -137,7 +136,7 @@ impl Watched {
         }
     }
 
-    /// Before the tunnel moves anything: passes on that it was asked to end.
+    /// Before the tunnel moves anything: passes on a request to end.
     pub(in crate::tunnel) fn listen(&mut self, cx: &mut Context<'_>, engine: &mut Engine) {
         if self.poll_asked(cx).is_ready() {
             engine.end(true);

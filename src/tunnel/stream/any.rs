@@ -1,4 +1,4 @@
-//! The law that a stream of one of several kinds is still the plain socket that it may be.
+//! A stream of one of several kinds, which is still the plain socket that it may be.
 //!
 //! A caller whose connections are sometimes encrypted and sometimes not has one type for them here, and loses nothing
 //! of what the tunnel does with plain sockets. Knows nothing of what the other kinds are.

@@ -1,14 +1,14 @@
-//! The law that a stream may be one of those that a cap counts, for as long as it exists, and stays what it is.
+//! A stream that a cap counts for as long as it exists, and that stays what it is.
 //!
 //! Knows one stream and its permit, no tunnel.
 
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::tunnel::Permit;
 
@@ -69,31 +69,7 @@ impl<S: AsyncRead> AsyncRead for Counted<S> {
     }
 }
 
-impl<S: AsyncWrite> AsyncWrite for Counted<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_shutdown(cx)
-    }
-}
+write_through!(Counted);
 
 impl<S: fmt::Debug> fmt::Debug for Counted<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! The law of which streams are plain sockets, and how such a socket is made to end in a reset.
+//! Which streams are plain sockets, and how such a socket is made to end in a reset.
 //!
 //! Decided by type alone, never by whether a file descriptor can be had: TLS streams lend theirs too, and a socket
 //! operation on it would go around the encryption. Knows nothing of directions or deadlines.

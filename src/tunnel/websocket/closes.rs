@@ -1,4 +1,4 @@
-//! The law of telling how a WebSocket connection was closed: who sent a Close, and what it said.
+//! How a WebSocket connection was closed: which side sent a Close, and what it said.
 //!
 //! Values only.
 

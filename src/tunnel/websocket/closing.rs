@@ -2,7 +2,7 @@
 //!
 //! It must not know when a tunnel ends, nor how a frame gets to its place.
 
-use super::{Closes, Own, WebSocketConfig};
+use super::{Closes, Injected, WebSocketConfig};
 use crate::side::Side;
 use crate::tunnel::end::End;
 use crate::tunnel::engine::Engine;
@@ -19,12 +19,12 @@ impl Engine {
 
     /// Has a Close sent to a side: at the next boundary between two frames, or in the place of the other side's.
     pub(in crate::tunnel) fn queue_close(&mut self, to: Side, end: End, in_place: bool) {
-        let close = close_frame(&end, to);
-        let own = match in_place {
-            true => Own::CloseInPlace(close),
-            false => Own::Close(close),
+        let frame = close_frame(&end, to);
+        let close = match in_place {
+            true => Injected::CloseInPlace(frame),
+            false => Injected::Close(frame),
         };
-        self.half_mut(!to).order(own);
+        self.half_mut(!to).queue(close);
     }
 
     /// What was seen of Closes, if the tunnel knows frames.

@@ -1,5 +1,4 @@
-//! The law of what a tunnel may do beyond passing frames on: ask whether an end is still there, and how long it waits for
-//! the answer.
+//! What a tunnel may do beyond passing frames on: ask whether a peer is still there, and how long it waits for the answer.
 
 use std::time::Duration;
 
@@ -68,7 +67,7 @@ impl WebSocketConfig {
     /// they have what is left of the [linger limit](crate::tunnel::TunnelConfig::linger_timeout), or of 30 seconds where there is
     /// none.
     ///
-    /// Then the streams end without it. It runs from when the streams have taken the Closes: before a peer on a slow link hears of
+    /// Then the streams end without it. It runs from when the streams have taken the Closes: before a peer on a slow link gets
     /// one, it gets all that was sent before.
     ///
     /// After a [violation](crate::tunnel::End::Violation) it bounds how long the other side may go on before it closes. Then the

@@ -1,4 +1,4 @@
-//! The law of what a direction does about frames, if it knows them: the one place where bytes and frames meet.
+//! What a direction does about frames, if it knows them: the one place where bytes and frames meet.
 //!
 //! Of a direction of bytes it knows only that there is nothing to be done.
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::{Framed, Own, WebSocketConfig};
+use super::{Framed, Injected, WebSocketConfig};
 use crate::side::Side;
 use crate::tunnel::engine::half::{self, Half};
 use crate::tunnel::engine::outlet::{Failure, Turn};
@@ -108,9 +108,9 @@ impl Half {
         }
     }
 
-    pub(in crate::tunnel) fn order(&mut self, own: Own) {
+    pub(in crate::tunnel) fn queue(&mut self, frame: Injected) {
         if let Some(framed) = &mut self.framed {
-            framed.order(own);
+            framed.queue(frame);
         }
     }
 
@@ -121,11 +121,11 @@ impl Half {
         }
     }
 
-    pub(in crate::tunnel) fn has_frame_due(&self) -> bool {
-        self.framed.as_ref().is_some_and(|framed| framed.is_due())
+    pub(in crate::tunnel) fn can_inject(&self) -> bool {
+        self.framed.as_ref().is_some_and(|framed| framed.can_inject())
     }
 
-    /// Whether it has met what is no frame, and the writer has not been told: nothing more is read until then, also not that
+    /// Whether it has met what is no frame, and no Close has gone out: nothing more is read until then, also not that
     /// the reader has ended, or there would be no more place for a Close.
     pub(in crate::tunnel) fn is_violated(&self) -> bool {
         self.framed
@@ -144,7 +144,7 @@ impl Half {
         W: AsyncWrite + Unpin,
     {
         let frame = self.framed.as_mut().map(|framed| framed.inject(now));
-        self.write_own(cx, now, writer, frame)
+        self.write_injected(cx, now, writer, frame)
     }
 
     pub(in crate::tunnel) fn holds_back(&self) -> bool {
@@ -162,7 +162,7 @@ impl Half {
         W: AsyncWrite + Unpin,
     {
         let held = self.framed.as_mut().map(|framed| framed.release());
-        self.write_own(cx, now, writer, held)
+        self.write_injected(cx, now, writer, held)
     }
 
     /// Reads on for the Close of the reader, where nothing else is read any more.
@@ -193,7 +193,7 @@ impl Half {
         half::yield_to_the_thread(cx);
     }
 
-    fn write_own<W>(
+    fn write_injected<W>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,

@@ -5,7 +5,7 @@
 
 use tokio::time::Instant;
 
-use super::Own;
+use super::Injected;
 use crate::side::Side;
 use crate::tunnel::engine::Engine;
 
@@ -33,7 +33,7 @@ impl Engine {
             .as_mut()
             .and_then(|framed| framed.ping());
         if let Some(ping) = ping {
-            self.half_mut(!side).order(Own::Ping(ping));
+            self.half_mut(!side).queue(Injected::Ping(ping));
         }
     }
 }

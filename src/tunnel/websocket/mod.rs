@@ -1,5 +1,5 @@
-//! The law of a direction that knows its frames: what is read goes out as it is, except that the tunnel's own frames stand
-//! between two others and what answers them does not go on; and after a Close comes nothing (RFC 6455, section 5.5.1).
+//! A direction that knows its frames. What is read goes out as it is, except that injected frames stand between two others,
+//! what answers them does not go on, and nothing follows a Close (RFC 6455, section 5.5.1).
 //!
 //! Knows what one side sends, and no stream. What is read goes in, what goes out comes back; nothing is kept but a header or
 //! a control frame that is not whole yet.
@@ -8,9 +8,9 @@ mod closes;
 mod closing;
 mod config;
 mod half;
+mod injected;
 mod keep_alive;
 mod output;
-mod own;
 
 use std::borrow::Cow;
 
@@ -18,9 +18,9 @@ use tokio::time::Instant;
 
 pub(in crate::tunnel) use closes::Closes;
 pub use config::WebSocketConfig;
+pub(in crate::tunnel) use injected::Injected;
+use injected::Pings;
 use output::{Account, Output};
-pub(in crate::tunnel) use own::Own;
-use own::Pings;
 
 use crate::side::Side;
 use crate::tunnel::lifecycle::Frames;
@@ -43,7 +43,7 @@ pub(in crate::tunnel) struct Framed {
     /// The payload of the data frame that began last.
     last_length: u64,
     /// A frame of the tunnel's own that goes out at the next boundary. Boxed, as all that is rare.
-    due: Option<Box<Own>>,
+    queued: Option<Box<Injected>>,
     /// What the sender's Close said. It went on, unless the tunnel's own went before it.
     from_sender: Option<Box<CloseFrame>>,
     /// What the tunnel's own Close said.
@@ -69,7 +69,7 @@ impl Framed {
             scanner: FrameScanner::new(sender).reserved_bits(reserved_bits),
             held: Vec::new(),
             last_length: 0,
-            due: None,
+            queued: None,
             from_sender: None,
             sent: None,
             violation: None,
@@ -103,9 +103,9 @@ impl Framed {
         let mut end = self.sent.is_some().then_some(0);
         let mut at = 0;
         loop {
-            if self.is_due() {
-                let frame = self.take_due(now);
-                self.account.own(output.length(at), frame.len());
+            if self.can_inject() {
+                let frame = self.take_queued(now);
+                self.account.injected(output.length(at), frame.len());
                 output.insert(&read, at, &frame);
                 if self.sent.is_some() {
                     end = Some(at);
@@ -120,10 +120,10 @@ impl Framed {
                     match scanned {
                         Scanned::Control(frame) if frame.opcode() == OpCode::Close => {
                             self.from_sender = Some(Box::new(CloseFrame::read(frame.payload())));
-                            if self.replaces_close() {
+                            if self.awaits_place() {
                                 output.leave_out(&read, at, length);
-                                let frame = self.take_due(now);
-                                self.account.own(output.length(at + length), frame.len());
+                                let frame = self.take_queued(now);
+                                self.account.injected(output.length(at + length), frame.len());
                                 output.insert(&read, at + length, &frame);
                             }
                             at += length;
@@ -173,45 +173,45 @@ impl Framed {
     }
 
     /// Has a frame of the tunnel's own sent at the next boundary. A Close goes before a ping.
-    pub(in crate::tunnel) fn order(&mut self, own: Own) {
+    pub(in crate::tunnel) fn queue(&mut self, frame: Injected) {
         if !self.is_closed() {
-            self.due = Some(Box::new(own));
+            self.queued = Some(Box::new(frame));
         }
     }
 
     /// Whether a frame of the tunnel's own is to go out now.
-    pub(in crate::tunnel) fn is_due(&self) -> bool {
-        self.due.is_some() && !self.replaces_close() && self.scanner.is_at_boundary() && !self.is_closed()
+    pub(in crate::tunnel) fn can_inject(&self) -> bool {
+        self.queued.is_some() && !self.awaits_place() && self.scanner.is_at_boundary() && !self.is_closed()
     }
 
     /// Whether the sender's Close is waited for, to send the tunnel's own in its place.
-    pub(in crate::tunnel) fn replaces_close(&self) -> bool {
-        matches!(self.due.as_deref(), Some(Own::CloseInPlace(_)))
+    pub(in crate::tunnel) fn awaits_place(&self) -> bool {
+        matches!(self.queued.as_deref(), Some(Injected::CloseInPlace(_)))
     }
 
     /// The sender's Close is not waited for any more: the one in its place goes out at the next boundary.
     pub(in crate::tunnel) fn close_now(&mut self) {
-        if let Some(Own::CloseInPlace(close)) = self.due.as_deref() {
-            self.due = Some(Box::new(Own::Close(close.clone())));
+        if let Some(Injected::CloseInPlace(close)) = self.queued.as_deref() {
+            self.queued = Some(Box::new(Injected::Close(close.clone())));
         }
     }
 
-    /// The frame that [is due](Framed::is_due).
+    /// The frame that [is due](Framed::can_inject).
     pub(in crate::tunnel) fn inject(&mut self, now: Instant) -> Vec<u8> {
-        let frame = self.take_due(now);
-        self.account.own(0, frame.len());
+        let frame = self.take_queued(now);
+        self.account.injected(0, frame.len());
         self.account.handed += frame.len() as u64;
         frame
     }
 
-    fn take_due(&mut self, now: Instant) -> Vec<u8> {
-        let Some(own) = self.due.take() else {
+    fn take_queued(&mut self, now: Instant) -> Vec<u8> {
+        let Some(own) = self.queued.take() else {
             return Vec::new();
         };
         let bytes = own.to_bytes(self.scanner.sender());
         match *own {
-            Own::Ping(_) => self.pinged_at = Some(now),
-            Own::Close(close) | Own::CloseInPlace(close) => self.sent = Some(Box::new(close)),
+            Injected::Ping(_) => self.pinged_at = Some(now),
+            Injected::Close(close) | Injected::CloseInPlace(close) => self.sent = Some(Box::new(close)),
         }
         bytes
     }
@@ -250,7 +250,7 @@ impl Framed {
 
     /// How many bytes of the sender's are among so many that were taken.
     pub(in crate::tunnel) fn of_sender(&self, delivered: u64) -> u64 {
-        delivered.saturating_sub(self.account.own_among(delivered))
+        delivered.saturating_sub(self.account.injected_among(delivered))
     }
 
     /// When a ping was last sent in this direction, if that was later.
@@ -264,8 +264,8 @@ impl Framed {
             is_closed: self.is_closed(),
             has_sender_closed: self.from_sender.is_some(),
             is_done: self.is_done(),
-            awaits_place: self.replaces_close(),
-            has_queued: self.due.is_some(),
+            awaits_place: self.awaits_place(),
+            has_queued: self.queued.is_some(),
             last_read_at: self.last_read_at.into_std(),
             pinged_at: self.pinged_at.map(Instant::into_std),
         }

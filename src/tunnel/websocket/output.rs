@@ -1,5 +1,5 @@
-//! The law of what goes out of a read: nothing is copied unless something is put in or left out, and what is put in is not
-//! counted as the sender's.
+//! What goes out of a read: nothing is copied unless something is put in or left out, and what is put in is not counted as the
+//! sender's.
 //!
 //! Knows bytes and their places. It must not know frames.
 
@@ -57,7 +57,7 @@ pub(super) struct Account {
     /// All that has been handed on.
     pub(super) handed: u64,
     /// The tunnel's own before the last of them.
-    own_before: u64,
+    injected_before: u64,
     /// The last of the tunnel's own: where it begins in all that has been handed on, and its length.
     last_at: u64,
     last_length: u64,
@@ -65,14 +65,14 @@ pub(super) struct Account {
 
 impl Account {
     /// Takes note of a frame of the tunnel's own that goes out behind what was handed on and `before` bytes more.
-    pub(super) fn own(&mut self, before: usize, length: usize) {
-        self.own_before += self.last_length;
+    pub(super) fn injected(&mut self, before: usize, length: usize) {
+        self.injected_before += self.last_length;
         self.last_at = self.handed + before as u64;
         self.last_length = length as u64;
     }
 
-    pub(super) fn own_among(&self, delivered: u64) -> u64 {
+    pub(super) fn injected_among(&self, delivered: u64) -> u64 {
         let of_last = delivered.saturating_sub(self.last_at).min(self.last_length);
-        self.own_before + of_last
+        self.injected_before + of_last
     }
 }

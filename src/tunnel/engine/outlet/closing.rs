@@ -1,4 +1,4 @@
-//! The law of what a writer is told besides bytes: that it may not hold any back, and that there are no more.
+//! What a writer is asked besides to take bytes: to hold none back, and to end its stream.
 
 use std::io;
 use std::pin::Pin;
@@ -38,7 +38,7 @@ impl Outlet {
         }
     }
 
-    /// Tells the writer that the stream ended in order. Ready when it has been told.
+    /// Shuts the writer down, because the stream ended in order. Ready when that is done.
     pub(in crate::tunnel) fn shut_down<W>(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! The law of a tunnel's first write: bytes that came early and bytes that come now go out in one call.
+//! A tunnel's first write: bytes that came early and bytes that come now go out in one call.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::{Failure, Outlet, Owed, Turn, interrupted_or};
+use super::{Failure, Outlet, Pending, Turn, interrupted_or};
 use crate::tunnel::end::Operation;
 
 impl Outlet {
@@ -29,10 +29,10 @@ impl Outlet {
         W: AsyncWrite + Unpin,
     {
         self.fresh = false;
-        let mut tail = match std::mem::replace(&mut self.owed, Owed::NOTHING) {
-            Owed::Tail(tail) => tail,
+        let mut tail = match std::mem::replace(&mut self.pending, Pending::NOTHING) {
+            Pending::Tail(tail) => tail,
             other => {
-                self.owed = other;
+                self.pending = other;
                 return self.write_out(cx, now, writer, bytes);
             }
         };
@@ -40,7 +40,7 @@ impl Outlet {
         let source = match Pin::new(&mut *writer).poll_write_vectored(cx, &slices) {
             Poll::Pending => {
                 self.wait(now);
-                self.owe(joined(&tail, bytes));
+                self.keep(joined(&tail, bytes));
                 return Ok(Turn::Wait);
             }
             Poll::Ready(Ok(0)) => io::ErrorKind::WriteZero.into(),
@@ -50,7 +50,7 @@ impl Outlet {
                 self.progress(now);
                 if count < tail.len() {
                     tail.advance(count);
-                    self.owe(joined(&tail, bytes));
+                    self.keep(joined(&tail, bytes));
                     return Ok(Turn::Again);
                 }
                 return match &bytes[count - tail.len()..] {
@@ -61,7 +61,7 @@ impl Outlet {
             Poll::Ready(Err(source)) => source,
         };
         let turn = interrupted_or(Operation::Write, source)?;
-        self.owe(joined(&tail, bytes));
+        self.keep(joined(&tail, bytes));
         Ok(turn)
     }
 }

@@ -1,5 +1,5 @@
-//! The law of the writing end of one direction: what was accepted is counted, what was not is kept, and a writer
-//! that lets us wait is known to.
+//! The writing end of one direction: what was accepted is counted, what was not is kept, and a writer that lets the
+//! direction wait is recorded.
 //!
 //! Knows a writer. It must not know where the bytes come from, which side this is, or any deadline.
 
@@ -24,7 +24,7 @@ const WRITES_PER_TURN: usize = 16;
 
 /// What one direction knows of its writer.
 pub(in crate::tunnel) struct Outlet {
-    owed: Owed,
+    pending: Pending,
     delivered: u64,
     /// How many of the delivered bytes were spliced.
     spliced: u64,
@@ -44,14 +44,14 @@ pub(in crate::tunnel) struct Outlet {
 /// one scratch buffer of it, or one pipe; at a tunnel's start the leftovers and one scratch buffer.
 ///
 /// Without a variant for nothing, so that it is no larger than the bytes: every direction of every tunnel has one.
-enum Owed {
+enum Pending {
     /// Mostly of no bytes.
     Tail(Bytes),
     Piped(Pipe),
 }
 
-impl Owed {
-    const NOTHING: Owed = Owed::Tail(Bytes::new());
+impl Pending {
+    const NOTHING: Pending = Pending::Tail(Bytes::new());
 }
 
 /// A stream failed; the direction cannot go on by itself.
@@ -70,7 +70,7 @@ pub(in crate::tunnel) enum Turn {
 impl Outlet {
     pub(in crate::tunnel) fn new(now: Instant) -> Self {
         Outlet {
-            owed: Owed::NOTHING,
+            pending: Pending::NOTHING,
             delivered: 0,
             spliced: 0,
             moved_at: now,
@@ -105,8 +105,8 @@ impl Outlet {
     }
 
     /// Whether bytes were read that the writer has not taken.
-    pub(in crate::tunnel) fn owes(&self) -> bool {
-        !matches!(&self.owed, Owed::Tail(tail) if tail.is_empty())
+    pub(in crate::tunnel) fn has_pending(&self) -> bool {
+        !matches!(&self.pending, Pending::Tail(tail) if tail.is_empty())
     }
 
     pub(in crate::tunnel) fn is_unflushed(&self) -> bool {
@@ -115,27 +115,27 @@ impl Outlet {
 
     /// Whether nothing may be read, because the writer has not done its part.
     pub(in crate::tunnel) fn is_blocked(&self) -> bool {
-        self.owes() || self.flushing
+        self.has_pending() || self.flushing
     }
 
     /// Bytes that go out before any other.
     pub(in crate::tunnel) fn put_in_front(&mut self, bytes: Bytes) {
         self.fresh = !bytes.is_empty();
-        self.owe(bytes);
+        self.keep(bytes);
     }
 
-    fn owe(&mut self, bytes: Bytes) {
+    fn keep(&mut self, bytes: Bytes) {
         // An empty `Bytes` would keep the whole buffer that it was cut from.
-        self.owed = if bytes.is_empty() {
-            Owed::NOTHING
+        self.pending = if bytes.is_empty() {
+            Pending::NOTHING
         } else {
-            Owed::Tail(bytes)
+            Pending::Tail(bytes)
         };
     }
 
     /// The writer is of no use any more.
     pub(in crate::tunnel) fn abandon(&mut self) {
-        self.owed = Owed::NOTHING;
+        self.pending = Pending::NOTHING;
         self.flushing = false;
         self.waiting = false;
     }
@@ -152,10 +152,10 @@ impl Outlet {
     {
         self.fresh = false;
         // Out of its place for the call; a failure leaves nothing owed, because the writer that it was for is gone.
-        match std::mem::replace(&mut self.owed, Owed::NOTHING) {
-            Owed::Tail(tail) if tail.is_empty() => self.flush(cx, now, writer),
-            Owed::Tail(tail) => self.write_tail(cx, now, writer, tail),
-            Owed::Piped(pipe) => self.empty(cx, now, writer, pipe),
+        match std::mem::replace(&mut self.pending, Pending::NOTHING) {
+            Pending::Tail(tail) if tail.is_empty() => self.flush(cx, now, writer),
+            Pending::Tail(tail) => self.write_tail(cx, now, writer, tail),
+            Pending::Piped(pipe) => self.empty(cx, now, writer, pipe),
         }
     }
 
@@ -173,7 +173,7 @@ impl Outlet {
         while !pipe.is_empty() {
             match pipe.poll_empty_into(cx, writer) {
                 Poll::Pending => {
-                    self.owed = Owed::Piped(pipe);
+                    self.pending = Pending::Piped(pipe);
                     self.wait(now);
                     return Ok(Turn::Wait);
                 }
@@ -188,7 +188,7 @@ impl Outlet {
                         operation: Operation::Write,
                         source,
                     })?;
-                    self.owe(bytes.into());
+                    self.keep(bytes.into());
                     return Ok(Turn::Again);
                 }
                 Poll::Ready(Err(source)) => {
@@ -223,7 +223,7 @@ impl Outlet {
                 return Ok(turn);
             }
         }
-        self.owe(Bytes::copy_from_slice(bytes));
+        self.keep(Bytes::copy_from_slice(bytes));
         Ok(turn)
     }
 
@@ -244,7 +244,7 @@ impl Outlet {
             }
             Poll::Pending => Turn::Wait,
         };
-        self.owe(tail);
+        self.keep(tail);
         Ok(turn)
     }
 

@@ -1,5 +1,4 @@
-//! The law of a pipe: bytes go from a socket into it and out of it into another, and it is somebody's only while bytes
-//! are in it.
+//! A pipe: bytes go from a socket into it and out of it into another. A tunnel holds one only while bytes are in it.
 //!
 //! Knows sockets and the kernel's answers. It must not know directions, ends or deadlines.
 

@@ -1,4 +1,4 @@
-//! The law of the pool: a thread's pipes are few, lent only empty, and closed when nobody has wanted them for a while.
+//! The pool of pipes of a thread: few, lent only empty, and closed when nobody has wanted them for a while.
 
 use std::cell::RefCell;
 use std::io;

@@ -1,4 +1,4 @@
-//! The law of how a stream is left when the tunnel has ended: what was delivered arrives, what was not is not hidden.
+//! How a stream is left when the tunnel has ended: what was delivered arrives, and what was not is not hidden.
 //!
 //! Knows one stream at a time. It must not know why the tunnel ended.
 
@@ -29,9 +29,9 @@ pub(in crate::tunnel) fn discard<S: Carried>(
     false
 }
 
-/// A deadline has ended the direction that ends at `writer`.
-pub(in crate::tunnel) fn leave<W: Carried>(cx: &mut Context<'_>, half: &Half, writer: &mut W) {
-    if half.outlet().owes() {
+/// The tunnel has ended, perhaps before the direction that ends at `writer` had.
+pub(in crate::tunnel) fn finish<W: Carried>(cx: &mut Context<'_>, half: &Half, writer: &mut W) {
+    if half.outlet().has_pending() {
         // Bytes are lost, and an orderly end would hide it.
         socket::reset_on_drop(writer);
     } else if !half.has_ended() && !socket::is_plain(writer) {

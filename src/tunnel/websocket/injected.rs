@@ -1,4 +1,4 @@
-//! The law of the frames that are the tunnel's own: which there are, and that nobody can guess a key or a ping.
+//! The frames that a tunnel injects: which there are. Nobody can guess a key or a ping.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -6,21 +6,21 @@ use crate::side::Side;
 use crate::websocket::{CloseFrame, ControlFrame, OpCode};
 
 /// A frame that waits for its place between two others.
-pub(in crate::tunnel) enum Own {
+pub(in crate::tunnel) enum Injected {
     Ping(ControlFrame),
     Close(CloseFrame),
     /// A Close that stands where the sender's own would: what the sender says before it still goes on.
     CloseInPlace(CloseFrame),
 }
 
-impl Own {
+impl Injected {
     /// The bytes of it, in the direction of what `sender` sends: only a client masks (RFC 6455, section 5.1).
     pub(super) fn to_bytes(&self, sender: Side) -> Vec<u8> {
         // RFC 6455, section 5.3: "The masking key needs to be unpredictable".
         let key = (sender == Side::Downstream).then(|| (random() as u32).to_ne_bytes());
         match self {
-            Own::Ping(frame) => frame.to_bytes(key),
-            Own::Close(close) | Own::CloseInPlace(close) => close.to_frame().to_bytes(key),
+            Injected::Ping(frame) => frame.to_bytes(key),
+            Injected::Close(close) | Injected::CloseInPlace(close) => close.to_frame().to_bytes(key),
         }
     }
 }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn only_towards_an_upstream_there_is_a_mask_and_each_has_its_own() {
-        let close = Own::Close(CloseFrame::read(b"\x03\xe9"));
+        let close = Injected::Close(CloseFrame::read(b"\x03\xe9"));
         assert_eq!(close.to_bytes(Side::Upstream), b"\x88\x02\x03\xe9");
         let keys = [(); 2].map(|()| close.to_bytes(Side::Downstream)[2..6].to_vec());
         assert_ne!(keys[0], keys[1]);
