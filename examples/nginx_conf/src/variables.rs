@@ -144,7 +144,9 @@ impl Plain {
             Plain::SslClientRawCertificate => asked.facts.tls().certificate.clone(),
             Plain::SslClientCertificate => asked.facts.tls().certificate.trim_end().replace('\n', "\n\t"),
             Plain::SslClientEscapedCertificate => escaped(&asked.facts.tls().certificate),
-            Plain::Uri => asked.state.lock().uri.clone(),
+            // Such an upstream is a 501: its path is not split.
+            Plain::FastcgiPathInfo => String::new(),
+            Plain::Uri | Plain::FastcgiScriptName => asked.state.lock().uri.clone(),
             of_the_answer => of_the_answer.of_the_answer(asked).unwrap_or_default(),
         }
     }
