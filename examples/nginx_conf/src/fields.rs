@@ -213,10 +213,16 @@ fn is_removable(name: &str) -> bool {
     HeaderRules::default().set_on_request(name, "").is_ok()
 }
 
-/// A field that says what the library does anyway: one from hop to hop that is set to nothing, one of the handshake with what the
+/// A field that says what the library does anyway: one of the framing or from hop to hop that is set to nothing, one of the handshake with what the
 /// client has sent.
 fn is_harmless(field: &Field) -> bool {
-    let of_a_hop = ["Keep-Alive", "Transfer-Encoding", "Proxy-Connection", "Expect"];
+    let of_a_hop = [
+        "Content-Length",
+        "Keep-Alive",
+        "Transfer-Encoding",
+        "Proxy-Connection",
+        "Expect",
+    ];
     let own = format!("$http_{}", field.name.replace('-', "_").to_ascii_lowercase());
     let source = field.value.source().to_ascii_lowercase();
     let is_own = source == own || source == format!("${{{}}}", &own[1..]);
