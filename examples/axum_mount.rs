@@ -10,21 +10,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
+use axum::Router;
 use axum::routing::get;
 use axum::serve::{Listener, ListenerExt};
-use axum::{Router, http::request::Parts};
 use switchover::TcpConnect;
-use switchover::header::Hop;
 use switchover::service::{ReverseProxy, ServiceConfig, Tunnels, UpgradeService};
 use switchover::tunnel::Schedule;
 use tokio::net::TcpListener;
-
-/// Where axum keeps the peer's address.
-fn hop(parts: &Parts) -> Hop {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    peer.map_or(Hop::unknown(), |ConnectInfo(address)| (*address).into())
-}
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
@@ -34,7 +26,6 @@ async fn main() -> std::io::Result<()> {
 
     let tunnels = Tunnels::new();
     let config = ServiceConfig::default()
-        .hop(hop)
         .tunnels(tunnels.clone())
         .on_end(|ended| match ended.result {
             Ok(traffic) => println!("{}: {traffic}", ended.protocol),

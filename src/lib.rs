@@ -58,6 +58,7 @@
 //! | `gateway` | yes | [`gateway`], [`connect`], [`upstream`]: the raw door on tokio, groups of servers, the PROXY protocol |
 //! | `splice` | yes | bulk between plain sockets without a copy, on Linux |
 //! | `hyper` | no | [`service`]: services and a layer for axum and hyper, for clients of HTTP/1; ordinary requests relayed by hyper and hyper-util |
+//! | `axum` | no | with `hyper`: the address of the peer is found in the `ConnectInfo` of axum 0.8 |
 //! | `http2` | no | WebSocket over HTTP/2 (RFC 8441): clients of [`service`] that ask for it, upstreams, and a server with deadlines, [`http2`]. With `hyper` |
 //! | `ring`, `aws-lc-rs` | no | [`tls`]: TLS towards clients and upstreams, by rustls with this [provider of cryptography](tls#the-provider-of-cryptography) |
 //! | `rustls` | by both | [`tls`] alone, with a provider of the application's own |

@@ -66,7 +66,8 @@ impl Baseline {
 
 async fn mount(listener: TcpListener, upstream: SocketAddr) -> io::Result<()> {
     let service = ReverseProxy::new(TcpConnect::to(upstream.to_string()));
-    axum::serve(listener, axum::Router::new().fallback_service(service)).await
+    let app = axum::Router::new().fallback_service(service);
+    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
 }
 
 fn pool() -> Pool {

@@ -138,6 +138,9 @@ pub enum Rejection {
     /// The proxy is about to end, and opens no more tunnels.
     #[error("the proxy is about to end")]
     Draining,
+    /// The HTTP server has not told the service who has connected.
+    #[error("the proxy is not told who has connected")]
+    PeerUnknown,
     /// The HTTP server under the proxy does not let go of its connections.
     #[error("the server here does not offer upgrades")]
     NoUpgradeHere,
@@ -207,6 +210,7 @@ impl Rejection {
             Rejection::BodyTooLarge { .. } => "body-too-large",
             Rejection::UpgradeRequired => "upgrade-required",
             Rejection::Draining => "draining",
+            Rejection::PeerUnknown => "peer-unknown",
             Rejection::NoUpgradeHere => "no-upgrade-here",
         }
     }
@@ -226,7 +230,7 @@ impl Rejection {
             | Rejection::UpgradeMissing
             | Rejection::ConnectionOptionMissing
             | Rejection::ProtocolNotAllowed => StatusCode::UPGRADE_REQUIRED,
-            Rejection::NoUpgradeHere => StatusCode::INTERNAL_SERVER_ERROR,
+            Rejection::NoUpgradeHere | Rejection::PeerUnknown => StatusCode::INTERNAL_SERVER_ERROR,
             Rejection::OriginMissing | Rejection::OriginNotAllowed => StatusCode::FORBIDDEN,
             Rejection::NoRoute => StatusCode::NOT_FOUND,
             Rejection::TooManyTunnels | Rejection::Draining => StatusCode::SERVICE_UNAVAILABLE,
@@ -338,6 +342,9 @@ impl Rejection {
                 "Ask for an upgrade here, as a WebSocket client does; a proxy in front may have removed the Upgrade or Connection field, as nginx does without proxy_http_version 1.1 and two proxy_set_header."
             }
             Rejection::Draining => "Try again; another instance will answer.",
+            Rejection::PeerUnknown => {
+                "Serve the axum app with into_make_service_with_connect_info::<SocketAddr>() and switchover's feature `axum`, put a SocketAddr or a Hop among the request's extensions, or say where it is with ServiceConfig::hop."
+            }
             Rejection::NoUpgradeHere => {
                 "Serve connections with upgrades: axum::serve, hyper-util's serve_connection_with_upgrades, or hyper's with_upgrades."
             }

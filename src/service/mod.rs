@@ -32,6 +32,11 @@
 //!     .fallback_service(ReverseProxy::new(TcpConnect::to("app.internal:3000")));
 //! ```
 //!
+//! A service has to know who has connected: it is what the origin is told, and what a cap for each peer counts. Under axum,
+//! enable the feature `axum` and serve `app.into_make_service_with_connect_info::<SocketAddr>()`; elsewhere put a `SocketAddr`
+//! or a [`Hop`](crate::header::Hop) among the extensions of the request. Without it each request is refused with a 500 that
+//! says so ([`ServiceConfig::hop`]).
+//!
 //! Set `TCP_NODELAY` on the listener's connections (`tap_io` in axum): over HTTP/2 and TLS of others nobody else can.
 //!
 //! # Behind the raw door
@@ -77,6 +82,7 @@ mod dialect;
 mod failure;
 mod interim;
 mod paced;
+mod peer;
 mod relay;
 mod reverse_proxy;
 mod stall;

@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::BoxError;
 use super::body::ProxyBody;
 use super::config::RelayConfig;
-use super::relay::{Destination, Forwarder, Sources};
+use super::relay::{Destination, Forwarder, Sources, rejected};
 use super::upgrade::{Begun, ResponseFuture, ServiceConfig, Upgrader};
 use crate::connect::Connect;
 
@@ -115,7 +115,10 @@ where
             Begun::Answered(response) => Box::pin(ready(response)),
             Begun::Ordinary(request) => {
                 let (parts, body) = request.into_parts();
-                let hop = self.upgrader.config.hop_of(&parts);
+                let hop = match self.upgrader.config.hop_of(&parts) {
+                    Ok(hop) => hop,
+                    Err(rejection) => return ResponseFuture::new(Box::pin(ready(rejected(rejection)))),
+                };
                 let request = Request::from_parts(parts, body);
                 let (forwarder, upgrader) = (self.forwarder.clone(), self.upgrader.clone());
                 Box::pin(async move {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::serve::{Listener, ListenerExt};
 use switchover::TcpConnect;
 use switchover::gateway::{Gateway, Outcome};
 use switchover::header::Hop;
@@ -112,7 +112,11 @@ async fn into_a_service() {
         listener,
         acceptor: ProxyProtocolAcceptor::new(loopback()),
     };
-    let router = axum::Router::new().fallback_service(service);
+    let router = axum::Router::new()
+        .fallback_service(service)
+        .into_make_service_with_connect_info::<Hop>();
+    // axum tells of a listener's own addresses where its connections are tapped.
+    let listener = listener.tap_io(|_| {});
     let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     let mut client = ScriptedClient::connect(address).await;
     let header = "PROXY TCP4 192.0.2.1 198.51.100.1 5000 80\r\n";

@@ -5,7 +5,7 @@ use switchover::gateway::{Gateway, GatewayConfig};
 use switchover::header::Hop;
 use switchover::proxy_protocol::{Parsed, parse};
 use switchover::proxy_protocol::{ProxyProtocolConnect, Version};
-use switchover::service::ReverseProxy;
+use switchover::service::{ReverseProxy, ServiceConfig};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST, switching_protocols};
 use switchover::upstream::{Group, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -71,8 +71,9 @@ async fn no_client_has_the_connection_of_another() {
     };
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     assert_eq!(connect(&upstream).pooling(), switchover::connect::Pooling::Never);
-    let alone = ReverseProxy::new(connect(&upstream));
-    let grouped = ReverseProxy::new(Group::of([Server::new("one", connect(&upstream))]));
+    let config = ServiceConfig::default().hop(|_| Hop::unknown());
+    let alone = ReverseProxy::new(connect(&upstream)).config(config.clone());
+    let grouped = ReverseProxy::new(Group::of([Server::new("one", connect(&upstream))])).config(config);
     for router in [
         axum::Router::new().fallback_service(alone),
         axum::Router::new().fallback_service(grouped),
@@ -85,7 +86,6 @@ async fn no_client_has_the_connection_of_another() {
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
             let (mut accepted, _) = upstream.accept().await.unwrap();
             let bytes = received(&mut accepted).await;
-            // axum has not been asked to tell the service of addresses.
             assert!(
                 bytes.starts_with(b"PROXY UNKNOWN\r\nGET / "),
                 "{}",

@@ -4,6 +4,7 @@
 mod declined;
 mod extended_connect;
 mod layer;
+mod peers;
 mod refusals;
 mod relayed;
 mod servers;

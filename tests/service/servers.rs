@@ -15,11 +15,24 @@ use switchover::test_util::ScriptedClient;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower::Service;
+use tower::util::MapRequest;
 
 /// A server on loopback, which ends when this is dropped.
 pub(crate) struct Mounted {
     pub(crate) address: SocketAddr,
     _serving: JoinSet<()>,
+}
+
+/// A service whose requests carry the address of the peer, which hyper's servers leave to their users.
+pub(crate) fn told_of_peer<S: Clone>(
+    service: &S,
+    stream: &tokio::net::TcpStream,
+) -> MapRequest<S, impl Fn(Request<Incoming>) -> Request<Incoming> + Clone + use<S>> {
+    let peer = stream.peer_addr().unwrap();
+    MapRequest::new(service.clone(), move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    })
 }
 
 /// Whose server it is.
@@ -46,7 +59,7 @@ impl Mounted {
             Server::Axum => Mounted::router(Router::new().fallback_service(service)).await,
             Server::Auto => {
                 Mounted::serving(move |stream| {
-                    let service = TowerToHyperService::new(service.clone());
+                    let service = TowerToHyperService::new(told_of_peer(&service, &stream));
                     async move {
                         let builder = auto::Builder::new(TokioExecutor::new());
                         let io = TokioIo::new(stream);
@@ -57,7 +70,7 @@ impl Mounted {
             }
             Server::Http1 => {
                 Mounted::serving(move |stream| {
-                    let service = TowerToHyperService::new(service.clone());
+                    let service = TowerToHyperService::new(told_of_peer(&service, &stream));
                     async move {
                         let connection = hyper::server::conn::http1::Builder::new()
                             .serve_connection(TokioIo::new(stream), service)

@@ -8,6 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use switchover::TcpConnect;
+use switchover::header::Hop;
 use switchover::service::{Ended, ServiceConfig, UpgradeService};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::tls::{TlsAcceptor, TlsServerConfig};
@@ -97,10 +98,12 @@ impl Story {
     async fn begin() -> Self {
         let origin = ScriptedOrigin::start(Script::new().read_head().switch().send("early").echo()).await;
         let (sender, ends) = mpsc::unbounded_channel();
-        let config = ServiceConfig::default().on_end(move |ended| {
-            // The test may have ended already.
-            let _ = sender.send(ended);
-        });
+        let config = ServiceConfig::default()
+            .hop(|_| Hop::unknown())
+            .on_end(move |ended| {
+                // The test may have ended already.
+                let _ = sender.send(ended);
+            });
         Story {
             authority: Authority::new(),
             service: UpgradeService::new(TcpConnect::to(origin.address().to_string())).config(config),

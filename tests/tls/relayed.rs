@@ -217,7 +217,13 @@ async fn a_service_over_tls_relays_on_one_connection_and_tunnels_on_another() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut serving = JoinSet::new();
-    serving.spawn(async move { axum::serve(listener, app).await });
+    serving.spawn(async move {
+        axum::serve(
+            listener,
+            app.into_make_service_with_connect_info::<std::net::SocketAddr>(),
+        )
+        .await
+    });
 
     let mut client = ScriptedClient::connect(address).await;
     let asking = async {

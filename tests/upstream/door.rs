@@ -64,7 +64,9 @@ impl Door {
                 let service = ReverseProxy::new(connect)
                     .config(ServiceConfig::default().upgrade(config).forwarding(forwarding))
                     .relay(RelayConfig::default().read_timeout(Duration::from_secs(2)));
-                let router = Router::new().fallback_service(service);
+                let router = Router::new()
+                    .fallback_service(service)
+                    .into_make_service_with_connect_info::<SocketAddr>();
                 let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
                 serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
             }

@@ -11,8 +11,10 @@ use hyper::rt::Executor;
 use super::tunnels::Tunnels;
 use crate::error::Error;
 use crate::exchange::UpgradeConfig;
+use crate::handshake::Rejection;
 use crate::header::{Forwarding, Hop, Protocol};
 use crate::http1::HeadLimits;
+use crate::service::peer;
 use crate::service::tasks::{Task, Tasks};
 use crate::tunnel::Traffic;
 
@@ -128,11 +130,20 @@ impl ServiceConfig {
         self
     }
 
-    /// Where a request came from, for the fields that the origin receives and for the cap for each peer counts. Default: a [`Hop`] or
-    /// [`SocketAddr`](std::net::SocketAddr) among the request's extensions, else [`Hop::unknown`].
+    /// Where a request came from, for the fields that the origin receives and for the cap for each peer. Default: the first of
+    /// these among the request's extensions:
     ///
-    /// A server puts the address where it likes; axum's `ConnectInfo` is read with
-    /// `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or(Hop::unknown(), |peer| peer.0.into())`.
+    /// 1. a [`Hop`], which can also say that the client came over TLS;
+    /// 2. a [`SocketAddr`](std::net::SocketAddr);
+    /// 3. with the feature `axum`, `ConnectInfo` of either, which
+    ///    `axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())` puts there, or `MockConnectInfo`;
+    /// 4. the address of a Unix socket (tokio's, the standard library's, or `ConnectInfo` of either), whose peer is
+    ///    [unknown](Hop::unknown).
+    ///
+    /// Where none of them is there, a request that would go upstream is refused with
+    /// [`Rejection::PeerUnknown`](crate::handshake::Rejection::PeerUnknown), 500: a proxy that tells its origins `unknown`, and
+    /// whose cap for each peer counts nobody, would be noticed by no one. A service that has no use for addresses says so:
+    /// `.hop(|_| Hop::unknown())`.
     #[must_use]
     pub fn hop(mut self, hop: impl Fn(&Parts) -> Hop + Send + Sync + 'static) -> Self {
         self.hop = Some(Arc::new(hop));
@@ -174,20 +185,10 @@ impl ServiceConfig {
         self
     }
 
-    pub(in crate::service) fn hop_of(&self, parts: &Parts) -> Hop {
-        let found = || {
-            let address = || {
-                parts
-                    .extensions
-                    .get::<std::net::SocketAddr>()
-                    .copied()
-                    .map(Hop::from)
-            };
-            parts.extensions.get::<Hop>().copied().or_else(address)
-        };
+    pub(in crate::service) fn hop_of(&self, parts: &Parts) -> Result<Hop, Rejection> {
         match &self.hop {
-            Some(hop) => hop(parts),
-            None => found().unwrap_or(Hop::unknown()),
+            Some(hop) => Ok(hop(parts)),
+            None => peer::hop(&parts.extensions).ok_or(Rejection::PeerUnknown),
         }
     }
 

@@ -100,7 +100,7 @@ impl<C: Connect + 'static> Upgrader<C> {
 
     fn admit(&self, mut parts: Parts, upgrade: UpgradeRequest, client: Dialect) -> Result<Asked, Rejection> {
         check_request_unlimited(&mut parts)?;
-        let hop = self.config.hop_of(&parts).version(client.version());
+        let hop = self.config.hop_of(&parts)?.version(client.version());
         let on_upgrade = Promised::of(&mut parts).ok_or(Rejection::NoUpgradeHere)?;
         if self.config.tunnels.is_draining() {
             return Err(Rejection::Draining);

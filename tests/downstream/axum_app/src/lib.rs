@@ -10,14 +10,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::COOKIE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use switchover::handshake::Rejection;
-use switchover::header::Hop;
 use switchover::service::{ReverseProxy, ServiceConfig, Tunnels, UpgradeService};
 use switchover::tunnel::{Cap, Schedule, TunnelConfig};
 use switchover::{TcpConnect, UpgradeConfig};
@@ -49,7 +48,6 @@ impl App {
         let config = ServiceConfig::default()
             .upgrade(upgrades)
             .tunnels(self.tunnels.clone())
-            .hop(hop)
             .on_end(move |ended| {
                 // Nobody may be reading the log.
                 let _ = log.send(match ended.result {
@@ -94,12 +92,6 @@ impl App {
         self.tunnels.finished().await;
         Ok(())
     }
-}
-
-/// Where axum has put the client's address.
-fn hop(parts: &axum::http::request::Parts) -> Hop {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    peer.map_or(Hop::unknown(), |peer| peer.0.into())
 }
 
 async fn logged_in(State(app): State<App>, request: Request, next: Next) -> Response {
