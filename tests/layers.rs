@@ -203,7 +203,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("tunnel", &["clock", "side", "websocket"]),
     ("wire", &[]),
     ("test_util", &["http1", "websocket"]),
-    ("connect", &["clock", "header"]),
+    ("connect", &["clock", "header", "tunnel"]),
     (
         "proxy_protocol/acceptor",
         &["header", "proxy_protocol", "tunnel", "wire"],
@@ -213,7 +213,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["connect", "header", "proxy_protocol"],
     ),
     ("tls", &["clock", "connect", "token", "tunnel", "wire"]),
-    ("upstream", &["clock", "connect", "tunnel"]),
+    ("upstream", &["clock", "connect", "tls", "tunnel"]),
     ("http2", &["connect", "handshake", "header", "http1"]),
     (
         "error",

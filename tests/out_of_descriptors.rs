@@ -110,7 +110,7 @@ async fn without_descriptors() {
     let error = TcpConnect::to(&name).stream().await.unwrap_err();
     drop(exhausted);
     assert_eq!(error.shortage(), Some(Shortage::Resources), "{error}");
-    let error = TcpConnect::to("no such name:80").stream().await.unwrap_err();
+    let error = TcpConnect::to("no..name:80").stream().await.unwrap_err();
     assert_eq!((error.shortage(), error.name()), (None, "unresolved"), "{error}");
 }
 

@@ -59,19 +59,27 @@
 //! }
 //! ```
 
+mod address;
 mod attempts;
+mod boxed;
 mod error;
 mod shortage;
 mod staggered;
 mod tcp;
 mod trace;
+#[cfg(unix)]
+mod unix;
 
+pub use address::AddressError;
 pub use attempts::{AttemptEnd, Attempts, Candidate, Outcome, UpstreamId};
+pub use boxed::AnyConnect;
 pub use error::ConnectError;
 pub use shortage::Shortage;
 pub use tcp::TcpConnect;
 pub(crate) use tcp::resolve;
 pub use trace::{Attempt, Trace};
+#[cfg(unix)]
+pub use unix::UnixConnect;
 
 use std::future::Future;
 use std::sync::Arc;

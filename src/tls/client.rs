@@ -45,11 +45,12 @@ impl TlsConnect<TcpConnect> {
     ///
     /// # Errors
     ///
-    /// [`TlsConfigError::Name`]: the host is neither a name nor an address.
+    /// [`TlsConfigError::Address`]: it is no host and port, but a URL, for example. [`TlsConfigError::Name`]: the host is neither a name
+    /// nor an address.
     pub fn to(authority: impl AsRef<str>, config: TlsClientConfig) -> Result<Self, TlsConfigError> {
         let authority = authority.as_ref();
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        TlsConnect::new(TcpConnect::to(authority), host, config)
+        TlsConnect::new(authority.parse::<TcpConnect>()?, host, config)
     }
 
     /// Connects, whatever the request.

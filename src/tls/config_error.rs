@@ -3,6 +3,8 @@
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem;
 
+use crate::connect::AddressError;
+
 /// Why there is no TLS configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -44,6 +46,9 @@ pub enum TlsConfigError {
          crypto_provider, or install a default with CryptoProvider::install_default"
     )]
     NoProvider,
+    /// No host and port.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// Neither a host name nor an IP address.
     #[error("{name:?} is neither a host name nor an IP address")]
     Name {

@@ -210,10 +210,13 @@ mod tests {
     use tokio_rustls::rustls::server::ResolvesServerCertUsingSni;
 
     use super::*;
+    use crate::tls::provider;
 
     #[tokio::test]
     async fn a_client_that_has_not_said_anything_is_small() {
-        let config = ServerConfig::builder()
+        let config = ServerConfig::builder_with_provider(provider::chosen(None).unwrap())
+            .with_safe_default_protocol_versions()
+            .unwrap()
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
         let acceptor = TlsAcceptor::new(TlsServerConfig::from_rustls(config));

@@ -74,6 +74,7 @@ mod retry;
 mod server;
 mod shared;
 mod source;
+mod url;
 mod view;
 
 pub use balance::{Balance, BalanceError};
@@ -84,4 +85,7 @@ pub use key::{CustomKey, Key};
 pub use retry::Retry;
 pub use server::{Server, ServerStatus};
 pub use source::SourceStatus;
+#[cfg(feature = "rustls")]
+pub use url::connect_to_url_over;
+pub use url::{UrlError, connect_to_url};
 pub use view::{Attempted, Direct, ServerConnector};

@@ -35,6 +35,11 @@ pub struct Server<C = TcpConnect> {
 
 impl Server<TcpConnect> {
     /// A server at a host and port, over TCP: [`TcpConnect::to`].
+    ///
+    /// # Panics
+    ///
+    /// As [`TcpConnect::to`], if it is no host and port.
+    #[track_caller]
     pub fn to(authority: impl AsRef<str>) -> Self {
         Server::new(authority.as_ref(), TcpConnect::to(&authority))
     }

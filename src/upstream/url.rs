@@ -1,0 +1,200 @@
+//! How a URL becomes a connector.
+
+#[cfg(unix)]
+use crate::connect::UnixConnect;
+use crate::connect::{AddressError, AnyConnect, TcpConnect};
+#[cfg(feature = "rustls")]
+use crate::tls::{TlsClientConfig, TlsConfigError, TlsConnect};
+
+/// Why a URL names no upstream.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// Another scheme, or none.
+    #[error("{url:?} is no URL of an upstream: it begins with http://, ws://, https://, wss:// or unix:")]
+    Scheme {
+        /// As given.
+        url: String,
+    },
+    /// It has a path or a query, of which a connection knows nothing.
+    #[error("{url:?} has a path; what becomes of the path of a request is said where requests are routed")]
+    Path {
+        /// As given.
+        url: String,
+    },
+    /// The host or the port is not valid.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// `https` or `wss`, and nothing says how TLS is spoken.
+    #[error(
+        "{url:?} is over TLS: use `connect_to_url_over`, which takes a TlsClientConfig (feature `ring` or `aws-lc-rs`)"
+    )]
+    Tls {
+        /// As given.
+        url: String,
+    },
+    /// The host is no name that a certificate could be for.
+    #[cfg(feature = "rustls")]
+    #[error(transparent)]
+    Name(#[from] TlsConfigError),
+}
+
+/// The connector for the upstream of a URL without TLS: `http://host:port`, `ws://host:port`, or `unix:/path`. The port is 80
+/// where none is given.
+///
+/// A text that a person has written thus becomes a connector, whatever its kind.
+///
+/// # Errors
+///
+/// [`UrlError`]; [`UrlError::Tls`] for `https` and `wss`, which are never spoken to in plain text.
+///
+/// ```
+/// use switchover::upstream::connect_to_url;
+///
+/// assert!(connect_to_url("ws://chat.internal:9000").is_ok());
+/// assert!(connect_to_url("wss://chat.internal").is_err());
+/// ```
+pub fn connect_to_url(url: &str) -> Result<AnyConnect, UrlError> {
+    match Kind::of(url)? {
+        Kind::Plain(authority) => Ok(AnyConnect::new(authority.parse::<TcpConnect>()?)),
+        Kind::Encrypted(_) => Err(UrlError::Tls { url: url.to_owned() }),
+        #[cfg(unix)]
+        Kind::Unix(path) => Ok(AnyConnect::new(UnixConnect::to(path))),
+    }
+}
+
+/// As [`connect_to_url`], and for `https://host:port` and `wss://host:port` by this configuration. Their port is 443 where none is
+/// given.
+///
+/// # Errors
+///
+/// [`UrlError`].
+///
+/// ```
+/// use switchover::tls::TlsClientConfig;
+/// use switchover::upstream::connect_to_url_over;
+///
+/// # fn doc(tls: TlsClientConfig) -> Result<(), switchover::upstream::UrlError> {
+/// let chat = connect_to_url_over("wss://chat.example", tls)?;
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "rustls")]
+pub fn connect_to_url_over(url: &str, tls: TlsClientConfig) -> Result<AnyConnect, UrlError> {
+    match Kind::of(url)? {
+        Kind::Encrypted(authority) => {
+            // First, for what it says of an address that is none.
+            authority.parse::<TcpConnect>()?;
+            Ok(AnyConnect::new(TlsConnect::to(authority, tls)?))
+        }
+        _ => connect_to_url(url),
+    }
+}
+
+enum Kind {
+    /// A host and port.
+    Plain(String),
+    Encrypted(String),
+    #[cfg(unix)]
+    Unix(String),
+}
+
+impl Kind {
+    fn of(url: &str) -> Result<Kind, UrlError> {
+        let after = |scheme: &str| {
+            let begins = url
+                .get(..scheme.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+            begins.then(|| &url[scheme.len()..])
+        };
+        #[cfg(unix)]
+        if let Some(path) = after("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path.starts_with('/') {
+                true => Ok(Kind::Unix(path.to_owned())),
+                false => Err(UrlError::Scheme { url: url.to_owned() }),
+            };
+        }
+        for scheme in ["http://", "ws://"] {
+            if let Some(rest) = after(scheme) {
+                return Ok(Kind::Plain(authority(url, rest, 80)?));
+            }
+        }
+        for scheme in ["https://", "wss://"] {
+            if let Some(rest) = after(scheme) {
+                return Ok(Kind::Encrypted(authority(url, rest, 443)?));
+            }
+        }
+        Err(UrlError::Scheme { url: url.to_owned() })
+    }
+}
+
+/// Host and port of what follows the scheme.
+fn authority(url: &str, rest: &str, port: u16) -> Result<String, UrlError> {
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains(['/', '?', '#']) {
+        return Err(UrlError::Path { url: url.to_owned() });
+    }
+    // The last colon of an IPv6 address stands within its brackets.
+    let after_host = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
+    Ok(match after_host.contains(':') {
+        true => rest.to_owned(),
+        false => format!("{rest}:{port}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_upstreams() {
+        for url in [
+            "http://a:1",
+            "WS://a",
+            "http://[::1]",
+            "http://[::1]:80/",
+            "http://10.0.0.1/",
+        ] {
+            assert!(connect_to_url(url).is_ok(), "{url}");
+        }
+        #[cfg(unix)]
+        for url in ["unix:/run/a.sock", "unix:///run/a.sock"] {
+            assert!(connect_to_url(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_named() {
+        let (scheme, path, tls) = ("begins with http://", "has a path", "is over TLS");
+        for (url, expected) in [
+            ("a:1", scheme),
+            ("/run/a.sock", scheme),
+            ("ftp://a", scheme),
+            ("unix:run/a.sock", scheme),
+            ("http://a/b", path),
+            ("ws://a?b", path),
+            ("wss://a/b", path),
+            ("https://a", tls),
+            ("wss://a:1", tls),
+            ("http://", "has no valid host"),
+            ("http://a:b", "has no port"),
+            ("http://user@a", "has no valid host"),
+        ] {
+            let error = connect_to_url(url).map(drop).unwrap_err().to_string();
+            assert!(error.contains(expected), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn authorities() {
+        for (rest, expected) in [
+            ("a", "a:80"),
+            ("a:9/", "a:9"),
+            ("[::1]", "[::1]:80"),
+            ("[::1]:9", "[::1]:9"),
+        ] {
+            assert_eq!(authority("", rest, 80).unwrap(), expected);
+        }
+    }
+}
