@@ -14,7 +14,7 @@ use axum::Router;
 use axum::routing::get;
 use axum::serve::{Listener, ListenerExt};
 use switchover::TcpConnect;
-use switchover::service::{ReverseProxy, ServiceConfig, Tunnels, UpgradeService};
+use switchover::service::{ReverseProxy, ServiceConfig, Shutdown, Tunnels, UpgradeService};
 use switchover::tunnel::Schedule;
 use tokio::net::TcpListener;
 
@@ -44,18 +44,16 @@ async fn main() -> std::io::Result<()> {
     });
     println!("listening on {}", listener.local_addr()?);
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(async {
-            let _ = tokio::signal::ctrl_c().await;
-        })
-        .await?;
-    // axum has waited for its requests; the tunnels are no longer among them.
-    println!("{} tunnels are open", tunnels.open());
-    tunnels.drain(
-        Schedule::default()
-            .grace(Duration::from_secs(1))
-            .spread(Duration::from_secs(2)),
-    );
-    tunnels.finished().await;
-    Ok(())
+    let open = tunnels.clone();
+    let ctrl_c = async move {
+        let _ = tokio::signal::ctrl_c().await;
+        println!("{} tunnels are open", open.open());
+    };
+    let schedule = Schedule::default()
+        .grace(Duration::from_secs(1))
+        .spread(Duration::from_secs(2));
+    let served = Shutdown::new(tunnels).schedule(schedule).serve(ctrl_c, |stop| {
+        axum::serve(listener, service).with_graceful_shutdown(stop)
+    });
+    served.await.unwrap_or(Ok(()))
 }

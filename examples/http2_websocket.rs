@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use switchover::TcpConnect;
 use switchover::header::Hop;
 use switchover::http2::Http2Connect;
-use switchover::service::{ServiceConfig, UpgradeService};
+use switchover::service::{ServiceConfig, Shutdown, Tunnels, UpgradeService};
 use switchover::tls::{ServerStream, TlsAcceptor, TlsServerConfig};
 use switchover::websocket::SecWebSocketKey;
 use tokio::net::{TcpListener, TcpStream};
@@ -73,7 +73,9 @@ async fn main() -> io::Result<()> {
         tls = tls.http2();
     }
 
+    let tunnels = Tunnels::new();
     let config = ServiceConfig::default()
+        .tunnels(tunnels.clone())
         // Every client comes by TLS here, which the upstream is told.
         .hop(|parts: &Parts| {
             let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
@@ -120,7 +122,13 @@ async fn main() -> io::Result<()> {
         let agreed = stream.get_ref().1.alpn_protocol().unwrap_or(b"nothing by ALPN");
         println!("connection: {}", agreed.escape_ascii());
     });
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    let ctrl_c = async { drop(tokio::signal::ctrl_c().await) };
+    // Over HTTP/2 a server does not end before its tunnels do.
+    let served = Shutdown::new(tunnels).serve(ctrl_c, |stop| {
+        axum::serve(listener, service).with_graceful_shutdown(stop)
+    });
+    served.await.unwrap_or(Ok(()))
 }
 
 /// A listener whose clients have done their TLS handshake. One that dawdles over it holds up no other.

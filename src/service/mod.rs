@@ -20,7 +20,11 @@
 //! For a log, [`ServiceConfig::on_start`] and [`on_end`](ServiceConfig::on_end) are called for tunnels; everything else is reported by the
 //! response and its extensions, and by a [`Trace`](crate::connect::Trace) among the extensions of the request.
 //!
-//! [`Tunnels`] counts the tunnels, drains them and waits for them, which a server's own graceful shutdown does not.
+//! [`Shutdown`] ends a server and its tunnels in one call. [`Tunnels`] counts the tunnels, drains them and waits for them, which a
+//! server's own graceful shutdown does not.
+//!
+//! [`UpgradeService::by`] and [`ReverseProxy::by`] choose among several upstreams by a closure, and a handler may
+//! [call](UpgradeService::serve) a service by itself.
 //!
 //! ```
 //! use axum::Router;
@@ -75,6 +79,7 @@
 //! ```
 
 mod body;
+mod by;
 mod config;
 mod date;
 mod declined;
@@ -90,13 +95,14 @@ mod tasks;
 mod upgrade;
 
 pub use body::ProxyBody;
+pub use by::By;
 pub use config::RelayConfig;
 pub use relay::{ClientBody, Destination, Relay, Relayed, answer_one};
 pub use reverse_proxy::ReverseProxy;
 pub use tasks::Task;
 pub use upgrade::{
-    Ended, ResponseFuture, ServiceConfig, Started, Tunnels, Upgrade, UpgradeBody, UpgradeFuture,
-    UpgradeLayer, UpgradeService,
+    Ended, ResponseFuture, ServiceConfig, Shutdown, Started, Stop, Tunnels, Upgrade, UpgradeBody,
+    UpgradeFuture, UpgradeLayer, UpgradeService,
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -6,16 +6,19 @@ use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
 use super::BoxError;
 use super::body::ProxyBody;
+use super::by::By;
 use super::config::RelayConfig;
 use super::relay::{Destination, Forwarder, Sources, rejected};
 use super::upgrade::{Begun, ResponseFuture, ServiceConfig, Upgrader};
 use crate::connect::Connect;
+use crate::header::HeaderRules;
 
 /// A tower service that hands over all requests to an upstream. Cheap to clone.
 ///
@@ -71,6 +74,43 @@ impl<C: Connect + 'static> ReverseProxy<C> {
         )
     }
 
+    /// A service that chooses one of several for each request, as [`UpgradeService::by`](super::UpgradeService::by) does. Each keeps
+    /// its idle connections.
+    ///
+    /// ```
+    /// use switchover::TcpConnect;
+    /// use switchover::service::ReverseProxy;
+    ///
+    /// let (old, new) = (TcpConnect::to("10.0.0.1:3000"), TcpConnect::to("10.0.0.2:3000"));
+    /// let (old, new) = (ReverseProxy::new(old), ReverseProxy::new(new));
+    /// let service = ReverseProxy::by(move |parts| match parts.headers.contains_key("x-canary") {
+    ///     true => Ok(new.clone()),
+    ///     false => Ok(old.clone()),
+    /// });
+    /// # let app: axum::Router = axum::Router::new().fallback_service(service);
+    /// ```
+    pub fn by<F>(choose: F) -> By<F>
+    where
+        F: Fn(&mut Parts) -> Result<ReverseProxy<C>, Response<ProxyBody>>,
+    {
+        By::new(choose)
+    }
+
+    /// The response to a request, for a handler that calls the proxy by itself. Never an error: what fails is a response.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the request.
+    pub async fn serve<B>(&self, request: Request<B>) -> Response<ProxyBody>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let Ok(response) = self.clone().call(request).await;
+        response
+    }
+
     fn of(connect: Arc<C>, config: ServiceConfig, relay: RelayConfig) -> Self {
         let tasks = config.tasks.clone();
         let sources = Sources::through(connect.clone(), tasks.clone());
@@ -114,7 +154,11 @@ where
             Begun::Asking(response) => response,
             Begun::Answered(response) => Box::pin(ready(response)),
             Begun::Ordinary(request) => {
-                let (parts, body) = request.into_parts();
+                let (mut parts, body) = request.into_parts();
+                let destination = match parts.extensions.remove::<HeaderRules>() {
+                    Some(rules) => Destination::default().header_rules(rules),
+                    None => Destination::default(),
+                };
                 let hop = match self.upgrader.config.hop_of(&parts) {
                     Ok(hop) => hop,
                     Err(rejection) => return ResponseFuture::new(Box::pin(ready(rejected(rejection)))),
@@ -123,9 +167,7 @@ where
                 let (forwarder, upgrader) = (self.forwarder.clone(), self.upgrader.clone());
                 Box::pin(async move {
                     let forwarding = &upgrader.config.forwarding;
-                    forwarder
-                        .respond(request, Destination::default(), hop, forwarding)
-                        .await
+                    forwarder.respond(request, destination, hop, forwarding).await
                 })
             }
         })

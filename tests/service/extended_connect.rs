@@ -472,7 +472,7 @@ async fn ordinary_requests_of_http_2_are_relayed_as_http_1() {
         "host: example.com:81",
         "cookie: a=1; b=2",
         "te: trailers",
-        "x-forwarded-for: unknown",
+        "x-forwarded-for: 127.0.0.1",
         "via: 2.0 switchover",
     ] {
         assert!(head.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");

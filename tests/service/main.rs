@@ -1,6 +1,7 @@
 //! The door for hyper and axum: what a client and an origin see of the services between them, under each of the servers
 //! that they may be mounted in.
 
+mod choosing;
 mod declined;
 mod extended_connect;
 mod layer;
@@ -8,6 +9,7 @@ mod peers;
 mod refusals;
 mod relayed;
 mod servers;
+mod shutdown;
 mod slow_clients;
 mod tunnels;
 mod upgrades;

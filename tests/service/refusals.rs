@@ -2,7 +2,7 @@
 
 use http::{Request, Response};
 use switchover::handshake::{HandshakePolicy, Rejection};
-use switchover::header::Protocol;
+use switchover::header::{Hop, Protocol};
 use switchover::service::{ProxyBody, ReverseProxy, ServiceConfig, UpgradeService};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::tunnel::{Cap, PeerCap};
@@ -150,7 +150,8 @@ async fn beyond_a_cap_it_is_503_and_429() {
 
 #[tokio::test]
 async fn the_reason_is_in_the_extensions() {
-    let service = UpgradeService::new(TcpConnect::to("127.0.0.1:1"));
+    let config = ServiceConfig::default().hop(|_| Hop::unknown());
+    let service = UpgradeService::new(TcpConnect::to("127.0.0.1:1")).config(config.clone());
     let ordinary = Request::get("/").header("host", "a").body(String::new()).unwrap();
     let response = answered(service.clone(), ordinary).await;
     assert_eq!(response.extensions().get(), Some(&Rejection::UpgradeRequired));
@@ -166,7 +167,7 @@ async fn the_reason_is_in_the_extensions() {
     assert_eq!(response.status(), 500);
     assert_eq!(response.extensions().get(), Some(&Rejection::NoUpgradeHere));
 
-    let proxy = ReverseProxy::new(TcpConnect::to("127.0.0.1:1"));
+    let proxy = ReverseProxy::new(TcpConnect::to("127.0.0.1:1")).config(config);
     let ordinary = Request::get("/").header("host", "a").body(String::new()).unwrap();
     let response = proxy.clone().oneshot(ordinary).await.unwrap();
     assert_eq!(response.status(), 502);

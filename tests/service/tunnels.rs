@@ -24,7 +24,9 @@ async fn a_graceful_shutdown_waits_for_them_and_ends_them() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let app = Router::new().fallback_service(service);
+    let app = Router::new()
+        .fallback_service(service)
+        .into_make_service_with_connect_info::<std::net::SocketAddr>();
     let serving = tokio::spawn(async move {
         let shutdown = async { stopped.await.unwrap() };
         axum::serve(listener, app).with_graceful_shutdown(shutdown).await

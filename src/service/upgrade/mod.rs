@@ -5,6 +5,7 @@ mod config;
 mod layer;
 mod request_body;
 mod service;
+mod shutdown;
 mod tunnels;
 
 use std::future::Future;
@@ -22,7 +23,7 @@ use crate::connect::{Connect, Trace};
 use crate::error::{Error, Phase};
 use crate::exchange::{self, Admission, Answer, Exchange, Outgoing};
 use crate::handshake::{BadSwitch, Declined, Rejection, UpgradeRequest, last_response};
-use crate::header::{Hop, remove};
+use crate::header::{HeaderRules, Hop, remove};
 use crate::http1::{BodyLength, check_request_unlimited};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
@@ -36,6 +37,7 @@ use carry::{Carry, Places, Promised, Told};
 pub use config::{Ended, ServiceConfig, Started};
 pub use layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};
 pub use service::{ResponseFuture, UpgradeService};
+pub use shutdown::{Shutdown, Stop};
 pub use tunnels::Tunnels;
 
 /// Proxies the upgrades among the requests of a server.
@@ -153,7 +155,11 @@ impl<C: Connect + 'static> Upgrader<C> {
             .config
             .listeners()
             .map(|listeners| (listeners, parts.extensions.clone()));
-        let forwarding = &self.config.forwarding;
+        let own_rules = parts.extensions.remove::<HeaderRules>();
+        let forwarding = match own_rules {
+            Some(rules) => &self.config.forwarding.clone().header_rules(rules),
+            None => &self.config.forwarding,
+        };
         let located = forwarding.client().locate(hop, &parts.headers);
         let (outgoing, pending) = upgrade.forward(parts, located, forwarding); // (4)
         let outgoing = Outgoing::new(outgoing, located, pending).traced(trace);

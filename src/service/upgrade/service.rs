@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
@@ -16,6 +17,7 @@ use super::{Begun, Upgrader};
 use crate::connect::Connect;
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
+use crate::service::by::By;
 use crate::service::dialect::not_an_upgrade;
 use crate::service::relay::rejected;
 
@@ -61,6 +63,61 @@ impl<C: Connect + 'static> UpgradeService<C> {
         UpgradeService {
             upgrader: self.upgrader.configured(config),
         }
+    }
+}
+
+impl<C: Connect + 'static> UpgradeService<C> {
+    /// A service that chooses one of several for each request, by anything in its head: path, host, a value that a layer has put
+    /// among the extensions.
+    ///
+    /// The closure may also change the head that goes upstream (its path, or an `Authorization` of the proxy's own), put
+    /// [`HeaderRules`](crate::header::HeaderRules) among the extensions, which take the place of those of the
+    /// [configuration](ServiceConfig::forwarding) for this request, or refuse with any response. It is called for every request,
+    /// before it is known to be an upgrade, and must not block.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use http::{Response, StatusCode};
+    /// use switchover::TcpConnect;
+    /// use switchover::service::{ProxyBody, UpgradeService};
+    ///
+    /// let rooms = HashMap::from([
+    ///     ("/room/red", UpgradeService::new(TcpConnect::to("10.0.0.1:9000"))),
+    ///     ("/room/blue", UpgradeService::new(TcpConnect::to("10.0.0.2:9000"))),
+    /// ]);
+    /// let service = UpgradeService::by(move |parts| match rooms.get(parts.uri.path()) {
+    ///     Some(room) => {
+    ///         parts.uri = http::Uri::from_static("/socket");
+    ///         Ok(room.clone())
+    ///     }
+    ///     None => {
+    ///         let mut response = Response::new(ProxyBody::from("no such room".to_owned()));
+    ///         *response.status_mut() = StatusCode::NOT_FOUND;
+    ///         Err(response)
+    ///     }
+    /// });
+    /// # let app: axum::Router = axum::Router::new().fallback_service(service);
+    /// ```
+    pub fn by<F>(choose: F) -> By<F>
+    where
+        F: Fn(&mut Parts) -> Result<UpgradeService<C>, Response<ProxyBody>>,
+    {
+        By::new(choose)
+    }
+
+    /// The response to a request, for a handler that calls the service by itself. Never an error: what fails is a response.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the request.
+    pub async fn serve<B>(&self, request: Request<B>) -> Response<ProxyBody>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let Ok(response) = self.clone().call(request).await;
+        response
     }
 }
 

@@ -5,7 +5,8 @@ use crate::tunnel::{Cap, Drain, DrainSignal, Permit, Schedule, WaitEmpty};
 /// The tunnels that services have opened: how many there are, and the end of all of them. Cheap to clone.
 ///
 /// A server's graceful shutdown waits for its connections, and a connection that was upgraded is no longer one of
-/// them. This is what to wait for instead.
+/// them; over HTTP/2 it still is, and the server waits for its tunnels. [`Shutdown`](super::Shutdown) ends both in one call; this is for
+/// programs that do it by themselves.
 ///
 /// ```
 /// use std::time::Duration;
@@ -75,6 +76,11 @@ impl Tunnels {
     /// Completes when no tunnel is open, at once if none is.
     pub fn finished(&self) -> WaitEmpty {
         self.open.emptied()
+    }
+
+    /// Completes when they begin to drain.
+    pub(super) fn drain_started(&self) -> DrainSignal {
+        self.drain.started()
     }
 
     pub(super) fn add(&self) -> Option<Permit> {
