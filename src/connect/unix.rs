@@ -40,9 +40,9 @@ impl UnixConnect {
     /// There is no such socket, or nobody accepts on it.
     pub async fn stream(&self) -> Result<UnixStream, ConnectError> {
         let connected = UnixStream::connect(&self.path).await;
-        connected.map_err(|source| ConnectError::Failed {
+        connected.map_err(|error| ConnectError::Failed {
             name: format!("unix:{}", self.path.display()),
-            source,
+            error,
         })
     }
 }
