@@ -29,6 +29,7 @@ impl UnixConnect {
     }
 
     /// The path.
+    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
