@@ -11,7 +11,7 @@ use h2::ext::Protocol;
 use http::Request;
 use switchover::TcpConnect;
 use switchover::service::{Shutdown, Tunnels, UpgradeService};
-use switchover::test_util::{PATIENCE, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use switchover::tls::{ServerStream, TlsAcceptor, TlsClientConfig, TlsConnect, TlsServerConfig};
 use switchover::tunnel::{AnyStream, End, Schedule};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -176,7 +176,7 @@ impl Open {
 async fn reads(stream: &mut AnyStream, expected: &[u8]) {
     let mut read = Vec::new();
     while !read.ends_with(expected) {
-        let count = timeout(PATIENCE, stream.read_buf(&mut read))
+        let count = timeout(TIMEOUT, stream.read_buf(&mut read))
             .await
             .unwrap()
             .unwrap();
@@ -198,7 +198,7 @@ async fn whatever_is_open() {
             );
             app.stop.send(()).unwrap();
             // Long before the limit.
-            let served = timeout(PATIENCE, app.served).await;
+            let served = timeout(TIMEOUT, app.served).await;
             let served = served.unwrap_or_else(|_| panic!("no end: {open:?}, TLS: {tls}"));
             assert!(matches!(served.unwrap(), Some(Ok(()))), "{open:?}, TLS: {tls}");
             if has_tunnel {
@@ -217,9 +217,9 @@ async fn what_does_not_end_is_left_behind_at_the_limit() {
     let request = b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let arrived = app.asked.notified();
-    timeout(PATIENCE, arrived).await.unwrap();
+    timeout(TIMEOUT, arrived).await.unwrap();
     app.stop.send(()).unwrap();
-    let served = timeout(PATIENCE, app.served).await.unwrap().unwrap();
+    let served = timeout(TIMEOUT, app.served).await.unwrap().unwrap();
     assert!(served.is_none());
 }
 
@@ -228,7 +228,7 @@ async fn during_the_grace_upgrades_are_refused_and_pages_are_served() {
     let app = App::scheduled(
         Schedule::default().grace(Duration::from_millis(300)),
         false,
-        PATIENCE,
+        TIMEOUT,
     )
     .await;
     app.stop.send(()).unwrap();
@@ -243,6 +243,6 @@ async fn during_the_grace_upgrades_are_refused_and_pages_are_served() {
         .send("GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         .await;
     assert_eq!(served.response().await.1, b"a page");
-    let ended = timeout(PATIENCE, app.served).await.unwrap().unwrap();
+    let ended = timeout(TIMEOUT, app.served).await.unwrap().unwrap();
     assert!(matches!(ended, Some(Ok(()))));
 }

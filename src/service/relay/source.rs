@@ -17,7 +17,7 @@ use super::connection::Connection;
 use super::destination::Destination;
 use super::idle::Idle;
 use crate::clock::After;
-use crate::connect::{Connect, ConnectError, ConnectRequest, PoolKey, TcpConnect};
+use crate::connect::{AddressError, Connect, ConnectError, ConnectRequest, PoolKey, TcpConnect};
 use crate::error::{Cause, Phase};
 use crate::header::Hop;
 use crate::service::config::RelayConfig;
@@ -225,7 +225,11 @@ async fn connect(uri: &Uri, config: &RelayConfig) -> Result<AnyStream, ConnectEr
     #[cfg(not(feature = "rustls"))]
     let _ = config;
     let port = uri.port_u16().unwrap_or(80);
-    let connect = TcpConnect::to(format!("{host}:{port}"));
+    let name = format!("{host}:{port}");
+    let connect: TcpConnect = name.parse().map_err(|error: AddressError| {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, error);
+        ConnectError::Failed { name, error }
+    })?;
     connect.stream().await.map(AnyStream::from)
 }
 
