@@ -46,6 +46,7 @@ pub enum FramingError {
 impl FramingError {
     /// In a word, for logs and metrics: `length-and-coding`, `invalid-length`, `repeated-length`, `unknown-coding`,
     /// `invalid-coding`, `coding-in-http-1-0`. None of them changes in a minor version.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             FramingError::Both => "length-and-coding",

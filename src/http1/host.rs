@@ -31,6 +31,7 @@ pub enum HostError {
 impl HostError {
     /// In a word, for logs and metrics: `host-missing`, `host-repeated`, `host-invalid`, `host-differs`, `no-authority`. None
     /// of them changes in a minor version.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             HostError::Missing => "host-missing",

@@ -39,6 +39,7 @@ impl RequestLineError {
     /// In a word, for logs and metrics: `request-line-leading-space`, `request-line-trailing-space`, `request-line-separator`,
     /// `request-line-method`, `request-line-no-target`, `request-line-no-version`, `request-line-version`. None of them changes
     /// in a minor version.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             RequestLineError::LeadingWhiteSpace => "request-line-leading-space",

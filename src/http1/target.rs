@@ -67,6 +67,7 @@ pub enum TargetError {
 impl TargetError {
     /// In a word, for logs and metrics: `target-too-long`, `target-white-space`, `target-fragment`, `target-invalid-byte`,
     /// `target-form`, `target-authority`, `target-method`. None of them changes in a minor version.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             TargetError::TooLong => "target-too-long",

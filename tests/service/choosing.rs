@@ -1,5 +1,10 @@
 //! One closure chooses the upstream of each request, rewrites it, and may refuse it.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "an application refuses with a whole response"
+)]
+
 use std::collections::HashMap;
 
 use axum::Router;
