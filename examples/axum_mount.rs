@@ -47,7 +47,7 @@ async fn main() -> std::io::Result<()> {
     let open = tunnels.clone();
     let ctrl_c = async move {
         let _ = tokio::signal::ctrl_c().await;
-        println!("{} tunnels are open", open.open());
+        println!("{} tunnels are open", open.len());
     };
     let schedule = Schedule::default()
         .grace(Duration::from_secs(1))

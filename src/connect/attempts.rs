@@ -81,6 +81,11 @@ pub trait Candidate: Send + Sync {
     fn name(&self) -> Option<&str> {
         None
     }
+
+    /// The same, for a caller that keeps it. Default: a copy. An upstream that many requests are tried on shares it.
+    fn shared_name(&self) -> Option<Arc<str>> {
+        self.name().map(Arc::from)
+    }
 }
 
 /// The end of an attempt, and what its request has cost by then.
@@ -217,6 +222,16 @@ impl Attempts {
         let state = self.state();
         let is_it = |candidate: &Arc<dyn Candidate>| candidate.id() == upstream;
         state.first.as_ref().is_some_and(|(first, _)| is_it(first)) || state.others.iter().any(is_it)
+    }
+
+    /// The name of the last candidate.
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        let last = {
+            let state = self.state();
+            let (first, _) = state.first.as_ref()?;
+            state.others.last().unwrap_or(first).clone()
+        };
+        last.shared_name()
     }
 
     /// How many attempts have begun.

@@ -4,7 +4,7 @@
 use super::config::UpgradeConfig;
 use crate::handshake::Rejection;
 use crate::header::Hop;
-use crate::tunnel::{PeerPermit, Permit};
+use crate::tunnel::{PeerPermit, Permit, Tunnels};
 
 /// The places of one upgrade, given back when this is dropped. To be dropped after its connections are closed.
 #[derive(Debug, Default)]
@@ -18,6 +18,9 @@ impl UpgradeConfig {
     /// Lets one more upgrade in. A client without an address is not counted as one. `locate` finds the client behind proxies
     /// that are trusted, and is called only where clients are counted.
     pub(crate) fn admit(&self, locate: impl FnOnce() -> Hop) -> Result<Admission, Rejection> {
+        if self.tunnels.as_ref().is_some_and(Tunnels::is_draining) {
+            return Err(Rejection::Draining);
+        }
         let mut admission = Admission::default();
         // The client first: what it is refused is nothing of everyone else's.
         if let Some(cap) = &self.peer_cap {

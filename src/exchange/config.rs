@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::outgoing::Outgoing;
 use crate::handshake::{HandshakePolicy, Switched};
 use crate::http1::HeadLimits;
-use crate::tunnel::{Cap, PeerCap, TunnelConfig, WebSocketConfig};
+use crate::tunnel::{Cap, Label, PeerCap, TunnelConfig, Tunnels, Watched, WebSocketConfig};
 
 /// The policy, deadlines, limits and caps of the upgrades that a proxy carries, whichever door they come through.
 ///
@@ -31,6 +32,7 @@ pub struct UpgradeConfig {
     pub(crate) response_limits: HeadLimits,
     pub(super) cap: Option<Cap>,
     pub(super) peer_cap: Option<PeerCap>,
+    pub(crate) tunnels: Option<Tunnels>,
 }
 
 impl Default for UpgradeConfig {
@@ -45,6 +47,7 @@ impl Default for UpgradeConfig {
             response_limits: HeadLimits::default(),
             cap: None,
             peer_cap: None,
+            tunnels: None,
         }
     }
 }
@@ -144,5 +147,34 @@ impl UpgradeConfig {
     pub fn peer_cap(mut self, cap: impl Into<Option<PeerCap>>) -> Self {
         self.peer_cap = cap.into();
         self
+    }
+
+    /// Where tunnels are listed, to be seen and ended by others. Default: none, they are in no registry.
+    ///
+    /// From the start of its [drain](Tunnels::drain) on upgrades are refused with
+    /// [`Rejection::Draining`](crate::handshake::Rejection::Draining), 503.
+    #[must_use]
+    pub fn tunnels(mut self, tunnels: impl Into<Option<Tunnels>>) -> Self {
+        self.tunnels = tunnels.into();
+        self
+    }
+
+    /// Lists the tunnel of an upgrade that both sides have agreed on. `is_signalled`: it hears of the registry's drain by itself.
+    pub(crate) fn list(
+        &self,
+        switched: &Switched,
+        outgoing: &Outgoing,
+        label: Option<Label>,
+        is_signalled: bool,
+    ) -> Option<Watched> {
+        let tunnels = self.tunnels.as_ref()?;
+        let mut listing = outgoing.listing().protocol(switched.protocol().to_string());
+        if let Some(label) = label {
+            listing = listing.label(label);
+        }
+        if is_signalled {
+            listing = listing.signalled();
+        }
+        Some(tunnels.list(listing, self.websocket_of(switched).is_some()))
     }
 }

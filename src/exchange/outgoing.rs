@@ -7,6 +7,7 @@ use crate::connect::{Attempts, ConnectRequest, Outcome, Trace};
 use crate::error::{Error, Phase};
 use crate::handshake::PendingUpgrade;
 use crate::header::Hop;
+use crate::tunnel::Listing;
 
 /// A request that goes upstream, and what has been tried for it.
 pub(crate) struct Outgoing {
@@ -66,6 +67,15 @@ impl Outgoing {
 
     pub(super) fn answered(&self, status: StatusCode) {
         self.attempts.end(Outcome::Answered(status));
+    }
+
+    /// What a registry says of its tunnel: the client, and the upstream that has agreed.
+    pub(super) fn listing(&self) -> Listing {
+        let listing = Listing::default().client_at(self.hop.client(), self.hop.client_port());
+        match self.attempts.name() {
+            Some(name) => listing.upstream(name),
+            None => listing,
+        }
     }
 
     /// How many upstreams have been tried.

@@ -301,6 +301,7 @@ impl Acceptor {
                     target: None,
                     rules: None,
                     hop,
+                    label: None,
                     config,
                     admission,
                 })))

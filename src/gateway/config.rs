@@ -9,7 +9,7 @@ use crate::exchange::UpgradeConfig;
 use crate::handshake::HandshakePolicy;
 use crate::header::Forwarding;
 use crate::http1::HeadLimits;
-use crate::tunnel::{Cap, PeerCap, TunnelConfig, WebSocketConfig};
+use crate::tunnel::{Cap, PeerCap, TunnelConfig, Tunnels, WebSocketConfig};
 
 /// Everything about a gateway but its upstream.
 ///
@@ -170,6 +170,13 @@ impl GatewayConfig {
     #[must_use]
     pub fn peer_cap(mut self, cap: impl Into<Option<PeerCap>>) -> Self {
         self.upgrade = self.upgrade.peer_cap(cap);
+        self
+    }
+
+    /// Where tunnels are listed: [`UpgradeConfig::tunnels`].
+    #[must_use]
+    pub fn tunnels(mut self, tunnels: impl Into<Option<Tunnels>>) -> Self {
+        self.upgrade = self.upgrade.tunnels(tunnels);
         self
     }
 }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::exchange::Admission;
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::header::{HeaderRules, Hop};
+use crate::tunnel::Label;
 
 /// An upgrade request, and the client that waits for its answer.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Incoming<S> {
     /// Rules for fields that take the place of the gateway's.
     pub(super) rules: Option<HeaderRules>,
     pub(super) hop: Hop,
+    /// What the caller calls its tunnel.
+    pub(super) label: Option<Label>,
     pub(super) config: Arc<GatewayConfig>,
     // Last: its place is free when its connection is closed.
     pub(super) admission: Admission,
@@ -63,6 +66,11 @@ where
     /// is not.
     pub fn set_trace(&mut self, trace: Trace) {
         self.client.trace = Some(trace);
+    }
+
+    /// What its tunnel is called in the [registry](crate::tunnel::Tunnels), if the gateway has one. Default: nothing.
+    pub fn set_label(&mut self, label: Label) {
+        self.label = Some(label);
     }
 
     /// Refuses the upgrade: answers and closes.

@@ -79,6 +79,7 @@ where
             target,
             rules,
             hop,
+            label,
             config,
         } = self;
         let body = request.body_length();
@@ -106,12 +107,14 @@ where
             }
             Ok(Final::Switched(switched, upstream, from_upstream)) => {
                 let websocket = config.upgrade.websocket_of(&switched);
+                let watched = config.upgrade.list(&switched, &outgoing, label, false);
                 // From here on not one more byte of HTTP goes to this client.
                 let (response, protocol) = switched.into_response();
                 client.send_head(&response).await?;
                 let tunnel = Tunnel::new(client.stream, upstream)
                     .config(config.upgrade.tunnel.clone())
                     .websocket(websocket)
+                    .watched(watched)
                     .leftovers(client.early.freeze(), from_upstream);
                 Ok(Negotiated::Switched(Established::new(
                     protocol, tunnel, admission,

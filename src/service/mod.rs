@@ -94,6 +94,7 @@ mod stall;
 mod tasks;
 mod upgrade;
 
+pub use crate::tunnel::Tunnels;
 pub use body::ProxyBody;
 pub use by::By;
 pub use config::RelayConfig;
@@ -101,8 +102,8 @@ pub use relay::{ClientBody, Destination, Relay, Relayed, answer_one};
 pub use reverse_proxy::ReverseProxy;
 pub use tasks::Task;
 pub use upgrade::{
-    Ended, ResponseFuture, ServiceConfig, Shutdown, Started, Stop, Tunnels, Upgrade, UpgradeBody,
-    UpgradeFuture, UpgradeLayer, UpgradeService,
+    Ended, ResponseFuture, ServiceConfig, Shutdown, Started, Stop, Upgrade, UpgradeBody, UpgradeFuture,
+    UpgradeLayer, UpgradeService,
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

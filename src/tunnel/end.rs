@@ -121,8 +121,10 @@ pub enum End {
     Lifetime,
     /// The [drain future](super::Tunnel::drain) completed.
     Drained,
-    /// [`TunnelWatch::end`](super::TunnelWatch::end) asked for it.
+    /// [`TunnelWatch::end`](super::TunnelWatch::end) or [`Tunnels::end_where`](super::Tunnels::end_where) asked for it.
     Requested,
+    /// The instant has passed that [`TunnelWatch::expire_at`](super::TunnelWatch::expire_at) was given.
+    Expired,
     /// A side was silent, and stayed so for the [time for an answer](super::WebSocketConfig::pong_timeout) after it was sent a
     /// ping.
     PingTimeout {
@@ -146,7 +148,7 @@ pub enum End {
 
 impl End {
     /// In a word, for logs and metrics: `closed`, `idle`, `half-close-timeout`, `write-timeout`, `lifetime`, `drained`,
-    /// `requested`, `ping-timeout`, `violation`, `failed`. None of them changes in a minor version.
+    /// `requested`, `expired`, `ping-timeout`, `violation`, `failed`. None of them changes in a minor version.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -157,6 +159,7 @@ impl End {
             End::Lifetime => "lifetime",
             End::Drained => "drained",
             End::Requested => "requested",
+            End::Expired => "expired",
             End::PingTimeout { .. } => "ping-timeout",
             End::Violation { .. } => "violation",
             End::Failed { .. } => "failed",
@@ -189,6 +192,7 @@ impl fmt::Display for End {
             End::Lifetime => f.write_str("lifetime over"),
             End::Drained => f.write_str("drained"),
             End::Requested => f.write_str("ended on request"),
+            End::Expired => f.write_str("expired"),
             End::PingTimeout { side } => write!(f, "{side} did not answer a ping"),
             End::Violation { side, error } => write!(f, "{side} broke the WebSocket protocol: {error}"),
             End::Failed { side } => write!(f, "{side} failed"),

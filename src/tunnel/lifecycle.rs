@@ -3,8 +3,8 @@
 //! | state | event | actions | next state |
 //! |---|---|---|---|
 //! | `Running` | a direction stops | | `Running`, with the first to stop |
-//! | `Running` | drain, request; bytes | stop both | `Draining` |
-//! | `Running` | drain, request, idle, lifetime, no pong; frames | a Close to both | `Closing` |
+//! | `Running` | drain, request, expiry; bytes | stop both | `Draining` |
+//! | `Running` | drain, request, expiry, idle, lifetime, no pong; frames | a Close to both | `Closing` |
 //! | `Running` | violation | a Close to the other side, one in the place of the other's Close to the violator | `Closing` |
 //! | `Running` | a stream fails, both Closes seen | stop it, abandon the way to it | `Closed` |
 //! | any other | a stream fails | stop it if a read failed, abandon the way to it | `Failing` |
@@ -62,7 +62,7 @@ enum State<C> {
     /// Nothing is read any more; what was read is delivered.
     Draining {
         since: Instant,
-        is_requested: bool,
+        end: End,
     },
     /// The same of a tunnel that knows its frames: each side is sent a Close. Boxed, as all that is rare.
     Closing(Box<Closing>),
@@ -108,6 +108,11 @@ impl<C> Lifecycle<C> {
 
     pub(super) fn is_running(&self) -> bool {
         matches!(self.state, State::Running { .. })
+    }
+
+    /// Whether one direction has stopped, and the other goes on.
+    pub(super) fn is_half_closed(&self) -> bool {
+        matches!(self.state, State::Running { first: Some(_) })
     }
 
     /// Whether what the streams still give is read and forgotten, until both are [quiet](Event::Quiet): bytes left unread
@@ -177,7 +182,7 @@ impl<C> Lifecycle<C> {
                 State::Failing { .. } if !view.from(side).has_stopped => vec![Action::Stop(side)],
                 _ => Vec::new(),
             },
-            Event::EndWanted { is_requested } => self.end_wanted(is_requested, now, limits),
+            Event::EndWanted(end) => self.end_wanted(end, now, limits),
             Event::Moved => self.conclude_closes(now, limits, view),
             Event::BothEnded { can_reset } => self.both_ended(now, limits, view, can_reset),
             Event::Quiet if self.is_settling() => self.end(End::Drained, view),
@@ -186,17 +191,14 @@ impl<C> Lifecycle<C> {
         }
     }
 
-    fn end_wanted(&mut self, is_requested: bool, now: Instant, limits: &Limits<'_>) -> Vec<Action<C>> {
+    fn end_wanted(&mut self, end: End, now: Instant, limits: &Limits<'_>) -> Vec<Action<C>> {
         if !self.is_running() {
             return Vec::new();
         }
         if limits.websocket.is_some() {
-            return self.close(wanted(is_requested), now);
+            return self.close(end, now);
         }
-        self.state = State::Draining {
-            since: now,
-            is_requested,
-        };
+        self.state = State::Draining { since: now, end };
         SIDES.map(Action::Stop).into()
     }
 
@@ -306,10 +308,10 @@ impl<C> Lifecycle<C> {
                 let ended = Action::End(Outcome::Ended(End::Closed { first }));
                 return vec![Action::Discard, ended];
             }
-            State::Draining { is_requested, .. } => {
+            State::Draining { end, .. } => {
                 self.state = State::Settling {
                     until: now.after(settle_time),
-                    outcome: Outcome::Ended(wanted(is_requested)),
+                    outcome: Outcome::Ended(end),
                 }
             }
             State::Failing { side, cause, .. } => {
@@ -365,7 +367,7 @@ impl<C> Lifecycle<C> {
         let outcome = match std::mem::replace(&mut self.state, State::Ended) {
             State::Ended => return Vec::new(),
             State::Running { .. } => Outcome::Ended(end),
-            State::Draining { is_requested, .. } => Outcome::Ended(wanted(is_requested)),
+            State::Draining { end, .. } => Outcome::Ended(end),
             State::Closing(closing) => Outcome::Ended(closing.end),
             State::Closed { first, .. } => {
                 // What was said before the Closes has not arrived, and that is no end in order.
@@ -377,13 +379,5 @@ impl<C> Lifecycle<C> {
             State::Settling { outcome, .. } => outcome,
         };
         vec![Action::End(outcome)]
-    }
-}
-
-/// The end of a tunnel that was drained, or requested to end.
-fn wanted(is_requested: bool) -> End {
-    match is_requested {
-        true => End::Requested,
-        false => End::Drained,
     }
 }

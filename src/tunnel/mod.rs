@@ -20,7 +20,8 @@
 //!    whole, only the protocol in the tunnel knows.
 //! 7. Many tunnels are the caller's to bound and to end, with values that go together with any of this: a [`Cap`] and
 //!    a [`PeerCap`] say how many there may be, a [`Drain`] ends them all in order and not all at once, and a
-//!    [`TunnelWatch`] shows one of them while it runs, and ends it.
+//!    [`TunnelWatch`] shows one of them while it runs, and ends it. [`Tunnels`] is a registry of many: it lists them, and
+//!    ends those that are chosen.
 //!
 //! 8. A tunnel of WebSocket may [know its frames](Tunnel::websocket). It then keeps its ends awake, and where it is the tunnel that
 //!    ends, it says so to both by a Close. One of bytes pays nothing for that.
@@ -76,13 +77,16 @@ pub use end::{End, Operation, Traffic, TunnelError};
 use engine::Engine;
 #[cfg(feature = "hyper")]
 pub(crate) use engine::{Scratch, Spliced, Transfer};
-use registry::Watched;
-pub use registry::{Cap, Drain, DrainSignal, PeerCap, PeerPermit, Permit, Schedule, TunnelWatch, WaitEmpty};
+pub(crate) use registry::Watched;
+pub use registry::{
+    Cap, Drain, DrainSignal, Finished, Iter, Label, Listing, PeerCap, PeerPermit, Permit, Schedule,
+    Subscription, TunnelEvent, TunnelId, TunnelIdError, TunnelState, TunnelWatch, Tunnels, WaitEmpty,
+};
 pub use run::Run;
 pub use stream::{AnyStream, Counted, Rewind};
 #[cfg(feature = "gateway")]
 pub(crate) use stream::{read_closed, reset_on_drop};
-pub use websocket::WebSocketConfig;
+pub use websocket::{EndRequest, WebSocketConfig};
 
 /// Copies both ways between two borrowed streams until both have ended, without any deadline.
 ///
@@ -126,7 +130,7 @@ where
     U: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let mut engine = Engine::new(Arc::new(TunnelConfig::unlimited()), false);
-    poll_fn(|cx| engine.poll(cx, downstream, upstream)).await
+    poll_fn(|cx| engine.poll(cx, downstream, upstream, None)).await
 }
 
 /// A tunnel between two streams, about to run.
@@ -151,8 +155,7 @@ pub struct Tunnel<D, U, F = Pending<()>> {
     from_upstream: Bytes,
     websocket: Option<WebSocketConfig>,
     drain: Option<F>,
-    // Boxed: a tunnel that nobody watches does not pay for it.
-    watched: Option<Box<Watched>>,
+    watched: Option<Watched>,
 }
 
 impl<D, U> Tunnel<D, U>
@@ -243,10 +246,45 @@ where
     }
 
     /// A look at this tunnel while it runs. Every call returns the same one.
+    ///
+    /// It shows frames only if the tunnel [knows them](Tunnel::websocket) when it is called first.
     pub fn watch(&mut self) -> TunnelWatch {
+        let is_framed = self.websocket.is_some();
         self.watched
-            .get_or_insert_with(|| Box::new(Watched::new()))
+            .get_or_insert_with(|| Watched::unlisted(is_framed))
             .watch()
+    }
+
+    /// Lists the tunnel in a registry from now on until it has ended, and returns the look at it that is found there.
+    /// [`watch`](Tunnel::watch) returns the same from then on. A tunnel that was listed before leaves the other registry.
+    ///
+    /// A tunnel of which [frames are known](Tunnel::websocket) is to be told so before this.
+    pub fn list_in(&mut self, tunnels: &Tunnels, listing: Listing) -> TunnelWatch {
+        let watched = tunnels.list(listing, self.websocket.is_some());
+        let watch = watched.watch();
+        self.watched = Some(watched);
+        watch
+    }
+
+    /// What [`list_in`](Tunnel::list_in) does, where it has been listed already.
+    pub(crate) fn watched(mut self, watched: Option<Watched>) -> Self {
+        self.watched = watched;
+        self
+    }
+
+    /// The same, without a drain where there is none.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn drain_if<G: Future<Output = ()>>(self, drain: Option<G>) -> Tunnel<D, U, G> {
+        Tunnel {
+            downstream: self.downstream,
+            upstream: self.upstream,
+            config: self.config,
+            from_downstream: self.from_downstream,
+            from_upstream: self.from_upstream,
+            websocket: self.websocket,
+            drain,
+            watched: self.watched,
+        }
     }
 
     /// Runs the tunnel to its end. The clock of its limits starts now, not at the first poll.
@@ -269,6 +307,9 @@ where
         let mut engine = Engine::new(self.config, true);
         if let Some(config) = self.websocket {
             engine.frame(config);
+            if self.watched.as_ref().is_some_and(Watched::counts_frames) {
+                engine.count_frames();
+            }
         }
         engine.put_in_front(self.from_downstream, self.from_upstream);
         Run::new(self.downstream, self.upstream, engine, self.drain, self.watched)

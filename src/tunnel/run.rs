@@ -10,9 +10,10 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::end::{Traffic, TunnelError};
+use super::end::{End, Traffic, TunnelError};
 use super::engine::Engine;
 use super::registry::Watched;
+use super::websocket::EndRequest;
 
 pin_project! {
     /// A running tunnel: the future of [`Tunnel::run`](super::Tunnel::run).
@@ -23,7 +24,7 @@ pin_project! {
         engine: Engine,
         #[pin]
         drain: Option<F>,
-        watched: Option<Box<Watched>>,
+        watched: Option<Watched>,
     }
 }
 
@@ -33,7 +34,7 @@ impl<D, U, F> Run<D, U, F> {
         upstream: U,
         engine: Engine,
         drain: Option<F>,
-        watched: Option<Box<Watched>>,
+        watched: Option<Watched>,
     ) -> Self {
         Run {
             streams: Some((downstream, upstream)),
@@ -59,21 +60,24 @@ where
         };
         if let Some(drain) = this.drain.as_mut().as_pin_mut() {
             if drain.poll(cx).is_ready() {
-                this.engine.end(false);
+                this.engine.end(End::Drained, &EndRequest::default());
                 this.drain.set(None);
             }
         }
-        if let Some(watched) = this.watched {
-            watched.listen(cx, this.engine);
-        }
-        let polled = this.engine.poll(cx, downstream, upstream);
+        let appointed = match this.watched {
+            Some(watched) => watched.listen(cx, this.engine),
+            None => None,
+        };
+        let polled = this.engine.poll(cx, downstream, upstream, appointed);
         if let Some(watched) = this.watched {
             watched.record(this.engine);
         }
         let result = ready!(polled);
         *this.streams = None;
         // Only now: whoever sees that the tunnel is not open any more finds its streams closed.
-        *this.watched = None;
+        if let Some(watched) = this.watched.take() {
+            watched.conclude(&result);
+        }
         Poll::Ready(result)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::shared::Shared;
 use super::source::Source;
-use super::{Balance, Group, Retry, Server};
+use super::{Balance, Evacuation, Group, Retry, Server};
 use crate::connect::{self, ConnectError, TcpConnect};
 
 /// Builds a [`Group`].
@@ -34,6 +34,7 @@ pub struct Builder<C = TcpConnect> {
     counts_requests: bool,
     retry: Retry,
     connect_timeout: Duration,
+    evacuation: Option<Evacuation>,
 }
 
 impl<C> Builder<C> {
@@ -45,6 +46,7 @@ impl<C> Builder<C> {
             counts_requests: false,
             retry: Retry::default(),
             connect_timeout: Duration::from_secs(3),
+            evacuation: None,
         }
     }
 
@@ -60,7 +62,8 @@ impl<C> Builder<C> {
     ///
     /// The name is resolved by the first request, and again by the first one after each interval, which waits for the
     /// answer up to a second; nothing goes on in the background. Servers whose addresses are there still stay what they
-    /// were; those of others get no more requests, and their tunnels go on. While the name does not resolve, the former
+    /// were; those of others get no more requests, and their tunnels go on, unless there
+    /// is an [evacuation](Builder::evacuation). While the name does not resolve, the former
     /// answer holds, and it is asked for again every second; where there is none, connecting fails with
     /// [`ConnectError::Resolve`].
     ///
@@ -150,6 +153,13 @@ impl<C> Builder<C> {
         self
     }
 
+    /// What becomes of the tunnels of a server that leaves. Default: they go on.
+    #[must_use]
+    pub fn evacuation(mut self, evacuation: impl Into<Option<Evacuation>>) -> Self {
+        self.evacuation = evacuation.into();
+        self
+    }
+
     /// The group.
     pub fn build(self) -> Group<C> {
         let shared = Shared::new(
@@ -158,6 +168,7 @@ impl<C> Builder<C> {
             self.balance,
             self.counts_requests,
             self.connect_timeout,
+            self.evacuation,
         );
         Group::new(shared, self.retry)
     }

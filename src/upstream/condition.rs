@@ -41,6 +41,10 @@ struct Ejection {
     until: Instant,
     /// How many times in a row, this one included.
     times: u32,
+    /// When the first of these times began.
+    since: Instant,
+    /// It has been reported to be out for too long.
+    is_reported: bool,
     /// One request tries whether it is back.
     is_probed: bool,
 }
@@ -124,11 +128,22 @@ impl Condition {
                     self.ejection = Some(Ejection {
                         until: now.after(ejection_time(1, tolerance, chance)),
                         times: 1,
+                        since: now,
+                        is_reported: false,
                         is_probed: false,
                     });
                 }
             }
         }
+    }
+
+    /// Whether it has not worked for longer than this since it was ejected first. Says so once.
+    pub(super) fn is_lost(&mut self, now: Instant, limit: Duration) -> bool {
+        let Some(ejection) = &mut self.ejection else {
+            return false;
+        };
+        let is_over = now.saturating_duration_since(ejection.since) > limit;
+        is_over && !std::mem::replace(&mut ejection.is_reported, true)
     }
 
     pub(super) fn health(&self, now: Instant, tolerance: &Tolerance) -> Health {
@@ -236,6 +251,25 @@ mod tests {
         assert!(condition.is_open(now) && condition.is_healthy());
         condition.failed(now, &TOLERANCE, 0.5);
         assert_eq!(condition.health(now, &TOLERANCE), Health::Failing { failures: 1 });
+    }
+
+    #[test]
+    fn one_that_is_out_for_too_long_is_reported_once_for_each_time() {
+        let (mut condition, start) = after_failures(&[0, 0, 0, 10]);
+        let limit = seconds(15);
+        assert!(!condition.is_lost(start + seconds(15), limit));
+        assert!(condition.is_lost(start + seconds(16), limit));
+        assert!(
+            !condition.is_lost(start + seconds(17), limit),
+            "it has been reported"
+        );
+        condition.succeeded();
+        assert!(!condition.is_lost(start + seconds(18), limit), "it is back");
+        for _ in 0..3 {
+            condition.failed(start + seconds(20), &TOLERANCE, 0.5);
+        }
+        assert!(!condition.is_lost(start + seconds(30), limit));
+        assert!(condition.is_lost(start + seconds(36), limit));
     }
 
     #[test]

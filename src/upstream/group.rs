@@ -112,6 +112,14 @@ impl<C, V> Group<C, V> {
         }
     }
 
+    /// Takes the servers with this name out of the group, or puts them back in. False if there is none.
+    ///
+    /// One that is down gets no requests, whatever the health of the others; its tunnels go on, unless there is an
+    /// [evacuation](Builder::evacuation). One that discovery loses and finds again is not down any more.
+    pub fn set_down(&self, name: &str, down: bool) -> bool {
+        self.shared.set_down(name, down)
+    }
+
     /// What is known of each server, for a status page. Those that are found by a name are there once it has resolved.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerStatus> {

@@ -29,11 +29,16 @@ impl<C> Members<C> {
     }
 
     /// Adds servers, and takes away those that are not to be kept. Those that stay keep their turns, and one that somebody
-    /// else has found meanwhile is not added again. Returns how many there are.
-    pub(super) fn change(&mut self, keep: impl Fn(&Member<C>) -> bool, new: Vec<Arc<Member<C>>>) -> usize {
+    /// else has found meanwhile is not added again. Returns how many there are, and those that were taken away.
+    pub(super) fn change(
+        &mut self,
+        keep: impl Fn(&Member<C>) -> bool,
+        new: Vec<Arc<Member<C>>>,
+    ) -> (usize, Vec<Arc<Member<C>>>) {
         let (list, turns) = (std::mem::take(&mut self.list), std::mem::take(&mut self.turns));
-        let kept = list.into_iter().zip(turns).filter(|(member, _)| keep(member));
-        (self.list, self.turns) = kept.unzip();
+        let (kept, left): (Vec<_>, Vec<_>) =
+            list.into_iter().zip(turns).partition(|(member, _)| keep(member));
+        (self.list, self.turns) = kept.into_iter().unzip();
         for member in new {
             let is_there = |other: &Arc<Member<C>>| other.found.is_some() && other.found == member.found;
             if !self.list.iter().any(is_there) {
@@ -41,7 +46,10 @@ impl<C> Members<C> {
                 self.turns.push(0);
             }
         }
-        self.list.len()
+        (
+            self.list.len(),
+            left.into_iter().map(|(member, _)| member).collect(),
+        )
     }
 
     /// Chooses a server, where what counts has its place from now on. `key` is none where there is no such thing.
@@ -60,14 +68,16 @@ impl<C> Members<C> {
                 .into_iter()
                 .find_map(|(backup, sound)| {
                     self.pick(balance, key, |record| {
-                        record.is_backup() == backup
+                        !record.is_down()
+                            && record.is_backup() == backup
                             && is_new(record)
                             && (!sound || record.is_open())
                             && (!counts || record.has_room())
                     })
                 });
             let Some(member) = at.and_then(|at| self.list.get(at)) else {
-                let any = self.list.iter().any(|member| is_new(&member.record));
+                let is_left = |record: &Arc<Record>| is_new(record) && !record.is_down();
+                let any = self.list.iter().any(|member| is_left(&member.record));
                 return Err(match any {
                     true => ConnectError::Full,
                     false => ConnectError::NoUpstream,

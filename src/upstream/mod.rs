@@ -67,6 +67,7 @@
 mod balance;
 mod builder;
 mod condition;
+mod evacuation;
 mod group;
 mod key;
 mod members;
@@ -80,6 +81,7 @@ mod view;
 pub use balance::{Balance, BalanceError};
 pub use builder::Builder;
 pub use condition::Health;
+pub use evacuation::Evacuation;
 pub use group::Group;
 pub use key::{CustomKey, Key};
 pub use retry::Retry;

@@ -132,6 +132,8 @@ pub struct ServerStatus {
     pub tunnels: usize,
     /// How many it may have; `None` is no limit.
     pub max_tunnels: Option<usize>,
+    /// Whether it was [taken out](super::Group::set_down) by hand.
+    pub down: bool,
     /// How it is doing.
     pub health: Health,
     /// How many requests it has been chosen for.
@@ -152,7 +154,7 @@ pub(super) struct Member<C> {
 /// What is known of a server, apart from how to connect to it.
 pub(super) struct Record {
     id: UpstreamId,
-    name: String,
+    name: Arc<str>,
     identity: u64,
     weight: u32,
     backup: bool,
@@ -161,6 +163,8 @@ pub(super) struct Record {
     condition: Mutex<Condition>,
     /// Whether there is anything in the condition: mostly there is not, and nobody has to look.
     is_troubled: AtomicBool,
+    /// It was taken out by hand.
+    is_down: AtomicBool,
     tried: AtomicU64,
     failed: AtomicU64,
 }
@@ -170,13 +174,14 @@ impl<C> Member<C> {
         let record = Record {
             id: UpstreamId::unique(),
             identity: hash(server.name.as_bytes()),
-            name: server.name,
+            name: server.name.into(),
             weight: server.weight,
             backup: server.backup,
             cap: server.cap,
             tolerance: server.tolerance,
             condition: Mutex::default(),
             is_troubled: AtomicBool::new(false),
+            is_down: AtomicBool::new(false),
             tried: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         };
@@ -194,6 +199,10 @@ impl Record {
         &self.name
     }
 
+    pub(super) fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
     /// What tells it from other servers among the attempts of a request.
     pub(super) fn id(&self) -> UpstreamId {
         self.id
@@ -206,6 +215,21 @@ impl Record {
     /// Whether it gets requests as far as its health goes.
     pub(super) fn is_open(&self) -> bool {
         !self.is_troubled.load(Ordering::Acquire) || self.condition().is_open(Instant::now())
+    }
+
+    /// Whether it was taken out by hand.
+    pub(super) fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Acquire)
+    }
+
+    /// True if it was not so before.
+    pub(super) fn set_down(&self, down: bool) -> bool {
+        self.is_down.swap(down, Ordering::AcqRel) != down
+    }
+
+    /// Whether it has been ejected for longer than this. Says so once for each time.
+    pub(super) fn is_lost(&self, limit: Duration) -> bool {
+        self.is_troubled.load(Ordering::Acquire) && self.condition().is_lost(Instant::now(), limit)
     }
 
     /// Whether it has room for a tunnel.
@@ -240,11 +264,12 @@ impl Record {
 
     pub(super) fn status(&self) -> ServerStatus {
         ServerStatus {
-            name: self.name.clone(),
+            name: self.name.to_string(),
             weight: self.weight,
             backup: self.backup,
             tunnels: self.cap.open(),
             max_tunnels: self.cap.limit(),
+            down: self.is_down(),
             health: self.condition().health(Instant::now(), &self.tolerance),
             tried: self.tried.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),

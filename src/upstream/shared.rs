@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::balance::Balance;
+use super::evacuation::Evacuation;
 use super::members::Members;
 use super::server::{Member, Server};
 use super::source::{Source, SourceStatus};
@@ -26,6 +27,7 @@ pub(super) struct Shared<C> {
     /// How many servers there are.
     count: Arc<AtomicUsize>,
     connect_timeout: Duration,
+    evacuation: Option<Evacuation>,
     /// The number of the last pool key that was given to a server.
     pool_keys: AtomicU64,
 }
@@ -37,6 +39,7 @@ impl<C> Shared<C> {
         balance: Balance,
         counts_requests: bool,
         connect_timeout: Duration,
+        evacuation: Option<Evacuation>,
     ) -> Self {
         let shared = Shared {
             members: Mutex::new(Members::default()),
@@ -45,6 +48,7 @@ impl<C> Shared<C> {
             counts_requests,
             count: Arc::default(),
             connect_timeout,
+            evacuation,
             pool_keys: AtomicU64::new(PoolKey::SHARED.number()),
         };
         let members = servers.into_iter().map(|server| shared.member(server, None));
@@ -84,6 +88,7 @@ impl<C> Shared<C> {
             let refreshed = source.refresh(|addresses| self.found(index, source, addresses));
             failure = refreshed.await.err().or(failure);
         }
+        self.evacuate_ejected();
         match failure {
             Some(error) if self.members().iter().next().is_none() => Err(error),
             _ => Ok(()),
@@ -111,9 +116,44 @@ impl<C> Shared<C> {
     }
 
     fn change(&self, keep: impl Fn(&Member<C>) -> bool, new: Vec<Arc<Member<C>>>) {
-        let mut members = self.members();
-        let count = members.change(keep, new);
-        self.count.store(count, Ordering::Relaxed);
+        let left = {
+            let mut members = self.members();
+            let (count, left) = members.change(keep, new);
+            self.count.store(count, Ordering::Relaxed);
+            left
+        };
+        for member in left {
+            self.evacuate(&member);
+        }
+    }
+
+    fn evacuate(&self, member: &Member<C>) {
+        if let Some(evacuation) = &self.evacuation {
+            evacuation.begin(&member.record.shared_name());
+        }
+    }
+
+    /// Ends the tunnels of servers that have been ejected for too long, once for each time.
+    fn evacuate_ejected(&self) {
+        let limit = self.evacuation.as_ref().and_then(Evacuation::ejection_limit);
+        let Some(limit) = limit else { return };
+        let is_lost = |member: &&Arc<Member<C>>| member.record.is_lost(limit);
+        let lost: Vec<_> = self.members().iter().filter(is_lost).cloned().collect();
+        for member in lost {
+            self.evacuate(&member);
+        }
+    }
+
+    /// Takes the servers with this name out, or back in. False if there is none.
+    pub(super) fn set_down(&self, name: &str, down: bool) -> bool {
+        let is_it = |member: &&Arc<Member<C>>| member.record.name() == name;
+        let found: Vec<_> = self.members().iter().filter(is_it).cloned().collect();
+        for member in &found {
+            if member.record.set_down(down) && down {
+                self.evacuate(member);
+            }
+        }
+        !found.is_empty()
     }
 
     /// Chooses a server for a tunnel, which has its place, and begins the attempt there.

@@ -165,4 +165,8 @@ impl Candidate for Trial {
     fn name(&self) -> Option<&str> {
         Some(self.record.name())
     }
+
+    fn shared_name(&self) -> Option<Arc<str>> {
+        Some(self.record.shared_name())
+    }
 }

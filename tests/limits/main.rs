@@ -4,6 +4,7 @@ mod caps;
 mod drains;
 mod graceful_drain;
 mod refusals;
+mod registry;
 mod watches;
 
 use std::time::Duration;

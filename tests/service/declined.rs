@@ -167,7 +167,7 @@ async fn a_client_that_leaves_before_the_answer_frees_the_upstream() {
         connection.head().await;
         drop(client);
         connection.end().await;
-        assert_eq!(tunnels.open(), 0);
+        assert_eq!(tunnels.len(), 0);
     }
 }
 

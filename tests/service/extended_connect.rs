@@ -203,7 +203,7 @@ async fn many_on_one_connection_do_not_disturb_each_other() {
         receives(&mut receive, &[index; 1000]).await;
         open.push((send, receive));
     }
-    assert_eq!(tunnels.open(), 50);
+    assert_eq!(tunnels.len(), 50);
     let (mut reset, kept) = (open.split_off(25), open);
     for (send, _) in &mut reset {
         send.send_reset(Reason::CANCEL);

@@ -191,11 +191,7 @@ async fn whatever_is_open() {
             let app = App::start(tls, Duration::from_secs(60)).await;
             let kept = open.at(&app, tls).await;
             let has_tunnel = matches!(open, Open::Tunnel | Open::TunnelOverHttp2);
-            assert_eq!(
-                app.tunnels.open(),
-                usize::from(has_tunnel),
-                "{open:?}, TLS: {tls}"
-            );
+            assert_eq!(app.tunnels.len(), usize::from(has_tunnel), "{open:?}, TLS: {tls}");
             app.stop.send(()).unwrap();
             // Long before the limit.
             let served = timeout(TIMEOUT, app.served).await;

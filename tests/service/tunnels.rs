@@ -6,7 +6,7 @@ use axum::Router;
 use switchover::TcpConnect;
 use switchover::service::{ReverseProxy, Tunnels, UpgradeService};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
-use switchover::tunnel::{End, Schedule};
+use switchover::tunnel::{End, EndRequest, Label, Schedule};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -36,14 +36,14 @@ async fn a_graceful_shutdown_waits_for_them_and_ends_them() {
     client.send(format!("{UPGRADE_REQUEST}hello")).await;
     assert_eq!(client.head().await.status, 101);
     client.receives(b"hello").await;
-    assert_eq!(tunnels.open(), 1);
+    assert_eq!(tunnels.len(), 1);
 
     stop.send(()).unwrap();
     serving.await.unwrap().unwrap();
     // The server has ended; the tunnel has not.
     client.send("still here").await;
     client.receives(b"still here").await;
-    assert_eq!(tunnels.open(), 1);
+    assert_eq!(tunnels.len(), 1);
     assert!(
         timeout(Duration::from_millis(50), tunnels.finished())
             .await
@@ -56,6 +56,36 @@ async fn a_graceful_shutdown_waits_for_them_and_ends_them() {
     assert!(started.elapsed() >= Duration::from_millis(200));
     assert_eq!(client.rest().await, b"");
     assert_eq!(end_of(ends).await.result.unwrap().end(), End::Drained);
+}
+
+#[tokio::test]
+async fn they_are_listed_with_the_label_of_the_request() {
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let tunnels = Tunnels::new();
+    let (config, ends) = telling();
+    let upstream =
+        switchover::upstream::Group::of([switchover::upstream::Server::to(origin.address().to_string())]);
+    let service = UpgradeService::new(upstream).config(config.tunnels(tunnels.clone()));
+    let labelled = axum::middleware::map_request(|mut request: axum::extract::Request| async {
+        request.extensions_mut().insert(Label::new("alice"));
+        request
+    });
+    let mounted = Mounted::router(Router::new().fallback_service(service).layer(labelled)).await;
+    let mut client = mounted.client_sending(UPGRADE_REQUEST).await;
+    assert_eq!(client.head().await.status, 101);
+    let tunnel = tunnels.iter().next().expect("it is listed");
+    assert_eq!(tunnel.label(), Some(&"alice"));
+    assert_eq!(
+        (tunnel.protocol(), tunnel.upstream()),
+        (Some("websocket"), Some(&*origin.address().to_string()))
+    );
+    let alices = |tunnel: &switchover::tunnel::TunnelWatch| tunnel.label() == Some(&"alice");
+    assert_eq!(
+        tunnels.end_where(alices, &EndRequest::default(), Duration::ZERO),
+        1
+    );
+    assert_eq!(client.rest().await, b"");
+    assert_eq!(end_of(ends).await.result.unwrap().end(), End::Requested);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use support::black_hole;
 mod choosing;
 mod counting;
 mod door;
+mod evacuation;
 mod fake;
 mod flapping;
 mod health;

@@ -18,7 +18,7 @@ use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::route::Routes;
 use switchover::service::{Relay, RelayConfig, ServiceConfig};
 use switchover::tls::{TlsAcceptor, TlsClientConfig};
-use switchover::tunnel::{Cap, Drain, PeerCap, TunnelConfig};
+use switchover::tunnel::{Cap, Drain, PeerCap, TunnelConfig, Tunnels};
 use switchover::upstream::Group;
 
 use super::access_log::AccessLog;
@@ -78,7 +78,7 @@ impl Settings {
             .upgrade(upgrade.clone())
             .request_limits(limits)
             .forwarding(forwarding.clone())
-            .tunnels(drain.clone().into());
+            .tunnels(Tunnels::from(drain.clone()));
         if log.is_some() {
             service = http2::telling(service);
         }

@@ -32,7 +32,8 @@ use crate::side::Side;
 #[cfg(feature = "rustls")]
 use crate::tls::ServerStream;
 use crate::tunnel::{
-    AnyStream, DrainSignal, Permit, Rewind, Run, Traffic, Tunnel, TunnelConfig, TunnelError, WebSocketConfig,
+    AnyStream, DrainSignal, Rewind, Run, Traffic, Tunnel, TunnelConfig, TunnelError, TunnelWatch, Watched,
+    WebSocketConfig,
 };
 
 /// All that a tunnel needs but the client's stream.
@@ -41,18 +42,14 @@ pub(super) struct Carry<U> {
     pub(super) from_upstream: Bytes,
     pub(super) config: Arc<TunnelConfig>,
     pub(super) websocket: Option<WebSocketConfig>,
-    pub(super) drain: DrainSignal,
-    pub(super) places: Places,
-}
-
-/// What is free again when the tunnel has ended.
-pub(super) struct Places {
-    pub(super) _open: Option<Permit>,
-    pub(super) _admission: Admission,
+    pub(super) drain: Option<DrainSignal>,
+    pub(super) watched: Option<Watched>,
+    /// What is free again when the tunnel has ended.
+    pub(super) admission: Admission,
 }
 
 /// A tunnel that is about to run.
-type Started<U> = (Run<AnyStream, U, DrainSignal>, Places, Option<Box<Told>>);
+type Started<U> = (Run<AnyStream, U, DrainSignal>, Admission, Option<Box<Told>>);
 
 /// The caller's functions for the start and the end of a tunnel, and what they are given.
 pub(super) struct Told {
@@ -79,12 +76,12 @@ where
     ) -> impl Future<Output = ()> + Send {
         let started = Box::pin(self.start(on_upgrade, limit, told));
         async move {
-            let Some((run, places, told)) = started.await else {
+            let Some((run, admission, told)) = started.await else {
                 return;
             };
             // Pinned where it is: awaited by value it would stand in this future twice.
             let result = pin!(run).await;
-            drop(places);
+            drop(admission);
             if let Some(told) = told {
                 told.tell_end(result);
             }
@@ -100,7 +97,7 @@ where
         let client = match take_over(on_upgrade, limit).await {
             Ok(client) => client,
             Err(error) => {
-                drop((self.upstream, self.places));
+                drop((self.upstream, self.admission, self.watched));
                 if let Some(told) = told {
                     told.tell(Err(error));
                 }
@@ -110,14 +107,15 @@ where
         if let Some(told) = &mut told {
             told.taken_back = client.taken_back;
             told.plain = client.stream.is_plain();
-            told.tell_start();
+            told.tell_start(self.watched.as_ref().map(Watched::watch));
         }
         let tunnel = Tunnel::new(client.stream, self.upstream)
             .config(self.config)
             .websocket(self.websocket)
             .leftovers(client.read, self.from_upstream)
-            .drain(self.drain);
-        Some((tunnel.run(), self.places, told))
+            .watched(self.watched)
+            .drain_if(self.drain);
+        Some((tunnel.run(), self.admission, told))
     }
 }
 
@@ -138,13 +136,14 @@ impl Told {
         })
     }
 
-    fn tell_start(&self) {
+    fn tell_start(&self, watch: Option<TunnelWatch>) {
         self.listeners.started(super::Started {
             protocol: &self.protocol,
             hop: self.hop,
             taken_back: self.taken_back,
             plain: self.plain,
             extensions: &self.extensions,
+            watch,
         });
     }
 

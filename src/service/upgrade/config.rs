@@ -8,7 +8,6 @@ use http::Extensions;
 use http::request::Parts;
 use hyper::rt::Executor;
 
-use super::tunnels::Tunnels;
 use crate::error::Error;
 use crate::exchange::UpgradeConfig;
 use crate::handshake::Rejection;
@@ -16,7 +15,7 @@ use crate::header::{Forwarding, Hop, Protocol};
 use crate::http1::HeadLimits;
 use crate::service::peer;
 use crate::service::tasks::{Task, Tasks};
-use crate::tunnel::Traffic;
+use crate::tunnel::{Traffic, TunnelWatch, Tunnels};
 
 /// A tunnel that a service has opened: the client has its answer, and its stream has been taken over.
 #[derive(Debug)]
@@ -32,6 +31,8 @@ pub struct Started<'a> {
     pub plain: bool,
     /// The extensions of the request: what a layer around the service has put there to know it by.
     pub extensions: &'a Extensions,
+    /// A look at the tunnel, if it is in a [registry](ServiceConfig::tunnels).
+    pub watch: Option<TunnelWatch>,
 }
 
 /// How a tunnel that a service opened has ended.
@@ -76,7 +77,6 @@ pub struct ServiceConfig {
     pub(in crate::service) forwarding: Forwarding,
     hop: Option<Arc<HopOf>>,
     pub(in crate::service) tasks: Tasks,
-    pub(super) tunnels: Tunnels,
     on_start: Option<Arc<OnStart>>,
     on_end: Option<Arc<OnEnd>>,
 }
@@ -115,10 +115,13 @@ impl ServiceConfig {
         self
     }
 
-    /// The policy, deadlines, limits and caps. Default [`UpgradeConfig::default`].
+    /// The policy, deadlines, limits and caps. Default [`UpgradeConfig::default`]. A registry that was [given](ServiceConfig::tunnels)
+    /// before stays, unless this has one.
     #[must_use]
     pub fn upgrade(mut self, upgrade: UpgradeConfig) -> Self {
+        let tunnels = self.upgrade.tunnels.take();
         self.upgrade = upgrade;
+        self.upgrade.tunnels = self.upgrade.tunnels.or(tunnels);
         self
     }
 
@@ -161,10 +164,13 @@ impl ServiceConfig {
         self
     }
 
-    /// Counts and drains the tunnels. Default: one of its own, which nobody sees.
+    /// Lists, counts and drains the tunnels: [`UpgradeConfig::tunnels`]. Default: none, nobody sees them.
+    ///
+    /// A tunnel is labelled with the [`Label`](crate::tunnel::Label) among the request's extensions, if there is one. It is in the
+    /// registry from the answer of the upstream on, and begins to run when the server has sent the client its own.
     #[must_use]
-    pub fn tunnels(mut self, tunnels: Tunnels) -> Self {
-        self.tunnels = tunnels;
+    pub fn tunnels(mut self, tunnels: impl Into<Option<Tunnels>>) -> Self {
+        self.upgrade = self.upgrade.tunnels(tunnels);
         self
     }
 
@@ -205,7 +211,6 @@ impl fmt::Debug for ServiceConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceConfig")
             .field("upgrade", &self.upgrade)
-            .field("tunnels", &self.tunnels)
             .finish_non_exhaustive()
     }
 }

@@ -6,13 +6,11 @@ mod layer;
 mod request_body;
 mod service;
 mod shutdown;
-mod tunnels;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
@@ -32,13 +30,12 @@ use crate::service::dialect::Dialect;
 use crate::service::paced::Pace;
 use crate::service::relay::rejected;
 use crate::side::Side;
-use crate::tunnel::WebSocketConfig;
-use carry::{Carry, Places, Promised, Told};
+use crate::tunnel::{Label, Tunnels};
+use carry::{Carry, Promised, Told};
 pub use config::{Ended, ServiceConfig, Started};
 pub use layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};
 pub use service::{ResponseFuture, UpgradeService};
 pub use shutdown::{Shutdown, Stop};
-pub use tunnels::Tunnels;
 
 /// Proxies the upgrades among the requests of a server.
 #[derive(Debug)]
@@ -104,9 +101,6 @@ impl<C: Connect + 'static> Upgrader<C> {
         check_request_unlimited(&mut parts)?;
         let hop = self.config.hop_of(&parts)?.version(client.version());
         let on_upgrade = Promised::of(&mut parts).ok_or(Rejection::NoUpgradeHere)?;
-        if self.config.tunnels.is_draining() {
-            return Err(Rejection::Draining);
-        }
         let admission = self
             .config
             .upgrade
@@ -151,6 +145,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         // hyper answers the expectation itself, when the body is first asked for.
         upgrade.take_expectation(&mut parts);
         let trace = parts.extensions.remove::<Trace>();
+        let label = parts.extensions.get::<Label>().cloned();
         let told = self
             .config
             .listeners()
@@ -185,8 +180,18 @@ impl<C: Connect + 'static> Upgrader<C> {
                     let told = told.map(|(listeners, extensions)| {
                         Told::new(listeners, switched.protocol().clone(), hop, extensions)
                     });
-                    let websocket = config.websocket_of(&switched);
-                    self.carry((upstream, early), websocket, admission, on_upgrade, told);
+                    let carry = Carry {
+                        upstream,
+                        from_upstream: early,
+                        config: config.tunnel.clone(),
+                        websocket: config.websocket_of(&switched),
+                        drain: config.tunnels.as_ref().map(Tunnels::signal),
+                        watched: config.list(&switched, &outgoing, label, true),
+                        admission,
+                    };
+                    // It begins when hyper has sent the answer and let go of the connection.
+                    let carried = carry.run(on_upgrade, config.handshake_timeout, told);
+                    self.config.tasks.execute(carried);
                     return Ok(Response::from_parts(
                         client.switched(*switched),
                         ProxyBody::text(""),
@@ -215,31 +220,6 @@ impl<C: Connect + 'static> Upgrader<C> {
             tasks: self.config.tasks.clone(),
         };
         Ok(Response::from_parts(parts, ProxyBody::declined(body).paced(pace)))
-    }
-
-    /// Starts the task that carries the tunnel, which begins when hyper has sent the answer and let go of the
-    /// connection.
-    fn carry(
-        &self,
-        (upstream, from_upstream): (C::Stream, Bytes),
-        websocket: Option<WebSocketConfig>,
-        admission: Admission,
-        on_upgrade: Promised,
-        told: Option<Box<Told>>,
-    ) {
-        let carry = Carry {
-            upstream,
-            from_upstream,
-            config: self.config.upgrade.tunnel.clone(),
-            websocket,
-            drain: self.config.tunnels.signal(),
-            places: Places {
-                _open: self.config.tunnels.add(),
-                _admission: admission,
-            },
-        };
-        let limit = self.config.upgrade.handshake_timeout;
-        self.config.tasks.execute(carry.run(on_upgrade, limit, told));
     }
 }
 

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::tunnels::Tunnels;
-use crate::tunnel::Schedule;
+use crate::tunnel::{Schedule, Tunnels};
 use crate::wire::{self, First};
 
 /// Ends a server and the tunnels of its services: the one call that a program needs, for clients of HTTP/1.1 and HTTP/2, with

@@ -36,6 +36,7 @@ use crate::tunnel::config::TunnelConfig;
 use crate::tunnel::end::{End, Operation, Traffic, TunnelError};
 use crate::tunnel::lifecycle::{Action, Event, Lifecycle, Limits, Outcome, View};
 use crate::tunnel::stream::socket::{self, Carried};
+use crate::tunnel::websocket::EndRequest;
 
 /// Everything of a tunnel but its two streams.
 pub(in crate::tunnel) struct Engine {
@@ -79,16 +80,30 @@ impl Engine {
     }
 
     /// Ends the tunnel in order, if it is not about to end already: reads no more, delivers what was read.
-    pub(in crate::tunnel) fn end(&mut self, is_requested: bool) {
-        self.on(Event::EndWanted { is_requested }, Instant::now());
+    pub(in crate::tunnel) fn end(&mut self, end: End, request: &EndRequest) {
+        let done = self.on(Event::EndWanted(end), Instant::now());
+        if let (true, Some(close)) = (done.is_changed, request.frame()) {
+            self.reword_close(close);
+        }
     }
 
-    /// Moves what can be moved, and says when there is nothing left to wait for.
+    /// Whether the tunnel is about to end, and not because both sides end their streams.
+    pub(in crate::tunnel) fn is_ending(&self) -> bool {
+        !self.lifecycle.is_running()
+    }
+
+    pub(in crate::tunnel) fn is_half_closed(&self) -> bool {
+        self.lifecycle.is_half_closed()
+    }
+
+    /// Moves what can be moved, and says when there is nothing left to wait for. It is polled again once the instant `appointed`
+    /// has passed.
     pub(in crate::tunnel) fn poll<D: Carried, U: Carried>(
         &mut self,
         cx: &mut Context<'_>,
         downstream: &mut D,
         upstream: &mut U,
+        appointed: Option<Instant>,
     ) -> Poll<Result<Traffic, TunnelError>> {
         let now = Instant::now();
         let mut scratch = Scratch::default();
@@ -105,13 +120,20 @@ impl Engine {
             }
             // After the bytes: whoever is woken late, with bytes there, is not idle.
             let deadline = self.lifecycle.deadline(&self.limits(), &self.view());
-            let Some((deadline, due)) = deadline else {
+            let at = deadline.map(|(at, _)| Instant::from(at));
+            let Some(next) = [at, appointed].into_iter().flatten().min() else {
                 return Poll::Pending;
             };
-            if self.timer.poll(cx, now, deadline.into()).is_pending() {
+            if self.timer.poll(cx, now, next).is_pending() {
                 return Poll::Pending;
             }
-            outcome = self.on(Event::Deadline(due), now).outcome;
+            match deadline {
+                Some((_, due)) if at == Some(next) => outcome = self.on(Event::Deadline(due), now).outcome,
+                _ => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
         }
         match outcome {
             Some(outcome) => Poll::Ready(self.conclude(cx, now, outcome, downstream, upstream)),

@@ -28,8 +28,8 @@ pub(in crate::tunnel) enum Event<C> {
     },
     /// This side has sent what it may not send.
     Violation(Side, FrameError),
-    /// A drain, which is no request of the caller's for this tunnel alone, or such a request.
-    EndWanted { is_requested: bool },
+    /// Somebody wants this end: a drain, a request for this tunnel, or its expiry.
+    EndWanted(End),
     /// What the directions know of Closes may have changed.
     Moved,
     /// Both directions have ended. Whether a side's stream can be made to end in a reset.

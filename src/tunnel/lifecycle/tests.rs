@@ -90,8 +90,8 @@ fn running(_: Instant) -> State<char> {
 }
 
 fn draining(since: Instant) -> State<char> {
-    let is_requested = true;
-    State::Draining { since, is_requested }
+    let end = End::Requested;
+    State::Draining { since, end }
 }
 
 fn failing(since: Instant) -> State<char> {
@@ -178,7 +178,10 @@ fn closes(end: End) -> [Action<char>; 2] {
 }
 
 fn wanted_by(is_requested: bool) -> Event<char> {
-    Event::EndWanted { is_requested }
+    Event::EndWanted(match is_requested {
+        true => End::Requested,
+        false => End::Drained,
+    })
 }
 
 const BOTH_ENDED: Event<char> = Event::BothEnded {

@@ -1,22 +1,28 @@
-//! A look at a tunnel while it runs: the tunnel writes down what it has moved, and no reader of that can hold it up.
+//! A look at a tunnel while it runs, and a way to end it. The tunnel writes down what it has moved, and nobody who reads that can hold
+//! it up.
 //!
-//! Knows the numbers of one tunnel, and that an end may be requested. It must not know how bytes move.
+//! Knows the numbers of one tunnel, and that it may be asked to end. It must not know how bytes move.
 
+use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::After;
-use crate::tunnel::engine::Engine;
+use super::TunnelId;
+use super::entry::Entry;
+use crate::side::Side;
+use crate::tunnel::end::End;
+use crate::tunnel::websocket::EndRequest;
 
-/// A look at one tunnel while it runs, and a way to end it: from [`Tunnel::watch`](crate::tunnel::Tunnel::watch).
+/// A look at one tunnel while it runs, and a way to end it: from [`Tunnel::watch`](crate::tunnel::Tunnel::watch) and from a
+/// [registry](super::Tunnels).
 ///
-/// Cheap to clone, and of use from any thread. A watched tunnel costs about 150 bytes more; with every message that
-/// moves it stores the new numbers, without a lock. A tunnel that nobody watches pays nothing.
+/// Cheap to clone, and of use from any thread. A watched tunnel costs 144 bytes more; with every message that moves it stores the new
+/// numbers, without a lock. A tunnel that nobody watches pays nothing.
 ///
 /// ```
 /// use switchover::tunnel::{End, Tunnel};
@@ -42,164 +48,189 @@ use crate::tunnel::engine::Engine;
 /// ```
 #[derive(Clone)]
 pub struct TunnelWatch {
-    shared: Arc<Shared>,
+    pub(super) entry: Arc<Entry>,
 }
 
-struct Shared {
-    from_downstream: AtomicU64,
-    from_upstream: AtomicU64,
-    made_at: Instant,
-    /// When the last byte moved, in nanoseconds since it was made.
-    moved_after: AtomicU64,
-    open: AtomicBool,
-    asked: AtomicBool,
-    waker: Mutex<Option<Waker>>,
+/// How far a tunnel has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TunnelState {
+    /// Both directions are open.
+    Open,
+    /// One side has ended its stream, and the other goes on.
+    HalfClosed,
+    /// It is about to end: what was read is delivered, or the Closes of both sides are waited for.
+    Draining,
+    /// It has ended.
+    Ended,
 }
 
-/// The tunnel's end of its watch.
-pub(in crate::tunnel) struct Watched {
-    shared: Arc<Shared>,
-    /// The waker that is registered for a request to end, to see without the lock that it is still right.
-    waker: Option<Waker>,
+impl TunnelState {
+    /// In a word, for logs and metrics: `open`, `half-closed`, `draining`, `ended`. None of them changes in a minor version.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            TunnelState::Open => "open",
+            TunnelState::HalfClosed => "half-closed",
+            TunnelState::Draining => "draining",
+            TunnelState::Ended => "ended",
+        }
+    }
 }
 
 impl TunnelWatch {
+    /// Which tunnel it is, in its [registry](super::Tunnels). `None` if it is in none.
+    #[must_use]
+    pub fn id(&self) -> Option<TunnelId> {
+        Some(self.entry.id).filter(|id| *id != TunnelId::UNLISTED)
+    }
+
+    /// The client's address, as its [`Listing`](super::Listing) says.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.entry.client()
+    }
+
+    /// The client's port, where it is known.
+    #[must_use]
+    pub fn client_port(&self) -> Option<u16> {
+        self.entry.client_port()
+    }
+
+    /// What the server is called that it leads to.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&str> {
+        self.shared_upstream().map(|name| &**name)
+    }
+
+    pub(crate) fn shared_upstream(&self) -> Option<&Arc<str>> {
+        self.entry.kind.as_ref()?.upstream.as_ref()
+    }
+
+    /// What both sides speak.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.entry.kind.as_ref()?.protocol.as_deref()
+    }
+
+    /// What the caller has called it, if that is of this type.
+    #[must_use]
+    pub fn label<T: Any>(&self) -> Option<&T> {
+        self.entry.label()?.downcast_ref()
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn state(&self) -> TunnelState {
+        match () {
+            () if !self.entry.is_open() => TunnelState::Ended,
+            () if self.entry.is_ending() => TunnelState::Draining,
+            () if self.entry.is_half_closed() => TunnelState::HalfClosed,
+            () => TunnelState::Open,
+        }
+    }
+
+    /// When the watch was made, which for a tunnel of a registry is when both sides had agreed.
+    #[must_use]
+    pub fn opened_at(&self) -> Instant {
+        self.entry.made_at
+    }
+
     /// Bytes that came from downstream and that the upstream stream has accepted so far.
     ///
     /// Each number is right by itself; they need not be from the same moment. They stay when the tunnel has ended, and
-    /// are then those of its [`Traffic`].
+    /// are then those of its [`Traffic`](crate::tunnel::Traffic).
     #[must_use]
     pub fn from_downstream(&self) -> u64 {
-        self.shared.from_downstream.load(Ordering::Relaxed)
+        self.entry.bytes(Side::Downstream).load(Ordering::Relaxed)
     }
 
     /// Bytes that came from upstream and that the downstream stream has accepted so far.
     #[must_use]
     pub fn from_upstream(&self) -> u64 {
-        self.shared.from_upstream.load(Ordering::Relaxed)
+        self.entry.bytes(Side::Upstream).load(Ordering::Relaxed)
     }
 
-    /// When the last byte moved in either direction; before the first one, when the watch was made.
+    /// When the last byte moved in either direction; before the first one, when the watch was made. Exact to 10 ms.
     #[must_use]
     pub fn last_activity(&self) -> Instant {
-        let after = Duration::from_nanos(self.shared.moved_after.load(Ordering::Relaxed));
-        self.shared.made_at.after(after)
+        let [downstream, upstream] =
+            [Side::Downstream, Side::Upstream].map(|side| self.last_activity_from(side));
+        downstream.max(upstream)
+    }
+
+    /// When the last byte from this side moved; before the first one, when the watch was made. Exact to 10 ms.
+    #[must_use]
+    pub fn last_activity_from(&self, side: Side) -> Instant {
+        self.entry.moved_at(side)
+    }
+
+    /// How many frames this side has sent. `None` where the tunnel does not [know them](crate::tunnel::Tunnel::websocket).
+    #[must_use]
+    pub fn frames_from(&self, side: Side) -> Option<u64> {
+        Some(self.entry.frames()?.frames(side))
+    }
+
+    /// How many messages this side has sent to their ends, or at least their last frames' headers. `None` where frames are not known.
+    #[must_use]
+    pub fn messages_from(&self, side: Side) -> Option<u64> {
+        Some(self.entry.frames()?.messages(side))
+    }
+
+    /// How long this side took to answer the last ping that it has answered. `None` where there was none.
+    #[must_use]
+    pub fn round_trip(&self, side: Side) -> Option<Duration> {
+        self.entry.frames()?.round_trip(side)
     }
 
     /// Whether the tunnel may still carry anything: until its future has completed or was dropped.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.shared.open.load(Ordering::Acquire)
+        self.entry.is_open()
     }
 
-    /// Ends this tunnel in order, as a [drain](crate::tunnel::Tunnel::drain) does, with [`End::Requested`]; with a Close to both sides if it
-    /// [knows its frames](crate::tunnel::Tunnel::websocket).
+    /// Ends this tunnel in order, as a [drain](crate::tunnel::Tunnel::drain) does, with [`End::Requested`](crate::tunnel::End::Requested); with
+    /// a Close 1001 to both sides if it [knows its frames](crate::tunnel::Tunnel::websocket).
     ///
     /// Returns at once; the tunnel is [open](TunnelWatch::is_open) until what was read has been delivered. Before the
     /// tunnel runs, it takes effect when it does. Of no effect on a tunnel that is about to end for another reason.
     pub fn end(&self) {
-        self.shared.asked.store(true, Ordering::Release);
-        let waker = self.shared.exchange(None);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl Shared {
-    /// Returns the waker that was there, to be woken or dropped without the lock.
-    fn exchange(&self, waker: Option<Waker>) -> Option<Waker> {
-        let mut registered = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *registered, waker)
-    }
-}
-
-impl Watched {
-    pub(in crate::tunnel) fn new() -> Self {
-        Watched {
-            shared: Arc::new(Shared {
-                from_downstream: AtomicU64::new(0),
-                from_upstream: AtomicU64::new(0),
-                made_at: Instant::now(),
-                moved_after: AtomicU64::new(0),
-                open: AtomicBool::new(true),
-                asked: AtomicBool::new(false),
-                waker: Mutex::new(None),
-            }),
-            waker: None,
-        }
+        self.end_with(&EndRequest::default());
     }
 
-    pub(in crate::tunnel) fn watch(&self) -> TunnelWatch {
-        TunnelWatch {
-            shared: self.shared.clone(),
-        }
+    /// The same, with another Close.
+    pub fn end_with(&self, request: &EndRequest) {
+        self.end_at(self.entry.made_at, End::Requested, request.clone());
     }
 
-    /// Before the tunnel moves anything: passes on a request to end.
-    pub(in crate::tunnel) fn listen(&mut self, cx: &mut Context<'_>, engine: &mut Engine) {
-        if self.poll_asked(cx).is_ready() {
-            engine.end(true);
-        }
+    pub(super) fn end_at(&self, at: Instant, why: End, request: EndRequest) {
+        self.entry.end_at(at, why, request);
     }
 
-    fn poll_asked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.shared.asked.load(Ordering::Acquire) {
-            return Poll::Ready(());
-        }
-        if self
-            .waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
-            return Poll::Pending;
-        }
-        self.waker = Some(cx.waker().clone());
-        drop(self.shared.exchange(self.waker.clone()));
-        // Asked in the meantime, before there was anyone to wake.
-        match self.shared.asked.load(Ordering::Acquire) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
+    /// Ends the tunnel at this instant with [`End::Expired`](crate::tunnel::End::Expired), and with a Close 1008 to both sides if it
+    /// knows its frames: when its credential is no longer valid. `None`: never, which is the default.
+    ///
+    /// May be called again at any time, and then holds in place of what was said before: a credential that is renewed keeps its
+    /// tunnel. Exact to 10 ms, and never early; an instant that has passed ends the tunnel at once, one further away than 497 days
+    /// from the start does not. It shares the one timer of the tunnel.
+    pub fn expire_at(&self, at: impl Into<Option<Instant>>) {
+        self.expire_with(at, &EndRequest::default());
     }
 
-    /// After the tunnel has moved what it could: writes that down.
-    pub(in crate::tunnel) fn record(&self, engine: &Engine) {
-        let directions = [
-            (&engine.from_downstream, &self.shared.from_downstream),
-            (&engine.from_upstream, &self.shared.from_upstream),
-        ];
-        for (half, counter) in directions {
-            let delivered = half.delivered();
-            // Nobody else writes, so plain stores will do.
-            if counter.load(Ordering::Relaxed) != delivered {
-                counter.store(delivered, Ordering::Relaxed);
-                let moved_after = half
-                    .outlet()
-                    .moved_at()
-                    .saturating_duration_since(self.shared.made_at);
-                // 584 years of nanoseconds.
-                self.shared
-                    .moved_after
-                    .store(moved_after.as_nanos() as u64, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.shared.open.store(false, Ordering::Release);
-        drop(self.shared.exchange(None));
+    /// The same, with another Close.
+    pub fn expire_with(&self, at: impl Into<Option<Instant>>, request: &EndRequest) {
+        self.entry.expire_at(at.into(), request.clone());
     }
 }
 
 impl fmt::Debug for TunnelWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TunnelWatch")
+            .field("id", &self.id())
+            .field("upstream", &self.upstream())
             .field("from_downstream", &self.from_downstream())
             .field("from_upstream", &self.from_upstream())
-            .field("is_open", &self.is_open())
+            .field("state", &self.state())
             .finish_non_exhaustive()
     }
 }

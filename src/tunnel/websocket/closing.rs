@@ -27,6 +27,13 @@ impl Engine {
         self.half_mut(!to).queue(close);
     }
 
+    /// Has both sides sent these words, in the place of those that are queued.
+    pub(in crate::tunnel) fn reword_close(&mut self, close: &CloseFrame) {
+        for half in [&mut self.from_downstream, &mut self.from_upstream] {
+            half.queue(Injected::Close(close.clone()));
+        }
+    }
+
     /// What was seen of Closes, if the tunnel knows frames.
     pub(in crate::tunnel) fn closes(&self) -> Option<Box<Closes>> {
         let (down, up) = (self.from_downstream.framed()?, self.from_upstream.framed()?);
@@ -55,6 +62,7 @@ fn close_frame(end: &End, to: Side) -> CloseFrame {
             CloseCode::BAD_GATEWAY,
             &*format!("the server broke the protocol: {error}"),
         ),
+        End::Expired => (CloseCode::POLICY_VIOLATION, "expired"),
         End::Idle => (CloseCode::GOING_AWAY, "idle"),
         End::Lifetime => (CloseCode::GOING_AWAY, "lifetime over"),
         End::PingTimeout { .. } => (CloseCode::GOING_AWAY, "no answer to a ping"),

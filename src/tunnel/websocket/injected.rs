@@ -52,6 +52,11 @@ impl Pings {
                 .token
                 .is_some_and(|token| frame.payload().starts_with(&token))
     }
+
+    /// Whether this is the answer to the last of them.
+    pub(super) fn last_is_answered_by(&self, frame: &ControlFrame) -> bool {
+        self.are_answered_by(frame) && frame.payload().ends_with(&self.sent.to_be_bytes())
+    }
 }
 
 /// A number that cannot be told from the ones before it: a keyed hash, whose key is from the operating system and another

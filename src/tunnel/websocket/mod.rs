@@ -7,6 +7,8 @@
 mod closes;
 mod closing;
 mod config;
+mod counts;
+mod end_request;
 mod half;
 mod injected;
 mod keep_alive;
@@ -18,6 +20,9 @@ use tokio::time::Instant;
 
 pub(in crate::tunnel) use closes::Closes;
 pub use config::WebSocketConfig;
+use counts::Counts;
+pub(in crate::tunnel) use counts::FrameCounts;
+pub use end_request::EndRequest;
 pub(in crate::tunnel) use injected::Injected;
 use injected::Pings;
 use output::{Account, Output};
@@ -60,6 +65,8 @@ pub(in crate::tunnel) struct Framed {
     pinged_at: Option<Instant>,
     account: Account,
     config: WebSocketConfig,
+    /// Nothing is counted where nobody looks at the tunnel.
+    counts: Option<Box<Counts>>,
 }
 
 impl Framed {
@@ -79,6 +86,7 @@ impl Framed {
             pinged_at: None,
             account: Account::default(),
             config,
+            counts: None,
         }
     }
 
@@ -117,6 +125,7 @@ impl Framed {
                     break;
                 }
                 Ok(Some((length, scanned))) => {
+                    self.count(now, &scanned);
                     match scanned {
                         Scanned::Control(frame) if frame.opcode() == OpCode::Close => {
                             self.from_sender = Some(Box::new(CloseFrame::read(frame.payload())));
@@ -147,6 +156,23 @@ impl Framed {
         let output = output.finish(read, end.unwrap_or(at));
         self.account.handed += output.len() as u64;
         output
+    }
+
+    fn count(&mut self, now: Instant, scanned: &Scanned) {
+        let Some(counts) = &mut self.counts else { return };
+        match scanned {
+            Scanned::Payload => {}
+            Scanned::Header(header) => {
+                counts.frames += 1;
+                counts.messages += u64::from(header.fin);
+            }
+            Scanned::Control(frame) => {
+                counts.frames += 1;
+                if self.pings.last_is_answered_by(frame) {
+                    counts.answered_at = Some(now);
+                }
+            }
+        }
     }
 
     /// Takes note of payload that went on without being looked at.

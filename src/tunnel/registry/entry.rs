@@ -1,0 +1,391 @@
+//! What a tunnel and those who look at it share: its numbers, which the tunnel writes and anyone reads, and when it is to end,
+//! which anyone writes and the tunnel reads.
+//!
+//! Knows one tunnel. It must not know how bytes move, nor which other tunnels there are.
+
+use std::any::Any;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::TunnelId;
+use super::listing::{Kind, Label, Listing};
+use crate::clock::After;
+use crate::side::Side;
+use crate::tunnel::end::End;
+use crate::tunnel::websocket::{EndRequest, FrameCounts};
+
+/// Instants of a tunnel are kept as numbers of these, from when it was made: four bytes last for 497 days.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The tunnel still runs, or may.
+const OPEN: u8 = 1;
+/// One direction has ended.
+const HALF_CLOSED: u8 = 2;
+/// It is about to end.
+const ENDING: u8 = 4;
+/// It hears by itself of the drain of its registry.
+const SIGNALLED: u8 = 8;
+
+pub(in crate::tunnel) struct Entry {
+    from_downstream: AtomicU64,
+    from_upstream: AtomicU64,
+    pub(super) made_at: Instant,
+    /// What the registered waker is known by, to see without the lock that it is still the right one. Zero: there is none.
+    waker: AtomicUsize,
+    steering: Mutex<Steering>,
+    pub(super) id: TunnelId,
+    pub(super) kind: Option<Arc<Kind>>,
+    extra: Option<Box<Extra>>,
+    /// When the last byte from each side moved.
+    moved: [AtomicU32; 2],
+    /// When the tunnel is to end, one more than the ticks until then. Zero: at no instant.
+    due: AtomicU32,
+    port: u16,
+    ip: [u8; 16],
+    ip_bits: u8,
+    /// Written by the tunnel alone.
+    flags: AtomicU8,
+}
+
+#[derive(Default)]
+struct Steering {
+    waker: Option<Waker>,
+    appointed: Option<Box<Appointed>>,
+}
+
+/// When a tunnel is to end, and how.
+#[derive(Default)]
+struct Appointed {
+    end: Option<(Instant, End, EndRequest)>,
+    expiry: Option<(Instant, EndRequest)>,
+}
+
+/// What few tunnels have.
+struct Extra {
+    label: Option<Label>,
+    frames: Option<Frames>,
+}
+
+/// What a tunnel that knows its frames counts of them, by the side that sends them.
+#[derive(Default)]
+pub(in crate::tunnel) struct Frames {
+    frames: [AtomicU64; 2],
+    messages: [AtomicU64; 2],
+    /// In microseconds, of the last ping that was answered. Zero: none was.
+    round_trip: [AtomicU32; 2],
+}
+
+fn index(side: Side) -> usize {
+    match side {
+        Side::Downstream => 0,
+        Side::Upstream => 1,
+    }
+}
+
+impl Entry {
+    pub(super) fn new(listing: Listing, id: TunnelId, kind: Option<Arc<Kind>>, is_framed: bool) -> Self {
+        let (ip, ip_bits) = match listing.client {
+            None => ([0; 16], 0),
+            Some(IpAddr::V4(ip)) => (ip.to_ipv6_mapped().octets(), 32),
+            Some(IpAddr::V6(ip)) => (ip.octets(), 128),
+        };
+        let frames = is_framed.then(Frames::default);
+        let has_extra = listing.label.is_some() || frames.is_some();
+        Entry {
+            from_downstream: AtomicU64::new(0),
+            from_upstream: AtomicU64::new(0),
+            made_at: Instant::now(),
+            waker: AtomicUsize::new(0),
+            steering: Mutex::default(),
+            id,
+            kind,
+            extra: has_extra.then(|| {
+                Box::new(Extra {
+                    label: listing.label,
+                    frames,
+                })
+            }),
+            moved: Default::default(),
+            due: AtomicU32::new(0),
+            port: listing.port.unwrap_or(0),
+            ip,
+            ip_bits,
+            flags: AtomicU8::new(OPEN | if listing.is_signalled { SIGNALLED } else { 0 }),
+        }
+    }
+
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        let ip = Ipv6Addr::from(self.ip);
+        match self.ip_bits {
+            0 => None,
+            32 => Some(IpAddr::V4(ip.to_ipv4_mapped().unwrap_or(Ipv4Addr::UNSPECIFIED))),
+            _ => Some(IpAddr::V6(ip)),
+        }
+    }
+
+    pub(super) fn client_port(&self) -> Option<u16> {
+        Some(self.port).filter(|port| *port != 0)
+    }
+
+    pub(super) fn label(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.extra.as_ref()?.label.as_ref().map(Label::value)
+    }
+
+    pub(in crate::tunnel) fn frames(&self) -> Option<&Frames> {
+        self.extra.as_ref()?.frames.as_ref()
+    }
+
+    pub(super) fn bytes(&self, from: Side) -> &AtomicU64 {
+        match from {
+            Side::Downstream => &self.from_downstream,
+            Side::Upstream => &self.from_upstream,
+        }
+    }
+
+    /// So many bytes from this side have moved in all, the last of them at this instant.
+    pub(super) fn moved(&self, from: Side, bytes: u64, at: Instant) {
+        let counter = self.bytes(from);
+        // Nobody else writes, so plain stores will do.
+        if counter.load(Ordering::Relaxed) != bytes {
+            counter.store(bytes, Ordering::Relaxed);
+            self.moved[index(from)].store(self.ticks_until(at), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn moved_at(&self, from: Side) -> Instant {
+        self.at_tick(self.moved[index(from)].load(Ordering::Relaxed))
+    }
+
+    /// Rounded down.
+    fn ticks_until(&self, at: Instant) -> u32 {
+        let ticks = at.saturating_duration_since(self.made_at).as_millis() / TICK.as_millis();
+        u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+
+    fn at_tick(&self, ticks: u32) -> Instant {
+        self.made_at.after(TICK.saturating_mul(ticks))
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags.load(Ordering::Acquire) & flag != 0
+    }
+
+    /// Only the tunnel calls this.
+    fn set(&self, flag: u8, on: bool) {
+        let flags = self.flags.load(Ordering::Relaxed);
+        let changed = if on { flags | flag } else { flags & !flag };
+        if changed != flags {
+            self.flags.store(changed, Ordering::Release);
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.has(OPEN)
+    }
+
+    pub(super) fn is_half_closed(&self) -> bool {
+        self.has(HALF_CLOSED)
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.has(ENDING)
+    }
+
+    pub(super) fn is_signalled(&self) -> bool {
+        self.has(SIGNALLED)
+    }
+
+    pub(super) fn note_state(&self, is_half_closed: bool, is_ending: bool) {
+        self.set(HALF_CLOSED, is_half_closed);
+        self.set(ENDING, is_ending);
+    }
+
+    /// The tunnel is gone.
+    pub(super) fn close(&self) {
+        self.set(OPEN, false);
+        let mut steering = self.steering();
+        let left_over = (steering.waker.take(), steering.appointed.take());
+        drop(steering);
+        drop(left_over);
+    }
+
+    fn steering(&self) -> MutexGuard<'_, Steering> {
+        // Nothing in here panics halfway.
+        self.steering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the tunnel is to end: a load and a comparison as long as nobody has said.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self.due.load(Ordering::Acquire) {
+            0 => None,
+            ticks => Some(self.at_tick(ticks - 1)),
+        }
+    }
+
+    /// Wakes this task when the tunnel's end is appointed.
+    pub(super) fn register(&self, waker: &Waker) {
+        let key = key_of(waker);
+        if self.waker.load(Ordering::Relaxed) == key {
+            return;
+        }
+        let own = waker.clone();
+        let left_over = self.steering().waker.replace(own);
+        self.waker.store(key, Ordering::Relaxed);
+        drop(left_over);
+    }
+
+    /// Why the tunnel ends now, and with which words. It is not to be asked again after that.
+    pub(super) fn take_due(&self, now: Instant) -> Option<(End, EndRequest)> {
+        let mut steering = self.steering();
+        let appointed = steering.appointed.take()?;
+        let due = match (*appointed).earliest() {
+            Some((at, why, request)) if at <= now => Some((why, request)),
+            _ => {
+                steering.appointed = Some(appointed);
+                return None;
+            }
+        };
+        self.due.store(0, Ordering::Release);
+        due
+    }
+
+    /// Has the tunnel end at an instant, if it is not to end sooner.
+    pub(super) fn end_at(&self, at: Instant, why: End, request: EndRequest) {
+        self.appoint(|appointed| {
+            if appointed.end.as_ref().is_none_or(|(former, ..)| at < *former) {
+                appointed.end = Some((at, why, request));
+            }
+        });
+    }
+
+    /// Has the tunnel expire at an instant, or not at all.
+    pub(super) fn expire_at(&self, at: Option<Instant>, request: EndRequest) {
+        self.appoint(|appointed| appointed.expiry = at.map(|at| (at, request)));
+    }
+
+    fn appoint(&self, change: impl FnOnce(&mut Appointed)) {
+        let woken = {
+            let mut steering = self.steering();
+            if !self.is_open() {
+                return;
+            }
+            let appointed = steering.appointed.get_or_insert_default();
+            change(appointed);
+            let due = match appointed.earliest() {
+                None => 0,
+                // Rounded up, and an instant that has passed is the first one.
+                Some((at, ..)) => match at.saturating_duration_since(self.made_at) {
+                    Duration::ZERO => 1,
+                    _ => self
+                        .ticks_until(at.after(TICK.saturating_sub(Duration::from_nanos(1))))
+                        .saturating_add(1),
+                },
+            };
+            // Later than the clock of the tunnel goes: never.
+            self.due
+                .store(if due == u32::MAX { 0 } else { due }, Ordering::Release);
+            steering.waker.clone()
+        };
+        // Without the lock: what a waker does is its own business.
+        if let Some(waker) = woken {
+            waker.wake();
+        }
+    }
+}
+
+impl Appointed {
+    fn earliest(&self) -> Option<(Instant, End, EndRequest)> {
+        let expiry = self
+            .expiry
+            .as_ref()
+            .map(|(at, request)| (*at, End::Expired, request.clone()));
+        [self.end.clone(), expiry]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, ..)| *at)
+    }
+}
+
+impl Frames {
+    pub(super) fn frames(&self, from: Side) -> u64 {
+        self.frames[index(from)].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn messages(&self, from: Side) -> u64 {
+        self.messages[index(from)].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn round_trip(&self, with: Side) -> Option<Duration> {
+        match self.round_trip[index(with)].load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros.into())),
+        }
+    }
+
+    pub(super) fn note(&self, from: Side, counts: &FrameCounts) {
+        self.frames[index(from)].store(counts.frames, Ordering::Relaxed);
+        self.messages[index(from)].store(counts.messages, Ordering::Relaxed);
+        if let Some(time) = counts.round_trip {
+            let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1);
+            self.round_trip[index(from)].store(micros, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What tells a waker from others as long as both exist: where its data and its functions are. Never zero.
+fn key_of(waker: &Waker) -> usize {
+    let vtable = std::ptr::from_ref(waker.vtable()).addr();
+    (waker.data().addr() ^ vtable.rotate_left(usize::BITS / 2)).max(1)
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_small() {
+        // With its two counts and its place in the registry at most 160 bytes.
+        assert_eq!(size_of::<Entry>(), 128);
+    }
+
+    #[test]
+    fn instants_are_kept_to_a_tick_and_never_early() {
+        let entry = Entry::new(Listing::default(), TunnelId::UNLISTED, None, false);
+        let at = |time| entry.made_at.after(time);
+        for (time, expected) in [
+            (Duration::ZERO, Duration::ZERO),
+            (Duration::from_millis(1), TICK),
+            (TICK, TICK),
+            (Duration::from_secs(60), Duration::from_secs(60)),
+        ] {
+            entry.expire_at(Some(at(time)), EndRequest::default());
+            assert_eq!(entry.due(), Some(at(expected)), "{time:?}");
+        }
+        entry.expire_at(Some(at(Duration::MAX)), EndRequest::default());
+        assert_eq!(entry.due(), None, "beyond the clock of a tunnel");
+        entry.expire_at(Some(at(TICK)), EndRequest::default());
+        entry.expire_at(None, EndRequest::default());
+        assert_eq!(entry.due(), None);
+    }
+
+    #[test]
+    fn the_earliest_appointment_counts() {
+        let entry = Entry::new(Listing::default(), TunnelId::UNLISTED, None, false);
+        let at = |seconds| entry.made_at.after(Duration::from_secs(seconds));
+        entry.end_at(at(20), End::Requested, EndRequest::default());
+        entry.end_at(at(30), End::Drained, EndRequest::default());
+        assert_eq!(entry.due(), Some(at(20)));
+        entry.expire_at(Some(at(10)), EndRequest::default());
+        assert_eq!(entry.take_due(at(9)), None);
+        assert_eq!(
+            entry.take_due(at(10)),
+            Some((End::Expired, EndRequest::default()))
+        );
+        assert_eq!(entry.take_due(at(40)), None, "it is ending");
+    }
+}

@@ -1,0 +1,167 @@
+//! The places of tunnels in a registry, and who hears of a change.
+//!
+//! Knows places only. The lock around it is its owner's business, and so is everything that is called or dropped because of a change:
+//! what a method returns is dropped without the lock.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use tokio::time::Instant;
+
+use super::drain_state::Window;
+use super::entry::Entry;
+use super::events::Queue;
+use super::listing::{Kind, Listing};
+use super::wakers::{Wakers, Woken};
+use super::{TunnelId, Tunnels};
+
+#[derive(Default)]
+pub(super) struct Table {
+    slots: Vec<Option<Arc<Entry>>>,
+    free: Vec<u32>,
+    len: usize,
+    /// How many tunnels there have been.
+    opened: u64,
+    /// What tunnels have in common. An upstream is known by where its name is, which no other has as long as the kind exists.
+    kinds: HashMap<(usize, Option<Arc<str>>), Weak<Kind>>,
+    /// From so many on, those that nobody has any more are taken out.
+    purged_from: usize,
+    subscribers: Vec<Weak<Queue>>,
+    finished: Wakers,
+    window: Option<Window>,
+    /// How many have opened since the drain started.
+    late: u32,
+}
+
+/// What is to be done for a tunnel that has opened.
+pub(super) struct Heard {
+    pub(super) subscribers: Vec<Arc<Queue>>,
+    /// When it is to end, because a drain has started.
+    pub(super) drained_at: Option<Instant>,
+}
+
+/// What is to be done for a tunnel that has ended.
+pub(super) struct Removed {
+    pub(super) subscribers: Vec<Arc<Queue>>,
+    pub(super) woken: Option<Woken>,
+    _entry: Arc<Entry>,
+}
+
+impl Table {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    pub(super) fn get(&self, id: TunnelId) -> Option<Arc<Entry>> {
+        let entry = self.slots.get(id.slot as usize)?.as_ref()?;
+        (entry.id == id).then(|| entry.clone())
+    }
+
+    /// The tunnels from a place on, at most so many, and the place behind them. `None` if there is no such place.
+    pub(super) fn some_from(&self, slot: usize, limit: usize, into: &mut Vec<Arc<Entry>>) -> Option<usize> {
+        let rest = self.slots.get(slot..).filter(|rest| !rest.is_empty())?;
+        let some = &rest[..rest.len().min(limit)];
+        into.extend(some.iter().flatten().cloned());
+        Some(slot + some.len())
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        tunnels: &Tunnels,
+        listing: Listing,
+        is_framed: bool,
+    ) -> (Arc<Entry>, Heard) {
+        self.opened += 1;
+        self.len += 1;
+        let slot = self.free.pop();
+        let id = TunnelId {
+            // Never zero, which is no tunnel's.
+            number: (self.opened as u32).max(1),
+            // Four billion tunnels do not fit into any memory.
+            slot: slot.unwrap_or(self.slots.len() as u32),
+        };
+        let kind = self.kind(tunnels, &listing);
+        let entry = Arc::new(Entry::new(listing, id, Some(kind), is_framed));
+        match slot.and_then(|slot| self.slots.get_mut(slot as usize)) {
+            Some(place) => *place = Some(entry.clone()),
+            None => self.slots.push(Some(entry.clone())),
+        }
+        let drained_at = self.window.map(|window| {
+            // Multiples of the golden ratio are even at any number of them.
+            const GOLDEN: u32 = 2_654_435_769;
+            self.late = self.late.wrapping_add(1);
+            let part = f64::from(self.late.wrapping_mul(GOLDEN)) / f64::from(u32::MAX);
+            window.turn(Instant::now(), part as f32)
+        });
+        let heard = Heard {
+            subscribers: self.subscribers(),
+            drained_at,
+        };
+        (entry, heard)
+    }
+
+    pub(super) fn remove(&mut self, id: TunnelId) -> Option<Removed> {
+        let place = self.slots.get_mut(id.slot as usize)?;
+        let entry = place.take_if(|entry| entry.id == id)?;
+        self.free.push(id.slot);
+        self.len -= 1;
+        if self.len == 0 {
+            // What many have needed is not kept for the few.
+            (self.slots, self.free) = Default::default();
+        }
+        let woken = (self.len == 0 && self.finished.waiting() > 0).then(|| self.finished.take());
+        Some(Removed {
+            subscribers: self.subscribers(),
+            woken,
+            _entry: entry,
+        })
+    }
+
+    fn kind(&mut self, tunnels: &Tunnels, listing: &Listing) -> Arc<Kind> {
+        let upstream = listing.upstream.as_ref().map_or(0, |name| name.as_ptr().addr());
+        let key = (upstream, listing.protocol.clone());
+        if let Some(kind) = self.kinds.get(&key).and_then(Weak::upgrade) {
+            return kind;
+        }
+        let kind = Arc::new(Kind {
+            tunnels: tunnels.clone(),
+            upstream: listing.upstream.clone(),
+            protocol: listing.protocol.clone(),
+        });
+        if self.kinds.len() >= self.purged_from {
+            self.kinds.retain(|_, kind| kind.strong_count() > 0);
+            self.purged_from = self.kinds.len() * 2 + 16;
+        }
+        self.kinds.insert(key, Arc::downgrade(&kind));
+        kind
+    }
+
+    pub(super) fn subscribe(&mut self, queue: Weak<Queue>) {
+        self.subscribers.push(queue);
+    }
+
+    fn subscribers(&mut self) -> Vec<Arc<Queue>> {
+        if self.subscribers.is_empty() {
+            return Vec::new();
+        }
+        self.subscribers.retain(|queue| queue.strong_count() > 0);
+        self.subscribers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(super) fn finished(&mut self) -> &mut Wakers {
+        &mut self.finished
+    }
+
+    /// Tunnels that open from now on have their turns in this window, or in the one that there was, if that ends sooner.
+    pub(super) fn note_drain(&mut self, from: Instant, to: Instant) {
+        let former = self.window.unwrap_or(Window { from, to });
+        self.window = Some(Window {
+            from: from.min(former.from),
+            to: to.min(former.to),
+        });
+    }
+}

@@ -1,0 +1,164 @@
+//! Servers that leave: their tunnels end, one after the other, with the Close that was asked for, and nobody else's do.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use switchover::UpgradeConfig;
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
+use switchover::tunnel::{EndRequest, Tunnels, WebSocketConfig};
+use switchover::upstream::{Evacuation, Group, Server};
+use switchover::websocket::CloseCode;
+use tokio::time::Instant;
+
+use crate::door::{DOORS, Door, Proxy};
+use crate::milliseconds;
+
+const WINDOW: Duration = Duration::from_millis(400);
+const EACH: usize = 10;
+const CLOSE: &[u8] = b"\x88\x08\x03\xf4moving";
+
+async fn origin() -> ScriptedOrigin {
+    ScriptedOrigin::start(Script::websocket_echo()).await
+}
+
+fn evacuation(tunnels: &Tunnels) -> Evacuation {
+    Evacuation::of(tunnels.clone())
+        .window(WINDOW)
+        .close(EndRequest::close(CloseCode::SERVICE_RESTART, "moving").unwrap())
+}
+
+async fn mounted(door: Door, group: &Group, tunnels: &Tunnels) -> Proxy {
+    let config = UpgradeConfig::default()
+        .websocket(WebSocketConfig::default().close_timeout(milliseconds(50)))
+        .tunnels(tunnels.clone());
+    door.with(group.clone(), config).await
+}
+
+async fn opened(proxy: &Proxy) -> ScriptedClient {
+    let mut client = proxy.client_sending(UPGRADE_REQUEST).await;
+    assert_eq!(client.head().await.status, 101);
+    client
+}
+
+/// Opens tunnels until each of the two servers has so many; returns those of the first, and the others.
+async fn filled(
+    proxy: &Proxy,
+    tunnels: &Tunnels,
+    first: SocketAddr,
+) -> (Vec<ScriptedClient>, Vec<ScriptedClient>) {
+    let (mut of_first, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..2 * EACH {
+        let client = opened(proxy).await;
+        let at = |tunnel: &switchover::tunnel::TunnelWatch| tunnel.upstream() == Some(&*first.to_string());
+        match tunnels.iter().filter(at).count() == of_first.len() {
+            true => others.push(client),
+            false => of_first.push(client),
+        }
+    }
+    assert_eq!((of_first.len(), others.len()), (EACH, EACH));
+    (of_first, others)
+}
+
+/// The first server's clients are sent away over the window and come back; the others do not notice.
+async fn moved(
+    proxy: &Proxy,
+    tunnels: &Tunnels,
+    from: SocketAddr,
+    of_first: Vec<ScriptedClient>,
+    others: Vec<ScriptedClient>,
+) {
+    let start = Instant::now();
+    let mut back = Vec::new();
+    for mut client in of_first {
+        client.receives(CLOSE).await;
+        back.push(opened(proxy).await);
+    }
+    assert!(
+        start.elapsed() >= WINDOW / 2,
+        "not at once: {:?}",
+        start.elapsed()
+    );
+    let gone = async {
+        while tunnels
+            .iter()
+            .any(|tunnel| tunnel.upstream() == Some(&*from.to_string()))
+        {
+            tokio::time::sleep(milliseconds(2)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, gone).await.expect("all have left");
+    for mut client in others.into_iter().chain(back) {
+        // An empty text frame, whose mask does nothing; the origin sends it back as it came, which no server may.
+        client.send(b"\x81\x80\0\0\0\0").await;
+        client.receives(b"\x88").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_set_down() {
+    for door in DOORS {
+        let (first, second) = (origin().await, origin().await);
+        let tunnels = Tunnels::new();
+        let group = Group::builder()
+            .server(crate::server(&first))
+            .server(crate::server(&second))
+            .evacuation(evacuation(&tunnels))
+            .build();
+        let proxy = mounted(door, &group, &tunnels).await;
+        let (of_first, others) = filled(&proxy, &tunnels, first.address()).await;
+        assert!(!group.set_down("nobody", true));
+        assert!(group.set_down(&first.address().to_string(), true));
+        assert_eq!(
+            group
+                .servers()
+                .iter()
+                .map(|server| server.down)
+                .collect::<Vec<_>>(),
+            [true, false]
+        );
+        moved(&proxy, &tunnels, first.address(), of_first, others).await;
+        assert!(group.set_down(&first.address().to_string(), false));
+        assert!(group.servers().iter().all(|server| !server.down));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_discovery_does_not_find_any_more() {
+    for door in DOORS {
+        let (first, second) = (origin().await, origin().await);
+        let tunnels = Tunnels::new();
+        let addresses = Arc::new(Mutex::new(vec![first.address(), second.address()]));
+        let found = addresses.clone();
+        let find = move || {
+            let found = found.lock().unwrap().clone();
+            async move { Ok(found) }
+        };
+        let group = Group::builder()
+            .discover("chat", find, milliseconds(1), |address| {
+                Server::to(address.to_string())
+            })
+            .evacuation(evacuation(&tunnels))
+            .build();
+        let proxy = mounted(door, &group, &tunnels).await;
+        let (of_first, mut others) = filled(&proxy, &tunnels, first.address()).await;
+        addresses.lock().unwrap().remove(0);
+        // The request that finds out.
+        others.push(opened(&proxy).await);
+        moved(&proxy, &tunnels, first.address(), of_first, others).await;
+    }
+}
+
+#[tokio::test]
+async fn all_that_are_down_get_nothing() {
+    let only = origin().await;
+    let group = Group::of([crate::server(&only)]);
+    let name = only.address().to_string();
+    assert!(group.set_down(&name, true));
+    let proxy = Door::Gateway.to(group.clone()).await;
+    let mut client = proxy.client_sending(UPGRADE_REQUEST).await;
+    assert_eq!(client.head().await.status, 502);
+    assert_eq!(only.connections(), 0);
+    group.set_down(&name, false);
+    opened(&proxy).await;
+}
