@@ -116,6 +116,7 @@ impl<C, V> Group<C, V> {
     ///
     /// One that is down gets no requests, whatever the health of the others; its tunnels go on, unless there is an
     /// [evacuation](Builder::evacuation). One that discovery loses and finds again is not down any more.
+    #[must_use]
     pub fn set_down(&self, name: &str, down: bool) -> bool {
         self.shared.set_down(name, down)
     }
