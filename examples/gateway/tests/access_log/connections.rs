@@ -21,7 +21,7 @@ fn connection(event: &str, more: Value) -> Value {
 async fn bytes_that_are_no_request() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let line_feed = "a line ends with a bare line feed at byte 14";
-    let crlf = "Send lines that end with CRLF, without folding and without control bytes.";
+    let crlf = "End each line of the head with CRLF (\\r\\n), not with a line feed alone.";
     let cases = [
         (
             "GET / HTTP/1.1\nHost: a\n\n",

@@ -123,7 +123,7 @@ async fn a_file_that_cannot_be_opened_is_said_at_the_start() {
     let output = refusal("gateway", &["--access-log-query=some"]).await;
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(
-        (output.status.code(), told.contains("keep or drop")),
+        (output.status.code(), told.contains("drop or keep")),
         (Some(2), true),
         "{told}"
     );
