@@ -1,4 +1,4 @@
-//! Law: why there is no connection, and whose fault that is.
+//! Why there is no connection, and whose fault that is.
 
 use std::io;
 

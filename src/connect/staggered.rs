@@ -1,4 +1,4 @@
-//! Law: of several addresses each gets a head start over the next, and the first to accept wins (RFC 8305, section 5).
+//! Of several addresses each gets a head start over the next, and the first to accept wins (RFC 8305, section 5).
 //!
 //! One that swallows everything costs the head start, and not the time of all others. Knows addresses and futures, no
 //! sockets.

@@ -1,4 +1,4 @@
-//! Law: how many tunnels share a connection, how much of each may wait in memory, and how long a connection is kept.
+//! How many tunnels share a connection, how much of each may wait in memory, and how long a connection is kept.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Law: how a connection begins, is kept and ends: no tunnel before the upstream's settings, none beyond its last sign of
+//! How a connection begins, is kept and ends: no tunnel before the upstream's settings, none beyond its last sign of
 //! life, and no task that outlives its use.
 
 use std::future::{Future, poll_fn};

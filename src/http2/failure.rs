@@ -1,4 +1,4 @@
-//! Law: what has become of a stream or its connection, as an error that a byte stream may have.
+//! What has become of a stream or its connection, as an error that a byte stream may have.
 //!
 //! Never `UnexpectedEof`: to a tunnel that is the end of a stream, and a stream that HTTP/2 has cut short has not ended.
 

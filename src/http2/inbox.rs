@@ -1,4 +1,4 @@
-//! Law: the receiving half of a stream: what waits to be read waits as bytes, not as frames, and the upstream may send as
+//! The receiving half of a stream: what waits to be read waits as bytes, not as frames, and the upstream may send as
 //! much again when it has been read.
 //!
 //! h2 keeps each DATA frame by itself, at some 256 bytes besides its own. An upstream that sends messages of a few bytes to

@@ -1,4 +1,4 @@
-//! Law: who uses a connection, and until when it may be used: no tunnel starts on one that is closed, has got GOAWAY, or
+//! Who uses a connection, and until when it may be used: no tunnel starts on one that is closed, has got GOAWAY, or
 //! has no room, and none that is used is closed for being idle.
 
 use std::future::poll_fn;

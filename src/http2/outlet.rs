@@ -1,4 +1,4 @@
-//! Law: the sending half of a stream: never more than the upstream has room for, nothing reserved while idle, an end that
+//! The sending half of a stream: never more than the upstream has room for, nothing reserved while idle, an end that
 //! is told.
 //!
 //! Knows a stream that is open. It must not know what was asked or answered on it.

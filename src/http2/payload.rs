@@ -1,4 +1,4 @@
-//! Law: bytes count as sent when the connection has taken them, and not before.
+//! Bytes count as sent when the connection has taken them, and not before.
 //!
 //! h2 takes what it is given into a queue and says nothing of when it leaves. It does drop it then, and that is counted
 //! here.

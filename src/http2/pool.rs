@@ -1,4 +1,4 @@
-//! Law: which connection a tunnel goes on: the oldest with room for it, and a new one where none has; one at a time, for
+//! Which connection a tunnel goes on: the oldest with room for it, and a new one where none has; one at a time, for
 //! however many tunnels start at once.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Law: a stream that speaks HTTP/1.1 on its surface and extended CONNECT below: a request head is written to it, the
+//! A stream that speaks HTTP/1.1 on its surface and extended CONNECT below: a request head is written to it, the
 //! head of the answer read from it, and then the bytes of the tunnel go both ways.
 //!
 //! Nothing is asked before the head is whole, and nothing more is sent before it is answered.

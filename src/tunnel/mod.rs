@@ -267,6 +267,7 @@ where
     }
 
     /// What [`list_in`](Tunnel::list_in) does, where it has been listed already.
+    #[cfg(feature = "gateway")]
     pub(crate) fn watched(mut self, watched: Option<Watched>) -> Self {
         self.watched = watched;
         self

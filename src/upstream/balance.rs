@@ -1,4 +1,4 @@
-//! Law: which of several servers is next: by turns, by how many tunnels each has, or by a key. Pure.
+//! Which of several servers is next: by turns, by how many tunnels each has, or by a key. Pure.
 
 use super::Key;
 

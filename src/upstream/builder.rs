@@ -1,4 +1,4 @@
-//! Law: what a group is made of, and its defaults.
+//! What a group is made of, and its defaults.
 
 use std::fmt;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! Law: by what of a request it belongs to a server. Pure.
+//! By what of a request it belongs to a server. Pure.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Law: which server a request gets: of those that it has not had, one that is sound and has room; a backup where there is
+//! Which server a request gets: of those that it has not had, one that is healthy and has room; a backup where there is
 //! none; and where all are ejected, one of them anyway.
 
 use std::sync::Arc;

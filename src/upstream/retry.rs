@@ -1,4 +1,4 @@
-//! Law: after which ends of an attempt another server gets the request, and how often. Pure.
+//! After which ends of an attempt another server gets the request, and how often. Pure.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Law: what a server is, and what its group keeps of it: who it is, how many tunnels it has, and how it is doing.
+//! What a server is, and what its group keeps of it: who it is, how many tunnels it has, and how it is doing.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};

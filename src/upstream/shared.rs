@@ -1,4 +1,4 @@
-//! Law: what the requests of a group have in common: the servers that there are at a moment, and the time that each gets.
+//! What the requests of a group have in common: the servers that there are at a moment, and the time that each gets.
 
 use std::fmt;
 use std::io;

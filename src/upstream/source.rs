@@ -1,4 +1,4 @@
-//! Law: where servers come from that are found by asking: who asks, when, and what a failure to answer means.
+//! Where servers come from that are found by asking: who asks, when, and what a failure to answer means.
 
 use std::future::Future;
 use std::io;

@@ -94,7 +94,8 @@ pub fn connect_to_url_over(url: &str, tls: TlsClientConfig) -> Result<AnyConnect
 enum Kind {
     /// A host and port.
     Plain(String),
-    Encrypted(String),
+    /// Read only where TLS can be spoken.
+    Encrypted(#[cfg_attr(not(feature = "rustls"), allow(dead_code))] String),
     #[cfg(unix)]
     Unix(String),
 }

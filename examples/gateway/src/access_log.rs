@@ -167,7 +167,7 @@ fn write(shared: &Shared, mut output: Output, ending: &Sender<()>) {
     }
 }
 
-/// The file is to be opened anew.
+/// The file is to be opened again.
 enum Reopening {
     Asked,
     /// And could not be, which has been told.

@@ -154,7 +154,7 @@ fn run(mut flags: Flags) -> io::Result<()> {
     Ok(())
 }
 
-/// At each of the signals, opens the access log anew.
+/// At each of the signals, opens the access log again.
 async fn rotated(mut moved: Signal, log: AccessLog) {
     while moved.recv().await.is_some() {
         log.reopen();

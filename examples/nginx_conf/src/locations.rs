@@ -1,4 +1,4 @@
-//! Which location a path belongs to: exact paths, prefixes and regular expressions, in nginx's order, in each level anew.
+//! Which location a path belongs to: exact paths, prefixes and regular expressions, in nginx's order, level by level.
 
 use std::sync::Arc;
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-#[cfg(feature = "rustls")]
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;

@@ -22,7 +22,7 @@ pub(super) enum For {
     Client,
 }
 
-/// A wait that starts anew with each byte that moves.
+/// A wait that starts again with each byte that moves.
 #[derive(Debug, Default)]
 pub(super) struct Wait {
     timer: Option<Pin<Box<Sleep>>>,

@@ -193,6 +193,7 @@ impl Promised {
 
 async fn take_over(promised: Promised, limit: Duration) -> Result<Client, Error> {
     let failed = |cause| Error::new(Phase::Response, Side::Downstream, cause);
+    #[cfg_attr(not(feature = "http2"), allow(clippy::infallible_destructuring_match))]
     let on_upgrade = match promised {
         Promised::Hyper(on_upgrade) => on_upgrade,
         #[cfg(feature = "http2")]

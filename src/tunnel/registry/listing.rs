@@ -80,6 +80,7 @@ impl Listing {
 
     /// The same, where the port may not be known.
     #[must_use]
+    #[cfg(feature = "gateway")]
     pub(crate) fn client_at(mut self, address: Option<IpAddr>, port: Option<u16>) -> Self {
         (self.client, self.port) = (address, port);
         self
@@ -110,6 +111,7 @@ impl Listing {
 
     /// The tunnel waits for the drain of its registry by itself.
     #[must_use]
+    #[cfg(feature = "gateway")]
     pub(crate) fn signalled(mut self) -> Self {
         self.is_signalled = true;
         self

@@ -255,6 +255,7 @@ impl Tunnels {
     }
 
     /// Completes for a tunnel when the drain says so.
+    #[cfg(feature = "hyper")]
     pub(crate) fn signal(&self) -> DrainSignal {
         self.shared.drain.signal()
     }

@@ -74,7 +74,7 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              label before the name, null, or file://; repeatable (any)
   --access-log -|FILE        a line of JSON for each tunnel that opens and for each that ends, for each other request, and
                              for each connection that fails before a request; to standard output, or appended to FILE,
-                             which SIGUSR1 opens anew (none)
+                             which SIGUSR1 opens again (none)
   --access-log-query keep|drop
                              what the log has of a query: all, or only that there was one. Browsers cannot set fields on
                              WebSockets, so tokens stand in queries (drop)

@@ -191,7 +191,7 @@ async fn a_disk_that_was_full_for_complaints_too_is_written_to_again() {
             sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(TIMEOUT, opened).await.expect("it is opened anew");
+    timeout(TIMEOUT, opened).await.expect("it is opened again");
     ask(&program).await;
     let written = async {
         while !std::fs::read_to_string(&file).unwrap().contains("\"id\":2") {
