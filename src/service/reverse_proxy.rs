@@ -24,7 +24,7 @@ use crate::header::HeaderRules;
 ///
 /// Upgrades are served as by [`UpgradeService`](super::UpgradeService). Ordinary requests of HTTP/1 and HTTP/2 are sent
 /// to the same upstream, as HTTP/1.1, and checked as strictly as the crate's own parser does
-/// ([`check_request`](crate::http1::check_request)); both get the same fields. Where [`Connect::choose`] says which go to the
+/// ([`check_request`](crate::http1::check_request)); both get the same fields. Where [`Connect::pool_key`] says which go to the
 /// same place, idle connections are kept for four seconds and used again.
 ///
 /// The reason of a response of the proxy's own is in its extensions: a [`Rejection`](crate::handshake::Rejection), or
