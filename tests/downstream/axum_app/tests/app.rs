@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum_app::App;
 use switchover::service::Tunnels;
-use switchover::test_util::{TIMEOUT, Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};

@@ -11,10 +11,10 @@ use http::header::{CONNECTION, HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode, Uri, request, response};
 use switchover::handshake::{HandshakePolicy, PendingUpgrade, Rejection, UpgradeRequest, Verdict};
+use switchover::header::{ConnectionMap, Forwarding, Hop, Protocol, hop_by_hop};
 use switchover::http1::{
     BodyLength, HeadError, HeadLimits, Parsed, encode_request, encode_response, parse_request, parse_response,
 };
-use switchover::header::{Forwarding, ConnectionMap, Hop, Protocol, hop_by_hop};
 use switchover::route::{RoutePattern, Routes};
 
 /// Where requests go, and what replaces the prefix that led there.
