@@ -12,6 +12,7 @@ use crate::connect::{Attempts, ConnectError, Outcome, Shortage};
 use crate::handshake::BadSwitch;
 use crate::http1::{ChunkedError, HeadError};
 use crate::side::Side;
+use crate::telemetry;
 use crate::tunnel::{Traffic, TunnelError};
 
 /// A step of the walk.
@@ -196,6 +197,12 @@ impl Cause {
     }
 }
 
+/// Reports a tunnel's failure to those who observe the crate.
+#[cfg(feature = "hyper")]
+pub(crate) fn observe_failed_tunnel(error: &TunnelError) {
+    telemetry::failed(Phase::Tunnel.name(), error.side(), name_of(error.source()));
+}
+
 fn name_of(error: &io::Error) -> &'static str {
     if let Some(shortage) = Shortage::of(error) {
         return shortage.name();
@@ -216,6 +223,12 @@ impl Error {
             side,
             cause: cause.into(),
         }
+    }
+
+    /// Reports it to those who observe the crate: where it has ended the service of a request or of a tunnel.
+    pub(crate) fn observed(&self) -> &Self {
+        telemetry::failed(self.phase.name(), self.side, self.cause.name());
+        self
     }
 
     /// The step of the walk in which it failed.

@@ -62,6 +62,7 @@
 //! | `http2` | no | WebSocket over HTTP/2 (RFC 8441): clients of [`service`] that ask for it, upstreams, and a server with deadlines, [`http2`]. With `hyper` |
 //! | `ring`, `aws-lc-rs` | no | [`tls`]: TLS towards clients and upstreams, by rustls with this [provider of cryptography](tls#the-provider-of-cryptography) |
 //! | `rustls` | by both | [`tls`] alone, with a provider of the application's own |
+//! | `metrics` | no | counters, gauges and histograms through the crate `metrics`: the [table](manual::operators) |
 //! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |
 //! | `full` | no | all of them, but `aws-lc-rs` |
 //!
@@ -105,6 +106,8 @@ pub mod route;
 #[cfg(feature = "hyper")]
 pub mod service;
 mod side;
+#[cfg(feature = "tunnel")]
+mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 #[cfg(feature = "rustls")]
@@ -130,6 +133,8 @@ pub use gateway::{Gateway, Outcome};
 pub use handshake::{HandshakePolicy, UpgradeRequest};
 pub use header::{ConnectionMap, Protocol};
 pub use side::Side;
+#[cfg(feature = "metrics")]
+pub use telemetry::describe_metrics;
 #[cfg(feature = "tunnel")]
 pub use tunnel::{Tunnel, TunnelConfig};
 

@@ -26,6 +26,7 @@ use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Judged, Switched};
 use crate::http1::{HeadError, HeadLimits, HeadScan, encode_request, response_from_head};
 use crate::side::Side;
+use crate::telemetry::{self, Kind};
 use crate::wire;
 
 /// The most interim responses before the answer.
@@ -48,6 +49,8 @@ pub(crate) struct Exchange<'a, U> {
     deadline: Instant,
     interim: usize,
     early: EarlyAnswer,
+    /// When the request began to be sent.
+    asked_at: Instant,
 }
 
 /// What the upstream says next.
@@ -82,13 +85,15 @@ where
         outgoing: &'a Outgoing,
         config: &UpgradeConfig,
     ) -> Result<Self, Error> {
-        let deadline = Instant::now().after(config.connect_timeout);
+        let began = Instant::now();
+        let deadline = began.after(config.connect_timeout);
         let connected = timeout_at(deadline, connect.connect(outgoing.request(deadline))).await;
         let failed = |cause| Error::new(Phase::Connect, Side::Upstream, cause);
         let mut upstream = connected
             .map_err(|_| failed(Cause::TimedOut(config.connect_timeout)))?
             .map_err(|error| failed(Cause::Connect(error)))?;
         outgoing.connected();
+        telemetry::connected(Kind::Upgrade, began.elapsed());
 
         // What comes before the request cannot be an answer to it (CVE-2026-1642).
         match wire::heard_already(&mut upstream).await {
@@ -108,6 +113,7 @@ where
             deadline: Instant::now().after(config.handshake_timeout),
             interim: 0,
             early: EarlyAnswer::default(),
+            asked_at: Instant::now(),
         };
         let mut head = Vec::new();
         encode_request(outgoing.head(), &mut head);
@@ -165,6 +171,9 @@ where
     pub(crate) async fn next(mut self) -> Result<Answer<'a, U>, Error> {
         let outgoing = self.outgoing;
         let judged = outgoing.reported(self.judge_next().await)?;
+        if !matches!(judged, Judged::Interim(_)) {
+            telemetry::answered(Kind::Upgrade, self.asked_at.elapsed());
+        }
         match judged {
             Judged::Switched(switched) => {
                 outgoing.answered(switched.response().status);

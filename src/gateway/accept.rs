@@ -269,7 +269,9 @@ impl Acceptor {
         let head = match read {
             Ok(Ok(head)) => head,
             Ok(Err(HeadFailure::Stream(cause))) => {
-                return Err(Error::new(Phase::RequestHead, Side::Downstream, cause));
+                let error = Error::new(Phase::RequestHead, Side::Downstream, cause);
+                error.observed();
+                return Err(error);
             }
             Ok(Err(HeadFailure::Rejected(rejection))) => {
                 return Box::pin(refuse(client, rejection, None)).await;

@@ -17,6 +17,7 @@ use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Rejection, last_response};
 use crate::http1::encode_response;
 use crate::side::Side;
+use crate::telemetry;
 use crate::tunnel::{self, Rewind};
 use crate::wire::{self, First};
 
@@ -45,6 +46,7 @@ pub(super) struct Refusal(Response<String>);
 
 impl From<&Rejection> for Refusal {
     fn from(rejection: &Rejection) -> Self {
+        telemetry::refused(rejection.name());
         Refusal(rejection.clone().into_response())
     }
 }

@@ -104,6 +104,9 @@ where
             |error: tunnel::TunnelError| Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error));
         let this = self.project();
         let result = ready!(this.run.poll(cx)).map_err(failed);
+        if let Err(error) = &result {
+            error.observed();
+        }
         *this.admission = Admission::default();
         Poll::Ready(result)
     }

@@ -18,6 +18,7 @@ use crate::exchange::{self, Answer, Exchange, Outgoing};
 use crate::handshake;
 use crate::http1::BodyLength;
 use crate::side::Side;
+use crate::telemetry;
 use crate::tunnel::Tunnel;
 use crate::wire::{self, First};
 
@@ -100,6 +101,7 @@ where
         let answer = ask(&mut client, connect, &outgoing, body, &config).await;
         match answer {
             Ok(Final::Declined(declined, upstream, early)) => {
+                telemetry::declined(declined.response().status.as_u16());
                 // Boxed, as all that is rare: it would set the size of what is common.
                 let relayed =
                     Box::pin(client.relay(*declined, upstream, early, config.upgrade.read_timeout)).await;
@@ -121,6 +123,7 @@ where
                 )))
             }
             Err(error) => {
+                error.observed();
                 if let Some(status) = error.status() {
                     // The client may be gone too; the upstream's failure is the news.
                     let _ = Box::pin(client.refuse(Refusal::of(status, &error))).await;

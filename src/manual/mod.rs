@@ -29,6 +29,9 @@ pub mod from_nginx {}
 #[doc = include_str!("deployment_notes.md")]
 pub mod deployment {}
 
+#[doc = include_str!("operators.md")]
+pub mod operators {}
+
 #[doc = include_str!("diagnose.md")]
 pub mod diagnose {}
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::websocket::Closes;
 use crate::side::Side;
-use crate::websocket::FrameError;
+use crate::telemetry::{Bytes, Closer, Moved, TunnelEnd};
+use crate::websocket::{CloseFrame, FrameError};
 
 /// What a tunnel carried and why it ended. Its `Display` is made for a log line; the Closes of a tunnel that
 /// [knows its frames](super::Tunnel::websocket) follow the end.
@@ -69,6 +70,35 @@ impl Traffic {
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.duration
+    }
+
+    /// What is reported of the end. The bytes of a tunnel that is listed are reported by its registry.
+    pub(super) fn observed(&self, is_listed: bool) -> TunnelEnd {
+        // 1005 stands for no code: RFC 6455, section 7.4.1.
+        let code_of = |close: &CloseFrame| close.code().map_or(1005, |code| code.0);
+        let sides = [Side::Downstream, Side::Upstream];
+        let [from_downstream, from_upstream] =
+            sides.map(|side| Some((Closer::Side(side), code_of(self.close_from(side)?))));
+        let [to_downstream, to_upstream] =
+            sides.map(|side| Some((Closer::Proxy, code_of(self.close_sent_to(side)?))));
+        TunnelEnd {
+            reason: self.end.name(),
+            side: self.end.side(),
+            took: self.duration,
+            closes: [from_downstream, from_upstream, to_downstream, to_upstream],
+            moved: (!is_listed).then(|| self.moved()),
+        }
+    }
+
+    pub(super) fn moved(&self) -> Moved {
+        let bytes = |all: u64, spliced: u64| Bytes {
+            copied: all.saturating_sub(spliced),
+            spliced,
+        };
+        Moved {
+            from_downstream: bytes(self.from_downstream, self.spliced_from_downstream),
+            from_upstream: bytes(self.from_upstream, self.spliced_from_upstream),
+        }
     }
 }
 

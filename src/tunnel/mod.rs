@@ -88,6 +88,8 @@ pub use stream::{AnyStream, Counted, Rewind};
 pub(crate) use stream::{read_closed, reset_on_drop};
 pub use websocket::{EndRequest, WebSocketConfig};
 
+use crate::telemetry::ObservedTunnel;
+
 /// Copies both ways between two borrowed streams until both have ended, without any deadline.
 ///
 /// The ends of both streams are passed on (`poll_shutdown`). If one of them fails, what it had sent is still delivered;
@@ -313,7 +315,15 @@ where
             }
         }
         engine.put_in_front(self.from_downstream, self.from_upstream);
-        Run::new(self.downstream, self.upstream, engine, self.drain, self.watched)
+        let observed = ObservedTunnel::start();
+        Run::new(
+            self.downstream,
+            self.upstream,
+            engine,
+            self.drain,
+            self.watched,
+            observed,
+        )
     }
 }
 

@@ -14,6 +14,7 @@ use super::end::{End, Traffic, TunnelError};
 use super::engine::Engine;
 use super::registry::Watched;
 use super::websocket::EndRequest;
+use crate::telemetry::ObservedTunnel;
 
 pin_project! {
     /// A running tunnel: the future of [`Tunnel::run`](super::Tunnel::run).
@@ -25,6 +26,7 @@ pin_project! {
         #[pin]
         drain: Option<F>,
         watched: Option<Watched>,
+        observed: ObservedTunnel,
     }
 }
 
@@ -35,12 +37,14 @@ impl<D, U, F> Run<D, U, F> {
         engine: Engine,
         drain: Option<F>,
         watched: Option<Watched>,
+        observed: ObservedTunnel,
     ) -> Self {
         Run {
             streams: Some((downstream, upstream)),
             engine,
             drain,
             watched,
+            observed,
         }
     }
 }
@@ -74,6 +78,9 @@ where
         }
         let result = ready!(polled);
         *this.streams = None;
+        let traffic = result.as_ref().unwrap_or_else(TunnelError::traffic);
+        let is_listed = this.watched.as_ref().is_some_and(Watched::is_listed);
+        this.observed.end(&traffic.observed(is_listed));
         // Only now: whoever sees that the tunnel is not open any more finds its streams closed.
         if let Some(watched) = this.watched.take() {
             watched.conclude(&result);

@@ -74,6 +74,19 @@ pub enum Health {
     },
 }
 
+impl Health {
+    /// In a word, for logs and metrics: `healthy`, `failing`, `ejected`, `probing`. None of them changes in a minor version.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Health::Healthy => "healthy",
+            Health::Failing { .. } => "failing",
+            Health::Ejected { .. } => "ejected",
+            Health::Probing { .. } => "probing",
+        }
+    }
+}
+
 impl Condition {
     /// Whether nothing is known against it.
     pub(super) fn is_healthy(&self) -> bool {

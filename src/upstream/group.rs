@@ -128,6 +128,24 @@ impl<C, V> Group<C, V> {
         members.iter().map(|member| member.record.status()).collect()
     }
 
+    /// Records the state of each server and how many tunnels it has, as
+    /// [`switchover_server_state` and `switchover_server_tunnels`](crate::describe_metrics): before each scrape, or at intervals.
+    /// Feature `metrics`.
+    ///
+    /// Servers with the same name, in this group or in several, are one in the metrics.
+    #[cfg(feature = "metrics")]
+    pub fn record_metrics(&self) {
+        let records: Vec<_> = self
+            .shared
+            .members()
+            .iter()
+            .map(|member| member.record.clone())
+            .collect();
+        for record in records {
+            record.record_metrics();
+        }
+    }
+
     /// What is known of the names that servers are found by.
     #[must_use]
     pub fn sources(&self) -> Vec<SourceStatus> {

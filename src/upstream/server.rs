@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use super::balance::{Candidate, hash};
 use super::condition::{Condition, Health, Tolerance};
 use crate::connect::{PoolKey, TcpConnect, UpstreamId};
+#[cfg(feature = "metrics")]
+use crate::telemetry;
 use crate::tunnel::{Cap, Permit};
 
 /// A server of a [`Group`](super::Group): how to connect to it, and how much of the requests it gets.
@@ -197,6 +199,18 @@ impl<C> Member<C> {
 impl Record {
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn name_ref(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Records its state and its tunnels.
+    #[cfg(feature = "metrics")]
+    pub(super) fn record_metrics(&self) {
+        let status = self.status();
+        let state = if status.down { "down" } else { status.health.name() };
+        telemetry::server_state(&self.name, state, status.tunnels);
     }
 
     pub(super) fn shared_name(&self) -> Arc<str> {

@@ -17,6 +17,8 @@ use super::source::{Source, SourceStatus};
 use super::view::{Policy, ServerConnector, Trial};
 use crate::clock::After;
 use crate::connect::{Attempts, ConnectError, ConnectRequest, PoolKey, Pooling};
+#[cfg(feature = "metrics")]
+use crate::telemetry;
 use crate::tunnel::Permit;
 
 pub(super) struct Shared<C> {
@@ -123,6 +125,8 @@ impl<C> Shared<C> {
             left
         };
         for member in left {
+            #[cfg(feature = "metrics")]
+            telemetry::server_left(member.record.name_ref());
             self.evacuate(&member);
         }
     }

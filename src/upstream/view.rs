@@ -15,6 +15,7 @@ use super::server::Record;
 use crate::connect::{
     AttemptEnd, Candidate, Connect, ConnectError, ConnectRequest, Outcome, Pooling, UpstreamId,
 };
+use crate::telemetry;
 use crate::tunnel::Permit;
 
 /// How the servers of a [`Group`](super::Group) are connected to on [a route](super::Group::connect_with): over TLS or not, and with
@@ -145,6 +146,7 @@ impl Candidate for Trial {
     fn attempt_ended(&self, ended: AttemptEnd) -> bool {
         let outcome = ended.outcome;
         let policy = &self.policy;
+        telemetry::attempt_ended(self.record.name_ref(), outcome.name());
         self.record.shown(policy.retry.judge(outcome));
         if let Some(observer) = &policy.observer {
             observer(&Attempted {

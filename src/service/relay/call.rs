@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version, response};
 use hyper::ext::ReasonPhrase;
+use tokio::time::Instant;
 
 use super::answer_body::AnswerBody;
 use super::asked::Asked;
@@ -26,6 +27,7 @@ use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 use crate::service::interim::Exchange;
 use crate::side::Side;
+use crate::telemetry::{self, Kind};
 
 /// What a call does not change.
 pub(super) struct Call<'a> {
@@ -90,6 +92,7 @@ impl Call<'_> {
         body: &mut Option<RequestBody>,
     ) -> Result<Answered<R::Place, R::Stream>, Failure> {
         let mut opened = source.open(asked, self.destination, self.config).await?;
+        let asked_at = Instant::now();
         let mut upload = Upload::new(body.take(), self.length);
         encode_request(&asked.head, upload.transfer.queue());
         let mut asking = Asking {
@@ -99,6 +102,9 @@ impl Call<'_> {
             interim: 0,
         };
         let head = poll_fn(|cx| asking.poll(cx, &mut opened, &mut upload, asked)).await;
+        if head.is_ok() {
+            telemetry::answered(Kind::Request, asked_at.elapsed());
+        }
         asked.has_begun |= upload.has_begun();
         match head.and_then(|head| self.judge(head)) {
             Ok((head, length, is_kept)) => Ok(Answered {

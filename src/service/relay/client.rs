@@ -27,6 +27,7 @@ use crate::http1::{BodyLength, encode_answer, encode_response};
 use crate::service::config::RelayConfig;
 use crate::service::date;
 use crate::side::Side;
+use crate::telemetry;
 use crate::tunnel::{self, Rewind, SpliceConfig, Transfer};
 use crate::wire;
 
@@ -140,6 +141,7 @@ where
         if let Err(error) = relayed {
             // A body that was cut short must not look complete: a reset, not an orderly end.
             tunnel::reset_on_drop(&self.stream);
+            error.observed();
             return Err(error);
         }
         let is_whole = upload.is_done();
@@ -216,6 +218,7 @@ where
         config: &RelayConfig,
         trace: Option<Trace>,
     ) -> Result<Relayed<S>, Error> {
+        telemetry::refused(rejection.name());
         let response = rejection.clone().into_response();
         let outcome = Outcome {
             status: response.status(),
@@ -280,7 +283,9 @@ where
         }
         if let Err(error) = sent {
             tunnel::reset_on_drop(&self.stream);
-            return Err(Error::new(Phase::Response, Side::Downstream, Cause::Io(error)));
+            let error = Error::new(Phase::Response, Side::Downstream, Cause::Io(error));
+            error.observed();
+            return Err(error);
         }
         Ok(self.end(outcome, is_whole, (bytes_sent, body_length)).await)
     }
@@ -292,6 +297,7 @@ where
         is_whole: bool,
         (sent, of_body): (u64, u64),
     ) -> Relayed<S> {
+        telemetry::request_answered(outcome.status.as_u16());
         let mut relayed = Relayed {
             status: Some(outcome.status),
             failure: outcome.failure,

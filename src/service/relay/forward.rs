@@ -26,6 +26,7 @@ use crate::service::failure::Failure;
 use crate::service::interim::Exchange;
 use crate::service::paced::{Pace, paces_itself};
 use crate::service::tasks::Tasks;
+use crate::telemetry;
 
 /// Forwards requests over its connections, under the rules of the configuration.
 #[derive(Debug)]
@@ -57,7 +58,9 @@ impl<C: Connect + 'static> Forwarder<C> {
             _ => check_request_within(&mut parts, &self.config.request_limits).map_err(Rejection::from),
         };
         if let Err(rejection) = checked {
-            return rejected(rejection);
+            let response = rejected(rejection);
+            telemetry::request_answered(response.status().as_u16());
+            return response;
         }
         // A stream of the crate's own has a deadline of its own.
         let paces = on_stream.is_some() || paces_itself(&parts.extensions);
@@ -69,6 +72,7 @@ impl<C: Connect + 'static> Forwarder<C> {
         let (mut response, failure) = self
             .forward(request, destination, hop, forwarding, exchange)
             .await;
+        telemetry::request_answered(response.status().as_u16());
         if !paces {
             let pace = Pace {
                 limit: Some(self.config.send_limit()),
@@ -239,6 +243,7 @@ fn failed(
     exchange: Arc<Exchange>,
     closes: bool,
 ) -> (Response<ProxyBody>, Option<Arc<Error>>) {
+    failure.error.observed();
     let status = failure.error.status().unwrap_or(StatusCode::BAD_GATEWAY);
     let response = last_response(status, failure.error.public_text());
     (own_response(response, exchange, closes), Some(failure.error))
@@ -246,6 +251,7 @@ fn failed(
 
 /// A refusal, with the reason in its extensions.
 fn own_rejection(rejection: Rejection, exchange: Arc<Exchange>, closes: bool) -> Response<ProxyBody> {
+    telemetry::refused(rejection.name());
     let mut response = own_response(rejection.clone().into_response(), exchange, closes);
     response.extensions_mut().insert(rejection);
     response
@@ -263,6 +269,7 @@ fn own_response(response: Response<String>, exchange: Arc<Exchange>, closes: boo
 /// A response of the proxy's own to a request that no upstream has heard of, with the reason in its extensions. The
 /// connection closes after it.
 pub(in crate::service) fn rejected(rejection: Rejection) -> Response<ProxyBody> {
+    telemetry::refused(rejection.name());
     let mut response = rejection.clone().into_response().map(ProxyBody::text);
     response.extensions_mut().insert(rejection);
     response

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version, request, response};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::Relayed;
 use super::asked::Asked;
@@ -29,6 +30,7 @@ use crate::service::config::RelayConfig;
 use crate::service::date;
 use crate::service::failure::Failure;
 use crate::side::Side;
+use crate::telemetry::{self, Kind};
 use crate::tunnel::{self, Rewind, SpliceConfig, Transfer};
 
 /// An upstream's answer, to be relayed.
@@ -112,9 +114,11 @@ where
                 trace.sent(sent, 0);
             }
             tunnel::reset_on_drop(&client.stream);
+            error.observed();
             Err(error)
         }
         Err(Unanswered::Failed(failure)) => {
+            failure.error.observed();
             let status = failure.error.status().unwrap_or(StatusCode::BAD_GATEWAY);
             let response = last_response(status, failure.error.public_text());
             let outcome = Outcome {
@@ -244,7 +248,9 @@ where
         wait: Wait::default(),
         interim: 0,
     };
+    let asked_at = Instant::now();
     let head = poll_fn(|cx| asking.poll(cx, asked)).await?;
+    telemetry::answered(Kind::Request, asked_at.elapsed());
     let Asking {
         client,
         opened,

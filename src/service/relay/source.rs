@@ -22,6 +22,7 @@ use crate::header::Hop;
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 use crate::service::tasks::Tasks;
+use crate::telemetry::{self, Kind};
 #[cfg(feature = "rustls")]
 use crate::tls::TlsConnect;
 use crate::tunnel::AnyStream;
@@ -84,7 +85,7 @@ impl Source for Named {
             .path_and_query("/");
         // A scheme, an authority and a path: nothing in it can be wrong.
         let uri = uri.build().unwrap_or_default();
-        let stream = within(config, |_| connect(&uri, config)).await?;
+        let stream = fresh(config, |_| connect(&uri, config)).await?;
         asked.connected();
         Ok(Opened::kept(Connection::new(stream), place))
     }
@@ -135,7 +136,7 @@ impl<C: Connect + 'static> Source for Through<C> {
         let choose =
             |deadline| async move { Ok(connect.pool_key(asked.connect_request().until(deadline)).await) };
         let Some(place) = within(config, choose).await? else {
-            let stream = within(config, |deadline| {
+            let stream = fresh(config, |deadline| {
                 connect.connect(asked.connect_request().until(deadline))
             })
             .await?;
@@ -151,7 +152,7 @@ impl<C: Connect + 'static> Source for Through<C> {
         // The connection is for this request, and for any other after it.
         let (any, ()) = Request::new(()).into_parts();
         let request = ConnectRequest::new(&any, Hop::unknown()).pooled(place);
-        let stream = within(config, |deadline| connect.connect(request.until(deadline))).await?;
+        let stream = fresh(config, |deadline| connect.connect(request.until(deadline))).await?;
         asked.connected();
         Ok(Opened::kept(Connection::new(stream), place))
     }
@@ -182,6 +183,17 @@ where
         return None;
     }
     poll_fn(|cx| Poll::Ready(idle.take(cx, place))).await
+}
+
+/// A fresh connection.
+async fn fresh<T, F>(config: &RelayConfig, connect: impl FnOnce(Instant) -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, ConnectError>>,
+{
+    let began = Instant::now();
+    let stream = within(config, connect).await?;
+    telemetry::connected(Kind::Request, began.elapsed());
+    Ok(stream)
 }
 
 /// What a step of connecting comes to in its time.

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::config::{Ended, Listeners};
-use crate::error::{Cause, Error, Phase};
+use crate::error::{Cause, Error, Phase, observe_failed_tunnel};
 use crate::exchange::Admission;
 use crate::header::{Hop, Protocol};
 #[cfg(feature = "http2")]
@@ -82,6 +82,9 @@ where
             // Pinned where it is: awaited by value it would stand in this future twice.
             let result = pin!(run).await;
             drop(admission);
+            if let Err(error) = &result {
+                observe_failed_tunnel(error);
+            }
             if let Some(told) = told {
                 told.tell_end(result);
             }
@@ -97,6 +100,7 @@ where
         let client = match take_over(on_upgrade, limit).await {
             Ok(client) => client,
             Err(error) => {
+                error.observed();
                 drop((self.upstream, self.admission, self.watched));
                 if let Some(told) = told {
                     told.tell(Err(error));

@@ -30,6 +30,7 @@ use crate::service::dialect::Dialect;
 use crate::service::paced::Pace;
 use crate::service::relay::rejected;
 use crate::side::Side;
+use crate::telemetry;
 use crate::tunnel::{Label, Tunnels};
 use carry::{Carry, Promised, Told};
 pub use config::{Ended, ServiceConfig, Started};
@@ -209,6 +210,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         early: &[u8],
         admission: Admission,
     ) -> Result<Response<ProxyBody>, Error> {
+        telemetry::declined(declined.response().status.as_u16());
         let limit = self.config.upgrade.read_timeout;
         let body = DeclinedBody::new(upstream, declined.body_length(), early, limit, admission);
         let unusable = |bad: BadSwitch| Error::new(Phase::ResponseHead, Side::Upstream, bad);
@@ -226,6 +228,7 @@ impl<C: Connect + 'static> Upgrader<C> {
 /// The answer to a request whose upstream has failed, with the reason in its extensions. The connection closes after
 /// it.
 fn failed(error: Error) -> Response<ProxyBody> {
+    error.observed();
     let status = error.status().unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = last_response(status, error.public_text()).map(ProxyBody::text);
     response.extensions_mut().insert(Arc::new(error));

@@ -16,11 +16,16 @@ use super::TunnelId;
 use super::listing::{Kind, Label, Listing};
 use crate::clock::After;
 use crate::side::Side;
+use crate::telemetry;
 use crate::tunnel::end::End;
 use crate::tunnel::websocket::{EndRequest, FrameCounts};
 
 /// Instants of a tunnel are kept as numbers of these, from when it was made: four bytes last for 497 days.
 const TICK: Duration = Duration::from_millis(10);
+
+/// Spliced bytes are kept as numbers of these: four bytes last for 16 TiB.
+#[cfg(feature = "metrics")]
+const PAGE: u64 = 4096;
 
 /// The tunnel still runs, or may.
 const OPEN: u8 = 1;
@@ -43,6 +48,9 @@ pub(in crate::tunnel) struct Entry {
     extra: Option<Box<Extra>>,
     /// When the last byte from each side moved.
     moved: [AtomicU32; 2],
+    /// How many of the bytes from each side were spliced, in pages, the last one begun included.
+    #[cfg(feature = "metrics")]
+    spliced: [AtomicU32; 2],
     /// When the tunnel is to end, one more than the ticks until then. Zero: at no instant.
     due: AtomicU32,
     port: u16,
@@ -78,6 +86,8 @@ pub(in crate::tunnel) struct Frames {
     messages: [AtomicU64; 2],
     /// In microseconds, of the last ping that was answered. Zero: none was.
     round_trip: [AtomicU32; 2],
+    /// How many pings were answered.
+    answers: [AtomicU32; 2],
 }
 
 fn index(side: Side) -> usize {
@@ -111,6 +121,8 @@ impl Entry {
                 })
             }),
             moved: Default::default(),
+            #[cfg(feature = "metrics")]
+            spliced: Default::default(),
             due: AtomicU32::new(0),
             port: listing.port.unwrap_or(0),
             ip,
@@ -152,8 +164,37 @@ impl Entry {
         let counter = self.bytes(from);
         // Nobody else writes, so plain stores will do.
         if counter.load(Ordering::Relaxed) != bytes {
-            counter.store(bytes, Ordering::Relaxed);
+            // Released: on what was spliced of them.
+            counter.store(bytes, Ordering::Release);
             self.moved[index(from)].store(self.ticks_until(at), Ordering::Relaxed);
+        }
+    }
+
+    /// So many of the bytes from this side have been spliced. Before [`moved`](Entry::moved), which includes them.
+    #[cfg(feature = "metrics")]
+    pub(super) fn note_spliced(&self, from: Side, bytes: u64) {
+        let pages = u32::try_from(bytes.div_ceil(PAGE)).unwrap_or(u32::MAX);
+        let counter = &self.spliced[index(from)];
+        if counter.load(Ordering::Relaxed) != pages {
+            counter.store(pages, Ordering::Release);
+        }
+    }
+
+    /// How many bytes have moved from each side, and in which mode: never more than have, and at most a page less for each mode.
+    #[cfg(feature = "metrics")]
+    pub(super) fn moved_by_mode(&self) -> telemetry::Moved {
+        let [from_downstream, from_upstream] = [Side::Downstream, Side::Upstream].map(|side| {
+            // In this order: what is read as spliced later includes all that is among these bytes.
+            let bytes = self.bytes(side).load(Ordering::Acquire);
+            let pages = u64::from(self.spliced[index(side)].load(Ordering::Acquire));
+            telemetry::Bytes {
+                copied: bytes.saturating_sub(pages.saturating_mul(PAGE)),
+                spliced: pages.saturating_sub(1).saturating_mul(PAGE),
+            }
+        });
+        telemetry::Moved {
+            from_downstream,
+            from_upstream,
         }
     }
 
@@ -330,9 +371,15 @@ impl Frames {
     pub(super) fn note(&self, from: Side, counts: &FrameCounts) {
         self.frames[index(from)].store(counts.frames, Ordering::Relaxed);
         self.messages[index(from)].store(counts.messages, Ordering::Relaxed);
+        let answers = &self.answers[index(from)];
+        if answers.load(Ordering::Relaxed) == counts.answers {
+            return;
+        }
+        answers.store(counts.answers, Ordering::Relaxed);
         if let Some(time) = counts.round_trip {
             let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1);
             self.round_trip[index(from)].store(micros, Ordering::Relaxed);
+            telemetry::ping_answered(from, time);
         }
     }
 }
@@ -350,7 +397,8 @@ mod tests {
     #[test]
     fn it_is_small() {
         // With its two counts and its place in the registry at most 160 bytes.
-        assert_eq!(size_of::<Entry>(), 128);
+        let spliced = if cfg!(feature = "metrics") { 8 } else { 0 };
+        assert_eq!(size_of::<Entry>(), 128 + spliced);
     }
 
     #[test]

@@ -14,6 +14,9 @@ use super::events::Queue;
 use super::listing::{Kind, Listing};
 use super::wakers::{Wakers, Woken};
 use super::{TunnelId, Tunnels};
+#[cfg(feature = "metrics")]
+use crate::telemetry::Moved;
+use crate::tunnel::end::Traffic;
 
 #[derive(Default)]
 pub(super) struct Table {
@@ -31,6 +34,26 @@ pub(super) struct Table {
     window: Option<Window>,
     /// How many have opened since the drain started.
     late: u32,
+    #[cfg(feature = "metrics")]
+    bytes: Reported,
+}
+
+/// Bytes of the tunnels that have ended, and of all of them those that were reported, open ones included.
+#[cfg(feature = "metrics")]
+#[derive(Default)]
+struct Reported {
+    ended: Moved,
+    reported: Moved,
+}
+
+#[cfg(feature = "metrics")]
+impl Reported {
+    /// In all so many bytes have moved, or more. Returns those of them that were not reported before.
+    fn report(&mut self, moved: &Moved) -> Moved {
+        let new = moved.without(&self.reported);
+        self.reported.add(&new);
+        new
+    }
 }
 
 /// What is to be done for a tunnel that has opened.
@@ -44,6 +67,9 @@ pub(super) struct Heard {
 pub(super) struct Removed {
     pub(super) subscribers: Vec<Arc<Queue>>,
     pub(super) woken: Option<Woken>,
+    /// Bytes that were not reported before.
+    #[cfg(feature = "metrics")]
+    pub(super) moved: Moved,
     _entry: Arc<Entry>,
 }
 
@@ -104,7 +130,8 @@ impl Table {
         (entry, heard)
     }
 
-    pub(super) fn remove(&mut self, id: TunnelId) -> Option<Removed> {
+    #[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
+    pub(super) fn remove(&mut self, id: TunnelId, traffic: Option<&Traffic>) -> Option<Removed> {
         let place = self.slots.get_mut(id.slot as usize)?;
         let entry = place.take_if(|entry| entry.id == id)?;
         self.free.push(id.slot);
@@ -117,8 +144,28 @@ impl Table {
         Some(Removed {
             subscribers: self.subscribers(),
             woken,
+            #[cfg(feature = "metrics")]
+            moved: {
+                self.bytes
+                    .ended
+                    .add(&traffic.map_or_else(|| entry.moved_by_mode(), Traffic::moved));
+                let ended = self.bytes.ended;
+                self.bytes.report(&ended)
+            },
             _entry: entry,
         })
+    }
+
+    /// Bytes of the tunnels that have ended.
+    #[cfg(feature = "metrics")]
+    pub(super) fn moved_by_ended(&self) -> Moved {
+        self.bytes.ended
+    }
+
+    /// In all so many bytes have moved, or more. Returns those of them that were not reported before.
+    #[cfg(feature = "metrics")]
+    pub(super) fn report(&mut self, moved: &Moved) -> Moved {
+        self.bytes.report(moved)
     }
 
     fn kind(&mut self, tunnels: &Tunnels, listing: &Listing) -> Arc<Kind> {

@@ -41,6 +41,11 @@ impl Watched {
         }
     }
 
+    /// Whether it is in a registry.
+    pub(in crate::tunnel) fn is_listed(&self) -> bool {
+        self.entry.kind.is_some()
+    }
+
     /// Whether frames are to be counted.
     pub(in crate::tunnel) fn counts_frames(&self) -> bool {
         self.entry.frames().is_some()
@@ -64,6 +69,9 @@ impl Watched {
     pub(in crate::tunnel) fn record(&self, engine: &Engine) {
         for side in [Side::Downstream, Side::Upstream] {
             let half = engine.half(side);
+            // First: of what is written down as spliced, all is among the bytes.
+            #[cfg(feature = "metrics")]
+            self.entry.note_spliced(side, half.outlet().spliced());
             self.entry.moved(side, half.delivered(), half.outlet().moved_at());
         }
         self.entry.note_state(engine.is_half_closed(), engine.is_ending());

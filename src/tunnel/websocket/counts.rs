@@ -19,6 +19,8 @@ pub(super) struct Counts {
     pub(super) messages: u64,
     /// When the last ping that the side was sent has been answered.
     pub(super) answered_at: Option<Instant>,
+    /// How many pings have been answered.
+    pub(super) answers: u32,
 }
 
 /// What was counted of what one side has sent.
@@ -27,6 +29,8 @@ pub(in crate::tunnel) struct FrameCounts {
     pub(in crate::tunnel) messages: u64,
     /// How long it took to answer the last ping, if it has.
     pub(in crate::tunnel) round_trip: Option<Duration>,
+    /// How many pings it has answered.
+    pub(in crate::tunnel) answers: u32,
 }
 
 impl Engine {
@@ -51,6 +55,7 @@ impl Engine {
             frames: counts.frames,
             messages: counts.messages,
             round_trip,
+            answers: counts.answers,
         })
     }
 }

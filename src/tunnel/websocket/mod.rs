@@ -170,6 +170,7 @@ impl Framed {
                 counts.frames += 1;
                 if self.pings.last_is_answered_by(frame) {
                     counts.answered_at = Some(now);
+                    counts.answers = counts.answers.wrapping_add(1);
                 }
             }
         }

@@ -1,0 +1,254 @@
+//! Counters, gauges and histograms, through the facade crate `metrics`: this file has their names, units and labels.
+//!
+//! Every label is a word of the crate's own, the class of a status, a code of a Close that is registered, or the name of a server as
+//! its group has it. Nothing that a client sends becomes a label.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use super::{Bytes, Closer, Kind, Moved, TunnelEnd, side_name};
+use crate::side::Side;
+
+const OPEN: &str = "switchover_tunnels_open";
+const OPENED: &str = "switchover_tunnels_opened_total";
+const ENDED: &str = "switchover_tunnels_ended_total";
+const DURATION: &str = "switchover_tunnel_duration_seconds";
+const BYTES: &str = "switchover_tunnel_bytes_total";
+const CLOSES: &str = "switchover_websocket_closes_total";
+const PING: &str = "switchover_websocket_ping_seconds";
+const REFUSED: &str = "switchover_refused_total";
+const DECLINED: &str = "switchover_declined_total";
+const FAILED: &str = "switchover_failed_total";
+const CONNECT: &str = "switchover_connect_seconds";
+const RESPONSE_HEAD: &str = "switchover_response_head_seconds";
+const REQUESTS: &str = "switchover_requests_total";
+const ATTEMPTS: &str = "switchover_attempts_total";
+const SERVER_STATE: &str = "switchover_server_state";
+const SERVER_TUNNELS: &str = "switchover_server_tunnels";
+
+/// What a server's state may be: the label that is 1 is its state now.
+const STATES: [&str; 5] = ["healthy", "failing", "ejected", "probing", "down"];
+
+/// Tells the recorder of the crate `metrics` the unit and the meaning of each metric: once, after the application has installed it.
+/// Feature `metrics`.
+///
+/// The manual has [the table](crate::manual::operators) of all metrics with their labels. Nothing is recorded without a recorder, and
+/// what is recorded before there is one is lost.
+///
+/// Most metrics are recorded where something happens. Bytes of open tunnels and the states of servers are recorded when the
+/// application asks for it, before each scrape or at intervals: [`Tunnels::record_metrics`](crate::tunnel::Tunnels::record_metrics) and
+/// [`Group::record_metrics`](crate::upstream::Group::record_metrics).
+///
+/// ```
+/// use switchover::tunnel::Tunnels;
+/// use switchover::upstream::{Group, Server};
+///
+/// // After the exporter is installed:
+/// switchover::describe_metrics();
+/// let (tunnels, group) = (Tunnels::new(), Group::of([Server::to("10.0.0.1:9000")]));
+/// // Before each scrape:
+/// tunnels.record_metrics();
+/// group.record_metrics();
+/// ```
+pub fn describe_metrics() {
+    describe_gauge!(OPEN, Unit::Count, "Tunnels that are open.");
+    describe_counter!(OPENED, Unit::Count, "Tunnels that have been opened.");
+    describe_counter!(ENDED, Unit::Count, "Tunnels that have ended, by reason and side.");
+    describe_histogram!(DURATION, Unit::Seconds, "How long tunnels were open.");
+    describe_counter!(
+        BYTES,
+        Unit::Bytes,
+        "Bytes delivered by tunnels, by the side that sent them and by mode."
+    );
+    describe_counter!(CLOSES, Unit::Count, "WebSocket Closes, by sender and code.");
+    describe_histogram!(
+        PING,
+        Unit::Seconds,
+        "How long a side took to answer a ping of the tunnel's own."
+    );
+    describe_counter!(
+        REFUSED,
+        Unit::Count,
+        "Requests that the proxy has refused, by reason."
+    );
+    describe_counter!(
+        DECLINED,
+        Unit::Count,
+        "Upgrades that the origin has declined, by the class of its status."
+    );
+    describe_counter!(
+        FAILED,
+        Unit::Count,
+        "Requests and tunnels that have failed, by phase, side and reason."
+    );
+    describe_histogram!(
+        CONNECT,
+        Unit::Seconds,
+        "How long it took to connect to an upstream."
+    );
+    describe_histogram!(
+        RESPONSE_HEAD,
+        Unit::Seconds,
+        "How long an upstream took from the request to the head of its answer."
+    );
+    describe_counter!(
+        REQUESTS,
+        Unit::Count,
+        "Ordinary requests that were answered, by the class of the status."
+    );
+    describe_counter!(
+        ATTEMPTS,
+        Unit::Count,
+        "Attempts of requests on servers of groups, by server and outcome."
+    );
+    describe_gauge!(
+        SERVER_STATE,
+        Unit::Count,
+        "1 for the state that a server is in, and 0 for the others."
+    );
+    describe_gauge!(SERVER_TUNNELS, Unit::Count, "Tunnels that a server has.");
+}
+
+pub(super) fn refused(reason: &'static str) {
+    counter!(REFUSED, "reason" => reason).increment(1);
+}
+
+pub(super) fn declined(status: u16) {
+    counter!(DECLINED, "status" => class(status)).increment(1);
+}
+
+pub(super) fn failed(phase: &'static str, side: Side, reason: &'static str) {
+    counter!(FAILED, "phase" => phase, "side" => side_name(side), "reason" => reason).increment(1);
+}
+
+pub(super) fn connected(kind: Kind, took: Duration) {
+    histogram!(CONNECT, "kind" => kind_name(kind)).record(took);
+}
+
+pub(super) fn answered(kind: Kind, took: Duration) {
+    histogram!(RESPONSE_HEAD, "kind" => kind_name(kind)).record(took);
+}
+
+#[cfg(feature = "hyper")]
+pub(super) fn request_answered(status: u16) {
+    counter!(REQUESTS, "status" => class(status)).increment(1);
+}
+
+pub(super) fn attempt_ended(server: &Arc<str>, outcome: &'static str) {
+    counter!(ATTEMPTS, "server" => server.clone(), "outcome" => outcome).increment(1);
+}
+
+pub(super) fn ping_answered(side: Side, took: Duration) {
+    histogram!(PING, "side" => side_name(side)).record(took);
+}
+
+/// What was not reported before.
+pub(crate) fn moved(moved: &Moved) {
+    let sides = [
+        (Side::Downstream, moved.from_downstream),
+        (Side::Upstream, moved.from_upstream),
+    ];
+    for (side, Bytes { copied, spliced }) in sides {
+        for (mode, bytes) in [("copied", copied), ("spliced", spliced)] {
+            if bytes > 0 {
+                counter!(BYTES, "from" => side_name(side), "mode" => mode).increment(bytes);
+            }
+        }
+    }
+}
+
+/// The state of a server now, and how many tunnels it has.
+pub(crate) fn server_state(server: &Arc<str>, state: &'static str, tunnels: usize) {
+    for one in STATES {
+        let is_it = if one == state { 1.0 } else { 0.0 };
+        gauge!(SERVER_STATE, "server" => server.clone(), "state" => one).set(is_it);
+    }
+    gauge!(SERVER_TUNNELS, "server" => server.clone()).set(tunnels as f64);
+}
+
+/// A server is in its group no more: it is in no state.
+pub(crate) fn server_left(server: &Arc<str>) {
+    server_state(server, "", 0);
+}
+
+/// A tunnel that counts as open.
+#[derive(Debug)]
+pub(super) struct OpenTunnel {
+    has_ended: bool,
+}
+
+impl OpenTunnel {
+    pub(super) fn start() -> Self {
+        counter!(OPENED).increment(1);
+        gauge!(OPEN).increment(1.0);
+        OpenTunnel { has_ended: false }
+    }
+
+    pub(super) fn end(mut self, end: &TunnelEnd) {
+        self.has_ended = true;
+        counter!(ENDED, "reason" => end.reason, "side" => end.side.map_or("none", side_name)).increment(1);
+        histogram!(DURATION).record(end.took);
+        for (closer, code) in end.closes.into_iter().flatten() {
+            let from = match closer {
+                Closer::Side(side) => side_name(side),
+                Closer::Proxy => "proxy",
+            };
+            counter!(CLOSES, "from" => from, "code" => code_name(code)).increment(1);
+        }
+        if let Some(bytes) = &end.moved {
+            moved(bytes);
+        }
+    }
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        gauge!(OPEN).decrement(1.0);
+        if !self.has_ended {
+            counter!(ENDED, "reason" => "dropped", "side" => "none").increment(1);
+        }
+    }
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Upgrade => "upgrade",
+        #[cfg(feature = "hyper")]
+        Kind::Request => "request",
+    }
+}
+
+fn class(status: u16) -> &'static str {
+    match status {
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        500..600 => "5xx",
+        _ => "other",
+    }
+}
+
+/// Codes of a peer's own choice are one label for each range: RFC 6455, section 7.4.2.
+fn code_name(code: u16) -> &'static str {
+    match code {
+        1000 => "1000",
+        1001 => "1001",
+        1002 => "1002",
+        1003 => "1003",
+        1005 => "none",
+        1007 => "1007",
+        1008 => "1008",
+        1009 => "1009",
+        1010 => "1010",
+        1011 => "1011",
+        1012 => "1012",
+        1013 => "1013",
+        1014 => "1014",
+        3000..4000 => "3xxx",
+        4000..5000 => "4xxx",
+        _ => "other",
+    }
+}

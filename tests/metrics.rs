@@ -1,0 +1,182 @@
+//! What is reported to the recorder of the crate `metrics`, through the raw door.
+
+use std::collections::BTreeMap;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use switchover::gateway::{Gateway, Outcome};
+use switchover::test_util::UPGRADE_REQUEST;
+use switchover::tunnel::Tunnels;
+use switchover::upstream::{Group, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::TcpListener;
+
+/// The answer of an origin that agrees: the accept key is that of RFC 6455, section 1.3.
+const UPGRADE_RESPONSE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+/// Counters added up, gauges as they are, of histograms how many values there were. By name and labels.
+#[derive(Default)]
+struct Recorded(BTreeMap<String, u64>);
+
+impl Recorded {
+    fn update(&mut self, snapshotter: &Snapshotter) {
+        for (key, unit, description, value) in snapshotter.snapshot().into_vec() {
+            let key = key.key();
+            assert!(unit.is_some() && description.is_some(), "{key} is described");
+            let labels: Vec<String> = key
+                .labels()
+                .map(|label| format!("{}={}", label.key(), label.value()))
+                .collect();
+            let name = format!("{}{{{}}}", key.name(), labels.join(","));
+            let entry = self.0.entry(name).or_default();
+            match value {
+                DebugValue::Counter(count) => *entry += count,
+                DebugValue::Gauge(value) => *entry = value.0 as u64,
+                DebugValue::Histogram(values) => *entry += values.len() as u64,
+            }
+        }
+    }
+
+    fn of(&self, name: &str) -> u64 {
+        self.0
+            .get(name)
+            .copied()
+            .unwrap_or_else(|| panic!("no {name} in {:#?}", self.0))
+    }
+}
+
+async fn exchange(client: &mut DuplexStream, request: &str, answer: &str) {
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut head = vec![0; answer.len()];
+    client.read_exact(&mut head).await.unwrap();
+    assert!(
+        String::from_utf8_lossy(&head).starts_with(answer),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
+}
+
+/// One test, because a program has one recorder.
+#[tokio::test]
+async fn each_event_is_recorded_with_the_words_of_its_type() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    recorder.install().unwrap();
+    switchover::describe_metrics();
+    let mut recorded = Recorded::default();
+
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = origin.local_addr().unwrap();
+    let tunnels = Tunnels::new();
+    let group = Group::of([Server::to(address.to_string())]);
+    let config = switchover::gateway::GatewayConfig::default().tunnels(tunnels.clone());
+    let gateway = Gateway::builder(group.clone()).config(config).build();
+    let peer = std::net::SocketAddr::from(([192, 0, 2, 1], 5000));
+    let serve = |stream: DuplexStream| {
+        let gateway = gateway.clone();
+        tokio::spawn(async move { gateway.serve(stream, peer).await })
+    };
+
+    // A tunnel, looked at while it is open.
+    let (mut client, stream) = duplex(1024);
+    let served = serve(stream);
+    let (mut accepted, _) = {
+        client.write_all(UPGRADE_REQUEST.as_bytes()).await.unwrap();
+        origin.accept().await.unwrap()
+    };
+    let mut head = vec![0; 4096];
+    let count = accepted.read(&mut head).await.unwrap();
+    assert!(count > 0);
+    accepted.write_all(UPGRADE_RESPONSE.as_bytes()).await.unwrap();
+    exchange(&mut client, "", "HTTP/1.1 101").await;
+    client.write_all(b"hello").await.unwrap();
+    let mut hello = [0; 5];
+    accepted.read_exact(&mut hello).await.unwrap();
+    while tunnels
+        .iter()
+        .next()
+        .is_none_or(|tunnel| tunnel.from_downstream() == 0)
+    {
+        tokio::task::yield_now().await;
+    }
+    tunnels.record_metrics();
+    tunnels.record_metrics();
+    group.record_metrics();
+    recorded.update(&snapshotter);
+    let server = format!("server={address}");
+    for (name, expected) in [
+        ("switchover_tunnels_open{}", 1),
+        ("switchover_tunnels_opened_total{}", 1),
+        ("switchover_tunnel_bytes_total{from=downstream,mode=copied}", 5),
+        ("switchover_connect_seconds{kind=upgrade}", 1),
+        ("switchover_response_head_seconds{kind=upgrade}", 1),
+        (
+            &*format!("switchover_attempts_total{{{server},outcome=answered}}"),
+            1,
+        ),
+        (&*format!("switchover_server_state{{{server},state=healthy}}"), 1),
+        (&*format!("switchover_server_state{{{server},state=ejected}}"), 0),
+        (&*format!("switchover_server_tunnels{{{server}}}"), 1),
+    ] {
+        assert_eq!(recorded.of(name), expected, "{name}");
+    }
+    accepted.write_all(b"bye").await.unwrap();
+    drop(client);
+    drop(accepted);
+    let _ = served.await.unwrap();
+
+    // A refusal, and a client that leaves.
+    let (mut client, stream) = duplex(1024);
+    let served = serve(stream);
+    let without_key: String = UPGRADE_REQUEST
+        .split_inclusive("\r\n")
+        .filter(|line| !line.to_ascii_lowercase().starts_with("sec-websocket-key"))
+        .collect();
+    exchange(&mut client, &without_key, "HTTP/1.1 400").await;
+    drop(client);
+    let reason = match served.await.unwrap().unwrap() {
+        Outcome::Rejected(rejection) => rejection.name(),
+        other => panic!("{other:?}"),
+    };
+    // A server that is gone.
+    drop(origin);
+    let (mut client, stream) = duplex(1024);
+    let served = serve(stream);
+    exchange(&mut client, UPGRADE_REQUEST, "HTTP/1.1 502").await;
+    drop(client);
+    let error = served.await.unwrap().unwrap_err();
+
+    recorded.update(&snapshotter);
+    let failed = format!(
+        "switchover_failed_total{{phase={},side=upstream,reason={}}}",
+        error.phase().name(),
+        error.reason().name()
+    );
+    for (name, expected) in [
+        ("switchover_tunnels_open{}", 0),
+        ("switchover_tunnels_opened_total{}", 1),
+        ("switchover_tunnel_duration_seconds{}", 1),
+        // Not counted again at its end.
+        ("switchover_tunnel_bytes_total{from=downstream,mode=copied}", 5),
+        (&*format!("switchover_refused_total{{reason={reason}}}"), 1),
+        (&*failed, 1),
+    ] {
+        assert_eq!(recorded.of(name), expected, "{name}");
+    }
+    let ended: u64 = recorded
+        .0
+        .iter()
+        .filter(|(name, _)| name.starts_with("switchover_tunnels_ended_total"))
+        .map(|(_, count)| count)
+        .sum();
+    assert_eq!(ended, 1);
+    // The manual has every name.
+    let manual = include_str!("../src/manual/operators.md");
+    for name in recorded.0.keys() {
+        let name = name.split('{').next().unwrap();
+        assert!(
+            manual.contains(&format!("`{name}`")),
+            "{name} is in the table of the manual"
+        );
+    }
+}
