@@ -47,7 +47,7 @@
 //! caching, compression, rewriting bodies, forward proxying (CONNECT), speaking WebSocket as an end. Ordinary
 //! requests beside the upgrades are relayed, under the same header rules.
 //!
-//! The library installs no global, logs nothing, and holds no state outside the values that it hands out. What a log of
+//! The library installs no global, logs nothing unless a feature says so, and holds no state outside the values that it hands out. What a log of
 //! yours wants to know of a request is in a [`connect::Trace`].
 //!
 //! # Features
@@ -64,6 +64,7 @@
 //! | `rustls` | by both | [`tls`] alone, with a provider of the application's own |
 //! | `metrics` | no | counters, gauges and histograms through the crate `metrics`: the [table](manual::operators) |
 //! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |
+//! | `tracing` | no | spans of upgrades, requests and tunnels, and events, through the crate `tracing`: the [table](manual::operators#spans-and-events) |
 //! | `full` | no | all of them, but `aws-lc-rs` |
 //!
 //! Features only add; none changes what another does.

@@ -5,11 +5,13 @@ mod admission;
 mod ask;
 mod config;
 mod early_answer;
+mod observed;
 mod outgoing;
 
 pub(crate) use admission::Admission;
 pub(crate) use ask::ask;
 pub use config::UpgradeConfig;
+pub(crate) use observed::observed;
 pub(crate) use outgoing::Outgoing;
 
 use std::io;

@@ -18,7 +18,7 @@ use crate::exchange::{self, Answer, Exchange, Outgoing};
 use crate::handshake;
 use crate::http1::BodyLength;
 use crate::side::Side;
-use crate::telemetry;
+use crate::telemetry::{self, Kind};
 use crate::tunnel::Tunnel;
 use crate::wire::{self, First};
 
@@ -71,6 +71,20 @@ where
     ///
     /// Dropping the future closes both connections.
     pub async fn negotiate<C: Connect>(self, connect: &C) -> Result<Negotiated<S, C::Stream>, Error> {
+        let observed = exchange::observed(Kind::Upgrade, &self.head, self.head.version, self.hop);
+        let negotiating = self.try_negotiate(connect);
+        let end = |negotiated: &Result<_, Error>| match negotiated {
+            Ok(Negotiated::Switched(_)) => (Some(101), None),
+            Ok(Negotiated::Declined(status)) => (Some(status.as_u16()), None),
+            Err(error) => (
+                error.status().map(|status| status.as_u16()),
+                Some(error.reason().name()),
+            ),
+        };
+        observed.run(negotiating, end).await
+    }
+
+    async fn try_negotiate<C: Connect>(self, connect: &C) -> Result<Negotiated<S, C::Stream>, Error> {
         // First, to be dropped last: its place is free when its connections are closed, whatever happens before.
         let Incoming {
             admission,

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "metrics")]
 mod meters;
+#[cfg(feature = "tracing")]
+mod spans;
 
 use std::time::Duration;
 
@@ -28,6 +30,8 @@ pub(crate) enum Kind {
 pub(crate) fn refused(reason: &'static str) {
     #[cfg(feature = "metrics")]
     meters::refused(reason);
+    #[cfg(feature = "tracing")]
+    spans::refused(reason);
     let _ = reason;
 }
 
@@ -36,6 +40,8 @@ pub(crate) fn refused(reason: &'static str) {
 pub(crate) fn declined(status: u16) {
     #[cfg(feature = "metrics")]
     meters::declined(status);
+    #[cfg(feature = "tracing")]
+    spans::declined(status);
     let _ = status;
 }
 
@@ -44,6 +50,8 @@ pub(crate) fn declined(status: u16) {
 pub(crate) fn failed(phase: &'static str, side: Side, reason: &'static str) {
     #[cfg(feature = "metrics")]
     meters::failed(phase, side, reason);
+    #[cfg(feature = "tracing")]
+    spans::failed(phase, side, reason);
     let _ = (phase, side, reason);
 }
 
@@ -52,6 +60,8 @@ pub(crate) fn failed(phase: &'static str, side: Side, reason: &'static str) {
 pub(crate) fn connected(kind: Kind, took: Duration) {
     #[cfg(feature = "metrics")]
     meters::connected(kind, took);
+    #[cfg(feature = "tracing")]
+    spans::connected(took);
     let _ = (kind, took);
 }
 
@@ -76,6 +86,8 @@ pub(crate) fn request_answered(status: u16) {
 pub(crate) fn attempt_ended(server: &std::sync::Arc<str>, outcome: &'static str) {
     #[cfg(feature = "metrics")]
     meters::attempt_ended(server, outcome);
+    #[cfg(feature = "tracing")]
+    spans::attempt_ended(server, outcome);
     let _ = (server, outcome);
 }
 
@@ -134,6 +146,8 @@ pub(crate) struct TunnelEnd {
     pub(crate) closes: [Option<(Closer, u16)>; 4],
     /// None where a registry reports them.
     pub(crate) moved: Option<Moved>,
+    /// From downstream and from upstream.
+    pub(crate) bytes: [u64; 2],
 }
 
 /// Who has sent a Close.
@@ -144,17 +158,113 @@ pub(crate) enum Closer {
     Proxy,
 }
 
+/// The span that a tunnel comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Parent {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+impl Parent {
+    /// The one that the task is in.
+    pub(crate) fn current() -> Self {
+        Parent {
+            #[cfg(feature = "tracing")]
+            span: tracing::Span::current(),
+        }
+    }
+}
+
+/// What a span says of its request.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "tracing"), allow(dead_code))]
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) version: &'static str,
+    pub(crate) host: Option<&'a str>,
+    pub(crate) port: Option<u16>,
+    pub(crate) client: Option<std::net::IpAddr>,
+    pub(crate) client_port: Option<u16>,
+    pub(crate) traceparent: Option<&'a str>,
+}
+
+/// A request that is observed until it has its answer.
+#[cfg(feature = "gateway")]
+#[derive(Debug)]
+pub(crate) struct ObservedRequest {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+#[cfg(feature = "gateway")]
+impl ObservedRequest {
+    pub(crate) fn start(kind: Kind, asked: &Asked<'_>) -> Self {
+        let _ = (kind, asked);
+        ObservedRequest {
+            #[cfg(feature = "tracing")]
+            span: match kind {
+                Kind::Upgrade => spans::upgrade(asked),
+                #[cfg(feature = "hyper")]
+                Kind::Request => spans::request(asked),
+            },
+        }
+    }
+
+    /// What serving it comes to. `end` says the status and the name of the error.
+    pub(crate) async fn run<F: Future>(
+        self,
+        serving: F,
+        end: impl FnOnce(&F::Output) -> (Option<u16>, Option<&'static str>),
+    ) -> F::Output {
+        #[cfg(feature = "tracing")]
+        {
+            use tracing::Instrument as _;
+            let output = serving.instrument(self.span.clone()).await;
+            let (status, error) = end(&output);
+            spans::record_end(&self.span, status, error);
+            output
+        }
+        #[cfg(not(feature = "tracing"))]
+        {
+            let _ = end;
+            serving.await
+        }
+    }
+}
+
+/// Another server is asked for the same request.
+#[cfg(feature = "gateway")]
+pub(crate) fn retried() {
+    #[cfg(feature = "tracing")]
+    spans::retried();
+}
+
+/// A server of a group is in another state.
+#[cfg(feature = "gateway")]
+pub(crate) fn server_changed(server: &str, state: &'static str) {
+    #[cfg(feature = "tracing")]
+    spans::server_changed(server, state);
+    let _ = (server, state);
+}
+
 /// A tunnel that is observed, from its start to its end. Dropped before its end, the tunnel has been given up.
 #[derive(Debug)]
 pub(crate) struct ObservedTunnel {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
     #[cfg(feature = "metrics")]
     open: Option<meters::OpenTunnel>,
 }
 
 impl ObservedTunnel {
     /// The tunnel is about to run.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(parent: &Parent) -> Self {
+        let _ = parent;
         ObservedTunnel {
+            #[cfg(feature = "tracing")]
+            span: spans::tunnel(&parent.span),
             #[cfg(feature = "metrics")]
             open: Some(meters::OpenTunnel::start()),
         }
@@ -165,6 +275,8 @@ impl ObservedTunnel {
         if let Some(open) = self.open.take() {
             open.end(end);
         }
+        #[cfg(feature = "tracing")]
+        spans::tunnel_ended(&self.span, end);
         let _ = end;
     }
 }
@@ -173,7 +285,7 @@ impl ObservedTunnel {
 pub(crate) use meters::{moved, server_left, server_state};
 
 /// The side as a word for logs and metrics.
-#[cfg(feature = "metrics")]
+#[cfg(any(feature = "metrics", feature = "tracing"))]
 fn side_name(side: Side) -> &'static str {
     match side {
         Side::Downstream => "downstream",

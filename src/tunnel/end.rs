@@ -86,6 +86,7 @@ impl Traffic {
             side: self.end.side(),
             took: self.duration,
             closes: [from_downstream, from_upstream, to_downstream, to_upstream],
+            bytes: [self.from_downstream, self.from_upstream],
             moved: (!is_listed).then(|| self.moved()),
         }
     }

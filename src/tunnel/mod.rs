@@ -88,7 +88,7 @@ pub use stream::{AnyStream, Counted, Rewind};
 pub(crate) use stream::{read_closed, reset_on_drop};
 pub use websocket::{EndRequest, WebSocketConfig};
 
-use crate::telemetry::ObservedTunnel;
+use crate::telemetry::{ObservedTunnel, Parent};
 
 /// Copies both ways between two borrowed streams until both have ended, without any deadline.
 ///
@@ -158,6 +158,7 @@ pub struct Tunnel<D, U, F = Pending<()>> {
     websocket: Option<WebSocketConfig>,
     drain: Option<F>,
     watched: Option<Watched>,
+    parent: Parent,
 }
 
 impl<D, U> Tunnel<D, U>
@@ -176,6 +177,7 @@ where
             websocket: None,
             drain: None,
             watched: None,
+            parent: Parent::current(),
         }
     }
 }
@@ -244,6 +246,7 @@ where
             websocket: self.websocket,
             drain: Some(drain),
             watched: self.watched,
+            parent: self.parent,
         }
     }
 
@@ -275,6 +278,13 @@ where
         self
     }
 
+    /// The span that it comes from, where it is not the one that it is made in.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn parent(mut self, parent: Parent) -> Self {
+        self.parent = parent;
+        self
+    }
+
     /// The same, without a drain where there is none.
     #[cfg(feature = "hyper")]
     pub(crate) fn drain_if<G: Future<Output = ()>>(self, drain: Option<G>) -> Tunnel<D, U, G> {
@@ -287,6 +297,7 @@ where
             websocket: self.websocket,
             drain,
             watched: self.watched,
+            parent: self.parent,
         }
     }
 
@@ -315,7 +326,7 @@ where
             }
         }
         engine.put_in_front(self.from_downstream, self.from_upstream);
-        let observed = ObservedTunnel::start();
+        let observed = ObservedTunnel::start(&self.parent);
         Run::new(
             self.downstream,
             self.upstream,

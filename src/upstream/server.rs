@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use super::balance::{Candidate, hash};
 use super::condition::{Condition, Health, Tolerance};
 use crate::connect::{PoolKey, TcpConnect, UpstreamId};
-#[cfg(feature = "metrics")]
 use crate::telemetry;
 use crate::tunnel::{Cap, Permit};
 
@@ -296,9 +295,18 @@ impl Record {
     }
 
     fn change(&self, change: impl FnOnce(&mut Condition)) {
-        let mut condition = self.condition();
-        change(&mut condition);
-        self.is_troubled.store(!condition.is_healthy(), Ordering::Release);
+        let (before, after) = {
+            let mut condition = self.condition();
+            let now = Instant::now();
+            let before = condition.health(now, &self.tolerance).name();
+            change(&mut condition);
+            self.is_troubled.store(!condition.is_healthy(), Ordering::Release);
+            (before, condition.health(now, &self.tolerance).name())
+        };
+        // Without the lock: what a subscriber does is its own business.
+        if before != after {
+            telemetry::server_changed(&self.name, after);
+        }
     }
 }
 

@@ -17,7 +17,6 @@ use super::source::{Source, SourceStatus};
 use super::view::{Policy, ServerConnector, Trial};
 use crate::clock::After;
 use crate::connect::{Attempts, ConnectError, ConnectRequest, PoolKey, Pooling};
-#[cfg(feature = "metrics")]
 use crate::telemetry;
 use crate::tunnel::Permit;
 
@@ -125,6 +124,7 @@ impl<C> Shared<C> {
             left
         };
         for member in left {
+            telemetry::server_changed(member.record.name(), "left");
             #[cfg(feature = "metrics")]
             telemetry::server_left(member.record.name_ref());
             self.evacuate(&member);
@@ -153,8 +153,11 @@ impl<C> Shared<C> {
         let is_it = |member: &&Arc<Member<C>>| member.record.name() == name;
         let found: Vec<_> = self.members().iter().filter(is_it).cloned().collect();
         for member in &found {
-            if member.record.set_down(down) && down {
-                self.evacuate(member);
+            if member.record.set_down(down) {
+                telemetry::server_changed(name, if down { "down" } else { "up" });
+                if down {
+                    self.evacuate(member);
+                }
             }
         }
         !found.is_empty()

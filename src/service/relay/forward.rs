@@ -14,6 +14,7 @@ use super::one_request::OnStream;
 use super::source::Sources;
 use crate::connect::{Connect, Trace};
 use crate::error::Error;
+use crate::exchange::observed;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::header::rules::{PreparedRules, Variables};
 use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, hop_by_hop, remove};
@@ -26,7 +27,7 @@ use crate::service::failure::Failure;
 use crate::service::interim::Exchange;
 use crate::service::paced::{Pace, paces_itself};
 use crate::service::tasks::Tasks;
-use crate::telemetry;
+use crate::telemetry::{self, Kind};
 
 /// Forwards requests over its connections, under the rules of the configuration.
 #[derive(Debug)]
@@ -49,7 +50,31 @@ impl<C: Connect + 'static> Forwarder<C> {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
+        let observed = observed(Kind::Request, &parts, parts.version, hop);
+        let responding = self.respond_to(parts, body, destination, hop, forwarding);
+        let end = |response: &Response<ProxyBody>| {
+            let extensions = response.extensions();
+            let failure = extensions.get::<Arc<Error>>();
+            let failure = failure.map(|error| Error::reason(error).name());
+            let refused = extensions.get::<Rejection>().map(Rejection::name);
+            (Some(response.status().as_u16()), failure.or(refused))
+        };
+        observed.run(responding, end).await
+    }
+
+    async fn respond_to<B>(
+        &self,
+        mut parts: request::Parts,
+        body: B,
+        destination: Destination,
+        hop: Hop,
+        forwarding: &Forwarding,
+    ) -> Response<ProxyBody>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let on_stream = parts.extensions.remove::<OnStream>();
         let checked = match parts.method {
             Method::CONNECT => Err(dialect::refused_connect(&parts)),

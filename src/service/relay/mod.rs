@@ -26,12 +26,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connect::{Connect, TcpConnect};
 use crate::error::Error;
+use crate::exchange;
 use crate::handshake::Rejection;
 use crate::header::{Forwarding, Hop};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
 use crate::service::tasks::Tasks;
+use crate::telemetry::Kind;
 use crate::tunnel::Rewind;
 pub(super) use answer_body::Frames;
 pub use destination::Destination;
@@ -190,9 +192,21 @@ impl<C: Connect + 'static> Relay<C> {
             hop,
             forwarding,
         };
-        match &self.forwarder.sources {
-            Sources::Named(named) => serve::serve(named, config, stream, head, route).await,
-            Sources::Through(through) => serve::serve(through, config, stream, head, route).await,
-        }
+        let observed = exchange::observed(Kind::Request, head, head.version, hop);
+        let serving = async {
+            match &self.forwarder.sources {
+                Sources::Named(named) => serve::serve(named, config, stream, head, route).await,
+                Sources::Through(through) => serve::serve(through, config, stream, head, route).await,
+            }
+        };
+        let end = |served: &Result<Relayed<S>, Error>| match served {
+            Ok(relayed) => {
+                let failure = relayed.failure.as_ref().map(|error| Error::reason(error).name());
+                let error = failure.or(relayed.rejection.as_ref().map(Rejection::name));
+                (relayed.status.map(|status| status.as_u16()), error)
+            }
+            Err(error) => (None, Some(error.reason().name())),
+        };
+        observed.run(serving, end).await
     }
 }

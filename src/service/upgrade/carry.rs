@@ -29,6 +29,7 @@ use crate::header::{Hop, Protocol};
 #[cfg(feature = "http2")]
 use crate::http2::ConnectStream;
 use crate::side::Side;
+use crate::telemetry::Parent;
 #[cfg(feature = "rustls")]
 use crate::tls::ServerStream;
 use crate::tunnel::{
@@ -44,6 +45,7 @@ pub(super) struct Carry<U> {
     pub(super) websocket: Option<WebSocketConfig>,
     pub(super) drain: Option<DrainSignal>,
     pub(super) watched: Option<Watched>,
+    pub(super) parent: Parent,
     /// What is free again when the tunnel has ended.
     pub(super) admission: Admission,
 }
@@ -118,6 +120,7 @@ where
             .websocket(self.websocket)
             .leftovers(client.read, self.from_upstream)
             .watched(self.watched)
+            .parent(self.parent)
             .drain_if(self.drain);
         Some((tunnel.run(), self.admission, told))
     }

@@ -30,7 +30,7 @@ use crate::service::dialect::Dialect;
 use crate::service::paced::Pace;
 use crate::service::relay::rejected;
 use crate::side::Side;
-use crate::telemetry;
+use crate::telemetry::{self, Kind};
 use crate::tunnel::{Label, Tunnels};
 use carry::{Carry, Promised, Told};
 pub use config::{Ended, ServiceConfig, Started};
@@ -124,7 +124,22 @@ impl<C: Connect + 'static> Upgrader<C> {
         B::Error: Into<BoxError>,
     {
         let client = asked.client;
-        let answer = self.try_ask(asked, body).await;
+        let observed = exchange::observed(Kind::Upgrade, &asked.parts, client.version(), asked.hop);
+        let asking = async {
+            let answer = self.try_ask(asked, body).await;
+            if let Err(error) = &answer {
+                error.observed();
+            }
+            answer
+        };
+        let answer = observed.run(asking, |answer| match answer {
+            Ok(response) => (Some(response.status().as_u16()), None),
+            Err(error) => (
+                error.status().map(|status| status.as_u16()),
+                Some(error.reason().name()),
+            ),
+        });
+        let answer = answer.await;
         answer.unwrap_or_else(|error| client.own(failed(error)))
     }
 
@@ -188,6 +203,7 @@ impl<C: Connect + 'static> Upgrader<C> {
                         websocket: config.websocket_of(&switched),
                         drain: config.tunnels.as_ref().map(Tunnels::signal),
                         watched: config.list(&switched, &outgoing, label, true),
+                        parent: telemetry::Parent::current(),
                         admission,
                     };
                     // It begins when hyper has sent the answer and let go of the connection.
@@ -228,7 +244,6 @@ impl<C: Connect + 'static> Upgrader<C> {
 /// The answer to a request whose upstream has failed, with the reason in its extensions. The connection closes after
 /// it.
 fn failed(error: Error) -> Response<ProxyBody> {
-    error.observed();
     let status = error.status().unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = last_response(status, error.public_text()).map(ProxyBody::text);
     response.extensions_mut().insert(Arc::new(error));

@@ -1,0 +1,47 @@
+//! What a span says of a request: this file decides what of it may be said.
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, Version};
+
+use crate::header::Hop;
+use crate::telemetry::{Asked, Kind, ObservedRequest};
+
+/// A request that is observed from now on. Of its target only the path is looked at, and of its fields the host and `traceparent`.
+pub(crate) fn observed(kind: Kind, head: &Parts, version: Version, hop: Hop) -> ObservedRequest {
+    // Without the feature nobody reads what this would look for.
+    let host = match cfg!(feature = "tracing") {
+        true => authority(head),
+        false => None,
+    };
+    let asked = Asked {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        version: match version {
+            Version::HTTP_10 => "1.0",
+            Version::HTTP_2 => "2",
+            _ => "1.1",
+        },
+        host: host.as_ref().map(Authority::host),
+        port: host.as_ref().and_then(Authority::port_u16),
+        client: hop.client(),
+        client_port: hop.client_port(),
+        traceparent: traceparent(&head.headers),
+    };
+    ObservedRequest::start(kind, &asked)
+}
+
+fn authority(head: &Parts) -> Option<Authority> {
+    if let Some(authority) = head.uri.authority() {
+        return Some(authority.clone());
+    }
+    head.headers.get(HOST)?.to_str().ok()?.parse().ok()
+}
+
+/// The field of W3C Trace Context, section 3.2, if it is one: a caller bridges it to its own tracer.
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    let is_one = value.len() == 55 && value.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    is_one.then_some(value)
+}

@@ -1,0 +1,101 @@
+//! Spans and events, through the crate `tracing`: names and fields are those of OpenTelemetry's semantic conventions where it has
+//! any. Never a query, a credential, or a field of the client's beside `traceparent`.
+
+use std::time::Duration;
+
+use tracing::field::Empty;
+use tracing::{Span, debug, info, info_span, warn};
+
+use super::{Asked, TunnelEnd, side_name};
+use crate::side::Side;
+
+macro_rules! span_of {
+    ($name:literal, $asked:expr) => {
+        info_span!(
+            target: "switchover",
+            $name,
+            otel.kind = "server",
+            http.request.method = $asked.method,
+            url.path = $asked.path,
+            network.protocol.name = "http",
+            network.protocol.version = $asked.version,
+            server.address = $asked.host,
+            server.port = $asked.port,
+            client.address = $asked.client.map(tracing::field::display),
+            client.port = $asked.client_port,
+            traceparent = $asked.traceparent,
+            http.response.status_code = Empty,
+            "error.type" = Empty,
+        )
+    };
+}
+
+pub(super) fn upgrade(asked: &Asked<'_>) -> Span {
+    span_of!("upgrade", asked)
+}
+
+#[cfg(feature = "hyper")]
+pub(super) fn request(asked: &Asked<'_>) -> Span {
+    span_of!("request", asked)
+}
+
+pub(super) fn record_end(span: &Span, status: Option<u16>, error: Option<&'static str>) {
+    if let Some(status) = status {
+        span.record("http.response.status_code", status);
+    }
+    if let Some(error) = error {
+        span.record("error.type", error);
+    }
+}
+
+/// The span of a tunnel. It is not entered when bytes move: that would be a cost for each message.
+pub(super) fn tunnel(parent: &Span) -> Span {
+    info_span!(
+        target: "switchover",
+        parent: parent,
+        "tunnel",
+        switchover.end = Empty,
+        switchover.side = Empty,
+        switchover.bytes.from_downstream = Empty,
+        switchover.bytes.from_upstream = Empty,
+    )
+}
+
+pub(super) fn tunnel_ended(span: &Span, end: &TunnelEnd) {
+    let side = end.side.map(side_name);
+    span.record("switchover.end", end.reason);
+    span.record("switchover.side", side);
+    span.record("switchover.bytes.from_downstream", end.bytes[0]);
+    span.record("switchover.bytes.from_upstream", end.bytes[1]);
+    let seconds = end.took.as_secs_f64();
+    info!(target: "switchover", parent: span, { switchover.end = end.reason, switchover.side = side, seconds }, "tunnel ended");
+}
+
+pub(super) fn refused(reason: &'static str) {
+    info!(target: "switchover", { "error.type" = reason }, "refused");
+}
+
+pub(super) fn declined(status: u16) {
+    info!(target: "switchover", { http.response.status_code = status }, "declined");
+}
+
+pub(super) fn failed(phase: &'static str, side: Side, reason: &'static str) {
+    let side = side_name(side);
+    warn!(target: "switchover", { switchover.phase = phase, switchover.side = side, "error.type" = reason }, "failed");
+}
+
+pub(super) fn connected(took: Duration) {
+    debug!(target: "switchover", { seconds = took.as_secs_f64() }, "connected");
+}
+
+pub(super) fn attempt_ended(server: &str, outcome: &'static str) {
+    debug!(target: "switchover", { switchover.server = server, switchover.outcome = outcome }, "attempt ended");
+}
+
+pub(super) fn retried() {
+    info!(target: "switchover", "next server");
+}
+
+pub(super) fn server_changed(server: &str, state: &'static str) {
+    info!(target: "switchover", { switchover.server = server, switchover.state = state }, "server state");
+}

@@ -1,0 +1,178 @@
+//! The spans and events that the crate reports to a subscriber of `tracing`, held against a subscriber that writes them down.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+
+use switchover::gateway::Gateway;
+use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::upstream::{Group, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::TcpListener;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+
+type Fields = BTreeMap<String, String>;
+
+/// A span or an event: its name or message, the name of the span that it is in, and its fields.
+#[derive(Clone, Debug, Default)]
+struct Written {
+    name: String,
+    parent: Option<String>,
+    fields: Fields,
+}
+
+#[derive(Clone, Default)]
+struct Recorder {
+    spans: Arc<Mutex<BTreeMap<u64, Written>>>,
+    events: Arc<Mutex<Vec<Written>>>,
+}
+
+struct Visitor<'a>(&'a mut Fields);
+
+impl Visit for Visitor<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let parent = context.span(id).and_then(|span| span.parent());
+        let mut span = Written {
+            name: attributes.metadata().name().to_owned(),
+            parent: parent.map(|parent| parent.name().to_owned()),
+            ..Written::default()
+        };
+        attributes.record(&mut Visitor(&mut span.fields));
+        self.spans.lock().unwrap().insert(id.into_u64(), span);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
+        if let Some(span) = self.spans.lock().unwrap().get_mut(&id.into_u64()) {
+            values.record(&mut Visitor(&mut span.fields));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if event.metadata().target() != "switchover" {
+            return;
+        }
+        let mut written = Written {
+            parent: context.event_span(event).map(|span| span.name().to_owned()),
+            ..Written::default()
+        };
+        event.record(&mut Visitor(&mut written.fields));
+        written.name = written.fields.remove("message").unwrap_or_default();
+        self.events.lock().unwrap().push(written);
+    }
+}
+
+impl Recorder {
+    fn span(&self, name: &str) -> Written {
+        let spans = self.spans.lock().unwrap();
+        let found = spans.values().find(|span| span.name == name);
+        found.unwrap_or_else(|| panic!("no {name} in {spans:#?}")).clone()
+    }
+
+    fn event(&self, name: &str) -> Written {
+        let events = self.events.lock().unwrap();
+        let found = events.iter().find(|event| event.name == name);
+        found
+            .unwrap_or_else(|| panic!("no {name} in {events:#?}"))
+            .clone()
+    }
+}
+
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// An upgrade with a query, a credential and a place in a trace.
+fn request() -> String {
+    let fields = format!("\r\nAuthorization: Bearer hidden\r\ntraceparent: {TRACEPARENT}\r\n");
+    let request = UPGRADE_REQUEST.replacen("/chat ", "/chat?token=hidden ", 1);
+    request.replacen("\r\n", &fields, 1)
+}
+
+/// Serves a client that sends an upgrade until it has read a head; then it leaves. Returns what it has read.
+async fn served(group: &Group) -> String {
+    let gateway = Gateway::builder(group.clone()).build();
+    let (mut client, stream): (DuplexStream, _) = duplex(4096);
+    let peer = std::net::SocketAddr::from(([192, 0, 2, 1], 5000));
+    let talk = async move {
+        client.write_all(request().as_bytes()).await.unwrap();
+        let mut read = Vec::new();
+        while !read.windows(4).any(|end| end == b"\r\n\r\n") {
+            assert!(client.read_buf(&mut read).await.unwrap() > 0, "{read:?}");
+        }
+        String::from_utf8(read).unwrap()
+    };
+    let (_, read) = tokio::join!(gateway.serve(stream, peer), talk);
+    read
+}
+
+#[tokio::test]
+async fn an_upgrade_and_its_tunnel_are_spans_and_what_fails_is_an_event() {
+    let recorder = Recorder::default();
+    let subscriber = tracing_subscriber::registry().with(recorder.clone());
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let group = Group::of([
+        Server::to(gone.to_string()),
+        Server::to(origin.address().to_string()),
+    ]);
+    let head = served(&group).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+
+    let upgrade = recorder.span("upgrade");
+    for (field, expected) in [
+        ("http.request.method", "GET"),
+        ("url.path", "/chat"),
+        ("network.protocol.version", "1.1"),
+        ("server.address", "example.com"),
+        ("client.address", "192.0.2.1"),
+        ("traceparent", TRACEPARENT),
+        ("http.response.status_code", "101"),
+    ] {
+        assert_eq!(
+            upgrade.fields.get(field).map(String::as_str),
+            Some(expected),
+            "{field}"
+        );
+    }
+    let tunnel = recorder.span("tunnel");
+    assert_eq!(tunnel.parent.as_deref(), Some("upgrade"));
+    assert!(tunnel.fields.contains_key("switchover.end"), "{tunnel:?}");
+    assert_eq!(recorder.event("tunnel ended").parent.as_deref(), Some("tunnel"));
+    let changed = recorder.event("server state");
+    assert_eq!(changed.fields["switchover.server"], gone.to_string());
+    assert_eq!(changed.fields["switchover.state"], "ejected");
+    assert_eq!(changed.parent.as_deref(), Some("upgrade"));
+
+    // Nobody is left.
+    let head = served(&Group::of([Server::to(gone.to_string())])).await;
+    assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+    let failed = recorder.event("failed");
+    assert_eq!(failed.parent.as_deref(), Some("upgrade"));
+    assert_eq!(failed.fields["error.type"], "refused");
+    assert_eq!(failed.fields["switchover.phase"], "connect");
+
+    let all = format!(
+        "{:?}{:?}",
+        recorder.spans.lock().unwrap(),
+        recorder.events.lock().unwrap()
+    );
+    assert!(!all.contains("hidden"), "{all}");
+}
