@@ -47,8 +47,8 @@
 //! caching, compression, rewriting bodies, forward proxying (CONNECT), speaking WebSocket as an end. Ordinary
 //! requests beside the upgrades are relayed, under the same header rules.
 //!
-//! The library installs no global, logs nothing unless a feature says so, and holds no state outside the values that it hands out. What a log of
-//! yours wants to know of a request is in a [`connect::Trace`].
+//! The library installs no global, logs nothing unless a feature says so, and holds no state outside the values that it hands
+//! out. What a log of yours wants to know of a request is in a [`connect::Trace`].
 //!
 //! # Features
 //!
