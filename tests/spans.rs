@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use axum::Router;
+use switchover::TcpConnect;
 use switchover::gateway::Gateway;
-use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::handshake::Rejection;
+use switchover::service::ReverseProxy;
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use switchover::upstream::{Group, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
@@ -175,4 +180,105 @@ async fn an_upgrade_and_its_tunnel_are_spans_and_what_fails_is_an_event() {
         recorder.events.lock().unwrap()
     );
     assert!(!all.contains("hidden"), "{all}");
+}
+
+/// A service in front of an origin, on this thread.
+async fn mounted(origin: &ScriptedOrigin) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let proxy = ReverseProxy::new(TcpConnect::to(origin.address().to_string()));
+    let app = Router::new().fallback_service(proxy);
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    address
+}
+
+/// Waits until the task of the tunnel has written its end.
+async fn ended(recorder: &Recorder) {
+    let written = async {
+        while !recorder
+            .events
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|event| event.name == "tunnel ended")
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, written).await.expect("an end");
+}
+
+fn recording() -> (Recorder, tracing::subscriber::DefaultGuard) {
+    let recorder = Recorder::default();
+    let subscriber = tracing_subscriber::registry().with(recorder.clone());
+    (recorder, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test]
+async fn a_service_has_the_same_spans_and_the_tunnel_in_another_task_is_below_its_upgrade() {
+    let (recorder, _guard) = recording();
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let mut client = ScriptedClient::connect(mounted(&origin).await).await;
+    client.send(request()).await;
+    assert_eq!(client.head().await.status, 101);
+    drop(client);
+    ended(&recorder).await;
+    let upgrade = recorder.span("upgrade");
+    assert_eq!(upgrade.fields["url.path"], "/chat");
+    assert_eq!(upgrade.fields["client.address"], "127.0.0.1");
+    assert_eq!(upgrade.fields["http.response.status_code"], "101");
+    assert_eq!(recorder.span("tunnel").parent.as_deref(), Some("upgrade"));
+}
+
+#[tokio::test]
+async fn a_websocket_over_http_2_has_them_too() {
+    let (recorder, _guard) = recording();
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let stream = TcpStream::connect(mounted(&origin).await).await.unwrap();
+    let (mut send, mut connection) = h2::client::handshake(stream).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let driving = tokio::spawn(async move { drop(connection.await) });
+    // The server's settings are before its first pong.
+    pings.ping(h2::Ping::opaque()).await.unwrap();
+    let request = http::Request::connect("http://example.com/chat?token=hidden")
+        .extension(h2::ext::Protocol::from_static("websocket"))
+        .header("sec-websocket-version", "13");
+    let (response, stream) = send.send_request(request.body(()).unwrap(), false).unwrap();
+    assert_eq!(response.await.unwrap().status(), 200);
+    drop((stream, send));
+    driving.abort();
+    ended(&recorder).await;
+    let upgrade = recorder.span("upgrade");
+    assert_eq!(upgrade.fields["network.protocol.version"], "2");
+    assert_eq!(upgrade.fields["url.path"], "/chat");
+    assert_eq!(upgrade.fields["http.response.status_code"], "200");
+    assert_eq!(recorder.span("tunnel").parent.as_deref(), Some("upgrade"));
+}
+
+#[tokio::test]
+async fn an_ordinary_request_is_a_span_with_its_status_and_its_error() {
+    let (recorder, _guard) = recording();
+    let answer = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+    let origin = ScriptedOrigin::start(Script::answering(answer)).await;
+    let address = mounted(&origin).await;
+    for (method, status, error) in [
+        ("GET", "204", None),
+        ("TRACE", "405", Some(Rejection::Trace.name())),
+    ] {
+        let mut client = ScriptedClient::connect(address).await;
+        client
+            .send(format!(
+                "{method} /a?token=hidden HTTP/1.1\r\nHost: example.com\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(client.head().await.status.as_str(), status);
+        let spans = recorder.spans.lock().unwrap();
+        let is_it = |span: &&Written| span.fields["http.request.method"] == method;
+        let span = spans.values().find(is_it).unwrap();
+        assert_eq!(span.name, "request");
+        assert_eq!(span.fields["url.path"], "/a");
+        assert_eq!(span.fields["http.response.status_code"], status);
+        assert_eq!(span.fields.get("error.type").map(String::as_str), error);
+    }
 }

@@ -1,5 +1,5 @@
 //! What does not belong to one module: how the house is built, what it defends against, the defaults and the
-//! departures from the RFCs, WebSocket over HTTP/2 and HTTP/3, coming from nginx, running on many machines, why an upgrade
+//! departures from the RFCs, metrics and spans for operators, WebSocket over HTTP/2 and HTTP/3, coming from nginx, running on many machines, why an upgrade
 //! fails.
 
 #[doc = include_str!("architecture.md")]
