@@ -2,10 +2,12 @@
 //!
 //! Knows the registry that they are in. It must not know why a server leaves.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::tunnel::{EndRequest, Tunnels};
+use crate::clock::scaled;
+use crate::tunnel::{EndRequest, TunnelWatch, Tunnels};
 
 /// How the tunnels of a server end that leaves its [`Group`](super::Group): because discovery does not find it any more, because it is
 /// [set down](super::Group::set_down), or because it is ejected for longer than a [limit](Evacuation::ejected_longer_than).
@@ -37,6 +39,7 @@ pub struct Evacuation {
     window: Duration,
     request: EndRequest,
     ejection: Option<Duration>,
+    rebalance: Option<NonZeroU32>,
 }
 
 impl Evacuation {
@@ -48,6 +51,7 @@ impl Evacuation {
             window: Duration::from_secs(60),
             request: EndRequest::default(),
             ejection: None,
+            rebalance: None,
         }
     }
 
@@ -74,6 +78,48 @@ impl Evacuation {
     pub fn ejected_longer_than(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.ejection = limit.into();
         self
+    }
+
+    /// When a server comes back, tunnels of the others end, at most so many in a second, until each has no more than its share by
+    /// weight. Default: none do, and the server that is back gets new tunnels alone.
+    ///
+    /// One comes back when it is [no longer down](super::Group::set_down), when discovery finds it, and when a request succeeds after an
+    /// ejection; the tunnels that end are chosen by the next request. Backups neither count nor lose any. Too high a rate, and
+    /// clients come back faster than the servers take them.
+    #[must_use]
+    pub fn rebalance(mut self, per_second: impl Into<Option<NonZeroU32>>) -> Self {
+        self.rebalance = per_second.into();
+        self
+    }
+
+    pub(super) fn rebalances(&self) -> bool {
+        self.rebalance.is_some()
+    }
+
+    /// Ends what these servers, each with its weight, have above their shares.
+    pub(super) fn begin_rebalance(&self, servers: &[(Arc<str>, u32)]) {
+        let Some(rate) = self.rebalance else { return };
+        let place = |tunnel: &TunnelWatch| {
+            let upstream = tunnel.shared_upstream()?;
+            servers.iter().position(|(name, _)| Arc::ptr_eq(name, upstream))
+        };
+        let mut excess = vec![0_usize; servers.len()];
+        for at in self.tunnels.iter().filter_map(|tunnel| place(&tunnel)) {
+            excess[at] = excess[at].saturating_add(1);
+        }
+        let all: usize = excess.iter().sum();
+        let weights: f64 = servers.iter().map(|(_, weight)| f64::from(*weight)).sum();
+        for (count, (_, weight)) in excess.iter_mut().zip(servers) {
+            let share = all as f64 * f64::from(*weight) / weights;
+            *count = count.saturating_sub(share.ceil() as usize);
+        }
+        let to_end: usize = excess.iter().sum();
+        let window = scaled(Duration::from_secs(1), to_end as f64 / f64::from(rate.get()));
+        let select = |tunnel: &TunnelWatch| {
+            let left = place(tunnel).and_then(|at| excess.get_mut(at));
+            left.is_some_and(|left| left.checked_sub(1).map(|rest| *left = rest).is_some())
+        };
+        self.tunnels.end_where(select, &self.request, window);
     }
 
     pub(super) fn ejection_limit(&self) -> Option<Duration> {

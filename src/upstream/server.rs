@@ -166,6 +166,8 @@ pub(super) struct Record {
     is_troubled: AtomicBool,
     /// It was taken out by hand.
     is_down: AtomicBool,
+    /// It is back, and nobody has looked yet.
+    is_back: AtomicBool,
     tried: AtomicU64,
     failed: AtomicU64,
 }
@@ -183,6 +185,7 @@ impl<C> Member<C> {
             condition: Mutex::default(),
             is_troubled: AtomicBool::new(false),
             is_down: AtomicBool::new(false),
+            is_back: AtomicBool::new(found.is_some()),
             tried: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         };
@@ -237,7 +240,20 @@ impl Record {
 
     /// True if it was not so before.
     pub(super) fn set_down(&self, down: bool) -> bool {
-        self.is_down.swap(down, Ordering::AcqRel) != down
+        let is_changed = self.is_down.swap(down, Ordering::AcqRel) != down;
+        if is_changed {
+            self.is_back.store(!down, Ordering::Release);
+        }
+        is_changed
+    }
+
+    pub(super) fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// Whether it has come back since this was asked last.
+    pub(super) fn take_back(&self) -> bool {
+        self.is_back.load(Ordering::Acquire) && self.is_back.swap(false, Ordering::AcqRel)
     }
 
     /// Whether it has been ejected for longer than this. Says so once for each time.
@@ -305,6 +321,9 @@ impl Record {
         };
         // Without the lock: what a subscriber does is its own business.
         if before != after {
+            if after == Health::Healthy.name() && before != "failing" {
+                self.is_back.store(true, Ordering::Release);
+            }
             telemetry::server_changed(&self.name, after);
         }
     }

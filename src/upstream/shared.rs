@@ -90,6 +90,7 @@ impl<C> Shared<C> {
             failure = refreshed.await.err().or(failure);
         }
         self.evacuate_ejected();
+        self.rebalance();
         match failure {
             Some(error) if self.members().iter().next().is_none() => Err(error),
             _ => Ok(()),
@@ -146,6 +147,32 @@ impl<C> Shared<C> {
         for member in lost {
             self.evacuate(&member);
         }
+    }
+
+    /// Ends tunnels of the other servers where one is back.
+    fn rebalance(&self) {
+        let Some(evacuation) = self
+            .evacuation
+            .as_ref()
+            .filter(|evacuation| evacuation.rebalances())
+        else {
+            return;
+        };
+        let servers: Vec<_> = {
+            let members = self.members();
+            let mut is_any_back = false;
+            for member in members.iter() {
+                is_any_back |= member.record.take_back();
+            }
+            if !is_any_back {
+                return;
+            }
+            let records = members.iter().map(|member| &member.record);
+            let fit = records.filter(|record| !record.is_down() && !record.is_backup() && record.is_open());
+            fit.map(|record| (record.shared_name(), record.weight()))
+                .collect()
+        };
+        evacuation.begin_rebalance(&servers);
     }
 
     /// Takes the servers with this name out, or back in. False if there is none.

@@ -1,6 +1,7 @@
 //! Servers that leave: their tunnels end, one after the other, with the Close that was asked for, and nobody else's do.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -162,4 +163,41 @@ async fn all_that_are_down_get_nothing() {
     assert_eq!(only.connections(), 0);
     assert!(group.set_down(&name, false));
     opened(&proxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_back_gets_its_share_at_a_bounded_rate() {
+    for door in DOORS {
+        let (first, second) = (origin().await, origin().await);
+        let tunnels = Tunnels::new();
+        let group = Group::builder()
+            .server(crate::server(&first))
+            .server(crate::server(&second))
+            .evacuation(evacuation(&tunnels).rebalance(NonZeroU32::new(20)))
+            .build();
+        let proxy = mounted(door, &group, &tunnels).await;
+        let name = first.address().to_string();
+        assert!(group.set_down(&name, true));
+        let mut clients = Vec::new();
+        for _ in 0..2 * EACH {
+            clients.push(opened(&proxy).await);
+        }
+        assert!(group.set_down(&name, false));
+        let start = Instant::now();
+        // The request that finds out gets the one that is back, or the other.
+        let _last = opened(&proxy).await;
+        let to_end = 2 * EACH - EACH - 1;
+        let left = async {
+            while tunnels.len() > 2 * EACH + 1 - to_end {
+                tokio::time::sleep(milliseconds(2)).await;
+            }
+        };
+        tokio::time::timeout(TIMEOUT, left)
+            .await
+            .expect("as many end as are too many");
+        assert!(start.elapsed() >= milliseconds(300), "{:?}", start.elapsed());
+        // No more than the share: the others stay.
+        tokio::time::sleep(milliseconds(200)).await;
+        assert!(tunnels.len() >= EACH, "{}", tunnels.len());
+    }
 }
