@@ -8,7 +8,7 @@ use std::thread;
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use switchover::tunnel::Tunnel;
+use switchover::tunnel::{Listing, Tunnel, Tunnels};
 
 const MESSAGE: usize = 64;
 const BULK: usize = 64 * 1024 * 1024;
@@ -97,4 +97,25 @@ fn pair() -> (TcpStream, TcpStream) {
         stream.set_nodelay(true).unwrap();
     }
     (connected, accepted)
+}
+
+/// All of a registry's tunnels are looked at, as a page of them does: at most 50 ms are allowed for 100,000.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn list_100_000_tunnels(bencher: Bencher) {
+    let tunnels = Tunnels::new();
+    let open: Vec<_> = (0..100_000)
+        .map(|_| {
+            let (downstream, upstream) = tokio::io::duplex(1);
+            let mut tunnel = Tunnel::new(downstream, upstream);
+            tunnel.list_in(&tunnels, Listing::default());
+            tunnel
+        })
+        .collect();
+    bencher.bench_local(|| {
+        let bytes = tunnels
+            .iter()
+            .map(|tunnel| tunnel.from_downstream() + tunnel.from_upstream());
+        (tunnels.len(), bytes.sum::<u64>())
+    });
+    drop(open);
 }

@@ -292,3 +292,7 @@ fn side_name(side: Side) -> &'static str {
         Side::Upstream => "upstream",
     }
 }
+
+// Without the features a tunnel is not one byte larger.
+#[cfg(not(any(feature = "metrics", feature = "tracing")))]
+const _: () = assert!(size_of::<ObservedTunnel>() == 0 && size_of::<Parent>() == 0);
