@@ -138,7 +138,7 @@ impl Moved {
 
 /// Why a tunnel has ended, after how long, and what its sides and the tunnel said in a Close.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+#[cfg_attr(not(all(feature = "metrics", feature = "tracing")), allow(dead_code))]
 pub(crate) struct TunnelEnd {
     pub(crate) reason: &'static str,
     pub(crate) side: Option<Side>,
