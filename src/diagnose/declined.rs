@@ -16,7 +16,8 @@ pub(super) fn judge(attempt: &Attempt, answer: &Answer, findings: &mut Vec<Findi
         // HAProxy before 2.0 writes its error pages in HTTP/1.0, and speaks HTTP/1.1 all the same.
         let of_haproxy = product::page(answer.text()) == Some(Product::Haproxy);
         if answer.head().version == Version::HTTP_10 && !of_haproxy {
-            let detail = format_args!("the answer is in HTTP/1.0, {}", answer.status_and_words());
+            // `format!`: up to Rust 1.88 the arguments of `format_args!` do not outlive the statement.
+            let detail = format!("the answer is in HTTP/1.0, {}", answer.status_and_words());
             findings.push(Finding::certain(Diagnosis::Http10Hop).detail(detail));
         }
         match by_words(answer).or_else(|| by_variation(attempt, answer)) {
@@ -35,7 +36,7 @@ pub(super) fn judge(attempt: &Attempt, answer: &Answer, findings: &mut Vec<Findi
 
 fn by_words(answer: &Answer) -> Option<Finding> {
     let said = said::by(answer)?;
-    let detail = format_args!("the answer says: {}: {}", answer.status().as_u16(), said.words);
+    let detail = format!("the answer says: {}: {}", answer.status().as_u16(), said.words);
     let finding = match said.certain {
         true => Finding::certain(said.diagnosis),
         false => Finding::likely(said.diagnosis),
@@ -57,7 +58,7 @@ fn by_variation(attempt: &Attempt, answer: &Answer) -> Option<Finding> {
         answered.is_some_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS)
     };
     let found = |diagnosis, detail: &str| {
-        let detail = format_args!("{}; {detail}", answer.status_and_words());
+        let detail = format!("{}; {detail}", answer.status_and_words());
         Some(Finding::certain(diagnosis).detail(detail))
     };
     if headers.contains_key(ORIGIN) && (switched(Variation::WithoutOrigin) || switched(Variation::OwnOrigin))
