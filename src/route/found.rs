@@ -45,11 +45,16 @@ impl<'a, T> Found<'a, T> {
     /// nor `/basename` comes of it.
     ///
     /// `None` for a target that does not begin with the prefix, and for one that would climb out of the replacement:
-    /// `/app../x`, where `/app` becomes `/base/`.
+    /// `/app../x`, where `/app` becomes `/base/`. Nor for one with a `#`: a request target has no fragment (RFC 9112, section
+    /// 3.2).
     ///
     /// Under [`PathReading::Nginx`] a path that can be read in several ways is replaced by its one reading.
     #[must_use]
     pub fn replace_prefix(&self, replacement: &str, target: &str) -> Option<PathAndQuery> {
+        // What is cut off as a fragment later would be checked as a part of the path here.
+        if target.contains('#') {
+            return None;
+        }
         let (path, query) = target.split_at(reading::without_query(target).len());
         let prefix = self.pattern.path();
         let normalized;
@@ -92,6 +97,19 @@ mod tests {
 
     use super::super::Locations;
     use super::*;
+
+    #[test]
+    fn a_fragment_hides_no_way_out_of_the_replacement() {
+        // A target has none (RFC 9112, section 3.2), and `PathAndQuery` cuts off what it takes for one.
+        let mut locations = Locations::default();
+        locations.add(PathPattern::prefix("/app").unwrap(), ()).unwrap();
+        for target in ["/app/..#x", "/app/..#/y?z", "/app/x#", "/app?a#b"] {
+            let replaced = locations
+                .find(target)
+                .map(|found| found.replace_prefix("/base", target));
+            assert!(!matches!(replaced, Ok(Some(_))), "{target} became {replaced:?}");
+        }
+    }
 
     #[test]
     fn the_matched_prefix_is_replaced() {
