@@ -16,7 +16,7 @@ pub(super) fn judge(attempt: &Attempt, answer: &Answer, findings: &mut Vec<Findi
         // HAProxy before 2.0 writes its error pages in HTTP/1.0, and speaks HTTP/1.1 all the same.
         let of_haproxy = product::page(answer.text()) == Some(Product::Haproxy);
         if answer.head().version == Version::HTTP_10 && !of_haproxy {
-            // `format!`: up to Rust 1.88 the arguments of `format_args!` do not outlive the statement.
+            // `format!`: with Rust 1.85 the arguments of `format_args!` do not outlive the statement.
             let detail = format!("the answer is in HTTP/1.0, {}", answer.status_and_words());
             findings.push(Finding::certain(Diagnosis::Http10Hop).detail(detail));
         }

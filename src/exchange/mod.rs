@@ -28,7 +28,7 @@ use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Judged, Switched};
 use crate::http1::{HeadError, HeadLimits, HeadScan, encode_request, response_from_head};
 use crate::side::Side;
-use crate::telemetry::{self, Kind};
+use crate::telemetry::{self, Kind, Stopwatch};
 use crate::wire;
 
 /// The most interim responses before the answer.
@@ -52,7 +52,7 @@ pub(crate) struct Exchange<'a, U> {
     interim: usize,
     early: EarlyAnswer,
     /// When the request began to be sent.
-    asked_at: Instant,
+    asked_at: Stopwatch,
 }
 
 /// What the upstream says next.
@@ -87,15 +87,15 @@ where
         outgoing: &'a Outgoing,
         config: &UpgradeConfig,
     ) -> Result<Self, Error> {
-        let began = Instant::now();
-        let deadline = began.after(config.connect_timeout);
+        let began = Stopwatch::start();
+        let deadline = Instant::now().after(config.connect_timeout);
         let connected = timeout_at(deadline, connect.connect(outgoing.request(deadline))).await;
         let failed = |cause| Error::new(Phase::Connect, Side::Upstream, cause);
         let mut upstream = connected
             .map_err(|_| failed(Cause::TimedOut(config.connect_timeout)))?
             .map_err(|error| failed(Cause::Connect(error)))?;
         outgoing.connected();
-        telemetry::connected(Kind::Upgrade, began.elapsed());
+        telemetry::connected(Kind::Upgrade, began);
 
         // What comes before the request cannot be an answer to it (CVE-2026-1642).
         match wire::heard_already(&mut upstream).await {
@@ -115,7 +115,7 @@ where
             deadline: Instant::now().after(config.handshake_timeout),
             interim: 0,
             early: EarlyAnswer::default(),
-            asked_at: Instant::now(),
+            asked_at: Stopwatch::start(),
         };
         let mut head = Vec::new();
         encode_request(outgoing.head(), &mut head);
@@ -174,7 +174,7 @@ where
         let outgoing = self.outgoing;
         let judged = outgoing.reported(self.judge_next().await)?;
         if !matches!(judged, Judged::Interim(_)) {
-            telemetry::answered(Kind::Upgrade, self.asked_at.elapsed());
+            telemetry::answered(Kind::Upgrade, self.asked_at);
         }
         match judged {
             Judged::Switched(switched) => {

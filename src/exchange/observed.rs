@@ -10,11 +10,10 @@ use crate::telemetry::{Asked, Kind, ObservedRequest};
 
 /// A request that is observed from now on. Of its target only the path is looked at, and of its fields the host and `traceparent`.
 pub(crate) fn observed(kind: Kind, head: &Parts, version: Version, hop: Hop) -> ObservedRequest {
-    // Without the feature nobody reads what this would look for.
-    let host = match cfg!(feature = "tracing") {
-        true => authority(head),
-        false => None,
-    };
+    // Without the feature nobody reads what these would look for.
+    let is_read = cfg!(feature = "tracing");
+    let host = if is_read { authority(head) } else { None };
+    let traceparent = if is_read { traceparent(&head.headers) } else { None };
     let asked = Asked {
         method: head.method.as_str(),
         path: head.uri.path(),
@@ -27,7 +26,7 @@ pub(crate) fn observed(kind: Kind, head: &Parts, version: Version, hop: Hop) -> 
         port: host.as_ref().and_then(Authority::port_u16),
         client: hop.client(),
         client_port: hop.client_port(),
-        traceparent: traceparent(&head.headers),
+        traceparent,
     };
     ObservedRequest::start(kind, &asked)
 }

@@ -25,6 +25,30 @@ pub(crate) enum Kind {
     Request,
 }
 
+/// Takes the time of a step, if anybody observes it: without the features no clock is read.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch {
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    began: std::time::Instant,
+}
+
+#[cfg(feature = "gateway")]
+impl Stopwatch {
+    /// The step begins.
+    pub(crate) fn start() -> Self {
+        Stopwatch {
+            #[cfg(any(feature = "metrics", feature = "tracing"))]
+            began: std::time::Instant::now(),
+        }
+    }
+
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    fn took(self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
 /// Something has been refused by the proxy: `reason` is the name of the rejection.
 #[cfg(feature = "gateway")]
 pub(crate) fn refused(reason: &'static str) {
@@ -57,20 +81,20 @@ pub(crate) fn failed(phase: &'static str, side: Side, reason: &'static str) {
 
 /// There is a fresh connection to an upstream.
 #[cfg(feature = "gateway")]
-pub(crate) fn connected(kind: Kind, took: Duration) {
+pub(crate) fn connected(kind: Kind, since: Stopwatch) {
     #[cfg(feature = "metrics")]
-    meters::connected(kind, took);
+    meters::connected(kind, since.took());
     #[cfg(feature = "tracing")]
-    spans::connected(took);
-    let _ = (kind, took);
+    spans::connected(since.took());
+    let _ = (kind, since);
 }
 
 /// The head of a final answer has come.
 #[cfg(feature = "gateway")]
-pub(crate) fn answered(kind: Kind, took: Duration) {
+pub(crate) fn answered(kind: Kind, since: Stopwatch) {
     #[cfg(feature = "metrics")]
-    meters::answered(kind, took);
-    let _ = (kind, took);
+    meters::answered(kind, since.took());
+    let _ = (kind, since);
 }
 
 /// An ordinary request has its answer.

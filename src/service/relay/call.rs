@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version, response};
 use hyper::ext::ReasonPhrase;
-use tokio::time::Instant;
 
 use super::answer_body::AnswerBody;
 use super::asked::Asked;
@@ -27,7 +26,7 @@ use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 use crate::service::interim::Exchange;
 use crate::side::Side;
-use crate::telemetry::{self, Kind};
+use crate::telemetry::{self, Kind, Stopwatch};
 
 /// What a call does not change.
 pub(super) struct Call<'a> {
@@ -92,7 +91,7 @@ impl Call<'_> {
         body: &mut Option<RequestBody>,
     ) -> Result<Answered<R::Place, R::Stream>, Failure> {
         let mut opened = source.open(asked, self.destination, self.config).await?;
-        let asked_at = Instant::now();
+        let asked_at = Stopwatch::start();
         let mut upload = Upload::new(body.take(), self.length);
         encode_request(&asked.head, upload.transfer.queue());
         let mut asking = Asking {
@@ -103,7 +102,7 @@ impl Call<'_> {
         };
         let head = poll_fn(|cx| asking.poll(cx, &mut opened, &mut upload, asked)).await;
         if head.is_ok() {
-            telemetry::answered(Kind::Request, asked_at.elapsed());
+            telemetry::answered(Kind::Request, asked_at);
         }
         asked.has_begun |= upload.has_begun();
         match head.and_then(|head| self.judge(head)) {

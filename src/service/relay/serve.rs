@@ -10,7 +10,6 @@ use bytes::BytesMut;
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version, request, response};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 
 use super::Relayed;
 use super::asked::Asked;
@@ -30,7 +29,7 @@ use crate::service::config::RelayConfig;
 use crate::service::date;
 use crate::service::failure::Failure;
 use crate::side::Side;
-use crate::telemetry::{self, Kind};
+use crate::telemetry::{self, Kind, Stopwatch};
 use crate::tunnel::{self, Rewind, SpliceConfig, Transfer};
 
 /// An upstream's answer, to be relayed.
@@ -248,9 +247,9 @@ where
         wait: Wait::default(),
         interim: 0,
     };
-    let asked_at = Instant::now();
+    let asked_at = Stopwatch::start();
     let head = poll_fn(|cx| asking.poll(cx, asked)).await?;
-    telemetry::answered(Kind::Request, asked_at.elapsed());
+    telemetry::answered(Kind::Request, asked_at);
     let Asking {
         client,
         opened,

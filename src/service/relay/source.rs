@@ -22,7 +22,7 @@ use crate::header::Hop;
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 use crate::service::tasks::Tasks;
-use crate::telemetry::{self, Kind};
+use crate::telemetry::{self, Kind, Stopwatch};
 #[cfg(feature = "rustls")]
 use crate::tls::TlsConnect;
 use crate::tunnel::AnyStream;
@@ -190,9 +190,9 @@ async fn fresh<T, F>(config: &RelayConfig, connect: impl FnOnce(Instant) -> F) -
 where
     F: Future<Output = Result<T, ConnectError>>,
 {
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let stream = within(config, connect).await?;
-    telemetry::connected(Kind::Request, began.elapsed());
+    telemetry::connected(Kind::Request, began);
     Ok(stream)
 }
 

@@ -202,8 +202,8 @@ impl Tunnels {
     }
 
     /// Records the bytes that its tunnels have moved and that were not recorded before, as
-    /// [`switchover_tunnel_bytes_total`](crate::describe_metrics): before each scrape, or at intervals. Those of a tunnel that has ended
-    /// are recorded without it. Feature `metrics`.
+    /// [`switchover_tunnel_bytes_total`](crate::describe_metrics): before each scrape, or at intervals. Where
+    /// it is never called, those of a tunnel are recorded when it ends. Feature `metrics`.
     ///
     /// It looks at every tunnel, and no tunnel waits for it. Of a tunnel that is open up to 4 KiB for each direction and mode are
     /// recorded later.
