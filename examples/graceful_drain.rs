@@ -1,4 +1,4 @@
-//! A gateway that ends well: on SIGTERM or Ctrl-C it says so to whoever balances the load, lets nobody more in, sends its
+//! A gateway that ends well: on SIGTERM or Ctrl-C it says so to the load balancer, admits nobody more, sends its
 //! tunnels away one by one, and exits when the last one has ended.
 //!
 //! ```text
@@ -66,7 +66,7 @@ async fn accept(listener: TcpListener, gateway: &Gateway<TcpConnect>, drain: &Dr
             match gateway.serve_until(client, peer, drain.signal()).await {
                 Ok(Outcome::Tunnelled { protocol, traffic }) => println!("{peer} {protocol}: {traffic}"),
                 Ok(Outcome::Ordinary(head, stream)) => {
-                    // Whoever asks may have left meanwhile, and needs no answer then.
+                    // The asking client may have left meanwhile, and needs no answer then.
                     let _ = answer(&gateway, &head, stream, drain.has_started()).await;
                 }
                 Ok(_) => {}

@@ -76,7 +76,7 @@ async fn main() -> io::Result<()> {
     let tunnels = Tunnels::new();
     let config = ServiceConfig::default()
         .tunnels(tunnels.clone())
-        // Every client comes by TLS here, which the upstream is told.
+        // Every client comes by TLS here, which the upstream learns.
         .hop(|parts: &Parts| {
             let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
             peer.map_or(Hop::unknown(), |ConnectInfo(address)| Hop::from(*address))

@@ -56,7 +56,7 @@ async fn serve(
                 Err(TlsAcceptError::Closed) => return,
                 Err(error) => return println!("{peer}: {error}"),
             };
-            // The server is told that the client came by TLS.
+            // The server learns that the client came by TLS.
             match gateway.serve(stream, Hop::from(peer).tls(true)).await {
                 Ok(Outcome::Tunnelled { protocol, traffic }) => println!("{peer} {protocol}: {traffic}"),
                 Ok(Outcome::Rejected(why)) => println!("{peer}: {} {why}. {}", why.status(), why.hint()),

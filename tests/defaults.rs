@@ -78,17 +78,17 @@ fn deadlines_of_upstreams_and_caps() {
 fn deadlines_of_tunnels() {
     let tunnel = TunnelConfig::default();
     let seconds = |limit: Option<std::time::Duration>| limit.map(|limit| limit.as_secs());
-    assert_eq!(seconds(tunnel.get_idle_timeout()), Some(300));
-    assert_eq!(seconds(tunnel.get_stalled_write_timeout()), Some(60));
-    assert_eq!(seconds(tunnel.get_linger_timeout()), Some(30));
-    assert_eq!(seconds(tunnel.get_lifetime()), None);
+    assert_eq!(seconds(tunnel.idle_limit()), Some(300));
+    assert_eq!(seconds(tunnel.stalled_write_limit()), Some(60));
+    assert_eq!(seconds(tunnel.linger_limit()), Some(30));
+    assert_eq!(seconds(tunnel.lifetime_limit()), None);
     let frames = WebSocketConfig::default();
-    assert_eq!(frames.get_ping_interval(), None);
-    assert_eq!(frames.get_pong_timeout().as_secs(), 10);
-    assert_eq!(frames.get_close_timeout(), None);
+    assert_eq!(frames.ping_after(), None);
+    assert_eq!(frames.pong_limit().as_secs(), 10);
+    assert_eq!(frames.close_limit(), None);
     let schedule = Schedule::default();
     assert_eq!(
-        (schedule.get_grace().as_secs(), schedule.get_spread().as_secs()),
+        (schedule.grace_time().as_secs(), schedule.spread_time().as_secs()),
         (0, 0)
     );
 }

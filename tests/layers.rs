@@ -147,7 +147,7 @@ fn an_application_without_http_2_stays_without() {
 
 #[test]
 fn no_provider_of_cryptography_that_is_not_asked_for() {
-    // rustls' own builders panic in a program with two of them, whoever has enabled the second.
+    // rustls' own builders panic in a program with two of them, whichever crate has enabled the second.
     for (features, expected) in [
         ("rustls", &[][..]),
         ("ring", &["ring"]),
@@ -458,7 +458,7 @@ fn every_path_that_the_manual_names_exists() {
                 continue;
             }
             found += 1;
-            // A path of the sources is told from the root of the crate, or from `src`.
+            // A path of the sources is given from the root of the crate, or from `src`.
             if !root().join(quoted).exists() && !root().join("src").join(quoted).exists() {
                 missing.push(format!("{}: {quoted}", page.display()));
             }

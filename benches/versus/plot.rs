@@ -12,7 +12,7 @@ const LEFT: usize = 150;
 const LONGEST: usize = 460;
 const WIDTH: usize = 820;
 
-/// Ours stands out; the others are told apart by their names.
+/// Ours stands out; the others are distinguished by their names.
 const STYLE: &str = "\
 text { font: 11px system-ui, sans-serif; fill: currentColor }
 .title { font-weight: 600; font-size: 12px }

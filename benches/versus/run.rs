@@ -115,7 +115,7 @@ fn run(mut options: Options) -> io::Result<bool> {
             let report = bench.measure().await;
             bench.publish(&report).map(|()| true)
         };
-        // Whoever is interrupted drops its children too.
+        // An interrupted run drops its children too.
         let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             result = work => result,
@@ -209,7 +209,7 @@ impl Bench {
     }
 }
 
-/// What is being done now, for whoever watches.
+/// What is being done now, for the person who watches.
 fn progress(what: fmt::Arguments<'_>) {
     if io::stderr().is_terminal() {
         eprint!("\r\x1b[K{what}");

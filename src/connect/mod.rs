@@ -199,7 +199,7 @@ impl<'a> ConnectRequest<'a> {
     }
 
     /// The same, with a record of what has been tried for it. Default: none, and how the request went on after the
-    /// connection is told to nobody.
+    /// connection is reported to nobody.
     #[must_use]
     pub fn tracked(mut self, attempts: &'a Attempts) -> Self {
         self.attempts = Some(attempts);

@@ -14,7 +14,7 @@ use crate::header::Hop;
 
 /// What has become of one request: for a log. Cheap to clone; all clones are of the same request.
 ///
-/// Whoever wants to know makes one for each request and hands it in: with
+/// A caller that wants to know makes one for each request and hands it in: with
 /// [`Incoming::set_trace`](crate::gateway::Incoming::set_trace), `Destination::trace`, or among the extensions of a request
 /// to a service. It is filled in as the request goes on, and stays readable whatever becomes of that: also where serving it
 /// has failed, or was given up. A request without one costs nothing.

@@ -80,7 +80,7 @@ impl Http2Config {
     }
 
     /// How many bytes of one tunnel may wait for the connection to the upstream to take them, at least 1. Default 65,536.
-    /// The tunnel is told to wait once there are more.
+    /// The tunnel has to wait once there are more.
     #[must_use]
     pub fn send_buffer(mut self, bytes: u32) -> Self {
         self.send_buffer = bytes.max(1) as usize;

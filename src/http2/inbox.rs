@@ -36,7 +36,7 @@ struct State {
 #[derive(Debug)]
 enum End {
     InOrder,
-    /// Taken by whoever reads bodies.
+    /// Taken by the reader of bodies.
     Trailers(HeaderMap),
     /// An error that has been reported already is reported again by its kind.
     Failed(io::ErrorKind, Option<io::Error>),

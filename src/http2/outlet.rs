@@ -1,5 +1,4 @@
-//! The sending half of a stream: never more than the upstream has room for, nothing reserved while idle, an end that
-//! is told.
+//! The sending half of a stream: never more than the upstream has room for, nothing reserved while idle, a reported end.
 //!
 //! Knows a stream that is open. It must not know what was asked or answered on it.
 

@@ -58,7 +58,7 @@ pub struct Http2Connect<C> {
     config: Http2Config,
     executor: Arc<dyn Executor<Task> + Send + Sync>,
     members: Mutex<Vec<Member>>,
-    /// Held by whoever makes a connection.
+    /// Held by the task that makes a connection.
     turn: tokio::sync::Mutex<()>,
 }
 

@@ -23,7 +23,7 @@ use crate::http1::{HeadLimits, HeadScan, encode_response, request_from_head};
 
 /// A connection to an HTTP/2 upstream for one tunnel: a stream of HTTP/2 that speaks HTTP/1.1 on its surface.
 ///
-/// Made by [`Http2Connect`](super::Http2Connect), for whoever writes an upgrade request to it as
+/// Made by [`Http2Connect`](super::Http2Connect), for a caller that writes an upgrade request to it as
 /// [`http1::encode_request`](crate::http1::encode_request) does:
 ///
 /// 1. What is written is a request head. When it is whole, the extended CONNECT is sent that means the same.
@@ -49,7 +49,7 @@ pub struct Http2Stream {
 
 #[derive(Debug)]
 enum Stage {
-    /// The request head is being written. Whoever reads already waits for that.
+    /// The request head is being written. A reader already waits for that.
     Asking {
         head: BytesMut,
         scan: HeadScan,
@@ -89,7 +89,7 @@ impl Http2Stream {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let before = head.len();
         head.extend_from_slice(bytes);
-        // It was measured by whoever has read it from a client.
+        // It was measured where it was read from a client.
         let limits = HeadLimits::default().max_bytes(usize::MAX).max_fields(usize::MAX);
         let end = scan.advance(head, &limits);
         let Some(end) = end.map_err(|error| invalid(error.to_string()))? else {

@@ -36,7 +36,7 @@
 //!     .fallback_service(ReverseProxy::new(TcpConnect::to("app.internal:3000")));
 //! ```
 //!
-//! A service has to know who has connected: it is what the origin is told, and what a cap for each peer counts. Under axum,
+//! A service has to know the peer that has connected: its address goes to the origin, and a cap for each peer counts by it. Under axum,
 //! enable the feature `axum` and serve `app.into_make_service_with_connect_info::<SocketAddr>()`; elsewhere put a `SocketAddr`
 //! or a [`Hop`](crate::header::Hop) among the extensions of the request. Without it each request is refused with a 500 that
 //! says so ([`ServiceConfig::hop`]).

@@ -1,6 +1,6 @@
 //! Where a server puts the address of the peer: among the extensions of a request, as a value of one of a few types.
 //!
-//! That nobody has put it anywhere is told from a peer that has no address.
+//! That nobody has put it anywhere is distinguished from a peer that has no address.
 
 use std::net::SocketAddr;
 

@@ -22,7 +22,7 @@ use crate::wire;
 pub type ServerStream<S> = tokio_rustls::server::TlsStream<Rewind<S>>;
 
 /// How long a client may take to receive the reason of a refusal.
-const FAREWELL: Duration = Duration::from_secs(2);
+const LAST_WRITE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The answer to a client that speaks plain HTTP (RFC 9110, section 15.5.1).
 const SPEAKS_TLS: &str = "This port speaks TLS.\nUse https:// or wss:// for it.\n";
@@ -192,7 +192,7 @@ where
              Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n\r\n{SPEAKS_TLS}",
             SPEAKS_TLS.len(),
         );
-        if wire::write_all(stream, answer.as_bytes(), FAREWELL)
+        if wire::write_all(stream, answer.as_bytes(), LAST_WRITE_LIMIT)
             .await
             .is_err()
         {

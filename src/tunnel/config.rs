@@ -18,9 +18,9 @@ use std::time::Duration;
 ///     .idle_timeout(Duration::from_secs(75))
 ///     .lifetime(Duration::from_secs(24 * 60 * 60))
 ///     .stalled_write_timeout(None);
-/// assert_eq!(config.get_idle_timeout(), Some(Duration::from_secs(75)));
-/// assert_eq!(config.get_linger_timeout(), Some(Duration::from_secs(30)));
-/// assert_eq!(config.get_stalled_write_timeout(), None);
+/// assert_eq!(config.idle_limit(), Some(Duration::from_secs(75)));
+/// assert_eq!(config.linger_limit(), Some(Duration::from_secs(30)));
+/// assert_eq!(config.stalled_write_limit(), None);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TunnelConfig {
@@ -43,7 +43,7 @@ pub struct TunnelConfig {
 ///
 /// let splice = SpliceConfig::default().max_pipes(64);
 /// let config = TunnelConfig::default().splice(splice);
-/// assert_eq!(config.get_splice().map(|splice| splice.get_max_pipes()), Some(64));
+/// assert_eq!(config.splice_config().map(|splice| splice.pipe_limit()), Some(64));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpliceConfig {
@@ -82,13 +82,13 @@ impl SpliceConfig {
 
     /// The capacity of a pipe in bytes.
     #[must_use]
-    pub fn get_pipe_size(&self) -> u32 {
+    pub fn pipe_capacity(&self) -> u32 {
         self.pipe_size
     }
 
     /// The most pipes that a thread may have with bytes in them.
     #[must_use]
-    pub fn get_max_pipes(&self) -> u32 {
+    pub fn pipe_limit(&self) -> u32 {
         self.max_pipes
     }
 }
@@ -182,31 +182,31 @@ impl TunnelConfig {
 
     /// How bulk is [spliced](TunnelConfig::splice); `None` copies it.
     #[must_use]
-    pub fn get_splice(&self) -> Option<SpliceConfig> {
+    pub fn splice_config(&self) -> Option<SpliceConfig> {
         self.splice
     }
 
     /// The [idle limit](TunnelConfig::idle_timeout); `None` is no limit.
     #[must_use]
-    pub fn get_idle_timeout(&self) -> Option<Duration> {
+    pub fn idle_limit(&self) -> Option<Duration> {
         self.idle
     }
 
     /// The [stalled-write limit](TunnelConfig::stalled_write_timeout); `None` is no limit.
     #[must_use]
-    pub fn get_stalled_write_timeout(&self) -> Option<Duration> {
+    pub fn stalled_write_limit(&self) -> Option<Duration> {
         self.stalled_write
     }
 
     /// The [linger limit](TunnelConfig::linger_timeout); `None` is no limit.
     #[must_use]
-    pub fn get_linger_timeout(&self) -> Option<Duration> {
+    pub fn linger_limit(&self) -> Option<Duration> {
         self.linger
     }
 
     /// The [lifetime limit](TunnelConfig::lifetime); `None` is no limit.
     #[must_use]
-    pub fn get_lifetime(&self) -> Option<Duration> {
+    pub fn lifetime_limit(&self) -> Option<Duration> {
         self.lifetime
     }
 }

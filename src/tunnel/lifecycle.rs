@@ -273,7 +273,7 @@ impl<C> Lifecycle<C> {
             has_taken_it || direction.has_ended || view.frames(side, |frames| frames.awaits_place)
         };
         if closing.answers_until.is_none() && SIDES.into_iter().all(is_told) {
-            let limit = limits.websocket.and_then(|config| config.get_close_timeout());
+            let limit = limits.websocket.and_then(|config| config.close_limit());
             closing.answers_until = limit.map(|limit| now.after(limit));
         }
         let is_over = |side: &Side| {
@@ -296,7 +296,7 @@ impl<C> Lifecycle<C> {
         if self.awaits_answers(view) {
             return Vec::new();
         }
-        let linger = limits.tunnel.get_linger_timeout();
+        let linger = limits.tunnel.linger_limit();
         let settle_time = linger.map_or(Duration::ZERO, |limit| limit.min(SETTLE_TIME));
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Running { first } => {

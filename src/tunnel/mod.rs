@@ -263,7 +263,7 @@ where
     /// Lists the tunnel in a registry from now on until it has ended, and returns the look at it that is found there.
     /// [`watch`](Tunnel::watch) returns the same from then on. A tunnel that was listed before leaves the other registry.
     ///
-    /// A tunnel of which [frames are known](Tunnel::websocket) is to be told so before this.
+    /// A tunnel of which [frames are known](Tunnel::websocket) has to be set so before this.
     pub fn list_in(&mut self, tunnels: &Tunnels, listing: Listing) -> TunnelWatch {
         let watched = tunnels.list(listing, self.websocket.is_some());
         let watch = watched.watch();

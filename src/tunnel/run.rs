@@ -81,7 +81,7 @@ where
         let traffic = result.as_ref().unwrap_or_else(TunnelError::traffic);
         let is_listed = this.watched.as_ref().is_some_and(Watched::is_listed);
         this.observed.end(&traffic.observed(is_listed));
-        // Only now: whoever sees that the tunnel is not open any more finds its streams closed.
+        // Only now: an observer that sees the tunnel not open any more finds its streams closed.
         if let Some(watched) = this.watched.take() {
             watched.conclude(&result);
         }

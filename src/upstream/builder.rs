@@ -127,7 +127,7 @@ impl<C> Builder<C> {
     /// Ordinary requests count as tunnels do, in the limits of servers and for the balance. Default: they do not, because they do
     /// not last.
     ///
-    /// One counts from the choice of its server until the head of its answer is there; and longer for as long as whoever
+    /// One counts from the choice of its server until the head of its answer is there; and longer for as long as the caller that
     /// [hears](Group::on_attempt) of the answer keeps the [permit](super::Attempted::take_permit).
     #[must_use]
     pub fn count_requests(mut self) -> Self {

@@ -12,7 +12,7 @@ use crate::tunnel::{EndRequest, TunnelWatch, Tunnels};
 /// How the tunnels of a server end that leaves its [`Group`](super::Group): because discovery does not find it any more, because it is
 /// [set down](super::Group::set_down), or because it is ejected for longer than a [limit](Evacuation::ejected_longer_than).
 ///
-/// Clients then come back, and get another server. Only tunnels in the registry are ended, so both have to be told of the same one:
+/// Clients then come back, and get another server. Only tunnels in the registry are ended, so both have to be given the same one:
 /// the group, and the door ([`UpgradeConfig::tunnels`](crate::UpgradeConfig::tunnels)).
 ///
 /// ```

@@ -186,7 +186,7 @@ impl<C: Send + Sync, V: ServerConnector<C>> Connect for Group<C, V> {
         let Some(key) = request.pool_key() else {
             return self.connect_any(request).await;
         };
-        // Whoever has chosen it says what becomes of it.
+        // The caller that has chosen it says what becomes of it.
         let member = self.shared.at(key).ok_or(ConnectError::NoUpstream)?;
         let is_last = self.policy.limit() <= 1;
         let stream = self

@@ -49,7 +49,7 @@ impl Server<TcpConnect> {
 impl<C> Server<C> {
     /// A server that is connected to in another way: over TLS, over HTTP/2.
     ///
-    /// By its name it is told from others, and keys belong to it ([`Balance::Hash`](super::Balance::Hash)): gateways that
+    /// Its name distinguishes it from others, and keys belong to it ([`Balance::Hash`](super::Balance::Hash)): gateways that
     /// have to agree about keys have to call their servers the same.
     pub fn new(name: impl Into<String>, connect: C) -> Self {
         Server {

@@ -134,7 +134,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whoever asks; another may when this is gone.
+/// The asking request; another may when this is gone.
 struct Asking<'a>(&'a Mutex<State>);
 
 impl Drop for Asking<'_> {

@@ -73,7 +73,7 @@ pub struct Attempted<'a> {
 }
 
 impl Attempted<'_> {
-    /// What makes an ordinary request count where [such requests do](super::Builder::count_requests): for whoever knows when
+    /// What makes an ordinary request count where [such requests do](super::Builder::count_requests): for a caller that knows when
     /// the body of its answer has ended.
     #[must_use]
     pub fn take_permit(&self) -> Option<Permit> {

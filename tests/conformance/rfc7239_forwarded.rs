@@ -1,4 +1,4 @@
-//! RFC 7239 and its forerunners: what the origin is told about the client, and that a client cannot tell it itself.
+//! RFC 7239 and its forerunners: what the origin learns about the client, and that a client cannot forge it.
 
 use http::{HeaderMap, Version};
 use switchover::header::{ForwardedRules, Hop, Inbound, InvalidViaName};

@@ -98,7 +98,7 @@ fn singletons_of_a_response_that_differ() {
     }
 }
 
-/// A head is within the same limits whoever has read it.
+/// A head is within the same limits whichever parser has read it.
 #[test]
 fn limits_on_a_head_that_another_parser_has_read() {
     let small = HeadLimits::default().max_fields(4).max_bytes(200);

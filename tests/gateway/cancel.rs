@@ -7,7 +7,7 @@ use switchover::gateway::Gateway;
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use tokio::net::TcpListener;
 
-/// Serves one client, and gives up when told to. Returns the client and what gives up.
+/// Serves one client, and gives up on a signal. Returns the client and what gives up.
 async fn serve(origin: &ScriptedOrigin) -> (ScriptedClient, tokio::task::JoinHandle<()>) {
     let gateway = Gateway::builder(TcpConnect::to(origin.address().to_string())).build();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

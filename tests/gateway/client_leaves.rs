@@ -114,7 +114,7 @@ async fn a_client_that_leaves_the_tunnel_frees_the_upstream() {
 async fn a_client_that_ends_its_write_side_before_the_switch_is_served_where_that_is_allowed() {
     let allowing = || GatewayConfig::default().allow_early_half_close(true);
     for early in ["", "frame"] {
-        // The upstream answers when it is told to, long after the client's end.
+        // The upstream answers on a signal, long after the client's end.
         let script = Script::new()
             .read_head()
             .pause(Duration::from_millis(50))

@@ -1,4 +1,4 @@
-//! An upstream that fails before the switch: the client is told 502 and why, and nothing is tunnelled.
+//! An upstream that fails before the switch: the client gets a 502 that says why, and nothing is tunnelled.
 
 use std::io::ErrorKind;
 use std::time::Duration;

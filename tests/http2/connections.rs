@@ -162,14 +162,14 @@ async fn connections_end_with_their_connector_and_their_last_tunnel() {
     upstream.ended_connections(2).await;
 }
 
-/// Connects when it is told to, and counts.
-struct ConnectsWhenTold {
+/// Connects on a signal, and counts.
+struct ConnectsOnSignal {
     inner: TcpConnect,
     told: Arc<Notify>,
     attempts: Arc<AtomicUsize>,
 }
 
-impl Connect for ConnectsWhenTold {
+impl Connect for ConnectsOnSignal {
     type Stream = TcpStream;
 
     async fn connect(&self, request: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
@@ -187,7 +187,7 @@ impl Connect for ConnectsWhenTold {
 async fn who_waits_for_a_connection_that_is_given_up_makes_it() {
     let mut upstream = Upstream::start().await;
     let (told, attempts) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
-    let connect = Http2Connect::new(ConnectsWhenTold {
+    let connect = Http2Connect::new(ConnectsOnSignal {
         inner: upstream.tcp(),
         told: told.clone(),
         attempts: attempts.clone(),

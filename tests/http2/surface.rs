@@ -1,4 +1,4 @@
-//! The stream itself, for whoever writes a head to it: HTTP/1.1 on its surface.
+//! The stream itself, for a caller that writes a head to it: HTTP/1.1 on its surface.
 
 use std::io::ErrorKind;
 

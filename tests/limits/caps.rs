@@ -1,4 +1,4 @@
-//! A cap counts right, whoever takes and drops its permits.
+//! A cap counts right, in whatever order its permits are taken and dropped.
 
 use std::future::Future;
 use std::net::IpAddr;

@@ -253,7 +253,7 @@ fn no_waker_is_left_behind() {
     assert_eq!(
         Arc::strong_count(&count),
         2,
-        "whoever has completed waits for nothing"
+        "a completed drain waits for nothing"
     );
 }
 
@@ -299,5 +299,5 @@ async fn many_wait_on_many_threads_while_others_come_and_go() {
         }
     }
     let all = async { while tasks.join_next().await.is_some() {} };
-    timeout(seconds(30), all).await.expect("everyone is told");
+    timeout(seconds(30), all).await.expect("everyone is woken");
 }

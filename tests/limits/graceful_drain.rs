@@ -1,4 +1,4 @@
-//! The example `graceful_drain` as a process, told to end.
+//! The example `graceful_drain` as a process that is asked to end.
 #![cfg(unix)]
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Where the access log goes: lines to a file or to standard output, in the order in which they come.
 //!
-//! Whoever has a line leaves it in a queue and goes on; a thread of its own writes. Where it cannot keep up, lines are lost
+//! A worker leaves its line in a queue and goes on; a thread of its own writes. Where it cannot keep up, lines are lost
 //! rather than anyone held up: they are counted, and the log says so.
 
 use std::fmt;
@@ -21,7 +21,7 @@ const MOST_WAITING: usize = 4 * 1024 * 1024;
 const REST: Duration = Duration::from_millis(5);
 
 /// How long the end of the process waits for what is still to be written.
-const FAREWELL: Duration = Duration::from_secs(5);
+const LAST_WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where lines go. Cheap to clone.
 #[derive(Clone)]
@@ -43,7 +43,7 @@ struct Queue {
     lost: u64,
     reopens: bool,
     ends: bool,
-    /// The thread sleeps until it is told.
+    /// The thread sleeps until it is woken.
     sleeps: bool,
 }
 
@@ -117,7 +117,7 @@ impl Writing {
     pub(crate) fn finish(self) {
         self.log.shared.queue().ends = true;
         self.log.shared.filled.notify_one();
-        let _ = self.ended.recv_timeout(FAREWELL);
+        let _ = self.ended.recv_timeout(LAST_WRITE_LIMIT);
     }
 }
 

@@ -1,6 +1,6 @@
-//! What probes are told: whether the gateway lives, whether it wants more connections, and how its servers do.
+//! What probes are answered: whether the gateway lives, whether it wants more connections, and how its servers do.
 //!
-//! On a thread of its own, which outlasts the listeners and the workers: whoever balances the load is answered to the end.
+//! On a thread of its own, which outlasts the listeners and the workers: the load balancer is answered to the end.
 
 use std::collections::VecDeque;
 use std::io;

@@ -17,8 +17,8 @@ use switchover::tunnel::AnyStream;
 use tower_service::Service;
 
 use super::flags::Flags;
+use super::reported_body::{Ending, ReportedBody};
 use super::story::Story;
-use super::told_body::{Ending, Told};
 use super::visit::Visit;
 use super::worker::Worker;
 
@@ -42,7 +42,7 @@ pub(crate) async fn serve(
         .http2
         .serve(stream, answers, worker.drain.started());
     if let Err(error) = ended.await {
-        worker.settings.tell(peer, || format!("HTTP/2: {error}"));
+        worker.settings.report(peer, || format!("HTTP/2: {error}"));
         if let Some(visit) = &visit {
             visit.unopened(hop, None, ("http2", "http2"), &error);
         }
@@ -59,9 +59,9 @@ struct Answers {
 }
 
 impl Service<Request<RequestBody>> for Answers {
-    type Response = Response<Told>;
+    type Response = Response<ReportedBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Told>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ReportedBody>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -88,7 +88,7 @@ pub(super) fn server(flags: &Flags) -> Http2Server {
 }
 
 /// Tells the access log of the tunnels of this service.
-pub(super) fn telling(config: ServiceConfig) -> ServiceConfig {
+pub(super) fn reporting(config: ServiceConfig) -> ServiceConfig {
     config
         .on_start(|started| {
             if let Some(story) = started.extensions.get::<Story>() {
@@ -108,7 +108,7 @@ async fn answer(
     peer: SocketAddr,
     visit: Option<&Visit>,
     worker: &Worker,
-) -> Response<Told> {
+) -> Response<ReportedBody> {
     let mut story = None;
     let is_upgrade = request.method() == Method::CONNECT;
     if let Some(visit) = visit {
@@ -127,20 +127,20 @@ async fn answer(
     if let Some(why) = response.extensions().get::<Rejection>() {
         worker
             .settings
-            .tell(peer, || format!("{} {why}. {}", why.status(), why.hint()));
+            .report(peer, || format!("{} {why}. {}", why.status(), why.hint()));
     }
     let failure = response.extensions().get::<Arc<switchover::Error>>().cloned();
     if let Some(error) = &failure {
         let error: &switchover::Error = error;
         worker
             .settings
-            .tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
+            .report(peer, || format!("{} {}: {error}", error.side(), error.phase()));
     }
     let refusal = response.extensions().get::<Rejection>();
     let status = response.status();
     match (&story, refusal) {
         (Some(story), Some(why)) => story.refused(why),
-        // The tunnel is told by itself.
+        // The tunnel's end is reported by itself.
         (Some(_), None) if is_upgrade && status.is_success() => story = None,
         _ => {}
     }
@@ -154,7 +154,7 @@ async fn answer(
             is_whole: false,
         })
     });
-    response.map(|body| Told { body, ending })
+    response.map(|body| ReportedBody { body, ending })
 }
 
 /// Proxies one request; only a refusal of the gateway's own is an error.

@@ -14,11 +14,11 @@ mod http2;
 mod moment;
 mod opening;
 mod record;
+mod reported_body;
 mod settings;
 mod story;
 mod target;
 mod tls;
-mod told_body;
 mod upstream;
 mod visit;
 mod worker;
@@ -162,7 +162,7 @@ async fn rotated(mut moved: Signal, log: AccessLog) {
 }
 
 /// A listening socket of one worker. The kernel spreads the connections over those that share an address. One that need
-/// not share it does not, so that a second gateway on the same address is told.
+/// not share it does not, so that a second gateway on the same address fails with an error.
 fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -190,7 +190,7 @@ async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Dra
         }
     };
     signalled().await;
-    // Whoever balances the load hears of it first, and sends clients until it has.
+    // The load balancer hears of it first, and sends clients until it has.
     settings.leave();
     let flags = &settings.flags;
     let spread = flags.drain_spread;

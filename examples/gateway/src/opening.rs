@@ -93,7 +93,7 @@ async fn handed_on(
         Ok(proxied) => Some((proxied.stream, proxied.hop)),
         Err(ProxyAcceptError::Closed) => None,
         Err(error) => {
-            worker.settings.tell(peer, || error.to_string());
+            worker.settings.report(peer, || error.to_string());
             if let Some(visit) = visit {
                 visit.unopened(hop, None, ("proxy-protocol", error.name()), &error);
             }
@@ -125,7 +125,7 @@ async fn secured(
         }
         Err(TlsAcceptError::Closed) => None,
         Err(error) => {
-            worker.settings.tell(peer, || error.to_string());
+            worker.settings.report(peer, || error.to_string());
             if let Some(visit) = visit {
                 let status = matches!(error, TlsAcceptError::PlainHttp).then_some(StatusCode::BAD_REQUEST);
                 visit.unopened(hop, status, ("tls", error.name()), &error);

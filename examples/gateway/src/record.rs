@@ -159,7 +159,7 @@ fn is_answered(tried: &Attempt) -> bool {
     matches!(tried.outcome, Some(Outcome::Answered(_)))
 }
 
-/// A JSON string (RFC 8259, section 7). All that is not printable ASCII is escaped: whoever looks at the log in a terminal
+/// A JSON string (RFC 8259, section 7). All that is not printable ASCII is escaped: a reader of the log in a terminal
 /// must not have it told what to do.
 fn quote(line: &mut String, text: &str) {
     line.push('"');

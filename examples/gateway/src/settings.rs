@@ -80,7 +80,7 @@ impl Settings {
             .forwarding(forwarding.clone())
             .tunnels(Tunnels::from(drain.clone()));
         if log.is_some() {
-            service = http2::telling(service);
+            service = http2::reporting(service);
         }
         let routes = routes(&mut flags, client.as_ref(), &service)?;
         let config = GatewayConfig::default()
@@ -170,7 +170,7 @@ impl Settings {
     }
 
     /// In the demo a person is watching; elsewhere nobody has asked for a line on each connection.
-    pub(crate) fn tell(&self, peer: SocketAddr, what: impl FnOnce() -> String) {
+    pub(crate) fn report(&self, peer: SocketAddr, what: impl FnOnce() -> String) {
         if self.talks {
             // `eprintln!` would panic where nobody reads that any more.
             let _ = writeln!(io::stderr(), "{peer} {}", what());

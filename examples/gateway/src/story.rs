@@ -1,4 +1,4 @@
-//! What the access log is told of one request: when its tunnel opens and when that ends, or else when it has its answer.
+//! What the access log records of one request: when its tunnel opens and when that ends, or else when it has its answer.
 //!
 //! The README says what the fields are.
 
@@ -21,7 +21,7 @@ use switchover::{Error, Side};
 use super::record::{Record, Why};
 use super::visit::Visit;
 
-/// One request, for the log. Cheap to clone; whatever becomes of it is told once.
+/// One request, for the log. Cheap to clone; its outcome is recorded once.
 #[derive(Clone)]
 pub(crate) struct Story(Arc<Telling>);
 
@@ -43,7 +43,7 @@ struct Telling {
 
 /// Nothing has been told of it.
 const UNTOLD: u8 = 0;
-/// Its tunnel has been told to be open.
+/// Its tunnel has been recorded as open.
 const OPEN: u8 = 1;
 /// All has been told.
 const TOLD: u8 = 2;
@@ -136,11 +136,11 @@ impl Story {
 
     /// Both sides have agreed, and the client knows.
     pub(crate) fn opened(&self, protocol: &Protocol) {
-        let telling = &self.0;
-        telling.stage.store(OPEN, Ordering::Release);
-        let record = telling.record("opened").status(Some(telling.switched()));
+        let request = &self.0;
+        request.stage.store(OPEN, Ordering::Release);
+        let record = request.record("opened").status(Some(request.switched()));
         let record = record.display("agreed", Some(protocol));
-        telling.visit.leave(record.took(telling.begun));
+        request.visit.leave(record.took(request.begun));
     }
 
     /// The tunnel has ended, or has not even begun.

@@ -47,12 +47,12 @@ impl Visit {
 
     /// What came was no request, and has been answered so.
     pub(crate) fn refused(&self, hop: Hop, why: &Rejection) {
-        self.tell("refused", hop, Some(why.status()), why.into());
+        self.write("refused", hop, Some(why.status()), why.into());
     }
 
     /// The connection has failed before there was a request.
     pub(crate) fn failed(&self, hop: Hop, why: &Error) {
-        self.tell("failed", hop, None, why.into());
+        self.write("failed", hop, None, why.into());
     }
 
     /// The connection has failed before HTTP could be spoken on it, or because it was not spoken well enough; with the status
@@ -70,10 +70,10 @@ impl Visit {
             detail: detail.to_string(),
             place: Some((Side::Downstream, phase)),
         };
-        self.tell(event, hop, status, why);
+        self.write(event, hop, status, why);
     }
 
-    fn tell(&self, event: &str, hop: Hop, status: Option<StatusCode>, why: Why) {
+    fn write(&self, event: &str, hop: Hop, status: Option<StatusCode>, why: Why) {
         let record = self.record(event, None, hop).status(status).why(Some(why));
         self.leave(record.took(self.begun));
     }

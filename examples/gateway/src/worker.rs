@@ -35,7 +35,7 @@ pub(crate) struct Worker {
     pub(crate) drain: Drain,
     /// Its listeners and connections.
     open: Cap,
-    /// Told of every connection.
+    /// Hears of every connection.
     accepts: Notify,
 }
 
@@ -141,31 +141,31 @@ fn connection(
         }),
     };
     async move {
-        let Some((carrying, told)) = requests.await else {
+        let Some((carrying, report)) = requests.await else {
             return;
         };
         // Pinned where it is: awaited by value it would stand in this future twice.
         let traffic = pin!(carrying).await;
-        if let Some(told) = told {
-            if let Some(story) = &told.story {
-                story.ended(&told.protocol, &traffic);
+        if let Some(report) = report {
+            if let Some(story) = &report.story {
+                story.ended(&report.protocol, &traffic);
             }
-            told.settings.tell(told.peer, || match traffic {
-                Ok(traffic) => format!("{}: {traffic}", told.protocol),
-                Err(error) => format!("{}: {} {}: {error}", told.protocol, error.side(), error.phase()),
+            report.settings.report(report.peer, || match traffic {
+                Ok(traffic) => format!("{}: {traffic}", report.protocol),
+                Err(error) => format!("{}: {} {}: {error}", report.protocol, error.side(), error.phase()),
             });
         }
         drop(open);
     }
 }
 
-/// A tunnel that is about to run, and to whom its end is told.
+/// A tunnel that is about to run, and what its end is reported with.
 type Carried = (
     Carrying<AnyStream, Counted<AnyStream>, DrainSignal>,
-    Option<Box<Told>>,
+    Option<Box<Report>>,
 );
 
-struct Told {
+struct Report {
     settings: Arc<Settings>,
     peer: SocketAddr,
     protocol: Protocol,
@@ -218,7 +218,7 @@ fn requests(
                     accepted = settings.acceptor.resume_until(next, hop, drain.started()).await;
                 }
                 Ok(Accepted::Rejected(why, head)) => {
-                    settings.tell(peer, || format!("{} {why}. {}", why.status(), why.hint()));
+                    settings.report(peer, || format!("{} {why}. {}", why.status(), why.hint()));
                     match (visit, head) {
                         (Some(visit), Some(head)) => visit.request(&head, hop).refused(&why),
                         (Some(visit), None) => visit.refused(hop, &why),
@@ -228,7 +228,7 @@ fn requests(
                 }
                 Ok(Accepted::Closed) => return None,
                 Err(error) => {
-                    tell(settings, peer, &error);
+                    report(settings, peer, &error);
                     if let Some(visit) = visit {
                         visit.failed(hop, &error);
                     }
@@ -239,8 +239,8 @@ fn requests(
     }
 }
 
-fn tell(settings: &Settings, peer: SocketAddr, error: &Error) {
-    settings.tell(peer, || format!("{} {}: {error}", error.side(), error.phase()));
+fn report(settings: &Settings, peer: SocketAddr, error: &Error) {
+    settings.report(peer, || format!("{} {}: {error}", error.side(), error.phase()));
 }
 
 /// Proxies an upgrade. None if it has not come to a tunnel.
@@ -256,7 +256,7 @@ async fn upgrade(
         incoming.set_trace(story.trace());
     }
     let failed = |error: &Error| {
-        tell(settings, peer, error);
+        report(settings, peer, error);
         if let Some(story) = &story {
             story.failed(story.trace().status(), error);
         }
@@ -286,18 +286,18 @@ async fn upgrade(
             if let Some(story) = &story {
                 story.opened(&protocol);
             }
-            let told = (settings.talks || story.is_some()).then(|| {
-                Box::new(Told {
+            let report = (settings.talks || story.is_some()).then(|| {
+                Box::new(Report {
                     settings: settings.clone(),
                     peer,
                     protocol,
                     story,
                 })
             });
-            Some((established.run_until(worker.drain.signal()), told))
+            Some((established.run_until(worker.drain.signal()), report))
         }
         Negotiated::Declined(status) => {
-            settings.tell(peer, || format!("the upstream said {status}"));
+            settings.report(peer, || format!("the upstream said {status}"));
             if let Some(story) = story {
                 story.declined(status);
             }
@@ -341,9 +341,9 @@ async fn ordinary(
     if let Some(story) = story {
         story.relayed(&relayed);
     }
-    let relayed = relayed.inspect_err(|error| tell(settings, peer, error)).ok()?;
+    let relayed = relayed.inspect_err(|error| report(settings, peer, error)).ok()?;
     if let Some(failure) = &relayed.failure {
-        tell(settings, peer, failure);
+        report(settings, peer, failure);
     }
     relayed.stream
 }

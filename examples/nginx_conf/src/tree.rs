@@ -8,7 +8,6 @@ use std::vec;
 
 use super::findings::{Findings, Place};
 use super::mask;
-use super::sources::Sources;
 use super::words::{self, Token};
 
 /// How deep files may include each other.
@@ -54,22 +53,20 @@ impl Directive {
 }
 
 /// Reads a configuration with all that it includes. What cannot be read is an error among the findings.
-pub(crate) fn read(file: &Path, findings: &mut Findings) -> (Vec<Directive>, Sources) {
+pub(crate) fn read(file: &Path, findings: &mut Findings) -> Vec<Directive> {
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let mut reading = Reading {
         folder,
         within: Vec::new(),
         depth: 0,
         is_given_up: false,
-        sources: Sources::default(),
         findings,
     };
     let nowhere = Place {
         file: Arc::from(file.to_string_lossy()),
         line: 0,
     };
-    let directives = reading.file(file, &nowhere);
-    (directives, reading.sources)
+    reading.file(file, &nowhere)
 }
 
 type Tokens = Peekable<vec::IntoIter<(Token, usize)>>;
@@ -83,7 +80,6 @@ struct Reading<'a> {
     depth: usize,
     /// It has no end: no other file is read.
     is_given_up: bool,
-    sources: Sources,
     findings: &'a mut Findings,
 }
 
@@ -101,7 +97,6 @@ impl Reading<'_> {
                 return Vec::new();
             }
         };
-        self.sources.add(file, &bytes);
         let place = |line| Place {
             file: name.clone(),
             line,

@@ -78,7 +78,7 @@ impl Http2ServerConfig {
         self
     }
 
-    /// How long a connection that was told to end, and on which nothing is under way, may take to do so. Default 2 seconds.
+    /// How long a connection that was asked to end, and on which nothing is under way, may take to do so. Default 2 seconds.
     /// Then it is closed without another word.
     #[must_use]
     pub fn close_timeout(mut self, limit: Duration) -> Self {

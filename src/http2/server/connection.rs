@@ -1,4 +1,4 @@
-//! One connection from its preface to its end: takes requests in, keeps its deadlines, and shuts down when it is told to.
+//! One connection from its preface to its end: takes requests in, keeps its deadlines, and shuts down when it is asked to.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -220,7 +220,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<'_, T> {
         }
     }
 
-    /// Has the client told to end. True if it has not begun, and there is nobody to be told.
+    /// Asks the client to end. True if it has not begun, and there is nobody to ask.
     fn shut_down(&mut self, why: Http2End) -> bool {
         let State::Serving(connection) = &mut self.state else {
             return true;

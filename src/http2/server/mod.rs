@@ -121,7 +121,7 @@ impl Http2Server {
 
     /// Serves a connection to its end.
     ///
-    /// When `drain` completes, the client is told with GOAWAY, and what it has asked for before is answered;
+    /// When `drain` completes, the client is sent a GOAWAY, and what it has asked for before is answered;
     /// [`std::future::pending`] never does. Tunnels are not ended by it: a service has its own drain for them.
     ///
     /// # Errors

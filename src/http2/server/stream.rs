@@ -82,7 +82,7 @@ impl AsyncWrite for Http2ServerStream {
 ///
 /// It completes when a 2xx has been sent. `None`: another status was, or the client has left.
 ///
-/// Whoever awaits it first gets the stream; its clones are left with `None`.
+/// The first that awaits it gets the stream; its clones are left with `None`.
 ///
 /// # Cancel safety
 ///

@@ -21,7 +21,7 @@ use crate::side::Side;
 pub(super) enum Unanswered {
     /// The client cannot be answered.
     Client(Error),
-    /// The client is told.
+    /// The client gets an answer.
     Failed(Failure),
 }
 

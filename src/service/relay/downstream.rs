@@ -63,7 +63,7 @@ enum Stage {
     Answering,
     /// The response is out, and hyper may have the end of the stream.
     Answered,
-    /// hyper has asked for another request and was told that there is none.
+    /// hyper has asked for another request and was answered that there is none.
     Ended,
 }
 
@@ -211,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for OneRequest<S> {
             }
             match this.poll_fill(cx)? {
                 Poll::Ready(true) => this.read_stall.progress(),
-                // A message cut short: hyper is told, and so is the upstream.
+                // A message cut short: hyper gets the error, and so does the upstream.
                 Poll::Ready(false) => return Poll::Ready(Ok(())),
                 Poll::Pending => return this.read_stall.poll_waiting(cx).map(Err),
             }
@@ -259,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequest<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The connection may go on after this message; whoever gets the stream back closes it.
+        // The connection may go on after this message; the code that gets the stream back closes it.
         Poll::Ready(Ok(()))
     }
 }

@@ -1,4 +1,4 @@
-//! One ordinary request on a client's raw connection goes through hyper's server, whoever answers it, and the connection comes
+//! One ordinary request on a client's raw connection goes through hyper's server, whatever service answers it, and the connection comes
 //! back with what follows the request.
 //!
 //! This file knows no upstream.

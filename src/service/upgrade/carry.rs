@@ -51,10 +51,10 @@ pub(super) struct Carry<U> {
 }
 
 /// A tunnel that is about to run.
-type Started<U> = (Run<AnyStream, U, DrainSignal>, Admission, Option<Box<Told>>);
+type Started<U> = (Run<AnyStream, U, DrainSignal>, Admission, Option<Box<Report>>);
 
 /// The caller's functions for the start and the end of a tunnel, and what they are given.
-pub(super) struct Told {
+pub(super) struct Report {
     listeners: Listeners,
     extensions: Extensions,
     protocol: Protocol,
@@ -74,11 +74,11 @@ where
         self,
         on_upgrade: Promised,
         limit: Duration,
-        told: Option<Box<Told>>,
+        report: Option<Box<Report>>,
     ) -> impl Future<Output = ()> + Send {
-        let started = Box::pin(self.start(on_upgrade, limit, told));
+        let started = Box::pin(self.start(on_upgrade, limit, report));
         async move {
-            let Some((run, admission, told)) = started.await else {
+            let Some((run, admission, report)) = started.await else {
                 return;
             };
             // Pinned where it is: awaited by value it would stand in this future twice.
@@ -87,8 +87,8 @@ where
             if let Err(error) = &result {
                 observe_failed_tunnel(error);
             }
-            if let Some(told) = told {
-                told.tell_end(result);
+            if let Some(report) = report {
+                report.report_end(result);
             }
         }
     }
@@ -97,23 +97,23 @@ where
         self,
         on_upgrade: Promised,
         limit: Duration,
-        mut told: Option<Box<Told>>,
+        mut report: Option<Box<Report>>,
     ) -> Option<Started<U>> {
         let client = match take_over(on_upgrade, limit).await {
             Ok(client) => client,
             Err(error) => {
                 error.observed();
                 drop((self.upstream, self.admission, self.watched));
-                if let Some(told) = told {
-                    told.tell(Err(error));
+                if let Some(report) = report {
+                    report.report(Err(error));
                 }
                 return None;
             }
         };
-        if let Some(told) = &mut told {
-            told.taken_back = client.taken_back;
-            told.plain = client.stream.is_plain();
-            told.tell_start(self.watched.as_ref().map(Watched::watch));
+        if let Some(report) = &mut report {
+            report.taken_back = client.taken_back;
+            report.plain = client.stream.is_plain();
+            report.report_start(self.watched.as_ref().map(Watched::watch));
         }
         let tunnel = Tunnel::new(client.stream, self.upstream)
             .config(self.config)
@@ -122,18 +122,18 @@ where
             .watched(self.watched)
             .parent(self.parent)
             .drain_if(self.drain);
-        Some((tunnel.run(), self.admission, told))
+        Some((tunnel.run(), self.admission, report))
     }
 }
 
-impl Told {
+impl Report {
     pub(super) fn new(
         listeners: Listeners,
         protocol: Protocol,
         hop: Hop,
         extensions: Extensions,
     ) -> Box<Self> {
-        Box::new(Told {
+        Box::new(Report {
             listeners,
             extensions,
             protocol,
@@ -143,7 +143,7 @@ impl Told {
         })
     }
 
-    fn tell_start(&self, watch: Option<TunnelWatch>) {
+    fn report_start(&self, watch: Option<TunnelWatch>) {
         self.listeners.started(super::Started {
             protocol: &self.protocol,
             hop: self.hop,
@@ -154,12 +154,12 @@ impl Told {
         });
     }
 
-    fn tell_end(self, result: Result<Traffic, TunnelError>) {
+    fn report_end(self, result: Result<Traffic, TunnelError>) {
         let failed = |error: TunnelError| Error::new(Phase::Tunnel, error.side(), Cause::Tunnel(error));
-        self.tell(result.map_err(failed));
+        self.report(result.map_err(failed));
     }
 
-    fn tell(self, result: Result<Traffic, Error>) {
+    fn report(self, result: Result<Traffic, Error>) {
         self.listeners.ended(Ended {
             protocol: self.protocol,
             hop: self.hop,

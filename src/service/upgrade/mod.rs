@@ -32,7 +32,7 @@ use crate::service::relay::rejected;
 use crate::side::Side;
 use crate::telemetry::{self, Kind};
 use crate::tunnel::{Label, Tunnels};
-use carry::{Carry, Promised, Told};
+use carry::{Carry, Promised, Report};
 pub use config::{Ended, ServiceConfig, Started};
 pub use layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};
 pub use service::{ResponseFuture, UpgradeService};
@@ -162,7 +162,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         upgrade.take_expectation(&mut parts);
         let trace = parts.extensions.remove::<Trace>();
         let label = parts.extensions.get::<Label>().cloned();
-        let told = self
+        let report = self
             .config
             .listeners()
             .map(|listeners| (listeners, parts.extensions.clone()));
@@ -193,8 +193,8 @@ impl<C: Connect + 'static> Upgrader<C> {
                     return self.decline(*declined, client, upstream, &early, admission);
                 }
                 Answer::Switched(switched, upstream, early) => {
-                    let told = told.map(|(listeners, extensions)| {
-                        Told::new(listeners, switched.protocol().clone(), hop, extensions)
+                    let report = report.map(|(listeners, extensions)| {
+                        Report::new(listeners, switched.protocol().clone(), hop, extensions)
                     });
                     let carry = Carry {
                         upstream,
@@ -207,7 +207,7 @@ impl<C: Connect + 'static> Upgrader<C> {
                         admission,
                     };
                     // It begins when hyper has sent the answer and let go of the connection.
-                    let carried = carry.run(on_upgrade, config.handshake_timeout, told);
+                    let carried = carry.run(on_upgrade, config.handshake_timeout, report);
                     self.config.tasks.execute(carried);
                     return Ok(Response::from_parts(
                         client.switched(*switched),
@@ -234,7 +234,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         // hyper frames what it sends by itself.
         remove(&mut parts.headers, &TRANSFER_ENCODING);
         let pace = Pace {
-            limit: self.config.upgrade.tunnel.get_stalled_write_timeout(),
+            limit: self.config.upgrade.tunnel.stalled_write_limit(),
             tasks: self.config.tasks.clone(),
         };
         Ok(Response::from_parts(parts, ProxyBody::declined(body).paced(pace)))

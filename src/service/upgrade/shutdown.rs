@@ -1,7 +1,7 @@
 //! How a server ends together with the tunnels that its services have opened: in order, and within a limit.
 //!
 //! A server's own graceful shutdown waits for its connections. Over HTTP/2 a tunnel is a stream of one, so the server waits for
-//! the tunnel, and whoever drains tunnels only after the server has ended waits for ever.
+//! the tunnel, and a program that drains tunnels only after the server has ended waits for ever.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -106,7 +106,7 @@ impl Shutdown {
         let stop = Stop(Box::pin(async move {
             signal.await;
             draining.drain(schedule);
-            sleep(schedule.get_grace()).await;
+            sleep(schedule.grace_time()).await;
         }));
         let server = serve(stop).into_future();
         let ended = async {
@@ -118,7 +118,7 @@ impl Shutdown {
         };
         let late = async {
             tunnels.drain_started().await;
-            for time in [schedule.get_grace(), schedule.get_spread(), limit] {
+            for time in [schedule.grace_time(), schedule.spread_time(), limit] {
                 sleep(time).await;
             }
         };

@@ -64,8 +64,8 @@ impl Engine {
     pub(in crate::tunnel) fn new(config: Arc<TunnelConfig>, drops_streams: bool) -> Self {
         let now = Instant::now();
         Engine {
-            from_downstream: Box::new(Half::new(now, config.get_splice())),
-            from_upstream: Box::new(Half::new(now, config.get_splice())),
+            from_downstream: Box::new(Half::new(now, config.splice_config())),
+            from_upstream: Box::new(Half::new(now, config.splice_config())),
             lifecycle: Lifecycle::new(),
             timer: Timer::default(),
             config,
@@ -118,7 +118,7 @@ impl Engine {
             if outcome.is_some() {
                 break;
             }
-            // After the bytes: whoever is woken late, with bytes there, is not idle.
+            // After the bytes: a tunnel woken late, with bytes there, is not idle.
             let deadline = self.lifecycle.deadline(&self.limits(), &self.view());
             let at = deadline.map(|(at, _)| Instant::from(at));
             let Some(next) = [at, appointed].into_iter().flatten().min() else {
@@ -155,7 +155,7 @@ impl Engine {
         let mode = self
             .lifecycle
             .shutdown_mode(self.half(!side).has_ended(), is_dropped);
-        let splice = self.config.get_splice();
+        let splice = self.config.splice_config();
         let half = self.half_mut(side);
         let moved = half.poll(cx, now, scratch, streams, mode, splice);
         let violation = half.framed().and_then(|framed| framed.violation());

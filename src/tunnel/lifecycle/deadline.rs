@@ -19,7 +19,7 @@ impl<C> Lifecycle<C> {
     /// The next instant at which something is due if nothing moves, and what.
     pub(in crate::tunnel) fn deadline(&self, limits: &Limits<'_>, view: &View) -> Option<(Instant, Due)> {
         let (config, moved_at) = (limits.tunnel, view.moved_at());
-        let linger = config.get_linger_timeout();
+        let linger = config.linger_limit();
         let mut next = Earliest(None);
         match &self.state {
             State::Ended => return None,
@@ -39,12 +39,12 @@ impl<C> Lifecycle<C> {
         for side in SIDES {
             let direction = view.from(side);
             if direction.is_waiting {
-                let limit = config.get_stalled_write_timeout();
+                let limit = config.stalled_write_limit();
                 next.consider(direction.moved_at, limit, Due::WriteTimeout(!side));
             }
         }
-        next.consider(moved_at, config.get_idle_timeout(), Due::Idle);
-        next.consider(limits.started, config.get_lifetime(), Due::Lifetime);
+        next.consider(moved_at, config.idle_limit(), Due::Idle);
+        next.consider(limits.started, config.lifetime_limit(), Due::Lifetime);
         if let (State::Running { .. }, Some(config)) = (&self.state, limits.websocket) {
             for side in SIDES {
                 consider_ping(&mut next, side, config, view);
@@ -75,8 +75,8 @@ fn consider_ping(next: &mut Earliest, side: Side, config: WebSocketConfig, view:
         return;
     }
     match asked.pinged_at.filter(|at| *at > heard.last_read_at) {
-        Some(at) => next.consider(at, Some(config.get_pong_timeout()), Due::PingTimeout(side)),
-        None => next.consider(heard.last_read_at, config.get_ping_interval(), Due::Ping(side)),
+        Some(at) => next.consider(at, Some(config.pong_limit()), Due::PingTimeout(side)),
+        None => next.consider(heard.last_read_at, config.ping_after(), Due::Ping(side)),
     }
 }
 

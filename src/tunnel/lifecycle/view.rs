@@ -36,7 +36,7 @@ pub(in crate::tunnel) struct Direction {
 /// What a direction knows of its frames.
 #[derive(Clone, Copy)]
 pub(in crate::tunnel) struct Frames {
-    /// A Close has gone out, whoever's.
+    /// A Close has gone out, a peer's or our own.
     pub(in crate::tunnel) is_closed: bool,
     /// The sender has sent its Close.
     pub(in crate::tunnel) has_sender_closed: bool,

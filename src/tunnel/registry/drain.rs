@@ -47,7 +47,7 @@ pub struct Drain {
 /// use switchover::tunnel::Schedule;
 ///
 /// let schedule = Schedule::default().spread(Duration::from_secs(60));
-/// assert_eq!((schedule.get_grace(), schedule.get_spread()), (Duration::ZERO, Duration::from_secs(60)));
+/// assert_eq!((schedule.grace_time(), schedule.spread_time()), (Duration::ZERO, Duration::from_secs(60)));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
@@ -79,13 +79,13 @@ impl Schedule {
 
     /// The [grace](Schedule::grace).
     #[must_use]
-    pub fn get_grace(&self) -> Duration {
+    pub fn grace_time(&self) -> Duration {
         self.grace
     }
 
     /// The [spread](Schedule::spread).
     #[must_use]
-    pub fn get_spread(&self) -> Duration {
+    pub fn spread_time(&self) -> Duration {
         self.spread
     }
 }
@@ -99,7 +99,7 @@ impl Drain {
 
     /// Starts it, or hastens one that has started.
     ///
-    /// Those who wait for their turn now get one each, evenly over the [spread](Schedule::spread). Whoever comes
+    /// Those who wait for their turn now get one each, evenly over the [spread](Schedule::spread). A tunnel that comes
     /// later has a turn in what is left of it, and none to wait for after that.
     ///
     /// Of two schedules that overlap, the earlier beginning and the earlier end count: no later call gives anyone

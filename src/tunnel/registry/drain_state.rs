@@ -51,7 +51,7 @@ pub(in crate::tunnel) enum Stage {
 
 impl Shared {
     pub(in crate::tunnel) fn round(&self) -> u32 {
-        // Relaxed, because a new round only leads to the lock. None is missed: whoever begins one wakes all others
+        // Relaxed, because a new round only leads to the lock. None is missed: the thread that begins one wakes all others
         // after it, and being woken makes it seen.
         self.round.load(Ordering::Relaxed)
     }

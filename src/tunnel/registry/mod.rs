@@ -240,13 +240,13 @@ impl Tunnels {
     /// on ([`Rejection::Draining`](crate::handshake::Rejection::Draining)).
     pub fn drain(&self, schedule: Schedule) {
         self.shared.drain.start(schedule);
-        let from = Instant::now().after(schedule.get_grace());
-        self.table().note_drain(from, from.after(schedule.get_spread()));
+        let from = Instant::now().after(schedule.grace_time());
+        self.table().note_drain(from, from.after(schedule.spread_time()));
         let rest: Vec<_> = self
             .iter()
             .filter(|tunnel| !tunnel.entry.is_signalled())
             .collect();
-        spread(&rest, from, schedule.get_spread(), |tunnel, at| {
+        spread(&rest, from, schedule.spread_time(), |tunnel, at| {
             tunnel.end_at(at, End::Drained, EndRequest::default());
         });
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Cheap to clone; all clones count together, also over threads. The list has an entry of about 24 bytes for each peer
 /// that has something open, and none for any other.
 ///
-/// An IPv6 peer is a network of 64 bits, because that is what a customer gets: whoever has one can come from any
+/// An IPv6 peer is a network of 64 bits, because that is what a customer gets: its holder can come from any
 /// address in it. Behind a proxy or a NAT many people are one peer, so the limit has to allow for the largest of them.
 ///
 /// ```

@@ -15,7 +15,7 @@ pub(in crate::tunnel) struct Wakers {
     places: Vec<Place>,
     free: u32,
     waiting: u32,
-    /// Counts how often all have been taken out to be woken. Whoever registered in an earlier round has no place.
+    /// Counts how often all have been taken out to be woken. A waker registered in an earlier round has no place.
     round: u32,
 }
 

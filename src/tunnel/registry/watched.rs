@@ -54,7 +54,7 @@ impl Watched {
     /// Before the tunnel moves anything: passes on that it is to end, or returns when it is to.
     pub(in crate::tunnel) fn listen(&self, cx: &mut Context<'_>, engine: &mut Engine) -> Option<Instant> {
         self.entry.register(cx.waker());
-        // After that: whoever has appointed the end before there was anyone to wake is seen here.
+        // After that: an end that was appointed before there was a waker is seen here.
         let due = self.entry.due()?;
         let now = Instant::now();
         if now < due {

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 pin_project! {
     /// A stream with bytes put back in front of its reads.
     ///
-    /// Whoever parses a head reads a little too far; what belongs to the next reader goes back here. Once the bytes
+    /// A parser of a head reads a little too far; what belongs to the next reader goes back here. Once the bytes
     /// are drained their buffer is freed, and reads cost one check of a length. Writes pass through.
     ///
     /// ```

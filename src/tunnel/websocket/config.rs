@@ -11,8 +11,8 @@ use std::time::Duration;
 /// use switchover::tunnel::WebSocketConfig;
 ///
 /// let config = WebSocketConfig::default().ping_interval(Duration::from_secs(30));
-/// assert_eq!(config.get_ping_interval(), Some(Duration::from_secs(30)));
-/// assert_eq!(config.get_pong_timeout(), Duration::from_secs(10));
+/// assert_eq!(config.ping_after(), Some(Duration::from_secs(30)));
+/// assert_eq!(config.pong_limit(), Duration::from_secs(10));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebSocketConfig {
@@ -88,25 +88,25 @@ impl WebSocketConfig {
 
     /// The [ping interval](WebSocketConfig::ping_interval); `None` is no pings.
     #[must_use]
-    pub fn get_ping_interval(&self) -> Option<Duration> {
+    pub fn ping_after(&self) -> Option<Duration> {
         self.ping_interval
     }
 
     /// The [time for an answer](WebSocketConfig::pong_timeout).
     #[must_use]
-    pub fn get_pong_timeout(&self) -> Duration {
+    pub fn pong_limit(&self) -> Duration {
         self.pong_timeout
     }
 
     /// The [time for the answer to a Close](WebSocketConfig::close_timeout); `None` is the linger limit.
     #[must_use]
-    pub fn get_close_timeout(&self) -> Option<Duration> {
+    pub fn close_limit(&self) -> Option<Duration> {
         self.close_timeout
     }
 
     /// The [bits that may be set](WebSocketConfig::reserved_bits).
     #[must_use]
-    pub fn get_reserved_bits(&self) -> Option<[bool; 3]> {
+    pub fn allowed_reserved_bits(&self) -> Option<[bool; 3]> {
         self.reserved_bits
     }
 }

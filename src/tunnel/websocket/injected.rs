@@ -59,7 +59,7 @@ impl Pings {
     }
 }
 
-/// A number that cannot be told from the ones before it: a keyed hash, whose key is from the operating system and another
+/// A number that cannot be predicted from the ones before it: a keyed hash, whose key is from the operating system and another
 /// each time.
 fn random() -> u64 {
     RandomState::new().hash_one(())

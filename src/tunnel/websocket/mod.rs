@@ -71,7 +71,7 @@ pub(in crate::tunnel) struct Framed {
 
 impl Framed {
     pub(in crate::tunnel) fn new(sender: Side, now: Instant, config: WebSocketConfig) -> Self {
-        let reserved_bits = config.get_reserved_bits().unwrap_or_default();
+        let reserved_bits = config.allowed_reserved_bits().unwrap_or_default();
         Framed {
             scanner: FrameScanner::new(sender).reserved_bits(reserved_bits),
             held: Vec::new(),
@@ -256,7 +256,7 @@ impl Framed {
         !self.held.is_empty() && !self.is_closed()
     }
 
-    /// Whether a Close has gone out in this direction, whoever's.
+    /// Whether a Close has gone out in this direction, a peer's or our own.
     pub(in crate::tunnel) fn is_closed(&self) -> bool {
         self.sent.is_some() || self.from_sender.is_some()
     }

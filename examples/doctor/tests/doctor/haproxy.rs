@@ -1,4 +1,4 @@
-//! HAProxy, which carries upgrades unless it is told otherwise.
+//! HAProxy, which carries upgrades unless its configuration says otherwise.
 
 use crate::examined::{closed_port, examine, origin};
 use crate::peer::haproxy;

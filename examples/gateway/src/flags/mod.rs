@@ -145,7 +145,7 @@ impl Flags {
         Ok(flags)
     }
 
-    /// Where requests are told of, if anywhere, and what waits for that.
+    /// Where requests are logged, if anywhere, and what waits for that.
     pub(crate) fn access_log(&self) -> io::Result<Option<(AccessLog, Writing)>> {
         let place = self.access_log.as_deref();
         let opened = place.map(|place| AccessLog::open(place, self.access_log_query));
@@ -159,7 +159,7 @@ impl Flags {
             .ping_interval(self.ping_interval)
             // Less than there is for it at the end of a drain.
             .close_timeout(Duration::from_millis(1500))
-            .pong_timeout(self.pong_timeout.unwrap_or(default.get_pong_timeout()));
+            .pong_timeout(self.pong_timeout.unwrap_or(default.pong_limit()));
         self.knows_frames.then_some(config)
     }
 

@@ -72,7 +72,7 @@ async fn a_file_that_was_moved_is_opened_anew_at_the_signal() {
     ask(&program).await;
     assert_eq!(ids(&log, 1).await, [1]);
     std::fs::rename(&log, &old).unwrap();
-    // Until it is told, it goes on where it was.
+    // Until the signal, it goes on in the old file.
     ask(&program).await;
     assert_eq!(ids(&old, 2).await, [1, 2]);
     program.signal("-USR1").await;

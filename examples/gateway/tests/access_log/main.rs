@@ -128,7 +128,7 @@ fn without_times(value: &mut Value) {
     }
 }
 
-/// What is told of the one upstream that was asked, and answered.
+/// What is recorded of the one upstream that was asked, and answered.
 pub(crate) fn answered(status: u16) -> Value {
     json!([{"name": "ORIGIN", "outcome": "answered", "status": status}])
 }

@@ -197,7 +197,7 @@ async fn what_the_gateway_refuses() {
         let mut record = logged.record().await;
         let detail = record["detail"].take();
         let text = String::from_utf8(text).unwrap();
-        // What the client was told.
+        // What the client was sent.
         assert_eq!(detail.as_str().unwrap(), text.trim_end().replacen('\n', ". ", 1));
         let mut expected = json!({
             "event": "refused",
@@ -260,7 +260,7 @@ async fn what_the_upstream_declines() {
     logged.is("declined", more).await;
 }
 
-/// What the upstream does, and what is told of it.
+/// What the upstream does, and what is recorded of it.
 #[tokio::test]
 async fn upgrades_that_fail() {
     let wrong_accept = |head: &http::request::Parts| {

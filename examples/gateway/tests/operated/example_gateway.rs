@@ -1,4 +1,4 @@
-//! The program gateway as a process: its cap, and how it ends when it is told to.
+//! The program gateway as a process: its cap, and how it ends on a signal.
 #![cfg(unix)]
 
 use std::time::{Duration, Instant};

@@ -150,7 +150,7 @@ async fn from_a_balancer_and_to_an_upstream_by_the_proxy_protocol() {
         let head = origin.connection(before).await.head().await;
         assert!(head.contains("\r\nX-Real-IP: 192.0.2.1\r\n"), "{version} {head}");
     }
-    // Whoever does not say whose connection it is gets none.
+    // A client that does not say whose connection it is gets none.
     let mut client = ScriptedClient::connect(behind.address).await;
     client.send(UPGRADE_REQUEST).await;
     let mut told = Vec::new();

@@ -1,4 +1,4 @@
-//! The program gateway as whoever balances the load sees it: `--health`, and what it says before, in and after a drain.
+//! The program gateway as a load balancer sees it: `--health`, and what it says before, in and after a drain.
 #![cfg(unix)]
 
 use std::net::{SocketAddr, TcpListener};
@@ -170,7 +170,7 @@ async fn a_drain_is_told_before_it_starts_and_to_its_end() {
         let (_, mut tunnel) = gateway.upgrade("/chat").await;
         gateway.program.terminate().await;
         becomes(gateway.health, "/ready", 503).await;
-        // Whoever has not heard of it is still served.
+        // A client that has not heard of it is still served.
         let (status, late) = gateway.upgrade("/chat").await;
         assert_eq!(status, 101);
         let since = Instant::now();

@@ -54,7 +54,7 @@ pub(in crate::tunnel) fn fill<R: Any, W: Any>(
         // No descriptor, no permission, no such call: bytes can still be copied.
         Err(_) => return Ok(Filled::Impossible),
     };
-    let capacity = limit.min(config.get_pipe_size() as usize);
+    let capacity = limit.min(config.pipe_capacity() as usize);
     let spliced = reader.try_io(Interest::READABLE, |socket| {
         let spliced = splice(socket, None, &loan.ends().write, None, capacity, NON_BLOCKING);
         spliced.map_err(io::Error::from)

@@ -56,8 +56,8 @@ pub(super) fn borrow(config: SpliceConfig) -> io::Result<Option<Loan>> {
 
 impl Pool {
     fn lend(&mut self, config: SpliceConfig) -> io::Result<Option<Loan>> {
-        let size = config.get_pipe_size();
-        if self.lent.load(Ordering::Relaxed) >= config.get_max_pipes() {
+        let size = config.pipe_capacity();
+        if self.lent.load(Ordering::Relaxed) >= config.pipe_limit() {
             return Ok(None);
         }
         let ends = match self.idle.iter().rposition(|idle| idle.size == size) {

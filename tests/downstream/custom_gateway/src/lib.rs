@@ -88,7 +88,7 @@ impl Server {
         let server = self.clone();
         let permit = self.shared.connections.try_acquire();
         tokio::spawn(async move {
-            // Messages must not wait for one another. Who cannot be told so is about to fail anyway.
+            // Messages must not wait for one another. A socket that does not take the option is about to fail anyway.
             let _ = client.set_nodelay(true);
             let line = match server.connection(client, peer).await {
                 Ok(line) => line,

@@ -1,7 +1,7 @@
 //! The deciding half of a small reverse proxy: bytes of heads in, bytes of heads and decisions out.
 //!
-//! It does no IO. Whoever has the sockets, blocking or not, asks [`Core::decide`] about what a client has sent and
-//! [`Core::judge`] about what the upstream has answered, and does as it is told. Every connection carries one request.
+//! It does no IO. The owner of the sockets, blocking or not, asks [`Core::decide`] about what a client has sent and
+//! [`Core::judge`] about what the upstream has answered, and does what it answers. Every connection carries one request.
 
 #![forbid(unsafe_code)]
 

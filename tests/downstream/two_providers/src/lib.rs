@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::{ClientConfig, RootCertStore};
 use switchover::tls::{TlsClientConfig, TlsConfigError, TlsServerConfig};
 
-/// The program's own client. With two providers compiled in, rustls has to be told which.
+/// The program's own client. With two providers compiled in, rustls has to be given one.
 pub fn client_of_the_program(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

@@ -12,12 +12,12 @@ use switchover::service::ProxyBody;
 
 use super::story::Story;
 
-pub(crate) struct Told {
+pub(crate) struct ReportedBody {
     pub(crate) body: ProxyBody,
     pub(crate) ending: Option<Box<Ending>>,
 }
 
-/// What is told at the end.
+/// What is reported at the end.
 pub(crate) struct Ending {
     pub(crate) story: Story,
     pub(crate) is_upgrade: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Ending {
     pub(crate) is_whole: bool,
 }
 
-impl Body for Told {
+impl Body for ReportedBody {
     type Data = Bytes;
     type Error = Arc<Error>;
 
@@ -56,7 +56,7 @@ impl Body for Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for ReportedBody {
     fn drop(&mut self) {
         if let Some(ending) = self.ending.take() {
             let result = match &ending.failure {
