@@ -21,6 +21,7 @@ use super::proxy::Proxy;
 use super::proxy_pass::Groups;
 use super::scope::{Reading, Scope};
 use super::server::{self, Listener};
+use super::sources::Sources;
 use super::tree::{self, Directive};
 use super::upstreams::Upstream;
 
@@ -36,12 +37,14 @@ pub(crate) struct Configuration {
     pub(crate) definitions: Vec<Definition>,
     pub(crate) groups: Groups,
     pub(crate) logs: LogFiles,
+    /// The files it was read from, for `-T`.
+    pub(crate) sources: Sources,
 }
 
 impl Configuration {
     /// Reads a configuration. It is worth something only if the findings do not forbid it.
     pub(crate) fn read(flags: &Flags, findings: &mut Findings) -> Configuration {
-        let all = tree::read(&flags.file, findings);
+        let (all, sources) = tree::read(&flags.file, findings);
         let main = directives::carried_out(&all, Context::Main, findings);
         let workers = one(&main, "worker_processes").map_or(1, |line| workers(line, findings));
         let mut configuration = Configuration {
@@ -53,6 +56,7 @@ impl Configuration {
             definitions: Vec::new(),
             groups: Groups::default(),
             logs: LogFiles::default(),
+            sources,
         };
         let limits = Limits {
             nginx_heads: flags.nginx_defaults,

@@ -9,7 +9,8 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
 
   nginx_conf [FLAGS] FILE
 
-  -t, -T             say what is found in the configuration, and end
+  -t                 say what is found in the configuration, and end
+  -T                 the same, and print all of its files, as nginx does; with --explain only the explanation is printed
   -p FOLDER          where relative paths of logs and certificates begin (the folder of FILE). Those of include begin
                      at the folder of FILE, as in nginx
   --strict           what is not carried out is an error
@@ -21,7 +22,8 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
   --no-hints         without the lines that are carried out and probably not what was meant
 
   --explain URL      which server, location, rewrites and upstream a request for URL takes, and why; what the origin receives
-  --field NAME:VALUE with --explain: a field of the request, perhaps several
+  -H, --field NAME:VALUE
+                     with --explain: a field of the request, perhaps several
   --method METHOD    with --explain: GET without it
 
 SIGHUP reads the configuration again: new workers take the listening sockets over, and the tunnels of those before go on.
@@ -34,6 +36,8 @@ pub(crate) struct Flags {
     pub(crate) file: PathBuf,
     pub(crate) prefix: PathBuf,
     pub(crate) only_tests: bool,
+    /// `-T`: the files are printed.
+    pub(crate) prints_files: bool,
     pub(crate) strict: bool,
     pub(crate) nginx_defaults: bool,
     pub(crate) nginx_paths: bool,
@@ -57,6 +61,7 @@ impl Flags {
             file: PathBuf::new(),
             prefix: PathBuf::new(),
             only_tests: false,
+            prints_files: false,
             strict: false,
             nginx_defaults: false,
             nginx_paths: false,
@@ -77,15 +82,19 @@ impl Flags {
                     .ok_or(format!("{argument} needs a value; see --help"))
             };
             match &*argument {
-                "-t" | "-T" => flags.only_tests = true,
+                "-t" => flags.only_tests = true,
+                "-T" => {
+                    flags.only_tests = true;
+                    flags.prints_files = true;
+                }
                 "--strict" => flags.strict = true,
                 "--nginx-defaults" => flags.nginx_defaults = true,
                 "--nginx-paths" => flags.nginx_paths = true,
                 "--explain" => explained.url = value()?,
                 "--method" => explained.method = value()?,
-                "--field" => {
+                "-H" | "--field" => {
                     let field = value()?;
-                    let wrong = format!("--field {field}: a field is written as NAME: VALUE");
+                    let wrong = format!("{argument} {field}: a field is written as NAME: VALUE");
                     let (name, value) = field.split_once(':').ok_or(wrong)?;
                     explained
                         .fields

@@ -64,6 +64,7 @@ mod scope;
 mod server;
 mod serving;
 mod sockets;
+mod sources;
 mod split;
 mod state;
 mod text;
@@ -105,6 +106,10 @@ fn main() -> ExitCode {
         return explain::run(request, configuration);
     }
     if flags.only_tests {
+        if flags.prints_files {
+            // Standard output may be closed early, by `head` for one.
+            let _ = configuration.sources.write(&mut io::stdout().lock());
+        }
         return ExitCode::SUCCESS;
     }
     match process::run(&flags, configuration) {

@@ -8,6 +8,7 @@ use std::vec;
 
 use super::findings::{Findings, Place};
 use super::mask;
+use super::sources::Sources;
 use super::words::{self, Token};
 
 /// How deep files may include each other.
@@ -53,20 +54,22 @@ impl Directive {
 }
 
 /// Reads a configuration with all that it includes. What cannot be read is an error among the findings.
-pub(crate) fn read(file: &Path, findings: &mut Findings) -> Vec<Directive> {
+pub(crate) fn read(file: &Path, findings: &mut Findings) -> (Vec<Directive>, Sources) {
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let mut reading = Reading {
         folder,
         within: Vec::new(),
         depth: 0,
         is_given_up: false,
+        sources: Sources::default(),
         findings,
     };
     let nowhere = Place {
         file: Arc::from(file.to_string_lossy()),
         line: 0,
     };
-    reading.file(file, &nowhere)
+    let directives = reading.file(file, &nowhere);
+    (directives, reading.sources)
 }
 
 type Tokens = Peekable<vec::IntoIter<(Token, usize)>>;
@@ -80,6 +83,7 @@ struct Reading<'a> {
     depth: usize,
     /// It has no end: no other file is read.
     is_given_up: bool,
+    sources: Sources,
     findings: &'a mut Findings,
 }
 
@@ -97,6 +101,7 @@ impl Reading<'_> {
                 return Vec::new();
             }
         };
+        self.sources.add(file, &bytes);
         let place = |line| Place {
             file: name.clone(),
             line,

@@ -69,3 +69,28 @@ fn an_answer_of_its_own() {
     let said = explained(SITE, "http://nobody.example:PORT/", &[]);
     assert!(said.contains("server other.example"), "{said}");
 }
+
+#[test]
+fn all_files_are_printed_as_nginx_prints_them() {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+    let folder = Folder::of(
+        nobody,
+        "events {} http { include FOLDER/types.conf; server { listen LISTEN; include FOLDER/types.conf; return 204; } }",
+    );
+    folder.write("types.conf", "# nothing but a comment\n", nobody);
+    let output = folder.tested("test.conf", &["-T"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    let heads: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("# configuration file "))
+        .collect();
+    assert_eq!(heads.len(), 2, "each file once: {said}");
+    assert!(
+        heads[0].ends_with("/test.conf:") && heads[1].ends_with("/types.conf:"),
+        "{said}"
+    );
+    assert!(said.ends_with("# nothing but a comment\n\n"), "{said}");
+    let checked = folder.tested("test.conf", &["-t"]);
+    assert!(checked.stdout.is_empty(), "-t prints no files");
+}
