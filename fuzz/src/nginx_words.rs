@@ -1,0 +1,44 @@
+//! The words of a configuration of nginx: what is read, written with quotation marks, reads the same.
+
+#[path = "../../examples/nginx_conf/src/words.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a file of a program that has no library"
+)]
+mod nginx;
+
+use nginx::{Token, read};
+
+/// A word in quotation marks, as nginx reads it back.
+fn quoted(word: &str) -> Option<String> {
+    // What a backslash stands before is read in several ways.
+    (!word.contains(['\\', '"'])).then(|| format!("\"{word}\""))
+}
+
+pub(crate) fn words(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(tokens) = read(&text) else { return };
+    let mut line = 1;
+    let mut written = String::new();
+    for (token, at) in &tokens {
+        assert!(
+            *at >= line && *at <= 1 + text.matches('\n').count(),
+            "lines only grow"
+        );
+        line = *at;
+        written.push(' ');
+        match token {
+            Token::Word(word) => match quoted(word) {
+                Some(word) => written.push_str(&word),
+                None => return,
+            },
+            Token::Semicolon => written.push(';'),
+            Token::Open => written.push('{'),
+            Token::Close => written.push('}'),
+        }
+    }
+    let again = read(&written).unwrap_or_else(|why| panic!("{why:?} in {written}"));
+    let kinds = |tokens: &[(Token, usize)]| tokens.iter().map(|(token, _)| token.clone()).collect::<Vec<_>>();
+    assert_eq!(kinds(&again), kinds(&tokens));
+}
