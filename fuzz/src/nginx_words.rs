@@ -10,10 +10,17 @@ mod nginx;
 
 use nginx::{Token, read};
 
-/// A word in quotation marks, as nginx reads it back.
-fn quoted(word: &str) -> Option<String> {
-    // What a backslash stands before is read in several ways.
-    (!word.contains(['\\', '"'])).then(|| format!("\"{word}\""))
+/// A word in quotation marks, as nginx reads it back: only these two characters need a backslash there.
+fn quoted(word: &str, mark: char) -> String {
+    let mut written = String::from(mark);
+    for character in word.chars() {
+        if character == mark || character == '\\' {
+            written.push('\\');
+        }
+        written.push(character);
+    }
+    written.push(mark);
+    written
 }
 
 pub(crate) fn words(data: &[u8]) {
@@ -29,10 +36,10 @@ pub(crate) fn words(data: &[u8]) {
         line = *at;
         written.push(' ');
         match token {
-            Token::Word(word) => match quoted(word) {
-                Some(word) => written.push_str(&word),
-                None => return,
-            },
+            Token::Word(word) => {
+                let mark = if word.len() % 2 == 0 { '"' } else { '\'' };
+                written.push_str(&quoted(word, mark));
+            }
             Token::Semicolon => written.push(';'),
             Token::Open => written.push('{'),
             Token::Close => written.push('}'),

@@ -1,6 +1,6 @@
 //! What does not belong to one module: how the house is built, what it defends against, the defaults and the
-//! departures from the RFCs, metrics and spans for operators, WebSocket over HTTP/2 and HTTP/3, coming from nginx, running on many machines, why an upgrade
-//! fails.
+//! departures from the RFCs, metrics and spans for operators, WebSocket over HTTP/2 and HTTP/3, coming from nginx, running on
+//! many machines, why an upgrade fails, how the crate is tested.
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
@@ -41,6 +41,9 @@ pub mod diagnose {}
 ///
 #[doc = include_str!("versus.svg")]
 pub mod performance {}
+
+#[doc = include_str!("testing.md")]
+pub mod testing {}
 
 /// The short examples, whole.
 ///
