@@ -79,7 +79,7 @@ impl Asked<'_> {
             .head
             .headers
             .get(http::header::REFERER)
-            .and_then(|value| value.to_str().ok());
+            .map(http::HeaderValue::as_bytes);
         match referers.map(|referers| referers.are_invalid(field)) {
             None | Some(Ok(false)) => String::new(),
             Some(Ok(true)) => "1".to_owned(),

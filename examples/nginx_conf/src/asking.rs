@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{Extensions, HeaderMap, Method, Response, StatusCode};
+use http::{Extensions, HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use switchover::handshake::Rejection;
@@ -23,6 +23,17 @@ use super::request::Request;
 use super::route::Leading;
 use super::tries::Tries;
 use super::upstreams::Upstream;
+
+/// What an answer with `X-Accel-Redirect` says of the file in its place.
+const KEPT_OF_REDIRECT: [&str; 7] = [
+    "content-type",
+    "set-cookie",
+    "content-disposition",
+    "cache-control",
+    "expires",
+    "accept-ranges",
+    "content-range",
+];
 
 /// The body of a client's request.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -226,26 +237,16 @@ impl Request {
             .headers()
             .get("x-accel-redirect")
             .filter(|_| !is_ignored("X-Accel-Redirect"));
-        if let Some(to) = redirect.and_then(|to| to.to_str().ok()) {
+        if let Some(to) = redirect {
             let mut state = self.state.lock();
             // What the upstream has said of the file, as nginx keeps it.
-            for name in [
-                "content-type",
-                "set-cookie",
-                "content-disposition",
-                "cache-control",
-                "expires",
-            ] {
+            for name in KEPT_OF_REDIRECT {
                 for value in response.headers().get_all(name) {
                     state.fields.append(name, value.clone());
                 }
             }
-            state.is_internal = true;
-            if state.method != Method::HEAD {
-                state.method = Method::GET;
-            }
             drop(state);
-            return Err(self.redirected(to));
+            return Err(self.accelerated(to.as_bytes()));
         }
         let intercepts = handling.intercepts.as_ref().is_some_and(|on| on.value);
         if intercepts && status.as_u16() >= 300 {

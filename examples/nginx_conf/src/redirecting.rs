@@ -3,6 +3,7 @@
 use http::header::LOCATION;
 use http::{Method, StatusCode};
 
+use super::connection::told;
 use super::error_page::Instead;
 use super::phases::{Entry, Stop, location_field};
 use super::request::Request;
@@ -19,9 +20,33 @@ impl Request {
             return Stop::Go(Entry::Named(location.clone()));
         }
         let (path, args) = uri::split(to);
+        self.sent_to(path.to_owned(), args.to_owned())
+    }
+
+    /// `X-Accel-Redirect`: what an upstream names does not climb. A page of the server's own is asked for by GET.
+    pub(crate) fn accelerated(&self, to: &[u8]) -> Stop {
+        if let Some(named) = to.strip_prefix(b"@") {
+            return self.redirected(&format!("@{}", String::from_utf8_lossy(named)));
+        }
+        let Some((path, args)) = uri::checked(to) else {
+            told(
+                self.hop(),
+                format!("X-Accel-Redirect {}: it is not followed", to.escape_ascii()),
+            );
+            return StatusCode::NOT_FOUND.into();
+        };
         let mut state = self.state.lock();
-        state.uri = path.to_owned();
-        state.args = args.to_owned();
+        if state.method != Method::HEAD {
+            state.method = Method::GET;
+        }
+        drop(state);
+        self.sent_to(path, args)
+    }
+
+    fn sent_to(&self, path: String, args: String) -> Stop {
+        let mut state = self.state.lock();
+        state.uri = path;
+        state.args = args;
         state.is_internal = true;
         state.is_unparsed = false;
         Stop::Go(Entry::Uri)

@@ -76,6 +76,37 @@ pub(crate) fn unescape_redirect(text: &str) -> String {
     out + rest + query
 }
 
+/// Path and query of a URI that somebody else has written, decoded. None of what climbs out of its place, as in nginx: a segment of
+/// two dots, a NUL, nothing at all.
+pub(crate) fn checked(text: &[u8]) -> Option<(String, String)> {
+    let mut parts = text.splitn(2, |byte| *byte == b'?');
+    let (path, args) = (parts.next()?, parts.next().unwrap_or_default());
+    let climbs = |path: &[u8]| path.split(|byte| *byte == b'/').any(|segment| segment == b"..");
+    let path = unescape(path);
+    let is_safe = !path.is_empty() && !path.contains(&0) && !climbs(&path);
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    is_safe.then(|| (lossy(&path), lossy(args)))
+}
+
+/// The bytes that a path stands for. A percent sign that no two digits follow is left out.
+fn unescape(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((byte, behind)) = rest.split_first() {
+        let digit = |at: usize| char::from(*behind.get(at)?).to_digit(16);
+        rest = behind;
+        match (byte, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                rest = &behind[2..];
+            }
+            (b'%', ..) => {}
+            (plain, ..) => out.push(*plain),
+        }
+    }
+    out
+}
+
 /// Path and query of a text, which has been written by the configuration.
 pub(crate) fn split(text: &str) -> (&str, &str) {
     text.split_once('?').unwrap_or((text, ""))

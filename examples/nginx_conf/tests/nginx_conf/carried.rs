@@ -294,30 +294,128 @@ fn what_goes_up_and_what_comes_back() {
     );
 }
 
+/// Each location has one `valid_referers`; each field is the whole line, or none.
 #[test]
 fn pages_that_requests_may_come_from() {
-    let servers = "server { listen LISTEN; server_name x.example;
-         location / { valid_referers none blocked server_names *.end.example begin.* ~\\.friend\\. path.example/in; if ($invalid_referer) { return 403; } return 200 ok; } }";
-    let come = |referer: &str| format!("Host: x.example\r\nReferer: {referer}\r\n");
-    let cases = [
-        ("http://x.example/a", "200  \"ok\""),
-        ("https://X.example:8080/a", "200  \"ok\""),
-        ("http://other.example/", "403  \"\""),
-        ("http://a.end.example", "200  \"ok\""),
-        ("http://begin.anything/x", "200  \"ok\""),
-        ("http://my.friend.example/", "200  \"ok\""),
-        ("http://path.example/inside", "200  \"ok\""),
-        ("http://path.example/out", "403  \"\""),
-        ("nonsense", "200  \"ok\""),
-        ("http://other.example/x.example", "403  \"\""),
+    let said = [
+        (
+            "/all",
+            "none blocked server_names *.end.example begin.* ~\\.friend\\. path.example/in",
+        ),
+        ("/none", "none www.example.org"),
+        ("/blocked", "blocked www.example.org"),
+        ("/page", "www.example.com/in *.example.com/any ~example *.com"),
+        ("/dot", ".example.com"),
+        ("/tail", "www.example.*/in example.*"),
+        ("/names", "server_names"),
     ];
-    let cases: Vec<(String, &str)> = cases
+    let locations: String = said
         .iter()
-        .map(|(referer, expected)| (come(referer), *expected))
+        .map(|(path, words)| {
+            format!("location = {path} {{ valid_referers {words}; if ($invalid_referer) {{ return 403; }} return 200 ok; }}\n")
+        })
+        .collect();
+    let servers = format!(
+        "server {{ listen LISTEN; server_name x.example ~^re.*\\.example$ *.wild.example; {locations} }}"
+    );
+    let long = |length: usize| format!("http://example.{}", "a".repeat(length));
+    let (longest, too_long) = (long(256 - 8), long(257 - 8));
+    let (come, kept_out) = ("200  \"ok\"", "403  \"\"");
+    let cases = [
+        ("/all", Some("http://x.example/a"), come),
+        ("/all", Some("https://X.example:8080/a"), come),
+        ("/all", Some("http://other.example/"), kept_out),
+        ("/all", Some("http://a.end.example"), come),
+        ("/all", Some("http://begin.anything/x"), come),
+        ("/all", Some("http://my.friend.example/"), come),
+        ("/all", Some("http://path.example/inside"), come),
+        ("/all", Some("http://path.example/out"), kept_out),
+        ("/all", Some("nonsense"), come),
+        ("/all", Some("http://other.example/x.example"), kept_out),
+        // An empty field is a field; one of other bytes than letters is one too.
+        ("/none", None, come),
+        ("/none", Some(""), kept_out),
+        ("/none", Some("\u{e9}"), kept_out),
+        ("/none", Some("http://www.example.org/"), come),
+        ("/none", Some("http://www.example.org?x"), kept_out),
+        ("/none", Some("http://u@www.example.org/"), kept_out),
+        ("/blocked", None, kept_out),
+        ("/blocked", Some(""), come),
+        ("/blocked", Some("\u{e9}"), come),
+        ("/blocked", Some("http://su"), come),
+        ("/blocked", Some("https://other.example/"), kept_out),
+        // The longest name decides, whatever the shorter ones and the expressions say.
+        ("/page", Some("http://www.example.com/inside"), come),
+        ("/page", Some("http://www.example.com/any"), kept_out),
+        ("/page", Some("http://a.example.com/any"), come),
+        ("/page", Some("http://a.example.com/IN"), kept_out),
+        ("/page", Some("http://other.com/x"), come),
+        ("/page", Some("http://other.org/example"), come),
+        ("/page", Some(&longest), come),
+        ("/page", Some(&too_long), kept_out),
+        ("/dot", Some("http://example.com"), come),
+        ("/dot", Some("http://a.b.example.com:80/x"), come),
+        ("/dot", Some("http://anexample.com/"), kept_out),
+        ("/tail", Some("http://www.example.net/in"), come),
+        ("/tail", Some("http://www.example.net/out"), kept_out),
+        ("/tail", Some("http://example.net/out"), come),
+        ("/tail", Some(&longest), come),
+        ("/tail", Some(&too_long), kept_out),
+        ("/names", Some("http://x.example/"), come),
+        ("/names", Some("http://re-x.example/x"), come),
+        ("/names", Some("http://other.org/re.example"), kept_out),
+        ("/names", Some("http://a.wild.example"), come),
+        ("/names", None, kept_out),
+    ];
+    let cases: Vec<(&str, String, &str)> = cases
+        .iter()
+        .map(|(path, referer, expected)| {
+            let line = referer.map(|referer| format!("Referer: {referer}\r\n"));
+            let lines = format!("Host: x.example\r\n{}", line.unwrap_or_default());
+            (*path, lines, *expected)
+        })
         .collect();
     let cases: Vec<(&str, &str, &str)> = cases
         .iter()
-        .map(|(lines, expected)| ("/", &**lines, *expected))
+        .map(|(path, lines, expected)| (*path, &**lines, *expected))
         .collect();
-    both_answer(servers, &cases);
+    both_answer(&servers, &cases);
+}
+
+/// What the upstream names is a URI of the same server, and does not climb.
+#[test]
+fn where_an_upstream_sends_a_request_within() {
+    let servers = "server { listen LISTEN; root FOLDER/files;
+         location = /up { add_header X-Accel-Redirect $arg_to; add_header Content-Type text/told; add_header Accept-Ranges told; return 204; }
+         location = /empty { add_header X-Accel-Redirect $arg_to; return 200 answered; }
+         location /go { proxy_pass http://LISTEN/up; }
+         location /nowhere { proxy_pass http://LISTEN/empty; }
+         location /in/ { internal; return 200 \"$request_method $uri $is_args$args\"; }
+         location @named { return 200 \"named $request_method $uri\"; }
+         location /paged { error_page 404 = /in/page; proxy_pass http://LISTEN/up; } }";
+    let head = "Host: x.example\r\n";
+    both_answer(
+        servers,
+        &[
+            ("/go?to=/in/a", head, "200  \"GET /in/a \""),
+            ("/go?to=/in/a?b=%2e%2e", head, "200  \"GET /in/a ?b=%2e%2e\""),
+            ("/go?to=/in/a%20b", head, "200  \"GET /in/a b \""),
+            ("/go?to=/in/%2520", head, "200  \"GET /in/%20 \""),
+            ("/go?to=/in/..x/a..", head, "200  \"GET /in/..x/a.. \""),
+            ("/go?to=@named", head, "200  \"named GET /go\""),
+            ("/go?to=@nobody", head, "500  \"\""),
+            ("/go?to=/one.txt", head, "200  \"one\\n\""),
+            ("/go?to=..", head, "404  \"\""),
+            ("/go?to=../in/a", head, "404  \"\""),
+            ("/go?to=/in/../one.txt", head, "404  \"\""),
+            ("/go?to=/in/..", head, "404  \"\""),
+            ("/go?to=/in/.%2e/a", head, "404  \"\""),
+            ("/go?to=/in/%2e%2e", head, "404  \"\""),
+            ("/go?to=/in%2f..%2fone.txt", head, "404  \"\""),
+            ("/go?to=/in/%00", head, "404  \"\""),
+            ("/go?to=?x", head, "404  \"\""),
+            ("/paged?to=/in/../x", head, "200  \"GET /in/page \""),
+            ("/nowhere", head, "200  \"answered\""),
+        ],
+    );
 }
