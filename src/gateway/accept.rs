@@ -1,5 +1,5 @@
-//! Steps (1) to (3) of the walk: this file reads a request head within its deadline and limits, and decides what the request is.
-//! It must not know upstreams.
+//! Steps (1) to (3) of the walk: a connection is read to the end of a request head within its deadline, and this file
+//! decides what the request is. It must not know upstreams.
 
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -12,11 +12,11 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{self, Client};
 use super::config::GatewayConfig;
 use super::incoming::Incoming;
+use super::request_head::{HeadFailure, read_head};
 use crate::clock::After;
-use crate::error::{Cause, Error, Phase};
+use crate::error::{Error, Phase};
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::header::{Forwarding, Hop};
-use crate::http1::{HeadScan, request_from_head};
 use crate::side::Side;
 use crate::tunnel::Rewind;
 use crate::wire::{self, First};
@@ -265,7 +265,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let read = timeout_at(deadline, self.read_head(&mut client)).await;
+        let read = timeout_at(deadline, read_head(&mut client, &self.config.request_limits)).await;
         let head = match read {
             Ok(Ok(head)) => head,
             Ok(Err(HeadFailure::Stream(cause))) => {
@@ -312,28 +312,6 @@ impl Acceptor {
             Err(rejection) => Box::pin(refuse(client, rejection, Some(head))).await,
         }
     }
-
-    async fn read_head<S>(&self, client: &mut Client<S>) -> Result<Box<request::Parts>, HeadFailure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut scan = HeadScan::request();
-        loop {
-            let end = scan
-                .advance(&client.early, &self.config.request_limits)
-                .map_err(Rejection::from)?;
-            if let Some(end) = end {
-                client.head_length = end;
-                let head = bytes::Bytes::copy_from_slice(&client.early[..end]);
-                return Ok(Box::new(request_from_head(head, &scan).map_err(Rejection::from)?));
-            }
-            match wire::read_some(&mut client.stream, &mut client.early, usize::MAX).await {
-                Ok(0) => return Err(HeadFailure::Stream(Cause::Closed)),
-                Ok(_) => {}
-                Err(error) => return Err(HeadFailure::Stream(Cause::Io(error))),
-            }
-        }
-    }
 }
 
 /// Answers and closes.
@@ -347,17 +325,6 @@ where
 {
     client.refuse(answer::Refusal::from(&rejection)).await?;
     Ok(Accepted::Rejected(rejection, head))
-}
-
-enum HeadFailure {
-    Stream(Cause),
-    Rejected(Rejection),
-}
-
-impl From<Rejection> for HeadFailure {
-    fn from(rejection: Rejection) -> Self {
-        HeadFailure::Rejected(rejection)
-    }
 }
 
 #[cfg(all(test, target_pointer_width = "64"))]

@@ -42,6 +42,7 @@ mod incoming;
 mod listener;
 mod proxy;
 mod relayed_body;
+mod request_head;
 
 pub use accept::{Accepted, Acceptor};
 pub use config::{Builder, GatewayConfig};

@@ -1,5 +1,5 @@
-//! The bodies that hyper moves: those of requests on their way upstream, and those of responses that are relayed, of a declined
-//! upgrade, or of the proxy itself. Each reports to the exchange, where there is one, when hyper drops it.
+//! The body of a response: one that is relayed, of a declined upgrade, or of the proxy itself. It reports to the exchange, where
+//! there is one, when hyper drops it.
 
 use std::fmt;
 use std::io;
@@ -7,20 +7,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
 
 use super::BoxError;
-use super::config::RelayConfig;
 use super::declined::DeclinedBody;
-use super::failure::Failure;
+use super::erased::{Erased, ErasedBody};
 use super::interim::Exchange;
 use super::paced::{Pace, Paced};
 use super::relay::Frames;
-use super::stall::Stall;
 use crate::error::{Cause, Error, Phase};
-use crate::header::trailer;
 use crate::side::Side;
 
 /// The body of a response from the proxy: the upstream's, streamed, or a short text of the proxy's own.
@@ -198,150 +194,10 @@ impl Source {
     }
 }
 
-/// A frame without the trailer fields that end here.
-fn with_allowed_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
-    match frame.into_trailers() {
-        Ok(mut fields) => {
-            trailer::strip(&mut fields);
-            Frame::trailers(fields)
-        }
-        Err(frame) => frame,
-    }
-}
-
 impl Drop for ProxyBody {
     fn drop(&mut self) {
         if let Some(exchange) = &self.exchange {
             exchange.set_done();
         }
-    }
-}
-
-/// The body of a relayed request, whatever server took it in.
-pub(super) struct RequestBody {
-    /// None for a request without one.
-    body: Option<Pin<Box<ErasedBody>>>,
-    exchange: Arc<Exchange>,
-    /// How long the client may stop in the middle of it.
-    stall: Stall,
-    limit: BodyLimit,
-}
-
-type ErasedBody = dyn Body<Data = Bytes, Error = BoxError> + Send;
-
-impl RequestBody {
-    pub(super) fn new<B>(body: B, exchange: Arc<Exchange>, config: &RelayConfig) -> Self
-    where
-        B: Body + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        RequestBody::of(Some(Box::pin(Erased { body })), exchange, config)
-    }
-
-    fn of(body: Option<Pin<Box<ErasedBody>>>, exchange: Arc<Exchange>, config: &RelayConfig) -> Self {
-        RequestBody {
-            body,
-            exchange,
-            stall: Stall::new(config.request_body_limit()),
-            limit: BodyLimit {
-                limit: config.most_of_request_body(),
-                taken: 0,
-            },
-        }
-    }
-}
-
-/// How many bytes there may be in a body, and how many there have been.
-struct BodyLimit {
-    limit: Option<u64>,
-    taken: u64,
-}
-
-impl BodyLimit {
-    /// The limit, if that many bytes more are beyond it.
-    fn exceeded_by(&mut self, more: usize) -> Option<u64> {
-        self.taken += more as u64;
-        self.limit.filter(|limit| self.taken > *limit)
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else {
-            return Poll::Ready(None);
-        };
-        let frame = match body.as_mut().poll_frame(cx) {
-            Poll::Ready(frame) => {
-                this.stall.progress();
-                frame.map(|frame| frame.map(with_allowed_trailers))
-            }
-            Poll::Pending => {
-                let late = ready!(this.stall.poll_waiting(cx));
-                Some(Err(late.into()))
-            }
-        };
-        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-        if let Some(limit) = data.and_then(|data| this.limit.exceeded_by(data.len())) {
-            let failure = Failure::body_too_large(limit);
-            this.exchange.set_client_failure(failure.clone());
-            return Poll::Ready(Some(Err(failure.into())));
-        }
-        if let Some(Err(error)) = &frame {
-            let failure = Failure::of_client(&**error, this.stall.limit());
-            this.exchange.set_client_failure(failure);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(|body| body.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            Some(body) => body.size_hint(),
-            None => SizeHint::with_exact(0),
-        }
-    }
-}
-
-pin_project! {
-    /// A body of any kind, with data and errors of one.
-    struct Erased<B> {
-        #[pin]
-        body: B,
-    }
-}
-
-impl<B> Body for Erased<B>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(self.project().body.poll_frame(cx));
-        let own = |frame: Frame<B::Data>| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
-        Poll::Ready(frame.map(|frame| frame.map(own).map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

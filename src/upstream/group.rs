@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Retry;
 use super::builder::Builder;
-use super::server::{Server, ServerStatus};
+use super::record::ServerStatus;
+use super::server::Server;
 use super::shared::Shared;
 use super::source::SourceStatus;
 use super::view::{Attempted, Direct, Policy, ServerConnector};

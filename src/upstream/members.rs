@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::balance::{self, Balance};
-use super::server::{Member, Record, chance};
+use super::record::{Member, Record, chance};
 use crate::connect::{Attempts, ConnectError};
 use crate::tunnel::Permit;
 

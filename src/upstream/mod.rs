@@ -71,6 +71,7 @@ mod evacuation;
 mod group;
 mod key;
 mod members;
+mod record;
 mod retry;
 mod server;
 mod shared;
@@ -84,8 +85,9 @@ pub use condition::Health;
 pub use evacuation::Evacuation;
 pub use group::Group;
 pub use key::{CustomKey, Key};
+pub use record::ServerStatus;
 pub use retry::Retry;
-pub use server::{Server, ServerStatus};
+pub use server::Server;
 pub use source::SourceStatus;
 #[cfg(feature = "rustls")]
 pub use url::connect_to_url_over;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::Retry;
-use super::server::Record;
+use super::record::Record;
 use crate::connect::{
     AttemptEnd, Candidate, Connect, ConnectError, ConnectRequest, Outcome, Pooling, UpstreamId,
 };

@@ -21,10 +21,11 @@ use crate::exchange::MAX_INTERIM;
 use crate::header::rules::PreparedRules;
 use crate::header::{ConnectionOptions, final_answer, remove};
 use crate::http1::{BodyLength, HeadError, encode_request};
-use crate::service::body::{ProxyBody, RequestBody};
+use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 use crate::service::interim::Exchange;
+use crate::service::request_body::RequestBody;
 use crate::side::Side;
 use crate::telemetry::{self, Kind, Stopwatch};
 

@@ -20,12 +20,13 @@ use crate::header::rules::{PreparedRules, Variables};
 use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, hop_by_hop, remove};
 use crate::http1::{BodyLength, check_request_within};
 use crate::service::BoxError;
-use crate::service::body::{ProxyBody, RequestBody};
+use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
 use crate::service::dialect;
 use crate::service::failure::Failure;
 use crate::service::interim::Exchange;
 use crate::service::paced::{Pace, paces_itself};
+use crate::service::request_body::RequestBody;
 use crate::service::tasks::Tasks;
 use crate::telemetry::{self, Kind};
 

@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 use super::passage::Broken;
 use crate::error::Cause;
 use crate::http1::{BodyLength, encode_fields};
-use crate::service::body::RequestBody;
+use crate::service::request_body::RequestBody;
 use crate::tunnel::Transfer;
 
 /// How many frames go on in one poll before other tasks get their turn.

@@ -1,7 +1,7 @@
 //! Many tunnels: how many there may be, how they end together, which there are, and a look at one of them.
 //!
-//! Values that the caller owns and passes in. They must not know how bytes move, and the engine knows none of them. A tunnel takes the lock of the registry when it opens and when it
-//! ends, and never in between.
+//! Values that the caller owns and passes in. They must not know how bytes move, and the engine knows none of them. A tunnel takes the lock of the
+//! registry when it opens and when it ends, and never in between.
 
 mod cap;
 mod drain;
@@ -9,6 +9,8 @@ mod drain_signal;
 mod drain_state;
 mod entry;
 mod events;
+mod finished;
+mod id;
 mod iter;
 mod listing;
 mod peer_cap;
@@ -18,11 +20,7 @@ mod watch;
 mod watched;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,14 +30,14 @@ pub use drain::{Drain, Schedule};
 pub use drain_signal::DrainSignal;
 use entry::Entry;
 pub use events::{Subscription, TunnelEvent};
+pub use finished::Finished;
+pub use id::{TunnelId, TunnelIdError};
 pub use iter::Iter;
 pub use listing::{Label, Listing};
 pub use peer_cap::{PeerCap, PeerPermit};
 use table::Table;
 pub use watch::{TunnelState, TunnelWatch};
 pub(crate) use watched::Watched;
-
-use wakers::Waiter;
 
 use super::end::{End, Traffic};
 use super::websocket::EndRequest;
@@ -87,49 +85,6 @@ pub struct Tunnels {
 struct Shared {
     table: Mutex<Table>,
     drain: Drain,
-}
-
-/// Which tunnel it is, in a registry: the number of tunnels before it, and its place. It is written `7-3`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TunnelId {
-    /// From one on.
-    number: u32,
-    slot: u32,
-}
-
-impl TunnelId {
-    const UNLISTED: TunnelId = TunnelId { number: 0, slot: 0 };
-}
-
-impl fmt::Display for TunnelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.number, self.slot)
-    }
-}
-
-impl fmt::Debug for TunnelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// A text is no [`TunnelId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-#[error("a tunnel is written as two numbers, as in 7-3")]
-pub struct TunnelIdError;
-
-impl FromStr for TunnelId {
-    type Err = TunnelIdError;
-
-    fn from_str(text: &str) -> Result<Self, TunnelIdError> {
-        let number = |text: &str| text.parse().map_err(|_| TunnelIdError);
-        let (first, second) = text.split_once('-').ok_or(TunnelIdError)?;
-        Ok(TunnelId {
-            number: number(first)?,
-            slot: number(second)?,
-        })
-    }
 }
 
 impl Default for Tunnels {
@@ -259,10 +214,7 @@ impl Tunnels {
 
     /// Completes when no tunnel is open, at once if none is.
     pub fn finished(&self) -> Finished {
-        Finished {
-            tunnels: self.clone(),
-            waiter: Waiter::default(),
-        }
+        Finished::of(self.clone())
     }
 
     /// Completes when the drain starts.
@@ -327,46 +279,5 @@ impl fmt::Debug for Tunnels {
             .field("len", &self.len())
             .field("is_draining", &self.is_draining())
             .finish_non_exhaustive()
-    }
-}
-
-/// Completes when no tunnel is open: the future of [`Tunnels::finished`].
-///
-/// # Cancel safety
-///
-/// Dropping it does nothing but forget the waker.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct Finished {
-    tunnels: Tunnels,
-    waiter: Waiter,
-}
-
-impl Future for Finished {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        let waker = cx.waker().clone();
-        let mut table = this.tunnels.table();
-        if table.len() == 0 {
-            let left_over = table.finished().forget(&mut this.waiter);
-            drop(table);
-            drop(left_over);
-            return Poll::Ready(());
-        }
-        let left_over = table.finished().register(&mut this.waiter, waker);
-        drop(table);
-        drop(left_over);
-        Poll::Pending
-    }
-}
-
-impl Drop for Finished {
-    fn drop(&mut self) {
-        if self.waiter.has_registered() {
-            let left_over = self.tunnels.table().finished().forget(&mut self.waiter);
-            drop(left_over);
-        }
     }
 }

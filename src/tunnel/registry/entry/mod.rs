@@ -3,22 +3,26 @@
 //!
 //! Knows one tunnel. It must not know how bytes move, nor which other tunnels there are.
 
+mod frames;
+mod steering;
+
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub(in crate::tunnel) use frames::Frames;
+use steering::Steering;
 
 use super::TunnelId;
 use super::listing::{Kind, Label, Listing};
 use crate::clock::After;
 use crate::side::Side;
+#[cfg(feature = "metrics")]
 use crate::telemetry;
-use crate::tunnel::end::End;
-use crate::tunnel::websocket::{EndRequest, FrameCounts};
 
 /// Instants of a tunnel are kept as numbers of these, from when it was made: four bytes last for 497 days.
 const TICK: Duration = Duration::from_millis(10);
@@ -60,34 +64,10 @@ pub(in crate::tunnel) struct Entry {
     flags: AtomicU8,
 }
 
-#[derive(Default)]
-struct Steering {
-    waker: Option<Waker>,
-    appointed: Option<Box<Appointed>>,
-}
-
-/// When a tunnel is to end, and how.
-#[derive(Default)]
-struct Appointed {
-    end: Option<(Instant, End, EndRequest)>,
-    expiry: Option<(Instant, EndRequest)>,
-}
-
 /// What few tunnels have.
 struct Extra {
     label: Option<Label>,
     frames: Option<Frames>,
-}
-
-/// What a tunnel that knows its frames counts of them, by the side that sends them.
-#[derive(Default)]
-pub(in crate::tunnel) struct Frames {
-    frames: [AtomicU64; 2],
-    messages: [AtomicU64; 2],
-    /// In microseconds, of the last ping that was answered. Zero: none was.
-    round_trip: [AtomicU32; 2],
-    /// How many pings were answered.
-    answers: [AtomicU32; 2],
 }
 
 fn index(side: Side) -> usize {
@@ -249,150 +229,15 @@ impl Entry {
     /// The tunnel is gone.
     pub(super) fn close(&self) {
         self.set(OPEN, false);
-        let mut steering = self.steering();
-        let left_over = (steering.waker.take(), steering.appointed.take());
-        drop(steering);
-        drop(left_over);
+        self.forget_end();
     }
-
-    fn steering(&self) -> MutexGuard<'_, Steering> {
-        // Nothing in here panics halfway.
-        self.steering.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// When the tunnel is to end: a load and a comparison as long as nobody has said.
-    pub(super) fn due(&self) -> Option<Instant> {
-        match self.due.load(Ordering::Acquire) {
-            0 => None,
-            ticks => Some(self.at_tick(ticks - 1)),
-        }
-    }
-
-    /// Wakes this task when the tunnel's end is appointed.
-    pub(super) fn register(&self, waker: &Waker) {
-        let key = key_of(waker);
-        if self.waker.load(Ordering::Relaxed) == key {
-            return;
-        }
-        let own = waker.clone();
-        let left_over = self.steering().waker.replace(own);
-        self.waker.store(key, Ordering::Relaxed);
-        drop(left_over);
-    }
-
-    /// Why the tunnel ends now, and with which words. It is not to be asked again after that.
-    pub(super) fn take_due(&self, now: Instant) -> Option<(End, EndRequest)> {
-        let mut steering = self.steering();
-        let appointed = steering.appointed.take()?;
-        let due = match (*appointed).earliest() {
-            Some((at, why, request)) if at <= now => Some((why, request)),
-            _ => {
-                steering.appointed = Some(appointed);
-                return None;
-            }
-        };
-        self.due.store(0, Ordering::Release);
-        due
-    }
-
-    /// Has the tunnel end at an instant, if it is not to end sooner.
-    pub(super) fn end_at(&self, at: Instant, why: End, request: EndRequest) {
-        self.appoint(|appointed| {
-            if appointed.end.as_ref().is_none_or(|(former, ..)| at < *former) {
-                appointed.end = Some((at, why, request));
-            }
-        });
-    }
-
-    /// Has the tunnel expire at an instant, or not at all.
-    pub(super) fn expire_at(&self, at: Option<Instant>, request: EndRequest) {
-        self.appoint(|appointed| appointed.expiry = at.map(|at| (at, request)));
-    }
-
-    fn appoint(&self, change: impl FnOnce(&mut Appointed)) {
-        let woken = {
-            let mut steering = self.steering();
-            if !self.is_open() {
-                return;
-            }
-            let appointed = steering.appointed.get_or_insert_default();
-            change(appointed);
-            let due = match appointed.earliest() {
-                None => 0,
-                // Rounded up, and an instant that has passed is the first one.
-                Some((at, ..)) => match at.saturating_duration_since(self.made_at) {
-                    Duration::ZERO => 1,
-                    _ => self
-                        .ticks_until(at.after(TICK.saturating_sub(Duration::from_nanos(1))))
-                        .saturating_add(1),
-                },
-            };
-            // Later than the clock of the tunnel goes: never.
-            self.due
-                .store(if due == u32::MAX { 0 } else { due }, Ordering::Release);
-            steering.waker.clone()
-        };
-        // Without the lock: what a waker does is its own business.
-        if let Some(waker) = woken {
-            waker.wake();
-        }
-    }
-}
-
-impl Appointed {
-    fn earliest(&self) -> Option<(Instant, End, EndRequest)> {
-        let expiry = self
-            .expiry
-            .as_ref()
-            .map(|(at, request)| (*at, End::Expired, request.clone()));
-        [self.end.clone(), expiry]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, ..)| *at)
-    }
-}
-
-impl Frames {
-    pub(super) fn frames(&self, from: Side) -> u64 {
-        self.frames[index(from)].load(Ordering::Relaxed)
-    }
-
-    pub(super) fn messages(&self, from: Side) -> u64 {
-        self.messages[index(from)].load(Ordering::Relaxed)
-    }
-
-    pub(super) fn round_trip(&self, with: Side) -> Option<Duration> {
-        match self.round_trip[index(with)].load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(Duration::from_micros(micros.into())),
-        }
-    }
-
-    pub(super) fn note(&self, from: Side, counts: &FrameCounts) {
-        self.frames[index(from)].store(counts.frames, Ordering::Relaxed);
-        self.messages[index(from)].store(counts.messages, Ordering::Relaxed);
-        let answers = &self.answers[index(from)];
-        if answers.load(Ordering::Relaxed) == counts.answers {
-            return;
-        }
-        answers.store(counts.answers, Ordering::Relaxed);
-        if let Some(time) = counts.round_trip {
-            let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1);
-            self.round_trip[index(from)].store(micros, Ordering::Relaxed);
-            telemetry::ping_answered(from, time);
-        }
-    }
-}
-
-/// What tells a waker from others as long as both exist: where its data and its functions are. Never zero.
-fn key_of(waker: &Waker) -> usize {
-    let vtable = std::ptr::from_ref(waker.vtable()).addr();
-    (waker.data().addr() ^ vtable.rotate_left(usize::BITS / 2)).max(1)
 }
 
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use super::*;
+    use crate::tunnel::end::End;
+    use crate::tunnel::websocket::EndRequest;
 
     #[test]
     fn it_is_small() {

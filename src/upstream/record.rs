@@ -1,0 +1,256 @@
+//! What a group keeps of a server: how many tunnels it has, and how it is doing.
+//!
+//! Knows one server. It must not know how servers are chosen.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::balance::{Candidate, hash};
+use super::condition::{Condition, Health, Tolerance};
+use super::server::Server;
+use crate::connect::{PoolKey, UpstreamId};
+use crate::telemetry;
+use crate::tunnel::{Cap, Permit};
+
+/// What its group can say of a server: for a status page.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerStatus {
+    /// What it is called.
+    pub name: String,
+    /// Its weight.
+    pub weight: u32,
+    /// Whether it is a backup.
+    pub backup: bool,
+    /// How many tunnels it has, those included that are on their way.
+    pub tunnels: usize,
+    /// How many it may have; `None` is no limit.
+    pub max_tunnels: Option<usize>,
+    /// Whether it was [taken out](super::Group::set_down) by hand.
+    pub down: bool,
+    /// How it is doing.
+    pub health: Health,
+    /// How many requests it has been chosen for.
+    pub tried: u64,
+    /// How many of them have failed there.
+    pub failed: u64,
+}
+
+/// A server in its group.
+pub(super) struct Member<C> {
+    pub(super) connect: C,
+    pub(super) pool_key: PoolKey,
+    /// The source that it was found by, and its address there.
+    pub(super) found: Option<(usize, SocketAddr)>,
+    pub(super) record: Arc<Record>,
+}
+
+/// What is known of a server, apart from how to connect to it.
+pub(super) struct Record {
+    id: UpstreamId,
+    name: Arc<str>,
+    identity: u64,
+    weight: u32,
+    backup: bool,
+    cap: Cap,
+    tolerance: Tolerance,
+    condition: Mutex<Condition>,
+    /// Whether there is anything in the condition: mostly there is not, and nobody has to look.
+    is_troubled: AtomicBool,
+    /// It was taken out by hand.
+    is_down: AtomicBool,
+    /// It is back, and nobody has looked yet.
+    is_back: AtomicBool,
+    tried: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl<C> Member<C> {
+    pub(super) fn new(server: Server<C>, pool_key: PoolKey, found: Option<(usize, SocketAddr)>) -> Self {
+        let record = Record {
+            id: UpstreamId::unique(),
+            identity: hash(server.name.as_bytes()),
+            name: server.name.into(),
+            weight: server.weight,
+            backup: server.backup,
+            cap: server.cap,
+            tolerance: server.tolerance,
+            condition: Mutex::default(),
+            is_troubled: AtomicBool::new(false),
+            is_down: AtomicBool::new(false),
+            is_back: AtomicBool::new(found.is_some()),
+            tried: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        };
+        Member {
+            connect: server.connect,
+            pool_key,
+            found,
+            record: Arc::new(record),
+        }
+    }
+}
+
+impl Record {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn name_ref(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Records its state and its tunnels.
+    #[cfg(feature = "metrics")]
+    pub(super) fn record_metrics(&self) {
+        let status = self.status();
+        let state = if status.down { "down" } else { status.health.name() };
+        telemetry::server_state(&self.name, state, status.tunnels);
+    }
+
+    pub(super) fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    /// What tells it from other servers among the attempts of a request.
+    pub(super) fn id(&self) -> UpstreamId {
+        self.id
+    }
+
+    pub(super) fn is_backup(&self) -> bool {
+        self.backup
+    }
+
+    /// Whether it gets requests as far as its health goes.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_troubled.load(Ordering::Acquire) || self.condition().is_open(Instant::now())
+    }
+
+    /// Whether it was taken out by hand.
+    pub(super) fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Acquire)
+    }
+
+    /// True if it was not so before.
+    pub(super) fn set_down(&self, down: bool) -> bool {
+        let is_changed = self.is_down.swap(down, Ordering::AcqRel) != down;
+        if is_changed {
+            self.is_back.store(!down, Ordering::Release);
+        }
+        is_changed
+    }
+
+    pub(super) fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// Whether it has come back since this was asked last.
+    pub(super) fn take_back(&self) -> bool {
+        self.is_back.load(Ordering::Acquire) && self.is_back.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether it has been ejected for longer than this. Says so once for each time.
+    pub(super) fn is_lost(&self, limit: Duration) -> bool {
+        self.is_troubled.load(Ordering::Acquire) && self.condition().is_lost(Instant::now(), limit)
+    }
+
+    /// Whether it has room for a tunnel.
+    pub(super) fn has_room(&self) -> bool {
+        self.cap.limit().is_none_or(|limit| self.cap.open() < limit)
+    }
+
+    pub(super) fn try_acquire(&self) -> Option<Permit> {
+        self.cap.try_acquire()
+    }
+
+    /// It gets a request, of which it will hear how it has ended.
+    pub(super) fn begin(&self) {
+        self.tried.fetch_add(1, Ordering::Relaxed);
+        if self.is_troubled.load(Ordering::Acquire) {
+            self.condition().begin(Instant::now());
+        }
+    }
+
+    /// What a request has shown: that it works, that it does not, or nothing.
+    pub(super) fn shown(&self, works: Option<bool>) {
+        match works {
+            Some(false) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                self.change(|condition| condition.failed(Instant::now(), &self.tolerance, chance()));
+            }
+            _ if !self.is_troubled.load(Ordering::Acquire) => {}
+            Some(true) => self.change(Condition::succeeded),
+            None => self.change(Condition::given_up),
+        }
+    }
+
+    pub(super) fn status(&self) -> ServerStatus {
+        ServerStatus {
+            name: self.name.to_string(),
+            weight: self.weight,
+            backup: self.backup,
+            tunnels: self.cap.open(),
+            max_tunnels: self.cap.limit(),
+            down: self.is_down(),
+            health: self.condition().health(Instant::now(), &self.tolerance),
+            tried: self.tried.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    fn condition(&self) -> MutexGuard<'_, Condition> {
+        // Nothing in here panics halfway.
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Condition)) {
+        let (before, after) = {
+            let mut condition = self.condition();
+            let now = Instant::now();
+            let before = condition.health(now, &self.tolerance).name();
+            change(&mut condition);
+            self.is_troubled.store(!condition.is_healthy(), Ordering::Release);
+            (before, condition.health(now, &self.tolerance).name())
+        };
+        // Without the lock: what a subscriber does is its own business.
+        if before != after {
+            if after == Health::Healthy.name() && before != "failing" {
+                self.is_back.store(true, Ordering::Release);
+            }
+            telemetry::server_changed(&self.name, after);
+        }
+    }
+}
+
+impl Candidate for &Record {
+    fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    fn tunnels(&self) -> usize {
+        self.cap.open()
+    }
+
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.status().fmt(f)
+    }
+}
+
+/// A number from 0 to 1. Its only purpose is that servers differ: it need not be hard to guess.
+pub(super) fn chance() -> f64 {
+    // The keys of every state are others.
+    let number = RandomState::new().build_hasher().finish();
+    number as f64 / u64::MAX as f64
+}
