@@ -80,7 +80,10 @@ impl UpgradeConfig {
 
     /// How the tunnel after this switch is to know its frames, if it is to.
     pub(crate) fn websocket_of(&self, switched: &Switched) -> Option<WebSocketConfig> {
-        let config = self.websocket.filter(|_| switched.protocol().is_websocket())?;
+        let config = self
+            .websocket
+            .clone()
+            .filter(|_| switched.protocol().is_websocket())?;
         let bits = config.allowed_reserved_bits();
         Some(config.reserved_bits(bits.unwrap_or(switched.reserved_bits())))
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::websocket::Closes;
+use super::websocket::{Closes, MessageLimit};
 use crate::side::Side;
 use crate::telemetry::{Bytes, Closer, Moved, TunnelEnd};
 use crate::websocket::{CloseFrame, FrameError};
@@ -170,6 +170,16 @@ pub enum End {
         /// What is wrong with it.
         error: FrameError,
     },
+    /// A side exceeded one of the [limits](super::WebSocketConfig::limits) on its messages, in a tunnel that
+    /// [knows its frames](super::Tunnel::websocket). What it had sent before was delivered; the frame was not.
+    LimitExceeded {
+        /// The side that exceeded it.
+        side: Side,
+        /// Which limit it was.
+        limit: MessageLimit,
+        /// What it allows: bytes, frames, or so many per second.
+        allowed: u64,
+    },
     /// A stream failed. Only found in the [`Traffic`] that a [`TunnelError`] carries.
     Failed {
         /// The side whose stream failed.
@@ -179,7 +189,7 @@ pub enum End {
 
 impl End {
     /// In a word, for logs and metrics: `closed`, `idle`, `half-close-timeout`, `write-timeout`, `lifetime`, `drained`,
-    /// `requested`, `expired`, `ping-timeout`, `violation`, `failed`. None of them changes in a minor version.
+    /// `requested`, `expired`, `ping-timeout`, `violation`, `limit-exceeded`, `failed`. None of them changes in a minor version.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -193,12 +203,13 @@ impl End {
             End::Expired => "expired",
             End::PingTimeout { .. } => "ping-timeout",
             End::Violation { .. } => "violation",
+            End::LimitExceeded { .. } => "limit-exceeded",
             End::Failed { .. } => "failed",
         }
     }
 
     /// The side that it is about: the one that ended first, stayed open in silence, took no bytes, did not answer, sent what
-    /// is no frame, or failed.
+    /// is no frame, exceeded a limit, or failed.
     #[must_use]
     pub const fn side(self) -> Option<Side> {
         match self {
@@ -207,6 +218,7 @@ impl End {
             | End::WriteTimeout { side }
             | End::PingTimeout { side }
             | End::Violation { side, .. }
+            | End::LimitExceeded { side, .. }
             | End::Failed { side } => Some(side),
             _ => None,
         }
@@ -226,6 +238,9 @@ impl fmt::Display for End {
             End::Expired => f.write_str("expired"),
             End::PingTimeout { side } => write!(f, "{side} did not answer a ping"),
             End::Violation { side, error } => write!(f, "{side} broke the WebSocket protocol: {error}"),
+            End::LimitExceeded { side, limit, allowed } => {
+                write!(f, "{side} sent more than {allowed} {limit}")
+            }
             End::Failed { side } => write!(f, "{side} failed"),
         }
     }

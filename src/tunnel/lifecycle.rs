@@ -5,14 +5,14 @@
 //! | `Running` | a direction stops | | `Running`, with the first to stop |
 //! | `Running` | drain, request, expiry; bytes | stop both | `Draining` |
 //! | `Running` | drain, request, expiry, idle, lifetime, no pong; frames | a Close to both | `Closing` |
-//! | `Running` | violation | a Close to the other side, one in the place of the other's Close to the violator | `Closing` |
+//! | `Running` | a frame is refused | a Close to the other side, one in the place of the other's Close to the violator | `Closing` |
 //! | `Running` | a stream fails, both Closes seen | stop it, abandon the way to it | `Closed` |
 //! | any other | a stream fails | stop it if a read failed, abandon the way to it | `Failing` |
 //! | any | a shutdown fails, which is no news | | the same |
 //! | `Closing` | a stream fails, the other side knows of the end | abandon the way to it, stop it if a read failed | `Closing` |
 //! | `Closing` | both have sent and been sent a Close, or one is gone | stop the direction to that side | `Closing` |
 //! | `Closing` | its time is over, a Close waits for its place | send it at the next boundary | `Closing`, a quarter of a second |
-//! | `Failing` | violation | stop it | `Failing` |
+//! | `Failing` | a frame is refused | stop it | `Failing` |
 //! | `Running` | both directions end | end: closed | `Ended` |
 //! | `Closed` | both directions end | discard what has come, end: closed | `Ended` |
 //! | `Draining`, `Failing` | both directions end | | `Settling` |
@@ -41,6 +41,7 @@ pub(super) use view::{Direction, Frames, Limits, View};
 use event::Due;
 
 use super::end::{End, Operation};
+use super::websocket::Refusal;
 use crate::clock::After;
 use crate::side::Side;
 
@@ -176,8 +177,8 @@ impl<C> Lifecycle<C> {
                     false => self.failed(side, operation == Operation::Read, cause, now, view),
                 }
             }
-            Event::Violation(side, error) => match self.state {
-                State::Running { .. } => self.close(End::Violation { side, error }, now),
+            Event::Refused(side, refusal) => match self.state {
+                State::Running { .. } => self.close(refused(side, refusal), now),
                 // What comes is not for the other side, and nobody can be notified.
                 State::Failing { .. } if !view.from(side).has_stopped => vec![Action::Stop(side)],
                 _ => Vec::new(),
@@ -215,7 +216,9 @@ impl<C> Lifecycle<C> {
             settles_until: None,
         }));
         let close = |to: Side| match end {
-            End::Violation { side, .. } if side == to => Action::CloseInPlace { to, end },
+            End::Violation { side, .. } | End::LimitExceeded { side, .. } if side == to => {
+                Action::CloseInPlace { to, end }
+            }
             _ => Action::Close { to, end },
         };
         let mut actions: Vec<_> = SIDES.map(close).into();
@@ -379,5 +382,13 @@ impl<C> Lifecycle<C> {
             State::Settling { outcome, .. } => outcome,
         };
         vec![Action::End(outcome)]
+    }
+}
+
+/// The end of a tunnel in which a frame of this side's was refused.
+fn refused(side: Side, refusal: Refusal) -> End {
+    match refusal {
+        Refusal::Frame(error) => End::Violation { side, error },
+        Refusal::Limit(limit, allowed) => End::LimitExceeded { side, limit, allowed },
     }
 }

@@ -86,7 +86,7 @@ pub use run::Run;
 pub use stream::{AnyStream, Counted, Rewind};
 #[cfg(feature = "gateway")]
 pub(crate) use stream::{read_closed, reset_on_drop};
-pub use websocket::{EndRequest, WebSocketConfig};
+pub use websocket::{EndRequest, MessageLimit, MessageLimits, Rate, WebSocketConfig};
 
 use crate::telemetry::{ObservedTunnel, Parent};
 

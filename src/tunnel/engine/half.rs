@@ -129,12 +129,17 @@ impl Half {
             turns += 1;
             let turn = match (self.stage, splice) {
                 (Stage::Ended, _) => return Ok(()),
-                (Stage::Moving, _) if self.outlet.may_join(writer) && !self.is_violated() => {
+                (Stage::Moving, _)
+                    if self.outlet.may_join(writer)
+                        && !self.is_violated()
+                        && self.waits_until().is_none() =>
+                {
                     self.read_behind_leftovers(cx, now, scratch, reader, writer)?
                 }
                 _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,
                 (Stage::Moving, _) if self.can_inject() => self.inject(cx, now, writer)?,
                 (Stage::Moving, _) if self.is_violated() => return Ok(()),
+                (Stage::Moving, _) if self.waits_until().is_some() => self.resume(cx, now, writer)?,
                 (Stage::Moving, Some(splice)) if self.mode.is_splice() => {
                     let limit = self.may_splice();
                     match self.splice(cx, now, splice, limit, reader, writer)? {

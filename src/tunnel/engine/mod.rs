@@ -121,7 +121,8 @@ impl Engine {
             // After the bytes: a tunnel woken late, with bytes there, is not idle.
             let deadline = self.lifecycle.deadline(&self.limits(), &self.view());
             let at = deadline.map(|(at, _)| Instant::from(at));
-            let Some(next) = [at, appointed].into_iter().flatten().min() else {
+            let resumes = self.resumes_at();
+            let Some(next) = [at, appointed, resumes].into_iter().flatten().min() else {
                 return Poll::Pending;
             };
             if self.timer.poll(cx, now, next).is_pending() {
@@ -141,6 +142,15 @@ impl Engine {
         }
     }
 
+    /// When a direction goes on whose frames wait for their rate, if nothing else holds it up.
+    fn resumes_at(&self) -> Option<Instant> {
+        let halves = [&self.from_downstream, &self.from_upstream];
+        let waiting = halves
+            .into_iter()
+            .filter(|half| !half.has_stopped() && !half.outlet().is_blocked());
+        waiting.filter_map(|half| half.waits_until()).min()
+    }
+
     /// One direction's share of a poll. True if there is something else to move now.
     fn move_from<R: Carried, W: Carried>(
         &mut self,
@@ -158,7 +168,7 @@ impl Engine {
         let splice = self.config.splice_config();
         let half = self.half_mut(side);
         let moved = half.poll(cx, now, scratch, streams, mode, splice);
-        let violation = half.framed().and_then(|framed| framed.violation());
+        let violation = half.framed().and_then(|framed| framed.refusal());
         if half.has_stopped() {
             self.on(Event::Stopped(side), now);
         }
@@ -174,7 +184,7 @@ impl Engine {
                 self.on(failed, now);
                 true
             }
-            (Ok(()), Some(error)) => self.on(Event::Violation(side, error), now).is_changed,
+            (Ok(()), Some(refusal)) => self.on(Event::Refused(side, refusal), now).is_changed,
             (Ok(()), None) => false,
         }
     }

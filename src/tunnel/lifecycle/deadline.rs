@@ -63,14 +63,14 @@ impl Closing {
 }
 
 /// When a side is to be sent a ping, or has not answered one.
-fn consider_ping(next: &mut Earliest, side: Side, config: WebSocketConfig, view: &View) {
+fn consider_ping(next: &mut Earliest, side: Side, config: &WebSocketConfig, view: &View) {
     let (hearing, asking) = (view.from(side), view.from(!side));
     let (Some(heard), Some(asked)) = (&hearing.frames, &asking.frames) else {
         return;
     };
     let is_over = hearing.has_stopped || asking.has_stopped || heard.is_closed || asked.is_closed;
     // What it says is not read, or what it is asked does not get through: that has limits of its own.
-    let is_blocked = hearing.is_blocked || asking.is_blocked;
+    let is_blocked = hearing.is_blocked || asking.is_blocked || heard.waits_until.is_some();
     if is_over || is_blocked || asked.has_queued {
         return;
     }

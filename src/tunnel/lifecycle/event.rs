@@ -4,7 +4,7 @@
 
 use crate::side::Side;
 use crate::tunnel::end::{End, Operation};
-use crate::websocket::FrameError;
+use crate::tunnel::websocket::Refusal;
 
 /// How a tunnel has ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub(in crate::tunnel) enum Event<C> {
         is_not_connected: bool,
         cause: C,
     },
-    /// This side has sent what it may not send.
-    Violation(Side, FrameError),
+    /// This side has sent what does not go on.
+    Refused(Side, Refusal),
     /// Somebody wants this end: a drain, a request for this tunnel, or its expiry.
     EndWanted(End),
     /// What the directions know of Closes may have changed.

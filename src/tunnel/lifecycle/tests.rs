@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::side::Side::{Downstream, Upstream};
 use crate::tunnel::config::TunnelConfig;
-use crate::tunnel::websocket::WebSocketConfig;
+use crate::tunnel::websocket::{Refusal, WebSocketConfig};
 use crate::websocket::FrameError;
 
 const ERROR: FrameError = FrameError::MaskMissing;
@@ -29,6 +29,7 @@ fn direction(now: Instant, frames: bool) -> Direction {
         is_done: false,
         awaits_place: false,
         has_queued: false,
+        waits_until: None,
         last_read_at: now,
         pinged_at: None,
     });
@@ -226,7 +227,7 @@ fn rows() -> Vec<Row> {
         .framed(nothing),
         row(
             running,
-            Event::Violation(Upstream, ERROR),
+            Event::Refused(Upstream, Refusal::Frame(ERROR)),
             [
                 Action::Close {
                     to: Downstream,
@@ -324,12 +325,18 @@ fn rows() -> Vec<Row> {
         .framed(|it| frames(&mut it[0]).awaits_place = true),
         row(
             failing,
-            Event::Violation(Upstream, ERROR),
+            Event::Refused(Upstream, Refusal::Frame(ERROR)),
             [Action::Stop(Upstream)],
             "failing",
         )
         .framed(nothing),
-        row(failing, Event::Violation(Upstream, ERROR), [], "failing").framed(|it| it[1].has_stopped = true),
+        row(
+            failing,
+            Event::Refused(Upstream, Refusal::Frame(ERROR)),
+            [],
+            "failing",
+        )
+        .framed(|it| it[1].has_stopped = true),
         row(
             running,
             BOTH_ENDED,
@@ -414,11 +421,23 @@ fn rows() -> Vec<Row> {
             "ended",
         ),
         row(draining, wanted_by(true), [], "draining"),
-        row(drained, Event::Violation(Upstream, ERROR), [], "closing").framed(nothing),
+        row(
+            drained,
+            Event::Refused(Upstream, Refusal::Frame(ERROR)),
+            [],
+            "closing",
+        )
+        .framed(nothing),
         row(ended, failed(Operation::Read), [], "ended"),
         row(ended, wanted_by(true), [], "ended"),
         row(ended, Event::Deadline(Due::Idle), [], "ended"),
-        row(ended, Event::Violation(Upstream, ERROR), [], "ended").framed(nothing),
+        row(
+            ended,
+            Event::Refused(Upstream, Refusal::Frame(ERROR)),
+            [],
+            "ended",
+        )
+        .framed(nothing),
         row(ended, BOTH_ENDED, [], "ended").with(have_ended),
         row(ended, Event::Quiet, [], "ended"),
     ]
@@ -658,7 +677,7 @@ impl Sim {
                 let model = &mut self.directions[side as usize];
                 (model.has_sender_closed, model.is_closed, model.awaits_place) = (true, true, false);
             }
-            Step::Violation(side) if self.has_frames => self.on(Event::Violation(side, ERROR)),
+            Step::Violation(side) if self.has_frames => self.on(Event::Refused(side, Refusal::Frame(ERROR))),
             Step::Close(_) | Step::Violation(_) => {}
             Step::Fail(side, is_read) => {
                 // A direction that has ended is not polled any more.

@@ -13,7 +13,7 @@ pub(in crate::tunnel) struct Limits<'a> {
     pub(in crate::tunnel) started: Instant,
     pub(in crate::tunnel) tunnel: &'a TunnelConfig,
     /// Of a tunnel that knows its frames.
-    pub(in crate::tunnel) websocket: Option<WebSocketConfig>,
+    pub(in crate::tunnel) websocket: Option<&'a WebSocketConfig>,
 }
 
 /// What the two directions have come to, by the side that they come from.
@@ -46,6 +46,8 @@ pub(in crate::tunnel) struct Frames {
     pub(in crate::tunnel) awaits_place: bool,
     /// A frame of the tunnel's own waits for its place.
     pub(in crate::tunnel) has_queued: bool,
+    /// Until when the sender is not read, because a frame waits for its rate.
+    pub(in crate::tunnel) waits_until: Option<Instant>,
     pub(in crate::tunnel) last_read_at: Instant,
     pub(in crate::tunnel) pinged_at: Option<Instant>,
 }
@@ -60,6 +62,11 @@ impl View {
     }
 
     pub(super) fn moved_at(&self) -> Instant {
-        self.0[0].moved_at.max(self.0[1].moved_at)
+        // What waits for its rate is not idle.
+        let moved_at = |direction: &Direction| {
+            let waits_until = direction.frames.as_ref().and_then(|frames| frames.waits_until);
+            waits_until.map_or(direction.moved_at, |at| at.max(direction.moved_at))
+        };
+        moved_at(&self.0[0]).max(moved_at(&self.0[1]))
     }
 }

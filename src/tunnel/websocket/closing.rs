@@ -2,6 +2,8 @@
 //!
 //! It must not know when a tunnel ends, nor how a frame gets to its place.
 
+use std::sync::Arc;
+
 use super::{Closes, Injected, WebSocketConfig};
 use crate::side::Side;
 use crate::tunnel::end::End;
@@ -11,15 +13,19 @@ use crate::websocket::{CloseCode, CloseFrame};
 impl Engine {
     /// From now on the tunnel knows its frames.
     pub(in crate::tunnel) fn frame(&mut self, config: WebSocketConfig) {
+        let config = Arc::new(config);
         for side in [Side::Downstream, Side::Upstream] {
             let now = self.started;
-            self.half_mut(side).frame(side, now, config);
+            self.half_mut(side).frame(side, now, config.clone());
         }
     }
 
     /// Has a Close sent to a side: at the next boundary between two frames, or in the place of the other side's.
     pub(in crate::tunnel) fn queue_close(&mut self, to: Side, end: End, in_place: bool) {
-        let frame = close_frame(&end, to);
+        let Some(config) = self.half(to).websocket() else {
+            return;
+        };
+        let frame = close_frame(&end, to, config);
         let close = match in_place {
             true => Injected::CloseInPlace(frame),
             false => Injected::Close(frame),
@@ -47,7 +53,7 @@ impl Engine {
 }
 
 /// What a side is sent because of this end.
-fn close_frame(end: &End, to: Side) -> CloseFrame {
+fn close_frame(end: &End, to: Side, config: &WebSocketConfig) -> CloseFrame {
     let (code, reason) = match end {
         End::Violation { side, error } if *side == to => (CloseCode::PROTOCOL_ERROR, &*error.to_string()),
         End::Violation {
@@ -62,6 +68,16 @@ fn close_frame(end: &End, to: Side) -> CloseFrame {
             CloseCode::BAD_GATEWAY,
             &*format!("the server broke the protocol: {error}"),
         ),
+        End::LimitExceeded { side, limit, allowed } if *side == to => {
+            (limit.close_code(), &*format!("more than {allowed} {limit}"))
+        }
+        End::LimitExceeded { side, .. } => match config.limit_close_frame() {
+            Some(close) => return close.clone(),
+            None => (
+                CloseCode::GOING_AWAY,
+                &*format!("{} exceeded a limit", name(*side)),
+            ),
+        },
         End::Expired => (CloseCode::POLICY_VIOLATION, "expired"),
         End::Idle => (CloseCode::GOING_AWAY, "idle"),
         End::Lifetime => (CloseCode::GOING_AWAY, "lifetime over"),
@@ -69,4 +85,12 @@ fn close_frame(end: &End, to: Side) -> CloseFrame {
         _ => (CloseCode::GOING_AWAY, "shutting down"),
     };
     CloseFrame::new(code, reason)
+}
+
+/// What a side is called in a Close.
+fn name(side: Side) -> &'static str {
+    match side {
+        Side::Downstream => "the client",
+        Side::Upstream => "the server",
+    }
 }

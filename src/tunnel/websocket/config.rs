@@ -1,6 +1,12 @@
 //! What a tunnel may do beyond passing frames on: ask whether a peer is still there, and how long it waits for the answer.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::EndRequest;
+use super::limits::MessageLimits;
+use crate::side::Side;
+use crate::websocket::CloseFrame;
 
 /// How a tunnel that carries WebSocket treats its frames: for [`Tunnel::websocket`](crate::tunnel::Tunnel::websocket).
 ///
@@ -14,12 +20,15 @@ use std::time::Duration;
 /// assert_eq!(config.ping_after(), Some(Duration::from_secs(30)));
 /// assert_eq!(config.pong_limit(), Duration::from_secs(10));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebSocketConfig {
     ping_interval: Option<Duration>,
     pong_timeout: Duration,
     close_timeout: Option<Duration>,
     reserved_bits: Option<[bool; 3]>,
+    /// By the side that sends. Shared, because few tunnels have limits and every one has a place for them.
+    limits: [Option<Arc<MessageLimits>>; 2],
+    limit_close: EndRequest,
 }
 
 impl Default for WebSocketConfig {
@@ -29,6 +38,8 @@ impl Default for WebSocketConfig {
             pong_timeout: Duration::from_secs(10),
             close_timeout: None,
             reserved_bits: None,
+            limits: [None, None],
+            limit_close: EndRequest::default(),
         }
     }
 }
@@ -84,6 +95,40 @@ impl WebSocketConfig {
     pub fn reserved_bits(mut self, allowed: impl Into<Option<[bool; 3]>>) -> Self {
         self.reserved_bits = allowed.into();
         self
+    }
+
+    /// How large the messages of each side may be, and how many. Default: no limits.
+    ///
+    /// The sender of what exceeds a limit gets a Close, 1009 or 1008, as after a [violation](crate::tunnel::End::Violation): in the
+    /// place of the Close that the other side answers with. The other side gets [`limit_close`](WebSocketConfig::limit_close) at
+    /// once.
+    #[must_use]
+    pub fn limits(self, limits: MessageLimits) -> Self {
+        self.limits_from(Side::Downstream, limits)
+            .limits_from(Side::Upstream, limits)
+    }
+
+    /// The same for what one side sends.
+    #[must_use]
+    pub fn limits_from(mut self, sender: Side, limits: MessageLimits) -> Self {
+        self.limits[sender as usize] = limits.is_any().then(|| Arc::new(limits));
+        self
+    }
+
+    /// The Close for the side whose peer has exceeded a [limit](WebSocketConfig::limits). Default: 1001 (Going Away), with a reason
+    /// that names the peer.
+    #[must_use]
+    pub fn limit_close(mut self, close: EndRequest) -> Self {
+        self.limit_close = close;
+        self
+    }
+
+    pub(super) fn limits_of(&self, sender: Side) -> Option<&MessageLimits> {
+        self.limits[sender as usize].as_deref()
+    }
+
+    pub(super) fn limit_close_frame(&self) -> Option<&CloseFrame> {
+        self.limit_close.frame()
     }
 
     /// The [ping interval](WebSocketConfig::ping_interval); `None` is no pings.

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use crate::tunnel::stream::socket::Carried;
 
 impl Half {
     /// From now on it knows the frames that `sender` sends.
-    pub(in crate::tunnel) fn frame(&mut self, sender: Side, now: Instant, config: WebSocketConfig) {
+    pub(in crate::tunnel) fn frame(&mut self, sender: Side, now: Instant, config: Arc<WebSocketConfig>) {
         self.framed = Some(Box::new(Framed::new(sender, now, config)));
     }
 
@@ -28,7 +29,7 @@ impl Half {
     }
 
     /// How it treats its frames, if it knows them.
-    pub(in crate::tunnel) fn websocket(&self) -> Option<WebSocketConfig> {
+    pub(in crate::tunnel) fn websocket(&self) -> Option<&WebSocketConfig> {
         self.framed().map(Framed::config)
     }
 
@@ -130,7 +131,32 @@ impl Half {
     pub(in crate::tunnel) fn is_violated(&self) -> bool {
         self.framed
             .as_ref()
-            .is_some_and(|framed| framed.violation().is_some() && !framed.is_closed())
+            .is_some_and(|framed| framed.refusal().is_some() && !framed.is_closed())
+    }
+
+    /// Until when nothing is read, because a frame waits for its rate.
+    pub(in crate::tunnel) fn waits_until(&self) -> Option<Instant> {
+        self.framed().and_then(Framed::waits_until)
+    }
+
+    /// The frame that waits for its rate goes on if the rate has room for it.
+    pub(in crate::tunnel) fn resume<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        match self.waits_until() {
+            Some(at) if now < at && self.outlet.is_unflushed() => match self.outlet.flush(cx, now, writer)? {
+                Turn::Again if self.outlet.is_unflushed() => Ok(Turn::Again),
+                _ => Ok(Turn::Wait),
+            },
+            Some(at) if now < at => Ok(Turn::Wait),
+            _ => self.write_frames(cx, now, writer, &[]),
+        }
     }
 
     /// Sends a frame of the tunnel's own.
@@ -177,6 +203,11 @@ impl Half {
             return;
         }
         let Some(framed) = &mut self.framed else { return };
+        if framed.waits_until().is_some() {
+            // No rate holds any more for what is only looked through for the Close.
+            framed.stop_waiting(now);
+            let _ = framed.pass(now, &[]);
+        }
         for _ in 0..half::TURNS {
             if framed.is_done() {
                 return;

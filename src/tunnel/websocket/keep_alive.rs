@@ -11,15 +11,16 @@ use crate::tunnel::engine::Engine;
 
 impl Engine {
     /// While what `side` sends does not get through, it is not read, so no byte can have come from it; and a ping that went the
-    /// same way may not have got through either: the timers of both answers pause. A ping that has been answered stays so.
+    /// same way may not have got through either: the timers of both answers pause. One whose frames wait for a rate is not read either. A ping that has been answered stays so.
     pub(in crate::tunnel) fn pause_timers(&mut self, side: Side, now: Instant) {
-        if self.half(side).framed().is_none() || !self.half(side).outlet().is_blocked() {
+        let is_blocked = self.half(side).outlet().is_blocked();
+        if !is_blocked && self.half(side).waits_until().is_none() {
             return;
         }
         let answered_at = self.half(!side).framed().map(|answers| answers.last_read_at);
         if let Some(framed) = &mut self.half_mut(side).framed {
             framed.last_read_at = now;
-            if answered_at.is_some_and(|at| framed.pinged_after(at).is_some()) {
+            if is_blocked && answered_at.is_some_and(|at| framed.pinged_after(at).is_some()) {
                 framed.pinged_at = Some(now);
             }
         }

@@ -12,9 +12,11 @@ mod end_request;
 mod half;
 mod injected;
 mod keep_alive;
+mod limits;
 mod output;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -25,6 +27,8 @@ pub(in crate::tunnel) use counts::FrameCounts;
 pub use end_request::EndRequest;
 pub(in crate::tunnel) use injected::Injected;
 use injected::Pings;
+use limits::{Decision, Limiter};
+pub use limits::{MessageLimit, MessageLimits, Rate};
 use output::{Account, Output};
 
 use crate::side::Side;
@@ -39,11 +43,20 @@ const WORTH_SPLICING: u64 = 32 * 1024;
 /// So much is read for the header that follows a large frame.
 const LOOK: usize = 4 * 1024;
 
+/// Why a frame does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::tunnel) enum Refusal {
+    /// It is none that its sender may send.
+    Frame(FrameError),
+    /// It exceeds this limit, which is of this size.
+    Limit(MessageLimit, u64),
+}
+
 /// What one direction of a tunnel knows of its frames.
 pub(in crate::tunnel) struct Framed {
     scanner: FrameScanner,
-    /// What was read of a header or of a control frame, until the rest is there: at most 130 bytes. So what went out ends
-    /// within a payload or between two frames.
+    /// What was read of a header or of a control frame, until the rest is there: at most 130 bytes. Where a frame waits for its
+    /// rate, all that was read from it on: at most 64 KiB and that. So what went out ends within a payload or between two frames.
     held: Vec<u8>,
     /// The payload of the data frame that began last.
     last_length: u64,
@@ -53,8 +66,12 @@ pub(in crate::tunnel) struct Framed {
     from_sender: Option<Box<CloseFrame>>,
     /// What the tunnel's own Close said.
     sent: Option<Box<CloseFrame>>,
-    /// Why what the sender sends cannot be understood any more.
-    violation: Option<FrameError>,
+    /// Why what the sender sends does not go on any more.
+    refusal: Option<Refusal>,
+    /// Not where there are no limits.
+    limiter: Option<Box<Limiter>>,
+    /// Until when what is held waits for its rate.
+    waits_until: Option<Instant>,
     /// Nobody waits for the sender any more.
     gone: bool,
     /// When something was last read from the sender.
@@ -64,13 +81,13 @@ pub(in crate::tunnel) struct Framed {
     /// When a ping was last sent in this direction.
     pinged_at: Option<Instant>,
     account: Account,
-    config: WebSocketConfig,
+    config: Arc<WebSocketConfig>,
     /// Nothing is counted where nobody looks at the tunnel.
     counts: Option<Box<Counts>>,
 }
 
 impl Framed {
-    pub(in crate::tunnel) fn new(sender: Side, now: Instant, config: WebSocketConfig) -> Self {
+    pub(in crate::tunnel) fn new(sender: Side, now: Instant, config: Arc<WebSocketConfig>) -> Self {
         let reserved_bits = config.allowed_reserved_bits().unwrap_or_default();
         Framed {
             scanner: FrameScanner::new(sender).reserved_bits(reserved_bits),
@@ -79,7 +96,11 @@ impl Framed {
             queued: None,
             from_sender: None,
             sent: None,
-            violation: None,
+            refusal: None,
+            limiter: config
+                .limits_of(sender)
+                .map(|limits| Box::new(Limiter::new(*limits, now.into_std()))),
+            waits_until: None,
             gone: false,
             last_read_at: now,
             pings: Pings::default(),
@@ -90,8 +111,8 @@ impl Framed {
         }
     }
 
-    pub(in crate::tunnel) fn config(&self) -> WebSocketConfig {
-        self.config
+    pub(in crate::tunnel) fn config(&self) -> &WebSocketConfig {
+        &self.config
     }
 
     /// What goes out of what was read, and was read behind what is held: mostly all of it, as it is.
@@ -99,9 +120,10 @@ impl Framed {
     /// To be called when everything that came out before has been taken or is going to be.
     pub(in crate::tunnel) fn pass<'a>(&mut self, now: Instant, read: &'a [u8]) -> Cow<'a, [u8]> {
         self.last_read_at = now;
-        if self.violation.is_some() || self.from_sender.is_some() {
+        if self.refusal.is_some() || self.from_sender.is_some() {
             return Cow::Borrowed(&[]);
         }
+        self.waits_until = None;
         let read = match std::mem::take(&mut self.held) {
             held if held.is_empty() => Cow::Borrowed(read),
             held => Cow::Owned([&held, read].concat()),
@@ -119,12 +141,20 @@ impl Framed {
                     end = Some(at);
                 }
             }
+            let before = self.limiter.as_ref().map(|_| self.scanner.clone());
             match self.scanner.advance(&read[at..]) {
                 Ok(None) => {
                     self.held = read[at..].to_vec();
                     break;
                 }
                 Ok(Some((length, scanned))) => {
+                    if let (Some(before), false) = (before, self.is_allowed(now, &scanned, length)) {
+                        self.scanner = before;
+                        if self.waits_until.is_some() {
+                            self.held = read[at..].to_vec();
+                        }
+                        break;
+                    }
                     self.count(now, &scanned);
                     match scanned {
                         Scanned::Control(frame) if frame.opcode() == OpCode::Close => {
@@ -147,7 +177,7 @@ impl Framed {
                     at += length;
                 }
                 Err(error) => {
-                    self.violation = Some(error);
+                    self.refusal = Some(Refusal::Frame(error));
                     self.close_now();
                     break;
                 }
@@ -156,6 +186,42 @@ impl Framed {
         let output = output.finish(read, end.unwrap_or(at));
         self.account.handed += output.len() as u64;
         output
+    }
+
+    /// Whether the limits allow what begins here. If not, it waits or is refused.
+    fn is_allowed(&mut self, now: Instant, scanned: &Scanned, length: usize) -> bool {
+        // After the tunnel's own Close nothing goes on, and what is not is not limited.
+        let is_closed = self.is_closed();
+        let Some(limiter) = self.limiter.as_mut().filter(|_| !is_closed) else {
+            return true;
+        };
+        let decision = match scanned {
+            Scanned::Payload => Decision::Pass,
+            Scanned::Header(header) => limiter.data_frame(now.into_std(), header, length),
+            Scanned::Control(frame) if frame.opcode() == OpCode::Close => Decision::Pass,
+            Scanned::Control(frame) if self.pings.are_answered_by(frame) => Decision::Pass,
+            Scanned::Control(_) => limiter.control_frame(now.into_std()),
+        };
+        match decision {
+            Decision::Pass => return true,
+            Decision::Wait(at) => self.waits_until = Some(at.into()),
+            Decision::Refuse(limit, allowed) => {
+                self.refusal = Some(Refusal::Limit(limit, allowed));
+                self.close_now();
+            }
+        }
+        false
+    }
+
+    /// Until when what is held waits for its rate.
+    pub(in crate::tunnel) fn waits_until(&self) -> Option<Instant> {
+        self.waits_until
+    }
+
+    /// Nothing waits for its rate any more.
+    pub(in crate::tunnel) fn stop_waiting(&mut self, now: Instant) {
+        self.limiter = None;
+        self.waits_until = self.waits_until.map(|at| at.min(now));
     }
 
     fn count(&mut self, now: Instant, scanned: &Scanned) {
@@ -238,7 +304,10 @@ impl Framed {
         let bytes = own.to_bytes(self.scanner.sender());
         match *own {
             Injected::Ping(_) => self.pinged_at = Some(now),
-            Injected::Close(close) | Injected::CloseInPlace(close) => self.sent = Some(Box::new(close)),
+            Injected::Close(close) | Injected::CloseInPlace(close) => {
+                self.sent = Some(Box::new(close));
+                self.stop_waiting(now);
+            }
         }
         bytes
     }
@@ -263,16 +332,16 @@ impl Framed {
 
     /// Whether nothing is to be expected of the sender any more: it has sent its Close, or what is no frame, or has gone.
     pub(in crate::tunnel) fn is_done(&self) -> bool {
-        self.from_sender.is_some() || self.violation.is_some() || self.gone
+        self.from_sender.is_some() || self.refusal.is_some() || self.gone
     }
 
     pub(in crate::tunnel) fn sender_is_gone(&mut self) {
         self.gone = true;
     }
 
-    /// What is wrong with what the sender has sent.
-    pub(in crate::tunnel) fn violation(&self) -> Option<FrameError> {
-        self.violation
+    /// Why what the sender sends does not go on any more.
+    pub(in crate::tunnel) fn refusal(&self) -> Option<Refusal> {
+        self.refusal
     }
 
     /// How many bytes of the sender's are among so many that were taken.
@@ -293,6 +362,7 @@ impl Framed {
             is_done: self.is_done(),
             awaits_place: self.awaits_place(),
             has_queued: self.queued.is_some(),
+            waits_until: self.waits_until.map(Instant::into_std),
             last_read_at: self.last_read_at.into_std(),
             pinged_at: self.pinged_at.map(Instant::into_std),
         }

@@ -155,11 +155,12 @@ impl Flags {
     /// How tunnels treat the frames of a WebSocket, if they know them.
     pub(crate) fn websocket(&self) -> Option<WebSocketConfig> {
         let default = WebSocketConfig::default();
+        let pong_timeout = self.pong_timeout.unwrap_or(default.pong_limit());
         let config = default
             .ping_interval(self.ping_interval)
             // Less than there is for it at the end of a drain.
             .close_timeout(Duration::from_millis(1500))
-            .pong_timeout(self.pong_timeout.unwrap_or(default.pong_limit()));
+            .pong_timeout(pong_timeout);
         self.knows_frames.then_some(config)
     }
 

@@ -1,0 +1,294 @@
+//! Whether a frame may pass, by its header alone.
+//!
+//! Knows what one side has sent, and the time that it is given. It must not know what becomes of a frame that may not pass.
+
+use std::time::Instant;
+
+use super::bucket::Bucket;
+use super::{MessageLimit, MessageLimits};
+use crate::websocket::FrameHeader;
+
+/// What becomes of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::tunnel) enum Decision {
+    Pass,
+    /// It may pass then.
+    Wait(Instant),
+    /// It exceeds this limit, which is of this size.
+    Refuse(MessageLimit, u64),
+}
+
+/// What one side has sent, as far as its limits need it.
+#[derive(Debug)]
+pub(in crate::tunnel) struct Limiter {
+    limits: MessageLimits,
+    /// Of the message that has begun and not ended: its payload and its frames so far.
+    message_bytes: u64,
+    fragments: u64,
+    control_frames: Option<Bucket>,
+    messages: Option<Bucket>,
+    bytes: Option<Bucket>,
+}
+
+impl Limiter {
+    pub(in crate::tunnel) fn new(limits: MessageLimits, now: Instant) -> Self {
+        let bucket = |rate: Option<_>| rate.map(|rate| Bucket::new(rate, now));
+        Limiter {
+            limits,
+            message_bytes: 0,
+            fragments: 0,
+            control_frames: bucket(limits.control_frames),
+            messages: bucket(limits.messages),
+            bytes: bucket(limits.bytes),
+        }
+    }
+
+    /// A data frame, whose header takes `header_length` bytes. What does not pass leaves no trace.
+    pub(in crate::tunnel) fn data_frame(
+        &mut self,
+        now: Instant,
+        header: &FrameHeader,
+        header_length: usize,
+    ) -> Decision {
+        let length = header.payload_length;
+        let message_bytes = self.message_bytes.saturating_add(length);
+        let fragments = self.fragments.saturating_add(1);
+        for (found, allowed, limit) in [
+            (length, self.limits.max_frame_bytes, MessageLimit::FrameBytes),
+            (
+                message_bytes,
+                self.limits.max_message_bytes,
+                MessageLimit::MessageBytes,
+            ),
+            (fragments, self.limits.max_fragments, MessageLimit::Fragments),
+        ] {
+            match allowed {
+                Some(allowed) if found > allowed => return Decision::Refuse(limit, allowed),
+                _ => {}
+            }
+        }
+        let begins = self.fragments == 0;
+        let cost = length.saturating_add(header_length as u64);
+        let throttle = self.limits.throttle;
+        let messages = self.messages.as_mut().filter(|_| begins);
+        let decision = both(
+            decide(messages, now, 1, MessageLimit::MessageRate, throttle),
+            decide(self.bytes.as_mut(), now, cost, MessageLimit::ByteRate, throttle),
+        );
+        if decision == Decision::Pass {
+            if let Some(bucket) = self.messages.as_mut().filter(|_| begins) {
+                bucket.take(1);
+            }
+            if let Some(bucket) = &mut self.bytes {
+                bucket.take(cost);
+            }
+            (self.message_bytes, self.fragments) = match header.fin {
+                true => (0, 0),
+                false => (message_bytes, fragments),
+            };
+        }
+        decision
+    }
+
+    /// A ping or a pong.
+    pub(in crate::tunnel) fn control_frame(&mut self, now: Instant) -> Decision {
+        let limit = MessageLimit::ControlFrameRate;
+        let decision = decide(self.control_frames.as_mut(), now, 1, limit, self.limits.throttle);
+        if let (Decision::Pass, Some(bucket)) = (&decision, &mut self.control_frames) {
+            bucket.take(1);
+        }
+        decision
+    }
+}
+
+fn decide(
+    bucket: Option<&mut Bucket>,
+    now: Instant,
+    cost: u64,
+    limit: MessageLimit,
+    throttle: bool,
+) -> Decision {
+    let Some(bucket) = bucket else {
+        return Decision::Pass;
+    };
+    match bucket.check(now, cost) {
+        Ok(()) => Decision::Pass,
+        Err(at) if throttle => Decision::Wait(at),
+        Err(_) => Decision::Refuse(limit, bucket.rate()),
+    }
+}
+
+/// The stricter of two.
+fn both(one: Decision, other: Decision) -> Decision {
+    match (one, other) {
+        (Decision::Pass, decision) | (decision, Decision::Pass) => decision,
+        (Decision::Wait(one), Decision::Wait(other)) => Decision::Wait(one.max(other)),
+        (decision, _) => decision,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Rate;
+    use super::*;
+    use crate::websocket::OpCode;
+
+    fn frame(length: u64, fin: bool) -> FrameHeader {
+        FrameHeader {
+            fin,
+            ..FrameHeader::new(OpCode::Text, length)
+        }
+    }
+
+    fn refuse(limit: MessageLimit, allowed: u64) -> Decision {
+        Decision::Refuse(limit, allowed)
+    }
+
+    #[test]
+    fn a_size_at_the_limit_passes_and_one_above_does_not() {
+        let none = MessageLimits::default();
+        let huge = u64::MAX >> 1;
+        let cases: &[(&str, MessageLimits, &[(u64, bool)], Decision)] = &[
+            (
+                "no limit",
+                none,
+                &[(huge, false), (huge, false), (huge, true)],
+                Decision::Pass,
+            ),
+            (
+                "a frame at it",
+                none.max_frame_bytes(10),
+                &[(10, true)],
+                Decision::Pass,
+            ),
+            (
+                "a frame above",
+                none.max_frame_bytes(10),
+                &[(11, true)],
+                refuse(MessageLimit::FrameBytes, 10),
+            ),
+            (
+                "an empty frame at zero",
+                none.max_frame_bytes(0),
+                &[(0, true)],
+                Decision::Pass,
+            ),
+            (
+                "one byte at zero",
+                none.max_frame_bytes(0),
+                &[(1, true)],
+                refuse(MessageLimit::FrameBytes, 0),
+            ),
+            (
+                "a message at it",
+                none.max_message_bytes(10),
+                &[(4, false), (6, true)],
+                Decision::Pass,
+            ),
+            (
+                "a message above",
+                none.max_message_bytes(10),
+                &[(4, false), (6, false), (1, true)],
+                refuse(MessageLimit::MessageBytes, 10),
+            ),
+            (
+                "each message for itself",
+                none.max_message_bytes(10),
+                &[(10, true), (10, true)],
+                Decision::Pass,
+            ),
+            (
+                "a sum beyond all numbers",
+                none.max_message_bytes(u64::MAX - 1),
+                &[(huge, false), (huge, false), (huge, true)],
+                refuse(MessageLimit::MessageBytes, u64::MAX - 1),
+            ),
+            (
+                "fragments at it",
+                none.max_fragments(2),
+                &[(0, false), (0, true), (0, true)],
+                Decision::Pass,
+            ),
+            (
+                "fragments above",
+                none.max_fragments(2),
+                &[(0, false), (0, false), (0, true)],
+                refuse(MessageLimit::Fragments, 2),
+            ),
+            (
+                "no fragments is one",
+                none.max_fragments(0),
+                &[(1, true)],
+                Decision::Pass,
+            ),
+        ];
+        for (name, limits, frames, last) in cases {
+            let now = Instant::now();
+            let mut limiter = Limiter::new(*limits, now);
+            for (at, (length, fin)) in frames.iter().enumerate() {
+                let decision = limiter.data_frame(now, &frame(*length, *fin), 2);
+                let expected = if at + 1 == frames.len() {
+                    last
+                } else {
+                    &Decision::Pass
+                };
+                assert_eq!(decision, *expected, "{name}, {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rate_refuses_or_waits_and_counts_what_it_names() {
+        let now = Instant::now();
+        let second = now + Duration::from_secs(1);
+        let one = || Rate::per_second(1);
+        let none = MessageLimits::default();
+
+        let mut limiter = Limiter::new(none.messages(one()), now);
+        assert_eq!(limiter.data_frame(now, &frame(1, false), 2), Decision::Pass);
+        assert_eq!(
+            limiter.data_frame(now, &frame(1, true), 2),
+            Decision::Pass,
+            "the same message"
+        );
+        assert_eq!(limiter.control_frame(now), Decision::Pass, "no message");
+        let refused = refuse(MessageLimit::MessageRate, 1);
+        assert_eq!(limiter.data_frame(now, &frame(1, true), 2), refused);
+        assert_eq!(limiter.data_frame(second, &frame(1, true), 2), Decision::Pass);
+
+        let mut limiter = Limiter::new(none.control_frames(one()).throttle(true), now);
+        assert_eq!(limiter.control_frame(now), Decision::Pass);
+        assert_eq!(limiter.control_frame(now), Decision::Wait(second));
+        assert_eq!(
+            limiter.data_frame(now, &frame(1, true), 2),
+            Decision::Pass,
+            "no control frame"
+        );
+
+        let mut limiter = Limiter::new(none.bytes(Rate::per_second(10).burst(12)), now);
+        assert_eq!(
+            limiter.data_frame(now, &frame(10, true), 2),
+            Decision::Pass,
+            "with its header"
+        );
+        let refused = refuse(MessageLimit::ByteRate, 10);
+        assert_eq!(limiter.data_frame(now, &frame(0, true), 2), refused);
+
+        // What waits for one takes nothing from the other.
+        let limits = none
+            .messages(Rate::per_second(2))
+            .bytes(Rate::per_second(10))
+            .throttle(true);
+        let mut limiter = Limiter::new(limits, now);
+        assert_eq!(limiter.data_frame(now, &frame(8, true), 2), Decision::Pass);
+        for _ in 0..5 {
+            assert_eq!(
+                limiter.data_frame(now, &frame(8, true), 2),
+                Decision::Wait(second)
+            );
+        }
+        assert_eq!(limiter.data_frame(second, &frame(8, true), 2), Decision::Pass);
+    }
+}
