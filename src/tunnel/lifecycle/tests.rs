@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::side::Side::{Downstream, Upstream};
 use crate::tunnel::config::TunnelConfig;
-use crate::tunnel::websocket::{Refusal, WebSocketConfig};
+use crate::tunnel::websocket::{MessageLimit, Refusal, WebSocketConfig};
 use crate::websocket::FrameError;
 
 const ERROR: FrameError = FrameError::MaskMissing;
@@ -195,6 +195,11 @@ fn rows() -> Vec<Row> {
         side: Upstream,
         error: ERROR,
     };
+    let exceeded = End::LimitExceeded {
+        side: Upstream,
+        limit: MessageLimit::Fragments,
+        allowed: 3,
+    };
     let failure = || {
         Action::End(Outcome::Failed {
             side: Upstream,
@@ -236,6 +241,22 @@ fn rows() -> Vec<Row> {
                 Action::CloseInPlace {
                     to: Upstream,
                     end: violation,
+                },
+            ],
+            "closing",
+        )
+        .framed(nothing),
+        row(
+            running,
+            Event::Refused(Upstream, Refusal::Limit(MessageLimit::Fragments, 3)),
+            [
+                Action::Close {
+                    to: Downstream,
+                    end: exceeded,
+                },
+                Action::CloseInPlace {
+                    to: Upstream,
+                    end: exceeded,
                 },
             ],
             "closing",
@@ -445,7 +466,7 @@ fn rows() -> Vec<Row> {
 
 #[test]
 fn every_row_of_the_table() {
-    let (now, tunnel) = (Instant::now(), config());
+    let (now, tunnel, websocket) = (Instant::now(), config(), WebSocketConfig::default());
     for (place, row) in rows().into_iter().enumerate() {
         let mut lifecycle = Lifecycle {
             state: (row.state)(now),
@@ -456,7 +477,7 @@ fn every_row_of_the_table() {
         let limits = Limits {
             started: now,
             tunnel: &tunnel,
-            websocket: row.frames.then(WebSocketConfig::default),
+            websocket: row.frames.then_some(&websocket),
         };
         let event = format!("{:?}", row.event);
         let actions = lifecycle.on(row.event, now, &limits, &view);
@@ -469,7 +490,7 @@ fn every_row_of_the_table() {
 fn what_is_due_and_when() {
     let (now, tunnel) = (Instant::now(), config());
     let deadline =
-        |state: State<char>, websocket: Option<WebSocketConfig>, change: fn(&mut [Direction; 2])| {
+        |state: State<char>, websocket: Option<&WebSocketConfig>, change: fn(&mut [Direction; 2])| {
             let mut view = View([direction(now, websocket.is_some()); 2]);
             change(&mut view.0);
             let limits = Limits {
@@ -480,7 +501,8 @@ fn what_is_due_and_when() {
             let due = Lifecycle { state }.deadline(&limits, &view);
             due.map(|(at, due)| (at.saturating_duration_since(now).as_secs(), due))
         };
-    let pinging = Some(WebSocketConfig::default().ping_interval(seconds(20)));
+    let pinging = WebSocketConfig::default().ping_interval(seconds(20));
+    let pinging = Some(&pinging);
     let idle = Some((100, Due::Idle));
     assert_eq!(deadline(running(now), None, nothing), idle);
     let half = deadline(running(now), None, |it| it[0].has_ended = true);
@@ -499,6 +521,13 @@ fn what_is_due_and_when() {
     ] {
         assert_eq!(deadline(running(now), pinging, change), idle);
     }
+    // What waits for its rate is not asked either, and it is not idle until then.
+    let waits = deadline(running(now), pinging, |it| {
+        let at = it[0].moved_at.after(seconds(50));
+        frames(&mut it[0]).waits_until = Some(at);
+        frames(&mut it[1]).waits_until = Some(at);
+    });
+    assert_eq!(waits, Some((150, Due::Idle)));
     let asked = deadline(running(now), pinging, |it| {
         let at = it[0].moved_at.after(seconds(1));
         frames(&mut it[1]).pinged_at = Some(at);
@@ -524,11 +553,17 @@ struct Model {
     awaits_place: bool,
     is_forgotten: bool,
     moved_at: Option<Instant>,
+    waits_until: Option<Instant>,
 }
 
 impl Model {
     fn tail(&self) -> u64 {
         self.read - self.delivered - self.lost
+    }
+
+    /// Whether a frame waits for its rate, so that nothing is read.
+    fn waits(&self, now: Instant) -> bool {
+        self.waits_until.is_some_and(|at| now < at)
     }
 }
 
@@ -560,6 +595,7 @@ impl Sim {
                     is_done: model.has_sender_closed || model.is_forgotten,
                     awaits_place: model.awaits_place,
                     has_queued: model.awaits_place,
+                    waits_until: model.waits_until,
                     last_read_at: self.started,
                     pinged_at: None,
                 }),
@@ -568,11 +604,11 @@ impl Sim {
     }
 
     fn on(&mut self, event: Event<char>) {
-        let (view, tunnel) = (self.view(), config());
+        let (view, tunnel, websocket) = (self.view(), config(), WebSocketConfig::default());
         let limits = Limits {
             started: self.started,
             tunnel: &tunnel,
-            websocket: self.has_frames.then(WebSocketConfig::default),
+            websocket: self.has_frames.then_some(&websocket),
         };
         let actions = self.lifecycle.on(event, self.now, &limits, &view);
         assert!(!self.is_over || actions.is_empty(), "after its end: {actions:?}");
@@ -634,14 +670,16 @@ impl Sim {
                     can_reset: [true, true],
                 });
             }
-            let (view, tunnel) = (self.view(), config());
+            let (view, tunnel, websocket) = (self.view(), config(), WebSocketConfig::default());
             let limits = Limits {
                 started: self.started,
                 tunnel: &tunnel,
-                websocket: self.has_frames.then(WebSocketConfig::default),
+                websocket: self.has_frames.then_some(&websocket),
             };
             match self.lifecycle.deadline(&limits, &view) {
                 Some((at, due)) if at <= self.now => {
+                    let waits = self.directions.iter().any(|model| model.waits(self.now));
+                    assert!(due != Due::Idle || !waits, "what waits for its rate is not idle");
                     self.may_lose = true;
                     self.on(Event::Deadline(due));
                 }
@@ -655,7 +693,8 @@ impl Sim {
         match *step {
             Step::Read(side, count) => {
                 let model = &mut self.directions[side as usize];
-                if !model.has_stopped && model.tail() == 0 && !self.is_over {
+                let waits = model.waits(self.now);
+                if !model.has_stopped && model.tail() == 0 && !self.is_over && !waits {
                     model.read += u64::from(count);
                     model.moved_at = Some(self.now);
                 }
@@ -668,6 +707,7 @@ impl Sim {
                     model.moved_at = Some(self.now);
                 }
             }
+            Step::Eof(side) | Step::Close(side) if self.directions[side as usize].waits(self.now) => {}
             Step::Eof(side) => {
                 self.directions[side as usize].has_stopped = true;
                 self.directions[side as usize].is_forgotten = true;
@@ -699,6 +739,11 @@ impl Sim {
             }
             Step::Want(is_requested) => self.on(wanted_by(is_requested)),
             Step::Quiet => self.on(Event::Quiet),
+            Step::Throttle(side, count) if self.has_frames => {
+                let at = self.now.after(seconds(count.into()));
+                self.directions[side as usize].waits_until = Some(at);
+            }
+            Step::Throttle(..) => {}
             Step::Wait(seconds) => self.now = self.now.after(Duration::from_secs(seconds.into())),
         }
     }
@@ -714,6 +759,8 @@ enum Step {
     Fail(Side, bool),
     Want(bool),
     Quiet,
+    /// A frame of this side waits for its rate.
+    Throttle(Side, u8),
     Wait(u8),
 }
 
@@ -728,6 +775,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (side(), any::<bool>()).prop_map(|(side, is_read)| Step::Fail(side, is_read)),
         1 => any::<bool>().prop_map(Step::Want),
         2 => Just(Step::Quiet),
+        1 => (side(), any::<u8>()).prop_map(|(side, count)| Step::Throttle(side, count)),
         2 => (0u8..20).prop_map(Step::Wait),
     ]
 }
