@@ -11,7 +11,7 @@ use switchover::http2::{Http2Config, Http2ServerConfig};
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::service::{RelayConfig, ServiceConfig};
 use switchover::token::MAX_ELEMENTS;
-use switchover::tunnel::{Schedule, TunnelConfig, WebSocketConfig};
+use switchover::tunnel::{MessageLimits, Schedule, TunnelConfig, WebSocketConfig};
 use switchover::upstream::{Balance, Retry, Server};
 
 fn shows(config: impl Debug, values: &[&str]) {
@@ -86,6 +86,11 @@ fn deadlines_of_tunnels() {
     assert_eq!(frames.ping_after(), None);
     assert_eq!(frames.pong_limit().as_secs(), 10);
     assert_eq!(frames.close_limit(), None);
+    assert_eq!(
+        frames,
+        frames.clone().limits(MessageLimits::default()),
+        "no limits"
+    );
     let schedule = Schedule::default();
     assert_eq!(
         (schedule.grace_time().as_secs(), schedule.spread_time().as_secs()),

@@ -13,7 +13,9 @@ use switchover::proxy_protocol::{ProxyAcceptError, ProxyProtocolAcceptor};
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST, switching_protocols};
 use switchover::tls::{TlsAcceptError, TlsAcceptor, TlsServerConfig};
-use switchover::tunnel::{Cap, Drain, PeerCap, Schedule, SpliceConfig, TunnelConfig, WebSocketConfig};
+use switchover::tunnel::{
+    Cap, Drain, MessageLimits, PeerCap, Rate, Schedule, SpliceConfig, TunnelConfig, WebSocketConfig,
+};
 use switchover::upstream::{Group, Retry, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -468,6 +470,44 @@ async fn none_one_and_any_number() {
             &[Works, Status(502)],
         ),
         (
+            "MessageLimits::max_frame_bytes",
+            |s, a| message_limits(s, MessageLimits::default().max_frame_bytes(a.number())),
+            &[Cut],
+            &[Works],
+        ),
+        (
+            "MessageLimits::max_message_bytes",
+            |s, a| message_limits(s, MessageLimits::default().max_message_bytes(a.number())),
+            &[Cut],
+            &[Works],
+        ),
+        (
+            "MessageLimits::max_fragments",
+            |s, a| message_limits(s, MessageLimits::default().max_fragments(a.number())),
+            &[Works],
+            &[Works],
+        ),
+        (
+            "Rate::per_second",
+            |s, a| {
+                let rate = Rate::per_second(a.number());
+                let limits = MessageLimits::default().control_frames(rate).messages(rate);
+                message_limits(s, limits.bytes(rate));
+            },
+            &[Works],
+            &[Works],
+        ),
+        (
+            "Rate::burst, throttled",
+            |s, a| {
+                let rate = Rate::per_second(1).burst(a.number());
+                let limits = MessageLimits::default().messages(rate).bytes(rate);
+                message_limits(s, limits.throttle(true));
+            },
+            &[Works],
+            &[Works],
+        ),
+        (
             "Cap::new",
             |s, a| set(&mut s.upgrade, |it| it.cap(Cap::new(a.size()))),
             &[Works, Status(503)],
@@ -531,6 +571,10 @@ async fn none_one_and_any_number() {
         ),
     ];
     check(rows, NUMBERS).await;
+}
+
+fn message_limits(settings: &mut Settings, limits: MessageLimits) {
+    settings.websocket = Some(WebSocketConfig::default().limits(limits));
 }
 
 fn response_limits(settings: &mut Settings, limits: HeadLimits) {

@@ -216,7 +216,10 @@ where
     ///    that broke the protocol. What it sends until its own Close is still passed on, so that no answer is lost; in the place of that
     ///    Close the violator gets a 1002. It gets it earlier if the other side's stream ends, and at the
     ///    [close timeout](WebSocketConfig::close_timeout). So a stream that is no WebSocket must not be in here.
-    /// 4. After an end's own Close nothing more of that end's is passed on. [`Traffic::close_from`] and
+    /// 4. A frame beyond a [limit](WebSocketConfig::limits) is not passed on either, and the tunnel ends with
+    ///    [`End::LimitExceeded`] in the same way: with a 1009 or 1008 for its sender, and a 1001 or
+    ///    [another](WebSocketConfig::limit_close) for the other side. A rate may delay the frame instead.
+    /// 5. After an end's own Close nothing more of that end's is passed on. [`Traffic::close_from`] and
     ///    [`Traffic::close_sent_to`] say who closed, and with which code. A stream that fails after both ends have sent a Close has
     ///    ended in order: the tunnel ends at once with [`End::Closed`].
     ///
@@ -316,7 +319,7 @@ where
     ///
     /// # Panics
     ///
-    /// If any limit is set, when polled outside a tokio runtime with time enabled.
+    /// If any limit is set, also a [rate](MessageLimits::throttle) that delays frames, when polled outside a tokio runtime with time enabled.
     pub fn run(self) -> Run<D, U, F> {
         let mut engine = Engine::new(self.config, true);
         if let Some(config) = self.websocket {

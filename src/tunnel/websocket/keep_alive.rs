@@ -11,7 +11,8 @@ use crate::tunnel::engine::Engine;
 
 impl Engine {
     /// While what `side` sends does not get through, it is not read, so no byte can have come from it; and a ping that went the
-    /// same way may not have got through either: the timers of both answers pause. One whose frames wait for a rate is not read either. A ping that has been answered stays so.
+    /// same way may not have got through either: the timers of both answers pause. A side whose frames wait for their rate is not
+    /// read either. A ping that has been answered stays so.
     pub(in crate::tunnel) fn pause_timers(&mut self, side: Side, now: Instant) {
         let is_blocked = self.half(side).outlet().is_blocked();
         if !is_blocked && self.half(side).waits_until().is_none() {

@@ -126,6 +126,7 @@ impl Framed {
         self.waits_until = None;
         let read = match std::mem::take(&mut self.held) {
             held if held.is_empty() => Cow::Borrowed(read),
+            held if read.is_empty() => Cow::Owned(held),
             held => Cow::Owned([&held, read].concat()),
         };
         let mut output = Output::default();

@@ -19,7 +19,7 @@ struct Conversation {
     drained_after: Option<u64>,
 }
 
-fn frames() -> impl Strategy<Value = Vec<Frame>> {
+pub(crate) fn frames() -> impl Strategy<Value = Vec<Frame>> {
     let length = prop_oneof![3 => 0..200usize, 1 => 0..3000usize];
     let message = prop::collection::vec(length, 1..4).prop_map(|lengths| {
         let last = lengths.len() - 1;
@@ -289,7 +289,7 @@ proptest! {
 }
 
 /// Says everything, ends its stream, and reads all there is.
-async fn whole(stream: Memory, side: Side, says: &[Frame]) -> Vec<u8> {
+pub(crate) async fn whole(stream: Memory, side: Side, says: &[Frame]) -> Vec<u8> {
     let (mut reading, mut writing) = tokio::io::split(stream);
     let bytes: Vec<u8> = says.iter().flat_map(|frame| frame.bytes(side)).collect();
     let mut heard = Vec::new();
@@ -303,7 +303,7 @@ async fn whole(stream: Memory, side: Side, says: &[Frame]) -> Vec<u8> {
 }
 
 /// Says this, whatever it is, and ends its stream.
-async fn blurt(stream: Memory, bytes: &[u8]) -> Vec<u8> {
+pub(crate) async fn blurt(stream: Memory, bytes: &[u8]) -> Vec<u8> {
     let (mut reading, mut writing) = tokio::io::split(stream);
     let mut heard = Vec::new();
     let speak = async {

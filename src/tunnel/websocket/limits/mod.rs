@@ -100,11 +100,11 @@ impl MessageLimits {
 
     /// Whether a frame beyond a rate waits until the rate has room for it, instead of ending the tunnel. Default: false.
     ///
-    /// While it waits the side is not read, so that its sender is slowed down, and at most 64 KiB of what was read are kept. What the other
-    /// side sends goes on, and pings to that other side. The side that waits is not idle, and it is not sent a ping. An end or a Close
-    /// of the waiting side is seen only afterwards. A frame is never divided: with
-    /// [`bytes`](MessageLimits::bytes) one huge frame may make the next wait for a long time, which
-    /// [`max_frame_bytes`](MessageLimits::max_frame_bytes) bounds.
+    /// While it waits the side is not read, so that its sender is slowed down, and at most 64 KiB of what was read are kept. What the
+    /// other side sends goes on, and pings to that other side. The side that waits is not idle, and it is not sent a ping. Its Close, or
+    /// that it has gone, is seen only afterwards. A frame is never divided: with [`bytes`](MessageLimits::bytes) one huge frame may make
+    /// the next wait for a long time, and the tunnel stays for that time. [`max_frame_bytes`](MessageLimits::max_frame_bytes) bounds it,
+    /// and the [lifetime](crate::tunnel::TunnelConfig::lifetime).
     #[must_use]
     pub fn throttle(mut self, throttle: bool) -> Self {
         self.throttle = throttle;
