@@ -135,6 +135,9 @@ mod tests {
     use super::*;
     use crate::websocket::OpCode;
 
+    /// A name, the limits, the frames by their length and whether they are the last of their message, and what becomes of the last.
+    type Row = (&'static str, MessageLimits, &'static [(u64, bool)], Decision);
+
     fn frame(length: u64, fin: bool) -> FrameHeader {
         FrameHeader {
             fin,
@@ -150,7 +153,7 @@ mod tests {
     fn a_size_at_the_limit_passes_and_one_above_does_not() {
         let none = MessageLimits::default();
         let huge = u64::MAX >> 1;
-        let cases: &[(&str, MessageLimits, &[(u64, bool)], Decision)] = &[
+        let cases: &[Row] = &[
             (
                 "no limit",
                 none,
