@@ -151,13 +151,13 @@ mod tests {
 
     #[test]
     fn a_size_at_the_limit_passes_and_one_above_does_not() {
+        const HUGE: u64 = u64::MAX >> 1;
         let none = MessageLimits::default();
-        let huge = u64::MAX >> 1;
         let cases: &[Row] = &[
             (
                 "no limit",
                 none,
-                &[(huge, false), (huge, false), (huge, true)],
+                &[(HUGE, false), (HUGE, false), (HUGE, true)],
                 Decision::Pass,
             ),
             (
@@ -205,7 +205,7 @@ mod tests {
             (
                 "a sum beyond all numbers",
                 none.max_message_bytes(u64::MAX - 1),
-                &[(huge, false), (huge, false), (huge, true)],
+                &[(HUGE, false), (HUGE, false), (HUGE, true)],
                 refuse(MessageLimit::MessageBytes, u64::MAX - 1),
             ),
             (
