@@ -117,17 +117,15 @@ fn status(settings: &Settings, is_leaving: bool) -> String {
     json!({ "state": state, "routes": routes.collect::<Value>() }).to_string() + "\n"
 }
 
-fn server(server: &ServerStatus) -> Value {
-    let (health, out_for) = match server.health {
-        Health::Healthy => ("healthy", None),
-        Health::Failing { .. } => ("failing", None),
-        Health::Ejected { left, .. } => ("ejected", Some(left.as_secs())),
-        Health::Probing { .. } => ("probing", None),
-        _ => ("unknown", None),
+pub(crate) fn server(server: &ServerStatus) -> Value {
+    let out_for = match server.health {
+        Health::Ejected { left, .. } => Some(left.as_secs()),
+        _ => None,
     };
     json!({
         "name": server.name,
-        "health": health,
+        "health": server.health.name(),
+        "down": server.down,
         "out_for_seconds": out_for,
         "tunnels": server.tunnels,
         "max_tunnels": server.max_tunnels,

@@ -13,9 +13,10 @@ use switchover::header::Hop;
 use switchover::http1::check_request_within;
 use switchover::http2::{Http2Server, Http2ServerConfig, RequestBody};
 use switchover::service::{Destination, ProxyBody, ServiceConfig};
-use switchover::tunnel::AnyStream;
+use switchover::tunnel::{AnyStream, Label};
 use tower_service::Service;
 
+use super::admin::Asked;
 use super::flags::Flags;
 use super::reported_body::{Ending, ReportedBody};
 use super::story::Story;
@@ -118,6 +119,11 @@ async fn answer(
         parts.extensions.insert(of_it.clone());
         request = Request::from_parts(parts, body);
     }
+    if is_upgrade && worker.settings.failures.is_kept() {
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(Label::new(Asked::new(&parts)));
+        request = Request::from_parts(parts, body);
+    }
     let response = proxied(request, hop, worker).await;
     let response = response.unwrap_or_else(|why| {
         let mut response = why.clone().into_response().map(ProxyBody::from);
@@ -125,16 +131,12 @@ async fn answer(
         response
     });
     if let Some(why) = response.extensions().get::<Rejection>() {
-        worker
-            .settings
-            .report(peer, || format!("{} {why}. {}", why.status(), why.hint()));
+        worker.settings.refused(peer, why);
     }
     let failure = response.extensions().get::<Arc<switchover::Error>>().cloned();
     if let Some(error) = &failure {
         let error: &switchover::Error = error;
-        worker
-            .settings
-            .report(peer, || format!("{} {}: {error}", error.side(), error.phase()));
+        worker.settings.failed(peer, error);
     }
     let refusal = response.extensions().get::<Rejection>();
     let status = response.status();

@@ -7,7 +7,9 @@
 //! ```
 
 mod access_log;
+mod admin;
 mod demo;
+mod failures;
 mod flags;
 mod health;
 mod http2;
@@ -23,6 +25,7 @@ mod upstream;
 mod visit;
 mod worker;
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -31,6 +34,7 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, Socket, Type};
 use switchover::tunnel::{Drain, Schedule};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use access_log::AccessLog;
@@ -108,15 +112,26 @@ fn run(mut flags: Flags) -> io::Result<()> {
     if let Some(address) = settings.flags.health {
         health::start(address, settings.clone())?;
     }
+    let admin = settings
+        .flags
+        .admin
+        .map(|address| admin::start(address, &settings, &drain));
+    let admin = admin.transpose()?;
     // The first worker runs here: a process with one thread spares the kernel and the allocator some locking.
     let mut of_worker = || sockets.iter_mut().filter_map(Vec::pop).collect::<Vec<_>>();
     let of_first = of_worker();
+    let (running, mut all_ended) = mpsc::channel::<Infallible>(1);
     let workers: Vec<_> = (1..settings.flags.workers)
         .map(|_| {
             let (listeners, settings, drain) = (of_worker(), settings.clone(), drain.clone());
-            std::thread::spawn(move || worker::runtime()?.block_on(worker::run(listeners, settings, drain)))
+            let running = running.clone();
+            std::thread::spawn(move || {
+                let _running = running;
+                worker::runtime()?.block_on(worker::run(listeners, settings, drain))
+            })
         })
         .collect();
+    drop(running);
 
     // Before anyone can know that the gateway is there, and end it.
     let signals = {
@@ -134,12 +149,18 @@ fn run(mut flags: Flags) -> io::Result<()> {
             eprintln!("open {scheme}://{address}/ in a browser");
         }
     }
+    if let Some(address) = admin {
+        writeln!(output, "administration on http://{address}/")?;
+    }
     output.flush()?;
     drop(output);
 
     runtime.block_on(async {
         tokio::spawn(terminated(signals, drain.clone(), settings.clone()));
-        worker::run(of_first, settings, drain).await
+        let ended = worker::run(of_first, settings, drain).await;
+        // Signals are noticed here, also by the tunnels that another worker still has.
+        all_ended.recv().await;
+        ended
     })?;
     for worker in workers {
         worker
@@ -181,7 +202,8 @@ fn signals() -> io::Result<(Signal, Signal)> {
     Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
 }
 
-/// Starts the drain some time after the first of the signals, and ends it at the second.
+/// Starts the drain some time after the first of the signals, and ends it at the second. A drain that an operator has started by
+/// the administration is as one of the first signal.
 async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Drain, settings: Arc<Settings>) {
     let mut signalled = async || {
         tokio::select! {
@@ -189,8 +211,18 @@ async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Dra
             _ = interrupt.recv() => {}
         }
     };
-    signalled().await;
-    // The load balancer hears of it first, and sends clients until it has.
+    let is_asked_for = tokio::select! {
+        biased;
+        () = drain.started() => true,
+        () = signalled() => false,
+    };
+    if is_asked_for {
+        signalled().await;
+        settings.hurry.complete_now();
+        drain.complete_now();
+        return;
+    }
+    // The load balancer notices first, and sends clients until then.
     settings.leave();
     let flags = &settings.flags;
     let spread = flags.drain_spread;

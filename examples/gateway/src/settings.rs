@@ -8,7 +8,6 @@ use std::time::Duration;
 use http::header::HOST;
 use http::request;
 use http::uri::PathAndQuery;
-use switchover::UpgradeConfig;
 use switchover::gateway::{Acceptor, GatewayConfig};
 use switchover::handshake::Rejection;
 use switchover::header::{Forwarding, TrustedProxies};
@@ -20,8 +19,10 @@ use switchover::service::{Relay, RelayConfig, ServiceConfig};
 use switchover::tls::{TlsAcceptor, TlsClientConfig};
 use switchover::tunnel::{Cap, Drain, PeerCap, TunnelConfig, Tunnels};
 use switchover::upstream::Group;
+use switchover::{Error, UpgradeConfig};
 
 use super::access_log::AccessLog;
+use super::failures::Failures;
 use super::flags::Flags;
 use super::upstream::{Server, Upstream};
 use super::{http2, tls};
@@ -43,6 +44,9 @@ pub(crate) struct Settings {
     /// Started when the drain is to be over at once.
     pub(crate) hurry: Drain,
     pub(crate) log: Option<AccessLog>,
+    /// Where tunnels are listed, if an operator can see them.
+    pub(crate) tunnels: Option<Tunnels>,
+    pub(crate) failures: Failures,
 }
 
 impl Settings {
@@ -74,17 +78,19 @@ impl Settings {
             .read_timeout(body_wait)
             .cap(flags.max_tunnels.map(Cap::new))
             .peer_cap(flags.max_tunnels_per_client.map(PeerCap::new));
+        let listed = Tunnels::from(drain.clone());
+        let tunnels = flags.admin.is_some().then(|| listed.clone());
         let mut service = ServiceConfig::default()
             .upgrade(upgrade.clone())
             .request_limits(limits)
             .forwarding(forwarding.clone())
-            .tunnels(Tunnels::from(drain.clone()));
+            .tunnels(listed);
         if log.is_some() {
             service = http2::reporting(service);
         }
         let routes = routes(&mut flags, client.as_ref(), &service)?;
         let config = GatewayConfig::default()
-            .upgrade(upgrade)
+            .upgrade(upgrade.tunnels(tunnels.clone()))
             .forwarding(forwarding)
             .request_limits(limits)
             .header_timeout(flags.header_timeout)
@@ -106,6 +112,7 @@ impl Settings {
             }
         };
         let http2 = http2::server(&flags);
+        let failures = Failures::new(flags.admin.is_some());
         Ok(Settings {
             flags,
             routes,
@@ -119,6 +126,8 @@ impl Settings {
             leaving: AtomicBool::new(false),
             hurry: Drain::new(),
             log,
+            tunnels,
+            failures,
         })
     }
 
@@ -167,6 +176,18 @@ impl Settings {
 
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// A request was refused here.
+    pub(crate) fn refused(&self, peer: SocketAddr, why: &Rejection) {
+        self.failures.refused(peer, why);
+        self.report(peer, || format!("{} {why}. {}", why.status(), why.hint()));
+    }
+
+    /// A side has failed.
+    pub(crate) fn failed(&self, peer: SocketAddr, error: &Error) {
+        self.failures.failed(peer, error);
+        self.report(peer, || format!("{} {}: {error}", error.side(), error.phase()));
     }
 
     /// In the demo a person is watching; elsewhere nobody has asked for a line on each connection.

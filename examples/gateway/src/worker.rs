@@ -13,13 +13,14 @@ use switchover::Error;
 use switchover::gateway::{Accepted, Carrying, Incoming, Negotiated};
 use switchover::header::{Hop, Protocol};
 use switchover::service::{Destination, Relay};
-use switchover::tunnel::{AnyStream, Cap, Counted, Drain, DrainSignal, Permit, Rewind};
+use switchover::tunnel::{AnyStream, Cap, Counted, Drain, DrainSignal, Label, Permit, Rewind};
 use switchover::upstream::Group;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::admin::Asked;
 use super::http2;
 use super::opening::{self, Opened};
 use super::settings::Settings;
@@ -150,6 +151,9 @@ fn connection(
             if let Some(story) = &report.story {
                 story.ended(&report.protocol, &traffic);
             }
+            if let Err(error) = &traffic {
+                report.settings.failures.failed(report.peer, error);
+            }
             report.settings.report(report.peer, || match traffic {
                 Ok(traffic) => format!("{}: {traffic}", report.protocol),
                 Err(error) => format!("{}: {} {}: {error}", report.protocol, error.side(), error.phase()),
@@ -218,7 +222,7 @@ fn requests(
                     accepted = settings.acceptor.resume_until(next, hop, drain.started()).await;
                 }
                 Ok(Accepted::Rejected(why, head)) => {
-                    settings.report(peer, || format!("{} {why}. {}", why.status(), why.hint()));
+                    settings.refused(peer, &why);
                     match (visit, head) {
                         (Some(visit), Some(head)) => visit.request(&head, hop).refused(&why),
                         (Some(visit), None) => visit.refused(hop, &why),
@@ -228,7 +232,7 @@ fn requests(
                 }
                 Ok(Accepted::Closed) => return None,
                 Err(error) => {
-                    report(settings, peer, &error);
+                    settings.failed(peer, &error);
                     if let Some(visit) = visit {
                         visit.failed(hop, &error);
                     }
@@ -237,10 +241,6 @@ fn requests(
             }
         }
     }
-}
-
-fn report(settings: &Settings, peer: SocketAddr, error: &Error) {
-    settings.report(peer, || format!("{} {}: {error}", error.side(), error.phase()));
 }
 
 /// Proxies an upgrade. None if it has not come to a tunnel.
@@ -256,7 +256,7 @@ async fn upgrade(
         incoming.set_trace(story.trace());
     }
     let failed = |error: &Error| {
-        report(settings, peer, error);
+        settings.failed(peer, error);
         if let Some(story) = &story {
             story.failed(story.trace().status(), error);
         }
@@ -266,6 +266,7 @@ async fn upgrade(
         Err(why) => {
             let rejected = Box::pin(incoming.reject(why)).await;
             let why = rejected.inspect_err(failed).ok()?;
+            settings.refused(peer, &why);
             if let Some(story) = story {
                 story.refused(&why);
             }
@@ -275,6 +276,10 @@ async fn upgrade(
     if let Some(target) = target {
         incoming.set_target(target);
     }
+    let asked = settings.failures.is_kept().then(|| {
+        incoming.set_label(Label::new(Asked::new(incoming.head())));
+        Box::new(incoming.head().clone())
+    });
     match incoming
         .negotiate(&upstream.group)
         .await
@@ -286,7 +291,7 @@ async fn upgrade(
             if let Some(story) = &story {
                 story.opened(&protocol);
             }
-            let report = (settings.talks || story.is_some()).then(|| {
+            let report = (settings.talks || story.is_some() || asked.is_some()).then(|| {
                 Box::new(Report {
                     settings: settings.clone(),
                     peer,
@@ -298,6 +303,9 @@ async fn upgrade(
         }
         Negotiated::Declined(status) => {
             settings.report(peer, || format!("the upstream said {status}"));
+            if let Some(head) = asked {
+                settings.failures.declined(peer, *head, status);
+            }
             if let Some(story) = story {
                 story.declined(status);
             }
@@ -320,6 +328,7 @@ async fn ordinary(
     let (upstream, target) = match settings.route(&head) {
         Ok(route) => route,
         Err(why) => {
+            settings.failures.refused(peer, &why);
             let rejected = settings.acceptor.reject(stream, &head, why).await;
             match (story, rejected) {
                 (Some(story), Ok(why)) => story.refused(&why),
@@ -341,9 +350,9 @@ async fn ordinary(
     if let Some(story) = story {
         story.relayed(&relayed);
     }
-    let relayed = relayed.inspect_err(|error| report(settings, peer, error)).ok()?;
+    let relayed = relayed.inspect_err(|error| settings.failed(peer, error)).ok()?;
     if let Some(failure) = &relayed.failure {
-        report(settings, peer, failure);
+        settings.failed(peer, failure);
     }
     relayed.stream
 }

@@ -17,8 +17,8 @@ use switchover::tunnel::WebSocketConfig;
 use switchover::upstream::{Balance, BalanceError};
 
 pub(crate) use usage::USAGE;
-use values::{address, duration_or_zero, either, set_header};
-pub(crate) use values::{duration, positive};
+use values::{address, admin_address, either, host_name, set_header};
+pub(crate) use values::{duration, duration_or_zero, positive};
 
 use super::access_log::{AccessLog, Writing};
 use super::target::{self, Target};
@@ -48,6 +48,9 @@ pub(crate) struct Flags {
     pub(crate) drain_spread: Duration,
     pub(crate) drain_delay: Duration,
     pub(crate) health: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin_token_file: Option<PathBuf>,
+    pub(crate) admin_hosts: Vec<String>,
     pub(crate) max_tunnels: Option<usize>,
     pub(crate) max_tunnels_per_client: Option<usize>,
     pub(crate) max_header_bytes: usize,
@@ -90,6 +93,9 @@ impl Default for Flags {
             drain_spread: Duration::ZERO,
             drain_delay: Duration::ZERO,
             health: None,
+            admin: None,
+            admin_token_file: None,
+            admin_hosts: Vec::new(),
             max_tunnels: None,
             max_tunnels_per_client: None,
             max_header_bytes: 64 * 1024,
@@ -139,10 +145,23 @@ impl Flags {
         if flags.pong_timeout.is_some() && flags.ping_interval.is_none() {
             return Err("--pong-timeout needs --ping-interval".to_owned());
         }
+        flags.check_admin()?;
         if flags.listen.is_empty() {
             flags.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
         }
         Ok(flags)
+    }
+
+    /// The administration is for operators. Where other hosts can reach it, it needs a token.
+    fn check_admin(&self) -> Result<(), String> {
+        match self.admin {
+            None if self.admin_token_file.is_some() => Err("--admin-token-file needs --admin".to_owned()),
+            None if !self.admin_hosts.is_empty() => Err("--admin-host needs --admin".to_owned()),
+            Some(address) if !address.ip().is_loopback() && self.admin_token_file.is_none() => Err(format!(
+                "--admin {address}: other hosts can reach this address: use 127.0.0.1, or set --admin-token-file"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Where requests are logged, if anywhere, and what waits for that.
@@ -215,6 +234,9 @@ impl Flags {
             "--drain-spread" => self.drain_spread = duration_or_zero(value)?,
             "--drain-delay" => self.drain_delay = duration_or_zero(value)?,
             "--health" => self.health = Some(address(value)?),
+            "--admin" => self.admin = Some(admin_address(value)?),
+            "--admin-token-file" => self.admin_token_file = Some(value.into()),
+            "--admin-host" => self.admin_hosts.push(host_name(value)?),
             "--max-tunnels" => self.max_tunnels = Some(positive(value)?),
             "--max-tunnels-per-client" => self.max_tunnels_per_client = Some(positive(value)?),
             "--max-header-bytes" => self.max_header_bytes = positive(value)?,

@@ -24,6 +24,23 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "the name has no address".to_owned())
 }
 
+/// Where the administration listens. A port without an address is one of this host alone, so that nothing is public by accident.
+pub(super) fn admin_address(text: &str) -> Result<SocketAddr, String> {
+    match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+        Ok(port) => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
+        Err(_) => address(text),
+    }
+}
+
+/// A name without a port.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    match !text.is_empty() && text.bytes().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err("expected a host name without a scheme and without a port".to_owned()),
+    }
+}
+
 pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
@@ -31,7 +48,7 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     match text.trim_end_matches(|byte: char| byte.is_ascii_lowercase()) {
         "0" => Ok(Duration::ZERO),
         _ => duration(text),

@@ -1,6 +1,7 @@
 //! The gateway as its operators meet it: its caps, its upstreams, its probes, and how it ends.
 #![cfg(unix)]
 
+mod admin;
 mod example_gateway;
 mod example_upstreams;
 mod kubernetes;

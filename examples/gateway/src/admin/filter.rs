@@ -1,0 +1,140 @@
+//! Which tunnels are meant: all that fit every condition of a request.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use switchover::tunnel::{TunnelId, TunnelWatch};
+
+use super::asked::Asked;
+use super::query::Query;
+
+#[derive(Default)]
+pub(super) struct Filter {
+    ids: Vec<TunnelId>,
+    client: Option<IpAddr>,
+    server: Option<String>,
+    protocol: Option<String>,
+    state: Option<String>,
+    host: Option<String>,
+    path: Option<String>,
+    text: Option<String>,
+    older_than: Option<Duration>,
+    idle_longer_than: Option<Duration>,
+}
+
+pub(super) const FILTERS: [&str; 10] = [
+    "id",
+    "client",
+    "server",
+    "protocol",
+    "state",
+    "host",
+    "path",
+    "text",
+    "older_than",
+    "idle_longer_than",
+];
+
+const STATES: [&str; 3] = ["open", "half-closed", "draining"];
+
+impl Filter {
+    pub(super) fn new(query: &Query) -> Result<Filter, String> {
+        let text = |name: &str| {
+            query.parsed(name, |text| match text {
+                // It would select nothing, and be a mistake.
+                "" => Err("is empty".to_owned()),
+                _ => Ok(text.to_owned()),
+            })
+        };
+        let ids = query.parsed("id", |ids| {
+            let ids = ids.split(',').map(|id| id.trim().parse::<TunnelId>());
+            ids.collect::<Result<Vec<_>, _>>().map_err(|why| why.to_string())
+        });
+        let client = query.parsed("client", |client| {
+            client
+                .parse()
+                .map_err(|_| "expected an IP address without a port".to_owned())
+        });
+        let state = query.parsed("state", |state| match STATES.contains(&state) {
+            true => Ok(state.to_owned()),
+            false => Err(format!("expected one of {}", STATES.join(", "))),
+        });
+        Ok(Filter {
+            ids: ids?.unwrap_or_default(),
+            client: client?,
+            server: text("server")?,
+            protocol: text("protocol")?,
+            state: state?,
+            host: text("host")?,
+            path: text("path")?,
+            text: text("text")?.map(|text| text.to_lowercase()),
+            older_than: query.duration("older_than")?,
+            idle_longer_than: query.duration("idle_longer_than")?,
+        })
+    }
+
+    /// Whether there is no condition.
+    pub(super) fn is_empty(&self) -> bool {
+        let texts = [
+            &self.server,
+            &self.protocol,
+            &self.state,
+            &self.host,
+            &self.path,
+            &self.text,
+        ];
+        self.ids.is_empty()
+            && self.client.is_none()
+            && self.older_than.is_none()
+            && self.idle_longer_than.is_none()
+            && texts.iter().all(|text| text.is_none())
+    }
+
+    pub(super) fn selects(&self, tunnel: &TunnelWatch) -> bool {
+        let asked = tunnel.label::<Asked>();
+        let fits = |wanted: &Option<String>, is: Option<&str>| {
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| is.is_some_and(|is| is.eq_ignore_ascii_case(wanted)))
+        };
+        let longer = |than: Option<Duration>, since: tokio::time::Instant| {
+            than.is_none_or(|than| since.elapsed() > than)
+        };
+        (self.ids.is_empty() || tunnel.id().is_some_and(|id| self.ids.contains(&id)))
+            && self.client.is_none_or(|client| tunnel.client() == Some(client))
+            && fits(&self.server, tunnel.upstream())
+            && fits(&self.protocol, tunnel.protocol())
+            && fits(&self.state, Some(tunnel.state().name()))
+            && fits(&self.host, asked.map(Asked::host))
+            && self
+                .path
+                .as_deref()
+                .is_none_or(|path| asked.is_some_and(|asked| is_path(path, asked.path())))
+            && longer(self.older_than, tunnel.opened_at())
+            && longer(self.idle_longer_than, tunnel.last_activity())
+            && self
+                .text
+                .as_deref()
+                .is_none_or(|text| has_text(tunnel, asked, text))
+    }
+}
+
+/// A path, or with a star at its end all that begin so.
+fn is_path(wanted: &str, path: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(start) => path.starts_with(start),
+        None => path == wanted,
+    }
+}
+
+/// Whether a text, in lower case, stands in what is shown of a tunnel.
+fn has_text(tunnel: &TunnelWatch, asked: Option<&Asked>, text: &str) -> bool {
+    let contains = |shown: &str| shown.to_lowercase().contains(text);
+    tunnel.upstream().is_some_and(contains)
+        || tunnel.protocol().is_some_and(contains)
+        || asked.is_some_and(|asked| contains(asked.host()) || contains(asked.path()))
+        || tunnel
+            .client()
+            .is_some_and(|client| contains(&client.to_string()))
+        || tunnel.id().is_some_and(|id| id.to_string() == text)
+}

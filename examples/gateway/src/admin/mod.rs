@@ -1,0 +1,259 @@
+//! The page and the addresses by which an operator sees the gateway and steers it: `--admin`.
+//!
+//! What may ask is decided in `guard.rs` before anything else is looked at. The manual has the table of addresses.
+
+mod asked;
+mod filter;
+mod guard;
+mod history;
+mod metrics;
+mod query;
+mod server;
+mod tunnels;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use http::{Method, Response, StatusCode, request};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use switchover::tunnel::{Drain, Schedule, Tunnels};
+
+use super::settings::Settings;
+use super::{health, moment, worker};
+pub(crate) use asked::Asked;
+use guard::{Guard, Refusal};
+use history::History;
+use metrics::Metrics;
+use query::Query;
+
+const JSON: &str = "application/json";
+const CHANGES: [&str; 3] = ["/tunnels/end", "/drain", "/servers"];
+const READS: [&str; 5] = ["/summary", "/tunnels", "/servers", "/failures", "/metrics"];
+
+const ADDRESSES: &str = "\
+GET  /metrics      the metrics, as Prometheus reads them
+GET  /tunnels      open tunnels: filters, sort, order, limit and cursor or offset
+GET  /servers      the servers of each route
+GET  /failures     the last failures, with what to change
+GET  /summary      all of that in numbers, and the last minutes
+POST /tunnels/end  end the tunnels that filters select: code, reason, spread
+POST /servers      take a server out or put it back: name, down, route
+POST /drain        end the gateway: grace, spread
+";
+
+/// What the page may load: files of its own and nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What the answers are made of.
+struct Admin {
+    settings: Arc<Settings>,
+    tunnels: Tunnels,
+    history: Arc<History>,
+    metrics: Metrics,
+    drain: Drain,
+    guard: Guard,
+}
+
+/// Listens for operators, and answers them until the process ends. Returns where it listens.
+pub(crate) fn start(address: SocketAddr, settings: &Arc<Settings>, drain: &Drain) -> io::Result<SocketAddr> {
+    let tunnels = settings
+        .tunnels
+        .clone()
+        .ok_or_else(|| io::Error::other("--admin: no registry"))?;
+    let listener = server::bind(address)?;
+    let address = listener.local_addr()?;
+    let admin = Arc::new(Admin {
+        guard: Guard::new(address, &settings.flags)?,
+        settings: settings.clone(),
+        tunnels: tunnels.clone(),
+        history: Arc::default(),
+        metrics: Metrics::install()?,
+        drain: drain.clone(),
+    });
+    let runtime = worker::runtime()?;
+    let recording = admin.history.clone().record(tunnels, settings.clone());
+    std::thread::spawn(move || {
+        runtime.spawn(recording);
+        runtime.spawn(admin.metrics.clone().tidy());
+        runtime.block_on(server::serve(listener, admin))
+    });
+    Ok(address)
+}
+
+/// The page without anything in it, and its parts.
+fn file(path: &str) -> Option<(&'static str, &'static str)> {
+    match path {
+        "/" => Some(("text/plain; charset=utf-8", ADDRESSES)),
+        _ => None,
+    }
+}
+
+impl Admin {
+    fn check(&self, head: &request::Parts) -> Result<(), Refusal> {
+        self.guard.check(head, file(head.uri.path()).is_some())
+    }
+
+    fn answer(&self, head: &request::Parts, body: &[u8]) -> Response<Full<Bytes>> {
+        let path = head.uri.path();
+        let reads = matches!(head.method, Method::GET | Method::HEAD);
+        if let Some((kind, text)) = file(path).filter(|_| reads) {
+            return response(StatusCode::OK, kind, text.into());
+        }
+        if reads && path == "/metrics" {
+            // Scrapers may send parameters of their own.
+            let text = self.metrics.text(&self.tunnels, &self.settings);
+            return response(StatusCode::OK, metrics::KIND, text.into());
+        }
+        let result = Query::new(&head.uri, body).and_then(|query| match (reads, path) {
+            (true, "/summary") => query.allow(&[]).map(|()| self.summary()),
+            (true, "/tunnels") => tunnels::list(&self.tunnels, &self.history, &query),
+            (true, "/servers") => query.allow(&[]).map(|()| self.servers()),
+            (true, "/failures") => query.allow(&[]).map(|()| self.failures()),
+            (false, "/tunnels/end") => tunnels::end(&self.tunnels, &query),
+            (false, "/drain") => self.start_drain(&query),
+            (false, "/servers") => self.set_server(&query),
+            _ => Ok(Value::Null),
+        });
+        match result {
+            Ok(Value::Null) => not_there(path),
+            Ok(value) => response(StatusCode::OK, JSON, (value.to_string() + "\n").into()),
+            Err(why) => refused((StatusCode::BAD_REQUEST, why)),
+        }
+    }
+
+    /// What the page shows beside the tunnels.
+    fn summary(&self) -> Value {
+        let is_leaving = self.settings.is_leaving() || self.drain.has_started();
+        json!({
+            "state": if is_leaving { "draining" } else { "serving" },
+            "tunnels": self.tunnels.len(),
+            "opened": self.tunnels.opened(),
+            "workers": self.settings.flags.workers,
+            "knows_frames": self.settings.flags.websocket().is_some(),
+            "history": self.history.shown(),
+            "servers": self.servers(),
+            "failures": self.failures(),
+        })
+    }
+
+    fn servers(&self) -> Value {
+        let routes = self.settings.upstreams().into_iter().map(|upstream| {
+            let servers: Value = upstream.group.servers().iter().map(health::server).collect();
+            json!({ "route": upstream.pattern, "servers": servers })
+        });
+        routes.collect()
+    }
+
+    fn failures(&self) -> Value {
+        let failures = self.settings.failures.last().into_iter().map(|failure| {
+            json!({
+                "time": moment::of(failure.at),
+                "phase": failure.phase,
+                "side": failure.side,
+                "reason": failure.reason,
+                "client": failure.client.to_string(),
+                "what": failure.what,
+                "remedy": failure.remedy,
+            })
+        });
+        failures.collect()
+    }
+
+    /// Starts the drain at once, without the delay of `--drain-delay`: the readiness probe fails, the listeners close, and the process
+    /// ends with its last tunnel. A signal then ends all at once, as the second one does otherwise.
+    fn start_drain(&self, query: &Query) -> Result<Value, String> {
+        query.allow(&["grace", "spread"])?;
+        let flags = &self.settings.flags;
+        let spread = query.duration("spread")?.unwrap_or(flags.drain_spread);
+        let rest = flags.drain_timeout.saturating_sub(spread);
+        let grace = query.duration("grace")?.unwrap_or(rest);
+        if spread.saturating_add(grace) > flags.drain_timeout {
+            let most = flags.drain_timeout;
+            return Err(format!(
+                "grace and spread: together longer than --drain-timeout, {most:?}"
+            ));
+        }
+        self.settings.leave();
+        self.drain.start(Schedule::default().grace(grace).spread(spread));
+        Ok(json!({ "draining": self.tunnels.len() }))
+    }
+
+    /// Takes a server out of one route or of all, or puts it back in.
+    fn set_server(&self, query: &Query) -> Result<Value, String> {
+        query.allow(&["name", "down", "route"])?;
+        let name = query.get("name").ok_or("name: which server?")?;
+        let down = query.truth("down")?.ok_or("down: expected true or false")?;
+        let route = query.get("route");
+        let upstreams = self.settings.upstreams().into_iter();
+        let meant = upstreams.filter(|upstream| route.is_none_or(|route| upstream.pattern == route));
+        let found = meant.filter(|upstream| upstream.group.set_down(name, down));
+        match found.count() {
+            0 => Err(format!(
+                "name: no such route has a server {name:?}; see GET /servers"
+            )),
+            routes => Ok(json!({ "routes": routes })),
+        }
+    }
+}
+
+fn not_there(path: &str) -> Response<Full<Bytes>> {
+    let (reads, changes) = (
+        READS.contains(&path) || file(path).is_some(),
+        CHANGES.contains(&path),
+    );
+    let allowed = match (reads, changes) {
+        (true, true) => "GET, HEAD, POST",
+        (true, false) => "GET, HEAD",
+        (false, true) => "POST",
+        (false, false) => {
+            let known = format!(
+                "expected GET {}, or POST {}",
+                READS.join(", "),
+                CHANGES.join(", ")
+            );
+            return refused((StatusCode::NOT_FOUND, known));
+        }
+    };
+    let mut response = refused((StatusCode::METHOD_NOT_ALLOWED, format!("expected {allowed}")));
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// An answer that says what was wrong.
+fn refused((status, why): Refusal) -> Response<Full<Bytes>> {
+    let text = json!({ "error": why }).to_string() + "\n";
+    let mut response = response(status, JSON, text.into());
+    if status == StatusCode::UNAUTHORIZED {
+        response
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+fn response(status: StatusCode, kind: &'static str, text: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text));
+    *response.status_mut() = status;
+    let fields: [(HeaderName, &'static str); 6] = [
+        (CONTENT_TYPE, kind),
+        (CACHE_CONTROL, "no-store"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in fields {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,179 @@
+//! What has not become a tunnel or an answer: the last few, each with what is wrong and what to change.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use http::{Request, Response, StatusCode, request};
+use switchover::connect::ConnectError;
+use switchover::diagnose::{Attempt, Failure as Diagnosed, Finding, TlsFault};
+use switchover::handshake::Rejection;
+use switchover::{Cause, Error, Phase, Side};
+
+/// How many are kept.
+const KEPT: usize = 100;
+/// The most characters of a text.
+const MOST_OF_A_TEXT: usize = 500;
+
+/// The failures of all workers. Nothing is kept unless an operator can see it.
+#[derive(Default)]
+pub(crate) struct Failures {
+    is_kept: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    total: u64,
+    last: VecDeque<Failure>,
+}
+
+/// One of them.
+#[derive(Clone)]
+pub(crate) struct Failure {
+    pub(crate) at: SystemTime,
+    pub(crate) client: SocketAddr,
+    pub(crate) side: &'static str,
+    pub(crate) phase: &'static str,
+    /// The stable name: of the finding, or else of the error.
+    pub(crate) reason: &'static str,
+    pub(crate) what: String,
+    /// What to change. Empty if that is not known.
+    pub(crate) remedy: String,
+}
+
+impl Failures {
+    pub(crate) fn new(is_kept: bool) -> Failures {
+        Failures {
+            is_kept,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// A request was refused here.
+    pub(crate) fn refused(&self, client: SocketAddr, why: &Rejection) {
+        let place = (Side::Downstream, Phase::RequestHead.name(), why.name());
+        self.add(client, place, || (why.to_string(), why.hint().to_owned()));
+    }
+
+    /// A side has failed.
+    pub(crate) fn failed(&self, client: SocketAddr, error: &Error) {
+        let found = found(error);
+        let reason = found
+            .as_ref()
+            .map_or_else(|| error.reason().name(), Finding::name);
+        let place = (error.side(), error.phase().name(), reason);
+        self.add(client, place, || match &found {
+            Some(finding) => (
+                format!("{} ({})", finding.sentence(), error.reason()),
+                remedy(finding),
+            ),
+            None => (error.reason().to_string(), String::new()),
+        });
+    }
+
+    /// The upstream has answered an upgrade with another status. `head` is what it was asked.
+    pub(crate) fn declined(&self, client: SocketAddr, head: request::Parts, status: StatusCode) {
+        if !self.is_kept {
+            return;
+        }
+        let mut answer = Response::new(());
+        *answer.status_mut() = status;
+        let findings = Attempt::new(head).answered(answer.into_parts().0).findings();
+        let reason = findings.first().map_or("declined", Finding::name);
+        self.add(
+            client,
+            (Side::Upstream, Phase::ResponseHead.name(), reason),
+            || match findings.first() {
+                Some(finding) => (
+                    format!("the upstream has answered {status}: {}", finding.sentence()),
+                    remedy(finding),
+                ),
+                None => (format!("the upstream has answered {status}"), String::new()),
+            },
+        );
+    }
+
+    fn add(
+        &self,
+        client: SocketAddr,
+        (side, phase, reason): (Side, &'static str, &'static str),
+        words: impl FnOnce() -> (String, String),
+    ) {
+        if !self.is_kept {
+            return;
+        }
+        let (what, remedy) = words();
+        let failure = Failure {
+            at: SystemTime::now(),
+            client,
+            side: match side {
+                Side::Downstream => "downstream",
+                Side::Upstream => "upstream",
+            },
+            phase,
+            reason,
+            what: what.chars().take(MOST_OF_A_TEXT).collect(),
+            remedy,
+        };
+        let mut state = self.state();
+        state.total += 1;
+        let oldest = if state.last.len() == KEPT {
+            state.last.pop_front()
+        } else {
+            None
+        };
+        state.last.push_back(failure);
+        drop(state);
+        drop(oldest);
+    }
+
+    /// How many there were.
+    pub(crate) fn total(&self) -> u64 {
+        self.state().total
+    }
+
+    /// The last ones, the latest first.
+    pub(crate) fn last(&self) -> Vec<Failure> {
+        self.state().last.iter().rev().cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remedy(finding: &Finding) -> String {
+    finding.change().to_owned()
+}
+
+/// What is wrong with the upstream, if the error shows it.
+fn found(error: &Error) -> Option<Finding> {
+    if error.side() == Side::Downstream || error.phase() == Phase::Tunnel {
+        return None;
+    }
+    let failure = match error.reason() {
+        Cause::Connect(ConnectError::Resolve { .. }) => Diagnosed::Unresolved,
+        Cause::Connect(ConnectError::Failed { error, .. }) => Diagnosed::of_connecting(error.kind()),
+        Cause::Connect(ConnectError::Tls { hint, .. }) | Cause::Tls { hint, .. } => Diagnosed::Tls {
+            fault: TlsFault::Other,
+            hint: Some(hint),
+        },
+        Cause::TimedOut(_) if error.phase() == Phase::Connect => Diagnosed::ConnectTimedOut,
+        Cause::TimedOut(_) => Diagnosed::Unanswered,
+        Cause::Closed => Diagnosed::Closed,
+        Cause::Io(error) => Diagnosed::of_exchange(error.kind()),
+        Cause::Head(error) => Diagnosed::Malformed(error.clone()),
+        _ => return None,
+    };
+    // What was asked has no part in it.
+    let (head, ()) = Request::new(()).into_parts();
+    let findings = Attempt::new(head).failed(failure).findings();
+    findings.into_iter().next()
+}

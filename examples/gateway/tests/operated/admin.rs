@@ -1,0 +1,605 @@
+//! The program gateway as an operator sees and steers it: `--admin`.
+#![cfg(unix)]
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
+use tokio::time::sleep;
+
+use crate::probes::free_address;
+use crate::program::{Program, refusal};
+use support::{peers, scratch};
+
+const MARK: &str = "X-Switchover-Admin: 1\r\n";
+
+struct Gateway {
+    program: Program,
+    admin: SocketAddr,
+    origin: ScriptedOrigin,
+}
+
+impl Gateway {
+    async fn start(arguments: &[&str]) -> Gateway {
+        Gateway::to(Script::websocket_echo(), arguments).await
+    }
+
+    async fn to(script: Script, arguments: &[&str]) -> Gateway {
+        let origin = ScriptedOrigin::start(script).await;
+        let admin = free_address();
+        let (admin_flag, route) = (
+            format!("--admin={admin}"),
+            format!("--route=/=http://{}", origin.address()),
+        );
+        let own = [
+            "--listen=127.0.0.1:0",
+            "--tunnel-mode=websocket",
+            "--workers=2",
+            "--route=/gone=http://127.0.0.1:1",
+            &admin_flag,
+            &route,
+        ];
+        let program = Program::start("gateway", &[&own, arguments].concat()).await;
+        Gateway {
+            program,
+            admin,
+            origin,
+        }
+    }
+
+    async fn ask(&self, method: &str, target: &str, fields: &str, body: &str) -> (u16, String) {
+        let host = format!("Host: {}\r\n", self.admin);
+        self.ask_of(&host, method, target, fields, body).await
+    }
+
+    async fn ask_of(
+        &self,
+        host: &str,
+        method: &str,
+        target: &str,
+        fields: &str,
+        body: &str,
+    ) -> (u16, String) {
+        let mut client = ScriptedClient::connect(self.admin).await;
+        let length = body.len();
+        client
+            .send(format!(
+                "{method} {target} HTTP/1.1\r\n{host}Content-Length: {length}\r\n{fields}\r\n{body}"
+            ))
+            .await;
+        let (head, text) = client.response().await;
+        (head.status.as_u16(), String::from_utf8(text).unwrap())
+    }
+
+    async fn post(&self, target: &str) -> (u16, String) {
+        self.ask("POST", target, MARK, "").await
+    }
+
+    async fn json(&self, target: &str) -> Value {
+        let (status, text) = self.ask("GET", target, "", "").await;
+        assert_eq!(status, 200, "{target}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    async fn total(&self, query: &str) -> u64 {
+        self.json(&format!("/tunnels{query}")).await["total"]
+            .as_u64()
+            .unwrap()
+    }
+
+    async fn tunnel(&self, path: &str) -> ScriptedClient {
+        let mut client = self.program.client().await;
+        client.send(UPGRADE_REQUEST.replacen("/chat", path, 1)).await;
+        assert_eq!(client.head().await.status, 101);
+        client
+    }
+
+    async fn total_becomes(&self, total: u64) {
+        let since = Instant::now();
+        while self.total("").await != total {
+            assert!(since.elapsed() < TIMEOUT, "{}", self.total("").await);
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_is_listed_with_what_is_known_of_it() {
+    let answer = Script::new()
+        .read_head()
+        .switch()
+        .read(8)
+        .send(b"\x81\x02hi")
+        .echo();
+    let gateway = Gateway::to(answer, &[]).await;
+    let mut client = gateway.tunnel("/room?secret=1").await;
+    client.send(b"\x81\x82\0\0\0\0hi").await;
+    client.receives(b"\x81\x02hi").await;
+    let list = gateway.json("/tunnels").await;
+    let tunnel = &list["tunnels"][0];
+    let expected = [
+        ("client", json!("127.0.0.1")),
+        ("server", json!(gateway.origin.address().to_string())),
+        ("path", json!("/room")),
+        ("protocol", json!("websocket")),
+        ("state", json!("open")),
+        ("from_downstream", json!(8)),
+        ("messages_from_downstream", json!(1)),
+    ];
+    for (name, value) in expected {
+        assert_eq!(tunnel[name], value, "{name}: {tunnel}");
+    }
+    assert!(
+        !list.to_string().contains("secret"),
+        "a query may hold a credential: {list}"
+    );
+    assert!(tunnel["open_seconds"].is_number() && tunnel["idle_seconds"].is_number());
+}
+
+#[tokio::test]
+async fn filters_select() {
+    let gateway = Gateway::start(&[]).await;
+    let _open = (gateway.tunnel("/room/a").await, gateway.tunnel("/other").await);
+    let host = gateway.json("/tunnels").await["tunnels"][0]["host"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let server = gateway.origin.address();
+    for (query, expected) in [
+        (String::new(), 2),
+        ("?path=/room/a".to_owned(), 1),
+        ("?path=/room/*".to_owned(), 1),
+        ("?path=/room".to_owned(), 0),
+        ("?client=127.0.0.1".to_owned(), 2),
+        ("?client=127.0.0.2".to_owned(), 0),
+        (format!("?server={server}"), 2),
+        ("?server=nobody".to_owned(), 0),
+        (format!("?host={host}&path=/other"), 1),
+        ("?protocol=websocket&state=open".to_owned(), 2),
+        ("?state=draining".to_owned(), 0),
+        ("?older_than=1h".to_owned(), 0),
+        ("?older_than=0s".to_owned(), 2),
+        ("?idle_longer_than=1h".to_owned(), 0),
+        ("?text=ROOM".to_owned(), 1),
+    ] {
+        assert_eq!(gateway.total(&query).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_in_either_order() {
+    let gateway = Gateway::start(&[]).await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        open.push(gateway.tunnel("/").await);
+    }
+    for order in ["up", "down"] {
+        let (mut ids, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = gateway
+                .json(&format!("/tunnels?limit=2&order={order}{cursor}"))
+                .await;
+            let tunnels = page["tunnels"].as_array().unwrap();
+            ids.extend(
+                tunnels
+                    .iter()
+                    .map(|tunnel| tunnel["id"].as_str().unwrap().to_owned()),
+            );
+            let Some(next) = page["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        let mut sorted = ids.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!((ids.len(), sorted.len()), (5, 5), "{order}: {ids:?}");
+        sorted.reverse();
+        assert_eq!(order == "down", ids == sorted, "{ids:?}");
+    }
+    let sorts = [
+        "opened",
+        "client",
+        "server",
+        "path",
+        "state",
+        "from_downstream",
+        "from_upstream",
+        "activity",
+        "rate",
+    ];
+    for sort in sorts {
+        let page = gateway
+            .json(&format!("/tunnels?sort={sort}&offset=3&rates=true"))
+            .await;
+        assert_eq!(page["tunnels"].as_array().unwrap().len(), 2, "{sort}");
+    }
+}
+
+#[tokio::test]
+async fn one_tunnel_ends_with_the_code_and_another_goes_on() {
+    let gateway = Gateway::start(&[]).await;
+    let (mut one, mut other) = (gateway.tunnel("/one").await, gateway.tunnel("/other").await);
+    let first = gateway.json("/tunnels?path=/one").await;
+    let id = first["tunnels"][0]["id"].as_str().unwrap();
+    let (status, text) = gateway
+        .post(&format!("/tunnels/end?id={id}&code=4001&reason=signed+out"))
+        .await;
+    assert_eq!((status, text.as_str()), (200, "{\"ended\":1}\n"));
+    one.receives(b"\x88\x0c\x0f\xa1signed out").await;
+    drop(one);
+    gateway.total_becomes(1).await;
+
+    // The other by a filter, in a body.
+    let body = json!({ "path": "/other", "code": 1012 }).to_string();
+    let (status, text) = gateway.ask("POST", "/tunnels/end", MARK, &body).await;
+    assert_eq!((status, text.as_str()), (200, "{\"ended\":1}\n"));
+    other.receives(b"\x88\x02\x03\xf4").await;
+}
+
+#[tokio::test]
+async fn tunnels_end_one_after_the_other_over_a_spread() {
+    let gateway = Gateway::start(&[]).await;
+    let (_first, _second) = (gateway.tunnel("/").await, gateway.tunnel("/").await);
+    let (status, text) = gateway.post("/tunnels/end?all=true&spread=1h").await;
+    assert_eq!((status, text.as_str()), (200, "{\"ended\":2}\n"));
+    // The first at once, the second after half of it.
+    gateway.total_becomes(1).await;
+}
+
+#[tokio::test]
+async fn a_wrong_request_is_answered_with_what_is_wrong_and_changes_nothing() {
+    let gateway = Gateway::start(&[]).await;
+    let _open = gateway.tunnel("/").await;
+    for (target, named) in [
+        ("/tunnels/end", "which tunnels?"),
+        ("/tunnels/end?servre=a", "servre: expected one of"),
+        ("/tunnels/end?id=7", "id: "),
+        ("/tunnels/end?all=true&client=127.0.0.1", "which tunnels?"),
+        ("/tunnels/end?all=true&code=1006", "code or reason: "),
+        ("/tunnels/end?all=true&code=5000", "code or reason: "),
+        ("/tunnels/end?all=true&reason=x", "reason: needs a code"),
+        ("/tunnels/end?all=true&all=true", "all: expected once"),
+        ("/tunnels/end?all=true&spread=soon", "spread: "),
+        ("/tunnels/end?server=", "server: is empty"),
+        ("/servers?name=nobody&down=true", "nobody"),
+        ("/servers?name=nobody", "down: "),
+        ("/drain?grace=1h", "--drain-timeout"),
+    ] {
+        let (status, text) = gateway.post(target).await;
+        let error: Value = serde_json::from_str(&text).unwrap();
+        let error = error["error"].as_str().unwrap();
+        assert!(
+            status == 400 && error.contains(named),
+            "{target}: {status} {text}"
+        );
+    }
+    for target in [
+        "/tunnels?sort=size",
+        "/tunnels?limit=x",
+        "/tunnels?limit=0",
+        "/tunnels?client=me",
+        "/tunnels?order=side",
+        "/tunnels?state=ajar",
+        "/tunnels?cursor=1-1&sort=rate",
+        "/servers?x=1",
+    ] {
+        assert_eq!(gateway.ask("GET", target, "", "").await.0, 400, "{target}");
+    }
+    for (body, expected) in [("{", 400), ("[]", 400), ("{\"id\": null}", 400)] {
+        assert_eq!(
+            gateway.ask("POST", "/tunnels/end", MARK, body).await.0,
+            expected,
+            "{body}"
+        );
+    }
+    let large = "x".repeat(20_000);
+    assert_eq!(gateway.ask("POST", "/tunnels/end", MARK, &large).await.0, 413);
+    assert_eq!(gateway.ask("GET", "/drain", "", "").await.0, 405);
+    assert_eq!(gateway.post("/summary").await.0, 405);
+    assert_eq!(gateway.ask("GET", "/nothing", "", "").await.0, 404);
+    assert_eq!(gateway.total("?state=open").await, 1);
+}
+
+#[tokio::test]
+async fn a_request_of_another_site_changes_nothing() {
+    let gateway = Gateway::start(&["--admin-host=admin.example"]).await;
+    let _open = gateway.tunnel("/").await;
+    let here = format!("Host: {}\r\n", gateway.admin);
+    for (host, fields, expected) in [
+        (here.as_str(), "", 403),
+        (
+            &here,
+            "X-Switchover-Admin: 1\r\nOrigin: http://attacker.example\r\n",
+            403,
+        ),
+        (
+            &here,
+            "X-Switchover-Admin: 1\r\nSec-Fetch-Site: cross-site\r\n",
+            403,
+        ),
+        ("Host: attacker.example\r\n", MARK, 421),
+        ("", MARK, 400),
+    ] {
+        let (status, text) = gateway
+            .ask_of(host, "POST", "/tunnels/end?all=true", fields, "")
+            .await;
+        assert_eq!(status, expected, "{host:?} {fields:?} {text}");
+    }
+    let read = gateway
+        .ask_of("Host: attacker.example\r\n", "GET", "/tunnels", "", "")
+        .await;
+    assert_eq!(read.0, 421, "a name that was rebound");
+    assert_eq!(gateway.total("?state=open").await, 1);
+    let named = gateway
+        .ask_of(
+            "Host: admin.example\r\n",
+            "POST",
+            "/tunnels/end?all=true",
+            MARK,
+            "",
+        )
+        .await;
+    assert_eq!(named, (200, "{\"ended\":1}\n".to_owned()));
+}
+
+#[tokio::test]
+async fn with_a_token_nothing_is_said_or_done_without_it() {
+    let file = std::env::temp_dir().join(format!("admin-token-{}", std::process::id()));
+    std::fs::write(&file, "0123456789abcdef\n").unwrap();
+    let gateway = Gateway::start(&[&format!("--admin-token-file={}", file.display())]).await;
+    std::fs::remove_file(file).unwrap();
+    let right = "Authorization: Bearer 0123456789abcdef\r\n";
+    for target in ["/tunnels", "/servers", "/failures", "/summary", "/nothing"] {
+        assert_eq!(gateway.ask("GET", target, "", "").await.0, 401, "{target}");
+        let expected = if target == "/nothing" { 404 } else { 200 };
+        assert_eq!(
+            gateway.ask("GET", target, right, "").await.0,
+            expected,
+            "{target}"
+        );
+    }
+    let wrong = "Authorization: Bearer 0123456789abcdeX\r\n";
+    assert_eq!(gateway.ask("POST", "/drain", wrong, "").await.0, 401);
+    assert_eq!(gateway.ask("POST", "/drain", MARK, "").await.0, 401);
+    assert_eq!(
+        gateway.ask("GET", "/", "", "").await.0,
+        200,
+        "the page has the form"
+    );
+    assert_eq!(
+        gateway.ask("POST", "/tunnels/end?all=true", right, "").await.0,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_server_is_taken_out_and_put_in_and_failures_say_what_to_change() {
+    let gateway = Gateway::start(&[]).await;
+    let name = gateway.origin.address();
+    for (down, status) in [(true, 502), (false, 101)] {
+        assert_eq!(
+            gateway.post(&format!("/servers?name={name}&down={down}")).await.0,
+            200
+        );
+        let servers = gateway.json("/servers").await;
+        let routes = servers.as_array().unwrap();
+        let route = routes
+            .iter()
+            .find(|route| route["servers"][0]["name"] == name.to_string())
+            .unwrap();
+        assert_eq!(route["servers"][0]["down"], down);
+        let mut client = gateway.program.client().await;
+        client.send(UPGRADE_REQUEST).await;
+        assert_eq!(client.head().await.status, status);
+    }
+    let mut client = gateway.program.client().await;
+    client.send(UPGRADE_REQUEST.replacen("/chat", "/gone", 1)).await;
+    assert_eq!(client.head().await.status, 502);
+    let since = Instant::now();
+    let failure = loop {
+        let failures = gateway.json("/failures").await;
+        if failures[0]["reason"] == "refused" || since.elapsed() > TIMEOUT {
+            break failures[0].clone();
+        }
+        sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(
+        (&failure["phase"], &failure["side"]),
+        (&json!("connect"), &json!("upstream")),
+        "{failure}"
+    );
+    assert!(!failure["what"].as_str().unwrap().is_empty() && !failure["remedy"].as_str().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn metrics_are_text_that_prometheus_reads() {
+    let gateway = Gateway::start(&[]).await;
+    let (open, mut ended) = (gateway.tunnel("/?token=secret").await, gateway.tunnel("/").await);
+    let list = gateway.json("/tunnels?order=down").await;
+    let id = list["tunnels"][0]["id"].as_str().unwrap();
+    assert_eq!(
+        gateway.post(&format!("/tunnels/end?id={id}&code=4001")).await.0,
+        200
+    );
+    ended.receives(b"\x88\x02\x0f\xa1").await;
+    drop(ended);
+    gateway.total_becomes(1).await;
+    let mut client = gateway.program.client().await;
+    client
+        .send(UPGRADE_REQUEST.replacen("/chat", "/gone?token=secret", 1))
+        .await;
+    assert_eq!(client.head().await.status, 502);
+    let mut client = gateway.program.client().await;
+    client
+        .send(UPGRADE_REQUEST.replacen("Version: 13", "Version: 12", 1))
+        .await;
+    assert_eq!(client.head().await.status, 426);
+
+    let (status, text) = gateway.ask("GET", "/metrics?collect=all", "", "").await;
+    assert_eq!(status, 200, "{text}");
+    let origin = gateway.origin.address();
+    for line in [
+        "switchover_tunnels_open 1".to_owned(),
+        "switchover_tunnels_opened_total 2".to_owned(),
+        "switchover_tunnels_ended_total{reason=\"requested\",side=\"none\"} 1".to_owned(),
+        "switchover_websocket_closes_total{from=\"proxy\",code=\"4xxx\"} 2".to_owned(),
+        "switchover_tunnel_duration_seconds_count 1".to_owned(),
+        "switchover_connect_seconds_count{kind=\"upgrade\"} 2".to_owned(),
+        format!("switchover_server_state{{server=\"{origin}\",state=\"healthy\"}} 1"),
+        format!("switchover_server_tunnels{{server=\"{origin}\"}} 1"),
+        "switchover_attempts_total{server=\"127.0.0.1:1\",outcome=\"failed\"} 1".to_owned(),
+    ] {
+        assert!(text.lines().any(|own| own == line), "{line}: {text}");
+    }
+    for name in [
+        "switchover_refused_total{reason=",
+        "switchover_failed_total{phase=\"connect\",side=\"upstream\"",
+    ] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+    assert!(
+        !text.contains("secret") && !text.contains("127.0.0.1\""),
+        "{text}"
+    );
+    if peers::has("promtool", peers::runs(Command::new("promtool").arg("--version"))) {
+        let file = scratch("admin").join(format!("{}.prom", std::process::id()));
+        std::fs::write(&file, &text).unwrap();
+        let stdin = std::fs::File::open(&file).unwrap();
+        let checked = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(stdin)
+            .output()
+            .unwrap();
+        std::fs::remove_file(file).unwrap();
+        let words = String::from_utf8_lossy(&checked.stderr);
+        assert!(
+            checked.status.success() && checked.stdout.is_empty() && words.is_empty(),
+            "{words}\n{text}"
+        );
+    }
+    drop(open);
+}
+
+#[tokio::test]
+async fn no_answer_has_a_query_or_a_credential() {
+    let gateway = Gateway::to(
+        Script::answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+        &[],
+    )
+    .await;
+    let fields = "Authorization: Basic c2VjcmV0\r\nCookie: session=c2VjcmV0\r\n";
+    for (path, more, status) in [
+        ("/chat?token=secret", "", 403),
+        ("/gone?token=secret", "", 502),
+        ("/x/..%2fgone?token=secret", "", 400),
+        ("/chat?token=secret", "Upgrade: secret\r\n", 403),
+        ("/chat?token=secret", "Sec-WebSocket-Version: secret\r\n", 400),
+        ("/chat?token=secret", "Content-Length: secret\r\n", 400),
+    ] {
+        let mut client = gateway.program.client().await;
+        let request = UPGRADE_REQUEST.replacen("/chat", path, 1);
+        client
+            .send(request.replacen("\r\n\r\n", &format!("\r\n{fields}{more}\r\n"), 1))
+            .await;
+        assert_eq!(client.head().await.status, status, "{path} {more}");
+    }
+    let since = Instant::now();
+    while gateway.json("/failures").await.as_array().unwrap().len() < 6 {
+        assert!(since.elapsed() < TIMEOUT, "{}", gateway.json("/failures").await);
+        sleep(Duration::from_millis(5)).await;
+    }
+    for target in ["/failures", "/summary", "/tunnels", "/servers", "/metrics"] {
+        let (_, text) = gateway.ask("GET", target, "", "").await;
+        assert!(
+            !text.contains("secret") && !text.contains("c2VjcmV0"),
+            "{target}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_port_alone_is_one_of_this_host() {
+    for colon in ["", ":"] {
+        let flag = format!("--admin={colon}0");
+        let mut program = Program::start(
+            "gateway",
+            &["--listen=127.0.0.1:0", "--route=/=http://127.0.0.1:1", &flag],
+        )
+        .await;
+        let line = program.line().await.unwrap();
+        let address = line
+            .strip_prefix("administration on http://")
+            .and_then(|line| line.strip_suffix('/'))
+            .unwrap();
+        let address: SocketAddr = address.parse().unwrap();
+        assert!(address.ip().is_loopback() && address.port() != 0, "{line}");
+        let mut client = ScriptedClient::connect(address).await;
+        client
+            .send(format!("GET /summary HTTP/1.1\r\nHost: {address}\r\n\r\n"))
+            .await;
+        assert_eq!(client.response().await.0.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_signal_hastens_a_drain_that_an_operator_started() {
+    // Most of them have no tunnel, and end before the signal.
+    let mut gateway = Gateway::start(&["--drain-timeout=1h", "--workers=8"]).await;
+    let mut open = gateway.tunnel("/").await;
+    assert_eq!(gateway.post("/drain").await.0, 200);
+    assert_eq!(gateway.json("/summary").await["state"], "draining");
+    gateway.program.terminate().await;
+    open.receives(b"\x88\x0f\x03\xe9").await;
+    drop(open);
+    assert!(gateway.program.ends().await.success());
+}
+
+#[tokio::test]
+async fn a_drain_ends_the_program() {
+    let mut gateway = Gateway::start(&[]).await;
+    let mut open = gateway.tunnel("/").await;
+    let (status, text) = gateway.post("/drain?grace=0s").await;
+    assert_eq!((status, text.as_str()), (200, "{\"draining\":1}\n"));
+    open.receives(b"\x88\x0f\x03\xe9").await;
+    drop(open);
+    assert!(gateway.program.ends().await.success());
+}
+
+#[tokio::test]
+async fn flags_that_make_no_sense_are_refused() {
+    let short = std::env::temp_dir().join(format!("admin-short-{}", std::process::id()));
+    std::fs::write(&short, "short\n").unwrap();
+    let short_flag = format!("--admin-token-file={}", short.display());
+    for (arguments, expected) in [
+        (&["--admin=0.0.0.0:0"][..], "other hosts can reach this address"),
+        (&["--admin=[::]:0"], "other hosts can reach this address"),
+        (&["--admin=65536"], "--admin"),
+        (
+            &["--admin-token-file=/nowhere"],
+            "--admin-token-file needs --admin",
+        ),
+        (&["--admin-host=a.example"], "--admin-host needs --admin"),
+        (
+            &["--admin=127.0.0.1:0", "--admin-host=http://a.example"],
+            "a host name without a scheme",
+        ),
+        (
+            &["--admin=127.0.0.1:0", "--admin-token-file=/nowhere"],
+            "/nowhere",
+        ),
+        (
+            &["--admin=127.0.0.1:0", &short_flag],
+            "16 to 1024 printable ASCII characters",
+        ),
+    ] {
+        let all = [&["--listen=127.0.0.1:0"], arguments].concat();
+        let output = refusal("gateway", &all).await;
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && text.contains(expected),
+            "{arguments:?}: {text}"
+        );
+    }
+    std::fs::remove_file(short).unwrap();
+}
