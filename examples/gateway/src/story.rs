@@ -14,7 +14,7 @@ use switchover::connect::Trace;
 use switchover::handshake::Rejection;
 use switchover::header::{Hop, Protocol};
 use switchover::service::Relayed;
-use switchover::tunnel::Traffic;
+use switchover::tunnel::{End, Traffic};
 use switchover::websocket::CloseCode;
 use switchover::{Error, Side};
 
@@ -168,12 +168,18 @@ impl Story {
                 let code = close.code().unwrap_or(CloseCode::NO_STATUS_RECEIVED);
                 Some(u64::from(code.0))
             };
+            let limit = match traffic.map(Traffic::end) {
+                Some(End::LimitExceeded { limit, allowed, .. }) => Some((limit, allowed)),
+                _ => None,
+            };
             record
                 .status(status)
                 .display("agreed", Some(protocol).filter(|_| status.is_some()))
                 .why(Some(why))
                 .number("from_downstream", bytes(Traffic::from_downstream))
                 .number("from_upstream", bytes(Traffic::from_upstream))
+                .text("limit", limit.map_or("", |(limit, _)| limit.name()))
+                .number("limit_allowed", limit.map(|(_, allowed)| allowed))
                 .number("close_from_downstream", close(Side::Downstream))
                 .number("close_from_upstream", close(Side::Upstream))
         });

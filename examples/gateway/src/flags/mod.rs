@@ -8,16 +8,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use switchover::Side;
 use switchover::handshake::{HandshakePolicy, OriginPattern};
 use switchover::header::rules::HeaderRules;
 use switchover::header::{Network, NetworkError, Protocol};
 use switchover::proxy_protocol::Version;
 use switchover::route::RoutePattern;
-use switchover::tunnel::WebSocketConfig;
+use switchover::tunnel::{MessageLimits, WebSocketConfig};
 use switchover::upstream::{Balance, BalanceError};
 
 pub(crate) use usage::USAGE;
-use values::{address, admin_address, either, host_name, set_header};
+use values::{address, admin_address, either, host_name, rate, set_header};
 pub(crate) use values::{duration, duration_or_zero, positive};
 
 use super::access_log::{AccessLog, Writing};
@@ -44,6 +45,11 @@ pub(crate) struct Flags {
     knows_frames: bool,
     ping_interval: Option<Duration>,
     pong_timeout: Option<Duration>,
+    /// Of what clients send, and the flag that was the first to set one.
+    message_limits: MessageLimits,
+    message_limit_by: Option<String>,
+    has_rate: bool,
+    delays: Option<bool>,
     pub(crate) drain_timeout: Duration,
     pub(crate) drain_spread: Duration,
     pub(crate) drain_delay: Duration,
@@ -89,6 +95,10 @@ impl Default for Flags {
             knows_frames: false,
             ping_interval: None,
             pong_timeout: None,
+            message_limits: MessageLimits::default(),
+            message_limit_by: None,
+            has_rate: false,
+            delays: None,
             drain_timeout: Duration::from_secs(30),
             drain_spread: Duration::ZERO,
             drain_delay: Duration::ZERO,
@@ -146,6 +156,12 @@ impl Flags {
             return Err("--pong-timeout needs --ping-interval".to_owned());
         }
         flags.check_admin()?;
+        if let (Some(flag), false) = (&flags.message_limit_by, flags.knows_frames) {
+            return Err(format!("{flag} needs --tunnel-mode websocket"));
+        }
+        if flags.delays.is_some() && !flags.has_rate {
+            return Err("--over-rate needs --max-messages-per-second or --max-bytes-per-second".to_owned());
+        }
         if flags.listen.is_empty() {
             flags.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
         }
@@ -179,7 +195,11 @@ impl Flags {
             .ping_interval(self.ping_interval)
             // Less than there is for it at the end of a drain.
             .close_timeout(Duration::from_millis(1500))
-            .pong_timeout(pong_timeout);
+            .pong_timeout(pong_timeout)
+            .limits_from(
+                Side::Downstream,
+                self.message_limits.throttle(self.delays.unwrap_or_default()),
+            );
         self.knows_frames.then_some(config)
     }
 
@@ -265,8 +285,23 @@ impl Flags {
             "--tunnel-mode" => self.knows_frames = either(value, "stream", "websocket")?,
             "--ping-interval" => self.ping_interval = Some(duration(value)?),
             "--pong-timeout" => self.pong_timeout = Some(duration(value)?),
-            _ => return Err("there is no such flag; see --help".to_owned()),
+            "--over-rate" => self.delays = Some(either(value, "close", "delay")?),
+            _ => return self.set_message_limit(flag, value),
         }
+        Ok(())
+    }
+
+    fn set_message_limit(&mut self, flag: &str, value: &str) -> Result<(), String> {
+        let limits = self.message_limits;
+        self.message_limits = match flag {
+            "--max-message-bytes" => limits.max_message_bytes(positive(value)? as u64),
+            "--max-frame-bytes" => limits.max_frame_bytes(positive(value)? as u64),
+            "--max-messages-per-second" => limits.messages(rate(value)?),
+            "--max-bytes-per-second" => limits.bytes(rate(value)?),
+            _ => return Err("there is no such flag; see --help".to_owned()),
+        };
+        self.has_rate |= flag.ends_with("-per-second");
+        self.message_limit_by.get_or_insert_with(|| flag.to_owned());
         Ok(())
     }
 }

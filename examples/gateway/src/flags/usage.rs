@@ -43,6 +43,15 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --ping-interval DURATION   send a ping to a side of a WebSocket that has been silent for so long; needs --tunnel-mode
                              websocket (no pings)
   --pong-timeout DURATION    how long such a side may stay silent then; needs --ping-interval (10s)
+  --max-message-bytes N      the longest message that a client may send over a WebSocket, and
+  --max-frame-bytes N        the longest frame. What is longer goes nowhere: the client is sent a Close 1009, the upstream a
+                             1001. These and the next two need --tunnel-mode websocket (no limit)
+  --max-messages-per-second N[,BURST]
+                             how many messages a client may send, and how many at once (no limit; BURST is N)
+  --max-bytes-per-second N[,BURST]
+                             how many bytes a client may send in messages, and how many at once (no limit; BURST is N)
+  --over-rate close|delay    what becomes of a message beyond these two: the client is sent a Close 1008 and the upstream a
+                             1001, or the message waits, and the client is not read meanwhile (close)
   --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s); a second SIGTERM ends them at once
   --drain-spread DURATION    the last part of that time, over which the tunnels that are left end one after the other, and
                              not all at once (0s)

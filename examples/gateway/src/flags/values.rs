@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use switchover::header::rules::{HeaderRules, HostRule};
+use switchover::tunnel::Rate;
 
 /// One of two words: `false` for the first, `true` for the second.
 pub(super) fn either(value: &str, no: &str, yes: &str) -> Result<bool, String> {
@@ -46,6 +47,20 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("expected a whole number above zero".to_owned()),
     }
+}
+
+/// So many per second, and how many at once.
+pub(super) fn rate(text: &str) -> Result<Rate, String> {
+    let (rate, burst) = match text.split_once(',') {
+        Some((rate, burst)) => (positive(rate), Some(positive(burst))),
+        None => (positive(text), None),
+    };
+    let explained = |_| "expected N or N,BURST, whole numbers above zero".to_owned();
+    let rate = Rate::per_second(rate.map_err(explained)? as u64);
+    Ok(match burst.transpose().map_err(explained)? {
+        Some(burst) => rate.burst(burst as u64),
+        None => rate,
+    })
 }
 
 pub(crate) fn duration_or_zero(text: &str) -> Result<Duration, String> {

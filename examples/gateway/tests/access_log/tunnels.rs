@@ -221,3 +221,108 @@ async fn where_frames_are_known_so_are_the_codes_of_their_ends() {
     });
     logged.is("ended", ended(end)).await;
 }
+
+/// A text frame of a client's, masked with zeros.
+fn text(length: u8) -> Vec<u8> {
+    let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+    frame.resize(6 + usize::from(length), b'x');
+    frame
+}
+
+#[tokio::test]
+async fn a_client_that_exceeds_a_limit_is_told_and_the_record_names_it() {
+    for (flag, value, beyond, code, limit, allowed, exceeded) in [
+        (
+            "--max-message-bytes",
+            "5",
+            6,
+            1009,
+            "message-bytes",
+            5,
+            "bytes in a message",
+        ),
+        (
+            "--max-frame-bytes",
+            "5",
+            6,
+            1009,
+            "frame-bytes",
+            5,
+            "bytes in a frame",
+        ),
+        (
+            "--max-messages-per-second",
+            "1",
+            5,
+            1008,
+            "messages-per-second",
+            1,
+            "messages per second",
+        ),
+        (
+            "--max-bytes-per-second",
+            "2,12",
+            5,
+            1008,
+            "bytes-per-second",
+            2,
+            "bytes per second",
+        ),
+    ] {
+        let reason = format!("more than {allowed} {exceeded}");
+        let told_upstream = b"\x88\x80mask\x03\xe9the client exceeded a limit";
+        let script = Script::new()
+            .read_head()
+            .switch()
+            .read(text(5).len() + told_upstream.len())
+            .send(b"\x88\x00")
+            .close();
+        let origin = ScriptedOrigin::start(script).await;
+        let mut logged = Logged::to(&origin, &["--tunnel-mode", "websocket", flag, value]).await;
+        let mut client = opens(&mut logged).await;
+        client.send([text(5), text(beyond)].concat()).await;
+        let mut close = vec![0x88, 2 + reason.len() as u8];
+        close.extend_from_slice(&u16::to_be_bytes(code));
+        close.extend_from_slice(reason.as_bytes());
+        client.receives(&close).await;
+        client.ends().await;
+        drop(client);
+        let end = json!({
+            "reason": "limit-exceeded",
+            "detail": format!("downstream sent {reason}"),
+            "side": "downstream",
+            "phase": "tunnel",
+            "limit": limit,
+            "limit_allowed": allowed,
+            "from_downstream": 11,
+            "from_upstream": 0,
+            "close_from_upstream": 1005,
+        });
+        logged.is("ended", ended(end)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_be_delayed_instead() {
+    let messages = [text(1), text(2), text(3)].concat();
+    let script = Script::new()
+        .read_head()
+        .switch()
+        .read(messages.len())
+        .send(b"\x81\x00");
+    let origin = ScriptedOrigin::start(script).await;
+    let flags = [
+        "--tunnel-mode",
+        "websocket",
+        "--max-messages-per-second",
+        "4,1",
+        "--over-rate",
+        "delay",
+    ];
+    let mut logged = Logged::to(&origin, &flags).await;
+    let mut client = opens(&mut logged).await;
+    let since = std::time::Instant::now();
+    client.send(&messages).await;
+    client.receives(b"\x81\x00").await;
+    assert!(since.elapsed().as_millis() >= 490, "{:?}", since.elapsed());
+}

@@ -137,6 +137,16 @@ async fn flags_that_cannot_be_say_why() {
         ("--route", "/=a", "[HOST]/PREFIX=URL"),
         ("--tunnel-mode", "frames", "expected stream or websocket"),
         ("--ping-interval", "20s", "needs --tunnel-mode websocket"),
+        (
+            "--max-frame-bytes",
+            "1000",
+            "--max-frame-bytes needs --tunnel-mode websocket",
+        ),
+        ("--max-messages-per-second", "10", "needs --tunnel-mode websocket"),
+        ("--max-bytes-per-second", "10,x", "expected N or N,BURST"),
+        ("--max-message-bytes", "0", "a whole number above zero"),
+        ("--over-rate", "delay", "needs --max-messages-per-second or"),
+        ("--over-rate", "drop", "expected close or delay"),
         ("--pong-timeout", "20s", "--pong-timeout needs --ping-interval"),
     ] {
         let output = refusal("gateway", &[flag, value]).await;
