@@ -36,6 +36,7 @@
 
 mod accept;
 mod answer;
+mod answered;
 mod config;
 mod established;
 mod incoming;
@@ -45,6 +46,7 @@ mod relayed_body;
 mod request_head;
 
 pub use accept::{Accepted, Acceptor};
+pub use answered::{Answered, Unanswered};
 pub use config::{Builder, GatewayConfig};
 pub use established::{Carrying, Established, Negotiated};
 pub use incoming::Incoming;

@@ -3,23 +3,22 @@
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use http::response;
 use http::{StatusCode, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::answer::{Client, Refusal};
-use super::established::{Established, Negotiated};
+use super::answer::Client;
+use super::answered::{Answered, Final, Unanswered};
+use super::established::Negotiated;
 use super::relayed_body::RelayedBody;
 use super::{Incoming, Outcome};
 use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::{self, Answer, Exchange, Outgoing};
-use crate::handshake;
 use crate::http1::BodyLength;
 use crate::side::Side;
-use crate::telemetry::{self, Kind};
-use crate::tunnel::Tunnel;
+use crate::telemetry::Kind;
 use crate::wire::{self, First};
 
 impl<S> Incoming<S>
@@ -72,19 +71,63 @@ where
     /// Dropping the future closes both connections.
     pub async fn negotiate<C: Connect>(self, connect: &C) -> Result<Negotiated<S, C::Stream>, Error> {
         let observed = exchange::observed(Kind::Upgrade, &self.head, self.head.version, self.hop);
-        let negotiating = self.try_negotiate(connect);
+        let negotiating = async {
+            match self.try_ask(connect).await {
+                Ok(answered) => answered.relay().await,
+                Err(unanswered) => Err(unanswered.refuse().await),
+            }
+        };
         let end = |negotiated: &Result<_, Error>| match negotiated {
             Ok(Negotiated::Switched(_)) => (Some(101), None),
             Ok(Negotiated::Declined(status)) => (Some(status.as_u16()), None),
-            Err(error) => (
-                error.status().map(|status| status.as_u16()),
-                Some(error.reason().name()),
-            ),
+            Err(error) => failure(error),
         };
         observed.run(negotiating, end).await
     }
 
-    async fn try_negotiate<C: Connect>(self, connect: &C) -> Result<Negotiated<S, C::Stream>, Error> {
+    /// Steps (4) to (7), and no more: the client has not been sent the answer yet, so that it may depend on what the upstream
+    /// says. Interim responses are sent. [`negotiate`](Incoming::negotiate) is this, and [`Answered::relay`].
+    ///
+    /// ```
+    /// use http::{Response, StatusCode};
+    /// use switchover::connect::TcpConnect;
+    /// use switchover::gateway::{Incoming, Negotiated};
+    /// use switchover::header::{HeaderRules, rules::{Statuses, Variables}};
+    /// use tokio::net::TcpStream;
+    ///
+    /// # async fn doc(incoming: Incoming<TcpStream>, upstream: TcpConnect) -> Result<(), Box<dyn std::error::Error>> {
+    /// let (head, hop) = (incoming.head().clone(), incoming.hop());
+    /// let mut answered = match incoming.ask(&upstream).await {
+    ///     Ok(answered) => answered,
+    ///     Err(unanswered) => return Err(unanswered.refuse().await.into()),
+    /// };
+    /// let status = answered.head().status.as_str().to_owned();
+    /// let rules = HeaderRules::default().set_on_response("X-Origin-Status", &status, Statuses::Always)?;
+    /// answered.apply(&rules.prepare(&Variables::new(&head, &hop)));
+    /// if let Negotiated::Switched(established) = answered.relay().await? {
+    ///     established.run().await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`]: the client still waits, for [`refuse`](Unanswered::refuse) or for an answer of the caller's own.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes both connections.
+    pub async fn ask<C: Connect>(self, connect: &C) -> Result<Answered<S, C::Stream>, Box<Unanswered<S>>> {
+        let observed = exchange::observed(Kind::Upgrade, &self.head, self.head.version, self.hop);
+        let end = |answered: &Result<Answered<S, C::Stream>, Box<Unanswered<S>>>| match answered {
+            Ok(answered) => (Some(answered.head().status.as_u16()), None),
+            Err(unanswered) => failure(unanswered.error()),
+        };
+        observed.run(self.try_ask(connect), end).await
+    }
+
+    async fn try_ask<C: Connect>(self, connect: &C) -> Result<Answered<S, C::Stream>, Box<Unanswered<S>>> {
         // First, to be dropped last: its place is free when its connections are closed, whatever happens before.
         let Incoming {
             admission,
@@ -98,9 +141,10 @@ where
             config,
         } = self;
         let body = request.body_length();
-        if body != BodyLength::None && request.take_expectation(&mut head) {
-            client.send_head(&continue_head()).await?;
-        }
+        let continued = match body != BodyLength::None && request.take_expectation(&mut head) {
+            true => client.send_head(&continue_head()).await,
+            false => Ok(()),
+        };
         let forwarding = match rules {
             Some(rules) => &config.forwarding.clone().header_rules(rules),
             None => &config.forwarding,
@@ -112,45 +156,36 @@ where
             outgoing.uri = Uri::from(target);
         }
         let outgoing = Outgoing::new(outgoing, hop, pending).traced(client.trace.clone());
-        let answer = ask(&mut client, connect, &outgoing, body, &config).await;
+        let answer = match continued {
+            Ok(()) => ask(&mut client, connect, &outgoing, body, &config).await,
+            Err(error) => Err(error),
+        };
         match answer {
-            Ok(Final::Declined(declined, upstream, early)) => {
-                telemetry::declined(declined.response().status.as_u16());
-                // Boxed, as all that is rare: it would set the size of what is common.
-                let relayed =
-                    Box::pin(client.relay(*declined, upstream, early, config.upgrade.read_timeout)).await;
-                relayed.map(Negotiated::Declined)
+            Ok(answer) => Ok(Answered {
+                client,
+                answer,
+                outgoing,
+                label,
+                config,
+                admission,
             }
-            Ok(Final::Switched(switched, upstream, from_upstream)) => {
-                let websocket = config.upgrade.websocket_of(&switched);
-                let watched = config.upgrade.list(&switched, &outgoing, label, false);
-                // From here on not one more byte of HTTP goes to this client.
-                let (response, protocol) = switched.into_response();
-                client.send_head(&response).await?;
-                let tunnel = Tunnel::new(client.stream, upstream)
-                    .config(config.upgrade.tunnel.clone())
-                    .websocket(websocket)
-                    .watched(watched)
-                    .leftovers(client.early.freeze(), from_upstream);
-                Ok(Negotiated::Switched(Established::new(
-                    protocol, tunnel, admission,
-                )))
-            }
+            .observed()),
             Err(error) => {
                 error.observed();
-                if let Some(status) = error.status() {
-                    // The client may be gone too; the upstream's failure is the news.
-                    let _ = Box::pin(client.refuse(Refusal::of(status, &error))).await;
-                }
-                Err(error)
+                Err(Box::new(Unanswered {
+                    client,
+                    error,
+                    admission,
+                }))
             }
         }
     }
 }
 
-enum Final<U> {
-    Declined(Box<handshake::Declined>, U, Bytes),
-    Switched(Box<handshake::Switched>, U, Bytes),
+/// What a span says of a failure: the status that the client gets, and why.
+fn failure(error: &Error) -> (Option<u16>, Option<&'static str>) {
+    let status = error.status().map(|status| status.as_u16());
+    (status, Some(error.reason().name()))
 }
 
 /// Steps (5) to (7), given up as soon as the client leaves.

@@ -269,6 +269,11 @@ impl Declined {
         &self.response
     }
 
+    /// Rules that are known only now. They cannot touch what the proxy has set.
+    pub(crate) fn apply(&mut self, rules: &PreparedRules) {
+        rules.apply_to_response(&mut self.response.headers, self.response.status);
+    }
+
     /// How the end of the body is found.
     #[must_use]
     pub fn body_length(&self) -> BodyLength {
@@ -298,6 +303,11 @@ impl Switched {
     /// known here.
     pub fn reserved_bits(&self) -> [bool; 3] {
         self.reserved_bits
+    }
+
+    /// Rules that are known only now. They cannot touch what the proxy has set.
+    pub(crate) fn apply(&mut self, rules: &PreparedRules) {
+        rules.apply_to_response(&mut self.response.headers, self.response.status);
     }
 
     /// The 101 to send to the client.

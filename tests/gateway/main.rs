@@ -1,5 +1,6 @@
 //! What a client and an origin see of a gateway between them, as stories on loopback sockets.
 
+mod asked;
 mod cancel;
 mod client_leaves;
 mod deadlines;

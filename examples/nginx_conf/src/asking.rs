@@ -226,6 +226,20 @@ impl Request {
             return Err(Stop::Answered(Box::new(response)));
         }
         self.state.lock().upstream = Some((status, response.headers().clone()));
+        if let Some(stop) = self.taken_over(status, response.headers(), location) {
+            return Err(stop);
+        }
+        self.changed(response.headers_mut(), status, proxy, location);
+        Ok(self.filtered(response))
+    }
+
+    /// What takes the place of an upstream's answer, where something does: what it asks for itself, or the page for its status.
+    pub(crate) fn taken_over(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        location: &Location,
+    ) -> Option<Stop> {
         let handling = &location.handling;
         let is_ignored = |name: &str| {
             handling
@@ -233,39 +247,54 @@ impl Request {
                 .iter()
                 .any(|ignored| ignored.eq_ignore_ascii_case(name))
         };
-        let redirect = response
-            .headers()
+        let redirect = headers
             .get("x-accel-redirect")
             .filter(|_| !is_ignored("X-Accel-Redirect"));
         if let Some(to) = redirect {
             let mut state = self.state.lock();
             // What the upstream has said of the file, as nginx keeps it.
             for name in KEPT_OF_REDIRECT {
-                for value in response.headers().get_all(name) {
+                for value in headers.get_all(name) {
                     state.fields.append(name, value.clone());
                 }
             }
             drop(state);
-            return Err(self.accelerated(to.as_bytes()));
+            return Some(self.accelerated(to.as_bytes()));
         }
         let intercepts = handling.intercepts.as_ref().is_some_and(|on| on.value);
-        if intercepts && status.as_u16() >= 300 {
-            let is_paged = handling.error_pages.iter().any(|page| page.is_for(status));
-            if is_paged {
-                let mut fields = HeaderMap::new();
-                for value in response.headers().get_all(http::header::WWW_AUTHENTICATE) {
-                    fields.append(http::header::WWW_AUTHENTICATE, value.clone());
-                }
-                return Err(Stop::Status(status, fields));
-            }
+        if !intercepts || status.as_u16() < 300 {
+            return None;
         }
-        let headers = response.headers_mut();
-        self.with(|asked| {
+        let is_paged = handling.error_pages.iter().any(|page| page.is_for(status));
+        is_paged.then(|| {
+            let mut fields = HeaderMap::new();
+            // As in nginx, with 401 alone.
+            let asks = headers.get_all(http::header::WWW_AUTHENTICATE).iter();
+            for value in asks.filter(|_| status == StatusCode::UNAUTHORIZED) {
+                fields.append(http::header::WWW_AUTHENTICATE, value.clone());
+            }
+            Stop::Status(status, fields)
+        })
+    }
+
+    /// Changes the fields of an upstream's answer as the location says, but for those that `add_header` adds.
+    pub(crate) fn changed(
+        &self,
+        headers: &mut HeaderMap,
+        status: StatusCode,
+        proxy: &Proxy,
+        location: &Location,
+    ) {
+        let redirects = &proxy.fields.redirects;
+        let is_ours = self.with(|asked| {
             proxy.fields.hide(headers);
-            redirects::apply(&proxy.fields.redirects, headers, status, asked);
-            cookies::apply(&handling.cookie_rules, headers, asked);
+            cookies::apply(&location.handling.cookie_rules, headers, asked);
+            redirects::apply(redirects, headers, status, asked)
         });
-        Ok(self.filtered(response))
+        // A path that the origin itself has sent stays one, as in nginx.
+        if is_ours {
+            self.make_absolute(headers);
+        }
     }
 }
 

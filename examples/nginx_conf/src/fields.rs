@@ -3,6 +3,8 @@
 //! `Upgrade` and `Connection` are no rules: the library says itself what it does. What the configuration says in them decides
 //! one thing, as in nginx: whether an upgrade that a client asks for is asked of the upstream.
 
+use std::collections::BTreeSet;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, header};
 use switchover::header::rules::{HeaderRules, HostRule, RuleError, Statuses, Underscores};
@@ -123,31 +125,6 @@ impl Fields {
         rules
     }
 
-    /// The rules for both directions of an upgrade, whose answer is a 101.
-    pub(crate) fn upgrade_rules(&self, asked: &Asked<'_>) -> HeaderRules {
-        let mut rules = self.request_rules(asked);
-        for name in &self.hidden {
-            rules = rules.clone().remove_on_response(name.as_str()).unwrap_or(rules);
-        }
-        for redirect in &self.redirects {
-            rules = redirect.added_to(rules, asked);
-        }
-        for field in &self.added {
-            let value = field.value.value(asked).replace('$', "$$");
-            let statuses = if field.always {
-                Statuses::Always
-            } else {
-                Statuses::Usual
-            };
-            let applied = match replaces(&field.name) {
-                true => rules.clone().set_on_response(&field.name, &value, statuses),
-                false => rules.clone().add_on_response(&field.name, &value, statuses),
-            };
-            rules = applied.unwrap_or(rules);
-        }
-        rules
-    }
-
     /// Takes from an upstream's answer what its client does not get.
     pub(crate) fn hide(&self, headers: &mut HeaderMap) {
         let is_passed = |name: &HeaderName| self.passed.contains(name);
@@ -187,6 +164,41 @@ impl Fields {
     pub(crate) fn carry_upgrade(&self, asked: &Asked<'_>) -> bool {
         !self.upgrade.value(asked).trim().is_empty() && has_token(&self.connection.value(asked), "upgrade")
     }
+}
+
+/// The rules that make these fields of an answer those. What the library says itself it goes on to say.
+pub(crate) fn difference(before: &HeaderMap, after: &HeaderMap) -> HeaderRules {
+    let mut rules = HeaderRules::default();
+    let lines = |headers: &HeaderMap, name: &HeaderName| -> Vec<HeaderValue> {
+        headers.get_all(name).iter().cloned().collect()
+    };
+    let names: BTreeSet<&str> = before
+        .keys()
+        .chain(after.keys())
+        .map(HeaderName::as_str)
+        .collect();
+    for name in names
+        .into_iter()
+        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+    {
+        let now = lines(after, &name);
+        if lines(before, &name) == now {
+            continue;
+        }
+        let Ok(mut changed) = rules.clone().remove_on_response(name.as_str()) else {
+            continue;
+        };
+        for value in now.iter().filter_map(|value| value.to_str().ok()) {
+            // A dollar sign is none of a variable.
+            let value = value.replace('$', "$$");
+            let added = changed
+                .clone()
+                .add_on_response(name.as_str(), &value, Statuses::Always);
+            changed = added.unwrap_or(changed);
+        }
+        rules = changed;
+    }
+    rules
 }
 
 fn names(said: &[super::scope::At<String>], findings: &mut Findings) -> Vec<HeaderName> {

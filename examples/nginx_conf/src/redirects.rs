@@ -101,15 +101,16 @@ impl Redirect {
     }
 }
 
-/// Changes the addresses in an answer: by the first that fits.
+/// Changes the addresses in an answer: by the first that fits. Whether the one in `Location` has been changed.
 pub(crate) fn apply(
     redirects: &[Redirect],
     headers: &mut HeaderMap,
     status: http::StatusCode,
     asked: &Asked<'_>,
-) {
+) -> bool {
     for redirect in redirects {
-        let before = (headers.get(LOCATION).cloned(), headers.get("refresh").cloned());
+        let location = headers.get(LOCATION).cloned();
+        let refresh = headers.get("refresh").cloned();
         match redirect {
             Redirect::Prefix(..) => {
                 let rules = redirect.added_to(HeaderRules::default(), asked);
@@ -129,8 +130,12 @@ pub(crate) fn apply(
                 }
             }
         }
-        if before != (headers.get(LOCATION).cloned(), headers.get("refresh").cloned()) {
-            return;
+        if location.as_ref() != headers.get(LOCATION) {
+            return true;
+        }
+        if refresh.as_ref() != headers.get("refresh") {
+            return false;
         }
     }
+    false
 }

@@ -79,7 +79,9 @@ impl Request {
         };
         let mut response = Response::new(ProxyBody::from(text));
         *response.status_mut() = status;
-        if let Ok(kind) = HeaderValue::try_from(kind) {
+        // Where there is no content it is of no type, as in nginx.
+        let has_content = status != StatusCode::NO_CONTENT;
+        if let Some(kind) = HeaderValue::try_from(kind).ok().filter(|_| has_content) {
             response.headers_mut().insert(CONTENT_TYPE, kind);
         }
         self.finished(response)
@@ -93,13 +95,18 @@ impl Request {
                 response.headers_mut().insert(name, value.clone());
             }
         }
-        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+        self.make_absolute(response.headers_mut());
+        Plan::Respond(Box::new(self.filtered(response)))
+    }
+
+    /// `absolute_redirect`, of a path to which the configuration sends a client.
+    pub(crate) fn make_absolute(&self, headers: &mut HeaderMap) {
+        let to = headers.get(LOCATION).and_then(|to| to.to_str().ok());
         let addressing = self.addressing();
         let path = to.filter(|to| addressing.is_absolute && to.starts_with('/'));
         if let Some(absolute) = path.and_then(|path| self.absolute(path, addressing)) {
-            response.headers_mut().insert(LOCATION, absolute);
+            headers.insert(LOCATION, absolute);
         }
-        Plan::Respond(Box::new(self.filtered(response)))
     }
 
     /// Any answer, on its way out: with the status that `error_page` keeps, and with what `add_header` adds.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::StatusCode;
 use http_body_util::BodyExt;
 use switchover::connect::Trace;
-use switchover::gateway::{Accepted, Incoming, Negotiated};
+use switchover::gateway::{Accepted, Incoming, Negotiated, Unanswered};
 use switchover::handshake::wants_upgrade;
 use switchover::service::{ClientBody, RelayConfig, answer_one};
 use switchover::tunnel::{AnyStream, Rewind, Traffic};
@@ -12,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::asking::{Body, Leads};
 use super::connection::{Served, Tunnel, told};
+use super::fields::difference;
 use super::phases::{Plan, Stop};
 use super::proxy::Proxy;
 use super::request::{CLIENT_LEFT, Request};
@@ -20,6 +23,10 @@ impl Request {
     pub(crate) async fn serve(self, stream: Rewind<AnyStream>) -> Served {
         self.measure(stream.front());
         let plan = self.plan().await;
+        self.serve_by(plan, stream).await
+    }
+
+    async fn serve_by(self, plan: Plan, stream: Rewind<AnyStream>) -> Served {
         let config = match &plan {
             Plan::Proxy(proxy, _) if self.carries_upgrade(proxy) => {
                 let proxy = proxy.clone();
@@ -38,10 +45,7 @@ impl Request {
 
     /// How long it is, and whether more has come behind it.
     fn measure(&self, front: &[u8]) {
-        let head = front
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .map_or(0, |at| at + 4);
+        let head = head_length(front);
         let said = self.head.headers.get(http::header::CONTENT_LENGTH);
         let body: u64 = said
             .and_then(|length| length.to_str().ok()?.parse().ok())
@@ -95,10 +99,13 @@ impl Request {
     async fn upgrade(self, stream: Rewind<AnyStream>, proxy: Arc<Proxy>) -> Served {
         let leads = match self.leads(&proxy).await {
             Ok(leads) => leads,
-            Err(stop) => return self.answer_stop(stream, stop).await,
+            Err(stop) => return self.serve_stop(stop, stream).await,
         };
+        let length = head_length(stream.front());
+        // For an answer that is not the upstream's.
+        let head = Bytes::copy_from_slice(&stream.front()[..length]);
         match proxy.upgrades.resume(stream, self.hop()).await {
-            Ok(Accepted::Upgrade(incoming)) => self.negotiate(*incoming, &proxy, leads).await,
+            Ok(Accepted::Upgrade(incoming)) => self.negotiate(*incoming, &proxy, leads, head).await,
             // Only for protocols that never pass.
             Ok(Accepted::Ordinary(_, stream)) => {
                 let location = self.state.lock().location.clone();
@@ -118,38 +125,52 @@ impl Request {
         }
     }
 
-    async fn answer_stop(self, stream: Rewind<AnyStream>, stop: Stop) -> Served {
+    async fn serve_stop(self, stop: Stop, stream: Rewind<AnyStream>) -> Served {
         let plan = self.go_on(stop).await;
-        let config = match &plan {
-            Plan::Proxy(proxy, _) => proxy.relay.clone(),
-            _ => self.worker.own_answers.clone(),
-        };
-        self.answer(stream, plan, &config).await
+        Box::pin(self.serve_by(plan, stream)).await
     }
 
-    async fn negotiate(self, mut incoming: Incoming<AnyStream>, proxy: &Proxy, leads: Leads) -> Served {
-        incoming.set_header_rules(self.with(|asked| proxy.fields.upgrade_rules(asked)));
+    async fn negotiate(
+        self,
+        mut incoming: Incoming<AnyStream>,
+        proxy: &Proxy,
+        leads: Leads,
+        head: Bytes,
+    ) -> Served {
+        incoming.set_header_rules(self.with(|asked| proxy.fields.request_rules(asked)));
         if let Some(path) = leads.path.clone() {
             incoming.set_target(path);
         }
         let trace = Trace::new();
         incoming.set_trace(trace.clone());
-        let negotiated = leads.tries.during(incoming.negotiate(&leads.group)).await;
+        let mut answered = match leads.tries.during(incoming.ask(&leads.group)).await {
+            Ok(answered) => answered,
+            Err(unanswered) => return self.unanswered(*unanswered, head).await,
+        };
+        let (status, headers) = (answered.head().status, answered.head().headers.clone());
+        self.state.lock().upstream = Some((status, headers));
+        let location = self.state.lock().location.clone();
+        let location = location.unwrap_or_else(|| self.server.own.clone());
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            if let Some(stop) = self.taken_over(status, &answered.head().headers, &location) {
+                return self
+                    .answer_instead(stop, Rewind::new(answered.into_client(), head))
+                    .await;
+            }
+        }
+        let mut fields = answered.head().headers.clone();
+        self.changed(&mut fields, status, proxy, &location);
+        self.state.lock().sent = Some((status, fields.clone()));
+        self.with(|asked| {
+            location.fields.add(&mut fields, status, asked);
+            let rules = difference(&answered.head().headers, &fields);
+            answered.apply(&rules.prepare(&asked.variables()));
+        });
+        self.state.lock().sent = Some((status, answered.head().headers.clone()));
+        let negotiated = answered.relay().await;
         self.state.lock().head_sent = trace.bytes_sent();
         match negotiated {
             Ok(Negotiated::Switched(established)) => {
-                let fields = [
-                    ("connection", "upgrade"),
-                    ("upgrade", &*established.protocol().to_string()),
-                ];
-                let fields = fields.into_iter().filter_map(|(name, value)| {
-                    Some((
-                        http::HeaderName::from_static(name),
-                        http::HeaderValue::from_str(value).ok()?,
-                    ))
-                });
-                let sent = (http::StatusCode::SWITCHING_PROTOCOLS, fields.collect());
-                self.state.lock().sent = Some(sent);
                 let carrying = established.run_until(self.worker.drain.signal());
                 let places = self.places();
                 Served::Tunnel(Box::new(Tunnel {
@@ -170,6 +191,28 @@ impl Request {
         }
     }
 
+    /// No upstream has answered: there may be a page for that.
+    async fn unanswered(self, unanswered: Unanswered<AnyStream>, head: Bytes) -> Served {
+        let status = unanswered.error().status();
+        if let Some(stop) = status.and_then(|status| self.error_page(status)) {
+            let (client, why) = unanswered.into_client();
+            told(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
+            return self.answer_instead(stop, Rewind::new(client, head)).await;
+        }
+        let why = unanswered.refuse().await;
+        self.failed(&why);
+        Served::Ended
+    }
+
+    /// Answers an upgrade with what takes the place of the upstream's answer. Unless that is a tunnel it is the last answer on the
+    /// connection: what the client has sent behind its request may be of the other protocol.
+    async fn answer_instead(self, stop: Stop, stream: Rewind<AnyStream>) -> Served {
+        match self.serve_stop(stop, stream).await {
+            Served::Next(_) => Served::Ended,
+            served => served,
+        }
+    }
+
     /// What a tunnel has carried, and how it has ended where that was not in order.
     pub(crate) fn tunnel_ended(&self, ended: Result<Traffic, switchover::Error>) {
         let carried = match &ended {
@@ -183,6 +226,12 @@ impl Request {
         let head = self.state.lock().head_sent;
         self.end(101, carried.map(|carried| carried.saturating_add(head)), carried);
     }
+}
+
+/// The head of a request that has been read whole.
+fn head_length(front: &[u8]) -> usize {
+    let end = front.windows(4).position(|window| window == b"\r\n\r\n");
+    end.map_or(0, |at| at + 4)
 }
 
 /// The body of a request; none of one without.

@@ -112,6 +112,8 @@ impl Plain {
             Plain::Http2 if head.version == Version::HTTP_2 && asked.facts.tls.is_some() => "h2".to_owned(),
             Plain::Http2 if head.version == Version::HTTP_2 => "h2c".to_owned(),
             Plain::Https if asked.hop.scheme() == "https" => "on".to_owned(),
+            // No request is taken before its handshake is complete.
+            Plain::SslEarlyData => String::new(),
             Plain::Http2 | Plain::Https | Plain::ProxyInternal => String::new(),
             Plain::IsArgs if asked.state.lock().args.is_empty() => String::new(),
             Plain::IsArgs => "?".to_owned(),

@@ -24,5 +24,6 @@ mod redirects;
 mod reload;
 mod seen;
 mod served;
+mod upgrade_answers;
 
 use support::{black_hole, certificates};

@@ -1,0 +1,174 @@
+//! What a client is answered whose upgrade an upstream has switched, declined or left without an answer: the fields that depend on
+//! the upstream, the page that takes the place of an answer, another upstream behind that. Under nginx and here alike.
+
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+
+use crate::named::{configured, kinds};
+
+/// It switches, unless the target says otherwise.
+const ORIGIN: &str = "HTTP/1.1 403 No\r\nContent-Length: 2\r\nX-Reason: theirs\r\nSet-Cookie: sid=1; Path=/app/; Domain=up.example\r\n\
+     Location: http://up.example/in\r\nX-Accel-Expires: 0\r\nWWW-Authenticate: Basic\r\n\r\nno";
+
+async fn origin() -> ScriptedOrigin {
+    let script = Script::new().read_head().answer(|head| match head.uri.path() {
+        path if path.contains("declined") => ORIGIN.as_bytes().to_vec(),
+        path if path.contains("asks") => ORIGIN.replacen("403", "401", 1).into_bytes(),
+        path if path.contains("hop") => {
+            b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /inner\r\nContent-Length: 0\r\n\r\n".to_vec()
+        }
+        _ => {
+            let head = String::from_utf8(switchover::test_util::switching_protocols(head)).unwrap();
+            let fields = "\r\nSet-Cookie: io=7; Path=/app/\r\nX-Reason: theirs\r\nX-Accel-Expires: 0\r\n";
+            head.replacen("\r\n", fields, 1).into_bytes()
+        }
+    });
+    ScriptedOrigin::start(script.echo()).await
+}
+
+/// The location's lines, the target, the status, and fields of the answer: `-` is not there.
+type Case = (
+    &'static str,
+    &'static str,
+    u16,
+    &'static [(&'static str, &'static str)],
+);
+
+const CASES: &[Case] = &[
+    (
+        "add_header X-Up $upstream_addr; add_header X-Status $upstream_status/$status always;
+         add_header X-Their $upstream_http_x_reason; add_header X-Sent $sent_http_x_reason; add_header X-Cookie $upstream_cookie_io;
+         add_header X-Args $args always;",
+        "/app/?a=b",
+        101,
+        &[
+            // Without `always` it is not for a 101.
+            ("x-up", "-"),
+            ("x-status", "101/101"),
+            ("x-their", "-"),
+            ("x-args", "a=b"),
+        ],
+    ),
+    (
+        "add_header X-Up $upstream_addr always; add_header X-Their $upstream_http_x_reason always;
+         add_header X-Sent $sent_http_x_reason always; add_header X-Cookie $upstream_cookie_io always; proxy_hide_header X-Reason;",
+        "/app/",
+        101,
+        &[
+            ("x-up", "UP"),
+            ("x-their", "theirs"),
+            ("x-sent", "-"),
+            ("x-cookie", "7"),
+            ("x-reason", "-"),
+            ("x-accel-expires", "-"),
+        ],
+    ),
+    (
+        "proxy_cookie_path /app/ /; proxy_cookie_flags io secure samesite=lax;",
+        "/app/",
+        101,
+        &[("set-cookie", "io=7; Path=/; Secure; SameSite=Lax"), ("x-reason", "theirs")],
+    ),
+    (
+        "proxy_cookie_path /app/ /; proxy_cookie_domain up.example $host; proxy_redirect http://up.example/ /app/;
+         add_header X-Status $upstream_status always; add_header X-Usual usual;",
+        "/app/declined",
+        403,
+        &[
+            ("set-cookie", "sid=1; Path=/; Domain=example.com"),
+            ("location", "http://example.com:PORT/app/in"),
+            ("x-status", "403"),
+            ("x-usual", "-"),
+            ("x-accel-expires", "-"),
+        ],
+    ),
+    (
+        "proxy_intercept_errors on; error_page 403 /page;",
+        "/app/declined",
+        403,
+        &[("x-page", "page 403"), ("x-reason", "-"), ("www-authenticate", "-"), ("set-cookie", "-")],
+    ),
+    (
+        "proxy_intercept_errors on; error_page 403 =418 /page;",
+        "/app/declined",
+        418,
+        &[("x-page", "page 418")],
+    ),
+    (
+        "proxy_intercept_errors on; error_page 401 /page;",
+        "/app/asks",
+        401,
+        &[("x-page", "page 401"), ("www-authenticate", "Basic")],
+    ),
+    (
+        "proxy_intercept_errors on; error_page 404 /page;",
+        "/app/declined",
+        403,
+        &[("x-page", "-"), ("x-reason", "theirs")],
+    ),
+    ("error_page 403 /page;", "/app/declined", 403, &[("x-page", "-")]),
+    (
+        "proxy_intercept_errors on; error_page 403 https://login.example/;",
+        "/app/declined",
+        302,
+        &[("location", "https://login.example/")],
+    ),
+    // Another upstream, and a tunnel to that.
+    (
+        "proxy_intercept_errors on; error_page 403 = @other;",
+        "/app/declined",
+        101,
+        &[("x-other", "other")],
+    ),
+    ("", "/app/hop", 200, &[("x-page", "page 200")]),
+    ("proxy_ignore_headers X-Accel-Redirect;", "/app/hop", 200, &[("x-page", "-")]),
+    // Of an upstream that refuses connections.
+    ("error_page 502 /page;", "/down/", 502, &[("x-page", "page 502")]),
+    ("error_page 502 = @other;", "/down/", 101, &[("x-other", "other")]),
+];
+
+#[tokio::test]
+async fn what_the_client_is_answered() {
+    let origin = origin().await;
+    let mut wrong = Vec::new();
+    for kind in kinds() {
+        for (lines, target, status, fields) in CASES {
+            let up = origin.address();
+            let carried = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+            let locations = format!(
+                "location /app/ {{ proxy_pass http://{up}; {carried} {lines} }}
+                 location /down/ {{ proxy_pass http://127.0.0.1:9; {carried} {lines} }}
+                 location /page {{ internal; add_header X-Page 'page $status' always; return 200 page; }}
+                 location /inner {{ internal; add_header X-Page 'page $status' always; return 200 inner; }}
+                 location @other {{ rewrite ^ /switches break; proxy_pass http://{up}; {carried} add_header X-Other other always; }}"
+            );
+            let program = configured(kind, "", &locations, &["--strict", "--no-hints"]);
+            let mut client = ScriptedClient::connect(program.address).await;
+            client
+                .send(UPGRADE_REQUEST.replacen("GET /chat", &format!("GET {target}"), 1))
+                .await;
+            let head = client.head().await;
+            let name = format!("{kind:?} {target} {lines}");
+            if head.status != *status {
+                wrong.push(format!("{name}: {}", head.status));
+                continue;
+            }
+            for (field, expected) in *fields {
+                let expected = expected
+                    .replace("PORT", &program.address.port().to_string())
+                    .replace("UP", &up.to_string());
+                let given = head
+                    .headers
+                    .get(*field)
+                    .map_or("-", |value| value.to_str().unwrap());
+                if given != expected {
+                    wrong.push(format!("{name}: {field} is {given:?}, not {expected:?}"));
+                }
+            }
+            if *status == 101 {
+                client.send("hello").await;
+                client.receives(b"hello").await;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
