@@ -44,7 +44,7 @@ async fn main() -> std::io::Result<()> {
                 .await
             {
                 Ok(traffic) => println!("{peer}: {traffic}"),
-                Err(error) => println!("{peer}: {error}: {}; {}", error.source(), error.traffic()),
+                Err(error) => println!("{peer}: {error}: {}; {}", error.io_error(), error.traffic()),
             }
         });
     }

@@ -170,7 +170,7 @@ impl Cause {
             Cause::TooManyInterim => "too-many-interim",
             Cause::Body(_) => "invalid-body",
             Cause::BodyTooLarge(_) => "body-too-large",
-            Cause::Tunnel(error) => name_of(error.source()),
+            Cause::Tunnel(error) => name_of(error.io_error()),
         }
     }
 
@@ -200,7 +200,7 @@ impl Cause {
 /// Reports a tunnel's failure to those who observe the crate.
 #[cfg(feature = "hyper")]
 pub(crate) fn observe_failed_tunnel(error: &TunnelError) {
-    telemetry::failed(Phase::Tunnel.name(), error.side(), name_of(error.source()));
+    telemetry::failed(Phase::Tunnel.name(), error.side(), name_of(error.io_error()));
 }
 
 fn name_of(error: &io::Error) -> &'static str {

@@ -1,5 +1,8 @@
 //! What goes upstream, the same to each upstream that is asked, and what each of them answered.
 
+#[cfg(feature = "hyper")]
+use std::sync::Arc;
+
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
@@ -67,6 +70,12 @@ impl Outgoing {
 
     pub(super) fn answered(&self, status: StatusCode) {
         self.attempts.end(Outcome::Answered(status));
+    }
+
+    /// The name of the upstream that was asked last, if it has one.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn upstream(&self) -> Option<Arc<str>> {
+        self.attempts.name()
     }
 
     /// What a registry says of its tunnel: the client, and the upstream that has agreed.

@@ -20,6 +20,7 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
@@ -59,6 +60,7 @@ pub struct InvalidViaName;
 pub struct ForwardedRules {
     inbound: Inbound,
     trusted: Option<TrustedProxies>,
+    kept: Option<Arc<[HeaderName]>>,
     x_forwarded: bool,
     forwarded: bool,
     /// As it is for HTTP/1.1.
@@ -71,6 +73,7 @@ impl Default for ForwardedRules {
         ForwardedRules {
             inbound: Inbound::Replace,
             trusted: None,
+            kept: None,
             x_forwarded: true,
             forwarded: true,
             via: Some(HeaderValue::from_static("1.1 switchover")),
@@ -128,6 +131,31 @@ impl ForwardedRules {
         self
     }
 
+    /// Lets these forwarding fields pass, whatever becomes of the others: those that a layer of the application sets in front of
+    /// the proxy, such as `X-Forwarded-User` or `X-Forwarded-Prefix`. Default: none; under [`Inbound::Replace`] every field whose
+    /// name begins with `X-Forwarded-` is removed.
+    ///
+    /// Danger: the layer must set or remove them on every request. What it leaves alone is the client's own claim, and the origin
+    /// believes it.
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderName};
+    /// use switchover::header::{ForwardedRules, Hop};
+    ///
+    /// let rules = ForwardedRules::default().keep([HeaderName::from_static("x-forwarded-user")]);
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert("x-forwarded-user", "ada".parse().unwrap());
+    /// headers.insert("x-forwarded-prefix", "/app".parse().unwrap());
+    /// rules.apply(&mut headers, &Hop::unknown());
+    /// assert_eq!(headers["x-forwarded-user"], "ada");
+    /// assert!(!headers.contains_key("x-forwarded-prefix"));
+    /// ```
+    #[must_use]
+    pub fn keep(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.kept = Some(names.into_iter().collect());
+        self
+    }
+
     /// Whether `Forwarded` is set. Default true. Under [`Inbound::Replace`] the client's own is removed in either
     /// case.
     #[must_use]
@@ -180,12 +208,17 @@ impl ForwardedRules {
     pub(crate) fn removes(&self, inbound: Inbound, name: &HeaderName) -> bool {
         match forwarding_field(name.as_str()) {
             Forwarding::No => false,
+            _ if self.keeps(name) => false,
             Forwarding::Yes => {
                 inbound == Inbound::Replace
                     || self.trusted.is_some() && self.x_forwarded && *name == X_REAL_IP
             }
             Forwarding::LookAlike => true,
         }
+    }
+
+    fn keeps(&self, name: &HeaderName) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.contains(name))
     }
 
     /// Sets the proxy's own fields, where those that it [removes](Self::removes) are gone. `hop` is one that has been

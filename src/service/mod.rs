@@ -104,8 +104,8 @@ pub use relay::{ClientBody, Destination, Relay, Relayed, answer_one};
 pub use reverse_proxy::ReverseProxy;
 pub use tasks::Task;
 pub use upgrade::{
-    Ended, ResponseFuture, ServiceConfig, Shutdown, Started, Stop, Upgrade, UpgradeBody, UpgradeFuture,
-    UpgradeLayer, UpgradeService,
+    Ended, ResponseFuture, ServiceConfig, Shutdown, Started, Stop, TakenBack, Upgrade, UpgradeBody,
+    UpgradeFuture, UpgradeLayer, UpgradeService, take_back,
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

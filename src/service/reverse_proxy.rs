@@ -25,7 +25,7 @@ use crate::header::HeaderRules;
 /// Upgrades are served as by [`UpgradeService`](super::UpgradeService). Ordinary requests of HTTP/1 and HTTP/2 are sent
 /// to the same upstream, as HTTP/1.1, and checked as strictly as the crate's own parser does
 /// ([`check_request`](crate::http1::check_request)); both get the same fields. Where [`Connect::pool_key`] says which go to the
-/// same place, idle connections are kept for four seconds and used again.
+/// same place, connections are [kept for a while](RelayConfig::idle_timeout) and used again.
 ///
 /// The reason of a response of the proxy's own is in its extensions: a [`Rejection`](crate::handshake::Rejection), or
 /// an [`Error`](crate::Error) in an `Arc`. Interim responses of the upstream end here, since hyper's server cannot send
@@ -113,7 +113,7 @@ impl<C: Connect + 'static> ReverseProxy<C> {
 
     fn of(connect: Arc<C>, config: ServiceConfig, relay: RelayConfig) -> Self {
         let tasks = config.tasks.clone();
-        let sources = Sources::through(connect.clone(), tasks.clone());
+        let sources = Sources::through(connect.clone(), tasks.clone(), &relay);
         ReverseProxy {
             upgrader: Upgrader::new(connect, config),
             forwarder: Arc::new(Forwarder {

@@ -19,7 +19,7 @@ use crate::websocket::{CloseFrame, FrameError};
 /// match tunnel.run().await {
 ///     // 517 B from downstream, 20480 B from upstream in 12.345s: closed, downstream first
 ///     Ok(traffic) => println!("{traffic}"),
-///     Err(error) => println!("{error}: {}; {}", error.source(), error.traffic()),
+///     Err(error) => println!("{error}: {}; {}", error.io_error(), error.traffic()),
 /// }
 /// # }
 /// ```
@@ -304,9 +304,9 @@ impl TunnelError {
 
     /// What the stream said.
     ///
-    /// Typed; [`std::error::Error::source`] gives the same as a trait object.
+    /// Typed; [`std::error::Error::source`] returns the same as a trait object.
     #[must_use]
-    pub fn source(&self) -> &io::Error {
+    pub fn io_error(&self) -> &io::Error {
         &self.source
     }
 }

@@ -269,7 +269,11 @@ async fn an_upstream_that_does_not_answer_a_ping_has_failed() {
     let switchover::Cause::Tunnel(error) = error.reason() else {
         panic!("{error}")
     };
-    assert!(error.source().to_string().contains("PING"), "{}", error.source());
+    assert!(
+        error.io_error().to_string().contains("PING"),
+        "{}",
+        error.io_error()
+    );
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn a_reset_of_the_upstream_is_a_reset_whatever_its_reason() {
             panic!("{error}")
         };
         assert_eq!(
-            (error.side(), error.source().kind()),
+            (error.side(), error.io_error().kind()),
             (Side::Upstream, ErrorKind::ConnectionReset)
         );
     }
@@ -160,7 +160,7 @@ async fn a_connection_that_dies_fails_its_tunnels_and_not_the_next() {
             panic!("{error}")
         };
         assert_eq!(
-            (error.side(), error.source().kind()),
+            (error.side(), error.io_error().kind()),
             (Side::Upstream, ErrorKind::ConnectionAborted)
         );
     }
@@ -187,7 +187,7 @@ async fn a_connection_that_is_cut_off_is_no_end_of_its_tunnels() {
     let switchover::Cause::Tunnel(error) = error.reason() else {
         panic!("{error}")
     };
-    assert_eq!(error.source().kind(), ErrorKind::ConnectionAborted);
+    assert_eq!(error.io_error().kind(), ErrorKind::ConnectionAborted);
 }
 
 #[tokio::test]

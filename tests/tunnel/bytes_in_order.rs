@@ -105,7 +105,7 @@ mirrored! {
         table.far_peer.write_all(b"hi").await.unwrap();
         let error = seat(near, table.near, table.far).run().await.unwrap_err();
         assert_eq!((error.side(), error.operation()), (!near, Operation::Write));
-        assert_eq!(error.source().kind(), std::io::ErrorKind::WriteZero);
+        assert_eq!(error.io_error().kind(), std::io::ErrorKind::WriteZero);
         assert_eq!(delivered_from(near, error.traffic()), 5);
         assert_eq!(delivered_from(!near, error.traffic()), 2, "what far had sent could still be read");
         assert_eq!(error.traffic().end(), End::Failed { side: !near });

@@ -29,7 +29,7 @@ mirrored! {
         let error = tunnel.await.unwrap().unwrap_err();
         assert!(started.elapsed() < seconds(1), "{:?}", started.elapsed());
         assert_eq!((error.side(), error.operation()), (near, Operation::Read));
-        assert_eq!(error.source().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(error.io_error().kind(), ErrorKind::ConnectionReset);
     }
 
     real_time async fn a_reset_reaches_through_a_rewind(near: Side) {
@@ -136,7 +136,7 @@ mirrored! {
         table.near_peer.write_all(&pattern(1000)).await.unwrap();
         let error = seat(near, table.near, table.far).run().await.unwrap_err();
         assert_eq!((error.side(), error.operation()), (near, Operation::Read));
-        assert_eq!(error.source().kind(), ErrorKind::InvalidData);
+        assert_eq!(error.io_error().kind(), ErrorKind::InvalidData);
         let mut received = Vec::new();
         table.far_peer.read_to_end(&mut received).await.unwrap();
         assert_eq!(received, pattern(35));
@@ -152,7 +152,7 @@ mirrored! {
         table.near_peer.write_all(&pattern(100)).await.unwrap();
         let error = tunnel.await.unwrap().unwrap_err();
         assert_eq!((error.side(), error.operation()), (near, Operation::Write));
-        assert_eq!(error.source().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(error.io_error().kind(), ErrorKind::ConnectionReset);
         assert_eq!(delivered_from(near, error.traffic()), 20);
     }
 

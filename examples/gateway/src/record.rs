@@ -46,7 +46,7 @@ impl From<&Rejection> for Why {
 impl From<&Error> for Why {
     fn from(error: &Error) -> Self {
         let detail = match error.reason() {
-            Cause::Tunnel(inner) => format!("{inner}: {}", inner.source()),
+            Cause::Tunnel(inner) => format!("{inner}: {}", inner.io_error()),
             cause => cause.to_string(),
         };
         Why {

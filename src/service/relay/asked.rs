@@ -11,7 +11,7 @@ use crate::service::failure::Failure;
 /// A request that goes upstream, and what has been tried for it.
 pub(in crate::service) struct Asked {
     pub(super) head: request::Parts,
-    hop: Hop,
+    pub(super) hop: Hop,
     has_body: bool,
     attempts: Attempts,
     wants_fresh: bool,

@@ -28,6 +28,7 @@ use crate::service::interim::Exchange;
 use crate::service::paced::{Pace, paces_itself};
 use crate::service::request_body::RequestBody;
 use crate::service::tasks::Tasks;
+use crate::service::upgrade::Promised;
 use crate::telemetry::{self, Kind};
 
 /// Forwards requests over its connections, under the rules of the configuration.
@@ -235,8 +236,9 @@ pub(super) fn prepare(
         .or(Some(PathAndQuery::from_static("/")));
     parts.uri = Uri::from_parts(uri).map_err(|_| Rejection::NoRoute)?;
     parts.version = Version::HTTP_11;
-    // What the server has put there is for this hop: above all its own right to the connection.
-    parts.extensions = http::Extensions::new();
+    // A connector may choose by what layers have put among the extensions. The server's own right to the connection is for
+    // this hop alone.
+    drop(Promised::of(parts));
     Ok(rules)
 }
 

@@ -17,9 +17,6 @@ use super::connection::Connection;
 use crate::clock::After;
 use crate::service::tasks::Tasks;
 
-/// How long a connection waits. Shorter than what servers commonly allow (Node: 5 seconds), so that a request seldom meets a
-/// connection that is being closed.
-const IDLE_TIME: Duration = Duration::from_secs(4);
 /// How many wait for one place.
 const MOST: usize = 64;
 
@@ -27,6 +24,8 @@ const MOST: usize = 64;
 pub(super) struct Idle<K, S> {
     state: Arc<Mutex<State<K, S>>>,
     tasks: Tasks,
+    /// How long a connection waits.
+    limit: Duration,
 }
 
 struct State<K, S> {
@@ -41,13 +40,14 @@ where
     S: AsyncRead + Unpin + Send + 'static,
 {
     /// None so far. Those that have waited too long are closed by a task.
-    pub(super) fn new(tasks: Tasks) -> Self {
+    pub(super) fn new(tasks: Tasks, limit: Duration) -> Self {
         Idle {
             state: Arc::new(Mutex::new(State {
                 places: HashMap::new(),
                 is_watched: false,
             })),
             tasks,
+            limit,
         }
     }
 
@@ -57,7 +57,7 @@ where
         let waiting = state.places.get_mut(place)?;
         let mut found = None;
         while let Some((mut connection, since)) = waiting.pop() {
-            if since.elapsed() < IDLE_TIME && connection.is_usable(cx) {
+            if since.elapsed() < self.limit && connection.is_usable(cx) {
                 found = Some(connection);
                 break;
             }
@@ -71,6 +71,9 @@ where
 
     /// Keeps a connection whose request has been answered.
     pub(super) fn put(&self, place: K, mut connection: Connection<S>) {
+        if self.limit.is_zero() {
+            return;
+        }
         connection.keep();
         let mut state = locked(&self.state);
         let waiting = state.places.entry(place).or_default();
@@ -78,21 +81,21 @@ where
             waiting.push((connection, Instant::now()));
         }
         if !std::mem::replace(&mut state.is_watched, true) {
-            self.tasks.execute(watch(Arc::downgrade(&self.state)));
+            self.tasks.execute(watch(Arc::downgrade(&self.state), self.limit));
         }
     }
 }
 
 /// Closes what has waited too long, until nothing waits any more.
-async fn watch<K: Eq + Hash, S>(state: Weak<Mutex<State<K, S>>>) {
-    let mut wake_at = Instant::now().after(IDLE_TIME);
+async fn watch<K: Eq + Hash, S>(state: Weak<Mutex<State<K, S>>>, limit: Duration) {
+    let mut wake_at = Instant::now().after(limit);
     loop {
         sleep_until(wake_at).await;
         let Some(state) = state.upgrade() else { return };
         let mut state = locked(&state);
         let now = Instant::now();
         state.places.retain(|_, waiting| {
-            waiting.retain(|(_, since)| since.after(IDLE_TIME) > now);
+            waiting.retain(|(_, since)| since.after(limit) > now);
             !waiting.is_empty()
         });
         let oldest = state.places.values().flatten().map(|(_, since)| *since).min();
@@ -100,7 +103,7 @@ async fn watch<K: Eq + Hash, S>(state: Weak<Mutex<State<K, S>>>) {
             state.is_watched = false;
             return;
         };
-        wake_at = oldest.after(IDLE_TIME);
+        wake_at = oldest.after(limit);
     }
 }
 
@@ -114,6 +117,7 @@ impl<K, S> Clone for Idle<K, S> {
         Idle {
             state: self.state.clone(),
             tasks: self.tasks.clone(),
+            limit: self.limit,
         }
     }
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use http::{Request, Response, StatusCode, request};
 use http_body::Body;
+use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connect::{Connect, TcpConnect};
@@ -32,7 +33,7 @@ use crate::header::{Forwarding, Hop};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
-use crate::service::tasks::Tasks;
+use crate::service::tasks::{Task, Tasks};
 use crate::telemetry::Kind;
 use crate::tunnel::Rewind;
 pub(super) use answer_body::Frames;
@@ -68,8 +69,8 @@ pub struct Relayed<S> {
 /// above all by a [`Group`](crate::upstream::Group), is chosen for each request; and a server that fails is followed by
 /// another, under the same conditions as for an upgrade ([`Retry`](crate::upstream::Retry)).
 ///
-/// The pool's connections are driven by tasks of the tokio runtime in which [`serve`](Relay::serve) is called: a
-/// program with several runtimes wants a relay in each.
+/// The pool's connections belong to the tokio runtime in which [`serve`](Relay::serve) is called: a program with several
+/// runtimes wants a relay in each.
 pub struct Relay<C: Connect + 'static = TcpConnect> {
     forwarder: Arc<Forwarder<C>>,
     forwarding: Forwarding,
@@ -96,14 +97,17 @@ impl Relay {
     /// A relay with an empty pool, to the [destinations](Destination::new) of the requests.
     #[must_use]
     pub fn new(config: RelayConfig) -> Self {
-        Relay::by(Sources::Named(Named::new()), config)
+        Relay::by(
+            Sources::Named(Named::new(Tasks::default(), config.idle_limit())),
+            config,
+        )
     }
 }
 
 impl<C: Connect + 'static> Relay<C> {
     /// A relay with an empty pool, to where a connector leads. Of a [`Destination`] it takes all but the authority.
     ///
-    /// Idle connections are kept for four seconds, for other requests that go to the [same upstream](Connect::pool_key). How TLS is
+    /// Connections are [kept for a while](RelayConfig::idle_timeout) after a request, for others that go to the [same upstream](Connect::pool_key). How TLS is
     /// spoken is the connector's business, and not that of [`RelayConfig::tls`](RelayConfig::tls).
     ///
     /// ```
@@ -114,7 +118,10 @@ impl<C: Connect + 'static> Relay<C> {
     /// let relay = Relay::through(group, RelayConfig::default());
     /// ```
     pub fn through(connect: C, config: RelayConfig) -> Self {
-        Relay::by(Sources::through(Arc::new(connect), Tasks::default()), config)
+        Relay::by(
+            Sources::through(Arc::new(connect), Tasks::default(), &config),
+            config,
+        )
     }
 
     fn by(sources: Sources<C>, config: RelayConfig) -> Self {
@@ -134,6 +141,22 @@ impl<C: Connect + 'static> Relay<C> {
     pub fn forwarding(mut self, forwarding: Forwarding) -> Self {
         self.forwarding = forwarding;
         self
+    }
+
+    /// What runs the tasks beside requests: the one that closes connections which have waited too long, and those that hold a
+    /// client of hyper's server to its deadline. Default: `tokio::spawn` in the runtime that serves the request. The relay begins
+    /// with an empty pool.
+    #[must_use]
+    pub fn executor(self, executor: impl Executor<Task> + Send + Sync + 'static) -> Self {
+        let (tasks, config) = (Tasks::on(executor), self.forwarder.config.clone());
+        Relay {
+            forwarder: Arc::new(Forwarder {
+                sources: self.forwarder.sources.on(tasks.clone(), &config),
+                config,
+                tasks,
+            }),
+            forwarding: self.forwarding,
+        }
     }
 
     /// The response to a request that an HTTP server of the caller's has taken in, such as hyper's for HTTP/2.

@@ -5,9 +5,10 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
+use http::Uri;
 use http::uri::{Authority, Scheme};
-use http::{Request, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
@@ -18,7 +19,6 @@ use super::idle::Idle;
 use crate::clock::After;
 use crate::connect::{AddressError, Connect, ConnectError, ConnectRequest, PoolKey, TcpConnect};
 use crate::error::{Cause, Phase};
-use crate::header::Hop;
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 use crate::service::tasks::Tasks;
@@ -57,9 +57,9 @@ pub(in crate::service) struct Named {
 }
 
 impl Named {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(tasks: Tasks, idle_time: Duration) -> Self {
         Named {
-            idle: Idle::new(Tasks::default()),
+            idle: Idle::new(tasks, idle_time),
         }
     }
 }
@@ -113,10 +113,10 @@ impl<C: Connect> Clone for Through<C> {
 }
 
 impl<C: Connect> Through<C> {
-    pub(super) fn new(connect: Arc<C>, tasks: Tasks) -> Self {
+    pub(super) fn new(connect: Arc<C>, tasks: Tasks, idle_time: Duration) -> Self {
         Through {
             connect,
-            idle: Idle::new(tasks),
+            idle: Idle::new(tasks, idle_time),
         }
     }
 }
@@ -149,9 +149,8 @@ impl<C: Connect + 'static> Source for Through<C> {
         if let Some(connection) = taken(&self.idle, &place, asked).await {
             return Ok(Opened::kept(connection, place));
         }
-        // The connection is for this request, and for any other after it.
-        let (any, ()) = Request::new(()).into_parts();
-        let request = ConnectRequest::new(&any, Hop::unknown()).pooled(place);
+        // The connection is for this request, and for any other after it. The choice of the place has begun the attempt.
+        let request = ConnectRequest::new(&asked.head, asked.hop).pooled(place);
         let stream = fresh(config, |deadline| connect.connect(request.until(deadline))).await?;
         asked.connected();
         Ok(Opened::kept(Connection::new(stream), place))
@@ -252,8 +251,16 @@ pub(in crate::service) enum Sources<C: Connect> {
 
 impl<C: Connect + 'static> Sources<C> {
     /// To where a connector leads.
-    pub(in crate::service) fn through(connect: Arc<C>, tasks: Tasks) -> Self {
-        Sources::Through(Through::new(connect, tasks))
+    pub(in crate::service) fn through(connect: Arc<C>, tasks: Tasks, config: &RelayConfig) -> Self {
+        Sources::Through(Through::new(connect, tasks, config.idle_limit()))
+    }
+
+    /// The same with another executor, and without the connections that wait.
+    pub(super) fn on(&self, tasks: Tasks, config: &RelayConfig) -> Self {
+        match self {
+            Sources::Named(_) => Sources::Named(Named::new(tasks, config.idle_limit())),
+            Sources::Through(through) => Sources::through(through.connect.clone(), tasks, config),
+        }
     }
 }
 

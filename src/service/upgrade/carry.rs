@@ -2,38 +2,23 @@
 //! tunnel.
 
 use std::future::Future;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Extensions;
-use http::request::Parts;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
-use tokio::time::timeout;
-#[cfg(feature = "rustls")]
-use tokio_rustls::server::TlsStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::config::{Ended, Listeners};
+use super::take_back::{Promised, take_over};
+use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase, observe_failed_tunnel};
 use crate::exchange::Admission;
 use crate::header::{Hop, Protocol};
-#[cfg(feature = "http2")]
-use crate::http2::ConnectStream;
-use crate::side::Side;
 use crate::telemetry::Parent;
-#[cfg(feature = "rustls")]
-use crate::tls::ServerStream;
 use crate::tunnel::{
-    AnyStream, DrainSignal, Rewind, Run, Traffic, Tunnel, TunnelConfig, TunnelError, TunnelWatch, Watched,
+    AnyStream, DrainSignal, Run, Traffic, Tunnel, TunnelConfig, TunnelError, TunnelWatch, Watched,
     WebSocketConfig,
 };
 
@@ -58,6 +43,8 @@ pub(super) struct Report {
     listeners: Listeners,
     extensions: Extensions,
     protocol: Protocol,
+    upstream: Option<Arc<str>>,
+    trace: Trace,
     hop: Hop,
     taken_back: bool,
     plain: bool,
@@ -129,14 +116,17 @@ where
 impl Report {
     pub(super) fn new(
         listeners: Listeners,
-        protocol: Protocol,
-        hop: Hop,
         extensions: Extensions,
+        protocol: Protocol,
+        (upstream, trace): (Option<Arc<str>>, Trace),
+        hop: Hop,
     ) -> Box<Self> {
         Box::new(Report {
             listeners,
             extensions,
             protocol,
+            upstream,
+            trace,
             hop,
             taken_back: false,
             plain: false,
@@ -146,6 +136,8 @@ impl Report {
     fn report_start(&self, watch: Option<TunnelWatch>) {
         self.listeners.started(super::Started {
             protocol: &self.protocol,
+            upstream: self.upstream.as_deref(),
+            trace: &self.trace,
             hop: self.hop,
             taken_back: self.taken_back,
             plain: self.plain,
@@ -162,6 +154,8 @@ impl Report {
     fn report(self, result: Result<Traffic, Error>) {
         self.listeners.ended(Ended {
             protocol: self.protocol,
+            upstream: self.upstream,
+            trace: self.trace,
             hop: self.hop,
             taken_back: self.taken_back,
             plain: self.plain,
@@ -169,173 +163,4 @@ impl Report {
             result,
         });
     }
-}
-
-/// The client's side of a tunnel.
-struct Client {
-    stream: AnyStream,
-    /// What hyper has read beyond the request.
-    read: Bytes,
-    /// Nothing of hyper's is left around it.
-    taken_back: bool,
-}
-
-/// The client's stream, as its server has promised it for after the answer.
-pub(super) enum Promised {
-    Hyper(OnUpgrade),
-    #[cfg(feature = "http2")]
-    Http2(ConnectStream),
-}
-
-impl Promised {
-    /// What the server has put among the extensions of the request.
-    pub(super) fn of(parts: &mut Parts) -> Option<Promised> {
-        #[cfg(feature = "http2")]
-        if let Some(stream) = parts.extensions.remove() {
-            return Some(Promised::Http2(stream));
-        }
-        parts.extensions.remove().map(Promised::Hyper)
-    }
-}
-
-async fn take_over(promised: Promised, limit: Duration) -> Result<Client, Error> {
-    let failed = |cause| Error::new(Phase::Response, Side::Downstream, cause);
-    #[cfg_attr(not(feature = "http2"), allow(clippy::infallible_destructuring_match))]
-    let on_upgrade = match promised {
-        Promised::Hyper(on_upgrade) => on_upgrade,
-        #[cfg(feature = "http2")]
-        Promised::Http2(stream) => {
-            let stream = timeout(limit, stream).await;
-            let stream = stream.map_err(|_| failed(Cause::TimedOut(limit)))?;
-            return Ok(Client {
-                stream: AnyStream::new(stream.ok_or(failed(Cause::Closed))?),
-                read: Bytes::new(),
-                taken_back: false,
-            });
-        }
-    };
-    match timeout(limit, on_upgrade).await {
-        Ok(Ok(upgraded)) => Ok(unwrap(upgraded)),
-        // The client has left before it had its 101, or something between the service and hyper has put another
-        // response in its place.
-        Ok(Err(_)) => Err(failed(Cause::Closed)),
-        Err(_) => Err(failed(Cause::TimedOut(limit))),
-    }
-}
-
-/// Takes hyper's wrapping off a connection, where it is one of the types that are known here.
-fn unwrap(mut upgraded: Upgraded) -> Client {
-    for take_as in KNOWN {
-        match take_as(upgraded) {
-            Ok(client) => return client,
-            Err(other) => upgraded = other,
-        }
-    }
-    // HTTP/2, or a stream of the caller's: through hyper's own, with all that it holds.
-    Client {
-        stream: AnyStream::new(SmallWrites(TokioIo::new(upgraded))),
-        read: Bytes::new(),
-        taken_back: false,
-    }
-}
-
-/// The most bytes that hyper's HTTP/2 is given in one write. It keeps three of them besides what is in its send buffer.
-const SMALL: usize = 16 * 1024;
-
-/// hyper's stream, which takes whatever it is given in one write, however much that is.
-struct SmallWrites<S>(S);
-
-impl<S: AsyncRead + Unpin> AsyncRead for SmallWrites<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, into)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for SmallWrites<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, &bytes[..bytes.len().min(SMALL)])
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-type Known = fn(Upgraded) -> Result<Client, Upgraded>;
-
-/// What servers are commonly given, the likeliest first.
-const KNOWN: &[Known] = &[
-    |upgraded| unwrap_as(upgraded, without_delay),
-    #[cfg(feature = "rustls")]
-    |upgraded| {
-        unwrap_as(upgraded, |tls: &ServerStream<TcpStream>| {
-            without_delay(tls.get_ref().0.get_ref())
-        })
-    },
-    |upgraded| unwrap_as(upgraded, |_: &AnyStream| ()),
-    unwrap_rewound,
-    #[cfg(feature = "rustls")]
-    |upgraded| {
-        unwrap_as(upgraded, |tls: &TlsStream<TcpStream>| {
-            without_delay(tls.get_ref().0)
-        })
-    },
-    #[cfg(unix)]
-    |upgraded| unwrap_as(upgraded, |_: &UnixStream| ()),
-    #[cfg(all(unix, feature = "rustls"))]
-    |upgraded| unwrap_as(upgraded, |_: &ServerStream<UnixStream>| ()),
-];
-
-fn unwrap_as<S>(upgraded: Upgraded, prepare: impl Fn(&S)) -> Result<Client, Upgraded>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (stream, read) = take_back::<S>(upgraded)?;
-    prepare(&stream);
-    Ok(Client {
-        stream: AnyStream::new(stream),
-        read,
-        taken_back: true,
-    })
-}
-
-/// From a balancer that speaks the PROXY protocol. What hyper has not read of the bytes in front follows what it has.
-fn unwrap_rewound(upgraded: Upgraded) -> Result<Client, Upgraded> {
-    let (rewind, read) = take_back::<Rewind<TcpStream>>(upgraded)?;
-    let (socket, front) = rewind.into_parts();
-    without_delay(&socket);
-    Ok(Client {
-        stream: AnyStream::from(socket),
-        read: [read, front].concat().into(),
-        taken_back: true,
-    })
-}
-
-/// Three servers, three wrappings: hyper-util's `auto` builder, which axum uses, has one of its own.
-fn take_back<S>(upgraded: Upgraded) -> Result<(S, Bytes), Upgraded>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (io, read) = match auto::upgrade::downcast::<TokioIo<S>>(upgraded) {
-        Ok(parts) => (parts.io, parts.read_buf),
-        Err(upgraded) => upgraded
-            .downcast::<TokioIo<S>>()
-            .map(|parts| (parts.io, parts.read_buf))?,
-    };
-    // Copied: a few bytes must not hold on to the whole of hyper's read buffer.
-    Ok((io.into_inner(), Bytes::copy_from_slice(&read)))
-}
-
-/// A tunnel carries messages, and must not hold one back for the next. HTTP servers commonly leave that to the kernel.
-fn without_delay(socket: &TcpStream) {
-    // Fails only on a socket that is no longer connected, which the tunnel will find.
-    let _ = socket.set_nodelay(true);
 }

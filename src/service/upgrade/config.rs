@@ -8,6 +8,7 @@ use http::Extensions;
 use http::request::Parts;
 use hyper::rt::Executor;
 
+use crate::connect::Trace;
 use crate::error::Error;
 use crate::exchange::UpgradeConfig;
 use crate::handshake::Rejection;
@@ -23,6 +24,10 @@ use crate::tunnel::{Traffic, TunnelWatch, Tunnels};
 pub struct Started<'a> {
     /// What both sides speak.
     pub protocol: &'a Protocol,
+    /// As in [`Ended`].
+    pub upstream: Option<&'a str>,
+    /// As in [`Ended`].
+    pub trace: &'a Trace,
     /// The hop that the request came over.
     pub hop: Hop,
     /// As in [`Ended`].
@@ -41,6 +46,10 @@ pub struct Started<'a> {
 pub struct Ended {
     /// What both sides spoke.
     pub protocol: Protocol,
+    /// The name of the upstream that has agreed, where the connector has names: a [`Group`](crate::upstream::Group) has.
+    pub upstream: Option<Arc<str>>,
+    /// Each attempt on an upstream, with its times: the [`Trace`] among the extensions of the request, or one of the service's own.
+    pub trace: Trace,
     /// The hop that the request came over.
     pub hop: Hop,
     /// Whether the client's stream was taken back from the HTTP server, and all that was the server's freed. If not, bytes

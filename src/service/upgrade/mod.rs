@@ -6,6 +6,7 @@ mod layer;
 mod request_body;
 mod service;
 mod shutdown;
+mod take_back;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -32,11 +33,13 @@ use crate::service::relay::rejected;
 use crate::side::Side;
 use crate::telemetry::{self, Kind};
 use crate::tunnel::{Label, Tunnels};
-use carry::{Carry, Promised, Report};
+use carry::{Carry, Report};
 pub use config::{Ended, ServiceConfig, Started};
 pub use layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};
 pub use service::{ResponseFuture, UpgradeService};
 pub use shutdown::{Shutdown, Stop};
+pub(super) use take_back::Promised;
+pub use take_back::{TakenBack, take_back};
 
 /// Proxies the upgrades among the requests of a server.
 #[derive(Debug)]
@@ -160,12 +163,15 @@ impl<C: Connect + 'static> Upgrader<C> {
         let length = upgrade.body_length();
         // hyper answers the expectation itself, when the body is first asked for.
         upgrade.take_expectation(&mut parts);
-        let trace = parts.extensions.remove::<Trace>();
+        let mut trace = parts.extensions.remove::<Trace>();
         let label = parts.extensions.get::<Label>().cloned();
         let report = self
             .config
             .listeners()
             .map(|listeners| (listeners, parts.extensions.clone()));
+        if report.is_some() {
+            trace.get_or_insert_default();
+        }
         let own_rules = parts.extensions.remove::<HeaderRules>();
         let forwarding = match own_rules {
             Some(rules) => &self.config.forwarding.clone().header_rules(rules),
@@ -173,7 +179,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         };
         let located = forwarding.client().locate(hop, &parts.headers);
         let (outgoing, pending) = upgrade.forward(parts, located, forwarding); // (4)
-        let outgoing = Outgoing::new(outgoing, located, pending).traced(trace);
+        let outgoing = Outgoing::new(outgoing, located, pending).traced(trace.clone());
         let config = &self.config.upgrade;
         // (5) to (7)
         let mut answer = match length {
@@ -194,7 +200,9 @@ impl<C: Connect + 'static> Upgrader<C> {
                 }
                 Answer::Switched(switched, upstream, early) => {
                     let report = report.map(|(listeners, extensions)| {
-                        Report::new(listeners, switched.protocol().clone(), hop, extensions)
+                        let protocol = switched.protocol().clone();
+                        let attempts = (outgoing.upstream(), trace.unwrap_or_default());
+                        Report::new(listeners, extensions, protocol, attempts, hop)
                     });
                     let carry = Carry {
                         upstream,
