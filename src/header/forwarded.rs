@@ -131,12 +131,12 @@ impl ForwardedRules {
         self
     }
 
-    /// Lets these forwarding fields pass, whatever becomes of the others: those that a layer of the application sets in front of
+    /// Lets these forwarding fields pass, whatever happens to the others: those that a layer of the application sets in front of
     /// the proxy, such as `X-Forwarded-User` or `X-Forwarded-Prefix`. Default: none; under [`Inbound::Replace`] every field whose
-    /// name begins with `X-Forwarded-` is removed.
+    /// name begins with `X-Forwarded-` is removed. A name with underscores is removed even if it is named here.
     ///
-    /// Danger: the layer must set or remove them on every request. What it leaves alone is the client's own claim, and the origin
-    /// believes it.
+    /// Danger: the layer must set or remove these fields on every request. A field that it leaves alone is the client's own claim,
+    /// and the origin believes it.
     ///
     /// ```
     /// use http::{HeaderMap, HeaderName};
@@ -208,7 +208,7 @@ impl ForwardedRules {
     pub(crate) fn removes(&self, inbound: Inbound, name: &HeaderName) -> bool {
         match forwarding_field(name.as_str()) {
             Forwarding::No => false,
-            _ if self.keeps(name) => false,
+            Forwarding::Yes if self.keeps(name) => false,
             Forwarding::Yes => {
                 inbound == Inbound::Replace
                     || self.trusted.is_some() && self.x_forwarded && *name == X_REAL_IP

@@ -2,6 +2,7 @@
 //! that they may be mounted in.
 
 mod choosing;
+mod connecting;
 mod declined;
 mod extended_connect;
 mod layer;
@@ -11,6 +12,7 @@ mod relayed;
 mod servers;
 mod shutdown;
 mod slow_clients;
+mod taking_back;
 mod tunnels;
 mod upgrades;
 

@@ -52,7 +52,8 @@ pub struct TakenBack {
 /// use http::{HeaderMap, Request, Response, StatusCode};
 /// use hyper::body::Incoming;
 /// use switchover::service::take_back;
-/// use switchover::{Rewind, Tunnel};
+/// use switchover::Tunnel;
+/// use switchover::tunnel::Rewind;
 ///
 /// // `switched` has the fields of a 101 whose upstream the caller has asked, and what came behind its head.
 /// fn answer(request: Request<Incoming>, switched: HeaderMap, upstream: Rewind<tokio::net::TcpStream>) -> Response<String> {
