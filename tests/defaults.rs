@@ -11,7 +11,9 @@ use switchover::http2::{Http2Config, Http2ServerConfig};
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::service::{RelayConfig, ServiceConfig};
 use switchover::token::MAX_ELEMENTS;
-use switchover::tunnel::{MessageLimits, Schedule, TunnelConfig, WebSocketConfig};
+use switchover::tunnel::{
+    Decision, MessageHead, MessageLimits, MessageTap, Schedule, Tap, TunnelConfig, WebSocketConfig,
+};
 use switchover::upstream::{Balance, Retry, Server};
 
 fn shows(config: impl Debug, values: &[&str]) {
@@ -90,6 +92,20 @@ fn deadlines_of_tunnels() {
         frames,
         frames.clone().limits(MessageLimits::default()),
         "no limits"
+    );
+    struct Nothing;
+    impl MessageTap for Nothing {
+        fn decide(&mut self, _: &MessageHead) -> Decision {
+            Decision::Pass
+        }
+    }
+    shows(
+        Tap::new(Nothing),
+        &[
+            "compression: Strip",
+            "decision_timeout: 10s",
+            "inflated_limit: 67108864",
+        ],
     );
     let schedule = Schedule::default();
     assert_eq!(

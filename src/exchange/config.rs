@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
+
 use super::outgoing::Outgoing;
+use super::taps::Taps;
 use crate::handshake::{HandshakePolicy, Switched};
+use crate::header::Hop;
 use crate::http1::HeadLimits;
-use crate::tunnel::{Cap, Label, PeerCap, TunnelConfig, Tunnels, Watched, WebSocketConfig};
+use crate::tunnel::{Cap, Label, PeerCap, Tap, TunnelConfig, Tunnels, Watched, WebSocketConfig};
 
 /// The policy, deadlines, limits and caps of the upgrades that a proxy carries, whichever door they come through.
 ///
@@ -26,6 +30,7 @@ pub struct UpgradeConfig {
     pub(crate) policy: HandshakePolicy,
     pub(crate) tunnel: Arc<TunnelConfig>,
     websocket: Option<WebSocketConfig>,
+    pub(super) taps: Option<Taps>,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) read_timeout: Duration,
@@ -41,6 +46,7 @@ impl Default for UpgradeConfig {
             policy: HandshakePolicy::default(),
             tunnel: Arc::default(),
             websocket: None,
+            taps: None,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(60),
@@ -78,12 +84,38 @@ impl UpgradeConfig {
         self
     }
 
+    /// Has this choose who decides about the messages of an upgrade, by the head of the client's request and the client's
+    /// [`Hop`]: [`Tunnel::tap`](crate::tunnel::Tunnel::tap). Default: nobody decides.
+    ///
+    /// It is called before the origin is asked, once for each upgrade. An upgrade with a tap offers the origin those extensions only
+    /// that its [`Compression`](crate::tunnel::Compression) allows: by default none, so that nothing is compressed. Of no effect if
+    /// both sides agree on another protocol than WebSocket.
+    ///
+    /// ```
+    /// use switchover::UpgradeConfig;
+    /// use switchover::tunnel::{Decision, MessageHead, MessageTap, Tap};
+    ///
+    /// struct OnlyText;
+    ///
+    /// impl MessageTap for OnlyText {
+    ///     fn decide(&mut self, head: &MessageHead) -> Decision {
+    ///         if head.is_text() { Decision::Pass } else { Decision::Drop }
+    ///     }
+    /// }
+    ///
+    /// let config = UpgradeConfig::default()
+    ///     .tap(|head, _hop| head.uri.path().starts_with("/chat").then(|| Tap::new(OnlyText)));
+    /// ```
+    #[must_use]
+    pub fn tap(mut self, choose: impl Fn(&Parts, Hop) -> Option<Tap> + Send + Sync + 'static) -> Self {
+        self.taps = Some(Taps::new(choose));
+        self
+    }
+
     /// How the tunnel after this switch is to know its frames, if it is to.
-    pub(crate) fn websocket_of(&self, switched: &Switched) -> Option<WebSocketConfig> {
-        let config = self
-            .websocket
-            .clone()
-            .filter(|_| switched.protocol().is_websocket())?;
+    pub(crate) fn websocket_of(&self, switched: &Switched, tap: Option<&Tap>) -> Option<WebSocketConfig> {
+        let config = self.websocket.clone().or(tap.map(|_| WebSocketConfig::default()));
+        let config = config.filter(|_| switched.protocol().is_websocket())?;
         let bits = config.allowed_reserved_bits();
         Some(config.reserved_bits(bits.unwrap_or(switched.reserved_bits())))
     }
@@ -169,6 +201,7 @@ impl UpgradeConfig {
         outgoing: &Outgoing,
         label: Option<Label>,
         is_signalled: bool,
+        is_framed: bool,
     ) -> Option<Watched> {
         let tunnels = self.tunnels.as_ref()?;
         let mut listing = outgoing.listing().protocol(switched.protocol().to_string());
@@ -178,6 +211,6 @@ impl UpgradeConfig {
         if is_signalled {
             listing = listing.signalled();
         }
-        Some(tunnels.list(listing, self.websocket_of(switched).is_some()))
+        Some(tunnels.list(listing, is_framed))
     }
 }

@@ -7,6 +7,7 @@ mod config;
 mod early_answer;
 mod observed;
 mod outgoing;
+mod taps;
 
 pub(crate) use admission::Admission;
 pub(crate) use ask::ask;

@@ -15,7 +15,7 @@ use crate::exchange::{Admission, Outgoing};
 use crate::handshake::{Declined, Switched};
 use crate::header::rules::PreparedRules;
 use crate::telemetry;
-use crate::tunnel::{Label, Tunnel};
+use crate::tunnel::{Label, Tap, Tunnel};
 
 /// A final answer of the upstream's, which the client has not been sent yet: [`Incoming::ask`](super::Incoming::ask).
 ///
@@ -26,6 +26,7 @@ pub struct Answered<S, U> {
     pub(super) answer: Final<U>,
     pub(super) outgoing: Outgoing,
     pub(super) label: Option<Label>,
+    pub(super) tap: Option<Tap>,
     pub(super) config: Arc<GatewayConfig>,
     // Last: its place is free when its connections are closed.
     pub(super) admission: Admission,
@@ -116,6 +117,7 @@ where
             answer,
             outgoing,
             label,
+            tap,
             config,
         } = self;
         match answer {
@@ -126,14 +128,17 @@ where
                 relayed.map(Negotiated::Declined)
             }
             Final::Switched(switched, upstream, from_upstream) => {
-                let websocket = config.upgrade.websocket_of(&switched);
-                let watched = config.upgrade.list(&switched, &outgoing, label, false);
+                let tap = config.upgrade.agreed(tap, &switched);
+                let websocket = config.upgrade.websocket_of(&switched, tap.as_ref());
+                let is_framed = websocket.is_some();
+                let watched = config.upgrade.list(&switched, &outgoing, label, false, is_framed);
                 // From here on not one more byte of HTTP goes to this client.
                 let (response, protocol) = switched.into_response();
                 client.send_head(&response).await?;
                 let tunnel = Tunnel::new(client.stream, upstream)
                     .config(config.upgrade.tunnel.clone())
                     .websocket(websocket)
+                    .tap(tap)
                     .watched(watched)
                     .leftovers(client.early.freeze(), from_upstream);
                 Ok(Negotiated::Switched(Established::new(

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
+
 use super::Gateway;
 use crate::connect::Connect;
 use crate::exchange::UpgradeConfig;
 use crate::handshake::HandshakePolicy;
-use crate::header::Forwarding;
+use crate::header::{Forwarding, Hop};
 use crate::http1::HeadLimits;
-use crate::tunnel::{Cap, PeerCap, TunnelConfig, Tunnels, WebSocketConfig};
+use crate::tunnel::{Cap, PeerCap, Tap, TunnelConfig, Tunnels, WebSocketConfig};
 
 /// Everything about a gateway but its upstream.
 ///
@@ -80,6 +82,13 @@ impl GatewayConfig {
     #[must_use]
     pub fn websocket(mut self, websocket: impl Into<Option<WebSocketConfig>>) -> Self {
         self.upgrade = self.upgrade.websocket(websocket);
+        self
+    }
+
+    /// Who decides about the messages of an upgrade: [`UpgradeConfig::tap`].
+    #[must_use]
+    pub fn tap(mut self, choose: impl Fn(&Parts, Hop) -> Option<Tap> + Send + Sync + 'static) -> Self {
+        self.upgrade = self.upgrade.tap(choose);
         self
     }
 

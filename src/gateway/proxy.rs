@@ -150,6 +150,7 @@ where
             None => &config.forwarding,
         };
         let hop = forwarding.client().locate(hop, &head.headers);
+        let tap = config.upgrade.tap_of(&mut request, &mut head, hop);
         let (mut outgoing, pending) = request.forward(*head, hop, forwarding); // (4)
         // Not before: the rules know the client's own target.
         if let Some(target) = target {
@@ -166,6 +167,7 @@ where
                 answer,
                 outgoing,
                 label,
+                tap,
                 config,
                 admission,
             }

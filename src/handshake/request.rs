@@ -26,6 +26,29 @@ pub struct UpgradeRequest {
     pub(super) expects_continue: bool,
 }
 
+impl UpgradeRequest {
+    /// Offers the origin only the extensions whose names are chosen. What is not offered must not be selected.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn offer_extensions(&mut self, headers: &mut HeaderMap, is_chosen: impl Fn(&[u8]) -> bool) {
+        let Some(offer) = &mut self.offer else { return };
+        let names_chosen = |element: &&[u8]| {
+            let end = token::unquoted(element, b';').unwrap_or(element.len());
+            is_chosen(token::trim_ows(&element[..end]))
+        };
+        let elements = offer
+            .extensions
+            .iter()
+            .flat_map(|line| token::elements(line.as_bytes()));
+        let chosen: Vec<&[u8]> = elements.filter(names_chosen).collect();
+        let chosen = HeaderValue::from_bytes(&chosen.join(&b", "[..]));
+        offer.extensions = chosen.into_iter().filter(|line| !line.is_empty()).collect();
+        crate::header::remove(headers, &SEC_WEBSOCKET_EXTENSIONS);
+        if let Some(line) = offer.extensions.first() {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, line.clone());
+        }
+    }
+}
+
 /// What a WebSocket client offers, and the answer is measured by.
 #[derive(Clone, Debug)]
 pub(super) struct WebSocketOffer {

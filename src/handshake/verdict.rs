@@ -17,6 +17,7 @@ use crate::header::rules::PreparedRules;
 use crate::header::{ConnectionOptions, Protocol, Protocols, final_answer, hop_by_hop};
 use crate::http1::BodyLength;
 use crate::token::MAX_ELEMENTS;
+use crate::websocket::DeflateParameters;
 
 /// An upgrade that has been asked for and not been answered.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ pub struct Switched {
     protocol: Protocol,
     subprotocol: Option<HeaderValue>,
     reserved_bits: [bool; 3],
+    deflate: Option<DeflateParameters>,
     response: Parts,
 }
 
@@ -167,12 +169,13 @@ impl PendingUpgrade {
             return Err(BadSwitch::Connection);
         }
         let protocol = self.selected(&Protocols::of(&response.headers)?)?;
-        let (subprotocol, reserved_bits) = match &self.offer {
+        let (subprotocol, reserved_bits, deflate) = match &self.offer {
             Some(offer) if protocol.is_websocket() => {
                 let subprotocol = offer.check(&response.headers)?;
-                (subprotocol, reserved_bits(&response.headers))
+                let deflate = deflate(&response.headers);
+                (subprotocol, reserved_bits(&response.headers), deflate)
             }
-            _ => (None, [false; 3]),
+            _ => (None, [false; 3], None),
         };
 
         remove_framing(&mut response.headers)?;
@@ -185,6 +188,7 @@ impl PendingUpgrade {
             protocol,
             subprotocol,
             reserved_bits,
+            deflate,
             response,
         })
     }
@@ -201,6 +205,12 @@ fn reserved_bits(headers: &HeaderMap) -> [bool; 3] {
         }
     }
     bits
+}
+
+/// What was selected about compression.
+fn deflate(headers: &HeaderMap) -> Option<DeflateParameters> {
+    let selected = headers.get(SEC_WEBSOCKET_EXTENSIONS)?.to_str().ok()?;
+    DeflateParameters::read(selected)
 }
 
 /// RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
@@ -303,6 +313,11 @@ impl Switched {
     /// known here.
     pub fn reserved_bits(&self) -> [bool; 3] {
         self.reserved_bits
+    }
+
+    /// What the origin has selected about compression (RFC 7692). `None`: permessage-deflate is not among the extensions.
+    pub fn deflate(&self) -> Option<DeflateParameters> {
+        self.deflate
     }
 
     /// Rules that are known only now. They cannot touch what the proxy has set.

@@ -1,5 +1,5 @@
 //! What does not belong to one module: how the house is built, what it defends against, the defaults and the
-//! departures from the RFCs, metrics and spans for operators, WebSocket over HTTP/2 and HTTP/3, coming from nginx, running on
+//! departures from the RFCs, metrics and spans for operators, WebSocket over HTTP/2 and HTTP/3, decisions about messages, coming from nginx, running on
 //! many machines, why an upgrade fails, how the crate is tested.
 
 #[doc = include_str!("architecture.md")]
@@ -16,6 +16,9 @@ pub mod departures {}
 
 #[doc = include_str!("http2.md")]
 pub mod http2 {}
+
+#[doc = include_str!("messages.md")]
+pub mod messages {}
 
 #[doc = include_str!("from_nginx.md")]
 pub mod from_nginx {}

@@ -162,6 +162,12 @@ pub enum End {
         /// The side that was silent.
         side: Side,
     },
+    /// A [tap](super::Tunnel::tap) did not let a message through. What the side had sent before was delivered. The code is in
+    /// [`Traffic::close_sent_to`](super::Traffic::close_sent_to).
+    Refused {
+        /// The side that sent it.
+        side: Side,
+    },
     /// A side sent what is no WebSocket frame, or none that it may send, in a tunnel that
     /// [knows its frames](super::Tunnel::websocket). What it had sent before was delivered; the frame was not.
     Violation {
@@ -189,7 +195,8 @@ pub enum End {
 
 impl End {
     /// In a word, for logs and metrics: `closed`, `idle`, `half-close-timeout`, `write-timeout`, `lifetime`, `drained`,
-    /// `requested`, `expired`, `ping-timeout`, `violation`, `limit-exceeded`, `failed`. None of them changes in a minor version.
+    /// `requested`, `expired`, `ping-timeout`, `refused`, `violation`, `limit-exceeded`, `failed`. None of them changes in a minor
+    /// version.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -202,6 +209,7 @@ impl End {
             End::Requested => "requested",
             End::Expired => "expired",
             End::PingTimeout { .. } => "ping-timeout",
+            End::Refused { .. } => "refused",
             End::Violation { .. } => "violation",
             End::LimitExceeded { .. } => "limit-exceeded",
             End::Failed { .. } => "failed",
@@ -209,7 +217,7 @@ impl End {
     }
 
     /// The side that it is about: the one that ended first, stayed open in silence, took no bytes, did not answer, sent what
-    /// is no frame, exceeded a limit, or failed.
+    /// is no frame or what was refused, exceeded a limit, or failed.
     #[must_use]
     pub const fn side(self) -> Option<Side> {
         match self {
@@ -217,6 +225,7 @@ impl End {
             | End::HalfCloseTimeout { open: side }
             | End::WriteTimeout { side }
             | End::PingTimeout { side }
+            | End::Refused { side }
             | End::Violation { side, .. }
             | End::LimitExceeded { side, .. }
             | End::Failed { side } => Some(side),
@@ -237,6 +246,7 @@ impl fmt::Display for End {
             End::Requested => f.write_str("ended on request"),
             End::Expired => f.write_str("expired"),
             End::PingTimeout { side } => write!(f, "{side} did not answer a ping"),
+            End::Refused { side } => write!(f, "a message from {side} was refused"),
             End::Violation { side, error } => write!(f, "{side} broke the WebSocket protocol: {error}"),
             End::LimitExceeded { side, limit, allowed } => {
                 write!(f, "{side} sent more than {allowed} {limit}")

@@ -86,7 +86,11 @@ pub use run::Run;
 pub use stream::{AnyStream, Counted, Rewind};
 #[cfg(feature = "gateway")]
 pub(crate) use stream::{read_closed, reset_on_drop};
-pub use websocket::{EndRequest, MessageLimit, MessageLimits, Rate, WebSocketConfig};
+use websocket::Inboxes;
+pub use websocket::{
+    Compression, Decision, EndRequest, InjectError, MessageHead, MessageInjector, MessageLimit,
+    MessageLimits, MessageTap, Rate, Tap, Verdict, WebSocketConfig,
+};
 
 use crate::telemetry::{ObservedTunnel, Parent};
 
@@ -156,9 +160,17 @@ pub struct Tunnel<D, U, F = Pending<()>> {
     from_downstream: Bytes,
     from_upstream: Bytes,
     websocket: Option<WebSocketConfig>,
+    own: Option<Box<Own>>,
     drain: Option<F>,
     watched: Option<Watched>,
     parent: Parent,
+}
+
+/// What the caller decides and sends in a tunnel that knows its frames.
+#[derive(Default)]
+struct Own {
+    tap: Option<Tap>,
+    injected: Option<(MessageInjector, Inboxes)>,
 }
 
 impl<D, U> Tunnel<D, U>
@@ -175,6 +187,7 @@ where
             from_downstream: Bytes::new(),
             from_upstream: Bytes::new(),
             websocket: None,
+            own: None,
             drain: None,
             watched: None,
             parent: Parent::current(),
@@ -231,6 +244,65 @@ where
         self
     }
 
+    /// Has this decide about messages: [`MessageTap`]. Default: none. The tunnel then [knows its frames](Tunnel::websocket), by default
+    /// settings where there are no others.
+    ///
+    /// A message that a tap does not read goes on as if there were none. Bytes in [`Traffic`] are those that went out.
+    ///
+    /// ```
+    /// use switchover::Side;
+    /// use switchover::tunnel::{Decision, EndRequest, MessageHead, MessageTap, Tap, Tunnel};
+    /// use switchover::websocket::CloseCode;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// /// Clients may only send text.
+    /// struct OnlyText;
+    ///
+    /// impl MessageTap for OnlyText {
+    ///     fn decide(&mut self, head: &MessageHead) -> Decision {
+    ///         match head.sender() {
+    ///             Side::Downstream if !head.is_text() => match EndRequest::close(CloseCode::UNSUPPORTED_DATA, "text only") {
+    ///                 Ok(close) => Decision::Close(close),
+    ///                 Err(_) => Decision::Drop,
+    ///             },
+    ///             _ => Decision::Pass,
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut client, downstream) = tokio::io::duplex(1024);
+    /// let (upstream, mut origin) = tokio::io::duplex(1024);
+    /// let tunnel = tokio::spawn(Tunnel::new(downstream, upstream).tap(Tap::new(OnlyText)).run());
+    ///
+    /// // "Hi" as text, which arrives as it is; then a binary message.
+    /// client.write_all(b"\x81\x82\0\0\0\0Hi\x82\x81\0\0\0\0!").await?;
+    /// let mut said = [0; 8];
+    /// origin.read_exact(&mut said).await?;
+    /// assert_eq!(&said, b"\x81\x82\0\0\0\0Hi");
+    /// let mut close = [0; 13];
+    /// client.read_exact(&mut close).await?;
+    /// assert_eq!(&close, b"\x88\x0b\x03\xebtext only");
+    /// # drop((client, origin));
+    /// # let _ = tunnel.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tap(mut self, tap: impl Into<Option<Tap>>) -> Self {
+        if let Some(tap) = tap.into() {
+            self.own.get_or_insert_default().tap = Some(tap);
+        }
+        self
+    }
+
+    /// A handle that sends messages and pings of the caller's own to either side. Every call returns the same one. The tunnel then
+    /// [knows its frames](Tunnel::websocket), by default settings where there are no others.
+    pub fn injector(&mut self) -> MessageInjector {
+        let own = self.own.get_or_insert_default();
+        own.injected.get_or_insert_with(MessageInjector::new).0.clone()
+    }
+
     /// Ends the tunnel in order when `drain` completes, with [`End::Drained`]. Made for [`Drain::signal`], but any
     /// future will do.
     ///
@@ -247,6 +319,7 @@ where
             from_downstream: self.from_downstream,
             from_upstream: self.from_upstream,
             websocket: self.websocket,
+            own: self.own,
             drain: Some(drain),
             watched: self.watched,
             parent: self.parent,
@@ -257,7 +330,7 @@ where
     ///
     /// It shows frames only if the tunnel [knows them](Tunnel::websocket) when it is called first.
     pub fn watch(&mut self) -> TunnelWatch {
-        let is_framed = self.websocket.is_some();
+        let is_framed = self.websocket.is_some() || self.own.is_some();
         self.watched
             .get_or_insert_with(|| Watched::unlisted(is_framed))
             .watch()
@@ -268,7 +341,7 @@ where
     ///
     /// A tunnel of which [frames are known](Tunnel::websocket) has to be set so before this.
     pub fn list_in(&mut self, tunnels: &Tunnels, listing: Listing) -> TunnelWatch {
-        let watched = tunnels.list(listing, self.websocket.is_some());
+        let watched = tunnels.list(listing, self.websocket.is_some() || self.own.is_some());
         let watch = watched.watch();
         self.watched = Some(watched);
         watch
@@ -298,6 +371,7 @@ where
             from_downstream: self.from_downstream,
             from_upstream: self.from_upstream,
             websocket: self.websocket,
+            own: self.own,
             drain,
             watched: self.watched,
             parent: self.parent,
@@ -322,8 +396,12 @@ where
     /// If any limit is set, also a [rate](MessageLimits::throttle) that delays frames, when polled outside a tokio runtime with time enabled.
     pub fn run(self) -> Run<D, U, F> {
         let mut engine = Engine::new(self.config, true);
-        if let Some(config) = self.websocket {
+        let of_own = self.own.as_ref().map(|_| WebSocketConfig::default());
+        if let Some(config) = self.websocket.or(of_own) {
             engine.frame(config);
+            if let Some(own) = self.own {
+                engine.tap(own.tap, own.injected);
+            }
             if self.watched.as_ref().is_some_and(Watched::counts_frames) {
                 engine.count_frames();
             }

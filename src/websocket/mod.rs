@@ -30,6 +30,7 @@
 
 mod close;
 mod control;
+mod deflate;
 mod frame;
 mod key;
 mod mask;
@@ -38,6 +39,7 @@ mod scanner;
 
 pub use close::{CloseCode, ClosePayload, ClosePayloadError};
 pub use control::{CloseFrame, ControlFrame};
+pub use deflate::DeflateParameters;
 pub use frame::{FrameError, FrameHeader};
 pub use key::{KeyError, SecWebSocketAccept, SecWebSocketKey};
 pub use mask::apply_mask;

@@ -14,4 +14,5 @@ mod own_answers;
 mod request_body;
 use support::running_gateway;
 mod switching;
+mod taps;
 mod upstream_failures;

@@ -12,7 +12,7 @@ use switchover::handshake::HandshakePolicy;
 use switchover::http1::HeadLimits;
 use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig, Tunnels, UpgradeLayer, UpgradeService};
 use switchover::test_util::{Script, ScriptedOrigin, TIMEOUT};
-use switchover::tunnel::{End, Schedule, WebSocketConfig};
+use switchover::tunnel::{Decision, End, MessageHead, MessageTap, Schedule, Tap, Verdict, WebSocketConfig};
 use switchover::websocket::CloseCode;
 use switchover::{Side, UpgradeConfig};
 use tokio::net::TcpStream;
@@ -534,4 +534,35 @@ async fn a_websocket_that_knows_its_frames_is_drained_in_its_own_words() {
         [0x88, 0x80 | 15],
         "a Close, masked"
     );
+}
+
+#[tokio::test]
+async fn a_tap_reads_and_replaces_what_comes_over_http_2() {
+    struct Reversed;
+    impl MessageTap for Reversed {
+        fn decide(&mut self, _: &MessageHead) -> Decision {
+            Decision::Read(100)
+        }
+        fn read(&mut self, _: &MessageHead, payload: &Bytes) -> Verdict {
+            Verdict::Replace(payload.iter().rev().copied().collect())
+        }
+    }
+    let origin = ScriptedOrigin::start(Script::new().read_head().switch().send(b"\x82\x03abc")).await;
+    let upgrade = UpgradeConfig::default().tap(|_, _| Some(Tap::new(Reversed)));
+    let mounted = Mounted::on(Server::Axum, to(&origin).config(telling().0.upgrade(upgrade))).await;
+    let mut client = Client::connect(&mounted).await;
+    let offer = websocket().header("sec-websocket-extensions", "permessage-deflate");
+    let (response, mut send) = client.open(offer).await;
+    assert_eq!(response.status(), 200);
+    let mut receive = response.into_body();
+    receives(&mut receive, b"\x82\x03cba").await;
+    send.send_data(Bytes::from_static(b"\x82\x82\0\0\0\0hi"), true)
+        .unwrap();
+    let connection = origin.connection(0).await;
+    let head = connection.head().await;
+    assert!(!head.contains("xtensions"), "{head}");
+    connection.end().await;
+    let received = &connection.received()[head.len()..];
+    assert_eq!((&received[..2], received.len()), (&b"\x82\x82"[..], 8));
+    assert_eq!([received[6] ^ received[2], received[7] ^ received[3]], *b"ih");
 }

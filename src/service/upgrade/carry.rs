@@ -18,7 +18,7 @@ use crate::exchange::Admission;
 use crate::header::{Hop, Protocol};
 use crate::telemetry::Parent;
 use crate::tunnel::{
-    AnyStream, DrainSignal, Run, Traffic, Tunnel, TunnelConfig, TunnelError, TunnelWatch, Watched,
+    AnyStream, DrainSignal, Run, Tap, Traffic, Tunnel, TunnelConfig, TunnelError, TunnelWatch, Watched,
     WebSocketConfig,
 };
 
@@ -28,6 +28,7 @@ pub(super) struct Carry<U> {
     pub(super) from_upstream: Bytes,
     pub(super) config: Arc<TunnelConfig>,
     pub(super) websocket: Option<WebSocketConfig>,
+    pub(super) tap: Option<Tap>,
     pub(super) drain: Option<DrainSignal>,
     pub(super) watched: Option<Watched>,
     pub(super) parent: Parent,
@@ -105,6 +106,7 @@ where
         let tunnel = Tunnel::new(client.stream, self.upstream)
             .config(self.config)
             .websocket(self.websocket)
+            .tap(self.tap)
             .leftovers(client.read, self.from_upstream)
             .watched(self.watched)
             .parent(self.parent)

@@ -178,6 +178,7 @@ impl<C: Connect + 'static> Upgrader<C> {
             None => &self.config.forwarding,
         };
         let located = forwarding.client().locate(hop, &parts.headers);
+        let tap = self.config.upgrade.tap_of(&mut upgrade, &mut parts, located);
         let (outgoing, pending) = upgrade.forward(parts, located, forwarding); // (4)
         let outgoing = Outgoing::new(outgoing, located, pending).traced(trace.clone());
         let config = &self.config.upgrade;
@@ -204,13 +205,17 @@ impl<C: Connect + 'static> Upgrader<C> {
                         let attempts = (outgoing.upstream(), trace.unwrap_or_default());
                         Report::new(listeners, extensions, protocol, attempts, hop)
                     });
+                    let tap = config.agreed(tap, &switched);
+                    let websocket = config.websocket_of(&switched, tap.as_ref());
+                    let is_framed = websocket.is_some();
                     let carry = Carry {
                         upstream,
                         from_upstream: early,
                         config: config.tunnel.clone(),
-                        websocket: config.websocket_of(&switched),
+                        websocket,
+                        tap,
                         drain: config.tunnels.as_ref().map(Tunnels::signal),
-                        watched: config.list(&switched, &outgoing, label, true),
+                        watched: config.list(&switched, &outgoing, label, true, is_framed),
                         parent: telemetry::Parent::current(),
                         admission,
                     };

@@ -82,6 +82,7 @@ impl Half {
         if self.stage == Stage::Moving {
             self.stage = Stage::Ending;
             self.close_now();
+            self.close_inbox();
         }
     }
 
@@ -96,7 +97,7 @@ impl Half {
         Direction {
             moved_at: self.outlet.moved_at().into_std(),
             is_waiting: self.outlet.is_waiting(),
-            is_blocked: self.outlet.is_blocked(),
+            is_blocked: self.outlet.is_blocked() || self.is_paused(),
             has_tail: self.outlet.has_pending(),
             has_stopped: self.has_stopped(),
             has_ended: self.has_ended(),
@@ -132,6 +133,7 @@ impl Half {
                 (Stage::Moving, _)
                     if self.outlet.may_join(writer)
                         && !self.is_violated()
+                        && !self.is_paused()
                         && self.waits_until().is_none() =>
                 {
                     self.read_behind_leftovers(cx, now, scratch, reader, writer)?
@@ -139,18 +141,15 @@ impl Half {
                 _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,
                 (Stage::Moving, _) if self.can_inject() => self.inject(cx, now, writer)?,
                 (Stage::Moving, _) if self.is_violated() => return Ok(()),
+                (Stage::Moving, _) if self.has_own() => match self.move_own(cx, now, writer)? {
+                    Some(turn) => turn,
+                    None if self.waits_until().is_some() => self.resume(cx, now, writer)?,
+                    None => self.read_or_splice(cx, now, scratch, (reader, writer), splice, &mut turns)?,
+                },
                 (Stage::Moving, _) if self.waits_until().is_some() => self.resume(cx, now, writer)?,
-                (Stage::Moving, Some(splice)) if self.mode.is_splice() => {
-                    let limit = self.may_splice();
-                    match self.splice(cx, now, splice, limit, reader, writer)? {
-                        Some(turn) => {
-                            turns += turns_per_splice(limit) - 1;
-                            turn
-                        }
-                        None => self.read(cx, now, scratch, reader, writer)?,
-                    }
+                (Stage::Moving, _) => {
+                    self.read_or_splice(cx, now, scratch, (reader, writer), splice, &mut turns)?
                 }
-                (Stage::Moving, _) => self.read(cx, now, scratch, reader, writer)?,
                 (Stage::Ending, _) if self.can_inject() => self.inject(cx, now, writer)?,
                 (Stage::Ending, _) if self.holds_back() => self.release(cx, now, writer)?,
                 (Stage::Ending, _) if self.outlet.is_unflushed() => self.outlet.flush(cx, now, writer)?,
@@ -162,6 +161,30 @@ impl Half {
         }
         yield_to_the_thread(cx);
         Ok(())
+    }
+
+    /// Moves what the reader gives now, in the cheaper way.
+    fn read_or_splice<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        (reader, writer): (&mut R, &mut W),
+        splice: Option<SpliceConfig>,
+        turns: &mut usize,
+    ) -> Result<Turn, Failure>
+    where
+        R: AsyncRead + Unpin + Any,
+        W: AsyncWrite + Unpin + Any,
+    {
+        if let Some(splice) = splice.filter(|_| self.mode.is_splice()) {
+            let limit = self.may_splice();
+            if let Some(turn) = self.splice(cx, now, splice, limit, reader, writer)? {
+                *turns += turns_per_splice(limit) - 1;
+                return Ok(turn);
+            }
+        }
+        self.read(cx, now, scratch, reader, writer)
     }
 
     fn read<R, W>(

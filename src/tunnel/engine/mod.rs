@@ -44,7 +44,7 @@ pub(in crate::tunnel) struct Engine {
     // leaves in the heap are just large enough for a half. Measured: 330 bytes less for an idle tunnel.
     pub(in crate::tunnel) from_downstream: Box<Half>,
     pub(in crate::tunnel) from_upstream: Box<Half>,
-    lifecycle: Lifecycle<Failure>,
+    pub(in crate::tunnel) lifecycle: Lifecycle<Failure>,
     timer: Timer,
     config: Arc<TunnelConfig>,
     pub(in crate::tunnel) started: Instant,
@@ -53,9 +53,9 @@ pub(in crate::tunnel) struct Engine {
 }
 
 /// What has come of an event.
-struct Done {
+pub(in crate::tunnel) struct Done {
     /// There may be something else to move now.
-    is_changed: bool,
+    pub(in crate::tunnel) is_changed: bool,
     discards: bool,
     outcome: Option<Outcome<Failure>>,
 }
@@ -172,6 +172,7 @@ impl Engine {
         if half.has_stopped() {
             self.on(Event::Stopped(side), now);
         }
+        let has_wishes = self.follow_wishes(side, now);
         match (moved, violation) {
             (Err(failure), _) => {
                 let is_read = failure.operation == Operation::Read;
@@ -185,7 +186,7 @@ impl Engine {
                 true
             }
             (Ok(()), Some(refusal)) => self.on(Event::Refused(side, refusal), now).is_changed,
-            (Ok(()), None) => false,
+            (Ok(()), None) => has_wishes,
         }
     }
 
@@ -260,7 +261,7 @@ impl Engine {
     }
 
     /// Reports an event, and does what is to be done about it.
-    fn on(&mut self, event: Event<Failure>, now: Instant) -> Done {
+    pub(in crate::tunnel) fn on(&mut self, event: Event<Failure>, now: Instant) -> Done {
         let view = self.view();
         // Not by `limits`, which would borrow the lifecycle too.
         let limits = Limits {

@@ -24,7 +24,7 @@ pub(in crate::tunnel) struct Direction {
     pub(in crate::tunnel) moved_at: Instant,
     /// Its writer takes no bytes.
     pub(in crate::tunnel) is_waiting: bool,
-    /// Nothing is read, because the writer has not done its part.
+    /// Nothing is read, because the writer has not done its part, or because a decision is waited for.
     pub(in crate::tunnel) is_blocked: bool,
     /// Bytes that were read are not out.
     pub(in crate::tunnel) has_tail: bool,

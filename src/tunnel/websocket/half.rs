@@ -150,12 +150,27 @@ impl Half {
         W: AsyncWrite + Unpin,
     {
         match self.waits_until() {
-            Some(at) if now < at && self.outlet.is_unflushed() => match self.outlet.flush(cx, now, writer)? {
-                Turn::Again if self.outlet.is_unflushed() => Ok(Turn::Again),
-                _ => Ok(Turn::Wait),
-            },
-            Some(at) if now < at => Ok(Turn::Wait),
+            Some(at) if now < at => self.flush_and_wait(cx, now, writer),
             _ => self.write_frames(cx, now, writer, &[]),
+        }
+    }
+
+    /// Nothing more goes out for now: a writer that buffers is to send what it has.
+    fn flush_and_wait<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        if !self.outlet.is_unflushed() {
+            return Ok(Turn::Wait);
+        }
+        match self.outlet.flush(cx, now, writer)? {
+            Turn::Again if self.outlet.is_unflushed() => Ok(Turn::Again),
+            _ => Ok(Turn::Wait),
         }
     }
 
@@ -171,6 +186,45 @@ impl Half {
     {
         let frame = self.framed.as_mut().map(|framed| framed.inject(now));
         self.write_injected(cx, now, writer, frame)
+    }
+
+    /// Moves what the caller has decided and what it sends. None if there is nothing of that.
+    pub(in crate::tunnel) fn move_own<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+    ) -> Result<Option<Turn>, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        let Some(framed) = &mut self.framed else {
+            return Ok(None);
+        };
+        let Some(bytes) = framed.poll_own(cx, now) else {
+            return match framed.is_paused() {
+                true => self.flush_and_wait(cx, now, writer).map(Some),
+                false => Ok(None),
+            };
+        };
+        self.write_injected(cx, now, writer, Some(bytes)).map(Some)
+    }
+
+    /// No message of the caller's own has a place any more.
+    pub(in crate::tunnel) fn close_inbox(&mut self) {
+        if let Some(framed) = &mut self.framed {
+            framed.close_inbox();
+        }
+    }
+
+    /// Whether the caller decides or sends something here.
+    pub(in crate::tunnel) fn has_own(&self) -> bool {
+        self.framed.as_ref().is_some_and(|framed| framed.has_own())
+    }
+
+    /// Whether nothing is read until somebody has decided.
+    pub(in crate::tunnel) fn is_paused(&self) -> bool {
+        self.framed.as_ref().is_some_and(|framed| framed.is_paused())
     }
 
     pub(in crate::tunnel) fn holds_back(&self) -> bool {

@@ -16,8 +16,7 @@ pub(in crate::tunnel) enum Injected {
 impl Injected {
     /// The bytes of it, in the direction of what `sender` sends: only a client masks (RFC 6455, section 5.1).
     pub(super) fn to_bytes(&self, sender: Side) -> Vec<u8> {
-        // RFC 6455, section 5.3: "The masking key needs to be unpredictable".
-        let key = (sender == Side::Downstream).then(|| (random() as u32).to_ne_bytes());
+        let key = masking_key(sender);
         match self {
             Injected::Ping(frame) => frame.to_bytes(key),
             Injected::Close(close) | Injected::CloseInPlace(close) => close.to_frame().to_bytes(key),
@@ -57,6 +56,12 @@ impl Pings {
     pub(super) fn last_is_answered_by(&self, frame: &ControlFrame) -> bool {
         self.are_answered_by(frame) && frame.payload().ends_with(&self.sent.to_be_bytes())
     }
+}
+
+/// A key for a frame in the direction of what `sender` sends, if there is to be one.
+pub(super) fn masking_key(sender: Side) -> Option<[u8; 4]> {
+    // RFC 6455, section 5.3: "The masking key needs to be unpredictable".
+    (sender == Side::Downstream).then(|| (random() as u32).to_ne_bytes())
 }
 
 /// A number that cannot be predicted from the ones before it: a keyed hash, whose key is from the operating system and another

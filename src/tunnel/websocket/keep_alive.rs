@@ -14,7 +14,7 @@ impl Engine {
     /// same way may not have got through either: the timers of both answers pause. A side whose frames wait for their rate is not
     /// read either. A ping that has been answered stays so.
     pub(in crate::tunnel) fn pause_timers(&mut self, side: Side, now: Instant) {
-        let is_blocked = self.half(side).outlet().is_blocked();
+        let is_blocked = self.half(side).outlet().is_blocked() || self.half(side).is_paused();
         if !is_blocked && self.half(side).waits_until().is_none() {
             return;
         }

@@ -14,6 +14,8 @@ mod injected;
 mod keep_alive;
 mod limits;
 mod output;
+mod tap;
+mod tapped;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,9 +29,12 @@ pub(in crate::tunnel) use counts::FrameCounts;
 pub use end_request::EndRequest;
 pub(in crate::tunnel) use injected::Injected;
 use injected::Pings;
-use limits::{Decision, Limiter};
+use limits::{Admission, Limiter};
 pub use limits::{MessageLimit, MessageLimits, Rate};
 use output::{Account, Output};
+pub use tap::{Compression, Decision, InjectError, MessageHead, MessageInjector, MessageTap, Tap, Verdict};
+pub(in crate::tunnel) use tap::{Inbox, Inboxes, Tapped};
+use tapped::Own;
 
 use crate::side::Side;
 use crate::tunnel::lifecycle::Frames;
@@ -84,6 +89,8 @@ pub(in crate::tunnel) struct Framed {
     config: Arc<WebSocketConfig>,
     /// Nothing is counted where nobody looks at the tunnel.
     counts: Option<Box<Counts>>,
+    /// What the caller decides and sends. Few tunnels have it.
+    own: Option<Box<Own>>,
 }
 
 impl Framed {
@@ -108,6 +115,7 @@ impl Framed {
             account: Account::default(),
             config,
             counts: None,
+            own: None,
         }
     }
 
@@ -142,8 +150,12 @@ impl Framed {
                     end = Some(at);
                 }
             }
+            if self.is_interrupted(output.length(at)) {
+                self.held = read[at..].to_vec();
+                break;
+            }
             let before = self.limiter.as_ref().map(|_| self.scanner.clone());
-            match self.scanner.advance(&read[at..]) {
+            match self.scanner.advance(self.next_piece(&read[at..])) {
                 Ok(None) => {
                     self.held = read[at..].to_vec();
                     break;
@@ -172,7 +184,15 @@ impl Framed {
                         Scanned::Control(frame) if end.is_none() && self.pings.are_answered_by(&frame) => {
                             output.leave_out(&read, at, length);
                         }
-                        Scanned::Header(header) => self.last_length = header.payload_length,
+                        Scanned::Header(header) => {
+                            self.last_length = header.payload_length;
+                            if end.is_none() {
+                                self.screen_header(&header, &read, at, length, &mut output);
+                            }
+                        }
+                        Scanned::Payload if end.is_none() => {
+                            self.screen_payload(&read, at, length, &mut output)
+                        }
                         _ => {}
                     }
                     at += length;
@@ -197,16 +217,16 @@ impl Framed {
             return true;
         };
         let decision = match scanned {
-            Scanned::Payload => Decision::Pass,
+            Scanned::Payload => Admission::Pass,
             Scanned::Header(header) => limiter.data_frame(now.into_std(), header, length),
-            Scanned::Control(frame) if frame.opcode() == OpCode::Close => Decision::Pass,
-            Scanned::Control(frame) if self.pings.are_answered_by(frame) => Decision::Pass,
+            Scanned::Control(frame) if frame.opcode() == OpCode::Close => Admission::Pass,
+            Scanned::Control(frame) if self.pings.are_answered_by(frame) => Admission::Pass,
             Scanned::Control(_) => limiter.control_frame(now.into_std()),
         };
         match decision {
-            Decision::Pass => return true,
-            Decision::Wait(at) => self.waits_until = Some(at.into()),
-            Decision::Refuse(limit, allowed) => {
+            Admission::Pass => return true,
+            Admission::Wait(at) => self.waits_until = Some(at.into()),
+            Admission::Refuse(limit, allowed) => {
                 self.refusal = Some(Refusal::Limit(limit, allowed));
                 self.close_now();
             }
@@ -248,12 +268,13 @@ impl Framed {
         self.last_read_at = now;
         self.account.handed += count as u64;
         self.scanner.skip(count as u64);
+        self.screen_skipped();
     }
 
     /// How many bytes may go on without being looked at, if that is worth it: what is left of a large frame.
     pub(in crate::tunnel) fn may_skip(&self) -> usize {
         match self.scanner.remaining() {
-            rest if rest < WORTH_SPLICING || self.is_closed() => 0,
+            rest if rest < WORTH_SPLICING || self.is_closed() || !self.may_be_unseen() => 0,
             rest => usize::try_from(rest).unwrap_or(usize::MAX),
         }
     }
@@ -275,7 +296,7 @@ impl Framed {
 
     /// Whether a frame of the tunnel's own is to go out now.
     pub(in crate::tunnel) fn can_inject(&self) -> bool {
-        self.queued.is_some() && !self.awaits_place() && self.scanner.is_at_boundary() && !self.is_closed()
+        self.queued.is_some() && !self.awaits_place() && self.is_at_boundary() && !self.is_closed()
     }
 
     /// Whether the sender's Close is waited for, to send the tunnel's own in its place.
@@ -315,7 +336,10 @@ impl Framed {
 
     /// What is [held back](Framed::holds_back), and will not be completed.
     pub(in crate::tunnel) fn release(&mut self) -> Vec<u8> {
-        let held = std::mem::take(&mut self.held);
+        let mut held = std::mem::take(&mut self.held);
+        if self.keeps_held() {
+            held.clear();
+        }
         self.account.handed += held.len() as u64;
         held
     }
@@ -323,7 +347,7 @@ impl Framed {
     /// Whether there are bytes of the sender's that belong out and are not. Nothing follows a Close, not even those: there they
     /// are the beginning of what the sender answers.
     pub(in crate::tunnel) fn holds_back(&self) -> bool {
-        !self.held.is_empty() && !self.is_closed()
+        !self.held.is_empty() && !self.is_closed() && !self.keeps_held()
     }
 
     /// Whether a Close has gone out in this direction, a peer's or our own.

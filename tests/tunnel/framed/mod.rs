@@ -4,9 +4,10 @@ mod closes;
 mod limits;
 mod passing;
 mod pings;
-mod schedules;
+pub(crate) mod schedules;
 #[cfg(target_os = "linux")]
 mod sockets;
+mod taps;
 mod violations;
 
 use switchover::tunnel::WebSocketConfig;

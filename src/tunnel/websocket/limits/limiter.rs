@@ -10,7 +10,7 @@ use crate::websocket::FrameHeader;
 
 /// What becomes of a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::tunnel) enum Decision {
+pub(in crate::tunnel) enum Admission {
     Pass,
     /// It may pass then.
     Wait(Instant),
@@ -49,7 +49,7 @@ impl Limiter {
         now: Instant,
         header: &FrameHeader,
         header_length: usize,
-    ) -> Decision {
+    ) -> Admission {
         let length = header.payload_length;
         let message_bytes = self.message_bytes.saturating_add(length);
         let fragments = self.fragments.saturating_add(1);
@@ -63,7 +63,7 @@ impl Limiter {
             (fragments, self.limits.max_fragments, MessageLimit::Fragments),
         ] {
             match allowed {
-                Some(allowed) if found > allowed => return Decision::Refuse(limit, allowed),
+                Some(allowed) if found > allowed => return Admission::Refuse(limit, allowed),
                 _ => {}
             }
         }
@@ -75,7 +75,7 @@ impl Limiter {
             decide(messages, now, 1, MessageLimit::MessageRate, throttle),
             decide(self.bytes.as_mut(), now, cost, MessageLimit::ByteRate, throttle),
         );
-        if decision == Decision::Pass {
+        if decision == Admission::Pass {
             if let Some(bucket) = self.messages.as_mut().filter(|_| begins) {
                 bucket.take(1);
             }
@@ -91,10 +91,10 @@ impl Limiter {
     }
 
     /// A ping or a pong.
-    pub(in crate::tunnel) fn control_frame(&mut self, now: Instant) -> Decision {
+    pub(in crate::tunnel) fn control_frame(&mut self, now: Instant) -> Admission {
         let limit = MessageLimit::ControlFrameRate;
         let decision = decide(self.control_frames.as_mut(), now, 1, limit, self.limits.throttle);
-        if let (Decision::Pass, Some(bucket)) = (&decision, &mut self.control_frames) {
+        if let (Admission::Pass, Some(bucket)) = (&decision, &mut self.control_frames) {
             bucket.take(1);
         }
         decision
@@ -107,22 +107,22 @@ fn decide(
     cost: u64,
     limit: MessageLimit,
     throttle: bool,
-) -> Decision {
+) -> Admission {
     let Some(bucket) = bucket else {
-        return Decision::Pass;
+        return Admission::Pass;
     };
     match bucket.check(now, cost) {
-        Ok(()) => Decision::Pass,
-        Err(at) if throttle => Decision::Wait(at),
-        Err(_) => Decision::Refuse(limit, bucket.rate()),
+        Ok(()) => Admission::Pass,
+        Err(at) if throttle => Admission::Wait(at),
+        Err(_) => Admission::Refuse(limit, bucket.rate()),
     }
 }
 
 /// The stricter of two.
-fn both(one: Decision, other: Decision) -> Decision {
+fn both(one: Admission, other: Admission) -> Admission {
     match (one, other) {
-        (Decision::Pass, decision) | (decision, Decision::Pass) => decision,
-        (Decision::Wait(one), Decision::Wait(other)) => Decision::Wait(one.max(other)),
+        (Admission::Pass, decision) | (decision, Admission::Pass) => decision,
+        (Admission::Wait(one), Admission::Wait(other)) => Admission::Wait(one.max(other)),
         (decision, _) => decision,
     }
 }
@@ -136,7 +136,7 @@ mod tests {
     use crate::websocket::OpCode;
 
     /// A name, the limits, the frames by their length and whether they are the last of their message, and what becomes of the last.
-    type Row = (&'static str, MessageLimits, &'static [(u64, bool)], Decision);
+    type Row = (&'static str, MessageLimits, &'static [(u64, bool)], Admission);
 
     fn frame(length: u64, fin: bool) -> FrameHeader {
         FrameHeader {
@@ -145,8 +145,8 @@ mod tests {
         }
     }
 
-    fn refuse(limit: MessageLimit, allowed: u64) -> Decision {
-        Decision::Refuse(limit, allowed)
+    fn refuse(limit: MessageLimit, allowed: u64) -> Admission {
+        Admission::Refuse(limit, allowed)
     }
 
     #[test]
@@ -158,13 +158,13 @@ mod tests {
                 "no limit",
                 none,
                 &[(HUGE, false), (HUGE, false), (HUGE, true)],
-                Decision::Pass,
+                Admission::Pass,
             ),
             (
                 "a frame at it",
                 none.max_frame_bytes(10),
                 &[(10, true)],
-                Decision::Pass,
+                Admission::Pass,
             ),
             (
                 "a frame above",
@@ -176,7 +176,7 @@ mod tests {
                 "an empty frame at zero",
                 none.max_frame_bytes(0),
                 &[(0, true)],
-                Decision::Pass,
+                Admission::Pass,
             ),
             (
                 "one byte at zero",
@@ -188,7 +188,7 @@ mod tests {
                 "a message at it",
                 none.max_message_bytes(10),
                 &[(4, false), (6, true)],
-                Decision::Pass,
+                Admission::Pass,
             ),
             (
                 "a message above",
@@ -200,7 +200,7 @@ mod tests {
                 "each message for itself",
                 none.max_message_bytes(10),
                 &[(10, true), (10, true)],
-                Decision::Pass,
+                Admission::Pass,
             ),
             (
                 "a sum beyond all numbers",
@@ -212,7 +212,7 @@ mod tests {
                 "fragments at it",
                 none.max_fragments(2),
                 &[(0, false), (0, true), (0, true)],
-                Decision::Pass,
+                Admission::Pass,
             ),
             (
                 "fragments above",
@@ -224,7 +224,7 @@ mod tests {
                 "no fragments is one",
                 none.max_fragments(0),
                 &[(1, true)],
-                Decision::Pass,
+                Admission::Pass,
             ),
         ];
         for (name, limits, frames, last) in cases {
@@ -235,7 +235,7 @@ mod tests {
                 let expected = if at + 1 == frames.len() {
                     last
                 } else {
-                    &Decision::Pass
+                    &Admission::Pass
                 };
                 assert_eq!(decision, *expected, "{name}, {at}");
             }
@@ -250,30 +250,30 @@ mod tests {
         let none = MessageLimits::default();
 
         let mut limiter = Limiter::new(none.messages(one()), now);
-        assert_eq!(limiter.data_frame(now, &frame(1, false), 2), Decision::Pass);
+        assert_eq!(limiter.data_frame(now, &frame(1, false), 2), Admission::Pass);
         assert_eq!(
             limiter.data_frame(now, &frame(1, true), 2),
-            Decision::Pass,
+            Admission::Pass,
             "the same message"
         );
-        assert_eq!(limiter.control_frame(now), Decision::Pass, "no message");
+        assert_eq!(limiter.control_frame(now), Admission::Pass, "no message");
         let refused = refuse(MessageLimit::MessageRate, 1);
         assert_eq!(limiter.data_frame(now, &frame(1, true), 2), refused);
-        assert_eq!(limiter.data_frame(second, &frame(1, true), 2), Decision::Pass);
+        assert_eq!(limiter.data_frame(second, &frame(1, true), 2), Admission::Pass);
 
         let mut limiter = Limiter::new(none.control_frames(one()).throttle(true), now);
-        assert_eq!(limiter.control_frame(now), Decision::Pass);
-        assert_eq!(limiter.control_frame(now), Decision::Wait(second));
+        assert_eq!(limiter.control_frame(now), Admission::Pass);
+        assert_eq!(limiter.control_frame(now), Admission::Wait(second));
         assert_eq!(
             limiter.data_frame(now, &frame(1, true), 2),
-            Decision::Pass,
+            Admission::Pass,
             "no control frame"
         );
 
         let mut limiter = Limiter::new(none.bytes(Rate::per_second(10).burst(12)), now);
         assert_eq!(
             limiter.data_frame(now, &frame(10, true), 2),
-            Decision::Pass,
+            Admission::Pass,
             "with its header"
         );
         let refused = refuse(MessageLimit::ByteRate, 10);
@@ -285,13 +285,13 @@ mod tests {
             .bytes(Rate::per_second(10))
             .throttle(true);
         let mut limiter = Limiter::new(limits, now);
-        assert_eq!(limiter.data_frame(now, &frame(8, true), 2), Decision::Pass);
+        assert_eq!(limiter.data_frame(now, &frame(8, true), 2), Admission::Pass);
         for _ in 0..5 {
             assert_eq!(
                 limiter.data_frame(now, &frame(8, true), 2),
-                Decision::Wait(second)
+                Admission::Wait(second)
             );
         }
-        assert_eq!(limiter.data_frame(second, &frame(8, true), 2), Decision::Pass);
+        assert_eq!(limiter.data_frame(second, &frame(8, true), 2), Admission::Pass);
     }
 }

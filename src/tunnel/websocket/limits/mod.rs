@@ -8,7 +8,7 @@ mod limiter;
 
 use std::fmt;
 
-pub(in crate::tunnel) use limiter::{Decision, Limiter};
+pub(in crate::tunnel) use limiter::{Admission, Limiter};
 
 use crate::websocket::CloseCode;
 

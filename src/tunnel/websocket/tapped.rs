@@ -1,0 +1,244 @@
+//! A direction that a caller takes part in: its tap decides about the sender's messages, its handle puts messages between them.
+//!
+//! The one place where frames and decisions meet. It must not know what is decided, nor by whom.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::output::Output;
+use super::tap::{Denial, Outgoing, Screen, Step, frame};
+use super::{Framed, Inbox, Inboxes, Injected, MessageInjector, Tap, Tapped};
+use crate::side::Side;
+use crate::tunnel::end::End;
+use crate::tunnel::engine::Engine;
+use crate::websocket::{CloseFrame, FrameHeader, OpCode};
+
+/// What the caller has in one direction.
+#[derive(Default)]
+pub(super) struct Own {
+    screen: Option<Screen>,
+    inbox: Option<Inbox>,
+    /// A message that waits for its place.
+    next: Option<(OpCode, Bytes)>,
+    /// The receiver is to be sent a ping.
+    wants_ping: bool,
+    /// What is [held](Framed::held) has not been looked at yet.
+    is_interrupted: bool,
+}
+
+impl Framed {
+    fn screen(&self) -> Option<&Screen> {
+        self.own.as_ref()?.screen.as_ref()
+    }
+
+    pub(super) fn screen_header(
+        &mut self,
+        header: &FrameHeader,
+        read: &[u8],
+        at: usize,
+        length: usize,
+        output: &mut Output,
+    ) {
+        let screen = self.own.as_mut().and_then(|own| own.screen.as_mut());
+        if let Some(screen) = screen {
+            let step = screen.header(header, &read[at..at + length]);
+            follow(step, read, at, length, output);
+        }
+    }
+
+    pub(super) fn screen_payload(&mut self, read: &[u8], at: usize, length: usize, output: &mut Output) {
+        let ends = self.scanner.is_at_boundary();
+        let screen = self.own.as_mut().and_then(|own| own.screen.as_mut());
+        if let Some(screen) = screen {
+            let step = screen.piece(&read[at..at + length], ends);
+            follow(step, read, at, length, output);
+        }
+    }
+
+    pub(super) fn screen_skipped(&mut self) {
+        let ends = self.scanner.is_at_boundary();
+        if let Some(screen) = self.own.as_mut().and_then(|own| own.screen.as_mut()) {
+            screen.skipped(ends);
+        }
+    }
+
+    /// How much of what was read is looked at next.
+    pub(super) fn next_piece<'a>(&self, read: &'a [u8]) -> &'a [u8] {
+        match self.screen().and_then(Screen::inflates_at_once) {
+            Some((most, _)) if self.scanner.remaining() > 0 => &read[..read.len().min(most)],
+            _ => read,
+        }
+    }
+
+    /// Whether what was read waits, with so much on its way out.
+    pub(super) fn is_interrupted(&mut self, length: usize) -> bool {
+        let is_enough = match self.screen().and_then(Screen::inflates_at_once) {
+            Some((_, most)) => length >= most,
+            None => false,
+        };
+        let waits = is_enough || self.is_paused();
+        if let Some(own) = &mut self.own {
+            own.is_interrupted = waits;
+        }
+        waits
+    }
+
+    /// Whether payload may go on unseen.
+    pub(super) fn may_be_unseen(&self) -> bool {
+        self.screen().is_none_or(Screen::may_skip)
+    }
+
+    /// Whether what has gone out ends between two frames.
+    pub(super) fn is_at_boundary(&self) -> bool {
+        self.scanner.is_at_boundary() || self.screen().is_some_and(Screen::leaves_out)
+    }
+
+    fn is_between_messages(&self) -> bool {
+        self.is_at_boundary()
+            && match self.screen() {
+                Some(screen) => !screen.is_within_message(),
+                None => !self.scanner.is_in_message(),
+            }
+    }
+
+    /// Whether what is held back is not to go out as it is.
+    pub(super) fn keeps_held(&self) -> bool {
+        let is_interrupted = self.own.as_ref().is_some_and(|own| own.is_interrupted);
+        is_interrupted || self.screen().is_some_and(Screen::leaves_out)
+    }
+
+    /// Whether nothing is read: somebody decides, or the tunnel is to end because of what was read.
+    pub(in crate::tunnel) fn is_paused(&self) -> bool {
+        let Some(screen) = self.screen() else { return false };
+        !self.is_closed() && (screen.is_undecided() || screen.is_refused() && self.is_at_boundary())
+    }
+
+    pub(in crate::tunnel) fn has_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// What goes out that is not read now: by a decision that has been made, of the caller's own, or of what was read before. None
+    /// if there is none, and then the task is woken when there is.
+    pub(in crate::tunnel) fn poll_own(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Vec<u8>> {
+        if self.is_closed() {
+            self.close_inbox();
+        }
+        let injected = self.poll_inbox(cx);
+        if injected.is_some() {
+            return injected;
+        }
+        let own = self.own.as_mut()?;
+        if let Some(screen) = own.screen.as_mut().filter(|screen| screen.is_undecided()) {
+            let Poll::Ready(bytes) = screen.poll_decision(cx) else {
+                return None;
+            };
+            self.account.handed += bytes.len() as u64;
+            return Some(bytes);
+        }
+        if own.is_interrupted && !self.is_paused() {
+            return Some(self.pass(now, &[]).into_owned());
+        }
+        None
+    }
+
+    /// From now on the caller's messages are refused: they have no place.
+    pub(in crate::tunnel) fn close_inbox(&mut self) {
+        if let Some(own) = &mut self.own {
+            (own.inbox, own.next) = (None, None);
+        }
+    }
+
+    fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Option<Vec<u8>> {
+        let has_place = self.is_between_messages();
+        let own = self.own.as_mut()?;
+        while own.next.is_none() {
+            match own.inbox.as_mut()?.poll_recv(cx) {
+                Poll::Pending => return None,
+                Poll::Ready(None) => own.inbox = None,
+                Poll::Ready(Some(Outgoing::Ping)) => own.wants_ping = true,
+                Poll::Ready(Some(Outgoing::Message(opcode, payload))) => own.next = Some((opcode, payload)),
+            }
+        }
+        let (opcode, payload) = own.next.take_if(|_| has_place)?;
+        let bytes = frame(self.scanner.sender(), opcode, true, &payload);
+        self.account.injected(0, bytes.len());
+        self.account.handed += bytes.len() as u64;
+        Some(bytes)
+    }
+}
+
+fn follow(step: Step, read: &[u8], at: usize, length: usize, output: &mut Output) {
+    match step {
+        Step::Keep => {}
+        Step::LeaveOut => output.leave_out(read, at, length),
+        Step::Replace(bytes) => {
+            output.leave_out(read, at, length);
+            output.insert(read, at + length, &bytes);
+        }
+    }
+}
+
+impl Engine {
+    /// From now on the caller decides and sends.
+    pub(in crate::tunnel) fn tap(&mut self, tap: Option<Tap>, injected: Option<(MessageInjector, Inboxes)>) {
+        let (injector, inboxes) = injected.unwrap_or_else(MessageInjector::new);
+        let inflates = tap.as_ref().is_some_and(Tap::inflates);
+        let tapped = tap.map(|mut tap| {
+            tap.tap.start(&injector);
+            Tapped::new(tap)
+        });
+        drop(injector);
+        let inboxes = [inboxes.to_upstream, inboxes.to_downstream];
+        for (side, inbox) in [Side::Downstream, Side::Upstream].into_iter().zip(inboxes) {
+            let Some(framed) = &mut self.half_mut(side).framed else {
+                continue;
+            };
+            if inflates && framed.config.allowed_reserved_bits().is_none() {
+                framed.scanner = framed.scanner.clone().reserved_bits([true, false, false]);
+            }
+            framed.own = Some(Box::new(Own {
+                screen: tapped.clone().map(|tapped| Screen::new(tapped, side)),
+                inbox: Some(inbox),
+                ..Own::default()
+            }));
+        }
+    }
+
+    /// Does what a caller wants because of what `side` has sent, or of that side's direction. True if there is something else to
+    /// move now.
+    pub(in crate::tunnel) fn follow_wishes(&mut self, side: Side, now: Instant) -> bool {
+        let own = self
+            .half_mut(side)
+            .framed
+            .as_mut()
+            .and_then(|framed| framed.own.as_mut());
+        let Some(own) = own else { return false };
+        let wants_ping = std::mem::take(&mut own.wants_ping);
+        let denial = own.screen.as_mut().and_then(Screen::take_denial);
+        if wants_ping {
+            self.queue_ping(!side);
+        }
+        let Some(denial) = denial else { return wants_ping };
+        let end = End::Refused { side };
+        match denial {
+            Denial::Both(request) => self.end(end, &request),
+            Denial::Sender(close) => self.refuse(side, end, close, now),
+        }
+        // A tunnel that ends already sends no Close for this, and nothing more of this side's goes on.
+        if !self.lifecycle.is_closing() && !self.half(side).has_stopped() {
+            self.half_mut(side).stop();
+        }
+        true
+    }
+
+    fn refuse(&mut self, side: Side, end: End, close: CloseFrame, now: Instant) {
+        if self
+            .on(crate::tunnel::lifecycle::Event::EndWanted(end), now)
+            .is_changed
+        {
+            self.half_mut(!side).queue(Injected::Close(close));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Messages and pings of the caller's own.
+
+use switchover::tunnel::{InjectError, Tunnel};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+
+fn handled(near: Side, capacity: usize) -> (Talk, MessageInjector) {
+    tapped(near, Table::new(capacity), WebSocketConfig::default(), None)
+}
+
+mirrored! {
+    virtual_time async fn a_message_stands_between_two_messages_and_a_ping_between_two_frames(near: Side) {
+        let (mut talk, injector) = handled(near, 1000);
+        let (first, second) = (Frame::text("half ").not_last(), Frame::new(OpCode::Continuation, b"and half"));
+        let bytes = first.bytes(near);
+        talk.near.stream.write_all(&bytes[..bytes.len() - 2]).await.unwrap();
+        let (sender, pinger) = (injector.clone(), injector);
+        let sends = tokio::spawn(async move { sender.send_text(!near, "mine").await });
+        sleep(seconds(1)).await;
+        assert_eq!(timeout(seconds(1), talk.far.next()).await.ok(), None, "within a frame");
+        talk.near.stream.write_all(&bytes[bytes.len() - 2..]).await.unwrap();
+        assert_eq!(talk.far.next().await, Some(first));
+        assert_eq!(timeout(seconds(1), talk.far.next()).await.ok(), None, "within a message");
+        pinger.ping(!near).await.unwrap();
+        assert_eq!(timeout(seconds(1), talk.far.next()).await.ok(), None, "the ping waits behind the message");
+        talk.near.send(&second).await;
+        assert_eq!(talk.far.next().await, Some(second));
+        let mut frames = [talk.far.next().await.unwrap(), talk.far.next().await.unwrap()];
+        frames.sort_by_key(|frame| frame.opcode.is_control());
+        assert_eq!(frames[0], Frame::text("mine"));
+        assert_eq!((frames[1].opcode, frames[1].payload.len()), (OpCode::Ping, 12));
+        sends.await.unwrap().unwrap();
+        // Its answer is not for the other side.
+        talk.far.send(&Frame::new(OpCode::Pong, &frames[1].payload)).await;
+        talk.far.send(&Frame::text("mine too")).await;
+        assert_eq!(talk.near.next().await, Some(Frame::text("mine too")));
+        pinger.send_binary(near, &b"yours"[..]).await.unwrap();
+        assert_eq!(talk.near.next().await, Some(Frame::new(OpCode::Binary, b"yours")));
+    }
+
+    virtual_time async fn a_ping_goes_between_the_frames_of_a_message(near: Side) {
+        let (mut talk, injector) = handled(near, 1000);
+        let part = Frame::text("half ").not_last();
+        talk.near.send(&part).await;
+        assert_eq!(talk.far.next().await, Some(part));
+        injector.ping(!near).await.unwrap();
+        talk.far.pong().await;
+    }
+
+    virtual_time async fn who_reads_slowly_slows_the_caller_down(near: Side) {
+        let (mut talk, injector) = handled(near, 100);
+        let message = pattern(1000);
+        let mut sent = 0;
+        while timeout(seconds(1), injector.send_binary(!near, message.clone())).await.is_ok() {
+            sent += 1;
+        }
+        assert!((1..=4).contains(&sent), "{sent} messages wait");
+        for _ in 0..sent {
+            assert_eq!(talk.far.next().await, Some(Frame::new(OpCode::Binary, &message)));
+        }
+        injector.send_text(!near, "now").await.unwrap();
+        assert_eq!(talk.far.next().await, Some(Frame::text("now")), "one that gave up has sent nothing");
+        talk.near.stream.shutdown().await.unwrap();
+        assert_eq!(talk.far.next().await, None);
+        drop(talk.far.stream);
+        let traffic = talk.tunnel.await.unwrap().unwrap();
+        assert_eq!(delivered_from(near, &traffic), 0, "what is injected is not the sender's");
+    }
+
+    virtual_time async fn no_message_follows_a_close_or_an_end(near: Side) {
+        let (mut talk, injector) = handled(near, 1000);
+        let close = Frame::close(CloseCode::NORMAL_CLOSURE, "bye");
+        talk.near.send(&close).await;
+        assert_eq!(talk.far.next().await, Some(close));
+        // The other direction has not closed yet.
+        injector.send_text(near, "still open").await.unwrap();
+        assert_eq!(talk.near.next().await, Some(Frame::text("still open")));
+        let refused = async { while injector.send_text(!near, "late").await.is_ok() {} };
+        timeout(seconds(1), refused).await.expect("it waits for ever");
+        assert!(matches!(injector.ping(!near).await, Err(InjectError { .. })));
+        drop((talk.near.stream, talk.far.stream));
+        let _ = talk.tunnel.await.unwrap();
+        assert!(matches!(injector.send_text(near, "after the end").await, Err(InjectError { .. })));
+    }
+
+    virtual_time async fn a_side_whose_other_has_half_closed_takes_no_more(near: Side) {
+        let (mut talk, injector) = handled(near, 1000);
+        talk.near.stream.shutdown().await.unwrap();
+        assert_eq!(talk.far.next().await, None);
+        let refused = async { while injector.send_text(!near, "late").await.is_ok() {} };
+        timeout(seconds(1), refused).await.expect("it waits for ever");
+        injector.send_text(near, "this way").await.unwrap();
+        assert_eq!(talk.near.next().await, Some(Frame::text("this way")));
+    }
+
+    virtual_time async fn a_tap_greets_and_answers(near: Side) {
+        struct Greeter(Side, Option<MessageInjector>);
+        impl MessageTap for Greeter {
+            fn start(&mut self, injector: &MessageInjector) {
+                self.1 = Some(injector.clone());
+                let (injector, to) = (injector.clone(), self.0);
+                tokio::spawn(async move { injector.send_text(to, "welcome").await });
+            }
+            fn decide(&mut self, head: &MessageHead) -> Decision {
+                if head.sender() == self.0 { Decision::Read(100) } else { Decision::Pass }
+            }
+            fn read(&mut self, head: &MessageHead, payload: &Bytes) -> Verdict {
+                let (injector, to, payload) = (self.1.clone().unwrap(), head.sender(), payload.clone());
+                tokio::spawn(async move { injector.send_binary(to, payload).await });
+                Verdict::Drop
+            }
+        }
+        let mut talk = tapped(near, Table::new(1000), WebSocketConfig::default(), Tap::new(Greeter(near, None))).0;
+        assert_eq!(talk.near.next().await, Some(Frame::text("welcome")));
+        talk.near.send(&Frame::text("echo")).await;
+        assert_eq!(talk.near.next().await, Some(Frame::new(OpCode::Binary, b"echo")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_without_a_tunnel_takes_nothing() {
+    let mut tunnel = Tunnel::new(tokio::io::empty(), tokio::io::empty());
+    let injector = tunnel.injector();
+    drop(tunnel);
+    for side in [Side::Downstream, Side::Upstream] {
+        assert!(matches!(
+            injector.send_text(side, "").await,
+            Err(InjectError { .. })
+        ));
+    }
+}
