@@ -280,6 +280,7 @@ impl Declined {
     }
 
     /// Rules that are known only now. They cannot touch what the proxy has set.
+    #[cfg(feature = "gateway")]
     pub(crate) fn apply(&mut self, rules: &PreparedRules) {
         rules.apply_to_response(&mut self.response.headers, self.response.status);
     }
@@ -321,6 +322,7 @@ impl Switched {
     }
 
     /// Rules that are known only now. They cannot touch what the proxy has set.
+    #[cfg(feature = "gateway")]
     pub(crate) fn apply(&mut self, rules: &PreparedRules) {
         rules.apply_to_response(&mut self.response.headers, self.response.status);
     }
