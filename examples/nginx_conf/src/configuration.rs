@@ -60,6 +60,7 @@ impl Configuration {
         };
         let limits = Limits {
             nginx_heads: flags.nginx_defaults,
+            nginx_tls: flags.nginx_tls,
             reading: match flags.nginx_paths {
                 true => PathReading::Nginx,
                 false => PathReading::Unanimous,

@@ -68,7 +68,7 @@ impl Request {
         if !matches!(method, Method::GET | Method::HEAD) {
             return Err(StatusCode::METHOD_NOT_ALLOWED.into());
         }
-        let response = files::serve(&path, &method, &self.head.headers, &location.default_type).await;
+        let response = files::serve(&path, &method, &self.head.headers, location.types.of(&uri)).await;
         match response.status().is_client_error() && response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
             true => Err(response.status().into()),
             false => Ok(self.finished(response)),

@@ -9,6 +9,8 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, header};
 use switchover::header::rules::{HeaderRules, HostRule, RuleError, Statuses, Underscores};
 
+use super::charset::Charset;
+use super::expires::Expires;
 use super::findings::Findings;
 use super::redirects::Redirect;
 use super::replies::Addressing;
@@ -22,6 +24,8 @@ pub(crate) struct Fields {
     /// `proxy_set_header`, but for the two that are no rules.
     set: Vec<Field>,
     host: Option<Text>,
+    expires: Option<Expires>,
+    charset: Charset,
     added: Vec<Field>,
     hidden: Vec<HeaderName>,
     /// `proxy_pass_header`.
@@ -51,6 +55,11 @@ impl Fields {
             },
             set: Vec::new(),
             host: first("Host"),
+            expires: scope.expires.as_ref().map(|said| said.value.clone()),
+            charset: Charset {
+                name: scope.charset.as_ref().and_then(|said| said.value.clone()),
+                types: scope.charset_types.as_ref().map(|said| said.value.clone()),
+            },
             added: Vec::new(),
             hidden: names(&scope.hidden, findings),
             passed: names(&scope.passed, findings),
@@ -139,9 +148,13 @@ impl Fields {
         }
     }
 
-    /// `add_header`.
+    /// `expires`, `add_header` and `charset`.
     pub(crate) fn add(&self, headers: &mut HeaderMap, status: StatusCode, asked: &Asked<'_>) {
         let is_usual = matches!(status.as_u16(), 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
+        self.charset.apply(headers, asked);
+        if let Some(expires) = self.expires.as_ref().filter(|_| is_usual) {
+            expires.apply(headers, asked);
+        }
         for field in self.added.iter().filter(|field| is_usual || field.always) {
             let value = field.value.value(asked);
             let (Ok(name), Ok(value)) = (

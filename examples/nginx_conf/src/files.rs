@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use switchover::service::ProxyBody;
 use tower_http::services::ServeFile;
@@ -119,19 +120,20 @@ pub(crate) async fn serve(
     path: &Path,
     method: &Method,
     headers: &HeaderMap,
-    default_type: &str,
+    kind: &str,
 ) -> Response<ProxyBody> {
     let mut request = Request::new(ProxyBody::from(String::new()));
     *request.method_mut() = method.clone();
     *request.headers_mut() = headers.clone();
     // Files are sent as they are: which of them are compressed is not known.
     request.headers_mut().remove(http::header::ACCEPT_ENCODING);
-    let mut service = match default_type.parse() {
-        Ok(kind) if path.extension().is_none() => ServeFile::new_with_mime(path, &kind),
-        _ => ServeFile::new(path),
-    };
-    match service.try_call(request).await {
-        Ok(response) => response.map(ProxyBody::new),
+    match ServeFile::new(path).try_call(request).await {
+        Ok(mut response) => {
+            if let (true, Ok(kind)) = (response.headers().contains_key(CONTENT_TYPE), kind.parse()) {
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+            }
+            response.map(ProxyBody::new)
+        }
         Err(why) => {
             let mut response = Response::new(ProxyBody::from(String::new()));
             *response.status_mut() = match why.kind() {

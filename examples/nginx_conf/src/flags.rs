@@ -16,6 +16,8 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
   --strict           what is not carried out is an error
   --nginx-defaults   where the configuration does not say how large a head may be, nginx's limits hold: 4k for responses,
                      4 buffers of 8k for requests. Without it: 64k for both
+  --nginx-tls        the certificate of an upstream is verified only by proxy_ssl_verify on, as in nginx. Without it: unless
+                     proxy_ssl_verify off says otherwise
   --nginx-version V  whose defaults hold: 1.22 (without the flag) or 1.30
   --nginx-paths      a path means what nginx reads in it. Without it a path that can be read in several ways is a 400, unless
                      all of them lead to the same location
@@ -41,6 +43,7 @@ pub(crate) struct Flags {
     pub(crate) strict: bool,
     pub(crate) nginx_defaults: bool,
     pub(crate) nginx_paths: bool,
+    pub(crate) nginx_tls: bool,
     pub(crate) version: Version,
     pub(crate) hints: bool,
     /// `--explain`.
@@ -65,6 +68,7 @@ impl Flags {
             strict: false,
             nginx_defaults: false,
             nginx_paths: false,
+            nginx_tls: false,
             version: Version::default(),
             hints: true,
             explained: None,
@@ -89,6 +93,7 @@ impl Flags {
                 }
                 "--strict" => flags.strict = true,
                 "--nginx-defaults" => flags.nginx_defaults = true,
+                "--nginx-tls" => flags.nginx_tls = true,
                 "--nginx-paths" => flags.nginx_paths = true,
                 "--explain" => explained.url = value()?,
                 "--method" => explained.method = value()?,

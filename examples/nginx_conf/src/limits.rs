@@ -29,6 +29,8 @@ const LARGE: u64 = 64 << 10;
 pub(crate) struct Limits {
     /// `--nginx-defaults`.
     pub(crate) nginx_heads: bool,
+    /// `--nginx-tls`.
+    pub(crate) nginx_tls: bool,
     /// `--nginx-paths`.
     pub(crate) reading: PathReading,
     /// By `worker_connections`.

@@ -16,6 +16,7 @@ use super::hints;
 use super::limiting::Zones;
 use super::limits::Limits;
 use super::locations::{Locations, Pattern};
+use super::media_types::MediaTypes;
 use super::names::Names;
 use super::proxy::Proxy;
 use super::proxy_pass::Groups;
@@ -45,7 +46,7 @@ pub(crate) struct Location {
     pub(crate) prefix: PathBuf,
     /// For its own answers.
     pub(crate) fields: Fields,
-    pub(crate) default_type: String,
+    pub(crate) types: MediaTypes,
     pub(crate) logs: Arc<[Log]>,
     /// Who the client is; the server may have found that out already.
     pub(crate) real_ip: Option<RealIp>,
@@ -228,7 +229,7 @@ impl Location {
             }),
             prefix: around.prefix.to_owned(),
             fields: Fields::new(scope, around.findings),
-            default_type: default_type(scope),
+            types: MediaTypes::new(&scope.types, &scope.default_type),
             logs: scope.logs.clone().into(),
             real_ip: RealIp::new(scope),
             largest_body: scope.largest_body.as_ref().map_or(1 << 20, |said| said.value),
@@ -295,9 +296,4 @@ fn try_files(lines: &[&Directive], around: &mut Surroundings<'_>) -> Option<TryF
         files: texts,
         last: last?,
     })
-}
-
-pub(crate) fn default_type(scope: &Scope) -> String {
-    let said = scope.default_type.as_ref();
-    said.map_or("text/plain", |said| &said.value).to_owned()
 }

@@ -72,10 +72,8 @@ impl Request {
     pub(crate) fn text(&self, status: StatusCode, text: String) -> Plan {
         let kind = {
             let state = self.state.lock();
-            state
-                .location
-                .as_ref()
-                .map_or("text/plain".to_owned(), |location| location.default_type.clone())
+            let location = state.location.as_ref().unwrap_or(&self.server.own);
+            location.types.of(&state.uri).to_owned()
         };
         let mut response = Response::new(ProxyBody::from(text));
         *response.status_mut() = status;

@@ -1,14 +1,17 @@
 //! What is said in `http`, in `server` and in `location`, and what an inner level has of an outer one: a single value unless
 //! it has its own, a list only if it has no line of the same kind.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::access_log::Log;
+use super::expires::Expires;
 use super::findings::{Findings, Place};
 use super::handling::Handling;
 use super::limiting::Zones;
 use super::measures;
+use super::media_types;
 use super::names::Names;
 use super::next_upstream::Occasions;
 use super::real_ip::{Source, Trusted};
@@ -82,6 +85,12 @@ pub(crate) struct Scope {
     pub(crate) keep_alive: Option<At<Duration>>,
     pub(crate) send_timeout: Option<At<Duration>>,
     pub(crate) default_type: Option<At<String>>,
+    /// `types`, by endings.
+    pub(crate) types: Option<Arc<HashMap<String, String>>>,
+    pub(crate) expires: Option<At<Expires>>,
+    /// None is `off`.
+    pub(crate) charset: Option<At<Option<Text>>>,
+    pub(crate) charset_types: Option<At<Vec<String>>>,
     pub(crate) absolute_redirect: Option<At<bool>>,
     pub(crate) port_in_redirect: Option<At<bool>>,
     pub(crate) name_in_redirect: Option<At<bool>>,
@@ -136,7 +145,7 @@ impl Scope {
                 None => {}
             }
             let handled = scope.handling.single(directive, reading);
-            match handled.or_else(|| scope.single(directive, reading.findings)) {
+            match handled.or_else(|| scope.single(directive, reading)) {
                 Some(Ok(())) if !is_first => {
                     let text = format!("{} is there already", directive.name);
                     reading.findings.error(&directive.place, text);
@@ -222,6 +231,10 @@ impl Scope {
                 });
                 Ok(())
             }
+            "types" => {
+                media_types::read(directive, &mut self.types, is_first);
+                Ok(())
+            }
             "set_real_ip_from" => {
                 if is_first {
                     self.trusted.clear();
@@ -239,9 +252,18 @@ impl Scope {
     }
 
     /// A single value. None if it is of no interest here.
-    fn single(&mut self, directive: &Directive, findings: &mut Findings) -> Option<Result<(), String>> {
+    fn single(&mut self, directive: &Directive, reading: &mut Reading<'_>) -> Option<Result<(), String>> {
         let (first, place) = (directive.first(), &directive.place);
         Some(match &*directive.name {
+            "expires" => {
+                let expires = Expires::read(directive, reading.names, reading.findings);
+                set(&mut self.expires, expires, place)
+            }
+            "charset" => {
+                let name = Text::parse(first, reading.names, place, reading.findings);
+                let name = Some(name).filter(|name| name.constant() != Some("off"));
+                set(&mut self.charset, Ok(name), place)
+            }
             "proxy_http_version" => match first {
                 "1.0" | "1.1" => set(&mut self.http_1_1, Ok(first == "1.1"), place),
                 other => Err(format!("{other:?} is neither 1.0 nor 1.1")),
@@ -252,7 +274,7 @@ impl Scope {
             "real_ip_header" => set(&mut self.real_ip_source, Source::read(first), place),
             "real_ip_recursive" => set(&mut self.real_ip_recursive, measures::switch(first), place),
             "proxy_next_upstream" => {
-                let occasions = Occasions::read(directive, findings);
+                let occasions = Occasions::read(directive, reading.findings);
                 set(&mut self.next_upstream, occasions, place)
             }
             "proxy_next_upstream_tries" => set(&mut self.next_upstream_tries, measures::number(first), place),
@@ -273,6 +295,7 @@ impl Scope {
             "keepalive_timeout" => set(&mut self.keep_alive, measures::time(first), place),
             "send_timeout" => set(&mut self.send_timeout, measures::time(first), place),
             "default_type" => set(&mut self.default_type, Ok(first.to_owned()), place),
+            "charset_types" => set(&mut self.charset_types, Ok(directive.arguments.clone()), place),
             "absolute_redirect" => set(&mut self.absolute_redirect, measures::switch(first), place),
             "port_in_redirect" => set(&mut self.port_in_redirect, measures::switch(first), place),
             "server_name_in_redirect" => set(&mut self.name_in_redirect, measures::switch(first), place),

@@ -18,6 +18,7 @@ use super::location::Surroundings;
 use super::proxy_pass::Target;
 use super::regex::Regex;
 use super::scope::{At, Scope};
+use super::unverified;
 
 /// How the servers of a location are spoken to.
 #[derive(Clone, Debug)]
@@ -39,36 +40,52 @@ impl UpstreamTls {
     }
 }
 
-/// How TLS is spoken to the servers of a location. Their certificates are verified, which nginx does only if it is told to.
+/// How TLS is spoken to the servers of a location. Their certificates are verified unless `proxy_ssl_verify off` says otherwise;
+/// nginx does that only if it is told to.
 pub(crate) fn upstream(
     place: &Place,
     scope: &Scope,
     has_variables: bool,
     around: &mut Surroundings<'_>,
 ) -> Option<UpstreamTls> {
+    let is_verified = match &scope.upstream_verified {
+        Some(said) => said.value,
+        None => !around.limits.nginx_tls,
+    };
     let findings = &mut *around.findings;
     match &scope.upstream_verified {
         Some(At { value: true, .. }) => {}
         Some(off) => {
-            let text = "proxy_ssl_verify off is not carried out: certificates are verified";
-            findings.warning(&off.place, text);
+            let text = "whoever stands between takes the upstream's place: the certificate is not verified. Write proxy_ssl_verify \
+                        on; and proxy_ssl_trusted_certificate, with the upstream's own certificate if nothing else has signed it";
+            findings.hint(&off.place, text);
         }
+        None if around.limits.nginx_tls => {}
         None if has_variables => {}
         None => {
             let text = "certificates are verified here; nginx does that only by proxy_ssl_verify on, and by \
-                        proxy_ssl_trusted_certificate";
+                        proxy_ssl_trusted_certificate. For an upstream whose certificate nobody knows write proxy_ssl_verify off;";
             findings.hint(place, text);
         }
     }
     let prefix = around.prefix;
     let mut read = |file: &At<String>| read_file(file, prefix, findings);
-    let mut builder = TlsClientConfig::builder();
-    if let Some(roots) = &scope.upstream_roots {
-        builder = builder.only_roots(read(roots)?);
-    }
-    if let (Some(chain), Some(key)) = (&scope.upstream_certificate, &scope.upstream_certificate_key) {
-        builder = builder.client_certificate(read(chain)?, read(key)?);
-    }
+    let identity = match (&scope.upstream_certificate, &scope.upstream_certificate_key) {
+        (Some(chain), Some(key)) => Some((read(chain)?, read(key)?)),
+        _ => None,
+    };
+    let config = if is_verified {
+        let mut builder = TlsClientConfig::builder();
+        if let Some(roots) = &scope.upstream_roots {
+            builder = builder.only_roots(read(roots)?);
+        }
+        if let Some((chain, key)) = identity {
+            builder = builder.client_certificate(chain, key);
+        }
+        builder.build().map_err(|why| why.to_string())
+    } else {
+        unverified::config(identity)
+    };
     let name = match &scope.upstream_name {
         Some(said) if !said.value.contains('$') => Some(said.value.clone()),
         Some(said) if !matches!(&*said.value, "$proxy_host" | "${proxy_host}") => {
@@ -78,7 +95,7 @@ pub(crate) fn upstream(
         }
         _ => None,
     };
-    match builder.build() {
+    match config {
         Ok(config) => Some(UpstreamTls { config, name }),
         Err(why) => {
             findings.error(place, format!("proxy_pass to https: {why}"));

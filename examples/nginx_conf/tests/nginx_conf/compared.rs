@@ -65,7 +65,6 @@ const ROOM: Files = Files::Only(&["buffers.conf"]);
 const SHORT: Files = Files::Only(&["whole.conf"]);
 /// It passes the example alone.
 const USUAL: Files = Files::But(&["buffers.conf", "whole.conf"]);
-const CHARSET: Files = Files::Only(&["server_map.conf"]);
 
 /// Where the answer is one of the proxy's own, in both.
 const OWN: &[(&[Scenario], Files)] = &[
@@ -167,13 +166,6 @@ const DIFFERENCES: &[Difference] = &[
         ours: "-",
         holds: &[(&[OtherProtocol], Files::All)],
         why: "it belongs to h2c, and its sender nominates it in Connection (RFC 9110, section 7.6.1)",
-    },
-    Difference {
-        what: "client content-type",
-        nginx: "text/html; charset=utf-8",
-        ours: "text/html",
-        holds: &[(&[Ordinary, Posted, OtherProtocol], CHARSET)],
-        why: "the origin's Content-Type passes as it is, whatever charset says",
     },
     Difference {
         what: "client content-type",

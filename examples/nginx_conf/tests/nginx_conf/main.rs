@@ -24,6 +24,7 @@ mod redirects;
 mod reload;
 mod seen;
 mod served;
+mod types_and_expiry;
 mod upgrade_answers;
 
 use support::{black_hole, certificates};

@@ -275,7 +275,45 @@ fn certificates_that_are_missing_or_none() {
     let folder = Folder::of(upstream, &configuration(off));
     let output = folder.tested("test.conf", &[]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("proxy_ssl_verify off is not carried out"), "{said}");
+    assert!(
+        said.contains("hint: ") && said.contains("is not verified"),
+        "{said}"
+    );
+}
+
+/// Of an upstream that nobody knows. Where nothing is said the two differ on purpose.
+#[tokio::test]
+async fn tls_to_upstreams_whose_certificates_are_not_verified() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    for (lines, flags, ours, theirs) in [
+        ("proxy_ssl_verify off;", &["--strict"][..], "101", "101"),
+        ("", &["--strict"], "502", "101"),
+        ("", &["--strict", "--nginx-tls"], "101", "101"),
+        (
+            "proxy_ssl_verify on; proxy_ssl_trusted_certificate authority.pem;",
+            &["--strict", "--nginx-tls"],
+            "502",
+            "502",
+        ),
+    ] {
+        for (kind, expected) in [(Kind::Ours, ours), (Kind::Nginx, theirs)] {
+            if kind == Kind::Nginx && !has_nginx() {
+                continue;
+            }
+            let upstream = tls_origin(&stranger).await;
+            let servers = format!(
+                "server {{ listen LISTEN ssl; server_name one.example;
+                    ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem;
+                    location / {{ proxy_pass https://UPSTREAM; {CARRIES} {lines} }} }}"
+            );
+            let folder = Folder::of(upstream, &configuration(&servers));
+            authority.issue(&["one.example"], NOW).write(&folder.path, "one");
+            std::fs::write(folder.path.join("authority.pem"), &authority.pem).unwrap();
+            let program = folder.start(kind, "test.conf", flags);
+            let given = echoes(&program, &authority, "one.example").await;
+            assert_eq!(given, expected, "{kind:?} {lines} {}", program.errors());
+        }
+    }
 }
 
 /// `ssl_verify_client on`: who has no certificate, or one of another authority, comes no further.
