@@ -196,11 +196,6 @@ fn what_is_not_carried_out() {
         ("add_header Connection x;", 11, "Connection is set by the proxy"),
         ("limit_rate 10k;", 11, "nothing is slowed down"),
         ("proxy_set_header TE \"\";", 11, "TE is set by the proxy"),
-        (
-            "expires 1h;",
-            11,
-            "Expires and Cache-Control go to the client as they are",
-        ),
     ];
     for (lines, line, words) in cases {
         let text = carrying(lines);
