@@ -48,12 +48,12 @@ const UNITS: [Unit; 5] = [
     Unit {
         name: "bulk",
         work: Work::Mebibyte,
-        bound: 11.0,
+        bound: 6.8,
     },
     Unit {
         name: "handshake",
         work: Work::Handshake { at_a_time: 16 },
-        bound: 21.0,
+        bound: 18.8,
     },
     Unit {
         name: "handshake-alone",

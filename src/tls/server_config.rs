@@ -3,13 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tokio_rustls::rustls::crypto::CryptoProvider;
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::config_error::pem_names::ROOTS;
 use super::pem::{self, Identity};
+use super::tickets::Tickets;
 use super::{HTTP_1_1, HTTP_2, TlsConfigError, certified_key, provider};
 
 /// How the proxy speaks TLS to clients. Cheap to clone.
@@ -53,6 +55,9 @@ impl TlsServerConfig {
 
     /// A configuration of the caller's own, with everything that it says but the ALPN protocols: for certificates
     /// that are chosen by the client's SNI, for example, which [`certified_key`](super::certified_key()) reads.
+    ///
+    /// How sessions resume is what it says, too. rustls' own default is the last 256 sessions, which is few:
+    /// [`session_tickets`](Self::session_tickets) makes it as many as there are.
     pub fn from_rustls(config: impl Into<Arc<ServerConfig>>) -> Self {
         TlsServerConfig(config.into()).offering(&[HTTP_1_1])
     }
@@ -64,6 +69,33 @@ impl TlsServerConfig {
     #[must_use]
     pub fn http2(self) -> Self {
         self.offering(&[HTTP_2, HTTP_1_1])
+    }
+
+    /// Lets clients resume their sessions by [tickets](super#sessions-that-resume), with keys that are made here and shared by all
+    /// clones. Default for [`from_pem`](Self::from_pem) and [`builder`](Self::builder); of a configuration of the caller's own it
+    /// replaces the `ticketer`.
+    ///
+    /// No effect where the provider has no cipher of TLS 1.3 with keys of 256 bits.
+    #[must_use]
+    pub fn session_tickets(mut self) -> Self {
+        if let Some(tickets) = Tickets::new(self.0.crypto_provider(), Instant::now()) {
+            Arc::make_mut(&mut self.0).ticketer = tickets;
+        }
+        self
+    }
+
+    /// Makes each handshake a full one: no tickets, and no session kept in memory. Default: clients
+    /// [resume](super#sessions-that-resume).
+    ///
+    /// For servers that still have clients of TLS 1.2 and whose memory an attacker may come to read. A full handshake costs a
+    /// signature, about three times the processor time of a resumed one.
+    #[must_use]
+    pub fn without_resumption(mut self) -> Self {
+        let config = Arc::make_mut(&mut self.0);
+        config.ticketer = Arc::new(NoTickets);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        self
     }
 
     fn offering(mut self, protocols: &[&[u8]]) -> Self {
@@ -132,7 +164,29 @@ impl TlsServerBuilder {
             builder.with_client_cert_verifier(verifier)
         };
         let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        Ok(TlsServerConfig::from_rustls(config))
+        Ok(TlsServerConfig::from_rustls(config).session_tickets())
+    }
+}
+
+/// Seals nothing.
+#[derive(Debug)]
+struct NoTickets;
+
+impl ProducesTickets for NoTickets {
+    fn enabled(&self) -> bool {
+        false
+    }
+
+    fn lifetime(&self) -> u32 {
+        0
+    }
+
+    fn encrypt(&self, _plain: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn decrypt(&self, _cipher: &[u8]) -> Option<Vec<u8>> {
+        None
     }
 }
 

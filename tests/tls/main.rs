@@ -6,6 +6,7 @@ mod front;
 mod http2;
 mod mounted;
 mod relayed;
+mod resumption;
 mod upstream_failures;
 mod walks;
 

@@ -224,7 +224,9 @@ impl Certificates {
         if is_http2 {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
-        Some(TlsAcceptor::new(TlsServerConfig::from_rustls(config)))
+        Some(TlsAcceptor::new(
+            TlsServerConfig::from_rustls(config).session_tickets(),
+        ))
     }
 }
 

@@ -5,15 +5,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use switchover::http1::{HeadLimits, Parsed, parse_request};
-use switchover::test_util::{TIMEOUT, switching_protocols};
+use switchover::test_util::{TIMEOUT, UPGRADE_REQUEST, switching_protocols};
 use switchover::tunnel::AnyStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, ServerConfig};
+use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::certificates::Authority;
 
 pub struct Peer {
     pub stream: AnyStream,
@@ -46,6 +48,32 @@ where
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
     let stream = patiently("a TLS handshake", connecting).await?;
     Ok(Peer::new(AnyStream::new(stream)))
+}
+
+/// A client that comes more than once: it keeps the sessions of its own visits, and nobody else's.
+pub struct Visitor(TlsConnector);
+
+impl Visitor {
+    pub fn new(authority: &Authority, version: &'static SupportedProtocolVersion) -> Self {
+        Visitor(TlsConnector::from(Arc::new(authority.client(&[version], None))))
+    }
+
+    /// Connects, has an upgrade answered by 101, and leaves. Says which kind of handshake TLS has done.
+    pub async fn visit(&self, address: SocketAddr) -> HandshakeKind {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = patiently("a TLS handshake", self.0.connect(name, stream))
+            .await
+            .unwrap();
+        stream.write_all(UPGRADE_REQUEST.as_bytes()).await.unwrap();
+        // With TLS 1.3 the tickets come behind the handshake, and before the answer.
+        let mut answer = [0; 12];
+        patiently("an answer", stream.read_exact(&mut answer))
+            .await
+            .unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101");
+        stream.get_ref().1.handshake_kind().unwrap()
+    }
 }
 
 impl Peer {

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use switchover::test_util::{ScriptedClient, UPGRADE_REQUEST};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::tls::TlsFailure;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
+use tokio_rustls::rustls::HandshakeKind;
 
 use crate::certificates::{Authority, VERSIONS};
-use crate::peer::{Origin, Peer, connect, patiently};
+use crate::peer::{Origin, Peer, Visitor, connect, patiently};
 use support::executable;
 
 use crate::program::{Files, Program};
@@ -269,5 +270,27 @@ async fn flags_that_are_wrong_are_told_at_the_start() {
             told.starts_with("gateway: ") && told.contains(words) && told.lines().count() == 1,
             "{arguments:?}: {told}"
         );
+    }
+}
+
+#[tokio::test]
+async fn each_of_a_thousand_clients_resumes_its_session_with_whichever_worker() {
+    let files = Files::new("resumption");
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let mut arguments = vec![
+        format!("--route=/=ws://{}", origin.address()),
+        "--workers=2".to_owned(),
+    ];
+    arguments.extend(files.listener());
+    let program = Program::start(&arguments).await;
+    for version in VERSIONS {
+        let visitors: Vec<Visitor> = (0..500)
+            .map(|_| Visitor::new(&files.authority, version))
+            .collect();
+        for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            for visitor in &visitors {
+                assert_eq!(visitor.visit(program.address).await, expected, "{version:?}");
+            }
+        }
     }
 }
