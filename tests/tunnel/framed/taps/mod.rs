@@ -1,5 +1,6 @@
 //! A tunnel under a tap, or with messages of the caller's own.
 
+mod compressed;
 mod decisions;
 mod injection;
 mod invisible;
