@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use switchover::Side;
 use switchover::gateway::{Gateway, Outcome};
 use switchover::test_util::UPGRADE_REQUEST;
-use switchover::tunnel::Tunnels;
+use switchover::tunnel::{Listing, Tunnel, Tunnels, WebSocketConfig};
 use switchover::upstream::{Group, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
@@ -170,6 +171,50 @@ async fn each_event_is_recorded_with_the_words_of_its_type() {
         .map(|(_, count)| count)
         .sum();
     assert_eq!(ended, 1);
+    // Frames, of a tunnel that is listed and of one that is not: once each.
+    for listed in [true, false] {
+        let (mut client, downstream) = duplex(1024);
+        let (upstream, mut origin) = duplex(1024);
+        let mut tunnel = Tunnel::new(downstream, upstream).websocket(WebSocketConfig::default());
+        if listed {
+            tunnel.list_in(&tunnels, Listing::default());
+        }
+        let running = tokio::spawn(tunnel.run());
+        origin
+            .write_all(b"\x81\x02hi\x02\x01a\x80\x01b\x8a\x00")
+            .await
+            .unwrap();
+        client.read_exact(&mut [0; 12]).await.unwrap();
+        while listed && tunnels.iter().next().unwrap().frames_from(Side::Upstream) != Some(4) {
+            tokio::task::yield_now().await;
+        }
+        tunnels.record_metrics();
+        drop((client, origin));
+        let _ = running.await.unwrap();
+    }
+    recorded.update(&snapshotter);
+    for (name, expected) in [
+        ("switchover_websocket_frames_total{from=upstream,opcode=text}", 2),
+        (
+            "switchover_websocket_frames_total{from=upstream,opcode=binary}",
+            4,
+        ),
+        ("switchover_websocket_frames_total{from=upstream,opcode=pong}", 2),
+        (
+            "switchover_websocket_messages_total{from=upstream,opcode=text}",
+            2,
+        ),
+        (
+            "switchover_websocket_messages_total{from=upstream,opcode=binary}",
+            2,
+        ),
+        (
+            "switchover_websocket_payload_bytes_total{from=upstream,opcode=binary}",
+            4,
+        ),
+    ] {
+        assert_eq!(recorded.of(name), expected, "{name}");
+    }
     // The manual has every name.
     let manual = include_str!("../src/manual/operators.md");
     for name in recorded.0.keys() {

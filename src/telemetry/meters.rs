@@ -17,6 +17,9 @@ const ENDED: &str = "switchover_tunnels_ended_total";
 const DURATION: &str = "switchover_tunnel_duration_seconds";
 const BYTES: &str = "switchover_tunnel_bytes_total";
 const CLOSES: &str = "switchover_websocket_closes_total";
+const FRAMES: &str = "switchover_websocket_frames_total";
+const MESSAGES: &str = "switchover_websocket_messages_total";
+const PAYLOAD: &str = "switchover_websocket_payload_bytes_total";
 const PING: &str = "switchover_websocket_ping_seconds";
 const REFUSED: &str = "switchover_refused_total";
 const DECLINED: &str = "switchover_declined_total";
@@ -27,6 +30,9 @@ const REQUESTS: &str = "switchover_requests_total";
 const ATTEMPTS: &str = "switchover_attempts_total";
 const SERVER_STATE: &str = "switchover_server_state";
 const SERVER_TUNNELS: &str = "switchover_server_tunnels";
+
+/// In the order of [`FrameNumbers`](super::FrameNumbers).
+const OPCODES: [&str; 5] = ["text", "binary", "close", "ping", "pong"];
 
 /// What a server's state may be: the label that is 1 is its state now.
 const STATES: [&str; 5] = ["healthy", "failing", "ejected", "probing", "down"];
@@ -63,6 +69,21 @@ pub fn describe_metrics() {
         "Bytes delivered by tunnels, by the side that sent them and by mode."
     );
     describe_counter!(CLOSES, Unit::Count, "WebSocket Closes, by sender and code.");
+    describe_counter!(
+        FRAMES,
+        Unit::Count,
+        "WebSocket frames, by the side that sent them and by opcode."
+    );
+    describe_counter!(
+        MESSAGES,
+        Unit::Count,
+        "WebSocket messages, by the side that sent them and by opcode."
+    );
+    describe_counter!(
+        PAYLOAD,
+        Unit::Bytes,
+        "Payload of WebSocket frames, by the side that sent them and by opcode."
+    );
     describe_histogram!(
         PING,
         Unit::Seconds,
@@ -154,6 +175,17 @@ pub(crate) fn moved(moved: &Moved) {
         for (mode, bytes) in [("copied", copied), ("spliced", spliced)] {
             if bytes > 0 {
                 counter!(BYTES, "from" => side_name(side), "mode" => mode).increment(bytes);
+            }
+        }
+    }
+    for (side, numbers) in [Side::Downstream, Side::Upstream].into_iter().zip(&moved.frames) {
+        let (frames, others) = numbers.split_at(OPCODES.len());
+        let (payload, messages) = others.split_at(OPCODES.len());
+        for (name, numbers) in [(FRAMES, frames), (PAYLOAD, payload), (MESSAGES, messages)] {
+            for (opcode, number) in OPCODES.into_iter().zip(numbers) {
+                if *number > 0 {
+                    counter!(name, "from" => side_name(side), "opcode" => opcode).increment(*number);
+                }
             }
         }
     }

@@ -122,13 +122,19 @@ pub(crate) fn ping_answered(side: Side, took: Duration) {
     let _ = (side, took);
 }
 
-/// Bytes that have moved and were not reported before.
+/// Bytes and frames that have moved and were not reported before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
 pub(crate) struct Moved {
     pub(crate) from_downstream: Bytes,
     pub(crate) from_upstream: Bytes,
+    /// By the side that sends.
+    pub(crate) frames: [FrameNumbers; 2],
 }
+
+/// Of text, binary, Close, ping and pong how many frames there were, then how many bytes of payload they had; then how many messages of
+/// text and binary.
+pub(crate) type FrameNumbers = [u64; 12];
 
 /// Bytes from one side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,6 +152,10 @@ impl Moved {
         down.spliced = change(down.spliced, other.from_downstream.spliced);
         up.copied = change(up.copied, other.from_upstream.copied);
         up.spliced = change(up.spliced, other.from_upstream.spliced);
+        let others = other.frames.as_flattened();
+        for (number, other) in self.frames.as_flattened_mut().iter_mut().zip(others) {
+            *number = change(*number, *other);
+        }
     }
 
     pub(crate) fn add(&mut self, other: &Moved) {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::websocket::{Closes, MessageLimit};
+use super::websocket::{MessageLimit, WebSocketTraffic};
 use crate::side::Side;
 use crate::telemetry::{Bytes, Closer, Moved, TunnelEnd};
 use crate::websocket::{CloseFrame, FrameError};
@@ -32,7 +32,7 @@ pub struct Traffic {
     pub(super) duration: Duration,
     pub(super) end: End,
     /// Boxed, because few tunnels have it and every error carries a place for it.
-    pub(super) closes: Option<Box<Closes>>,
+    pub(super) websocket: Option<Box<WebSocketTraffic>>,
 }
 
 impl Traffic {
@@ -99,6 +99,10 @@ impl Traffic {
         Moved {
             from_downstream: bytes(self.from_downstream, self.spliced_from_downstream),
             from_upstream: bytes(self.from_upstream, self.spliced_from_upstream),
+            frames: [Side::Downstream, Side::Upstream].map(|side| {
+                let counts = self.frame_counts(side);
+                counts.map_or_else(Default::default, |counts| *counts.numbers())
+            }),
         }
     }
 }
@@ -110,7 +114,7 @@ impl fmt::Display for Traffic {
             from_upstream,
             duration,
             end,
-            closes,
+            websocket,
             ..
         } = self;
         let seconds = duration.as_secs_f64();
@@ -118,8 +122,8 @@ impl fmt::Display for Traffic {
             f,
             "{from_downstream} B from downstream, {from_upstream} B from upstream in {seconds:.3}s: {end}"
         )?;
-        match closes {
-            Some(closes) => write!(f, "{closes}"),
+        match websocket {
+            Some(websocket) => write!(f, "{}", websocket.closes()),
             None => Ok(()),
         }
     }

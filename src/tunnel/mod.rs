@@ -88,8 +88,8 @@ pub use stream::{AnyStream, Counted, Rewind};
 pub(crate) use stream::{read_closed, reset_on_drop};
 use websocket::Inboxes;
 pub use websocket::{
-    Compression, Decision, EndRequest, InjectError, MessageHead, MessageInjector, MessageLimit,
-    MessageLimits, MessageTap, Rate, Tap, Verdict, WebSocketConfig,
+    Compression, Decision, EndRequest, FrameCounts, InjectError, MessageHead, MessageInjector, MessageLimit,
+    MessageLimits, MessageTap, Rate, RoundTrips, Tap, Verdict, WebSocketConfig,
 };
 
 use crate::telemetry::{ObservedTunnel, Parent};
@@ -401,9 +401,6 @@ where
             engine.frame(config);
             if let Some(own) = self.own {
                 engine.tap(own.tap, own.injected);
-            }
-            if self.watched.as_ref().is_some_and(Watched::counts_frames) {
-                engine.count_frames();
             }
         }
         engine.put_in_front(self.from_downstream, self.from_upstream);

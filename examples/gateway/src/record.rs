@@ -6,12 +6,22 @@ use std::time::{Duration, Instant, SystemTime};
 use http::StatusCode;
 use switchover::connect::{Attempt, Outcome};
 use switchover::handshake::Rejection;
+use switchover::tunnel::Traffic;
+use switchover::websocket::OpCode;
 use switchover::{Cause, Error, Side};
 
 use super::moment;
 
 /// The most characters of a text that a client or an upstream has written.
 const MOST_OF_A_TEXT: usize = 4096;
+
+const OPCODES: [(&str, OpCode); 5] = [
+    ("text", OpCode::Text),
+    ("binary", OpCode::Binary),
+    ("close", OpCode::Close),
+    ("ping", OpCode::Ping),
+    ("pong", OpCode::Pong),
+];
 
 pub(crate) struct Record(String);
 
@@ -111,6 +121,47 @@ impl Record {
 
     pub(crate) fn took(self, since: Instant) -> Record {
         self.milliseconds("duration_ms", Some(since.elapsed()))
+    }
+
+    /// What was counted of the frames of a WebSocket, by the side that has sent them and by opcode.
+    pub(crate) fn frames(mut self, traffic: Option<&Traffic>) -> Record {
+        let sides = [Side::Downstream, Side::Upstream];
+        let counted = |side| traffic.and_then(|traffic| traffic.frame_counts(side));
+        if !sides
+            .into_iter()
+            .filter_map(counted)
+            .any(|counts| counts.all_frames() > 0)
+        {
+            return self;
+        }
+        self.name("websocket");
+        self.0.push('{');
+        for side in sides {
+            let counts = counted(side).unwrap_or_default();
+            let trips = traffic
+                .and_then(|traffic| traffic.round_trips(side))
+                .unwrap_or_default();
+            self.name(&side.to_string());
+            self.0.push('{');
+            for (name, opcode) in OPCODES {
+                if counts.frames(opcode) > 0 {
+                    self.name(name);
+                    self.0.push('{');
+                    self = self
+                        .number("messages", Some(counts.messages(opcode)))
+                        .number("frames", Some(counts.frames(opcode)))
+                        .number("payload_bytes", Some(counts.payload_bytes(opcode)));
+                    self.0.push('}');
+                }
+            }
+            self = self
+                .milliseconds("round_trip_ms", trips.last())
+                .milliseconds("round_trip_smallest_ms", trips.smallest())
+                .milliseconds("round_trip_mean_ms", trips.mean());
+            self.0.push('}');
+        }
+        self.0.push('}');
+        self
     }
 
     /// The upstreams in their order; and of the last one, which mostly is the only one, what is asked for most.

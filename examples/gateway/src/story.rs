@@ -182,6 +182,7 @@ impl Story {
                 .number("limit_allowed", limit.map(|(_, allowed)| allowed))
                 .number("close_from_downstream", close(Side::Downstream))
                 .number("close_from_upstream", close(Side::Upstream))
+                .frames(traffic)
         });
     }
 }

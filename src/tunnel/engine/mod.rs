@@ -172,6 +172,7 @@ impl Engine {
         if half.has_stopped() {
             self.on(Event::Stopped(side), now);
         }
+        self.time_answer(side, now);
         let has_wishes = self.follow_wishes(side, now);
         match (moved, violation) {
             (Err(failure), _) => {
@@ -247,7 +248,7 @@ impl Engine {
             spliced_from_upstream: self.from_upstream.outlet().spliced(),
             duration: now.duration_since(self.started),
             end,
-            closes: self.closes(),
+            websocket: self.websocket_traffic(),
         };
         match outcome {
             Outcome::Ended(_) => Ok(traffic),

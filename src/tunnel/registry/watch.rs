@@ -16,7 +16,7 @@ use super::TunnelId;
 use super::entry::Entry;
 use crate::side::Side;
 use crate::tunnel::end::End;
-use crate::tunnel::websocket::EndRequest;
+use crate::tunnel::websocket::{EndRequest, FrameCounts, RoundTrips};
 
 /// A look at one tunnel while it runs, and a way to end it: from [`Tunnel::watch`](crate::tunnel::Tunnel::watch) and from a
 /// [registry](super::Tunnels).
@@ -165,22 +165,37 @@ impl TunnelWatch {
         self.entry.moved_at(side)
     }
 
+    /// What was counted of the frames that this side has sent. `None` where the tunnel does not
+    /// [know them](crate::tunnel::Tunnel::websocket).
+    ///
+    /// Each number is right by itself; they need not be from the same moment.
+    #[must_use]
+    pub fn frame_counts(&self, side: Side) -> Option<FrameCounts> {
+        Some(self.entry.frames()?.counts(side))
+    }
+
+    /// How long this side took to answer pings of the tunnel's own. `None` where frames are not known.
+    #[must_use]
+    pub fn round_trips(&self, side: Side) -> Option<RoundTrips> {
+        Some(self.entry.frames()?.round_trips(side))
+    }
+
     /// How many frames this side has sent. `None` where the tunnel does not [know them](crate::tunnel::Tunnel::websocket).
     #[must_use]
     pub fn frames_from(&self, side: Side) -> Option<u64> {
-        Some(self.entry.frames()?.frames(side))
+        Some(self.frame_counts(side)?.all_frames())
     }
 
     /// How many messages this side has sent to their ends, or at least their last frames' headers. `None` where frames are not known.
     #[must_use]
     pub fn messages_from(&self, side: Side) -> Option<u64> {
-        Some(self.entry.frames()?.messages(side))
+        Some(self.frame_counts(side)?.all_messages())
     }
 
     /// How long this side took to answer the last ping that it has answered. `None` where there was none.
     #[must_use]
     pub fn round_trip(&self, side: Side) -> Option<Duration> {
-        self.entry.frames()?.round_trip(side)
+        self.round_trips(side)?.last()
     }
 
     /// Whether the tunnel may still carry anything: until its future has completed or was dropped.

@@ -14,6 +14,7 @@ use super::watch::TunnelWatch;
 use crate::side::Side;
 use crate::tunnel::end::{Traffic, TunnelError};
 use crate::tunnel::engine::Engine;
+use crate::tunnel::websocket::Framed;
 
 /// The tunnel's end of its watch. 8 bytes. When it is dropped, the tunnel is gone.
 pub(crate) struct Watched {
@@ -46,11 +47,6 @@ impl Watched {
         self.entry.kind.is_some()
     }
 
-    /// Whether frames are to be counted.
-    pub(in crate::tunnel) fn counts_frames(&self) -> bool {
-        self.entry.frames().is_some()
-    }
-
     /// Before the tunnel moves anything: passes on that it is to end, or returns when it is to.
     pub(in crate::tunnel) fn listen(&self, cx: &mut Context<'_>, engine: &mut Engine) -> Option<Instant> {
         self.entry.register(cx.waker());
@@ -77,8 +73,8 @@ impl Watched {
         self.entry.note_state(engine.is_half_closed(), engine.is_ending());
         if let Some(frames) = self.entry.frames() {
             for side in [Side::Downstream, Side::Upstream] {
-                if let Some(counts) = engine.frame_counts(side) {
-                    frames.note(side, &counts);
+                if let Some(counts) = engine.half(side).framed().and_then(Framed::counts) {
+                    frames.note(side, counts);
                 }
             }
         }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::Counts;
 use crate::side::Side;
 use crate::tunnel::Traffic;
 use crate::websocket::CloseFrame;
@@ -17,12 +18,26 @@ pub(in crate::tunnel) struct Closes {
     pub(super) to_upstream: Option<Box<CloseFrame>>,
 }
 
+/// What a tunnel that knows its frames has seen of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::tunnel) struct WebSocketTraffic {
+    pub(super) closes: Closes,
+    /// By the side that sends.
+    pub(super) counts: [Counts; 2],
+}
+
+impl WebSocketTraffic {
+    pub(in crate::tunnel) fn closes(&self) -> &Closes {
+        &self.closes
+    }
+}
+
 impl Traffic {
     /// What a side said in the Close that it sent, passed on or not. `None` if it sent none, and always in a tunnel that does not
     /// [know its frames](crate::tunnel::Tunnel::websocket).
     #[must_use]
     pub fn close_from(&self, side: Side) -> Option<&CloseFrame> {
-        let closes = self.closes.as_ref()?;
+        let closes = &self.websocket.as_ref()?.closes;
         match side {
             Side::Downstream => closes.from_downstream.as_deref(),
             Side::Upstream => closes.from_upstream.as_deref(),
@@ -33,7 +48,7 @@ impl Traffic {
     /// side had sent. `None` if it said nothing.
     #[must_use]
     pub fn close_sent_to(&self, side: Side) -> Option<&CloseFrame> {
-        let closes = self.closes.as_ref()?;
+        let closes = &self.websocket.as_ref()?.closes;
         match side {
             Side::Downstream => closes.to_downstream.as_deref(),
             Side::Upstream => closes.to_upstream.as_deref(),

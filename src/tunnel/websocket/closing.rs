@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Closes, Injected, WebSocketConfig};
+use super::{Closes, Injected, WebSocketConfig, WebSocketTraffic};
 use crate::side::Side;
 use crate::tunnel::end::End;
 use crate::tunnel::engine::Engine;
@@ -40,15 +40,17 @@ impl Engine {
         }
     }
 
-    /// What was seen of Closes, if the tunnel knows frames.
-    pub(in crate::tunnel) fn closes(&self) -> Option<Box<Closes>> {
+    /// What was seen of Closes and of frames, if the tunnel knows frames.
+    pub(in crate::tunnel) fn websocket_traffic(&self) -> Option<Box<WebSocketTraffic>> {
         let (down, up) = (self.from_downstream.framed()?, self.from_upstream.framed()?);
-        Some(Box::new(Closes {
+        let closes = Closes {
             from_downstream: down.from_sender.clone(),
             from_upstream: up.from_sender.clone(),
             to_downstream: up.sent.clone(),
             to_upstream: down.sent.clone(),
-        }))
+        };
+        let counts = [self.counts(Side::Downstream)?, self.counts(Side::Upstream)?];
+        Some(Box::new(WebSocketTraffic { closes, counts }))
     }
 }
 

@@ -18,6 +18,12 @@ impl Engine {
         if !is_blocked && self.half(side).waits_until().is_none() {
             return;
         }
+        for half in [&mut self.from_downstream, &mut self.from_upstream] {
+            // Neither a ping that waits nor an answer that is not read says how long the way is.
+            if let Some(framed) = &mut half.framed {
+                framed.is_ping_timed = false;
+            }
+        }
         let answered_at = self.half(!side).framed().map(|answers| answers.last_read_at);
         if let Some(framed) = &mut self.half_mut(side).framed {
             framed.last_read_at = now;

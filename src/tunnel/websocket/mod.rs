@@ -22,10 +22,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub(in crate::tunnel) use closes::Closes;
+pub(in crate::tunnel) use closes::{Closes, WebSocketTraffic};
 pub use config::WebSocketConfig;
-use counts::Counts;
-pub(in crate::tunnel) use counts::FrameCounts;
+pub(in crate::tunnel) use counts::Counts;
+pub use counts::{FrameCounts, RoundTrips};
 pub use end_request::EndRequest;
 pub(in crate::tunnel) use injected::Injected;
 use injected::Pings;
@@ -85,9 +85,11 @@ pub(in crate::tunnel) struct Framed {
     pings: Pings,
     /// When a ping was last sent in this direction.
     pinged_at: Option<Instant>,
+    /// That ping was not held up, nor is its answer.
+    is_ping_timed: bool,
     account: Account,
     config: Arc<WebSocketConfig>,
-    /// Nothing is counted where nobody looks at the tunnel.
+    /// What was counted of what the sender has sent, if anything.
     counts: Option<Box<Counts>>,
     /// What the caller decides and sends. Few tunnels have it.
     own: Option<Box<Own>>,
@@ -112,6 +114,7 @@ impl Framed {
             last_read_at: now,
             pings: Pings::default(),
             pinged_at: None,
+            is_ping_timed: false,
             account: Account::default(),
             config,
             counts: None,
@@ -168,7 +171,7 @@ impl Framed {
                         }
                         break;
                     }
-                    self.count(now, &scanned);
+                    self.count(&scanned);
                     match scanned {
                         Scanned::Control(frame) if frame.opcode() == OpCode::Close => {
                             self.from_sender = Some(Box::new(CloseFrame::read(frame.payload())));
@@ -245,24 +248,6 @@ impl Framed {
         self.waits_until = self.waits_until.map(|at| at.min(now));
     }
 
-    fn count(&mut self, now: Instant, scanned: &Scanned) {
-        let Some(counts) = &mut self.counts else { return };
-        match scanned {
-            Scanned::Payload => {}
-            Scanned::Header(header) => {
-                counts.frames += 1;
-                counts.messages += u64::from(header.fin);
-            }
-            Scanned::Control(frame) => {
-                counts.frames += 1;
-                if self.pings.last_is_answered_by(frame) {
-                    counts.answered_at = Some(now);
-                    counts.answers = counts.answers.wrapping_add(1);
-                }
-            }
-        }
-    }
-
     /// Takes note of payload that went on without being looked at.
     pub(in crate::tunnel) fn skip(&mut self, now: Instant, count: usize) {
         self.last_read_at = now;
@@ -325,7 +310,7 @@ impl Framed {
         };
         let bytes = own.to_bytes(self.scanner.sender());
         match *own {
-            Injected::Ping(_) => self.pinged_at = Some(now),
+            Injected::Ping(_) => (self.pinged_at, self.is_ping_timed) = (Some(now), true),
             Injected::Close(close) | Injected::CloseInPlace(close) => {
                 self.sent = Some(Box::new(close));
                 self.stop_waiting(now);
@@ -377,6 +362,11 @@ impl Framed {
     /// When a ping was last sent in this direction, if that was later.
     fn pinged_after(&self, last_read_at: Instant) -> Option<Instant> {
         self.pinged_at.filter(|at| *at > last_read_at)
+    }
+
+    /// When the last ping in this direction was sent, if the time of its answer says something.
+    fn timed_ping(&self) -> Option<Instant> {
+        self.pinged_at.filter(|_| self.is_ping_timed)
     }
 
     /// What the direction has come to.

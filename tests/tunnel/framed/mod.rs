@@ -1,6 +1,7 @@
 //! A tunnel that knows its frames. Both peers are strict: whatever is not a frame that the other may send is a failed test.
 
 mod closes;
+mod counts;
 mod limits;
 mod passing;
 mod pings;

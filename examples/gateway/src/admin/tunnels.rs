@@ -1,8 +1,10 @@
 //! The list of tunnels, by filters and pages, and the end of those that a filter selects.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use switchover::Side;
-use switchover::tunnel::{EndRequest, TunnelId, TunnelWatch, Tunnels};
+use switchover::tunnel::{EndRequest, RoundTrips, TunnelId, TunnelWatch, Tunnels};
 use switchover::websocket::CloseCode;
 use tokio::time::Instant;
 
@@ -111,7 +113,9 @@ fn id(tunnel: &TunnelWatch) -> Option<String> {
 
 fn shown(tunnel: &TunnelWatch) -> Value {
     let seconds = |since: Instant| (since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    let round_trip = |side| Some(tunnel.round_trip(side)?.as_secs_f64() * 1000.0);
+    let round_trip = |side, of: fn(&RoundTrips) -> Option<Duration>| {
+        Some(of(&tunnel.round_trips(side)?)?.as_secs_f64() * 1000.0)
+    };
     let asked = tunnel.label::<Asked>();
     json!({
         "id": id(tunnel),
@@ -130,8 +134,12 @@ fn shown(tunnel: &TunnelWatch) -> Value {
         "frames_from_upstream": tunnel.frames_from(Side::Upstream),
         "messages_from_downstream": tunnel.messages_from(Side::Downstream),
         "messages_from_upstream": tunnel.messages_from(Side::Upstream),
-        "round_trip_downstream_ms": round_trip(Side::Downstream),
-        "round_trip_upstream_ms": round_trip(Side::Upstream),
+        "round_trip_downstream_ms": round_trip(Side::Downstream, RoundTrips::last),
+        "round_trip_upstream_ms": round_trip(Side::Upstream, RoundTrips::last),
+        "round_trip_smallest_downstream_ms": round_trip(Side::Downstream, RoundTrips::smallest),
+        "round_trip_smallest_upstream_ms": round_trip(Side::Upstream, RoundTrips::smallest),
+        "round_trip_mean_downstream_ms": round_trip(Side::Downstream, RoundTrips::mean),
+        "round_trip_mean_upstream_ms": round_trip(Side::Upstream, RoundTrips::mean),
     })
 }
 

@@ -218,6 +218,10 @@ async fn where_frames_are_known_so_are_the_codes_of_their_ends() {
         "from_upstream": 2,
         "close_from_downstream": 4001,
         "close_from_upstream": 1005,
+        "websocket": {
+            "downstream": {"close": {"messages": 1, "frames": 1, "payload_bytes": 2}},
+            "upstream": {"close": {"messages": 1, "frames": 1, "payload_bytes": 0}},
+        },
     });
     logged.is("ended", ended(end)).await;
 }
@@ -297,6 +301,10 @@ async fn a_client_that_exceeds_a_limit_is_told_and_the_record_names_it() {
             "from_downstream": 11,
             "from_upstream": 0,
             "close_from_upstream": 1005,
+            "websocket": {
+                "downstream": {"text": {"messages": 1, "frames": 1, "payload_bytes": 5}},
+                "upstream": {"close": {"messages": 1, "frames": 1, "payload_bytes": 0}},
+            },
         });
         logged.is("ended", ended(end)).await;
     }

@@ -2,53 +2,82 @@
 //!
 //! Knows counters. It must not know how frames are scanned.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::index;
 use crate::side::Side;
-use crate::telemetry;
-use crate::tunnel::websocket::FrameCounts;
+use crate::telemetry::FrameNumbers;
+use crate::tunnel::websocket::{Counts, FrameCounts, RoundTrips};
 
-/// What a tunnel that knows its frames counts of them, by the side that sends them.
+/// What a tunnel that knows its frames counts of them, by the side that sends them. Made with the first of them.
 #[derive(Default)]
 pub(in crate::tunnel) struct Frames {
-    frames: [AtomicU64; 2],
-    messages: [AtomicU64; 2],
-    /// In microseconds, of the last ping that was answered. Zero: none was.
-    round_trip: [AtomicU32; 2],
-    /// How many pings were answered.
-    answers: [AtomicU32; 2],
+    sides: OnceLock<Box<[OfSide; 2]>>,
+}
+
+#[derive(Default)]
+struct OfSide {
+    /// Of what is written here.
+    revision: AtomicU32,
+    numbers: [AtomicU64; size_of::<FrameNumbers>() / 8],
+    trips: AtomicU32,
+    last_trip: AtomicU32,
+    smallest_trip: AtomicU32,
+    sum_of_trips: AtomicU64,
 }
 
 impl Frames {
-    pub(in crate::tunnel::registry) fn frames(&self, from: Side) -> u64 {
-        self.frames[index(from)].load(Ordering::Relaxed)
+    fn side(&self, from: Side) -> Option<&OfSide> {
+        Some(&self.sides.get()?[index(from)])
     }
 
-    pub(in crate::tunnel::registry) fn messages(&self, from: Side) -> u64 {
-        self.messages[index(from)].load(Ordering::Relaxed)
+    pub(in crate::tunnel::registry) fn counts(&self, from: Side) -> FrameCounts {
+        let numbers = |side: &OfSide| {
+            side.numbers
+                .each_ref()
+                .map(|number| number.load(Ordering::Relaxed))
+        };
+        self.side(from)
+            .map_or_else(FrameCounts::default, |side| FrameCounts::of(numbers(side)))
     }
 
-    pub(in crate::tunnel::registry) fn round_trip(&self, with: Side) -> Option<Duration> {
-        match self.round_trip[index(with)].load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(Duration::from_micros(micros.into())),
+    pub(in crate::tunnel::registry) fn round_trips(&self, with: Side) -> RoundTrips {
+        let Some(side) = self.side(with) else {
+            return RoundTrips::default();
+        };
+        RoundTrips {
+            // First: the others are of these, or of more.
+            count: side.trips.load(Ordering::Acquire),
+            last: side.last_trip.load(Ordering::Relaxed),
+            smallest: side.smallest_trip.load(Ordering::Relaxed),
+            sum: side.sum_of_trips.load(Ordering::Relaxed),
         }
     }
 
-    pub(in crate::tunnel::registry) fn note(&self, from: Side, counts: &FrameCounts) {
-        self.frames[index(from)].store(counts.frames, Ordering::Relaxed);
-        self.messages[index(from)].store(counts.messages, Ordering::Relaxed);
-        let answers = &self.answers[index(from)];
-        if answers.load(Ordering::Relaxed) == counts.answers {
+    /// Only the tunnel calls this.
+    pub(in crate::tunnel::registry) fn note(&self, from: Side, counts: &Counts) {
+        let side = &self.sides.get_or_init(Box::default)[index(from)];
+        if side.revision.load(Ordering::Relaxed) == counts.revision {
             return;
         }
-        answers.store(counts.answers, Ordering::Relaxed);
-        if let Some(time) = counts.round_trip {
-            let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1);
-            self.round_trip[index(from)].store(micros, Ordering::Relaxed);
-            telemetry::ping_answered(from, time);
+        side.revision.store(counts.revision, Ordering::Relaxed);
+        for (place, number) in side.numbers.iter().zip(counts.frames.numbers()) {
+            if place.load(Ordering::Relaxed) != *number {
+                place.store(*number, Ordering::Relaxed);
+            }
+        }
+        let RoundTrips {
+            count,
+            last,
+            smallest,
+            sum,
+        } = counts.round_trips;
+        if side.trips.load(Ordering::Relaxed) != count {
+            side.last_trip.store(last, Ordering::Relaxed);
+            side.smallest_trip.store(smallest, Ordering::Relaxed);
+            side.sum_of_trips.store(sum, Ordering::Relaxed);
+            side.trips.store(count, Ordering::Release);
         }
     }
 }

@@ -172,9 +172,14 @@ impl Entry {
                 spliced: pages.saturating_sub(1).saturating_mul(PAGE),
             }
         });
+        let frames = [Side::Downstream, Side::Upstream].map(|side| {
+            let counts = self.frames().map(|frames| frames.counts(side));
+            counts.map_or_else(Default::default, |counts| *counts.numbers())
+        });
         telemetry::Moved {
             from_downstream,
             from_upstream,
+            frames,
         }
     }
 
