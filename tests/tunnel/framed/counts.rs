@@ -67,17 +67,17 @@ mirrored! {
         let mut talk = talk(near, Table::new(1024), unlimited(), pinging(10));
         for time in [300, 100, 200] {
             let ping = talk.near.next().await.unwrap();
+            talk.far.pong().await;
             sleep(milliseconds(time)).await;
             talk.near.send(&Frame::new(OpCode::Pong, &ping.payload)).await;
-            talk.far.pong().await;
         }
         // A pong of its own is no answer.
         talk.near.send(&Frame::new(OpCode::Pong, b"")).await;
         talk.far.next().await.unwrap();
-        for (side, expected) in [(near, Some([200, 100, 200])), (!near, Some([0, 0, 0]))] {
+        for (side, times) in [(near, [200, 100, 200]), (!near, [0, 0, 0])] {
             let trips = talk.watch.round_trips(side).unwrap();
             let found = [trips.last(), trips.smallest(), trips.mean()].map(Option::unwrap);
-            assert_eq!(Some(found), expected.map(|times| times.map(milliseconds)), "{side}");
+            assert_eq!(found, times.map(milliseconds), "{side}");
             assert_eq!(trips.count(), 3);
         }
         drop((talk.near.stream, talk.far.stream));
