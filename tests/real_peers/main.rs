@@ -4,6 +4,8 @@
 //! What a machine lacks is skipped with a printed line. With `SWITCHOVER_PEERS=required` a skip is a failure. The
 //! programs' packages are looked for in `tests/peers/`: `node_modules` and `venv`, which `.ci/run` installs.
 
+#[cfg(target_os = "linux")]
+mod admin;
 mod app;
 mod browser;
 #[cfg(target_os = "linux")]

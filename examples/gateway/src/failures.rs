@@ -33,11 +33,13 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct Failure {
     pub(crate) at: SystemTime,
-    pub(crate) client: SocketAddr,
+    pub(crate) peer: SocketAddr,
     pub(crate) side: &'static str,
     pub(crate) phase: &'static str,
-    /// The stable name: of the finding, or else of the error.
+    /// As the access log and the metrics have it.
     pub(crate) reason: &'static str,
+    /// The name of what `doctor` finds, where it finds something.
+    pub(crate) finding: Option<&'static str>,
     pub(crate) what: String,
     /// What to change. Empty if that is not known.
     pub(crate) remedy: String,
@@ -56,19 +58,16 @@ impl Failures {
     }
 
     /// A request was refused here.
-    pub(crate) fn refused(&self, client: SocketAddr, why: &Rejection) {
+    pub(crate) fn refused(&self, peer: SocketAddr, why: &Rejection) {
         let place = (Side::Downstream, Phase::RequestHead.name(), why.name());
-        self.add(client, place, || (why.to_string(), why.hint().to_owned()));
+        self.add(peer, place, None, || (why.to_string(), why.hint().to_owned()));
     }
 
     /// A side has failed.
-    pub(crate) fn failed(&self, client: SocketAddr, error: &Error) {
+    pub(crate) fn failed(&self, peer: SocketAddr, error: &Error) {
         let found = found(error);
-        let reason = found
-            .as_ref()
-            .map_or_else(|| error.reason().name(), Finding::name);
-        let place = (error.side(), error.phase().name(), reason);
-        self.add(client, place, || match &found {
+        let place = (error.side(), error.phase().name(), error.reason().name());
+        self.add(peer, place, found.as_ref().map(Finding::name), || match &found {
             Some(finding) => (
                 format!("{} ({})", finding.sentence(), error.reason()),
                 remedy(finding),
@@ -78,17 +77,17 @@ impl Failures {
     }
 
     /// The upstream has answered an upgrade with another status. `head` is what it was asked.
-    pub(crate) fn declined(&self, client: SocketAddr, head: request::Parts, status: StatusCode) {
+    pub(crate) fn declined(&self, peer: SocketAddr, head: request::Parts, status: StatusCode) {
         if !self.is_kept {
             return;
         }
         let mut answer = Response::new(());
         *answer.status_mut() = status;
         let findings = Attempt::new(head).answered(answer.into_parts().0).findings();
-        let reason = findings.first().map_or("declined", Finding::name);
         self.add(
-            client,
-            (Side::Upstream, Phase::ResponseHead.name(), reason),
+            peer,
+            (Side::Upstream, Phase::ResponseHead.name(), "declined"),
+            findings.first().map(Finding::name),
             || match findings.first() {
                 Some(finding) => (
                     format!("the upstream has answered {status}: {}", finding.sentence()),
@@ -101,8 +100,9 @@ impl Failures {
 
     fn add(
         &self,
-        client: SocketAddr,
+        peer: SocketAddr,
         (side, phase, reason): (Side, &'static str, &'static str),
+        finding: Option<&'static str>,
         words: impl FnOnce() -> (String, String),
     ) {
         if !self.is_kept {
@@ -111,13 +111,14 @@ impl Failures {
         let (what, remedy) = words();
         let failure = Failure {
             at: SystemTime::now(),
-            client,
+            peer,
             side: match side {
                 Side::Downstream => "downstream",
                 Side::Upstream => "upstream",
             },
             phase,
             reason,
+            finding,
             what: what.chars().take(MOST_OF_A_TEXT).collect(),
             remedy,
         };

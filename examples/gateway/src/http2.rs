@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Method, Request, Response, Uri};
+use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{Method, Request, Response, Uri, Version, request};
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
 use switchover::http1::check_request_within;
@@ -17,6 +18,7 @@ use switchover::tunnel::{AnyStream, Label};
 use tower_service::Service;
 
 use super::admin::Asked;
+use super::failures::Failures;
 use super::flags::Flags;
 use super::reported_body::{Ending, ReportedBody};
 use super::story::Story;
@@ -89,14 +91,17 @@ pub(super) fn server(flags: &Flags) -> Http2Server {
 }
 
 /// Tells the access log of the tunnels of this service.
-pub(super) fn reporting(config: ServiceConfig) -> ServiceConfig {
+pub(super) fn reporting(config: ServiceConfig, failures: Arc<Failures>) -> ServiceConfig {
     config
         .on_start(|started| {
             if let Some(story) = started.extensions.get::<Story>() {
                 story.opened(started.protocol);
             }
         })
-        .on_end(|ended| {
+        .on_end(move |ended| {
+            if let (Err(error), Some(Peer(peer))) = (&ended.result, ended.extensions.get()) {
+                failures.failed(*peer, error);
+            }
             if let Some(story) = ended.extensions.get::<Story>() {
                 story.ended(&ended.protocol, &ended.result);
             }
@@ -119,9 +124,12 @@ async fn answer(
         parts.extensions.insert(of_it.clone());
         request = Request::from_parts(parts, body);
     }
+    let mut asked = None;
     if is_upgrade && worker.settings.failures.is_kept() {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(Label::new(Asked::new(&parts)));
+        parts.extensions.insert(Peer(peer));
+        asked = Some(Box::new(as_asked_upstream(&parts)));
         request = Request::from_parts(parts, body);
     }
     let response = proxied(request, hop, worker).await;
@@ -140,6 +148,9 @@ async fn answer(
     }
     let refusal = response.extensions().get::<Rejection>();
     let status = response.status();
+    if let (Some(head), None, None, false) = (asked, refusal, &failure, status.is_success()) {
+        worker.settings.failures.declined(peer, *head, status);
+    }
     match (&story, refusal) {
         (Some(story), Some(why)) => story.refused(why),
         // The tunnel's end is reported by itself.
@@ -157,6 +168,25 @@ async fn answer(
         })
     });
     response.map(|body| ReportedBody { body, ending })
+}
+
+/// The connection that a request came over, among its extensions.
+#[derive(Clone)]
+struct Peer(SocketAddr);
+
+/// The upgrade of HTTP/1.1 that an extended CONNECT becomes: RFC 8441, section 5.
+fn as_asked_upstream(parts: &request::Parts) -> request::Parts {
+    let mut parts = parts.clone();
+    (parts.method, parts.version) = (Method::GET, Version::HTTP_11);
+    for (name, value) in [
+        (CONNECTION, "Upgrade"),
+        (UPGRADE, "websocket"),
+        (SEC_WEBSOCKET_VERSION, "13"),
+        (SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
+    ] {
+        parts.headers.insert(name, HeaderValue::from_static(value));
+    }
+    parts
 }
 
 /// Proxies one request; only a refusal of the gateway's own is an error.

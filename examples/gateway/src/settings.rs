@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ pub(crate) struct Settings {
     pub(crate) log: Option<AccessLog>,
     /// Where tunnels are listed, if an operator can see them.
     pub(crate) tunnels: Option<Tunnels>,
-    pub(crate) failures: Failures,
+    pub(crate) failures: Arc<Failures>,
 }
 
 impl Settings {
@@ -85,8 +86,9 @@ impl Settings {
             .request_limits(limits)
             .forwarding(forwarding.clone())
             .tunnels(listed);
-        if log.is_some() {
-            service = http2::reporting(service);
+        let failures = Arc::new(Failures::new(flags.admin.is_some()));
+        if log.is_some() || failures.is_kept() {
+            service = http2::reporting(service, failures.clone());
         }
         let routes = routes(&mut flags, client.as_ref(), &service)?;
         let config = GatewayConfig::default()
@@ -112,7 +114,6 @@ impl Settings {
             }
         };
         let http2 = http2::server(&flags);
-        let failures = Failures::new(flags.admin.is_some());
         Ok(Settings {
             flags,
             routes,

@@ -32,19 +32,9 @@ use metrics::Metrics;
 use query::Query;
 
 const JSON: &str = "application/json";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 const CHANGES: [&str; 3] = ["/tunnels/end", "/drain", "/servers"];
 const READS: [&str; 5] = ["/summary", "/tunnels", "/servers", "/failures", "/metrics"];
-
-const ADDRESSES: &str = "\
-GET  /metrics      the metrics, as Prometheus reads them
-GET  /tunnels      open tunnels: filters, sort, order, limit and cursor or offset
-GET  /servers      the servers of each route
-GET  /failures     the last failures, with what to change
-GET  /summary      all of that in numbers, and the last minutes
-POST /tunnels/end  end the tunnels that filters select: code, reason, spread
-POST /servers      take a server out or put it back: name, down, route
-POST /drain        end the gateway: grace, spread
-";
 
 /// What the page may load: files of its own and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
@@ -89,7 +79,12 @@ pub(crate) fn start(address: SocketAddr, settings: &Arc<Settings>, drain: &Drain
 /// The page without anything in it, and its parts.
 fn file(path: &str) -> Option<(&'static str, &'static str)> {
     match path {
-        "/" => Some(("text/plain; charset=utf-8", ADDRESSES)),
+        "/" => Some(("text/html; charset=utf-8", include_str!("page/page.html"))),
+        "/page.css" => Some(("text/css; charset=utf-8", include_str!("page/page.css"))),
+        "/page.js" => Some((SCRIPT, include_str!("page/page.js"))),
+        "/tunnels.js" => Some((SCRIPT, include_str!("page/tunnels.js"))),
+        "/draw.js" => Some((SCRIPT, include_str!("page/draw.js"))),
+        "/gateway.js" => Some((SCRIPT, include_str!("page/gateway.js"))),
         _ => None,
     }
 }
@@ -135,6 +130,7 @@ impl Admin {
             "tunnels": self.tunnels.len(),
             "opened": self.tunnels.opened(),
             "workers": self.settings.flags.workers,
+            "drain_timeout_seconds": self.settings.flags.drain_timeout.as_secs(),
             "knows_frames": self.settings.flags.websocket().is_some(),
             "history": self.history.shown(),
             "servers": self.servers(),
@@ -157,7 +153,8 @@ impl Admin {
                 "phase": failure.phase,
                 "side": failure.side,
                 "reason": failure.reason,
-                "client": failure.client.to_string(),
+                "finding": failure.finding,
+                "peer": failure.peer.to_string(),
                 "what": failure.what,
                 "remedy": failure.remedy,
             })

@@ -58,12 +58,13 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --drain-delay DURATION     after SIGTERM, how long everything goes on as before, but for /ready, so that a balancer can
                              take notice (0s)
   --health ADDR              answer probes here, also while draining: /live, /ready (503 from SIGTERM on) and /status
-  --admin ADDR               see and steer the gateway here, also while draining: /metrics (Prometheus), and as JSON /tunnels,
-                             /servers, /failures and /summary; POST ends tunnels, drains, and takes servers out. ADDR is
+  --admin ADDR               see and steer the gateway here, also while draining: a page for a browser, /metrics (Prometheus),
+                             and as JSON /tunnels, /servers, /failures and /summary; POST ends tunnels, drains, and takes
+                             servers out. ADDR is
                              PORT or :PORT on 127.0.0.1, or HOST:PORT; one that other hosts can reach needs
                              --admin-token-file. The operators page of the manual has the whole list (none)
-  --admin-token-file FILE    the administration answers only those who send the token in the first line of FILE, 16 to 1024
-                             characters, as 'Authorization: Bearer TOKEN'; needs --admin
+  --admin-token-file FILE    the administration answers only those that send the token in the first line of FILE, 16 to 1024
+                             characters, as 'Authorization: Bearer TOKEN'; the page asks for it. Needs --admin
   --admin-host NAME          another name, without a port, by which clients may ask for the administration. Every other
                              name but localhost is refused, because a page of another site could use one (DNS
                              rebinding). Repeatable; needs --admin

@@ -344,6 +344,51 @@ async fn a_request_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_page_is_whole_and_loads_nothing_from_elsewhere() {
+    let gateway = Gateway::start(&[]).await;
+    let mut client = ScriptedClient::connect(gateway.admin).await;
+    client
+        .send(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", gateway.admin))
+        .await;
+    let (head, _) = client.response().await;
+    for (name, value) in [
+        ("content-security-policy", "default-src 'none'; "),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("cache-control", "no-store"),
+    ] {
+        assert!(head.headers[name].to_str().unwrap().starts_with(value), "{name}");
+    }
+    for path in [
+        "/",
+        "/page.css",
+        "/page.js",
+        "/tunnels.js",
+        "/draw.js",
+        "/gateway.js",
+    ] {
+        let (status, text) = gateway.ask("GET", path, "", "").await;
+        assert_eq!(status, 200, "{path}");
+        // What would make markup or a script of a text.
+        for way in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "Function(",
+        ] {
+            assert!(!text.contains(way), "{path}: {way}");
+        }
+        let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
+        assert!(
+            !elsewhere.contains("//www") && !elsewhere.contains("http"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn with_a_token_nothing_is_said_or_done_without_it() {
     let file = std::env::temp_dir().join(format!("admin-token-{}", std::process::id()));
     std::fs::write(&file, "0123456789abcdef\n").unwrap();
