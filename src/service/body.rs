@@ -24,6 +24,9 @@ use crate::side::Side;
 /// Its error is the upstream that broke off, or the client that took nothing for too long
 /// ([`RelayConfig::send_timeout`](super::RelayConfig::send_timeout)). The server must then not end the response in order,
 /// which hyper does not.
+///
+/// Over HTTP/2 there is no second frame before the bytes of the first have been dropped: code that collects a body copies them. Over
+/// HTTP/1 a body may be collected as any other.
 #[derive(Debug)]
 pub struct ProxyBody {
     source: Source,

@@ -1,9 +1,12 @@
-//! The pace of a response is its client's: at most one piece of it is with the server at a time, and a client that takes nothing
-//! for too long has what the response comes from let go.
+//! The pace of a response is its client's: over HTTP/2 at most one piece of it is with the server at a time, and a client that takes
+//! nothing for too long has what the response comes from let go.
 //!
-//! A server such as hyper's for HTTP/2 asks a body for more as long as there is room in buffers of its own, which may be large,
-//! and stops asking, without a deadline, when there is none. What has become of a piece is known all the same: the server
+//! A server such as hyper's for HTTP/2 asks a body for more as long as there is room in buffers of its own, which it has for each
+//! stream, and stops asking, without a deadline, when there is none. What has become of a piece is known all the same: the server
 //! drops its bytes when they have been sent.
+//!
+//! Over HTTP/1 the server has one buffer for the connection, and that is the bound: code that collects a whole body, as tests and some
+//! layers do, keeps all pieces and still asks for the next.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -33,6 +36,8 @@ pub(super) struct Pace {
     pub(super) limit: Option<Duration>,
     /// What runs the task that waits for it.
     pub(super) tasks: Tasks,
+    /// Whether the server has a buffer for the connection, and not one for each answer.
+    pub(super) is_http1: bool,
 }
 
 /// Whether the server that has taken in a request bounds what waits for its client, and for how long.
@@ -55,6 +60,8 @@ pub(super) struct Paced {
 
 struct Shared {
     limit: Option<Duration>,
+    /// No second piece may be with the server.
+    is_one_at_a_time: bool,
     state: Mutex<State>,
 }
 
@@ -63,7 +70,7 @@ struct State {
     source: Option<Source>,
     /// What the source has given beyond a piece.
     rest: Bytes,
-    /// A piece is with the server.
+    /// The last piece is with the server.
     is_out: bool,
     /// Since when the client, or the server for it, owes a step. None while the source does.
     waits_since: Option<Instant>,
@@ -88,6 +95,7 @@ impl Paced {
         };
         let shared = Shared {
             limit: pace.limit,
+            is_one_at_a_time: !pace.is_http1,
             state: Mutex::new(state),
         };
         Paced {
@@ -102,17 +110,15 @@ impl Paced {
     ) -> Poll<Option<Result<Frame<Bytes>, Arc<Error>>>> {
         let mut locked = self.shared.lock();
         let state = &mut *locked;
-        if state.is_out {
-            state.reader = Some(cx.waker().clone());
-            return match state.source {
-                Some(_) => Poll::Pending,
-                None => Poll::Ready(Some(Err(self.shared.late()))),
-            };
-        }
-        state.waits_since = None;
         let Some(source) = &mut state.source else {
             return Poll::Ready(Some(Err(self.shared.late())));
         };
+        let is_at_end = state.rest.is_empty() && source.is_end_stream();
+        if state.is_out && self.shared.is_one_at_a_time && !is_at_end {
+            state.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        state.waits_since = None;
         let frame = match state.rest.is_empty() {
             true => match std::task::ready!(source.poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
@@ -218,7 +224,8 @@ impl Drop for Piece {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.is_out = false;
-        if !state.has_ended {
+        // While the source owes a step, the client does not.
+        if !state.has_ended && state.waits_since.is_some() {
             state.wait();
         }
         let reader = state.reader.take();

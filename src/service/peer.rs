@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 #[cfg(feature = "axum")]
 use axum::extract::connect_info::{ConnectInfo, MockConnectInfo};
 use http::Extensions;
+use http::request::Parts;
+#[cfg(feature = "axum")]
+use http::{HeaderValue, Version, header::HOST};
 
 use crate::header::Hop;
 
@@ -27,6 +30,26 @@ fn address(extensions: &Extensions) -> Option<SocketAddr> {
         .or_else(|| extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0));
     plain
 }
+
+/// Gives a request of a test a `Host`, as a client would have: one whose peer is known by axum's `MockConnectInfo` alone, which is
+/// for tests, and that has no authority. From a client it would be refused.
+#[cfg(feature = "axum")]
+pub(super) fn name_host_in_test(parts: &mut Parts) {
+    let extensions = &parts.extensions;
+    let is_mocked = extensions.get::<MockConnectInfo<SocketAddr>>().is_some()
+        && extensions.get::<Hop>().is_none()
+        && extensions.get::<ConnectInfo<Hop>>().is_none()
+        && extensions.get::<SocketAddr>().is_none()
+        && extensions.get::<ConnectInfo<SocketAddr>>().is_none()
+        && !is_unix(extensions);
+    let has_host = parts.headers.contains_key(HOST) || parts.uri.authority().is_some();
+    if is_mocked && !has_host && parts.version == Version::HTTP_11 {
+        parts.headers.insert(HOST, HeaderValue::from_static("localhost"));
+    }
+}
+
+#[cfg(not(feature = "axum"))]
+pub(super) fn name_host_in_test(_: &mut Parts) {}
 
 /// Whether the peer is one of a Unix socket, which has no address that an origin could use.
 #[cfg(unix)]

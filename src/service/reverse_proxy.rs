@@ -15,8 +15,9 @@ use super::BoxError;
 use super::body::ProxyBody;
 use super::by::By;
 use super::config::RelayConfig;
+use super::peer;
 use super::relay::{Destination, Forwarder, Sources, rejected};
-use super::upgrade::{Begun, ResponseFuture, ServiceConfig, Upgrader};
+use super::upgrade::{ResponseFuture, ServiceConfig, Upgrader};
 use crate::connect::Connect;
 use crate::header::HeaderRules;
 
@@ -150,26 +151,23 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        ResponseFuture::new(match self.upgrader.begin(request) {
-            Begun::Asking(response) => response,
-            Begun::Answered(response) => Box::pin(ready(response)),
-            Begun::Ordinary(request) => {
-                let (mut parts, body) = request.into_parts();
-                let destination = match parts.extensions.remove::<HeaderRules>() {
-                    Some(rules) => Destination::default().header_rules(rules),
-                    None => Destination::default(),
-                };
-                let hop = match self.upgrader.config.hop_of(&parts) {
-                    Ok(hop) => hop,
-                    Err(rejection) => return ResponseFuture::new(Box::pin(ready(rejected(rejection)))),
-                };
-                let request = Request::from_parts(parts, body);
-                let (forwarder, upgrader) = (self.forwarder.clone(), self.upgrader.clone());
-                Box::pin(async move {
-                    let forwarding = &upgrader.config.forwarding;
-                    forwarder.respond(request, destination, hop, forwarding).await
-                })
-            }
+        self.upgrader.begin(request).respond(|request| {
+            let (mut parts, body) = request.into_parts();
+            peer::name_host_in_test(&mut parts);
+            let destination = match parts.extensions.remove::<HeaderRules>() {
+                Some(rules) => Destination::default().header_rules(rules),
+                None => Destination::default(),
+            };
+            let hop = match self.upgrader.config.hop_of(&parts) {
+                Ok(hop) => hop,
+                Err(rejection) => return Box::pin(ready(rejected(rejection))),
+            };
+            let request = Request::from_parts(parts, body);
+            let (forwarder, upgrader) = (self.forwarder.clone(), self.upgrader.clone());
+            Box::pin(async move {
+                let forwarding = &upgrader.config.forwarding;
+                forwarder.respond(request, destination, hop, forwarding).await
+            })
         })
     }
 }

@@ -91,6 +91,7 @@ impl<C: Connect + 'static> Forwarder<C> {
         }
         // A stream of the crate's own has a deadline of its own.
         let paces = on_stream.is_some() || paces_itself(&parts.extensions);
+        let is_http1 = parts.version < Version::HTTP_2;
         let exchange = match on_stream {
             Some(OnStream(exchange)) => exchange,
             None => Arc::new(Exchange::without_interim()),
@@ -104,6 +105,7 @@ impl<C: Connect + 'static> Forwarder<C> {
             let pace = Pace {
                 limit: Some(self.config.send_limit()),
                 tasks: self.tasks.clone(),
+                is_http1,
             };
             response = response.map(|body| body.paced(pace));
         }

@@ -156,6 +156,11 @@ impl ServiceConfig {
     /// [`Rejection::PeerUnknown`](crate::handshake::Rejection::PeerUnknown), 500: a proxy that tells its origins `unknown`, and
     /// whose cap for each peer counts nobody, would be noticed by no one. A service that has no use for addresses says so:
     /// `.hop(|_| Hop::unknown())`.
+    ///
+    /// In a test without a server (`router.oneshot(request)`) the layer `MockConnectInfo(address)` of axum names the peer. A request
+    /// whose peer is known by that layer alone may leave out its `Host`, which is then `localhost`: no client sends such a request.
+    /// From a client a request without `Host` is a 400. An upgrade needs a server: without one it is refused with
+    /// [`Rejection::NoUpgradeHere`](crate::handshake::Rejection::NoUpgradeHere).
     #[must_use]
     pub fn hop(mut self, hop: impl Fn(&Parts) -> Hop + Send + Sync + 'static) -> Self {
         self.hop = Some(Arc::new(hop));

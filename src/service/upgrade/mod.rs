@@ -8,13 +8,13 @@ mod service;
 mod shutdown;
 mod take_back;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use http::header::TRANSFER_ENCODING;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::rt::Executor;
 
@@ -29,6 +29,7 @@ use crate::service::body::ProxyBody;
 use crate::service::declined::DeclinedBody;
 use crate::service::dialect::Dialect;
 use crate::service::paced::Pace;
+use crate::service::peer;
 use crate::service::relay::rejected;
 use crate::side::Side;
 use crate::telemetry::{self, Kind};
@@ -55,7 +56,21 @@ pub(super) enum Begun<B> {
     /// It has its answer.
     Answered(Response<ProxyBody>),
     /// The upstream is asked.
-    Asking(Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>),
+    Asking(Responding),
+}
+
+/// A response that is on its way.
+pub(super) type Responding = Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>;
+
+impl<B> Begun<B> {
+    /// The response of a service: what becomes of an ordinary request is the one thing in which services differ.
+    pub(super) fn respond(self, ordinary: impl FnOnce(Request<B>) -> Responding) -> ResponseFuture {
+        ResponseFuture::new(match self {
+            Begun::Asking(response) => response,
+            Begun::Answered(response) => Box::pin(ready(response)),
+            Begun::Ordinary(request) => ordinary(request),
+        })
+    }
 }
 
 /// An upgrade that is about to be proxied.
@@ -85,10 +100,11 @@ impl<C: Connect + 'static> Upgrader<C> {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let Some(client) = Dialect::of(&parts) else {
             return Begun::Ordinary(Request::from_parts(parts, body));
         };
+        peer::name_host_in_test(&mut parts);
         let config = &self.config;
         let asked = match client.read(parts, &config.upgrade.policy, &config.request_limits) {
             Ok((parts, Some(upgrade))) => Ok((parts, upgrade)),
@@ -249,6 +265,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         let pace = Pace {
             limit: self.config.upgrade.tunnel.stalled_write_limit(),
             tasks: self.config.tasks.clone(),
+            is_http1: client.version() < Version::HTTP_2,
         };
         Ok(Response::from_parts(parts, ProxyBody::declined(body).paced(pace)))
     }

@@ -13,7 +13,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::config::ServiceConfig;
-use super::{Begun, Upgrader};
+use super::{Responding, Upgrader};
 use crate::connect::Connect;
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
@@ -145,28 +145,22 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        ResponseFuture::new(match self.upgrader.begin(request) {
-            Begun::Asking(response) => response,
-            Begun::Answered(response) => Box::pin(ready(response)),
-            Begun::Ordinary(request) => {
-                let (parts, _) = request.into_parts();
-                let policy = &self.upgrader.config.upgrade.policy;
-                let mut response = rejected(not_an_upgrade(&parts, policy));
-                policy.name_in_426(response.headers_mut());
-                Box::pin(ready(response))
-            }
+        self.upgrader.begin(request).respond(|request| {
+            let (parts, _) = request.into_parts();
+            let policy = &self.upgrader.config.upgrade.policy;
+            let mut response = rejected(not_an_upgrade(&parts, policy));
+            policy.name_in_426(response.headers_mut());
+            Box::pin(ready(response))
         })
     }
 }
 
 /// The response of an [`UpgradeService`] or [`ReverseProxy`](crate::service::ReverseProxy). Dropping it gives up the request.
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture(Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>);
+pub struct ResponseFuture(Responding);
 
 impl ResponseFuture {
-    pub(in crate::service) fn new(
-        response: Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>,
-    ) -> Self {
+    pub(in crate::service) fn new(response: Responding) -> Self {
         ResponseFuture(response)
     }
 }
