@@ -32,7 +32,7 @@ fn address(extensions: &Extensions) -> Option<SocketAddr> {
 }
 
 /// Gives a request of a test a `Host`, as a client would have: one whose peer is known by axum's `MockConnectInfo` alone, which is
-/// for tests, and that has no authority. From a client it would be refused.
+/// for tests. From a client it would be refused.
 #[cfg(feature = "axum")]
 pub(super) fn name_host_in_test(parts: &mut Parts) {
     let extensions = &parts.extensions;
@@ -42,9 +42,12 @@ pub(super) fn name_host_in_test(parts: &mut Parts) {
         && extensions.get::<SocketAddr>().is_none()
         && extensions.get::<ConnectInfo<SocketAddr>>().is_none()
         && !is_unix(extensions);
-    let has_host = parts.headers.contains_key(HOST) || parts.uri.authority().is_some();
-    if is_mocked && !has_host && parts.version == Version::HTTP_11 {
-        parts.headers.insert(HOST, HeaderValue::from_static("localhost"));
+    if !is_mocked || parts.headers.contains_key(HOST) || parts.version != Version::HTTP_11 {
+        return;
+    }
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    if let Ok(host) = HeaderValue::from_str(authority.unwrap_or("localhost")) {
+        parts.headers.insert(HOST, host);
     }
 }
 

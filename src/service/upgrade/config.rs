@@ -158,7 +158,7 @@ impl ServiceConfig {
     /// `.hop(|_| Hop::unknown())`.
     ///
     /// In a test without a server (`router.oneshot(request)`) the layer `MockConnectInfo(address)` of axum names the peer. A request
-    /// whose peer is known by that layer alone may leave out its `Host`, which is then `localhost`: no client sends such a request.
+    /// whose peer is known by that layer alone may leave out its `Host`, which is then that of a whole target, or `localhost`: no client sends such a request.
     /// From a client a request without `Host` is a 400. An upgrade needs a server: without one it is refused with
     /// [`Rejection::NoUpgradeHere`](crate::handshake::Rejection::NoUpgradeHere).
     #[must_use]
