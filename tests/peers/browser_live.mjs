@@ -1,15 +1,17 @@
-// Tries the WebSocket of the example http2_websocket in Chromium: node browser_live.mjs URL PROTOCOL [--page-only]
+// Tries the WebSocket of the example http2_websocket in Chromium:
+// node browser_live.mjs URL PROTOCOL [--page-only | --echo-only | --limited]
 //
 // URL is that of the page, PROTOCOL what Chromium should load it over: h2 or http/1.1. Behind /live there has to be one of
-// the echo servers of this folder, or, for the page alone, any. Prints "ok NAME" for each check and ends at the first that
+// the echo servers of this folder, or, for the page alone, any. --echo-only takes any page, --limited too, where messages of
+// 300,000 bytes and more are refused. Prints "ok NAME" for each check and ends at the first that
 // fails. Exit status 0 or 1; 60 seconds at most.
 
 import assert from "node:assert/strict";
 import { launch } from "./chromium.mjs";
 
 const [url, protocol, option] = process.argv.slice(2);
-if (!url || !protocol || (option && option !== "--page-only")) {
-  console.error("usage: node browser_live.mjs URL PROTOCOL [--page-only]");
+if (!url || !protocol || (option && !["--page-only", "--echo-only", "--limited"].includes(option))) {
+  console.error("usage: node browser_live.mjs URL PROTOCOL [--page-only | --echo-only | --limited]");
   process.exit(2);
 }
 const live = new URL("/live", url).href.replace(/^http/, "ws");
@@ -68,6 +70,12 @@ function prepare(live) {
       socket.send(payload);
       return same(payload, (await echo)[0]);
     },
+    async refusal(length) {
+      const socket = await open();
+      const close = closed(socket);
+      socket.send(new Uint8Array(length));
+      return close;
+    },
     async inOrder(count) {
       const socket = await open();
       const sent = Array.from({ length: count }, (_, number) => `message ${number}`);
@@ -106,6 +114,12 @@ async function tryEcho(page) {
     ["text", 1_048_576],
   ];
   for (const [kind, length] of payloads) {
+    if (option === "--limited" && length >= 300_000) {
+      await check(`${length} of ${kind} is refused`, async () => {
+        assert.deepEqual(await run("refusal", length), { code: 1009, reason: "the message is too big", wasClean: true });
+      });
+      continue;
+    }
     await check(`${length} of ${kind} both ways`, async () => assert.ok(await run("echoes", kind, length)));
   }
   await check("many messages without waiting", async () => assert.ok(await run("inOrder", 1000)));
@@ -134,7 +148,14 @@ try {
   await network.send("Network.enable");
   network.on("Network.webSocketHandshakeResponseReceived", ({ response }) => statuses.push(response.status));
 
-  await check("the page", async () => {
+  const isAnyPage = option === "--echo-only" || option === "--limited";
+  if (isAnyPage) {
+    await check("the protocol", async () => {
+      await page.goto(url);
+      const agreed = () => performance.getEntriesByType("navigation")[0].nextHopProtocol;
+      assert.equal(await page.evaluate(agreed), protocol);
+    });
+  } else await check("the page", async () => {
     await page.goto(url);
     assert.equal(await page.innerText("#version"), protocol);
     await page.getByText("its WebSocket is open").waitFor({ timeout: 10_000 });
@@ -142,9 +163,9 @@ try {
     await page.click("button");
     await page.getByText("received gr\u00fc\u00df dich, \u{1f44b}").waitFor({ timeout: 10_000 });
   });
-  if (!option) await tryEcho(page);
+  if (option !== "--page-only") await tryEcho(page);
   await check("every handshake had the answer of its version", async () => {
-    assert.equal(statuses.length, option ? 1 : 16);
+    assert.equal(statuses.length, option === "--page-only" ? 1 : isAnyPage ? 15 : 16);
     for (const status of statuses) assert.equal(status, protocol === "h2" ? 200 : 101);
   });
 } catch (error) {

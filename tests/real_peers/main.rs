@@ -20,4 +20,5 @@ mod over_tls;
 mod proxies;
 #[cfg(target_os = "linux")]
 mod rolling;
+mod taps;
 use support::{certificates, peers as programs, running_gateway};
