@@ -82,6 +82,7 @@ async fn requests(
         requests: 0,
         server,
         tls: opened.tls.clone(),
+        lacks_tls: opened.lacks_tls,
     };
     let is_http2 = match &facts.tls {
         Some(tls) => tls.is_http2,
@@ -91,7 +92,7 @@ async fn requests(
         Box::pin(http2(opened, facts, index, worker)).await;
         return None;
     }
-    let stream = match listener.is_http2 && facts.tls.is_none() {
+    let stream = match listener.is_http2 && facts.tls.is_none() && !facts.lacks_tls {
         false => opened.stream,
         // Without TLS, who speaks HTTP/2 begins with its preface.
         true => match Box::pin(preface(opened, listener)).await? {
@@ -155,6 +156,7 @@ async fn preface(opened: Opened, listener: &super::server::Listener) -> Option<S
         stream,
         hop,
         proxied,
+        lacks_tls,
     } = opened;
     let (mut stream, front) = stream.into_parts();
     let mut read = front.to_vec();
@@ -176,6 +178,7 @@ async fn preface(opened: Opened, listener: &super::server::Listener) -> Option<S
             stream,
             hop,
             proxied,
+            lacks_tls,
         }),
     })
 }

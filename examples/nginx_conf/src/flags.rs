@@ -19,8 +19,8 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
   --nginx-tls        the certificate of an upstream is verified only by proxy_ssl_verify on, as in nginx. Without it: unless
                      proxy_ssl_verify off says otherwise
   --nginx-version V  whose defaults hold: 1.22 (without the flag) or 1.30
-  --nginx-paths      a path means what nginx reads in it. Without it a path that can be read in several ways is a 400, unless
-                     all of them lead to the same location
+  --nginx-paths      a path means what nginx reads in it, and goes up as nginx writes it. Without it a path that can be read in several
+                     ways is a 400, unless all of them lead to the same location, and what the origin gets of it is as it came
   --no-hints         without the lines that are carried out and probably not what was meant
 
   --explain URL      which server, location, rewrites and upstream a request for URL takes, and why; what the origin receives

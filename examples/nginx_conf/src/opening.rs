@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,11 +12,14 @@ use switchover::proxy_protocol::{ProxyAcceptError, ProxyHeader, ProxyProtocolAcc
 use switchover::tls::rustls::{ProtocolVersion, ServerConnection};
 use switchover::tls::{TlsAcceptError, TlsAcceptor};
 use switchover::tunnel::{AnyStream, Drain, Rewind};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::connection::told;
 use super::real_ip::Proxied;
 use super::server::Listener;
+
+/// How long a client may wait before it says anything.
+const FIRST_BYTE: Duration = Duration::from_secs(60);
 
 /// What is known of a connection.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +32,8 @@ pub(crate) struct Facts {
     pub(crate) server: Option<IpAddr>,
     /// None in plain text.
     pub(crate) tls: Option<Arc<TlsFacts>>,
+    /// It speaks plain HTTP where TLS is spoken.
+    pub(crate) lacks_tls: bool,
 }
 
 /// What is known of a connection over TLS.
@@ -109,6 +115,8 @@ pub(crate) struct Opened {
     pub(crate) stream: Rewind<AnyStream>,
     pub(crate) hop: Hop,
     pub(crate) proxied: Proxied,
+    /// It speaks plain HTTP where TLS is spoken: there is a page for that.
+    pub(crate) lacks_tls: bool,
 }
 
 /// Opens a connection. None if it has ended over it.
@@ -128,7 +136,23 @@ pub(crate) async fn opened(
             stream,
             hop,
             proxied,
+            lacks_tls: false,
         });
+    };
+    let stream = match listener.has_page_for_plain {
+        false => stream,
+        true => match looked_at(stream, drain).await? {
+            (stream, true) => {
+                return Some(Opened {
+                    tls: None,
+                    stream,
+                    hop,
+                    proxied,
+                    lacks_tls: true,
+                });
+            }
+            (stream, false) => stream,
+        },
     };
     let (stream, facts) = match stream.front().is_empty() {
         true => secured(tls, stream.into_parts().0, hop, drain).await?,
@@ -139,7 +163,26 @@ pub(crate) async fn opened(
         stream: unread(stream),
         hop: hop.tls(true),
         proxied,
+        lacks_tls: false,
     })
+}
+
+/// Whether a client speaks plain HTTP: a method begins with a letter, and no record of TLS does.
+async fn looked_at(stream: Rewind<AnyStream>, drain: &Drain) -> Option<(Rewind<AnyStream>, bool)> {
+    let (mut stream, front) = stream.into_parts();
+    let mut read = front.to_vec();
+    if read.is_empty() {
+        let mut first = [0];
+        let reading = tokio::time::timeout(FIRST_BYTE, stream.read(&mut first));
+        let count = tokio::select! {
+            biased;
+            count = reading => count.ok()?.ok()?,
+            () = drain.started() => return None,
+        };
+        read.extend_from_slice(&first[..count]);
+    }
+    let is_plain = read.first()?.is_ascii_alphabetic();
+    Some((Rewind::new(stream, read.into()), is_plain))
 }
 
 fn unread(stream: AnyStream) -> Rewind<AnyStream> {

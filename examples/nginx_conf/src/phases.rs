@@ -59,6 +59,7 @@ impl Request {
     /// What is to be done about a request that has just come in.
     pub(crate) async fn plan(&self) -> Plan {
         let first = match self.read_uri() {
+            Ok(()) if self.facts.lacks_tls => Stop::from(lacks_tls().unwrap_or(StatusCode::BAD_REQUEST)),
             Ok(()) if self.lacks_certificate() => Stop::from(StatusCode::BAD_REQUEST),
             Ok(()) => Stop::Go(Entry::Uri),
             Err(status) => Stop::from(status),
@@ -272,4 +273,9 @@ pub(crate) fn location_field(to: &str) -> HeaderMap {
         fields.insert(LOCATION, value);
     }
     fields
+}
+
+/// 497: plain HTTP where TLS is spoken. A client is told 400; `error_page` knows it by this one.
+pub(crate) fn lacks_tls() -> Option<StatusCode> {
+    StatusCode::from_u16(497).ok()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use switchover::gateway::Acceptor;
-use switchover::route::{Locations as Prefixes, PathPattern};
+use switchover::route::{Locations as Prefixes, PathPattern, PathReading};
 use switchover::service::RelayConfig;
 use switchover::upstream::Retry;
 
@@ -43,6 +43,8 @@ pub(crate) struct Proxy {
     connect_timeout: Duration,
     /// The matched prefix, where the target's own encoding stays behind it.
     prefix: Option<Prefixes<()>>,
+    /// `--nginx-paths`.
+    reads_as_nginx: bool,
     has_resolver: bool,
     pub(crate) is_bound: bool,
     line: Directive,
@@ -140,6 +142,7 @@ impl Proxy {
             tls,
             connect_timeout,
             prefix: prefix(pattern),
+            reads_as_nginx: around.limits.reading == PathReading::Nginx,
             has_resolver: scope.handling.resolver.is_some(),
             is_bound: scope
                 .handling
@@ -202,7 +205,7 @@ impl Proxy {
             (Some(replacement), Pass::Variable(_)) => replacement.clone(),
             (Some(_), _) if own == "*" => return Ok(None),
             (Some(replacement), _) if is_of_location => {
-                if let (true, Some(prefix)) = (is_unparsed, &self.prefix) {
+                if let (true, Some(prefix)) = (is_unparsed && !self.reads_as_nginx, &self.prefix) {
                     // As it came, behind the prefix.
                     let found = prefix.find(own).map_err(drop)?;
                     return found.replace_prefix(replacement, own).map(Some).ok_or(());
@@ -212,7 +215,12 @@ impl Proxy {
                 let rest = matched
                     .and_then(|prefix| uri.strip_prefix(prefix))
                     .unwrap_or(&uri);
-                uri::joined(&format!("{replacement}{}", uri::escape(rest)), &args)
+                let path = format!("{replacement}{}", uri::escape(rest));
+                // Text by text, as in nginx; but what has been replaced does not climb.
+                if path.split('/').any(|segment| segment == "..") {
+                    return Err(());
+                }
+                uri::joined(&path, &args)
             }
             _ => uri::joined(&uri::escape(&uri), &args),
         };

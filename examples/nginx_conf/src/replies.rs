@@ -49,6 +49,19 @@ fn html(status: StatusCode) -> String {
 impl Request {
     /// The page that belongs to a status.
     pub(crate) fn page(&self, status: StatusCode, fields: HeaderMap) -> Plan {
+        // Those are known to `error_page` alone.
+        let status = match status.as_u16() {
+            494..=497 => StatusCode::BAD_REQUEST,
+            _ => status,
+        };
+        if self
+            .state
+            .lock()
+            .kept_status
+            .is_some_and(|kept| (494..=497).contains(&kept.as_u16()))
+        {
+            self.state.lock().kept_status = Some(status);
+        }
         let mut response = Response::new(ProxyBody::from(String::new()));
         *response.status_mut() = status;
         *response.headers_mut() = fields;

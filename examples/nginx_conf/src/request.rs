@@ -98,6 +98,7 @@ impl Request {
             uri: path.to_owned(),
             args: args.to_owned(),
             method: Method::GET,
+            asking_method: Some(self.state.lock().method.clone()),
             values: self.state.lock().values.clone(),
             is_internal: true,
             ..State::default()

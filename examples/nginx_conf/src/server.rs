@@ -15,6 +15,7 @@ use super::limits;
 use super::listen::{Address, Listen};
 use super::location::{self, Location, Surroundings};
 use super::locations::{Locations, Pattern};
+use super::phases::lacks_tls;
 use super::real_ip::RealIp;
 use super::regex::{Captures, Regex};
 use super::rewrite::Step;
@@ -51,6 +52,8 @@ pub(crate) struct Listener {
     /// For whatever comes in, by what the default server says.
     pub(crate) acceptor: Acceptor,
     pub(crate) tls: Option<TlsAcceptor>,
+    /// There is a page for clients that speak plain HTTP there (`error_page 497`).
+    pub(crate) has_page_for_plain: bool,
     pub(crate) is_http2: bool,
     /// Hears whose connections they are.
     pub(crate) proxied: Option<ProxyProtocolAcceptor>,
@@ -229,6 +232,8 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
         .find(|(_, listen)| listen.is_default)
         .or_else(|| here().next());
     let (default, _) = default?;
+    let pages = here().flat_map(|(read, _)| &read.server.own.handling.error_pages);
+    let has_page_for_plain = lacks_tls().is_some_and(|status| pages.clone().any(|page| page.is_for(status)));
     let is_http2 = here().any(|(_, listen)| listen.is_http2);
     let mut tls = None;
     if is_tls {
@@ -256,6 +261,7 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
         regexes,
         acceptor: Acceptor::new(around.limits.of_listener(&default.scope)),
         tls,
+        has_page_for_plain,
         is_http2,
     })
 }

@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) args: String,
     pub(crate) method: Method,
     pub(crate) captures: Captures,
+    /// The method of the request that asks this one on its way, which is the one that variables know.
+    pub(crate) asking_method: Option<Method>,
     /// Of the variables that the configuration defines, by number; none as long as nobody has asked.
     pub(crate) values: Vec<Option<String>>,
     pub(crate) location: Option<Arc<Location>>,

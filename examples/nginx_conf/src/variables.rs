@@ -136,7 +136,10 @@ impl Plain {
             }
             Plain::RequestFilename => files::filename(asked),
             Plain::RequestId => format!("{:032x}", asked.id),
-            Plain::RequestMethod => asked.state.lock().method.to_string(),
+            Plain::RequestMethod => {
+                let state = asked.state.lock();
+                state.asking_method.as_ref().unwrap_or(&state.method).to_string()
+            }
             Plain::ServerAddress => asked.facts.server.map_or(String::new(), |ip| ip.to_string()),
             Plain::ServerProtocol => protocol(head.version).to_owned(),
             Plain::SslCipher => asked.facts.tls().cipher.clone(),

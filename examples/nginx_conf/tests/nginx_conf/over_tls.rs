@@ -357,3 +357,40 @@ async fn certificates_of_clients() {
         }
     }
 }
+
+/// Plain HTTP where TLS is spoken: a 400, unless there is a page for it.
+#[test]
+fn plain_http_where_tls_is_spoken() {
+    let authority = Authority::new();
+    for (lines, expected) in [
+        ("", "400  \"\""),
+        ("error_page 400 /page;", "400  \"\""),
+        (
+            "error_page 497 https://$host:8443$request_uri;",
+            "302 https://a:8443/x?y \"\"",
+        ),
+        (
+            "error_page 497 =301 https://$host$request_uri;",
+            "301 https://a/x?y \"\"",
+        ),
+        ("error_page 497 =200 /page;", "200  \"page\""),
+        ("error_page 497 @named;", "403  \"\""),
+    ] {
+        for kind in [Kind::Ours, Kind::Nginx] {
+            if kind == Kind::Nginx && !has_nginx() {
+                continue;
+            }
+            let servers = format!(
+                "server {{ listen LISTEN ssl; ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem; {lines}
+                    location / {{ return 200 let-in; }} location = /page {{ internal; return 200 page; }}
+                    location @named {{ return 403; }} }}"
+            );
+            let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+            let folder = Folder::of(nobody, &configuration(&servers));
+            authority.issue(&["one.example"], NOW).write(&folder.path, "one");
+            let program = folder.start(kind, "test.conf", &["--strict"]);
+            let given = crate::read_alike::ask(program.address, "/x?y", "Host: a\r\n");
+            assert_eq!(given, expected, "{kind:?} {lines}");
+        }
+    }
+}

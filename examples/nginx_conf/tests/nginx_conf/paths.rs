@@ -52,3 +52,19 @@ fn a_path_on_its_way_up() {
         }
     }
 }
+
+/// `--nginx-paths`: as in nginx, but nothing climbs.
+#[test]
+fn a_path_as_nginx_reads_it() {
+    let upstream = "server { listen unix:FOLDER/up; return 200 $request_uri; }";
+    let locations = "location /app/ { proxy_pass http://unix:FOLDER/up:/base/; }
+        location /open { proxy_pass http://unix:FOLDER/up:/base/; }";
+    let program = folder(upstream, locations).start(Kind::Ours, "test.conf", &["--nginx-paths"]);
+    let app = CASES.iter().filter(|(target, ..)| target.starts_with("/app/"));
+    let app = app.map(|(target, theirs, _)| (*target, format!("200  {theirs:?}")));
+    let open = [("/open/x", "200  \"/base//x\""), ("/open../x", "400  \"\"")];
+    let open = open.map(|(target, expected)| (target, expected.to_owned()));
+    for (target, expected) in app.chain(open) {
+        assert_eq!(ask(program.address, target, "Host: a\r\n"), expected, "{target}");
+    }
+}

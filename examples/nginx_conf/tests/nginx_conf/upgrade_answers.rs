@@ -172,3 +172,21 @@ async fn what_the_client_is_answered() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// What a request asks on its way is asked by GET; `$request_method` is that of the request.
+#[tokio::test]
+async fn the_method_that_a_guard_sees() {
+    for kind in kinds() {
+        let locations =
+            "location / { auth_request /auth; try_files /none @page; } location @page { return 200 in; }
+            location = /auth { if ($request_method = DELETE) { return 204; } return 403; }";
+        let program = configured(kind, "", locations, &["--strict"]);
+        for (method, status) in [("DELETE", 200), ("GET", 403)] {
+            let mut client = ScriptedClient::connect(program.address).await;
+            client
+                .send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"))
+                .await;
+            assert_eq!(client.head().await.status, status, "{kind:?} {method}");
+        }
+    }
+}
