@@ -94,12 +94,16 @@ impl Request {
     /// One that this one asks on its way, with a target of its own.
     pub(crate) fn sub(&self, uri: &str) -> Request {
         let (path, args) = super::uri::split(uri);
+        let (method, values) = {
+            let state = self.state.lock();
+            (state.method.clone(), state.values.clone())
+        };
         let state = State {
             uri: path.to_owned(),
             args: args.to_owned(),
             method: Method::GET,
-            asking_method: Some(self.state.lock().method.clone()),
-            values: self.state.lock().values.clone(),
+            asking_method: Some(method),
+            values,
             is_internal: true,
             ..State::default()
         };
