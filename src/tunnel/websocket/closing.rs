@@ -81,6 +81,10 @@ fn close_frame(end: &End, to: Side, config: &WebSocketConfig) -> CloseFrame {
                 &*format!("{} exceeded a limit", name(*side)),
             ),
         },
+        End::Drained => match config.drain_close_frame() {
+            Some(close) => return close.clone(),
+            None => (CloseCode::GOING_AWAY, "shutting down"),
+        },
         End::Expired => (CloseCode::POLICY_VIOLATION, "expired"),
         End::Idle => (CloseCode::GOING_AWAY, "idle"),
         End::Lifetime => (CloseCode::GOING_AWAY, "lifetime over"),

@@ -29,6 +29,7 @@ pub struct WebSocketConfig {
     /// By the side that sends. Shared, because few tunnels have limits and every one has a place for them.
     limits: [Option<Arc<MessageLimits>>; 2],
     limit_close: EndRequest,
+    drain_close: EndRequest,
 }
 
 impl Default for WebSocketConfig {
@@ -40,6 +41,7 @@ impl Default for WebSocketConfig {
             reserved_bits: None,
             limits: [None, None],
             limit_close: EndRequest::default(),
+            drain_close: EndRequest::default(),
         }
     }
 }
@@ -121,6 +123,20 @@ impl WebSocketConfig {
     pub fn limit_close(mut self, close: EndRequest) -> Self {
         self.limit_close = close;
         self
+    }
+
+    /// The Close for both sides where the tunnel ends by a [drain](crate::tunnel::Tunnel::drain). Default: 1001 (Going Away), "shutting
+    /// down".
+    ///
+    /// 1012 (Service Restart) asks a client to reconnect after 5 to 30 seconds.
+    #[must_use]
+    pub fn drain_close(mut self, close: EndRequest) -> Self {
+        self.drain_close = close;
+        self
+    }
+
+    pub(super) fn drain_close_frame(&self) -> Option<&CloseFrame> {
+        self.drain_close.frame()
     }
 
     pub(super) fn limits_of(&self, sender: Side) -> Option<&MessageLimits> {

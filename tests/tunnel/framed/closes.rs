@@ -1,6 +1,6 @@
 //! The ends that are the tunnel's own, in WebSocket's words; and those that are not, as ever.
 
-use switchover::tunnel::End;
+use switchover::tunnel::{End, EndRequest};
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -29,6 +29,25 @@ mirrored! {
             "drained; downstream closed with 1001 Going Away; upstream closed with 1001 Going Away; \
              downstream was sent 1001 Going Away \"shutting down\"; upstream was sent 1001 Going Away \"shutting down\""
         ), "{text}");
+    }
+
+    virtual_time async fn a_drain_says_what_the_operator_wants(near: Side) {
+        let close = EndRequest::close(CloseCode::SERVICE_RESTART, "back in a minute").unwrap();
+        let websocket = WebSocketConfig::default().drain_close(close);
+        for asked in [false, true] {
+            let config = unlimited().linger_timeout(seconds(10));
+            let mut talk = talk(near, Table::new(1024), config, websocket.clone());
+            let (code, reason) = match asked {
+                true => (GONE, "shutting down"),
+                false => (CloseCode::SERVICE_RESTART, "back in a minute"),
+            };
+            match asked {
+                true => talk.watch.end(),
+                false => talk.drain.complete_now(),
+            }
+            talk.near.is_told(code, reason).await;
+            talk.far.is_told(code, reason).await;
+        }
     }
 
     virtual_time async fn a_frame_that_has_begun_is_finished_first(near: Side) {

@@ -14,11 +14,11 @@ use switchover::header::rules::HeaderRules;
 use switchover::header::{Network, NetworkError, Protocol};
 use switchover::proxy_protocol::Version;
 use switchover::route::RoutePattern;
-use switchover::tunnel::{MessageLimits, WebSocketConfig};
+use switchover::tunnel::{EndRequest, MessageLimits, WebSocketConfig};
 use switchover::upstream::{Balance, BalanceError};
 
 pub(crate) use usage::USAGE;
-use values::{address, admin_address, either, host_name, rate, set_header};
+use values::{address, admin_address, close, either, host_name, rate, set_header};
 pub(crate) use values::{duration, duration_or_zero, positive};
 
 use super::access_log::{AccessLog, Writing};
@@ -50,6 +50,7 @@ pub(crate) struct Flags {
     message_limit_by: Option<String>,
     has_rate: bool,
     delays: Option<bool>,
+    drain_close: Option<EndRequest>,
     pub(crate) drain_timeout: Duration,
     pub(crate) drain_spread: Duration,
     pub(crate) drain_delay: Duration,
@@ -99,6 +100,7 @@ impl Default for Flags {
             message_limit_by: None,
             has_rate: false,
             delays: None,
+            drain_close: None,
             drain_timeout: Duration::from_secs(30),
             drain_spread: Duration::ZERO,
             drain_delay: Duration::ZERO,
@@ -159,6 +161,9 @@ impl Flags {
         if let (Some(flag), false) = (&flags.message_limit_by, flags.knows_frames) {
             return Err(format!("{flag} needs --tunnel-mode websocket"));
         }
+        if flags.drain_close.is_some() && !flags.knows_frames {
+            return Err("--drain-close needs --tunnel-mode websocket".to_owned());
+        }
         if flags.delays.is_some() && !flags.has_rate {
             return Err("--over-rate needs --max-messages-per-second or --max-bytes-per-second".to_owned());
         }
@@ -196,6 +201,7 @@ impl Flags {
             // Less than there is for it at the end of a drain.
             .close_timeout(Duration::from_millis(1500))
             .pong_timeout(pong_timeout)
+            .drain_close(self.drain_close.clone().unwrap_or_default())
             .limits_from(
                 Side::Downstream,
                 self.message_limits.throttle(self.delays.unwrap_or_default()),
@@ -285,6 +291,7 @@ impl Flags {
             "--tunnel-mode" => self.knows_frames = either(value, "stream", "websocket")?,
             "--ping-interval" => self.ping_interval = Some(duration(value)?),
             "--pong-timeout" => self.pong_timeout = Some(duration(value)?),
+            "--drain-close" => self.drain_close = Some(close(value)?),
             "--over-rate" => self.delays = Some(either(value, "close", "delay")?),
             _ => return self.set_message_limit(flag, value),
         }

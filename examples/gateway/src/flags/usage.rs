@@ -57,6 +57,9 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              not all at once (0s)
   --drain-delay DURATION     after SIGTERM, how long everything goes on as before, but for /ready, so that a balancer can
                              take notice (0s)
+  --drain-close 'CODE[ TEXT]'
+                             the Close with which they end, as '1012 back in a minute'; needs --tunnel-mode websocket
+                             (1001 shutting down)
   --health ADDR              answer probes here, also while draining: /live, /ready (503 from SIGTERM on) and /status
   --admin ADDR               see and steer the gateway here, also while draining: a page for a browser, /metrics (Prometheus),
                              and as JSON /tunnels, /servers, /failures and /summary; POST ends tunnels, drains, and takes

@@ -4,7 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use switchover::header::rules::{HeaderRules, HostRule};
-use switchover::tunnel::Rate;
+use switchover::tunnel::{EndRequest, Rate};
+use switchover::websocket::CloseCode;
 
 /// One of two words: `false` for the first, `true` for the second.
 pub(super) fn either(value: &str, no: &str, yes: &str) -> Result<bool, String> {
@@ -61,6 +62,15 @@ pub(super) fn rate(text: &str) -> Result<Rate, String> {
         Some(burst) => rate.burst(burst as u64),
         None => rate,
     })
+}
+
+/// A code and a text.
+pub(super) fn close(text: &str) -> Result<EndRequest, String> {
+    let (code, reason) = text.split_once(' ').unwrap_or((text, ""));
+    let code = code
+        .parse()
+        .map_err(|_| "expected a code, or a code and a text")?;
+    EndRequest::close(CloseCode(code), reason.trim()).map_err(|why| why.to_string())
 }
 
 pub(crate) fn duration_or_zero(text: &str) -> Result<Duration, String> {

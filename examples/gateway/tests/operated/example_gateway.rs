@@ -146,6 +146,8 @@ async fn flags_that_cannot_be_say_why() {
         ("--max-bytes-per-second", "10,x", "expected N or N,BURST"),
         ("--max-message-bytes", "0", "a whole number above zero"),
         ("--over-rate", "delay", "needs --max-messages-per-second or"),
+        ("--drain-close", "1012", "needs --tunnel-mode websocket"),
+        ("--drain-close", "1006", "1006"),
         ("--over-rate", "drop", "expected close or delay"),
         ("--pong-timeout", "20s", "--pong-timeout needs --ping-interval"),
     ] {
@@ -208,16 +210,25 @@ async fn told_to_end_it_ends_its_tunnels_at_the_drain_timeout() {
 #[tokio::test]
 async fn told_to_end_it_says_goodbye_in_websockets_words() {
     let flags = ["--tunnel-mode", "websocket", "--drain-timeout", "300ms"];
-    let mut gateway = Gateway::start(&flags).await;
-    let mut tunnel = gateway.tunnel().await;
-    tunnel.send(FRAME[0]).await;
-    tunnel.receives(FRAME[1]).await;
-    gateway.0.terminate().await;
-    tunnel.receives(b"\x88\x0f\x03\xe9shutting down").await;
-    // A Close of the client's own, masked: 1001.
-    tunnel.send(b"\x88\x82\0\0\0\0\x03\xe9").await;
-    tunnel.ends().await;
-    assert!(gateway.0.ends().await.success());
+    for (more, close) in [
+        (&[][..], &b"\x88\x0f\x03\xe9shutting down"[..]),
+        (
+            &["--drain-close", "1012 restarting"],
+            b"\x88\x0c\x03\xf4restarting",
+        ),
+        (&["--drain-close", "1012"], b"\x88\x02\x03\xf4"),
+    ] {
+        let mut gateway = Gateway::start(&[&flags, more].concat()).await;
+        let mut tunnel = gateway.tunnel().await;
+        tunnel.send(FRAME[0]).await;
+        tunnel.receives(FRAME[1]).await;
+        gateway.0.terminate().await;
+        tunnel.receives(close).await;
+        // A Close of the client's own, masked: 1001.
+        tunnel.send(b"\x88\x82\0\0\0\0\x03\xe9").await;
+        tunnel.ends().await;
+        assert!(gateway.0.ends().await.success());
+    }
 }
 
 #[tokio::test]
