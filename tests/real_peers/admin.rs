@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::descriptors::may_hold;
 use switchover::test_util::{TIMEOUT, UPGRADE_REQUEST};
 
 use crate::programs::{Server, has_chromium, node, passes};
@@ -123,20 +123,6 @@ fn silent_origin() -> SocketAddr {
     address
 }
 
-/// Whether this process and those that it starts may hold so many descriptors.
-fn may_hold(descriptors: u64) -> bool {
-    let now = getrlimit(Resource::Nofile);
-    let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= descriptors);
-    if is_enough(now.current) {
-        return true;
-    }
-    let raised = Rlimit {
-        current: now.maximum,
-        maximum: now.maximum,
-    };
-    is_enough(now.maximum) && setrlimit(Resource::Nofile, raised).is_ok()
-}
-
 /// Asserts what is shown. How long frames took is printed: that depends on the machine and on what else it does.
 #[test]
 fn five_thousand_tunnels_are_one_page_of_a_hundred() {
@@ -144,7 +130,6 @@ fn five_thousand_tunnels_are_one_page_of_a_hundred() {
         return;
     }
     if !may_hold(DESCRIPTORS) {
-        println!("skipped: the hard limit of descriptors is below {DESCRIPTORS}");
         return;
     }
     let route = format!("--route=/=http://{}", silent_origin());

@@ -11,6 +11,8 @@ mod evacuation;
 mod fake;
 mod flapping;
 mod health;
+#[cfg(unix)]
+mod leaving;
 mod next_server;
 mod relayed;
 mod routes;

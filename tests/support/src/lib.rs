@@ -7,6 +7,7 @@
 
 pub mod black_hole;
 pub mod certificates;
+pub mod descriptors;
 pub mod nginx;
 pub mod peers;
 pub mod program;
