@@ -187,7 +187,7 @@ async fn five_hundred_of_a_server_that_discovery_loses_come_back_over_the_window
         times.sort();
         for (number, after) in times.iter().enumerate() {
             // None before its turn, whatever else the machine does.
-            let turn = WINDOW.mul_f64(number as f64 / EACH as f64);
+            let turn = WINDOW * number as u32 / EACH as u32;
             assert!(
                 *after + milliseconds(50) >= turn,
                 "{door:?}: {number} after {after:?}, not {turn:?}"
