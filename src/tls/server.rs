@@ -4,11 +4,14 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::{Acceptor, ClientHello};
 
 use super::{TlsFailure, TlsServerConfig};
 use crate::clock::After;
@@ -32,9 +35,21 @@ const SPEAKS_TLS: &str = "This port speaks TLS.\nUse https:// or wss:// for it.\
 /// The module has an [example](crate::tls).
 #[derive(Clone)]
 pub struct TlsAcceptor {
-    acceptor: tokio_rustls::TlsAcceptor,
+    configs: Configs,
     handshake_timeout: Duration,
 }
+
+/// The configuration, or what chooses it.
+#[derive(Clone)]
+enum Configs {
+    One(TlsServerConfig),
+    ByHello(Arc<Choose>),
+}
+
+type Choose = dyn Fn(&ClientHello<'_>) -> Option<TlsServerConfig> + Send + Sync;
+
+/// A fatal alert: `unrecognized_name` (RFC 6066, section 3), as it stands on the wire before any key is agreed on.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// Why a client's connection has not come to speak TLS. The reason was sent, as far as it can be, and the connection is closed.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +64,11 @@ pub enum TlsAcceptError {
     /// The client has closed its connection before it has said anything. Nothing is wrong with that.
     #[error("closed without a byte")]
     Closed,
+    /// There is no configuration for the client's hello ([`TlsAcceptor::by_client_hello`]). It has been sent the alert.
+    #[error(
+        "no TLS for the server name in the client's hello. The client should ask for a name that is served here"
+    )]
+    UnknownName,
     /// The handshake has failed. [`TlsFailure::of_handshake`] distinguishes the kinds.
     #[error("the TLS handshake has failed: {error}. {hint}")]
     Handshake {
@@ -60,7 +80,7 @@ pub enum TlsAcceptError {
 }
 
 impl TlsAcceptError {
-    /// In a word, for logs and metrics: `timed-out`, `plain-http`, `closed`, `handshake`. None of them changes in a minor
+    /// In a word, for logs and metrics: `timed-out`, `plain-http`, `closed`, `unknown-name`, `handshake`. None of them changes in a minor
     /// version.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -68,6 +88,7 @@ impl TlsAcceptError {
             TlsAcceptError::TimedOut(_) => "timed-out",
             TlsAcceptError::PlainHttp => "plain-http",
             TlsAcceptError::Closed => "closed",
+            TlsAcceptError::UnknownName => "unknown-name",
             TlsAcceptError::Handshake { .. } => "handshake",
         }
     }
@@ -77,8 +98,38 @@ impl TlsAcceptor {
     /// An acceptor with this configuration.
     #[must_use]
     pub fn new(config: TlsServerConfig) -> Self {
+        Self::with(Configs::One(config))
+    }
+
+    /// An acceptor whose configuration is chosen for each client by its hello, by the server name in it for example: with
+    /// certificates and roots of clients of each name's own. Where none is chosen, the handshake is refused by the alert
+    /// `unrecognized_name` (RFC 6066, section 3).
+    ///
+    /// A client with a session of one configuration is not known to another. The name in the hello is what the client says: that
+    /// a request is for the same name is the caller's to check, where a configuration keeps anyone out (RFC 9110, section
+    /// 15.5.20).
+    ///
+    /// ```
+    /// use switchover::tls::{TlsAcceptor, TlsServerConfig};
+    ///
+    /// # fn doc(everyone: TlsServerConfig, members: TlsServerConfig) {
+    /// let acceptor = TlsAcceptor::by_client_hello(move |hello| match hello.server_name() {
+    ///     Some("members.example") => Some(members.clone()),
+    ///     Some("chat.example") => Some(everyone.clone()),
+    ///     _ => None,
+    /// });
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn by_client_hello(
+        choose: impl Fn(&ClientHello<'_>) -> Option<TlsServerConfig> + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(Configs::ByHello(Arc::new(choose)))
+    }
+
+    fn with(configs: Configs) -> Self {
         TlsAcceptor {
-            acceptor: tokio_rustls::TlsAcceptor::from(config.rustls()),
+            configs,
             handshake_timeout: Duration::from_secs(10),
         }
     }
@@ -156,12 +207,32 @@ impl TlsAcceptor {
             return Err((TlsAcceptError::PlainHttp, Some(stream)));
         }
         let stream = Rewind::new(stream, first.freeze());
-        let accepted = self.acceptor.accept(stream).into_fallible().await;
-        accepted.map_err(|(source, stream)| {
+        let failed = |source: io::Error, stream: Option<Rewind<S>>| {
             let hint = TlsFailure::of_handshake(&source).hint();
             let error = TlsAcceptError::Handshake { error: source, hint };
-            (error, Some(stream.into_parts().0))
-        })
+            (error, stream.map(|stream| stream.into_parts().0))
+        };
+        let accepting = match &self.configs {
+            Configs::One(config) => tokio_rustls::TlsAcceptor::from(config.rustls()).accept(stream),
+            Configs::ByHello(choose) => {
+                let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+                let start = match (&mut acceptor).await {
+                    Ok(start) => start,
+                    Err(source) => return Err(failed(source, acceptor.take_io())),
+                };
+                match choose(&start.client_hello()) {
+                    Some(config) => start.into_stream(config.rustls()),
+                    None => {
+                        let mut stream = start.io;
+                        // That it arrives is all that could be hoped for.
+                        let _ = wire::write_all(&mut stream, &UNRECOGNIZED_NAME, LAST_WRITE_LIMIT).await;
+                        return Err((TlsAcceptError::UnknownName, Some(stream.into_parts().0)));
+                    }
+                }
+            }
+        };
+        let accepted = accepting.into_fallible().await;
+        accepted.map_err(|(source, stream)| failed(source, Some(stream)))
     }
 }
 

@@ -246,6 +246,55 @@ async fn a_client_certificate_that_is_demanded() {
     assert_eq!(door.origin.connections(), 2);
 }
 
+/// Each name has its certificate, and its own wish for one of the client's. A name without any is refused by an alert.
+#[tokio::test]
+async fn a_configuration_that_the_hello_chooses() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let everyone = config(&authority.issue(&["everyone.example"], NOW));
+    let identity = authority.issue(&["members.example"], NOW);
+    let members = TlsServerConfig::builder(identity.chain.as_str(), identity.key.as_str());
+    let members = members.client_roots(clients.pem.as_str()).build().unwrap();
+    let acceptor = TlsAcceptor::by_client_hello(move |hello| match hello.server_name() {
+        Some("everyone.example") => Some(everyone.clone()),
+        Some("members.example") => Some(members.clone()),
+        _ => None,
+    });
+    let member = clients.issue(&["someone.example"], NOW);
+    let cases = [
+        ("everyone.example", None, Ok(())),
+        ("everyone.example", Some(&member), Ok(())),
+        ("members.example", Some(&member), Ok(())),
+        ("members.example", None, Err("handshake")),
+        ("nobody.example", None, Err("unknown-name")),
+    ];
+    for version in VERSIONS {
+        for (name, shown, expected) in cases {
+            let (client, stream) = tokio::io::duplex(64 * 1024);
+            let tls = authority.client(&[version], shown);
+            let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(tls));
+            let connecting = async {
+                let mut stream = connector.connect(name.try_into().unwrap(), client).await?;
+                let _ = tokio::time::timeout(Duration::from_millis(1), stream.read_u8()).await;
+                std::io::Result::Ok(())
+            };
+            let (accepted, connected) = tokio::join!(acceptor.accept(stream), connecting);
+            let accepted = accepted.map(drop).map_err(|error| error.name());
+            assert_eq!(accepted, expected, "{version:?} {name}");
+            if name == "nobody.example" {
+                let error = connected.unwrap_err().to_string();
+                assert!(error.contains("UnrecognisedName"), "{error}");
+            }
+        }
+    }
+    let (mut client, stream) = tokio::io::duplex(64 * 1024);
+    let broken = b"\x16\x03\x01\0\x05\x63\0\0\0\0";
+    tokio::io::AsyncWriteExt::write_all(&mut client, broken)
+        .await
+        .unwrap();
+    let error = acceptor.accept(stream).await.unwrap_err();
+    assert_eq!(failure(&error), TlsFailure::Broken);
+}
+
 #[tokio::test]
 async fn what_alpn_comes_to() {
     let authority = Authority::new();

@@ -13,13 +13,14 @@ use switchover::tunnel::Drain;
 use super::configuration::Configuration;
 use super::flags::Explained;
 use super::listen::Address;
-use super::opening::{Facts, TlsFacts};
+use super::opening::Facts;
 use super::phases::Plan;
 use super::proxy::Proxy;
 use super::real_ip::Proxied;
 use super::request::Request;
 use super::rewrite::End;
 use super::said;
+use super::tls_variables::TlsFacts;
 use super::worker::{self, Worker};
 
 impl Request {
@@ -85,7 +86,7 @@ fn told(asked: &Explained, configuration: Configuration) -> Result<Vec<String>, 
     runtime.block_on(async {
         let worker = Arc::new(Worker::new(Arc::new(configuration), Drain::new()));
         let facts = Facts {
-            tls: is_tls.then(|| Arc::new(TlsFacts::default())),
+            tls: is_tls.then(|| Arc::new(TlsFacts::believed())),
             ..Facts::default()
         };
         let request = Request::new(

@@ -108,7 +108,6 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "ssl_session_ticket_key",
     "ssl_session_tickets",
     "ssl_session_timeout",
-    "ssl_trusted_certificate",
     "subrequest_output_buffer_size",
     "tcp_nodelay",
     "tcp_nopush",

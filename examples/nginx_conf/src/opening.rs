@@ -4,19 +4,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use switchover::header::Hop;
 use switchover::proxy_protocol::{ProxyAcceptError, ProxyHeader, ProxyProtocolAcceptor};
-use switchover::tls::rustls::{ProtocolVersion, ServerConnection};
-use switchover::tls::{TlsAcceptError, TlsAcceptor};
+use switchover::tls::TlsAcceptError;
 use switchover::tunnel::{AnyStream, Drain, Rewind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::connection::told;
 use super::real_ip::Proxied;
-use super::server::Listener;
+use super::server::{Listener, Secured};
+use super::tls_variables::TlsFacts;
 
 /// How long a client may wait before it says anything.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
@@ -34,78 +32,6 @@ pub(crate) struct Facts {
     pub(crate) tls: Option<Arc<TlsFacts>>,
     /// It speaks plain HTTP where TLS is spoken.
     pub(crate) lacks_tls: bool,
-}
-
-/// What is known of a connection over TLS.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TlsFacts {
-    pub(crate) protocol: String,
-    pub(crate) cipher: String,
-    pub(crate) server_name: String,
-    /// `$ssl_client_verify`.
-    pub(crate) verified: &'static str,
-    /// The client's certificate, in PEM.
-    pub(crate) certificate: String,
-    pub(crate) is_http2: bool,
-}
-
-impl Facts {
-    /// Those of TLS; empty in plain text.
-    pub(crate) fn tls(&self) -> &TlsFacts {
-        static PLAIN: TlsFacts = TlsFacts {
-            protocol: String::new(),
-            cipher: String::new(),
-            server_name: String::new(),
-            verified: "",
-            certificate: String::new(),
-            is_http2: false,
-        };
-        self.tls.as_deref().unwrap_or(&PLAIN)
-    }
-}
-
-impl TlsFacts {
-    fn of(connection: &ServerConnection) -> TlsFacts {
-        let protocol = match connection.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-            _ => "",
-        };
-        let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
-        let cipher = suite.and_then(|suite| suite.as_str()).unwrap_or_default();
-        let certificate = connection.peer_certificates().and_then(<[_]>::first);
-        let pem = |der: &[u8]| {
-            let encoded = STANDARD.encode(der);
-            let lines = encoded
-                .as_bytes()
-                .chunks(64)
-                .map(|line| String::from_utf8_lossy(line) + "\n");
-            format!(
-                "-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n",
-                lines.collect::<String>()
-            )
-        };
-        TlsFacts {
-            protocol: protocol.to_owned(),
-            cipher: openssl_name(cipher),
-            server_name: connection.server_name().unwrap_or_default().to_owned(),
-            verified: if certificate.is_some() { "SUCCESS" } else { "NONE" },
-            certificate: certificate.map_or(String::new(), |certificate| pem(certificate)),
-            is_http2: connection.alpn_protocol() == Some(b"h2"),
-        }
-    }
-}
-
-/// What OpenSSL, and nginx with it, calls a cipher suite.
-fn openssl_name(name: &str) -> String {
-    if let Some(rest) = name.strip_prefix("TLS13_") {
-        return format!("TLS_{rest}");
-    }
-    let name = name.strip_prefix("TLS_").unwrap_or(name).replace("_WITH_", "-");
-    name.replace("AES_128", "AES128")
-        .replace("AES_256", "AES256")
-        .replace("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305")
-        .replace('_', "-")
 }
 
 /// A connection on which requests come.
@@ -219,18 +145,18 @@ async fn heard(
 }
 
 /// Does the TLS handshake. A client that has not done its part when the drain starts has not asked for anything yet.
-async fn secured<S>(tls: &TlsAcceptor, stream: S, hop: Hop, drain: &Drain) -> Option<(AnyStream, TlsFacts)>
+async fn secured<S>(tls: &Secured, stream: S, hop: Hop, drain: &Drain) -> Option<(AnyStream, TlsFacts)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let accepted = tokio::select! {
         biased;
-        accepted = tls.accept(stream) => accepted,
+        accepted = tls.acceptor.accept(stream) => accepted,
         () = drain.started() => return None,
     };
     match accepted {
         Ok(stream) => {
-            let facts = TlsFacts::of(stream.get_ref().1);
+            let facts = TlsFacts::of(stream.get_ref().1, &tls.certificates);
             Some((AnyStream::new(stream), facts))
         }
         Err(TlsAcceptError::Closed) => None,

@@ -9,16 +9,22 @@ use switchover::route::path_as_nginx;
 use switchover::service::ProxyBody;
 
 use super::answer::NO_ANSWER;
+use super::client_certificates::{Verdict, Verify};
 use super::location::{Content, Location};
 use super::locations::NotFound;
 use super::proxy::Proxy;
+use super::replies;
 use super::request::Request;
 use super::rewrite::{self, End};
-use super::tls::Verify;
+
 use super::uri;
 
 /// How often a request may be redirected within, and how often its URI may be rewritten, before it is a 500.
 const MOST: u8 = 10;
+
+/// nginx's own statuses: the client's certificate is not to be believed, or there is none. Clients are told 400.
+const BAD_CERTIFICATE: u16 = 495;
+const NO_CERTIFICATE: u16 = 496;
 
 /// What is to be done.
 pub(crate) enum Plan {
@@ -60,18 +66,40 @@ impl Request {
     pub(crate) async fn plan(&self) -> Plan {
         let first = match self.read_uri() {
             Ok(()) if self.facts.lacks_tls => Stop::from(lacks_tls().unwrap_or(StatusCode::BAD_REQUEST)),
-            Ok(()) if self.lacks_certificate() => Stop::from(StatusCode::BAD_REQUEST),
-            Ok(()) => Stop::Go(Entry::Uri),
+            Ok(()) => match self.kept_out_by_certificate() {
+                Some(status) => Stop::from(status),
+                None => Stop::Go(Entry::Uri),
+            },
             Err(status) => Stop::from(status),
         };
         self.go_on(first).await
     }
 
-    /// `ssl_verify_client on`: the handshake asks for a certificate, and a client without one is told here that it needs one. One
-    /// with a certificate that is not to be believed has not come as far.
-    fn lacks_certificate(&self) -> bool {
-        let tls = self.facts.tls.as_ref();
-        self.server.verify == Verify::On && tls.is_some_and(|tls| tls.verified != "SUCCESS")
+    /// `ssl_verify_client`: what a request is answered whose client has not shown the certificate that its server wants.
+    fn kept_out_by_certificate(&self) -> Option<StatusCode> {
+        let tls = self.facts.tls.as_ref().filter(|_| !self.is_sub)?;
+        let (server, verify) = (&self.server, self.server.verify);
+        if verify == Verify::Off {
+            return None;
+        }
+        // The handshake was about one server, and the request is for another: what was verified is not what this one wants.
+        let is_other_name =
+            !tls.server_name.is_empty() && self.host_name().as_deref() != Some(&*tls.server_name);
+        let believes_others = match (&server.clients, &tls.clients) {
+            (Some(own), Some(of_handshake)) => !own.believe_as(of_handshake),
+            _ => false,
+        };
+        let is_proof = tls.verdict != Verdict::None;
+        if is_other_name || believes_others && is_proof {
+            return Some(StatusCode::MISDIRECTED_REQUEST);
+        }
+        let kept_out = match (&tls.verdict, verify) {
+            (Verdict::None, Verify::On) => NO_CERTIFICATE,
+            (Verdict::Failed(_), _) => BAD_CERTIFICATE,
+            (Verdict::Unknown(_), Verify::On | Verify::Optional) => BAD_CERTIFICATE,
+            _ => return None,
+        };
+        StatusCode::from_u16(kept_out).ok()
     }
 
     /// `$uri`, of the target. nginx takes no path that it cannot decode, whatever it is for.
@@ -117,7 +145,7 @@ impl Request {
                 Stop::Status(status, fields) => {
                     {
                         let mut state = self.state.lock();
-                        state.kept_status = Some(status);
+                        state.kept_status = Some(replies::shown(status));
                         state.fields.extend(fields);
                     }
                     match self.error_page(status) {

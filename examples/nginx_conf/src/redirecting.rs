@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use super::connection::told;
 use super::error_page::Instead;
 use super::phases::{Entry, Stop, location_field};
+use super::replies;
 use super::request::Request;
 use super::uri;
 
@@ -71,7 +72,7 @@ impl Request {
             let mut state = self.state.lock();
             state.is_error_page = true;
             state.kept_status = match page.instead {
-                Instead::Kept => Some(status),
+                Instead::Kept => Some(replies::shown(status)),
                 Instead::OfPage => None,
                 Instead::Status(status) => Some(status),
             };

@@ -31,6 +31,14 @@ impl Addressing {
     }
 }
 
+/// What a client is told of a status: those that are nginx's own are 400 to it.
+pub(crate) fn shown(status: StatusCode) -> StatusCode {
+    match status.as_u16() {
+        494..=497 => StatusCode::BAD_REQUEST,
+        _ => status,
+    }
+}
+
 /// As nginx has it: whoever reads pages by a program knows these.
 fn html(status: StatusCode) -> String {
     let reason = match status.as_u16() {
@@ -40,9 +48,29 @@ fn html(status: StatusCode) -> String {
         504 => "Gateway Time-out",
         _ => status.canonical_reason().unwrap_or_default(),
     };
-    let title = format!("{} {reason}", status.as_u16());
+    let (reason, line) = match status.as_u16() {
+        495 => (
+            "The SSL certificate error",
+            "<center>The SSL certificate error</center>\r\n",
+        ),
+        496 => (
+            "No required SSL certificate was sent",
+            "<center>No required SSL certificate was sent</center>\r\n",
+        ),
+        _ => (reason, ""),
+    };
+    let shown = shown(status);
+    let title = format!("{} {reason}", shown.as_u16());
+    let heading = match line {
+        "" => title.clone(),
+        _ => format!(
+            "{} {}",
+            shown.as_u16(),
+            shown.canonical_reason().unwrap_or_default()
+        ),
+    };
     format!(
-        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{heading}</h1></center>\r\n{line}</body>\r\n</html>\r\n"
     )
 }
 

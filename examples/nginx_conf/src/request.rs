@@ -11,6 +11,7 @@ use http::uri::PathAndQuery;
 use switchover::Side;
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
+use switchover::http1::host_name;
 
 use super::access_log::Log;
 use super::connection::told;
@@ -56,8 +57,9 @@ impl Request {
         listener: usize,
         worker: Arc<Worker>,
     ) -> Self {
-        let in_target = head.uri.authority().map(|authority| authority.as_str());
-        let host = in_target.or_else(|| head.headers.get(HOST)?.to_str().ok());
+        // Without a host it is for the server that the handshake was about.
+        let named = facts.tls.as_ref().map(|tls| &*tls.server_name);
+        let host = host(&head).or(named.filter(|name| !name.is_empty()));
         let (server, by) = worker.listener(listener).server(host);
         let hop = match &server.real_ip {
             Some(real_ip) => real_ip.locate(hop, &head.headers, proxied),
@@ -121,6 +123,14 @@ impl Request {
             target: Mutex::default(),
             places: Mutex::default(),
             is_sub: true,
+        }
+    }
+
+    /// The name of its host, or of the server that the handshake was about.
+    pub(crate) fn host_name(&self) -> Option<String> {
+        match host(&self.head) {
+            Some(host) => Some(host_name(host).into_owned()),
+            None => self.facts.tls.as_ref().map(|tls| tls.server_name.clone()),
         }
     }
 
@@ -223,6 +233,11 @@ impl Request {
             self.worker.configuration.logs.write(&logs, asked)
         });
     }
+}
+
+fn host(head: &Parts) -> Option<&str> {
+    let in_target = head.uri.authority().map(|authority| authority.as_str());
+    in_target.or_else(|| head.headers.get(HOST)?.to_str().ok())
 }
 
 /// As good as any other for telling requests apart.

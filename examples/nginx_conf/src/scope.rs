@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access_log::Log;
+use super::client_certificates::Verify;
 use super::expires::Expires;
 use super::findings::{Findings, Place};
 use super::handling::Handling;
@@ -17,7 +18,6 @@ use super::next_upstream::Occasions;
 use super::real_ip::{Source, Trusted};
 use super::redirects::Redirection;
 use super::text::Text;
-use super::tls::Verify;
 use super::tree::Directive;
 
 /// A value, and where it is said.
@@ -103,6 +103,11 @@ pub(crate) struct Scope {
     pub(crate) verify_client: Option<At<Verify>>,
     /// `ssl_client_certificate`.
     pub(crate) client_roots: Option<At<String>>,
+    /// `ssl_trusted_certificate`.
+    pub(crate) trusted_roots: Option<At<String>>,
+    /// `ssl_crl`.
+    pub(crate) revoked: Option<At<String>>,
+    pub(crate) verify_depth: Option<At<usize>>,
     pub(crate) is_http2: Option<At<bool>>,
     pub(crate) upstream_verified: Option<At<bool>>,
     pub(crate) upstream_name: Option<At<String>>,
@@ -303,6 +308,9 @@ impl Scope {
             "ssl_reject_handshake" => set(&mut self.rejects_handshakes, measures::switch(first), place),
             "ssl_verify_client" => set(&mut self.verify_client, Verify::read(first), place),
             "ssl_client_certificate" => set(&mut self.client_roots, Ok(first.to_owned()), place),
+            "ssl_trusted_certificate" => set(&mut self.trusted_roots, Ok(first.to_owned()), place),
+            "ssl_crl" => set(&mut self.revoked, Ok(first.to_owned()), place),
+            "ssl_verify_depth" => set(&mut self.verify_depth, measures::number(first), place),
             "http2" => set(&mut self.is_http2, measures::switch(first), place),
             "proxy_ssl_name" => set(&mut self.upstream_name, Ok(first.to_owned()), place),
             "proxy_ssl_trusted_certificate" => set(&mut self.upstream_roots, Ok(first.to_owned()), place),

@@ -9,6 +9,8 @@ use switchover::route::{HostPattern, Hosts, PathReading};
 use switchover::tls::TlsAcceptor;
 
 use super::blocks;
+use super::certificates::Certificates;
+use super::client_certificates::{Clients, Verify};
 use super::directives::{self, Context};
 use super::findings::Findings;
 use super::limits;
@@ -20,7 +22,7 @@ use super::real_ip::RealIp;
 use super::regex::{Captures, Regex};
 use super::rewrite::Step;
 use super::scope::Scope;
-use super::tls::{Certificates, Verify};
+
 use super::tree::Directive;
 
 /// A server.
@@ -39,6 +41,15 @@ pub(crate) struct Server {
     /// `merge_slashes`.
     pub(crate) merges_slashes: bool,
     pub(crate) verify: Verify,
+    /// Whose certificates it believes; none where it asks for none, or has no certificate of its own.
+    pub(crate) clients: Option<Arc<Clients>>,
+}
+
+/// How clients of an address are spoken to over TLS.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    pub(crate) acceptor: TlsAcceptor,
+    pub(crate) certificates: Arc<Certificates>,
 }
 
 /// An address with the servers that listen there.
@@ -51,7 +62,7 @@ pub(crate) struct Listener {
     regexes: Vec<(Regex, Arc<Server>)>,
     /// For whatever comes in, by what the default server says.
     pub(crate) acceptor: Acceptor,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Secured>,
     /// There is a page for clients that speak plain HTTP there (`error_page 497`).
     pub(crate) has_page_for_plain: bool,
     pub(crate) is_http2: bool,
@@ -140,6 +151,10 @@ impl Read {
             real_ip: RealIp::new(&scope),
             reading: around.limits.reading,
             merges_slashes: merges,
+            clients: match scope.certificates.is_empty() {
+                true => None,
+                false => Clients::read(&scope, around),
+            },
             verify: scope
                 .verify_client
                 .as_ref()
@@ -198,7 +213,8 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
     let is_tls = here().any(|(_, listen)| listen.is_tls);
     for (read, listen) in here() {
         if is_tls {
-            certificates.add(&read.names, &read.regexes, listen.is_default, &read.scope, around);
+            let said = (&read.scope, read.server.clients.as_ref());
+            certificates.add(&read.names, &read.regexes, listen.is_default, said, around);
         }
         let mut names = read.names.clone();
         let mut own = HashSet::new();
@@ -242,13 +258,11 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
             around.findings.error(&default.server.place, text);
             return None;
         }
-        if here().any(|(read, _)| read.server.verify != default.server.verify) {
-            let text = format!(
-                "ssl_verify_client is that of the default server at {address} here: say the same in all servers of the address"
-            );
-            around.findings.error(&default.server.place, text);
-        }
-        tls = Some(certificates.acceptor(&default.scope, is_http2, around)?);
+        let certificates = Arc::new(certificates);
+        tls = Some(Secured {
+            acceptor: certificates.acceptor(is_http2),
+            certificates,
+        });
     }
     Some(Listener {
         address: address.clone(),

@@ -12,6 +12,7 @@ use http::{HeaderMap, Version};
 use super::clock::Moment;
 use super::files;
 use super::text::Asked;
+use super::tls_variables::OfTls;
 use super::tries::Try;
 use super::variable_names::{PLAIN, Plain};
 
@@ -44,6 +45,9 @@ impl Own {
     pub(crate) fn named(name: &str) -> Option<Own> {
         let name = name.to_ascii_lowercase();
         let field = |name: &str| HeaderName::from_bytes(name.replace('_', "-").as_bytes()).ok();
+        if let Some(of) = OfTls::named(&name) {
+            return Some(Own::Plain(Plain::Tls(of)));
+        }
         if let Some((_, plain)) = PLAIN.iter().find(|(known, _)| *known == name) {
             return Some(Own::Plain(*plain));
         }
@@ -113,7 +117,6 @@ impl Plain {
             Plain::Http2 if head.version == Version::HTTP_2 => "h2c".to_owned(),
             Plain::Https if asked.hop.scheme() == "https" => "on".to_owned(),
             // No request is taken before its handshake is complete.
-            Plain::SslEarlyData => String::new(),
             Plain::Http2 | Plain::Https | Plain::ProxyInternal => String::new(),
             Plain::IsArgs if asked.state.lock().args.is_empty() => String::new(),
             Plain::IsArgs => "?".to_owned(),
@@ -142,13 +145,7 @@ impl Plain {
             }
             Plain::ServerAddress => asked.facts.server.map_or(String::new(), |ip| ip.to_string()),
             Plain::ServerProtocol => protocol(head.version).to_owned(),
-            Plain::SslCipher => asked.facts.tls().cipher.clone(),
-            Plain::SslProtocol => asked.facts.tls().protocol.clone(),
-            Plain::SslServerName => asked.facts.tls().server_name.clone(),
-            Plain::SslClientVerify => asked.facts.tls().verified.to_owned(),
-            Plain::SslClientRawCertificate => asked.facts.tls().certificate.clone(),
-            Plain::SslClientCertificate => asked.facts.tls().certificate.trim_end().replace('\n', "\n\t"),
-            Plain::SslClientEscapedCertificate => escaped(&asked.facts.tls().certificate),
+            Plain::Tls(of) => of.value(asked.facts.tls.as_ref()),
             // Such an upstream is a 501: its path is not split.
             Plain::FastcgiPathInfo => String::new(),
             Plain::Uri | Plain::FastcgiScriptName => asked.state.lock().uri.clone(),
@@ -265,16 +262,4 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     scheme
         .eq_ignore_ascii_case("basic")
         .then(|| (name.to_owned(), password.to_owned()))
-}
-
-/// A text as a part of a URL.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
 }

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -48,6 +51,7 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = params(&[], NOW);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, name);
         let pem = params.self_signed(&key).unwrap().pem();
         Authority {
@@ -73,6 +77,31 @@ impl Authority {
             chain: certificate.pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    /// A certificate that is revoked, and the list that revokes it.
+    pub fn issue_revoked(&self, names: &[&str]) -> (Identity, String) {
+        let (key, serial) = (KeyPair::generate().unwrap(), SerialNumber::from(4711));
+        let mut params = params(names, NOW);
+        params.serial_number = Some(serial.clone());
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(NOW.start, 1, 1),
+            next_update: rcgen::date_time_ymd(NOW.end, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![RevokedCertParams {
+                serial_number: serial,
+                revocation_time: rcgen::date_time_ymd(NOW.start, 2, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let identity = Identity {
+            chain: params.signed_by(&key, &self.issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        };
+        (identity, list.signed_by(&self.issuer).unwrap().pem().unwrap())
     }
 
     /// A certificate that has signed itself, and is marked as an authority or not.

@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 mod carried;
+mod client_certificates;
 mod compared;
 mod explain;
 mod findings;

@@ -316,44 +316,26 @@ async fn tls_to_upstreams_whose_certificates_are_not_verified() {
     }
 }
 
-/// `ssl_verify_client on`: who has no certificate, or one of another authority, comes no further.
+/// `listen … http2` offers it by ALPN, and nothing else does.
 #[tokio::test]
-async fn certificates_of_clients() {
-    let (authority, other) = (Authority::new(), Authority::named("other"));
-    let text = configuration(
-        "server { listen LISTEN ssl; server_name one.example; ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem;
-            ssl_client_certificate roots.pem; ssl_verify_client VERIFY;
-            location / { return 200 $ssl_client_verify; } }",
-    );
-    for (verify, own, none) in [("on", "200", "400"), ("optional", "200", "200")] {
-        for kind in [Kind::Ours, Kind::Nginx] {
-            if kind == Kind::Nginx && !has_nginx() {
-                continue;
-            }
-            let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
-            let folder = Folder::of(nobody, &text.replace("VERIFY", verify));
+async fn what_alpn_comes_to() {
+    let authority = Authority::new();
+    for (parameter, expected) in [("ssl http2", "h2"), ("ssl", "http/1.1")] {
+        let text = configuration(&format!(
+            "server {{ listen LISTEN {parameter}; ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem; return 204; }}"
+        ));
+        for kind in kinds() {
+            let folder = Folder::of(SocketAddr::from(([127, 0, 0, 1], 9)), &text);
             authority.issue(&["one.example"], NOW).write(&folder.path, "one");
-            std::fs::write(folder.path.join("roots.pem"), &authority.pem).unwrap();
-            let program = folder.start(kind, "test.conf", &["--strict"]);
-            let client = authority.issue(&["client.example"], NOW);
-            let stranger = other.issue(&["client.example"], NOW);
-            for (identity, expected) in [(Some(&client), own), (None, none), (Some(&stranger), "-")] {
-                let connector = TlsConnector::from(Arc::new(authority.client(&VERSIONS, identity)));
-                let name = ServerName::try_from("one.example").unwrap();
-                let stream = TcpStream::connect(program.address).await.unwrap();
-                let mut answer = String::new();
-                if let Ok(mut stream) = connector.connect(name, stream).await {
-                    let request = b"GET / HTTP/1.1\r\nHost: one.example\r\nConnection: close\r\n\r\n";
-                    let _ = stream.write_all(request).await;
-                    let _ = stream.read_to_string(&mut answer).await;
-                }
-                let status = answer.get(9..12).unwrap_or("-");
-                // nginx tells a stranger by HTTP, and this program by TLS.
-                match expected {
-                    "-" => assert!(status != "200", "{kind:?} {verify} {answer}"),
-                    expected => assert_eq!(status, expected, "{kind:?} {verify} {answer}"),
-                }
-            }
+            let program = folder.start(kind, "test.conf", &[]);
+            let mut tls = authority.client(&VERSIONS, None);
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            let stream = TcpStream::connect(program.address).await.unwrap();
+            let name = ServerName::try_from("one.example").unwrap();
+            let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await;
+            let stream = stream.unwrap();
+            let agreed = stream.get_ref().1.alpn_protocol().unwrap();
+            assert_eq!(String::from_utf8_lossy(agreed), expected, "{kind:?}");
         }
     }
 }
