@@ -40,7 +40,7 @@ use tokio::time::timeout;
 use access_log::AccessLog;
 use flags::Flags;
 use settings::Settings;
-use target::{ServerUrl, Share, Target};
+use target::{Address, ServerUrl, Share, Target};
 
 fn main() -> ExitCode {
     let flags = match Flags::parse(std::env::args().skip(1)) {
@@ -79,7 +79,7 @@ fn run(mut flags: Flags) -> io::Result<()> {
             everything,
             Target {
                 servers: vec![ServerUrl {
-                    authority,
+                    address: Address::Tcp(authority),
                     tls: false,
                     share: Share::default(),
                 }],

@@ -1,5 +1,6 @@
 //! What a route says: a pattern, and the servers that requests which match it go to.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -18,10 +19,27 @@ pub(crate) struct Target {
 /// A server of a route.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ServerUrl {
-    /// Host and port.
-    pub(crate) authority: Authority,
+    pub(crate) address: Address,
     pub(crate) tls: bool,
     pub(crate) share: Share,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Address {
+    /// Host and port.
+    Tcp(Authority),
+    /// The path of a Unix socket.
+    Unix(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(authority) => authority.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
 }
 
 /// How much of a route's requests a server gets.
@@ -47,8 +65,10 @@ impl Default for Share {
 
 pub(super) fn route(text: &str) -> Result<(RoutePattern, Target), String> {
     // The pattern may hold equals signs too: the one meant stands before the first URL.
-    let scheme = text.find("://").ok_or("a route is [HOST]/PREFIX=URL")?;
-    let equals = text[..scheme].rfind('=').ok_or("a route is [HOST]/PREFIX=URL")?;
+    let scheme = text.find("://").and_then(|scheme| text[..scheme].rfind('='));
+    let socket = text.find("=unix:");
+    let equals = scheme.into_iter().chain(socket).min();
+    let equals = equals.ok_or("a route is [HOST]/PREFIX=URL, or [HOST]/PREFIX=unix:/PATH")?;
     let (pattern, urls) = (&text[..equals], &text[equals + 1..]);
     let pattern = pattern.parse::<RoutePattern>().map_err(|why| why.to_string())?;
     let mut target: Option<Target> = None;
@@ -70,6 +90,9 @@ pub(super) fn route(text: &str) -> Result<(RoutePattern, Target), String> {
 
 fn server(url: &str) -> Result<(ServerUrl, Option<String>), String> {
     let (url, share) = share(url)?;
+    if let Some(rest) = url.strip_prefix("unix:") {
+        return on_socket(rest, share);
+    }
     let (scheme, rest) = url
         .split_once("://")
         .ok_or("a URL is http://HOST:PORT or http://HOST:PORT/PATH")?;
@@ -87,9 +110,7 @@ fn server(url: &str) -> Result<(ServerUrl, Option<String>), String> {
     if switchover::http1::validate_host(host.as_bytes()).is_err() {
         return Err(format!("a URL names a host, with a port if it is not {port}"));
     }
-    if path.as_ref().is_some_and(|path| path.contains(['?', '#'])) {
-        return Err("the URL of a route has a path at most, no query and no fragment".to_owned());
-    }
+    let path = path.map(checked_path).transpose()?;
     let authority = match host.rsplit_once(':') {
         Some((_, port)) if !port.ends_with(']') => host.to_owned(),
         _ => format!("{host}:{port}"),
@@ -97,12 +118,39 @@ fn server(url: &str) -> Result<(ServerUrl, Option<String>), String> {
     let authority = authority.parse().map_err(|_| "a URL names a host")?;
     Ok((
         ServerUrl {
-            authority,
+            address: Address::Tcp(authority),
             tls,
             share,
         },
         path,
     ))
+}
+
+/// What stands behind `unix:`, written as nginx has it: the path of the socket, and behind another colon that of the requests.
+fn on_socket(rest: &str, share: Share) -> Result<(ServerUrl, Option<String>), String> {
+    let (socket, path) = match rest.split_once(':') {
+        Some((socket, path)) => (socket, Some(path.to_owned())),
+        None => (rest, None),
+    };
+    if !socket.starts_with('/') || path.as_ref().is_some_and(|path| !path.starts_with('/')) {
+        return Err("a Unix socket is unix:/PATH or unix:/PATH:/REPLACEMENT".to_owned());
+    }
+    if share.resolve.is_some() {
+        return Err("resolve is for names; a Unix socket has none".to_owned());
+    }
+    let server = ServerUrl {
+        address: Address::Unix(socket.to_owned()),
+        tls: false,
+        share,
+    };
+    Ok((server, path.map(checked_path).transpose()?))
+}
+
+fn checked_path(path: String) -> Result<String, String> {
+    match path.contains(['?', '#']) {
+        true => Err("the URL of a route has a path at most, no query and no fragment".to_owned()),
+        false => Ok(path),
+    }
 }
 
 /// The URL, and what stands behind it.

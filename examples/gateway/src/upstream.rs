@@ -1,8 +1,10 @@
-//! Where a route leads: a group of servers, each over plain TCP or TLS, with or without a PROXY protocol header.
+//! Where a route leads: a group of servers, each over plain TCP, TLS or a Unix socket, with or without a PROXY protocol header.
 
 use std::io;
 
-use switchover::connect::{Connect, ConnectError, ConnectRequest, Pooling, TcpConnect};
+use switchover::connect::{
+    AnyConnect, Connect, ConnectError, ConnectRequest, Pooling, TcpConnect, UnixConnect,
+};
 use switchover::proxy_protocol::{ProxyProtocolConnect, Version};
 use switchover::route::RoutePattern;
 use switchover::service::{ServiceConfig, UpgradeService};
@@ -11,7 +13,7 @@ use switchover::tunnel::AnyStream;
 use switchover::upstream::{self, Group};
 
 use super::flags::Flags;
-use super::target::{ServerUrl, Share, Target};
+use super::target::{Address, ServerUrl, Share, Target};
 
 /// Where a route leads.
 pub(crate) struct Upstream {
@@ -38,10 +40,11 @@ impl Upstream {
         let mut group = Group::builder().balance(flags.balance.clone());
         for url in target.servers {
             let access = Access::new(&url, flags, tls)?;
-            let (name, share) = (url.authority.as_str(), url.share);
-            group = match share.resolve {
-                None => group.server(sharing(name, access.to(name), share)),
-                Some(every) => group.resolve(name, every, move |address| {
+            let (name, share) = (url.address.to_string(), url.share);
+            group = match (url.address, share.resolve) {
+                (Address::Unix(path), _) => group.server(sharing(&name, access.to_socket(path), share)),
+                (Address::Tcp(_), None) => group.server(sharing(&name, access.to(&name), share)),
+                (Address::Tcp(_), Some(every)) => group.resolve(name, every, move |address| {
                     let address = address.to_string();
                     sharing(&address, access.to(&address), share)
                 }),
@@ -65,6 +68,7 @@ pub(crate) enum Server {
     PlainProxied(ProxyProtocolConnect<TcpConnect>),
     Tls(TlsConnect),
     TlsProxied(TlsConnect<ProxyProtocolConnect<TcpConnect>>),
+    Unix(AnyConnect),
 }
 
 /// How the servers of a URL are connected to, whatever their addresses.
@@ -75,12 +79,20 @@ struct Access {
 
 impl Access {
     fn new(url: &ServerUrl, flags: &Flags, tls: Option<&TlsClientConfig>) -> io::Result<Self> {
-        let authority = url.authority.as_str();
+        let authority = url.address.to_string();
         let tls = tls.filter(|_| url.tls).cloned();
-        let tls = tls.map(|tls| TlsConnect::to(authority, tls)).transpose();
+        let tls = tls.map(|tls| TlsConnect::to(&authority, tls)).transpose();
         Ok(Access {
             tls: tls.map_err(|error| io::Error::other(format!("--route to https://{authority}: {error}")))?,
             proxied: flags.send_proxy_protocol,
+        })
+    }
+
+    fn to_socket(&self, path: String) -> Server {
+        let socket = UnixConnect::to(path);
+        Server::Unix(match self.proxied {
+            None => AnyConnect::new(socket),
+            Some(version) => AnyConnect::new(ProxyProtocolConnect::new(socket, version)),
         })
     }
 
@@ -119,6 +131,7 @@ impl Connect for Server {
             Server::PlainProxied(connect) => Box::pin(connect.connect(request)).await.map(AnyStream::from),
             Server::Tls(connect) => Box::pin(connect.connect(request)).await.map(AnyStream::new),
             Server::TlsProxied(connect) => Box::pin(connect.connect(request)).await.map(AnyStream::new),
+            Server::Unix(connect) => connect.connect(request).await,
         }
     }
 
@@ -128,6 +141,7 @@ impl Connect for Server {
             Server::PlainProxied(connect) => connect.pooling(),
             Server::Tls(connect) => connect.pooling(),
             Server::TlsProxied(connect) => connect.pooling(),
+            Server::Unix(connect) => connect.pooling(),
         }
     }
 }

@@ -11,7 +11,8 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              answered. Behind a URL: ;weight=N, ;max-tunnels=N, ;backup, and ;resolve=DURATION for a name
                              each of whose addresses is a server, asked for again as often as that. HOST may be a
                              wildcard, *.example.com, .example.com or www.example.*; [HOST]=/PATH=URL is for that path
-                             alone
+                             alone. unix:/PATH instead of a URL is a Unix socket, unix:/PATH:/REPLACEMENT one with a
+                             path that replaces the prefix
   --balance HOW              how the URLs of a route take turns: round-robin, least-tunnels, random, power-of-two (of two by
                              chance the one with fewer tunnels), or hash:KEY for the same one each time, where KEY is
                              client, header:NAME, cookie:NAME or query:NAME (round-robin)

@@ -8,6 +8,7 @@ use crate::program::{Program, refusal};
 use crate::running_gateway::refused;
 
 const GET: &str = "GET /app HTTP/1.1\r\nHost: a\r\n\r\n";
+const POST_NOTHING: &str = "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
 const POST: &str = "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
 
 fn always(answer: &'static str) -> Script {
@@ -167,6 +168,11 @@ async fn flags_that_cannot_be_say_why() {
             "a balance is round-robin, least-tunnels",
         ),
         ("--balance", "hash:", "hash:client"),
+        ("--route", "/=unix:run/a.sock", "unix:/PATH"),
+        ("--route", "/=unix:/run/a.sock:socket", "unix:/PATH"),
+        ("--route", "/=unix:/run/a.sock:/a?b", "no query"),
+        ("--route", "/=unix:/run/a.sock;resolve=1s", "resolve is for names"),
+        ("--route", "/a", "a route is"),
         ("--route", "/=http://a;weight=0", "above zero"),
         ("--route", "/=http://a;weight", "above zero"),
         ("--route", "/=http://a;backup=1", "none of weight=N"),
@@ -180,4 +186,70 @@ async fn flags_that_cannot_be_say_why() {
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains(expected) && told.contains(value), "{told}");
     }
+}
+
+/// A Unix socket in front of an origin.
+fn on_socket(name: &str, origin: &ScriptedOrigin) -> String {
+    let path = support::scratch("unix_routes").join(name);
+    // Of a run before.
+    let _ = std::fs::remove_file(&path);
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let address = origin.address();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut origin = tokio::net::TcpStream::connect(address).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut origin).await });
+        }
+    });
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_route_leads_to_a_unix_socket() {
+    let chat = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let app = ScriptedOrigin::start(always("HTTP/1.1 204 x\r\n\r\n")).await;
+    let (to_chat, to_app) = (on_socket("chat.sock", &chat), on_socket("app.sock", &app));
+    let program = start(&[
+        format!("--route=/chat=unix:{to_chat}"),
+        format!("--route=/app=unix:{to_app}.gone,unix:{to_app}"),
+        format!("--route=/old/=unix:{to_app}:/new/"),
+        format!("--route=/gone=unix:{to_app}.gone"),
+    ])
+    .await;
+    let mut client = program.client().await;
+    client.send(format!("{UPGRADE_REQUEST}hello")).await;
+    assert_eq!(client.head().await.status, 101);
+    client.receives(b"hello").await;
+    let head = chat.connection(0).await.head().await;
+    assert!(head.contains("X-Forwarded-For: 127.0.0.1\r\n"), "{head}");
+
+    // The second socket steps in, and its connection is kept for the next request.
+    assert_eq!(status(&program, GET).await, 204);
+    assert_eq!(status(&program, POST_NOTHING).await, 204);
+    assert_eq!(app.connections(), 1);
+    assert_eq!(
+        status(&program, &GET.replacen("/app", "/old/page?x=1", 1)).await,
+        204
+    );
+    assert!(app.requests() == 3);
+    let received = String::from_utf8(app.connection(1).await.received()).unwrap();
+    assert!(
+        received.starts_with("GET /new/page?x=1 HTTP/1.1\r\n"),
+        "{received}"
+    );
+    assert_eq!(status(&program, &GET.replacen("/app", "/gone", 1)).await, 502);
+}
+
+#[tokio::test]
+async fn a_unix_socket_gets_the_client_by_the_proxy_protocol() {
+    let origin = ScriptedOrigin::start(Script::new().read(60).send("HTTP/1.1 204 x\r\n\r\n")).await;
+    let socket = on_socket("proxied.sock", &origin);
+    let program = start(&[
+        format!("--route=/=unix:{socket}"),
+        "--send-proxy-protocol=v1".to_owned(),
+    ])
+    .await;
+    assert_eq!(status(&program, GET).await, 204);
+    let received = String::from_utf8(origin.connection(0).await.received()).unwrap();
+    assert!(received.starts_with("PROXY TCP4 127.0.0.1 "), "{received}");
 }
