@@ -36,7 +36,7 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(argument(0, "127.0.0.1:8080")).await?;
     println!("listening on {}", listener.local_addr()?);
 
-    let told = async {
+    let reported = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -47,7 +47,7 @@ async fn main() -> io::Result<()> {
     };
     tokio::select! {
         () = accept(listener, &gateway, &drain, &open) => {}
-        () = told => {}
+        () = reported => {}
     }
     // The listener is gone with the future that held it.
     println!("draining {} connections", open.open());

@@ -155,8 +155,8 @@ impl Listener for TlsListener {
                     let acceptor = self.acceptor.clone();
                     self.handshakes.spawn(async move {
                         let accepted = acceptor.accept(stream).await;
-                        let told = accepted.inspect_err(|error| println!("{peer}: {error}"));
-                        told.ok().map(|stream| (stream, peer))
+                        let reported = accepted.inspect_err(|error| println!("{peer}: {error}"));
+                        reported.ok().map(|stream| (stream, peer))
                     });
                 }
                 Some(done) = self.handshakes.join_next() => {

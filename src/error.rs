@@ -275,7 +275,7 @@ impl Error {
         }
     }
 
-    /// Tells the upstream that was asked. Returns whether to ask another.
+    /// Reports to the upstream that was asked. Returns whether to ask another.
     pub(crate) fn report_to(&self, attempts: &Attempts) -> bool {
         match &self.cause {
             Cause::Connect(error) if self.side == Side::Upstream => attempts.end_unconnected(error),

@@ -196,7 +196,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("token", &[]),
     ("proxy_protocol", &[]),
     ("http1", &["token"]),
-    ("websocket", &["side"]),
+    ("websocket", &["side", "token"]),
     ("header", &["http1", "token"]),
     ("handshake", &["http1", "header", "token", "websocket"]),
     ("route", &["handshake", "http1"]),

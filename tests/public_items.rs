@@ -22,7 +22,7 @@ fn head_error(head: &str) -> switchover::http1::HeadError {
     parse_request(head.as_bytes(), &HeadLimits::default()).expect_err("a head that is refused")
 }
 
-/// Whoever prints a chain of errors reads each sentence once.
+/// A reader of a chain of errors sees each sentence once.
 #[test]
 fn no_message_repeats_its_source() {
     let connect = |error| ConnectError::Failed {

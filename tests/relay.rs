@@ -186,9 +186,9 @@ async fn fields_by_rules_and_by_those_of_the_route() {
                    X_Rule: mine\r\nConnection: x-rule\r\n\r\n";
     let (head, _) = relay.client_sending(request).await.response().await;
     assert_eq!(head.headers["x-host"], "a.example");
-    let told = origin.connection(0).await.head().await;
+    let reported = origin.connection(0).await.head().await;
     assert_eq!(
-        told,
+        reported,
         "GET /a?b HTTP/1.1\r\nHost: backend:1\r\nX-Forwarded-For: 6.6.6.6, 127.0.0.1\r\nX-Forwarded-Proto: http\r\n\
          X-Forwarded-Host: A.example:80\r\nX-Real-IP: 127.0.0.1\r\n\
          Forwarded: for=127.0.0.1;host=\"A.example:80\";proto=http\r\nVia: 1.1 switchover\r\nX-Rule: /a?b\r\n\r\n"
@@ -209,8 +209,8 @@ async fn fields_by_rules_and_by_those_of_the_route() {
         .await
         .unwrap();
     drop(client);
-    let told = origin.connection(1).await.head().await;
-    assert!(told.contains("\r\nX-Rule: the route's\r\n"), "{told}");
+    let reported = origin.connection(1).await.head().await;
+    assert!(reported.contains("\r\nX-Rule: the route's\r\n"), "{reported}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 /// What is known of one relayed request when it has ended.
 #[derive(Debug)]
-struct Told {
+struct Reported {
     status: Option<StatusCode>,
     failure: Option<Arc<Error>>,
     bytes_sent: u64,
@@ -26,11 +26,11 @@ async fn relaying(
     config: RelayConfig,
     origin: &ScriptedOrigin,
     bytes: &str,
-) -> (ScriptedClient, JoinHandle<Told>) {
+) -> (ScriptedClient, JoinHandle<Reported>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let destination = Destination::new(origin.address().to_string().parse().unwrap());
-    let told = tokio::spawn(async move {
+    let reported = tokio::spawn(async move {
         let (stream, peer) = listener.accept().await.unwrap();
         let accepted = Acceptor::new(GatewayConfig::default()).accept(stream, peer).await;
         let Ok(Accepted::Ordinary(head, stream)) = accepted else {
@@ -40,7 +40,7 @@ async fn relaying(
             .serve(stream, &head, destination, Hop::from(peer))
             .await;
         let relayed = relayed.unwrap();
-        Told {
+        Reported {
             status: relayed.status,
             failure: relayed.failure,
             bytes_sent: relayed.bytes_sent,
@@ -49,7 +49,7 @@ async fn relaying(
     });
     let mut client = ScriptedClient::connect(address).await;
     client.send(bytes).await;
-    (client, told)
+    (client, reported)
 }
 
 /// Reads a body of five bytes, however it is framed, and answers.
@@ -68,9 +68,9 @@ async fn a_body_as_large_as_the_limit_passes() {
     for request in FIVE {
         let origin = origin().await;
         let config = RelayConfig::default().max_request_body(5);
-        let (mut client, told) = relaying(config, &origin, request).await;
+        let (mut client, reported) = relaying(config, &origin, request).await;
         assert_eq!(client.response().await.0.status, 201, "{request}");
-        assert!(told.await.unwrap().failure.is_none());
+        assert!(reported.await.unwrap().failure.is_none());
     }
 }
 
@@ -78,7 +78,7 @@ async fn a_body_as_large_as_the_limit_passes() {
 async fn a_length_beyond_the_limit_is_413_and_no_upstream_hears_of_it() {
     let origin = origin().await;
     let config = RelayConfig::default().max_request_body(4);
-    let (mut client, told) = relaying(config, &origin, FIVE[0]).await;
+    let (mut client, reported) = relaying(config, &origin, FIVE[0]).await;
     let (head, body) = client.response().await;
     let text = String::from_utf8(body).unwrap();
     assert_eq!(head.status, 413);
@@ -86,7 +86,10 @@ async fn a_length_beyond_the_limit_is_413_and_no_upstream_hears_of_it() {
     assert!(text.contains("larger than the limit of 4 bytes"), "{text}");
     client.ends().await;
     drop(client);
-    assert_eq!(told.await.unwrap().status, Some(StatusCode::PAYLOAD_TOO_LARGE));
+    assert_eq!(
+        reported.await.unwrap().status,
+        Some(StatusCode::PAYLOAD_TOO_LARGE)
+    );
     assert_eq!(origin.connections(), 0);
 }
 
@@ -94,14 +97,14 @@ async fn a_length_beyond_the_limit_is_413_and_no_upstream_hears_of_it() {
 async fn chunks_beyond_the_limit_are_413() {
     let origin = origin().await;
     let config = RelayConfig::default().max_request_body(4);
-    let (mut client, told) = relaying(config, &origin, FIVE[1]).await;
+    let (mut client, reported) = relaying(config, &origin, FIVE[1]).await;
     let (head, body) = client.response().await;
     let text = String::from_utf8(body).unwrap();
     assert_eq!(head.status, 413, "{text}");
     assert!(text.contains("larger than the limit of 4 bytes"), "{text}");
     client.ends().await;
     drop(client);
-    let failure = told.await.unwrap().failure.expect("a failure");
+    let failure = reported.await.unwrap().failure.expect("a failure");
     assert_eq!(failure.side(), switchover::Side::Downstream);
 }
 
@@ -112,9 +115,9 @@ async fn a_body_has_a_deadline_of_its_own() {
         .read_timeout(Duration::from_secs(60))
         .request_body_timeout(Duration::from_millis(100));
     let unfinished = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel";
-    let (mut client, told) = relaying(config, &origin, unfinished).await;
+    let (mut client, reported) = relaying(config, &origin, unfinished).await;
     assert_eq!(client.response().await.0.status, 408);
-    assert_eq!(told.await.unwrap().status, Some(StatusCode::REQUEST_TIMEOUT));
+    assert_eq!(reported.await.unwrap().status, Some(StatusCode::REQUEST_TIMEOUT));
 }
 
 #[tokio::test]
@@ -133,16 +136,16 @@ async fn the_bytes_sent_are_those_that_the_client_receives() {
     for answer in answers.into_iter().chain([&*large]) {
         let origin = ScriptedOrigin::start(Script::answering(answer)).await;
         let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        let (mut client, told) = relaying(RelayConfig::default(), &origin, request).await;
+        let (mut client, reported) = relaying(RelayConfig::default(), &origin, request).await;
         let received = String::from_utf8(client.rest().await).unwrap();
         drop(client);
         let last_head = received.rfind("HTTP/1.1 ").unwrap();
         let body = received[last_head..].split_once("\r\n\r\n").unwrap().1;
-        let told = told.await.unwrap();
+        let reported = reported.await.unwrap();
         assert_eq!(
-            (told.bytes_sent, told.body_bytes_sent),
+            (reported.bytes_sent, reported.body_bytes_sent),
             (received.len() as u64, body.len() as u64),
-            "{told:?}"
+            "{reported:?}"
         );
     }
 }

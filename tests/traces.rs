@@ -1,4 +1,4 @@
-//! What whoever mounts a door can know of each request, for a log: by a `Trace`, by the listeners of a service, and by the
+//! What the owner of a door can know of each request, for a log: by a `Trace`, by the listeners of a service, and by the
 //! names of reasons.
 
 use std::io;
@@ -131,11 +131,11 @@ async fn every_server_of_a_group_by_its_name_and_the_client_behind_trusted_proxi
         ),
     ];
     // It may have said so before it was looked at, or afterwards.
-    let mut told = tries(&trace);
-    if told[1].2 != Some("talks-first") {
-        told[1] = expected[1].clone();
+    let mut reported = tries(&trace);
+    if reported[1].2 != Some("talks-first") {
+        reported[1] = expected[1].clone();
     }
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     let detail = trace.attempts().remove(0).detail.unwrap();
     assert!(detail.contains("Connection refused"), "{detail}");
     let hop = trace.hop().unwrap();
@@ -264,7 +264,7 @@ struct Number(u32);
 
 #[tokio::test]
 async fn a_service_tells_of_a_tunnel_what_the_layer_around_it_knows_it_by() {
-    let (sender, told) = mpsc::channel();
+    let (sender, reported) = mpsc::channel();
     let (starts, ends, traces) = (sender.clone(), sender.clone(), sender);
     let config = ServiceConfig::default()
         .hop(|_| peer())
@@ -314,8 +314,8 @@ async fn a_service_tells_of_a_tunnel_what_the_layer_around_it_knows_it_by() {
     let mut ordinary = ScriptedClient::connect(address).await;
     ordinary.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
 
-    let told = tokio::task::spawn_blocking(move || {
-        let next = || told.recv_timeout(TIMEOUT).expect("to be told");
+    let reported = tokio::task::spawn_blocking(move || {
+        let next = || reported.recv_timeout(TIMEOUT).expect("a report");
         [next(), next(), next()]
     });
     let expected = [
@@ -323,7 +323,7 @@ async fn a_service_tells_of_a_tunnel_what_the_layer_around_it_knows_it_by() {
         "start websocket Some(Number(7)) true",
         "end Some(Number(7)) closed",
     ];
-    assert_eq!(told.await.unwrap(), expected);
+    assert_eq!(reported.await.unwrap(), expected);
     serving.abort();
 }
 

@@ -52,7 +52,7 @@ impl Outcome {
     }
 }
 
-/// Tells one upstream from another. Every value that [`unique`](UpstreamId::unique) returns is a new one.
+/// Distinguishes one upstream from another. Every value that [`unique`](UpstreamId::unique) returns is a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamId(u64);
 

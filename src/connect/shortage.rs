@@ -1,4 +1,4 @@
-//! What this host lacks when a connection cannot be made, told apart from what an upstream has done.
+//! What this host lacks when a connection cannot be made, as distinct from what an upstream has done.
 //!
 //! It must not know connectors: it reads errors of the system, which any of them may return.
 

@@ -124,7 +124,7 @@ impl Trace {
         self.state().body_bytes_sent
     }
 
-    /// Something is about to be tried: what the connector calls it will be heard, or not.
+    /// Something is about to be tried: the connector may name it later, or not.
     pub(crate) fn sets_out(&self, name: Option<&str>) {
         self.state().unnamed = Some((Instant::now(), name.map(str::to_owned)));
     }
@@ -205,7 +205,7 @@ impl State {
 mod tests {
     use super::*;
 
-    fn told(trace: &Trace) -> Vec<(Option<String>, Option<Outcome>, Option<&'static str>)> {
+    fn reported(trace: &Trace) -> Vec<(Option<String>, Option<Outcome>, Option<&'static str>)> {
         let attempts = trace.attempts().into_iter();
         attempts
             .map(|tried| (tried.upstream, tried.outcome, tried.reason))
@@ -216,13 +216,13 @@ mod tests {
     fn a_connector_without_names_is_one_try() {
         let trace = Trace::new();
         trace.sets_out(None);
-        assert_eq!(told(&trace), []);
+        assert_eq!(reported(&trace), []);
         trace.connected();
-        assert_eq!(told(&trace), [(None, None, None)]);
+        assert_eq!(reported(&trace), [(None, None, None)]);
         trace.end(Outcome::Answered(StatusCode::OK), None);
         trace.end(Outcome::GivenUp, None);
         assert_eq!(
-            told(&trace),
+            reported(&trace),
             [(None, Some(Outcome::Answered(StatusCode::OK)), None)]
         );
         let tried = trace.attempts().remove(0);
@@ -239,7 +239,7 @@ mod tests {
         trace.begin(Some("b"));
         trace.connected();
         let a = (Some("a".to_owned()), Some(Outcome::Failed), Some("refused"));
-        assert_eq!(told(&trace), [a, (Some("b".to_owned()), None, None)]);
+        assert_eq!(reported(&trace), [a, (Some("b".to_owned()), None, None)]);
     }
 
     #[test]
@@ -248,6 +248,6 @@ mod tests {
         trace.sets_out(None);
         trace.stays();
         trace.end(Outcome::Failed, None);
-        assert_eq!(told(&trace), []);
+        assert_eq!(reported(&trace), []);
     }
 }

@@ -194,7 +194,7 @@ impl UpgradeConfig {
         self
     }
 
-    /// Lists the tunnel of an upgrade that both sides have agreed on. `is_signalled`: it hears of the registry's drain by itself.
+    /// Lists the tunnel of an upgrade that both sides have agreed on. `is_signalled`: it listens for the registry's drain by itself.
     pub(crate) fn list(
         &self,
         switched: &Switched,

@@ -57,7 +57,7 @@ impl Outgoing {
             .until(deadline)
     }
 
-    /// Passes on what has become of a step, and tells the upstream that was asked if it has failed.
+    /// Passes on what has become of a step, and reports a failure to the upstream that was asked.
     pub(super) fn reported<T>(&self, step: Result<T, Error>) -> Result<T, Error> {
         step.inspect_err(|error| {
             error.report_to(&self.attempts);

@@ -138,8 +138,8 @@ pub enum Rejection {
     /// The proxy is about to end, and opens no more tunnels.
     #[error("the proxy is about to end")]
     Draining,
-    /// The HTTP server has not told the service who has connected.
-    #[error("the proxy is not told who has connected")]
+    /// The HTTP server has not given the service the address of the peer.
+    #[error("the proxy has not been given the address of the peer")]
     PeerUnknown,
     /// The HTTP server under the proxy does not let go of its connections.
     #[error("the server here does not offer upgrades")]

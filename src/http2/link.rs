@@ -69,7 +69,7 @@ impl Link {
         })
     }
 
-    /// The connection has ended. What the streams are not told by themselves is the cause.
+    /// The connection has ended. The cause is what the streams do not learn by themselves.
     pub(super) fn close(&self, cause: Option<&'static str>) {
         let mut state = self.lock();
         state.sender = None;

@@ -87,7 +87,7 @@ impl Failure {
         self.is_stale
     }
 
-    /// Tells the upstream that was asked. Returns whether to ask another.
+    /// Reports to the upstream that was asked. Returns whether to ask another.
     pub(super) fn report_to(&self, attempts: &Attempts) -> bool {
         let cause = Error::reason(&self.error);
         match self.is_stale {

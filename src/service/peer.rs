@@ -13,7 +13,7 @@ use http::{HeaderValue, Version, header::HOST};
 
 use crate::header::Hop;
 
-/// The hop of a request, if the server tells anything of it.
+/// The hop of a request, if the server says anything of it.
 pub(super) fn hop(extensions: &Extensions) -> Option<Hop> {
     let hop = extensions.get::<Hop>().copied();
     #[cfg(feature = "axum")]

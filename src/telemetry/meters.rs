@@ -37,7 +37,7 @@ const OPCODES: [&str; 5] = ["text", "binary", "close", "ping", "pong"];
 /// What a server's state may be: the label that is 1 is its state now.
 const STATES: [&str; 5] = ["healthy", "failing", "ejected", "probing", "down"];
 
-/// Tells the recorder of the crate `metrics` the unit and the meaning of each metric: once, after the application has installed it.
+/// Describes each metric, its unit and its meaning, to the recorder of the crate `metrics`: once, after the application has installed it.
 /// Feature `metrics`.
 ///
 /// The manual has [the table](crate::manual::operators) of all metrics with their labels. Nothing is recorded without a recorder, and

@@ -254,17 +254,17 @@ mod tests {
         let second = Duration::from_secs(1);
         // When it is sealed, when it is looked at first, when it is opened; and whether it is.
         for (sealed, between, opened, opens) in [
-            (HOUR * 0, None, HOUR * 6 - second, true),
-            (HOUR * 0, None, HOUR * 6, true),
-            (HOUR * 0, None, HOUR * 12 - second, true),
-            (HOUR * 0, None, HOUR * 12, false),
+            (Duration::ZERO, None, HOUR * 6 - second, true),
+            (Duration::ZERO, None, HOUR * 6, true),
+            (Duration::ZERO, None, HOUR * 12 - second, true),
+            (Duration::ZERO, None, HOUR * 12, false),
             (HOUR * 6 - second, None, HOUR * 12 - second, true),
             (HOUR * 6 - second, None, HOUR * 12, false),
             (HOUR * 6, None, HOUR * 18 - second, true),
             (HOUR * 6, None, HOUR * 18, false),
-            (HOUR * 0, Some(HOUR * 9), HOUR * 12 - second, true),
-            (HOUR * 0, Some(HOUR * 9), HOUR * 12, false),
-            (HOUR * 0, None, HOUR * 1000, false),
+            (Duration::ZERO, Some(HOUR * 9), HOUR * 12 - second, true),
+            (Duration::ZERO, Some(HOUR * 9), HOUR * 12, false),
+            (Duration::ZERO, None, HOUR * 1000, false),
         ] {
             each(|tickets, start| {
                 let ticket = tickets.seal(b"a session", start + sealed).unwrap();

@@ -131,8 +131,9 @@ impl<C> Lifecycle<C> {
         let State::Closing(closing) = &self.state else {
             return false;
         };
-        let awaits =
-            |side: Side| view.frames(!side, |told| told.is_closed) && view.frames(side, |said| !said.is_done);
+        let awaits = |side: Side| {
+            view.frames(!side, |receiver| receiver.is_closed) && view.frames(side, |said| !said.is_done)
+        };
         closing.settles_until.is_none() && SIDES.into_iter().any(awaits)
     }
 
@@ -270,20 +271,20 @@ impl<C> Lifecycle<C> {
             return Vec::new();
         };
         // One that is sent its Close in the place of the other's gets it when that has come.
-        let is_told = |side: Side| {
+        let is_notified = |side: Side| {
             let direction = view.from(side);
             let has_taken_it = view.frames(side, |frames| frames.is_closed) && !direction.has_tail;
             has_taken_it || direction.has_ended || view.frames(side, |frames| frames.awaits_place)
         };
-        if closing.answers_until.is_none() && SIDES.into_iter().all(is_told) {
+        if closing.answers_until.is_none() && SIDES.into_iter().all(is_notified) {
             let limit = limits.websocket.and_then(|config| config.close_limit());
             closing.answers_until = limit.map(|limit| now.after(limit));
         }
         let is_over = |side: &Side| {
-            let told = view.from(!*side);
+            let receiver = view.from(!*side);
             view.frames(*side, |frames| frames.is_done)
                 && view.frames(!*side, |frames| frames.is_closed)
-                && !told.has_stopped
+                && !receiver.has_stopped
         };
         let over = SIDES.into_iter().filter(is_over);
         over.map(|side| Action::Stop(!side)).collect()

@@ -128,7 +128,7 @@ impl<C> Builder<C> {
     /// not last.
     ///
     /// One counts from the choice of its server until the head of its answer is there; and longer for as long as the caller that
-    /// [hears](Group::on_attempt) of the answer keeps the [permit](super::Attempted::take_permit).
+    /// [observes](Group::on_attempt) the answer keeps the [permit](super::Attempted::take_permit).
     #[must_use]
     pub fn count_requests(mut self) -> Self {
         self.counts_requests = true;

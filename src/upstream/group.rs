@@ -17,7 +17,7 @@ use crate::tunnel::Counted;
 
 /// Several servers that can each serve the same requests, as one more connector. Cheap to clone; clones are one group.
 ///
-/// The [module](super) tells how it chooses. A stream counts as a tunnel of its server until it is dropped.
+/// The [module](super) describes how it chooses. A stream counts as a tunnel of its server until it is dropped.
 ///
 /// Several routes that lead to it may differ in when they go on to the next server ([`retry`](Group::retry)), in how they connect
 /// ([`connect_with`](Group::connect_with)), and in which callback learns of attempts ([`on_attempt`](Group::on_attempt)).
@@ -84,8 +84,8 @@ impl<C, V> Group<C, V> {
         self.with_policy(|policy| policy.retry = retry)
     }
 
-    /// The same group for a route that wants to hear of each attempt when it has ended: for counters, and for what counts
-    /// [longer](Attempted::take_permit). Of a single request a [`Trace`](crate::connect::Trace) tells more. `observer` is called by
+    /// The same group for a route that wants a report of each attempt when it has ended: for counters, and for what counts
+    /// [longer](Attempted::take_permit). Of a single request a [`Trace`](crate::connect::Trace) has more. `observer` is called by
     /// whichever task the request is served in, and must not block. Takes the place of another one.
     ///
     /// An answer has ended the attempt with its head, and a request that is given up when it is dropped.

@@ -44,7 +44,7 @@
 //! # Who gets it next
 //!
 //! A server that fails before the client has had a byte of its answer is followed by another, as [`Retry`] says. Connecting is
-//! tried again within the group; what comes after, by the doors, which tell the group by way of
+//! tried again within the group; what comes after, by the doors, which report to the group by way of
 //! [`Attempts`](crate::connect::Attempts). Connectors around a group need not know of it.
 //!
 //! An upgrade with a body, which [no policy allows by default](crate::HandshakePolicy::allow_request_body), has one server

@@ -118,7 +118,7 @@ impl Record {
         self.name.clone()
     }
 
-    /// What tells it from other servers among the attempts of a request.
+    /// What distinguishes it from other servers among the attempts of a request.
     pub(super) fn id(&self) -> UpstreamId {
         self.id
     }
@@ -169,7 +169,7 @@ impl Record {
         self.cap.try_acquire()
     }
 
-    /// It gets a request, of which it will hear how it has ended.
+    /// It gets a request, of which the outcome will be reported.
     pub(super) fn begin(&self) {
         self.tried.fetch_add(1, Ordering::Relaxed);
         if self.is_troubled.load(Ordering::Acquire) {

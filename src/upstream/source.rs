@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 type Found = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, ConnectError>> + Send>>;
 
-/// Something that tells the addresses of servers.
+/// A source of the addresses of servers.
 pub(super) struct Source<C> {
     name: String,
     find: Box<dyn Fn() -> Found + Send + Sync>,
@@ -107,7 +107,7 @@ impl<C> Source<C> {
             Ok(mut addresses) => {
                 addresses.sort_unstable();
                 addresses.dedup();
-                // Before anybody hears that there is an answer.
+                // Before anybody learns that there is an answer.
                 found(&addresses);
                 (None, self.every)
             }

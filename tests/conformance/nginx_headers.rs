@@ -183,8 +183,8 @@ fn what_the_proxy_owns_is_refused_by_name() {
         rules().set_on_request("X-A", "a\r\nX-B: c"),
         Err(RuleError::Value(TemplateError::InvalidByte))
     );
-    let told = rules().set_on_request("Sec-WebSocket-Key", "x").unwrap_err();
-    assert_eq!(told.to_string(), "Sec-WebSocket-Key is set by the proxy");
+    let reported = rules().set_on_request("Sec-WebSocket-Key", "x").unwrap_err();
+    assert_eq!(reported.to_string(), "Sec-WebSocket-Key is set by the proxy");
 }
 
 #[test]

@@ -50,7 +50,7 @@ async fn answers_are_relayed_whole() {
             drop(client);
             let served = gateway.served().await;
             assert!(
-                matches!(served, Ok(Outcome::Declined(told)) if told == status),
+                matches!(served, Ok(Outcome::Declined(reported)) if reported == status),
                 "{served:?}"
             );
         }

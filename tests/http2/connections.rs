@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::frames::{FramedPeer, GOAWAY, HEADERS};
 use crate::running_gateway::RunningGateway;
-use crate::upstream::{Tell, Upstream, within};
+use crate::upstream::{Order, Upstream, within};
 
 /// A client with a tunnel that echoes.
 async fn echoed(gateway: &RunningGateway, word: &[u8]) -> ScriptedClient {
@@ -165,7 +165,7 @@ async fn connections_end_with_their_connector_and_their_last_tunnel() {
 /// Connects on a signal, and counts.
 struct ConnectsOnSignal {
     inner: TcpConnect,
-    told: Arc<Notify>,
+    reported: Arc<Notify>,
     attempts: Arc<AtomicUsize>,
 }
 
@@ -174,7 +174,7 @@ impl Connect for ConnectsOnSignal {
 
     async fn connect(&self, request: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
         self.attempts.fetch_add(1, Ordering::SeqCst);
-        self.told.notified().await;
+        self.reported.notified().await;
         self.inner.connect(request).await
     }
 
@@ -186,10 +186,10 @@ impl Connect for ConnectsOnSignal {
 #[tokio::test]
 async fn who_waits_for_a_connection_that_is_given_up_makes_it() {
     let mut upstream = Upstream::start().await;
-    let (told, attempts) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let (reported, attempts) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
     let connect = Http2Connect::new(ConnectsOnSignal {
         inner: upstream.tcp(),
-        told: told.clone(),
+        reported: reported.clone(),
         attempts: attempts.clone(),
     });
     let gateway = RunningGateway::connecting(GatewayConfig::default(), connect).await;
@@ -210,7 +210,7 @@ async fn who_waits_for_a_connection_that_is_given_up_makes_it() {
         }
     })
     .await;
-    told.notify_one();
+    reported.notify_one();
     let _tunnel = upstream.tunnel().await;
     assert_eq!(second.head().await.status, 101);
 }
@@ -321,7 +321,7 @@ async fn the_one_task_of_a_connection_runs_where_it_is_told_to_and_ends() {
         assert_eq!(client.head().await.status, 101);
     }
     assert_eq!(executor.started.load(Ordering::SeqCst), 1);
-    upstream.tell(0, Tell::Close);
+    upstream.order(0, Order::Close);
     within("the task to end", executor.ended.notified()).await;
 }
 

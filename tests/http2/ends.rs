@@ -13,7 +13,7 @@ use switchover::websocket::CloseCode;
 use switchover::{Side, UpgradeConfig};
 
 use crate::running_gateway::RunningGateway;
-use crate::upstream::{FaultyConnect, Tell, Tunnel, Upstream};
+use crate::upstream::{FaultyConnect, Order, Tunnel, Upstream};
 
 async fn tunnelled() -> (Upstream, RunningGateway, ScriptedClient, Tunnel) {
     let mut upstream = Upstream::start().await;
@@ -151,7 +151,7 @@ async fn a_connection_that_dies_fails_its_tunnels_and_not_the_next() {
         let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
         clients.push((upstream.tunnel().await, client.head().await.status, client));
     }
-    upstream.tell(0, Tell::Close);
+    upstream.order(0, Order::Close);
     for (_, status, mut client) in clients {
         assert_eq!(status, 101);
         client.rest_until_reset().await;
@@ -197,7 +197,7 @@ async fn a_goaway_lets_tunnels_go_on_and_the_next_one_takes_another_connection()
     let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
     let mut tunnel = upstream.tunnel().await;
     assert_eq!(client.head().await.status, 101);
-    upstream.tell(0, Tell::GoAway);
+    upstream.order(0, Order::GoAway);
     // The gateway has heard of it when a connection other than the first is asked.
     let mut others = Vec::new();
     loop {

@@ -9,7 +9,7 @@ use switchover::http2::Http2Stream;
 use switchover::test_util::UPGRADE_REQUEST;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::upstream::{Tell, Upstream, within};
+use crate::upstream::{Order, Upstream, within};
 
 async fn connected() -> (Upstream, Http2Stream) {
     let upstream = Upstream::start().await;
@@ -129,7 +129,7 @@ async fn a_declined_answer_and_its_body_to_the_end() {
 #[tokio::test]
 async fn a_connection_that_is_gone_before_anything_is_asked() {
     let (mut upstream, mut stream) = connected().await;
-    upstream.tell(0, Tell::Close);
+    upstream.order(0, Order::Close);
     upstream.ended_connections(1).await;
     let failed = async {
         loop {

@@ -38,7 +38,7 @@ impl Connect for FaultyConnect {
 }
 
 /// What a test may tell a connection.
-pub(crate) enum Tell {
+pub(crate) enum Order {
     /// GOAWAY, and go on with the streams that there are.
     GoAway,
     /// Close the socket.
@@ -48,7 +48,7 @@ pub(crate) enum Tell {
 pub(crate) struct Upstream {
     address: SocketAddr,
     asked: mpsc::UnboundedReceiver<Asked>,
-    connections: Arc<Mutex<Vec<mpsc::UnboundedSender<Tell>>>>,
+    connections: Arc<Mutex<Vec<mpsc::UnboundedSender<Order>>>>,
     /// How many connections there have been, and how many have ended.
     counts: watch::Receiver<(usize, usize)>,
     _accepting: JoinSet<()>,
@@ -76,12 +76,12 @@ impl Upstream {
             for index in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let (tell, told) = mpsc::unbounded_channel();
-                all.lock().unwrap().push(tell);
+                let (order, reported) = mpsc::unbounded_channel();
+                all.lock().unwrap().push(order);
                 count.send_modify(|count| count.0 += 1);
                 let (ask, builder, count) = (ask.clone(), builder.clone(), count.clone());
                 serving.spawn(async move {
-                    serve(stream, builder, index, ask, told).await;
+                    serve(stream, builder, index, ask, reported).await;
                     count.send_modify(|count| count.1 += 1);
                 });
             }
@@ -155,14 +155,14 @@ impl Upstream {
         .unwrap();
     }
 
-    pub(crate) fn tell(&self, connection: usize, tell: Tell) {
-        let _ = self.connections.lock().unwrap()[connection].send(tell);
+    pub(crate) fn order(&self, connection: usize, order: Order) {
+        let _ = self.connections.lock().unwrap()[connection].send(order);
     }
 }
 
 pub(crate) struct Echoing {
     counts: watch::Receiver<(usize, usize)>,
-    _connections: Arc<Mutex<Vec<mpsc::UnboundedSender<Tell>>>>,
+    _connections: Arc<Mutex<Vec<mpsc::UnboundedSender<Order>>>>,
     _accepting: JoinSet<()>,
     _echoing: JoinSet<()>,
 }
@@ -179,7 +179,7 @@ async fn serve(
     builder: Builder,
     index: usize,
     ask: mpsc::UnboundedSender<Asked>,
-    mut told: mpsc::UnboundedReceiver<Tell>,
+    mut reported: mpsc::UnboundedReceiver<Order>,
 ) {
     let handshake = builder.handshake(stream).await;
     let Ok(mut connection): Result<Connection<TcpStream, Bytes>, _> = handshake else {
@@ -194,9 +194,9 @@ async fn serve(
                 }
                 _ => return,
             },
-            Some(tell) = told.recv() => match tell {
-                Tell::GoAway => connection.graceful_shutdown(),
-                Tell::Close => return,
+            Some(order) = reported.recv() => match order {
+                Order::GoAway => connection.graceful_shutdown(),
+                Order::Close => return,
             },
         }
     }

@@ -35,12 +35,12 @@ async fn it_gives_notice_then_lets_nobody_in_then_sends_everyone_away() {
     assert_eq!(ready(&program).await, 200);
     let mut tunnels = vec![tunnel(&program).await, tunnel(&program).await];
 
-    let told = Instant::now();
+    let reported = Instant::now();
     program.terminate().await;
     while ready(&program).await == 200 {
-        assert!(told.elapsed() < TIMEOUT, "it has not heard the signal");
+        assert!(reported.elapsed() < TIMEOUT, "it has not seen the signal");
     }
-    // The notice: whoever comes is served, whoever is there is left alone.
+    // The notice: new clients are served, and those that are there are left alone.
     tunnels.push(tunnel(&program).await);
     for client in &mut tunnels {
         client.send("hello").await;
@@ -49,7 +49,11 @@ async fn it_gives_notice_then_lets_nobody_in_then_sends_everyone_away() {
     for client in &mut tunnels {
         client.ends().await;
     }
-    assert!(told.elapsed() >= Duration::from_secs(2), "{:?}", told.elapsed());
+    assert!(
+        reported.elapsed() >= Duration::from_secs(2),
+        "{:?}",
+        reported.elapsed()
+    );
     assert!(TcpStream::connect(program.address).await.is_err());
     drop(tunnels);
     assert!(program.ends().await.success());
@@ -59,8 +63,12 @@ async fn it_gives_notice_then_lets_nobody_in_then_sends_everyone_away() {
 async fn with_nothing_open_it_ends_after_its_notice() {
     let origin = ScriptedOrigin::start(Script::new()).await;
     let mut program = start(&origin, "0", "60").await;
-    let told = Instant::now();
+    let reported = Instant::now();
     program.terminate().await;
     assert!(program.ends().await.success());
-    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    assert!(
+        reported.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        reported.elapsed()
+    );
 }

@@ -1,4 +1,4 @@
-//! An upgrade beyond a cap is refused before the origin hears of it, and one within it gives its place back whatever
+//! An upgrade beyond a cap is refused before the origin sees it, and one within it gives its place back whatever
 //! becomes of it.
 
 use std::net::IpAddr;
@@ -67,7 +67,7 @@ async fn beyond_the_cap_is_503_and_the_origin_does_not_hear_of_it() {
     drop((ordinary, tunnels.pop()));
     gateway.served().await.unwrap();
 
-    // The place is free before the gateway's caller hears of the end.
+    // The place is free before the gateway's caller learns of the end.
     assert_eq!(cap.open(), 1);
     let mut next = gateway.client_sending(UPGRADE_REQUEST).await;
     assert_eq!(next.head().await.status, 101);
@@ -257,7 +257,7 @@ async fn behind_a_trusted_proxy_each_client_has_a_cap_of_its_own() {
         (proxy, "192.0.2.11", true),
         (proxy, "192.0.2.12", true),
         (proxy, "192.0.2.11", false),
-        // Whoever is not trusted is who it is, whatever it says.
+        // A peer that is not trusted counts under its own address, whatever it says.
         (PEER, "192.0.2.3", true),
         (PEER, "192.0.2.4", false),
     ] {

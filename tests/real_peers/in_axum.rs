@@ -49,7 +49,7 @@ fn python_client_and_node_server() {
 
 /// An origin that says what it was asked.
 fn origin() -> App {
-    let told = |request: Request| async {
+    let reported = |request: Request| async {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, 2 * MEBIBYTE).await.expect("a whole body");
         let fields = ["upgrade", "http2-settings"].map(|name| parts.headers.contains_key(name));
@@ -57,7 +57,7 @@ fn origin() -> App {
         format!("{} of {} bytes, {fields:?}, {via}", parts.method, body.len())
     };
     let large = get(|| async { Bytes::from(vec![b'x'; MEBIBYTE]) });
-    App::serving(None, Router::new().route("/large", large).fallback(told))
+    App::serving(None, Router::new().route("/large", large).fallback(reported))
 }
 
 /// What curl is told to speak, and what it and the application then speak.

@@ -1,5 +1,5 @@
 //! Gateways behind a balancer on layer 4 are replaced one after the other, as a deployment does it: no upgrade is refused,
-//! no tunnel ends before its time, and each gateway ends well.
+//! no tunnel ends early, and each gateway ends well.
 
 use std::net::SocketAddr;
 use std::process::Command;

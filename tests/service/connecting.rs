@@ -18,7 +18,7 @@ use switchover::upstream::{Group, Server};
 use tokio::net::TcpStream;
 
 use crate::servers::Mounted;
-use crate::{end_of, telling};
+use crate::{end_of, reporting};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 const GET: &str = "GET /page HTTP/1.1\r\nHost: a.example\r\nX-Room: red\r\n\r\n";
@@ -206,7 +206,7 @@ async fn start_and_end_of_a_tunnel_report_its_upstream_and_each_attempt() {
         Server::to(closed.to_string()),
         Server::to(origin.address().to_string()),
     ]);
-    let (config, ends) = telling();
+    let (config, ends) = reporting();
     let (sender, starts) = mpsc::channel();
     let config = config.on_start(move |started| {
         let attempts = started.trace.attempts().len();

@@ -27,10 +27,10 @@ async fn answer_to_upgrade(server: Server, script: Script) -> (u16, String, Stri
         .await;
     let (head, body) = client.response().await;
     client.ends().await;
-    let heard = origin.connection(0).await.received();
+    let received = origin.connection(0).await.received();
     assert_eq!(origin.connections(), 1, "{server:?}");
     assert!(
-        !String::from_utf8_lossy(&heard).contains("smuggled"),
+        !String::from_utf8_lossy(&received).contains("smuggled"),
         "{server:?}"
     );
     let connection = head

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::servers::{Mounted, Server};
-use crate::{end_of, telling};
+use crate::{end_of, reporting};
 
 /// One HTTP/2 connection.
 struct Client {
@@ -98,7 +98,7 @@ async fn a_websocket_reaches_an_http_1_origin_and_no_byte_is_changed() {
     {
         let script = Script::new().read_head().switch().send("early").echo();
         let origin = ScriptedOrigin::start(script).await;
-        let (config, ends) = telling();
+        let (config, ends) = reporting();
         let mounted = Mounted::on(Server::Axum, to(&origin).config(config)).await;
         let mut client = Client::connect(&mounted).await;
         let request = websocket()
@@ -221,7 +221,7 @@ async fn bulk_through_a_slow_reader_waits_and_is_not_buffered() {
     const LENGTH: usize = 8 * 1024 * 1024;
     let script = Script::new().read_head().switch().send(vec![7; LENGTH]).close();
     let origin = ScriptedOrigin::start(script).await;
-    let (config, ends) = telling();
+    let (config, ends) = reporting();
     let mounted = Mounted::on(Server::Axum, to(&origin).config(config)).await;
     let mut client = Client::connect(&mounted).await;
     let (response, mut send) = client.open(websocket()).await;
@@ -499,7 +499,7 @@ async fn the_layer_leaves_what_is_not_for_it() {
 #[tokio::test]
 async fn a_websocket_that_knows_its_frames_is_drained_in_its_own_words() {
     let origin = ScriptedOrigin::start(Script::new().read_head().switch()).await;
-    let (config, ends) = telling();
+    let (config, ends) = reporting();
     let tunnels = Tunnels::new();
     let upgrade = UpgradeConfig::default().websocket(WebSocketConfig::default());
     let config = config.tunnels(tunnels.clone()).upgrade(upgrade);
@@ -527,8 +527,8 @@ async fn a_websocket_that_knows_its_frames_is_drained_in_its_own_words() {
         traffic.close_from(Side::Downstream).unwrap().code(),
         Some(CloseCode::GOING_AWAY)
     );
-    let told = traffic.close_sent_to(Side::Upstream).unwrap();
-    assert_eq!(told.to_string(), "1001 Going Away \"shutting down\"");
+    let reported = traffic.close_sent_to(Side::Upstream).unwrap();
+    assert_eq!(reported.to_string(), "1001 Going Away \"shutting down\"");
     assert_eq!(
         connection.received()[head.len() + 8..][..2],
         [0x88, 0x80 | 15],
@@ -549,7 +549,7 @@ async fn a_tap_reads_and_replaces_what_comes_over_http_2() {
     }
     let origin = ScriptedOrigin::start(Script::new().read_head().switch().send(b"\x82\x03abc")).await;
     let upgrade = UpgradeConfig::default().tap(|_, _| Some(Tap::new(Reversed)));
-    let mounted = Mounted::on(Server::Axum, to(&origin).config(telling().0.upgrade(upgrade))).await;
+    let mounted = Mounted::on(Server::Axum, to(&origin).config(reporting().0.upgrade(upgrade))).await;
     let mut client = Client::connect(&mounted).await;
     let offer = websocket().header("sec-websocket-extensions", "permessage-deflate");
     let (response, mut send) = client.open(offer).await;

@@ -24,7 +24,7 @@ use switchover::service::{Ended, ServiceConfig};
 use switchover::test_util::TIMEOUT;
 
 /// A configuration that tells how each tunnel has ended.
-fn telling() -> (ServiceConfig, mpsc::Receiver<Ended>) {
+fn reporting() -> (ServiceConfig, mpsc::Receiver<Ended>) {
     let (sender, ends) = mpsc::channel();
     let config = ServiceConfig::default().on_end(move |ended| {
         let _ = sender.send(ended);

@@ -51,12 +51,12 @@ async fn where_nobody_tells_the_first_request_says_what_to_do() {
     assert_eq!(origin.connections(), 0);
 
     let address: SocketAddr = "192.0.2.7:4711".parse().unwrap();
-    let told: Router = Router::new()
+    let reported: Router = Router::new()
         .fallback_service(proxy.clone())
         .layer(MockConnectInfo(address));
     let unknown = proxy.config(ServiceConfig::default().hop(|_| Hop::unknown()));
     let unknown: Router = Router::new().fallback_service(unknown);
-    for (at, (app, expected)) in [(told, "192.0.2.7"), (unknown, "unknown")]
+    for (at, (app, expected)) in [(reported, "192.0.2.7"), (unknown, "unknown")]
         .into_iter()
         .enumerate()
     {

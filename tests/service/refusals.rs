@@ -256,9 +256,9 @@ async fn the_reason_of_a_request_that_is_no_upgrade() {
                     continue;
                 }
                 let response = answered(service.clone(), request.body(String::new()).unwrap()).await;
-                let told = format!("{version:?} {upgrade:?} {connection:?}, a key: {has_key}");
-                assert_eq!(response.status(), 426, "{told}");
-                assert_eq!(response.extensions().get(), Some(expected), "{told}");
+                let reported = format!("{version:?} {upgrade:?} {connection:?}, a key: {has_key}");
+                assert_eq!(response.status(), 426, "{reported}");
+                assert_eq!(response.extensions().get(), Some(expected), "{reported}");
             }
         }
     }

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::{end_of, telling};
+use crate::{end_of, reporting};
 
 /// An application under [`Shutdown`].
 struct App {
@@ -66,7 +66,7 @@ impl App {
     async fn scheduled(schedule: Schedule, tls: bool, limit: Duration) -> App {
         let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
         let tunnels = Tunnels::new();
-        let (config, ends) = telling();
+        let (config, ends) = reporting();
         let service = UpgradeService::new(TcpConnect::to(origin.address().to_string()))
             .config(config.tunnels(tunnels.clone()));
         let asked = Arc::new(Notify::new());

@@ -12,13 +12,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::servers::{Mounted, Server};
-use crate::{end_of, hasty, telling};
+use crate::{end_of, hasty, reporting};
 
 #[tokio::test]
 async fn a_graceful_shutdown_waits_for_them_and_ends_them() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let tunnels = Tunnels::new();
-    let (config, ends) = telling();
+    let (config, ends) = reporting();
     let service = UpgradeService::new(TcpConnect::to(origin.address().to_string()))
         .config(config.tunnels(tunnels.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -62,7 +62,7 @@ async fn a_graceful_shutdown_waits_for_them_and_ends_them() {
 async fn they_are_listed_with_the_label_of_the_request() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let tunnels = Tunnels::new();
-    let (config, ends) = telling();
+    let (config, ends) = reporting();
     let upstream =
         switchover::upstream::Group::of([switchover::upstream::Server::to(origin.address().to_string())]);
     let service = UpgradeService::new(upstream).config(config.tunnels(tunnels.clone()));
@@ -111,7 +111,7 @@ async fn while_draining_new_upgrades_are_refused_and_ordinary_requests_are_not()
 async fn a_response_put_in_the_place_of_the_101_frees_the_upstream() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let tunnels = Tunnels::new();
-    let (config, ends) = telling();
+    let (config, ends) = reporting();
     let service = UpgradeService::new(TcpConnect::to(origin.address().to_string()))
         .config(config.tunnels(tunnels.clone()).upgrade(hasty()));
     let spoilt = axum::middleware::map_response(|mut response: axum::response::Response| async {

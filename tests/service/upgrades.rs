@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::Layer;
 
 use crate::servers::{Mounted, SERVERS, Server, told_of_peer};
-use crate::{end_of, telling};
+use crate::{end_of, reporting};
 
 fn to(origin: &ScriptedOrigin) -> UpgradeService<TcpConnect> {
     UpgradeService::new(TcpConnect::to(origin.address().to_string()))
@@ -39,7 +39,7 @@ async fn switched(client: &mut ScriptedClient) {
 async fn bytes_in_one_segment_with_either_head_are_delivered_first() {
     for server in SERVERS {
         let origin = ScriptedOrigin::start(Script::new().read_head().switch().send("early").echo()).await;
-        let (config, ends) = telling();
+        let (config, ends) = reporting();
         let mounted = Mounted::on(server, to(&origin).config(config)).await;
         let mut client = mounted.client_sending(format!("{UPGRADE_REQUEST}hello")).await;
         switched(&mut client).await;
@@ -86,7 +86,7 @@ async fn bulk_is_spliced_under_every_server() {
     const LENGTH: usize = 16 * 1024 * 1024;
     for server in SERVERS {
         let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
-        let (config, ends) = telling();
+        let (config, ends) = reporting();
         let mounted = Mounted::on(server, to(&origin).config(config)).await;
         let mut client = mounted.client_sending(UPGRADE_REQUEST).await;
         switched(&mut client).await;
@@ -171,7 +171,7 @@ async fn late_data_after_a_half_close_arrives() {
 #[tokio::test]
 async fn a_reset_reaches_the_other_side() {
     let origin = ScriptedOrigin::start(Script::new().read_head().switch().read(5).reset()).await;
-    let (config, ends) = telling();
+    let (config, ends) = reporting();
     let mounted = Mounted::on(Server::Axum, to(&origin).config(config)).await;
     let mut client = mounted.client_sending(UPGRADE_REQUEST).await;
     switched(&mut client).await;
@@ -220,7 +220,7 @@ async fn a_stream_of_an_unknown_type_is_carried_as_it_is() {
     }
 
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
-    let (config, ends) = telling();
+    let (config, ends) = reporting();
     let service = to(&origin).config(config);
     let mounted = Mounted::serving(move |stream| {
         let service = hyper_util::service::TowerToHyperService::new(told_of_peer(&service, &stream));

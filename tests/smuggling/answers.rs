@@ -29,7 +29,7 @@ async fn bytes_after_an_upgrade_that_the_origin_declines() {
             "{status}: the whole body, then the end"
         );
         drop(client);
-        assert!(matches!(gateway.served().await, Ok(Outcome::Declined(told)) if told == status));
+        assert!(matches!(gateway.served().await, Ok(Outcome::Declined(reported)) if reported == status));
         let connection = origin.connection(0).await;
         connection
             .receives_exactly_and_ends(connection.head().await.as_bytes())

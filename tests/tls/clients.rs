@@ -116,8 +116,8 @@ async fn neither_http_nor_tls_ends_with_an_alert() {
     ] {
         let mut client = ScriptedClient::connect(door.front.address).await;
         client.send(bytes).await;
-        let told = client.rest().await;
-        assert!(told.starts_with(b"\x15\x03"), "{bytes:?}: {told:?}");
+        let reported = client.rest().await;
+        assert!(reported.starts_with(b"\x15\x03"), "{bytes:?}: {reported:?}");
         drop(client);
         failure(&door.failed().await);
     }
@@ -217,7 +217,7 @@ async fn a_client_certificate_that_is_demanded() {
         drop(tunnel_through(&door.front, tls(Some(&known))).await);
         assert!(matches!(door.front.served().await, Ok(Outcome::Tunnelled { .. })));
 
-        for (identity, expected, told) in [
+        for (identity, expected, reported) in [
             (None, TlsFailure::NoCertificate, TlsFailure::CertificateRequired),
             (
                 Some(&unknown),
@@ -239,7 +239,7 @@ async fn a_client_certificate_that_is_demanded() {
                     client.rest().await.1.expect_err("an alert")
                 }
             };
-            assert_eq!(TlsFailure::of(&error), Some(told), "{expected:?}: {error}");
+            assert_eq!(TlsFailure::of(&error), Some(reported), "{expected:?}: {error}");
             assert_eq!(failure(&door.failed().await), expected);
         }
     }

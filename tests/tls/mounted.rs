@@ -86,7 +86,7 @@ enum Given {
     Rustls,
 }
 
-/// An authority, an origin, and who hears of the ends.
+/// An authority, an origin, and the receiver of the ends.
 struct Story {
     authority: Authority,
     service: Service,

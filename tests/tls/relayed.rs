@@ -248,7 +248,7 @@ async fn a_service_over_tls_relays_on_one_connection_and_tunnels_on_another() {
     client.receives(b"and back").await;
 }
 
-/// TLS says where a stream ends; a stream that ends without that has been cut short, by whoever can send a FIN.
+/// TLS says where a stream ends; a stream that ends without that has been cut short, by anyone who can send a FIN.
 #[tokio::test]
 async fn a_body_that_only_the_end_delimits_is_complete_only_with_closing_words() {
     let authority = Authority::new();

@@ -1,4 +1,4 @@
-//! What a tunnel costs: the size of its future, the patience of its neighbours.
+//! What a tunnel costs: the size of its future, the time that its neighbours wait.
 
 use std::future::Future;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! Every wait has a limit, and no limit strikes where there is progress.
+//! Every wait has a limit, and no limit passes where there is progress.
 
 use std::pin::pin;
 

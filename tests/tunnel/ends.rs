@@ -113,7 +113,7 @@ mirrored! {
         trigger.send(()).unwrap();
         sleep(seconds(5)).await;
         assert_eq!(table.near_watch.read(), taken, "reads go on");
-        assert_eq!(table.near_watch.shutdowns(), 1, "the side with nothing to wait for is told at once");
+        assert_eq!(table.near_watch.shutdowns(), 1, "the side with nothing to wait for is notified at once");
         let mut received = Vec::new();
         table.far_peer.read_to_end(&mut received).await.unwrap();
         assert_eq!(received, pattern(taken as usize));

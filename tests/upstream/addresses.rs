@@ -112,7 +112,7 @@ async fn servers_come_and_go_and_those_that_stay_are_what_they_were() {
     assert_eq!(
         (servers(&group).len(), registry.asked()),
         (2, 0),
-        "not before its time"
+        "not before the deadline"
     );
     advance(seconds(1)).await;
     connect(&group).await.unwrap();
@@ -200,7 +200,7 @@ async fn one_request_waits_for_a_new_answer_and_for_a_second_at_most() {
     assert_eq!(waiting.await.unwrap().unwrap(), seconds(1));
     assert_eq!(registry.asked(), 1);
 
-    // Whoever was to ask and has left is followed by another.
+    // A request that was to ask and has left is followed by another.
     advance(seconds(1)).await;
     let given_up = tokio::time::timeout(milliseconds(10), connect(&group)).await;
     assert!(given_up.is_err());

@@ -89,8 +89,8 @@ async fn act(address: SocketAddr, how: Client) {
     client.send(UPGRADE_REQUEST).await;
     match how {
         Client::Waits => {
-            let mut told = Vec::new();
-            let end = client.stream().read_to_end(&mut told);
+            let mut reported = Vec::new();
+            let end = client.stream().read_to_end(&mut reported);
             // In order or not, as the origin has it.
             let _ = tokio::time::timeout(TIMEOUT, end).await.expect("an end");
         }
@@ -125,7 +125,11 @@ async fn futures_that_are_dropped_give_back_what_they_have() {
         let _ = serving.await;
         assert_eq!(open(&group), 0);
     }
-    assert_eq!(group.servers()[0].failed, 0, "whoever gives up says nothing");
+    assert_eq!(
+        group.servers()[0].failed,
+        0,
+        "a request that is given up shows nothing"
+    );
 }
 
 /// A tunnel that has carried as many bytes each way.

@@ -43,7 +43,7 @@ async fn a_server_that_fails_is_out_for_longer_each_time_and_comes_back_with_one
         assert!(left >= least && left <= most, "{left:?} of {nominal} s");
         advance(left - Duration::from_millis(1)).await;
         requests(&group, 4).await;
-        assert_eq!(bad.asked(), 0, "not before its time");
+        assert_eq!(bad.asked(), 0, "not before the deadline");
         advance(Duration::from_millis(1)).await;
         assert_eq!(group.servers()[0].health, Health::Probing { times });
         requests(&group, 4).await;

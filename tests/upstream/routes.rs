@@ -58,13 +58,13 @@ async fn each_goes_on_by_its_own_rule() {
 #[tokio::test]
 async fn attempts_are_heard_of_by_the_route_that_they_were_made_for() {
     let (one, _two, group) = pair();
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let listening = heard.clone();
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let listening = received.clone();
     let route = group.on_attempt(move |attempt| {
         let (server, outcome) = (attempt.server.to_owned(), attempt.outcome);
         listening.lock().unwrap().push((server, outcome));
     });
-    let taken = || std::mem::take(&mut *heard.lock().unwrap());
+    let taken = || std::mem::take(&mut *received.lock().unwrap());
     one.now(Does::Refuses);
     connect(&route).await.unwrap();
     let expected = [

@@ -97,7 +97,7 @@ impl AccessLog {
             return;
         }
         queue.lines.extend_from_slice(line);
-        // Otherwise it has been told already, or is about to look.
+        // Otherwise it has been woken already, or is about to look.
         let wakes = std::mem::take(&mut queue.sleeps);
         drop(queue);
         if wakes {
@@ -170,7 +170,7 @@ fn write(shared: &Shared, mut output: Output, ending: &Sender<()>) {
 /// The file is to be opened again.
 enum Reopening {
     Asked,
-    /// And could not be, which has been told.
+    /// And could not be, which has been reported.
     Failed,
 }
 
@@ -251,9 +251,9 @@ impl Health {
                 }
                 // The one about lost lines is not counted among them.
                 let unwritten = &text[written..];
-                let told = u64::from(self.lost > 0);
+                let reported = u64::from(self.lost > 0);
                 let ends = unwritten.iter().filter(|byte| **byte == b'\n').count() as u64;
-                self.lost += ends.saturating_sub(told + u64::from(self.is_torn && written == 0));
+                self.lost += ends.saturating_sub(reported + u64::from(self.is_torn && written == 0));
                 self.is_torn = match written {
                     0 => self.is_torn,
                     written => text[written - 1] != b'\n',

@@ -90,7 +90,7 @@ pub(super) fn server(flags: &Flags) -> Http2Server {
     Http2Server::new(config)
 }
 
-/// Tells the access log of the tunnels of this service.
+/// Reports the tunnels of this service to the access log.
 pub(super) fn reporting(config: ServiceConfig, failures: Arc<Failures>) -> ServiceConfig {
     config
         .on_start(|started| {

@@ -1,4 +1,4 @@
-//! A moment as RFC 3339 tells it, in UTC: the standard library knows no calendar.
+//! A moment in the format of RFC 3339, in UTC: the standard library knows no calendar.
 
 use std::time::SystemTime;
 

@@ -73,7 +73,7 @@ pub(crate) async fn open(
     })
 }
 
-/// Hears from a balancer whose connection it is.
+/// Learns from a balancer whose connection it is.
 async fn handed_on(
     proxied: &ProxyProtocolAcceptor,
     stream: TcpStream,

@@ -211,7 +211,7 @@ fn is_answered(tried: &Attempt) -> bool {
 }
 
 /// A JSON string (RFC 8259, section 7). All that is not printable ASCII is escaped: a reader of the log in a terminal
-/// must not have it told what to do.
+/// must not be commanded by it.
 fn quote(line: &mut String, text: &str) {
     line.push('"');
     let mut characters = text.chars();

@@ -1,4 +1,4 @@
-//! The body of an answer over HTTP/2, which tells the access log when it has ended and how much it was.
+//! The body of an answer over HTTP/2, which reports to the access log when it has ended and how much it was.
 
 use std::pin::Pin;
 use std::sync::Arc;

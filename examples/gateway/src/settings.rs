@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     relay: RelayConfig,
     pub(crate) head_limits: HeadLimits,
     pub(crate) talks: bool,
-    leaving: AtomicBool,
+    is_draining: AtomicBool,
     /// Started when the drain is to be over at once.
     pub(crate) hurry: Drain,
     pub(crate) log: Option<AccessLog>,
@@ -124,7 +124,7 @@ impl Settings {
             http2,
             relay,
             talks,
-            leaving: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
             hurry: Drain::new(),
             log,
             tunnels,
@@ -172,11 +172,11 @@ impl Settings {
 
     /// From now on nobody is to be sent here any more.
     pub(crate) fn leave(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
+        self.is_draining.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
+        self.is_draining.load(Ordering::Relaxed)
     }
 
     /// A request was refused here.

@@ -1,4 +1,4 @@
-//! A client's connection, for the access log: what all records of its requests have in common, and what there is to tell where
+//! A client's connection, for the access log: what all records of its requests have in common, and what there is to record where
 //! it has failed before there was a request.
 
 use std::fmt::Display;

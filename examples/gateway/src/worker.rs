@@ -36,7 +36,7 @@ pub(crate) struct Worker {
     pub(crate) drain: Drain,
     /// Its listeners and connections.
     open: Cap,
-    /// Hears of every connection.
+    /// Observes every connection.
     accepts: Notify,
 }
 

@@ -64,7 +64,7 @@ impl Asked {
         self.attempts.count()
     }
 
-    /// Tells the server what has become of it there, and says whether another may be asked.
+    /// Reports its outcome to the server, and says whether another may be asked.
     pub(super) fn goes_on_after(&self, answered: Result<StatusCode, &Failure>) -> bool {
         let again = match answered {
             Ok(status) => self.attempts.end(Outcome::Answered(status)),
@@ -91,7 +91,7 @@ impl Asked {
     }
 
     /// Whether it may be sent although it may have been received before (RFC 9110, section 9.2.2), and the client has not
-    /// heard of it either.
+    /// received it either.
     fn is_repeatable(&self) -> bool {
         !self.has_body && self.head.method.is_idempotent() && !self.has_passed_interim
     }

@@ -115,7 +115,7 @@ impl<C: Connect + 'static> Forwarder<C> {
         response
     }
 
-    /// The response to one request, and the failure that it tells of.
+    /// The response to one request, and the failure that it reports.
     pub(in crate::service) async fn forward<B>(
         &self,
         request: Request<B>,
@@ -177,10 +177,10 @@ impl<C: Connect + 'static> Forwarder<C> {
 
 /// Gives the head of a request that goes up the framing that its body has, whatever its method (RFC 9112, section 6.3).
 fn frame(headers: &mut HeaderMap, has_body: bool) -> BodyLength {
-    let told = headers
+    let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    match (told, has_body) {
+    match (announced, has_body) {
         (None, false) | (Some(0), false) => BodyLength::None,
         (Some(_), false) => {
             // A layer has taken the body away. The upstream would wait for it.
@@ -296,7 +296,7 @@ fn own_response(response: Response<String>, exchange: Arc<Exchange>, closes: boo
     response
 }
 
-/// A response of the proxy's own to a request that no upstream has heard of, with the reason in its extensions. The
+/// A response of the proxy's own to a request that no upstream has received, with the reason in its extensions. The
 /// connection closes after it.
 pub(in crate::service) fn rejected(rejection: Rejection) -> Response<ProxyBody> {
     telemetry::refused(rejection.name());

@@ -193,7 +193,7 @@ impl<C: Connect + 'static> Relay<C> {
     /// # Errors
     ///
     /// The client's stream fails, or the response breaks off after its head has been sent; how much went out by then is
-    /// told in a [`Trace`](crate::connect::Trace). What goes wrong before is answered 400, 502 or 504, and told in
+    /// recorded in a [`Trace`](crate::connect::Trace). What goes wrong before is answered 400, 502 or 504, and recorded in
     /// [`Relayed::failure`].
     ///
     /// # Cancel safety

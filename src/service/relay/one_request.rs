@@ -113,7 +113,7 @@ where
     answered(stream, head, config, None, service).await
 }
 
-/// As [`answer_one`]; `service` returns the failure too that its response tells of.
+/// As [`answer_one`]; `service` returns the failure too that its response reports.
 pub(super) async fn answered<S, F, A>(
     stream: Rewind<S>,
     head: &request::Parts,
@@ -140,7 +140,7 @@ where
     // hyper is shown one request and asks once.
     let service = Mutex::new(Some(service));
     let service = service_fn(|mut request| {
-        // The crate's own reading of the target: hyper does not tell `http://a` from `http://a/`.
+        // The crate's own reading of the target: hyper does not distinguish `http://a` from `http://a/`.
         *request.uri_mut() = head.uri.clone();
         let service = service.lock().unwrap_or_else(PoisonError::into_inner).take();
         let answered = service.map(|service| service(request, exchange.clone()));

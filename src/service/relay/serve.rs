@@ -130,7 +130,7 @@ where
     }
 }
 
-/// What of a request is refused before any upstream has heard of it.
+/// What of a request is refused before any upstream has received it.
 fn refusal(config: &RelayConfig, head: &request::Parts, length: BodyLength) -> Option<Rejection> {
     if head.method == Method::TRACE && !config.allow_trace {
         return Some(Rejection::Trace);

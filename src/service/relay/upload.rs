@@ -24,7 +24,7 @@ pub(super) struct Upload {
     pub(super) transfer: Transfer,
     /// None when it has been read to its end.
     body: Option<RequestBody>,
-    /// How much is left of one whose length its head tells. None for one in chunks.
+    /// How much is left of one whose length its head gives. None for one in chunks.
     left: Option<u64>,
     has_begun: bool,
     is_done: bool,
@@ -102,7 +102,7 @@ impl Upload {
             return Ok(());
         }
         if let Some(left) = &mut self.left {
-            // More than its head has told would be the next request to the upstream.
+            // More than its head has announced would be the next request to the upstream.
             let rest = left.checked_sub(data.len() as u64);
             *left = rest.ok_or(Broken::Reader(Cause::Closed))?;
             return self.transfer.put(cx, writer, data).map_err(Broken::Writer);

@@ -153,7 +153,7 @@ impl ServiceConfig {
     ///    [unknown](Hop::unknown).
     ///
     /// Where none of them is there, a request that would go upstream is refused with
-    /// [`Rejection::PeerUnknown`](crate::handshake::Rejection::PeerUnknown), 500: a proxy that tells its origins `unknown`, and
+    /// [`Rejection::PeerUnknown`](crate::handshake::Rejection::PeerUnknown), 500: a proxy that sends its origins `unknown`, and
     /// whose cap for each peer counts nobody, would be noticed by no one. A service that has no use for addresses says so:
     /// `.hop(|_| Hop::unknown())`.
     ///

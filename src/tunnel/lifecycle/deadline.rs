@@ -64,19 +64,19 @@ impl Closing {
 
 /// When a side is to be sent a ping, or has not answered one.
 fn consider_ping(next: &mut Earliest, side: Side, config: &WebSocketConfig, view: &View) {
-    let (hearing, asking) = (view.from(side), view.from(!side));
-    let (Some(heard), Some(asked)) = (&hearing.frames, &asking.frames) else {
+    let (answerer, pinger) = (view.from(side), view.from(!side));
+    let (Some(answers), Some(pings)) = (&answerer.frames, &pinger.frames) else {
         return;
     };
-    let is_over = hearing.has_stopped || asking.has_stopped || heard.is_closed || asked.is_closed;
+    let is_over = answerer.has_stopped || pinger.has_stopped || answers.is_closed || pings.is_closed;
     // What it says is not read, or what it is asked does not get through: that has limits of its own.
-    let is_blocked = hearing.is_blocked || asking.is_blocked || heard.waits_until.is_some();
-    if is_over || is_blocked || asked.has_queued {
+    let is_blocked = answerer.is_blocked || pinger.is_blocked || answers.waits_until.is_some();
+    if is_over || is_blocked || pings.has_queued {
         return;
     }
-    match asked.pinged_at.filter(|at| *at > heard.last_read_at) {
+    match pings.pinged_at.filter(|at| *at > answers.last_read_at) {
         Some(at) => next.consider(at, Some(config.pong_limit()), Due::PingTimeout(side)),
-        None => next.consider(heard.last_read_at, config.ping_after(), Due::Ping(side)),
+        None => next.consider(answers.last_read_at, config.ping_after(), Due::Ping(side)),
     }
 }
 

@@ -94,7 +94,7 @@ impl Default for Tunnels {
 }
 
 impl From<Drain> for Tunnels {
-    /// None so far. The tunnels of services hear of this drain, for which others may wait as well; those of other doors hear of
+    /// None so far. The tunnels of services follow this drain, for which others may wait as well; those of other doors follow
     /// [`drain`](Tunnels::drain) alone.
     fn from(drain: Drain) -> Self {
         Tunnels {
@@ -232,12 +232,12 @@ impl Tunnels {
     /// Lists a tunnel that is about to run.
     pub(crate) fn list(&self, listing: Listing, is_framed: bool) -> Watched {
         let is_signalled = listing.is_signalled;
-        let (entry, heard) = self.table().insert(self, listing, is_framed);
+        let (entry, inserted) = self.table().insert(self, listing, is_framed);
         let watched = Watched::of(entry);
-        if let Some(at) = heard.drained_at.filter(|_| !is_signalled) {
+        if let Some(at) = inserted.drained_at.filter(|_| !is_signalled) {
             watched.watch().end_at(at, End::Drained, EndRequest::default());
         }
-        for queue in heard.subscribers {
+        for queue in inserted.subscribers {
             queue.push(TunnelEvent::Opened(watched.watch()));
         }
         watched

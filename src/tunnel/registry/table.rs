@@ -1,4 +1,4 @@
-//! The places of tunnels in a registry, and who hears of a change.
+//! The places of tunnels in a registry, and the subscribers and waiters of a change.
 //!
 //! Knows places only. The lock around it is its owner's business, and so is everything that is called or dropped because of a change:
 //! what a method returns is dropped without the lock.
@@ -57,7 +57,7 @@ impl Reported {
 }
 
 /// What is to be done for a tunnel that has opened.
-pub(super) struct Heard {
+pub(super) struct Inserted {
     pub(super) subscribers: Vec<Arc<Queue>>,
     /// When it is to end, because a drain has started.
     pub(super) drained_at: Option<Instant>,
@@ -100,7 +100,7 @@ impl Table {
         tunnels: &Tunnels,
         listing: Listing,
         is_framed: bool,
-    ) -> (Arc<Entry>, Heard) {
+    ) -> (Arc<Entry>, Inserted) {
         self.opened += 1;
         self.len += 1;
         let slot = self.free.pop();
@@ -123,11 +123,11 @@ impl Table {
             let part = f64::from(self.late.wrapping_mul(GOLDEN)) / f64::from(u32::MAX);
             window.turn(Instant::now(), part as f32)
         });
-        let heard = Heard {
+        let inserted = Inserted {
             subscribers: self.subscribers(),
             drained_at,
         };
-        (entry, heard)
+        (entry, inserted)
     }
 
     #[cfg_attr(not(feature = "metrics"), allow(unused_variables))]

@@ -40,13 +40,13 @@ pub(in crate::tunnel) fn can_reset<S: Any>(stream: &S) -> bool {
 /// Discards what the kernel has not sent yet.
 pub(crate) fn reset_on_drop<S: Any>(stream: &S) {
     if let Some(tcp) = tcp(stream) {
-        // Fails only on a socket that is no longer connected, and then there is no one to tell.
+        // Fails only on a socket that is no longer connected, and then there is no peer to notify.
         let _ = tcp.set_zero_linger();
     }
 }
 
 /// Waits until the peer of a plain TCP socket has ended its write side, even if bytes before that are still unread.
-/// Of any other stream only a read can tell, so this never completes.
+/// Any other stream shows it on a read alone, so this never completes.
 #[cfg(feature = "gateway")]
 pub(crate) async fn read_closed<S: Any>(stream: &mut S) {
     // The interest that is met by the end of the stream and not by bytes. Only Linux has it.

@@ -63,10 +63,13 @@ impl Server {
         printed
     }
 
-    /// Tells it to end, as whoever runs it would.
+    /// Asks it to end, as its operator would.
     pub fn terminate(&self) {
         let id = self.child.id().to_string();
-        assert!(runs(Command::new("kill").args(["-TERM", &id])), "it can be told");
+        assert!(
+            runs(Command::new("kill").args(["-TERM", &id])),
+            "it can be signalled"
+        );
     }
 
     /// Whether it has ended, and well.

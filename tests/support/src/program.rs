@@ -73,8 +73,8 @@ impl Program {
 
     pub async fn signal(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        let told = Command::new("kill").args([signal, &id]).status().await;
-        assert!(told.unwrap().success());
+        let reported = Command::new("kill").args([signal, &id]).status().await;
+        assert!(reported.unwrap().success());
     }
 
     pub async fn ends(&mut self) -> ExitStatus {

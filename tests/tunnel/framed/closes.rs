@@ -1,4 +1,4 @@
-//! The ends that are the tunnel's own, in WebSocket's words; and those that are not, as ever.
+//! The ends that are the tunnel's own, as WebSocket says them; and those that are not, as bytes.
 
 use switchover::tunnel::{End, EndRequest};
 use tokio::time::{Instant, sleep};
@@ -226,8 +226,8 @@ mirrored! {
             let websocket = WebSocketConfig::default().close_timeout(limit);
             let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
             talk.drain.complete_now();
-            for told in [talk.near.next().await, talk.far.next().await] {
-                assert_eq!(told, Some(Frame::close(GONE, "shutting down")));
+            for reported in [talk.near.next().await, talk.far.next().await] {
+                assert_eq!(reported, Some(Frame::close(GONE, "shutting down")));
             }
             let traffic = talk.tunnel.await.unwrap().unwrap();
             assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::Drained, expected));

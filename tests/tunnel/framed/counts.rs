@@ -75,8 +75,8 @@ mirrored! {
         }
         // A pong of its own is no answer.
         talk.near.send(&Frame::new(OpCode::Pong, b"")).await;
-        let (heard, other) = other.await.unwrap();
-        assert_eq!(heard, Some(Frame::new(OpCode::Pong, b"")));
+        let (received, other) = other.await.unwrap();
+        assert_eq!(received, Some(Frame::new(OpCode::Pong, b"")));
         for (side, times) in [(near, [200, 100, 200]), (!near, [0, 0, 0])] {
             let trips = talk.watch.round_trips(side).unwrap();
             let found = [trips.last(), trips.smallest(), trips.mean()].map(Option::unwrap);

@@ -254,16 +254,16 @@ mirrored! {
         let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
         talk.near.send(&Frame::text("ab")).await;
         talk.far.is_told(CloseCode(4008), "budget").await;
-        let told = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 1 bytes in a frame");
-        assert_eq!(talk.near.next().await, Some(told));
+        let reported = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 1 bytes in a frame");
+        assert_eq!(talk.near.next().await, Some(reported));
     }
 
     virtual_time async fn its_sender_is_told_at_the_close_timeout_if_the_other_side_does_not_close(near: Side) {
         let websocket = WebSocketConfig::default().limits(limits().max_frame_bytes(1)).close_timeout(seconds(2));
         let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
         talk.near.send(&Frame::text("ab")).await;
-        let told = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 1 bytes in a frame");
-        assert_eq!(talk.near.next().await, Some(told));
+        let reported = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 1 bytes in a frame");
+        assert_eq!(talk.near.next().await, Some(reported));
         assert_eq!(talk.near.next().await, None);
         drop((talk.near.stream, talk.far.stream));
         assert_eq!(talk.tunnel.await.unwrap().unwrap().duration().as_secs(), 2);
@@ -432,8 +432,8 @@ mirrored! {
         }
         assert_eq!(other.next().await, Some(told_of(near)));
         let mut one = sender.await.unwrap();
-        let told = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 8388608 bytes in a message");
-        assert_eq!(one.next().await, Some(told));
+        let reported = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 8388608 bytes in a message");
+        assert_eq!(one.next().await, Some(reported));
         assert_eq!(tunnel.await.unwrap().unwrap().end().name(), "limit-exceeded");
     }
 }

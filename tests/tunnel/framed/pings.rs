@@ -48,8 +48,8 @@ mirrored! {
         assert_eq!(traffic.end(), End::PingTimeout { side: near });
         assert_eq!(started.elapsed().as_secs(), 15, "nobody waits for the Close of a side that is gone");
         assert_eq!(talk.near.next().await.unwrap().opcode, OpCode::Ping);
-        let told = Frame::close(CloseCode::GOING_AWAY, "no answer to a ping");
-        assert_eq!(talk.near.next().await, Some(told), "and yet it is told, should it still be there");
+        let reported = Frame::close(CloseCode::GOING_AWAY, "no answer to a ping");
+        assert_eq!(talk.near.next().await, Some(reported), "and yet it is notified, should it still be there");
     }
 
     virtual_time async fn an_answering_side_outlives_the_idle_limit(near: Side) {
@@ -63,8 +63,8 @@ mirrored! {
         sleep(seconds(1000)).await;
         assert!(!tunnel.is_finished());
         drain.complete_now();
-        let told = Some(Frame::close(CloseCode::GOING_AWAY, "shutting down"));
-        assert_eq!((one.await.unwrap(), other.await.unwrap()), (told.clone(), told));
+        let reported = Some(Frame::close(CloseCode::GOING_AWAY, "shutting down"));
+        assert_eq!((one.await.unwrap(), other.await.unwrap()), (reported.clone(), reported));
         assert_eq!(started.elapsed().as_secs(), 1000);
         assert_eq!(tunnel.await.unwrap().unwrap().end(), End::Drained);
     }

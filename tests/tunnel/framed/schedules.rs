@@ -68,7 +68,7 @@ fn conversations() -> impl Strategy<Value = Conversation> {
 
 /// What one end has heard, and whether it was asked.
 #[derive(Debug, Default)]
-struct Heard {
+struct Received {
     frames: Vec<Frame>,
     pings: usize,
     close: Option<Frame>,
@@ -81,7 +81,7 @@ async fn attend(
     says: Vec<Frame>,
     asked: bool,
     expected: (usize, mpsc::UnboundedSender<Side>),
-) -> Heard {
+) -> Received {
     let (reading, mut writing) = tokio::io::split(stream);
     let (pong, mut pongs) = mpsc::unbounded_channel::<Frame>();
     let speak = async move {
@@ -101,18 +101,18 @@ async fn attend(
         }
         writing.shutdown().await
     };
-    let hear = async move {
-        let mut heard = Heard::default();
+    let receive = async move {
+        let mut received = Received::default();
         let mut peer = Peer::new(tokio::io::join(reading, tokio::io::sink()), side);
         let mut scanner = FrameScanner::new(!side);
         loop {
-            if heard.frames.len() == expected.0 {
+            if received.frames.len() == expected.0 {
                 let _ = expected.1.send(side);
             }
             let Some(frame) = peer.next().await else {
-                return heard;
+                return received;
             };
-            assert_eq!(heard.close, None, "something follows a Close");
+            assert_eq!(received.close, None, "something follows a Close");
             let bytes = frame.bytes(!side);
             let whole = matches!(
                 scanner.advance(&bytes),
@@ -123,21 +123,21 @@ async fn attend(
             match frame.opcode {
                 OpCode::Close => {
                     let _ = pong.send(Frame::close(CloseCode::GOING_AWAY, ""));
-                    heard.close = Some(frame);
+                    received.close = Some(frame);
                 }
                 // Only the tunnel's pings are twelve bytes long and not of the other end's: see `strangers`.
                 OpCode::Ping if asked && frame.payload.len() == 12 => {
-                    heard.pings += 1;
+                    received.pings += 1;
                     let _ = pong.send(Frame::new(OpCode::Pong, &frame.payload));
                 }
-                _ => heard.frames.push(frame),
+                _ => received.frames.push(frame),
             }
         }
     };
-    tokio::join!(speak, hear).1
+    tokio::join!(speak, receive).1
 }
 
-async fn hold(conversation: Conversation) -> ([Heard; 2], Traffic) {
+async fn hold(conversation: Conversation) -> ([Received; 2], Traffic) {
     let Conversation {
         says,
         capacity,
@@ -219,12 +219,12 @@ proptest! {
         let drained_early = conversation.drained_after.is_some();
         let ([near, far], traffic) = runtime.block_on(hold(conversation));
         prop_assert_eq!(traffic.end(), End::Drained);
-        for (heard, said, side) in [(&near, &says[1], Side::Upstream), (&far, &says[0], Side::Downstream)] {
+        for (received, said, side) in [(&near, &says[1], Side::Upstream), (&far, &says[0], Side::Downstream)] {
             // A drain may come before all is said; up to then nothing is missing.
-            prop_assert!(said.starts_with(&heard.frames), "{:?} of {:?}", heard.frames, said);
-            prop_assert!(drained_early || heard.frames.len() == said.len());
-            prop_assert_eq!(heard.close.as_ref(), Some(&Frame::close(CloseCode::GOING_AWAY, "shutting down")));
-            let bytes: usize = heard.frames.iter().map(|frame| frame.bytes(side).len()).sum();
+            prop_assert!(said.starts_with(&received.frames), "{:?} of {:?}", received.frames, said);
+            prop_assert!(drained_early || received.frames.len() == said.len());
+            prop_assert_eq!(received.close.as_ref(), Some(&Frame::close(CloseCode::GOING_AWAY, "shutting down")));
+            let bytes: usize = received.frames.iter().map(|frame| frame.bytes(side).len()).sum();
             prop_assert_eq!(delivered_from(side, &traffic), bytes as u64);
             prop_assert_eq!(traffic.close_from(side).and_then(|close| close.code()), Some(CloseCode::GOING_AWAY));
         }
@@ -240,24 +240,24 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let said: Vec<u8> = frames.iter().flat_map(|frame| frame.bytes(sender)).chain(garbage).collect();
-        let (heard, traffic) = runtime.block_on(async {
+        let (received, traffic) = runtime.block_on(async {
             let table = Table::with_faults(1000, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
             let (near_peer, far_peer) = (table.near_peer, table.far_peer);
             let tunnel = seat(sender, table.near, table.far).websocket(WebSocketConfig::default());
             let close = [Frame::close(CloseCode::NORMAL_CLOSURE, "")];
-            let (_, heard, traffic) = tokio::join!(
+            let (_, received, traffic) = tokio::join!(
                 blurt(near_peer, &said),
                 whole(far_peer, !sender, &close),
                 tunnel.run(),
             );
-            (heard, traffic.unwrap())
+            (received, traffic.unwrap())
         });
         let passed = delivered_from(sender, &traffic) as usize;
-        prop_assert!(heard.starts_with(&said[..passed]));
+        prop_assert!(received.starts_with(&said[..passed]));
         match traffic.end() {
             End::Violation { side, error } => {
                 prop_assert_eq!(side, sender);
-                let close = first_frame(&heard[passed..], sender);
+                let close = first_frame(&received[passed..], sender);
                 prop_assert_eq!(close.map(|(frame, _)| frame), Some(told_of(sender, error)));
             }
             // Cut off in a frame, or closed in a way that happened to be one.
@@ -292,25 +292,25 @@ proptest! {
 pub(crate) async fn whole(stream: Memory, side: Side, says: &[Frame]) -> Vec<u8> {
     let (mut reading, mut writing) = tokio::io::split(stream);
     let bytes: Vec<u8> = says.iter().flat_map(|frame| frame.bytes(side)).collect();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let speak = async {
         writing.write_all(&bytes).await.unwrap();
         writing.shutdown().await.unwrap();
     };
-    let (_, read) = tokio::join!(speak, reading.read_to_end(&mut heard));
+    let (_, read) = tokio::join!(speak, reading.read_to_end(&mut received));
     read.unwrap();
-    heard
+    received
 }
 
 /// Says this, whatever it is, and ends its stream.
 pub(crate) async fn blurt(stream: Memory, bytes: &[u8]) -> Vec<u8> {
     let (mut reading, mut writing) = tokio::io::split(stream);
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let speak = async {
         // The tunnel may have had enough.
         let _ = writing.write_all(bytes).await;
         let _ = writing.shutdown().await;
     };
-    let _ = tokio::join!(speak, reading.read_to_end(&mut heard));
-    heard
+    let _ = tokio::join!(speak, reading.read_to_end(&mut received));
+    received
 }

@@ -66,8 +66,8 @@ mirrored! {
         let ignored = tokio::spawn(async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await });
         let mut far = Peer::new(far_peer, !near);
         for frame in frames.iter().cycle().take(5 * frames.len()) {
-            let heard = far.answering().await;
-            assert!(heard.as_ref() == Some(frame), "a frame of {} bytes has changed", frame.payload.len());
+            let received = far.answering().await;
+            assert!(received.as_ref() == Some(frame), "a frame of {} bytes has changed", frame.payload.len());
         }
         assert!(far.answering().await.is_none());
         sender.await.unwrap();

@@ -59,7 +59,7 @@ fn bad(side: Side) -> (Vec<u8>, FrameError) {
     wrong(side).swap_remove(0)
 }
 
-fn told(error: FrameError) -> Frame {
+fn reported(error: FrameError) -> Frame {
     Frame::close(CloseCode::PROTOCOL_ERROR, &error.to_string())
 }
 
@@ -107,7 +107,7 @@ mirrored! {
             assert_eq!(close, Some(told_of(near, error)));
             talk.far.send(&Frame::close(CloseCode::PROTOCOL_ERROR, "")).await;
             assert_eq!(talk.far.next().await, None);
-            assert_eq!(talk.near.next().await, Some(told(error)));
+            assert_eq!(talk.near.next().await, Some(reported(error)));
             assert_eq!(talk.near.next().await, None);
             drop((talk.near.stream, talk.far.stream));
             let traffic = talk.tunnel.await.unwrap().unwrap();
@@ -192,7 +192,7 @@ mirrored! {
                     talk.far.stream.write_all(other).await.unwrap();
                 }
                 assert_eq!(talk.near.next().await, Some(Frame::text("last")));
-                assert_eq!(talk.near.next().await, Some(told(error)), "in the place of the other's");
+                assert_eq!(talk.near.next().await, Some(reported(error)), "in the place of the other's");
                 assert_eq!(talk.near.next().await, None);
                 assert_eq!(talk.far.next().await, None);
                 let took = answer.len() as u64 + u64::from(answer.len() == 2);
@@ -211,7 +211,7 @@ mirrored! {
             talk.far.send(frame).await;
         }
         assert_eq!(talk.near.next().await.as_ref(), Some(&answer[0]));
-        assert_eq!(talk.near.next().await, Some(told(error)));
+        assert_eq!(talk.near.next().await, Some(reported(error)));
         drop((talk.near.stream, talk.far.stream));
         let traffic = talk.tunnel.await.unwrap().unwrap();
         assert_eq!(traffic.close_from(!near).unwrap().to_string(), "4000 \"bye\"");
@@ -237,7 +237,7 @@ mirrored! {
                 }
             }
             let started = tokio::time::Instant::now();
-            assert_eq!(talk.near.next().await, Some(told(error)));
+            assert_eq!(talk.near.next().await, Some(reported(error)));
             assert_eq!(started.elapsed().as_millis(), if talks { 500 } else { 2000 });
             assert_eq!(talk.near.next().await, None);
             assert_eq!(talk.far.next().await, None);
@@ -249,7 +249,7 @@ mirrored! {
         let (bytes, error) = bad(near);
         let mut talk = quiet(near);
         talk.near.stream.write_all(&bytes).await.unwrap();
-        assert_eq!(talk.near.next().await, Some(told(error)));
+        assert_eq!(talk.near.next().await, Some(reported(error)));
         assert_eq!(talk.near.next().await, None);
         has_ended(talk, error, 10).await;
     }
@@ -267,7 +267,7 @@ mirrored! {
             let _ = talk.far.stream.write_all(other).await;
             if gets_it {
                 assert_eq!(talk.near.next().await.as_ref(), Some(&message));
-                assert_eq!(talk.near.next().await, Some(told(error)));
+                assert_eq!(talk.near.next().await, Some(reported(error)));
                 assert_eq!(talk.near.next().await, None);
             }
             let traffic = talk.tunnel.await.unwrap().unwrap();
@@ -284,7 +284,7 @@ mirrored! {
         talk.far.send(&Frame::text("answer")).await;
         talk.far.stream.shutdown().await.unwrap();
         assert_eq!(talk.near.next().await, Some(Frame::text("answer")));
-        assert_eq!(talk.near.next().await, Some(told(error)));
+        assert_eq!(talk.near.next().await, Some(reported(error)));
         assert_eq!(talk.near.next().await, None);
         has_ended(talk, error, 0).await;
     }
@@ -300,7 +300,7 @@ mirrored! {
         talk.far.send(&answer).await;
         let _ = talk.far.stream.write_all(b"lost").await;
         assert_eq!(talk.near.next().await.as_ref(), Some(&answer));
-        assert_eq!(talk.near.next().await, Some(told(error)));
+        assert_eq!(talk.near.next().await, Some(reported(error)));
         assert_eq!(talk.near.next().await, None);
         has_ended(talk, error, 0).await;
     }
@@ -337,7 +337,7 @@ mirrored! {
         talk.far.send(&Frame::text("answer")).await;
         talk.far.stream.write_all(&bad(!near).0).await.unwrap();
         assert_eq!(talk.near.next().await, Some(Frame::text("answer")));
-        assert_eq!(talk.near.next().await, Some(told(error)));
+        assert_eq!(talk.near.next().await, Some(reported(error)));
         assert_eq!(talk.near.next().await, None);
         has_ended(talk, error, 0).await;
     }
@@ -356,7 +356,7 @@ mirrored! {
         talk.far.stream.write_all(&parts[parts.len() - 3..]).await.unwrap();
         talk.far.send(&Frame::close(CloseCode::NORMAL_CLOSURE, "")).await;
         assert_eq!(talk.near.next().await.as_ref(), Some(&message));
-        assert_eq!(talk.near.next().await, Some(told(error)));
+        assert_eq!(talk.near.next().await, Some(reported(error)));
         assert_eq!(talk.near.next().await, None);
         drop((talk.near.stream, talk.far.stream));
         assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::Violation { side: near, error });

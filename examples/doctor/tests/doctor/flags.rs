@@ -106,14 +106,14 @@ async fn json_shows_the_answer_and_no_secret() {
         for secret in ["s3cr3t", "abc123", "0123456789"] {
             assert!(!text.contains(secret), "{secret}: {text}");
         }
-        let told: Value = serde_json::from_str(&text).expect("its output is JSON");
-        let url = &told["urls"][0];
+        let reported: Value = serde_json::from_str(&text).expect("its output is JSON");
+        let url = &reported["urls"][0];
         assert_eq!(
             (&url["status_line"], &url["body"]),
             (&json!("HTTP/1.1 400 No way"), expected),
             "{text}"
         );
-        in_table(include_str!("../../README.md"), "", &told);
+        in_table(include_str!("../../README.md"), "", &reported);
     }
 }
 
@@ -126,10 +126,10 @@ async fn json_has_the_names_that_stay() {
     );
     let output = run(&["--json", "--header", "X-Quoted: \"a\\b\"", &outer, &inner]).await;
     assert_eq!(output.status.code(), Some(1));
-    let told: Value = serde_json::from_slice(&output.stdout).expect("its output is JSON");
-    assert_eq!(told["lost_between"], json!([outer, inner]));
-    let [fails, works] = &told["urls"].as_array().expect("a list")[..] else {
-        panic!("{told}")
+    let reported: Value = serde_json::from_slice(&output.stdout).expect("its output is JSON");
+    assert_eq!(reported["lost_between"], json!([outer, inner]));
+    let [fails, works] = &reported["urls"].as_array().expect("a list")[..] else {
+        panic!("{reported}")
     };
     assert_eq!(
         (&fails["url"], &fails["works"], &fails["status"]),
@@ -146,14 +146,14 @@ async fn json_has_the_names_that_stay() {
         (&json!(true), &json!(101), &json!([]))
     );
     assert_eq!(
-        (&told["format"], &told["version"]),
+        (&reported["format"], &reported["version"]),
         (&json!(1), &json!(env!("CARGO_PKG_VERSION")))
     );
     assert!(
-        told["verdict"]
+        reported["verdict"]
             .as_str()
             .is_some_and(|verdict| verdict.starts_with("It works at ws://")),
-        "{told}"
+        "{reported}"
     );
     assert_eq!(works["status_line"], "HTTP/1.1 101 Switching Protocols");
     assert_eq!(
@@ -161,7 +161,7 @@ async fn json_has_the_names_that_stay() {
         (&Value::Null, &Value::Null)
     );
     let readme = include_str!("../../README.md");
-    in_table(readme, "", &told);
+    in_table(readme, "", &reported);
     let evidence = works["evidence"].as_array().expect("a list");
     assert!(evidence.contains(&json!("> X-Quoted: \"a\\b\"")), "{evidence:?}");
 }

@@ -96,9 +96,9 @@ async fn the_client_behind_a_balancer() {
     let mut stranger = logged.client(UPGRADE_REQUEST).await;
     stranger.ends().await;
     let record = logged.record().await;
-    let told = ["event", "reason", "side", "phase"].map(|name| record[name].clone());
+    let reported = ["event", "reason", "side", "phase"].map(|name| record[name].clone());
     assert_eq!(
-        json!(told),
+        json!(reported),
         json!(["failed", "invalid", "downstream", "proxy-protocol"]),
         "{record}"
     );

@@ -114,18 +114,18 @@ async fn a_file_that_cannot_be_opened_is_said_at_the_start() {
         &["--listen=127.0.0.1:0", "--access-log=/nowhere/at/all.log"],
     )
     .await;
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{reported}");
     assert_eq!(
-        told.trim_end(),
+        reported.trim_end(),
         "gateway: --access-log /nowhere/at/all.log: No such file or directory (os error 2)"
     );
     let output = refusal("gateway", &["--access-log-query=some"]).await;
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let reported = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(
-        (output.status.code(), told.contains("drop or keep")),
+        (output.status.code(), reported.contains("drop or keep")),
         (Some(2), true),
-        "{told}"
+        "{reported}"
     );
 }
 
@@ -145,16 +145,16 @@ async fn nobody_waits_for_a_reader_that_has_stopped_and_what_is_lost_is_counted(
     }
     drop(client);
     program.terminate().await;
-    let (mut told, mut lost) = (0, 0);
+    let (mut reported, mut lost) = (0, 0);
     while let Some(line) = program.line().await {
         let record: Value = serde_json::from_str(&line).unwrap();
         match record["event"].as_str() {
             Some("lost") => lost += record["count"].as_u64().unwrap(),
-            _ => told += 1,
+            _ => reported += 1,
         }
     }
-    assert_eq!(told + lost, COUNT);
-    assert!(lost > 0 && told > 500, "{told} told, {lost} lost");
+    assert_eq!(reported + lost, COUNT);
+    assert!(lost > 0 && reported > 500, "{reported} reported, {lost} lost");
     assert!(program.ends().await.success());
 }
 

@@ -23,7 +23,7 @@ async fn ordinary_requests_on_one_connection() {
         // hyper writes a date, whose length is always the same.
         let sent = "HTTP/1.1 200 x\r\nContent-Length: 2\r\nDate: Fri, 20 Nov 2026 15:00:00 GMT\r\n\r\nhi";
         assert_eq!(head["bytes_sent"], sent.len(), "{head}");
-        let told = [
+        let reported = [
             "event",
             "target",
             "status",
@@ -32,9 +32,9 @@ async fn ordinary_requests_on_one_connection() {
             "connection",
             "upstreams",
         ];
-        let told = told.map(|name| head[name].clone());
+        let reported = reported.map(|name| head[name].clone());
         let expected = json!(["request", "/app", 200, 2, id, 1, answered(200)]);
-        assert_eq!(json!(told), expected);
+        assert_eq!(json!(reported), expected);
         assert_eq!(head.get("reason"), None);
         if id == 1 {
             client.send(GET).await;
@@ -52,7 +52,7 @@ async fn an_ordinary_request_without_an_upstream() {
     assert_eq!(head.status, 502);
     let detail = "no connection to ORIGIN: Connection refused (os error 111)";
     let record = logged.record().await;
-    let told = [
+    let reported = [
         "event",
         "status",
         "reason",
@@ -63,7 +63,7 @@ async fn an_ordinary_request_without_an_upstream() {
         "upstreams",
         "body_bytes_sent",
     ];
-    let told = json!(told.map(|name| record[name].clone()));
+    let reported = json!(reported.map(|name| record[name].clone()));
     let upstreams = json!([{"name": "ORIGIN", "outcome": "failed", "reason": "refused", "detail": detail}]);
     let expected = json!([
         "request",
@@ -76,7 +76,7 @@ async fn an_ordinary_request_without_an_upstream() {
         upstreams,
         body.len()
     ]);
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 /// An answer that breaks off, by whom, and the word for it.
@@ -107,7 +107,7 @@ async fn an_answer_that_breaks_off() {
             _ => client.reset(),
         }
         let record = logged.record().await;
-        let told = [
+        let reported = [
             "event",
             "method",
             "status",
@@ -116,9 +116,9 @@ async fn an_answer_that_breaks_off() {
             "phase",
             "body_bytes_sent",
         ];
-        let told = json!(told.map(|name| record[name].clone()));
+        let reported = json!(reported.map(|name| record[name].clone()));
         let expected = json!(["request", method, 200, reason, side, "response", 4]);
-        assert_eq!(told, expected, "{record}");
+        assert_eq!(reported, expected, "{record}");
     }
 }
 
@@ -234,8 +234,8 @@ async fn more_tunnels_than_there_may_be() {
     assert_eq!(two.response().await.0.status, 503);
     drop(two);
     let record = logged.record().await;
-    let told = ["event", "status", "reason", "connection", "id"].map(|name| record[name].clone());
-    assert_eq!(json!(told), json!(["refused", 503, "too-many-tunnels", 2, 2]));
+    let reported = ["event", "status", "reason", "connection", "id"].map(|name| record[name].clone());
+    assert_eq!(json!(reported), json!(["refused", 503, "too-many-tunnels", 2, 2]));
 }
 
 #[tokio::test]

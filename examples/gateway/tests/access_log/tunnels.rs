@@ -91,9 +91,9 @@ async fn either_side_is_reset() {
             _ => client.reset(),
         }
         let end = logged.record().await;
-        let told = ["event", "reason", "side", "phase", "id"].map(|name| end[name].to_string());
+        let reported = ["event", "reason", "side", "phase", "id"].map(|name| end[name].to_string());
         assert_eq!(
-            told,
+            reported,
             ["\"ended\"", "\"reset\"", &format!("{side:?}"), "\"tunnel\"", "1"]
         );
         let detail = end["detail"].as_str().unwrap();

@@ -152,10 +152,13 @@ async fn flags_that_cannot_be_say_why() {
         ("--pong-timeout", "20s", "--pong-timeout needs --ping-interval"),
     ] {
         let output = refusal("gateway", &[flag, value]).await;
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains(expected), "{told}");
-        assert!(told.contains(value) || told.contains("needs"), "{told}");
+        let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{reported}");
+        assert!(reported.contains(expected), "{reported}");
+        assert!(
+            reported.contains(value) || reported.contains("needs"),
+            "{reported}"
+        );
     }
 }
 

@@ -154,9 +154,9 @@ async fn from_a_balancer_and_to_an_upstream_by_the_proxy_protocol() {
     // A client that does not say whose connection it is gets none.
     let mut client = ScriptedClient::connect(behind.address).await;
     client.send(UPGRADE_REQUEST).await;
-    let mut told = Vec::new();
-    let _ = tokio::io::AsyncReadExt::read_to_end(client.stream(), &mut told).await;
-    assert!(told.is_empty());
+    let mut reported = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(client.stream(), &mut reported).await;
+    assert!(reported.is_empty());
 }
 
 #[tokio::test]
@@ -182,9 +182,12 @@ async fn flags_that_cannot_be_say_why() {
         ("--send-proxy-protocol", "3", "v1 or v2"),
     ] {
         let output = refusal("gateway", &[flag, value]).await;
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains(expected) && told.contains(value), "{told}");
+        let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{reported}");
+        assert!(
+            reported.contains(expected) && reported.contains(value),
+            "{reported}"
+        );
     }
 }
 

@@ -130,11 +130,11 @@ async fn the_status_tells_of_every_server() {
     let (status, tunnel) = gateway.upgrade("/chat").await;
     assert_eq!(status, 101);
     assert_eq!(gateway.upgrade("/gone").await.0, 502);
-    let told = gateway.status().await;
-    assert_eq!(told["state"], "serving");
+    let reported = gateway.status().await;
+    assert_eq!(reported["state"], "serving");
     let server =
-        |route: usize, server: usize, key: &str| told["routes"][route]["servers"][server][key].clone();
-    assert_eq!(told["routes"][0]["route"], "/chat");
+        |route: usize, server: usize, key: &str| reported["routes"][route]["servers"][server][key].clone();
+    assert_eq!(reported["routes"][0]["route"], "/chat");
     assert_eq!(server(0, 0, "name"), gateway.origin.address().to_string());
     assert_eq!(
         (server(0, 0, "tunnels"), server(0, 0, "health")),
@@ -243,12 +243,12 @@ async fn each_address_of_a_name_is_a_server() {
         client.send(UPGRADE_REQUEST).await;
         assert_eq!(client.head().await.status, 101);
     }
-    let told: Value = serde_json::from_str(&get(health, "/status").await.1).unwrap();
-    let servers = told["routes"][0]["servers"].as_array().unwrap();
+    let reported: Value = serde_json::from_str(&get(health, "/status").await.1).unwrap();
+    let servers = reported["routes"][0]["servers"].as_array().unwrap();
     let there = servers
         .iter()
         .find(|server| server["name"] == format!("127.0.0.1:{port}"))
-        .unwrap_or_else(|| panic!("{told}"));
+        .unwrap_or_else(|| panic!("{reported}"));
     assert_eq!((&there["weight"], &there["tried"]), (&2.into(), &3.into()));
 }
 

@@ -37,9 +37,9 @@ impl Failing {
             Failing::Sends(bytes) => {
                 let mut client = ScriptedClient::connect(address).await;
                 client.send(bytes).await;
-                let mut told = Vec::new();
+                let mut reported = Vec::new();
                 // In order or reset, as the failure will have it.
-                let _ = patiently("an end", client.stream().read_to_end(&mut told)).await;
+                let _ = patiently("an end", client.stream().read_to_end(&mut reported)).await;
             }
             Failing::Leaves(bytes) => ScriptedClient::connect(address).await.send(bytes).await,
             Failing::Refuses => {

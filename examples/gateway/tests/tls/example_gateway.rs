@@ -206,8 +206,8 @@ async fn told_to_end_it_waits_for_no_handshake() {
     let tls = files.authority.client(&VERSIONS, None);
     drop(connect(program.address, Some(tls)).await.unwrap());
     let id = program.child.id().expect("it runs").to_string();
-    let told = Command::new("kill").args(["-TERM", &id]).status().await;
-    assert!(told.unwrap().success());
+    let reported = Command::new("kill").args(["-TERM", &id]).status().await;
+    assert!(reported.unwrap().success());
     let ended = patiently("the gateway to end", program.child.wait()).await;
     assert!(ended.unwrap().success());
     slow.ends().await;
@@ -264,11 +264,11 @@ async fn flags_that_are_wrong_are_told_at_the_start() {
             .kill_on_drop(true)
             .output();
         let output = patiently("the gateway to end", output).await.unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
+        let reported = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success(), "{arguments:?}");
         assert!(
-            told.starts_with("gateway: ") && told.contains(words) && told.lines().count() == 1,
-            "{arguments:?}: {told}"
+            reported.starts_with("gateway: ") && reported.contains(words) && reported.lines().count() == 1,
+            "{arguments:?}: {reported}"
         );
     }
 }

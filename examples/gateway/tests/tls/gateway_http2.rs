@@ -146,8 +146,8 @@ async fn told_to_end_it_lets_tunnels_go_on_until_the_drain_timeout() {
     let (response, mut send) = client.ask(websocket(uri)).await;
     let mut receive = response.into_body();
     let pid = program.child.id().unwrap().to_string();
-    let told = Command::new("kill").args(["-TERM", &pid]).status().await;
-    assert!(told.unwrap().success());
+    let reported = Command::new("kill").args(["-TERM", &pid]).status().await;
+    assert!(reported.unwrap().success());
     send.send_data(Bytes::from_static(b"still here"), false).unwrap();
     let data = patiently("the echo", receive.data()).await.unwrap().unwrap();
     assert_eq!(data, "still here");
@@ -293,7 +293,7 @@ async fn the_access_log_tells_of_streams_that_come_to_nothing() {
     let mut program = Program::start(&arguments).await;
     let authority = format!("https://localhost:{}", program.address.port());
     let mut client = Client::connect(&program, &files).await;
-    let mut told = async |names: [&str; 6]| {
+    let mut reported = async |names: [&str; 6]| {
         let record = record(&mut program).await;
         json!(names.map(|name| record[name].clone()))
     };
@@ -302,13 +302,16 @@ async fn the_access_log_tells_of_streams_that_come_to_nothing() {
     let (response, _) = client.ask(websocket(format!("{authority}/no"))).await;
     assert_eq!(response.status(), 403);
     assert_eq!(content(response.into_body()).await, "no\n");
-    assert_eq!(told(NAMES).await, json!(["declined", 403, null, null, null, 3]));
+    assert_eq!(
+        reported(NAMES).await,
+        json!(["declined", 403, null, null, null, 3])
+    );
 
     let (response, _) = client.ask(websocket(format!("{authority}/nobody"))).await;
     assert_eq!(response.status(), 502);
     let text = content(response.into_body()).await;
     let expected = json!(["failed", 502, "refused", "upstream", "connect", text.len()]);
-    assert_eq!(told(NAMES).await, expected);
+    assert_eq!(reported(NAMES).await, expected);
 
     // The client gives up one stream, and keeps its connection.
     let (response, mut send) = client
@@ -319,7 +322,7 @@ async fn the_access_log_tells_of_streams_that_come_to_nothing() {
     send.send_reset(h2::Reason::CANCEL);
     assert!(patiently("an end", response).await.is_err());
     assert_eq!(
-        told(NAMES).await,
+        reported(NAMES).await,
         json!(["failed", null, "given-up", null, null, null])
     );
 }
@@ -343,7 +346,7 @@ async fn the_access_log_tells_of_clients_that_do_not_come_to_http() {
         let mut client = ScriptedClient::connect(address).await;
         client.send(bytes).await;
         let record = record(&mut program).await;
-        let told = ["event", "status", "reason", "side", "phase"].map(|name| record[name].clone());
-        assert_eq!(json!(told), expected, "{record}");
+        let reported = ["event", "status", "reason", "side", "phase"].map(|name| record[name].clone());
+        assert_eq!(json!(reported), expected, "{record}");
     }
 }

@@ -151,7 +151,7 @@ impl Outlet {
         W: AsyncWrite + Unpin + Any,
     {
         self.fresh = false;
-        // Out of its place for the call; a failure leaves nothing owed, because the writer that it was for is gone.
+        // Out of its place for the call; a failure leaves nothing pending, because the writer that it was for is gone.
         match std::mem::replace(&mut self.pending, Pending::NOTHING) {
             Pending::Tail(tail) if tail.is_empty() => self.flush(cx, now, writer),
             Pending::Tail(tail) => self.write_tail(cx, now, writer, tail),

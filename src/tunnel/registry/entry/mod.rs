@@ -37,7 +37,7 @@ const OPEN: u8 = 1;
 const HALF_CLOSED: u8 = 2;
 /// It is about to end.
 const ENDING: u8 = 4;
-/// It hears by itself of the drain of its registry.
+/// It listens by itself for the drain of its registry.
 const SIGNALLED: u8 = 8;
 
 pub(in crate::tunnel) struct Entry {

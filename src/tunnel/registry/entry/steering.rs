@@ -133,7 +133,7 @@ impl Appointed {
     }
 }
 
-/// What tells a waker from others as long as both exist: where its data and its functions are. Never zero.
+/// What distinguishes a waker from others as long as both exist: where its data and its functions are. Never zero.
 fn key_of(waker: &Waker) -> usize {
     let vtable = std::ptr::from_ref(waker.vtable()).addr();
     (waker.data().addr() ^ vtable.rotate_left(usize::BITS / 2)).max(1)

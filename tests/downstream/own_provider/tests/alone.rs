@@ -46,8 +46,8 @@ async fn speak(client: TlsClientConfig, server: TlsServerConfig) {
     });
     let connect = TlsConnect::to(format!("localhost:{port}"), client).unwrap();
     let mut stream = connect.stream().await.unwrap();
-    let mut heard = Vec::new();
-    stream.read_to_end(&mut heard).await.unwrap();
-    assert_eq!(heard, b"hello");
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"hello");
     serving.await.unwrap();
 }

@@ -29,7 +29,7 @@ pub struct Bill {
 pub enum Verdict {
     /// Both sides said all that they had to say.
     Whole,
-    /// It ended before its time.
+    /// It ended before it was complete.
     CutShort(String),
     /// There was no tunnel, so there is nothing to pay.
     NotServed(String),

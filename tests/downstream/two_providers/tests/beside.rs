@@ -45,9 +45,9 @@ async fn each_computes_with_its_own() {
             .stream()
             .await
             .unwrap();
-        let mut heard = Vec::new();
-        stream.read_to_end(&mut heard).await.unwrap();
-        assert_eq!(heard, b"hello");
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"hello");
         serving.await.unwrap();
     }
 }
