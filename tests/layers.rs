@@ -204,7 +204,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("tunnel", &["clock", "side", "telemetry", "websocket"]),
     ("wire", &[]),
     ("test_util", &["http1", "websocket"]),
-    ("connect", &["clock", "header", "tunnel"]),
+    ("connect", &["clock", "header", "telemetry", "tunnel"]),
     (
         "proxy_protocol/acceptor",
         &["header", "proxy_protocol", "tunnel", "wire"],

@@ -1,6 +1,6 @@
 //! The spans and events that the crate reports to a subscriber of `tracing`, held against a subscriber that writes them down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -30,8 +30,18 @@ struct Written {
     fields: Fields,
 }
 
+/// Of each span and event, by name: the level, and all fields that it has.
+type Kinds = BTreeMap<String, (String, BTreeSet<String>)>;
+
+fn kind(metadata: &Metadata<'_>) -> (String, BTreeSet<String>) {
+    let names = metadata.fields().iter().map(|field| field.name().to_owned());
+    let names = names.filter(|name| name != "message").collect();
+    (metadata.level().as_str().to_ascii_lowercase(), names)
+}
+
 #[derive(Clone, Default)]
 struct Recorder {
+    kinds: Arc<Mutex<[Kinds; 2]>>,
     spans: Arc<Mutex<BTreeMap<u64, Written>>>,
     events: Arc<Mutex<Vec<Written>>>,
 }
@@ -57,6 +67,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
             ..Written::default()
         };
         attributes.record(&mut Visitor(&mut span.fields));
+        if attributes.metadata().target() == "switchover" {
+            self.kinds.lock().unwrap()[0].insert(span.name.clone(), kind(attributes.metadata()));
+        }
         self.spans.lock().unwrap().insert(id.into_u64(), span);
     }
 
@@ -76,6 +89,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
         };
         event.record(&mut Visitor(&mut written.fields));
         written.name = written.fields.remove("message").unwrap_or_default();
+        self.kinds.lock().unwrap()[1].insert(written.name.clone(), kind(event.metadata()));
         self.events.lock().unwrap().push(written);
     }
 }
@@ -161,6 +175,9 @@ async fn an_upgrade_and_its_tunnel_are_spans_and_what_fails_is_an_event() {
     assert_eq!(tunnel.parent.as_deref(), Some("upgrade"));
     assert!(tunnel.fields.contains_key("switchover.end"), "{tunnel:?}");
     assert_eq!(recorder.event("tunnel ended").parent.as_deref(), Some("tunnel"));
+    let next = recorder.event("next server");
+    assert_eq!(next.parent.as_deref(), Some("upgrade"));
+    assert_eq!(next.fields["switchover.server"], origin.address().to_string());
     let changed = recorder.event("server state");
     assert_eq!(changed.fields["switchover.server"], gone.to_string());
     assert_eq!(changed.fields["switchover.state"], "ejected");
@@ -281,4 +298,70 @@ async fn an_ordinary_request_is_a_span_with_its_status_and_its_error() {
         assert_eq!(span.fields["http.response.status_code"], status);
         assert_eq!(span.fields.get("error.type").map(String::as_str), error);
     }
+}
+
+/// The table of the manual that begins with this head: name, level, fields.
+fn table(head: &str) -> Kinds {
+    let manual = include_str!("../src/manual/operators.md");
+    let (_, rows) = manual.split_once(head).expect("the table is there");
+    let rows = rows.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let mut kinds = Kinds::new();
+    let mut former = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let (name, level, fields) = (cells[0], cells[1], cells[2]);
+        // What stands behind a colon are values.
+        let parts = fields
+            .split("; ")
+            .map(|part| part.split_once(": ").map_or(part, |(name, _)| name));
+        let mut names: BTreeSet<String> = parts
+            .flat_map(|part| part.split('`').skip(1).step_by(2))
+            .map(str::to_owned)
+            .collect();
+        if fields == "the same" {
+            names = former;
+        }
+        kinds.insert(
+            name.trim_matches('`').to_owned(),
+            (level.to_owned(), names.clone()),
+        );
+        former = names;
+    }
+    kinds
+}
+
+/// The tables of the manual are what is reported, by name, level and fields.
+#[tokio::test]
+async fn the_manual_has_every_span_and_event_with_its_fields() {
+    let (recorder, _guard) = recording();
+    // A server that is gone, then a tunnel by the next; a refusal; an upgrade that is declined; nobody; an ordinary request.
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = listener.local_addr().unwrap();
+    drop(listener);
+    let servers = [
+        Server::to(gone.to_string()),
+        Server::to(origin.address().to_string()),
+    ];
+    let head = served(&Group::of(servers)).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    let forbidden = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let declining = ScriptedOrigin::start(Script::answering(forbidden)).await;
+    let head = served(&Group::of([Server::to(declining.address().to_string())])).await;
+    assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+    let head = served(&Group::of([Server::to(gone.to_string())])).await;
+    assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+    let no_content = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+    let answering = ScriptedOrigin::start(Script::answering(no_content)).await;
+    let address = mounted(&answering).await;
+    for (method, status) in [("GET", 204), ("TRACE", 405)] {
+        let mut client = ScriptedClient::connect(address).await;
+        client
+            .send(format!("{method} / HTTP/1.1\r\nHost: example.com\r\n\r\n"))
+            .await;
+        assert_eq!(client.head().await.status, status);
+    }
+    let [spans, events] = recorder.kinds.lock().unwrap().clone();
+    assert_eq!(spans, table("| span | level | fields | where |"));
+    assert_eq!(events, table("| event | level | fields |"));
 }

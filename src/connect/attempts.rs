@@ -10,6 +10,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
+use crate::telemetry;
+
 use super::{ConnectError, Shortage, Trace};
 
 /// How an attempt has ended.
@@ -149,6 +151,9 @@ impl Attempts {
         self.end_first(Outcome::GivenUp);
         if let Some(trace) = &self.trace {
             trace.begin(candidate.name());
+        }
+        if self.count() > 0 {
+            telemetry::retried(candidate.name());
         }
         let mut state = self.state();
         match state.first {

@@ -6,7 +6,6 @@ use super::outgoing::Outgoing;
 use super::{Answer, Exchange};
 use crate::connect::Connect;
 use crate::error::Error;
-use crate::telemetry;
 
 /// Steps (5) to (7) for a request without a body: the first head that the client gets to see, of whichever upstream.
 ///
@@ -31,7 +30,6 @@ pub(crate) async fn ask<'a, C: Connect>(
         if !goes_on || outgoing.tries() == tries {
             return answer;
         }
-        telemetry::retried();
         former = Some(Box::new(answer));
     }
 }

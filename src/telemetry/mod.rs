@@ -270,9 +270,10 @@ impl ObservedRequest {
 
 /// Another server is asked for the same request.
 #[cfg(feature = "gateway")]
-pub(crate) fn retried() {
+pub(crate) fn retried(server: Option<&str>) {
     #[cfg(feature = "tracing")]
-    spans::retried();
+    spans::retried(server);
+    let _ = server;
 }
 
 /// A server of a group is in another state.

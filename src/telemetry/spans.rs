@@ -92,8 +92,8 @@ pub(super) fn attempt_ended(server: &str, outcome: &'static str) {
     debug!(target: "switchover", { switchover.server = server, switchover.outcome = outcome }, "attempt ended");
 }
 
-pub(super) fn retried() {
-    info!(target: "switchover", "next server");
+pub(super) fn retried(server: Option<&str>) {
+    info!(target: "switchover", { switchover.server = server }, "next server");
 }
 
 pub(super) fn server_changed(server: &str, state: &'static str) {

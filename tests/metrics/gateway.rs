@@ -1,8 +1,6 @@
 //! What is reported to the recorder of the crate `metrics`, through the raw door.
 
-use std::collections::BTreeMap;
-
-use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use metrics_util::debugging::DebuggingRecorder;
 use switchover::Side;
 use switchover::gateway::{Gateway, Outcome};
 use switchover::test_util::UPGRADE_REQUEST;
@@ -11,40 +9,11 @@ use switchover::upstream::{Group, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 
+use crate::Recorded;
+
 /// The answer of an origin that agrees: the accept key is that of RFC 6455, section 1.3.
 const UPGRADE_RESPONSE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
-/// Counters added up, gauges as they are, of histograms how many values there were. By name and labels.
-#[derive(Default)]
-struct Recorded(BTreeMap<String, u64>);
-
-impl Recorded {
-    fn update(&mut self, snapshotter: &Snapshotter) {
-        for (key, unit, description, value) in snapshotter.snapshot().into_vec() {
-            let key = key.key();
-            assert!(unit.is_some() && description.is_some(), "{key} is described");
-            let labels: Vec<String> = key
-                .labels()
-                .map(|label| format!("{}={}", label.key(), label.value()))
-                .collect();
-            let name = format!("{}{{{}}}", key.name(), labels.join(","));
-            let entry = self.0.entry(name).or_default();
-            match value {
-                DebugValue::Counter(count) => *entry += count,
-                DebugValue::Gauge(value) => *entry = value.0 as u64,
-                DebugValue::Histogram(values) => *entry += values.len() as u64,
-            }
-        }
-    }
-
-    fn of(&self, name: &str) -> u64 {
-        self.0
-            .get(name)
-            .copied()
-            .unwrap_or_else(|| panic!("no {name} in {:#?}", self.0))
-    }
-}
 
 async fn exchange(client: &mut DuplexStream, request: &str, answer: &str) {
     client.write_all(request.as_bytes()).await.unwrap();
@@ -57,7 +26,7 @@ async fn exchange(client: &mut DuplexStream, request: &str, answer: &str) {
     );
 }
 
-/// One test, because a program has one recorder.
+/// The one test with the recorder of the process; the others have one of their thread.
 #[tokio::test]
 async fn each_event_is_recorded_with_the_words_of_its_type() {
     let recorder = DebuggingRecorder::new();
@@ -216,7 +185,7 @@ async fn each_event_is_recorded_with_the_words_of_its_type() {
         assert_eq!(recorded.of(name), expected, "{name}");
     }
     // The manual has every name.
-    let manual = include_str!("../src/manual/operators.md");
+    let manual = include_str!("../../src/manual/operators.md");
     for name in recorded.0.keys() {
         let name = name.split('{').next().unwrap();
         assert!(
