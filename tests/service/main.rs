@@ -9,6 +9,7 @@ mod layer;
 mod peers;
 mod refusals;
 mod relayed;
+mod rooms;
 mod servers;
 mod shutdown;
 mod slow_clients;
