@@ -7,6 +7,11 @@
 //!
 //! The rooms are `/room/red`, `/room/green` and `/room/blue`. All that is `switchover`'s stands in `rooms`, `status` and `serve`.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "an application refuses with a whole response"
+)]
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::SocketAddr;
