@@ -77,7 +77,7 @@ fn is_carried_out(directive: &Directive, context: Context, findings: &mut Findin
     false
 }
 
-fn has_no_bearing(name: &str) -> bool {
+pub(crate) fn has_no_bearing(name: &str) -> bool {
     OF_NO_BEARING.contains(&name)
         || FAMILIES_OF_NO_BEARING
             .iter()

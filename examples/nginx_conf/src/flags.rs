@@ -23,6 +23,9 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
                      ways is a 400, unless all of them lead to the same location, and what the origin gets of it is as it came
   --no-hints         without the lines that are carried out and probably not what was meant
 
+  --to-rust          prints a program on the library that does the same, for what has an equivalent. The other lines are named in
+                     comments; a location that such a line may guard is closed. Regular expressions, files, rewrites, conditions
+                     and variables in proxy_pass have none
   --explain URL      which server, location, rewrites and upstream a request for URL takes, and why; what the origin receives
   -H, --field NAME:VALUE
                      with --explain: a field of the request, perhaps several
@@ -46,6 +49,8 @@ pub(crate) struct Flags {
     pub(crate) nginx_tls: bool,
     pub(crate) version: Version,
     pub(crate) hints: bool,
+    /// `--to-rust`.
+    pub(crate) to_rust: bool,
     /// `--explain`.
     pub(crate) explained: Option<Explained>,
 }
@@ -71,6 +76,7 @@ impl Flags {
             nginx_tls: false,
             version: Version::default(),
             hints: true,
+            to_rust: false,
             explained: None,
         };
         let mut arguments = arguments.into_iter();
@@ -106,6 +112,7 @@ impl Flags {
                         .push((name.trim().to_owned(), value.trim().to_owned()));
                 }
                 "--nginx-version" => flags.version = Version::read(&value()?)?,
+                "--to-rust" => flags.to_rust = true,
                 "--no-hints" => flags.hints = false,
                 "-h" | "--help" => return Err(USAGE.to_owned()),
                 "-p" => prefix = Some(PathBuf::from(value()?)),

@@ -76,6 +76,7 @@ mod state;
 mod text;
 mod tls;
 mod tls_variables;
+mod to_rust;
 mod tree;
 mod tries;
 mod unverified;
@@ -110,6 +111,10 @@ fn main() -> ExitCode {
         said(&format!("nginx_conf: {} is not served", flags.file.display()));
         return ExitCode::FAILURE;
     };
+    if flags.to_rust {
+        let _ = io::stdout().lock().write_all(to_rust::program(&flags).as_bytes());
+        return ExitCode::SUCCESS;
+    }
     if let Some(request) = &flags.explained {
         return explain::run(request, configuration);
     }

@@ -25,6 +25,7 @@ mod redirects;
 mod reload;
 mod seen;
 mod served;
+mod to_rust;
 mod types_and_expiry;
 mod upgrade_answers;
 

@@ -129,6 +129,12 @@ impl Folder {
     }
 
     pub(crate) fn start(self, kind: Kind, name: &str, flags: &[&str]) -> Program {
+        let address = self.address;
+        self.start_at(kind, name, flags, address)
+    }
+
+    /// As `start`, of a configuration with an address of its own.
+    pub(crate) fn start_at(self, kind: Kind, name: &str, flags: &[&str], address: SocketAddr) -> Program {
         let file = self.path.join(name);
         let mut command = match kind {
             Kind::Nginx => {
@@ -147,7 +153,7 @@ impl Folder {
         let child = command.stdout(Stdio::piped()).stderr(errors).spawn();
         let mut program = Program {
             child: child.expect("the program starts"),
-            address: self.address,
+            address,
             folder: self,
         };
         program.wait(kind);

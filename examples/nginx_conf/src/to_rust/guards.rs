@@ -1,0 +1,74 @@
+//! What may keep somebody out: a location with such a line, of its own or of an outer level, is closed in the program.
+//!
+//! The list of what is harmless is the closed one: every line that the program does not do counts as a guard unless it is named here.
+
+use crate::directives::has_no_bearing;
+use crate::tree::Directive;
+
+use super::Level;
+use super::names::is_lost;
+
+/// Lost, but nobody is let in by that.
+const KEEPS_NOBODY_OUT: &[&str] = &[
+    "absolute_redirect",
+    "access_log",
+    "charset",
+    "charset_types",
+    "client_body_timeout",
+    "client_header_buffer_size",
+    "error_log",
+    "error_page",
+    "expires",
+    "http2",
+    "index",
+    "limit_rate",
+    "merge_slashes",
+    "port_in_redirect",
+    "proxy_bind",
+    "proxy_cache",
+    "proxy_cookie_domain",
+    "proxy_cookie_flags",
+    "proxy_cookie_path",
+    "proxy_intercept_errors",
+    "proxy_next_upstream_timeout",
+    "proxy_pass_header",
+    "proxy_ignore_headers",
+    "recursive_error_pages",
+    "root",
+    "server_name_in_redirect",
+    "ssl",
+    "ssi",
+    "sub_filter",
+    "sub_filter_last_modified",
+    "sub_filter_once",
+    "sub_filter_types",
+    "types",
+    "limit_req_zone",
+    "limit_conn_zone",
+    "limit_req_status",
+    "limit_conn_status",
+    "split_clients",
+    "geo",
+    "proxy_ssl_verify",
+    "proxy_ssl_certificate",
+    "proxy_ssl_certificate_key",
+    "set",
+    "set_real_ip_from",
+    "real_ip_header",
+    "real_ip_recursive",
+    "underscores_in_headers",
+    "worker_shutdown_timeout",
+];
+
+/// The line that closes a location, if one does.
+pub(super) fn guard<'a>(level: &Level<'a>) -> Option<&'a Directive> {
+    // `allow all` alone keeps nobody out.
+    let has_deny = level.one("deny").is_some();
+    level.0.iter().copied().find(|line| match &*line.name {
+        "allow" => has_deny,
+        "auth_basic" | "auth_request" if line.first() == "off" => false,
+        "auth_basic_user_file" | "auth_request_set" => false,
+        "satisfy" => false,
+        name => is_lost(name, &[]) && !KEEPS_NOBODY_OUT.contains(&name) && !has_no_bearing(name),
+    })
+}

@@ -1,0 +1,122 @@
+//! `--to-rust`: a program on the library that does the same, for what has an equivalent there. What has none is named in a comment;
+//! where that may keep somebody out, the location is closed.
+//!
+//! The frame is the same for every configuration (`frame.txt`); the tables of it are made of the lines.
+
+mod guards;
+mod location;
+mod names;
+mod server;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::findings::Findings;
+use super::flags::Flags;
+use super::tree::{self, Directive};
+
+/// What is the same in every program.
+const FRAME: &str = include_str!("frame.txt");
+
+/// The lines that hold on a level: its own, and those of the outer one whose names it does not have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Level<'a>(Vec<&'a Directive>);
+
+impl<'a> Level<'a> {
+    pub(super) fn within(&self, lines: &'a [Directive]) -> Level<'a> {
+        let is_same = |one: &str, other: &str| match one {
+            // They are one list.
+            "allow" | "deny" => matches!(other, "allow" | "deny"),
+            one => one == other,
+        };
+        let outer = self.0.iter().copied();
+        let kept = outer.filter(|line| !lines.iter().any(|own| is_same(&own.name, &line.name)));
+        Level(kept.chain(lines.iter()).collect())
+    }
+
+    /// The first line of a name.
+    pub(super) fn one(&self, name: &str) -> Option<&'a Directive> {
+        self.all(name).next()
+    }
+
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &'a Directive> {
+        let name = name.to_owned();
+        let lines: Vec<&Directive> = self.0.iter().copied().filter(|line| line.name == name).collect();
+        lines.into_iter()
+    }
+}
+
+/// The text of a program, as it grows.
+#[derive(Debug, Default)]
+pub(super) struct Program {
+    text: String,
+    /// By the name under which locations take them.
+    upstreams: BTreeMap<String, String>,
+    /// Certificates of upstreams have to be believed.
+    has_tls: bool,
+}
+
+impl Program {
+    pub(super) fn line(&mut self, depth: usize, text: &str) {
+        for line in text.lines() {
+            let depth = if line.is_empty() { 0 } else { depth };
+            let _ = writeln!(self.text, "{}{line}", "    ".repeat(depth));
+        }
+    }
+
+    /// Names a line that has no equivalent.
+    pub(super) fn without(&mut self, depth: usize, line: &Directive, why: &str) {
+        let text = format!("// {}: {} has no equivalent here{why}", line.place, shown(line));
+        self.line(depth, &text);
+    }
+}
+
+/// A directive on one line, in a comment.
+pub(super) fn shown(line: &Directive) -> String {
+    let text: String = line.shown().split_whitespace().collect::<Vec<_>>().join(" ");
+    text.chars().filter(|sign| !sign.is_control()).take(120).collect()
+}
+
+/// A text as a literal.
+pub(super) fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for sign in text.chars() {
+        match sign {
+            '"' | '\\' => out.extend(['\\', sign]),
+            ' '..='~' => out.push(sign),
+            other => out.extend(other.escape_unicode()),
+        }
+    }
+    out + "\""
+}
+
+/// The program of a configuration that has no errors.
+pub(super) fn program(flags: &Flags) -> String {
+    let (all, _) = tree::read(&flags.file, &mut Findings::default());
+    let mut tables = Program::default();
+    let file = flags.file.file_name().unwrap_or_default().to_string_lossy();
+    let http = all.iter().find(|line| line.name == "http");
+    for line in all.iter().filter(|line| names::is_lost(&line.name, &[])) {
+        tables.without(0, line, "");
+    }
+    if let Some(http) = http {
+        server::listeners(http, &mut tables);
+    }
+    let mut upstreams = Program::default();
+    upstream::table(&tables, &mut upstreams);
+    format!(
+        "//! Written by nginx_conf --to-rust from {file}: what the configuration says, on the crate `switchover`.\n\
+         //!\n\
+         //! Lines that have no equivalent are named in comments. Locations that such lines may guard are closed.\n\
+         //!\n\
+         //! ```toml\n\
+         //! http = \"1.4\"\n\
+         //! switchover = {{ version = \"0.1\", features = [\"hyper\", \"ring\"] }}\n\
+         //! tokio = {{ version = \"1.50\", features = [\"macros\", \"net\", \"rt-multi-thread\"] }}\n\
+         //! ```\n\
+         #![allow(unused_imports, dead_code, reason = \"not every configuration wants all of it\")]\n\n\
+         {FRAME}\n{}\n{}",
+        upstreams.text, tables.text
+    )
+}

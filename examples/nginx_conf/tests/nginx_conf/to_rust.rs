@@ -1,0 +1,387 @@
+//! `--to-rust`: what it prints is compiled here, and serves as nginx and this program do.
+//!
+//! The printed programs are kept in `generated`. With `SWITCHOVER_RECORD=1` in the environment they are written again.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use switchover::test_util::{ScriptedClient, UPGRADE_REQUEST, switching_protocols};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::named::kinds;
+use crate::program::{Folder, Kind};
+
+#[rustfmt::skip]
+#[path = "generated/buffers.rs"]
+mod buffers;
+#[rustfmt::skip]
+#[path = "generated/fixed.rs"]
+mod fixed;
+#[rustfmt::skip]
+#[path = "generated/guarded.rs"]
+mod guarded;
+#[rustfmt::skip]
+#[path = "generated/location.rs"]
+mod location;
+#[rustfmt::skip]
+#[path = "generated/map.rs"]
+mod map;
+#[rustfmt::skip]
+#[path = "generated/server_fixed.rs"]
+mod server_fixed;
+#[rustfmt::skip]
+#[path = "generated/server_map.rs"]
+mod server_map;
+#[rustfmt::skip]
+#[path = "generated/site.rs"]
+mod site;
+#[rustfmt::skip]
+#[path = "generated/whole.rs"]
+mod whole;
+
+/// Those that circulate.
+const KEPT: [&str; 7] = [
+    "buffers",
+    "fixed",
+    "location",
+    "map",
+    "server_fixed",
+    "server_map",
+    "whole",
+];
+
+/// Addresses of the loopback network that nothing else has, because they stand in the kept program.
+const LISTEN: &str = "127.201.7.1:8087";
+const ORIGIN: &str = "127.201.7.2:9087";
+
+/// All that has an equivalent.
+const SITE: &str = "events {}
+http {
+    include FOLDER/folders.conf; access_log off;
+    map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+    proxy_http_version 1.1;
+    upstream chat { least_conn; server 127.201.7.2:9087 weight=2 max_fails=3 fail_timeout=5s; server 127.201.7.3:1 backup; keepalive 8; }
+    server { listen 127.201.7.1:8087 default_server; server_name _; return 404; }
+    server {
+        listen 127.201.7.1:8087; server_name moved.example; return 301 https://chat.example$request_uri;
+    }
+    server {
+        listen 127.201.7.1:8087; server_name chat.example *.chat.example;
+        proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
+        proxy_read_timeout 1h; client_max_body_size 4; add_header X-Always 'a \"b\"' always;
+        location /ws/ { proxy_pass http://chat/live/; proxy_next_upstream error timeout http_503; proxy_next_upstream_tries 2; }
+        location = /ws/exact { proxy_pass http://127.201.7.2:9087; proxy_hide_header X-Origin; add_header X-Own own; }
+        location /plain { proxy_pass http://127.201.7.2:9087; proxy_set_header X-Only only; }
+        location /hi { default_type text/x; return 200 'hello $host'; }
+        location /away { return 307 /hi?$args; }
+    }
+}
+";
+
+/// What has none, and may keep somebody out.
+const GUARDED: &str = "events {}
+http {
+    limit_req_zone $binary_remote_addr zone=one:1m rate=1r/s;
+    server {
+        listen 127.201.7.1:8088; server_name one.example;
+        proxy_set_header X-User $request_id;
+        location /basic { auth_basic realm; auth_basic_user_file nobody; proxy_pass http://127.201.7.2:9087; }
+        location /denied { deny 10.0.0.0/8; allow all; proxy_pass http://127.201.7.2:9087; }
+        location /limited { limit_req zone=one; proxy_pass http://127.201.7.2:9087; }
+        location /asked { auth_request /auth; proxy_pass http://127.201.7.2:9087; }
+        location = /auth { internal; proxy_pass http://127.201.7.2:9087; }
+        location /if { if ($arg_a) { return 403; } proxy_pass http://127.201.7.2:9087; }
+        location /rewritten { rewrite ^/rewritten/(.*)$ /$1 break; proxy_pass http://127.201.7.2:9087; }
+        location /variable { set $up 127.201.7.2; proxy_pass http://$up:9087; }
+        location /files { root /srv; }
+        location /methods { limit_except GET { deny all; } proxy_pass http://127.201.7.2:9087; }
+        location /open { allow all; auth_basic off; proxy_pass http://127.201.7.2:9087; }
+    }
+    server {
+        listen 127.201.7.1:8088; server_name two.example;
+        location / { proxy_pass http://127.201.7.2:9087; }
+        location ~ /\\.git { deny all; }
+    }
+    server {
+        listen 127.201.7.1:8088; server_name three.example; satisfy any; deny all;
+        location / { proxy_pass http://127.201.7.2:9087; location /deeper { proxy_pass http://127.201.7.2:9087; } }
+    }
+    server {
+        listen 127.201.7.1:8088; server_name four.example;
+        if ($http_x) { return 403; }
+        location / { proxy_pass http://127.201.7.2:9087; }
+    }
+    server {
+        listen 127.201.7.1:8088; server_name five.example;
+        location / { proxy_pass http://127.201.7.2:9087; }
+        location ~ \\.js$ { proxy_pass http://127.201.7.2:9087; }
+    }
+}
+";
+
+/// What it prints of a configuration, without the addresses and folders of this run.
+fn printed(folder: &Folder, file: &str) -> String {
+    let output = folder.tested(file, &["--no-hints", "--to-rust"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{file}: {said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.replace(&format!("{}/", folder.path.display()), "")
+        .replace(&folder.address().to_string(), "127.0.0.1:8080")
+}
+
+#[test]
+fn what_is_compiled_here_is_what_it_prints() {
+    let origin: SocketAddr = ([127, 0, 0, 1], 9000).into();
+    let kept = KEPT.map(|name| (name, None));
+    let own = [("site", Some(SITE)), ("guarded", Some(GUARDED))];
+    for (name, text) in kept.into_iter().chain(own) {
+        let (folder, file) = match text {
+            None => (Folder::kept(origin, str::to_owned), format!("{name}.conf")),
+            Some(text) => (Folder::of(origin, text), "test.conf".to_owned()),
+        };
+        let printed = printed(&folder, &file);
+        let own = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/nginx_conf/generated")
+            .join(format!("{name}.rs"));
+        if std::env::var_os("SWITCHOVER_RECORD").is_some() {
+            std::fs::write(&own, &printed).unwrap();
+        }
+        let recorded = std::fs::read_to_string(&own).unwrap_or_default();
+        assert!(
+            printed == recorded,
+            "{name} is another one: run this test with SWITCHOVER_RECORD=1\n{printed}"
+        );
+    }
+}
+
+/// An origin that switches, or says what it was asked, and by which fields.
+async fn origin() -> tokio::task::JoinHandle<()> {
+    let listener = TcpListener::bind(ORIGIN).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut read = Vec::new();
+                while !read.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    if client.read(&mut byte).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                    read.push(byte[0]);
+                }
+                let text = String::from_utf8(read).unwrap();
+                let mut lines = text.lines();
+                let first = lines.next().unwrap();
+                let field = |name: &str| {
+                    let mut found = text.lines().filter_map(|line| line.split_once(": "));
+                    let found = found.find(|(known, _)| known.eq_ignore_ascii_case(name));
+                    found.map_or("-", |(_, value)| value).to_owned()
+                };
+                let seen = ["host", "x-real-ip", "x-only", "x-user", "x-forwarded-for"]
+                    .map(field)
+                    .join(" ");
+                if field("upgrade") != "-" {
+                    let mut request = http::Request::new(());
+                    let key = field("sec-websocket-key").parse().unwrap();
+                    request.headers_mut().insert("sec-websocket-key", key);
+                    request
+                        .headers_mut()
+                        .insert("upgrade", "websocket".parse().unwrap());
+                    let head = String::from_utf8(switching_protocols(&request.into_parts().0)).unwrap();
+                    let own = format!("\r\nX-Target: {first}\r\nX-Seen: {seen}\r\nX-Origin: 1\r\n");
+                    let _ = client.write_all(head.replacen("\r\n", &own, 1).as_bytes()).await;
+                    let mut buffer = [0; 64];
+                    while let Ok(count @ 1..) = client.read(&mut buffer).await {
+                        let _ = client.write_all(&buffer[..count]).await;
+                    }
+                    return;
+                }
+                let to = match first.contains("redirect") {
+                    true => format!("Location: http://{ORIGIN}/plain/x\r\n"),
+                    false => String::new(),
+                };
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Target: {first}\r\nX-Seen: {seen}\r\nX-Origin: 1\r\n{to}Connection: close\r\n\r\n"
+                );
+                let _ = client.write_all(answer.as_bytes()).await;
+            });
+        }
+    })
+}
+
+/// The host, the method, the target, and the answer: the status, what the origin was asked and has seen, and some fields.
+const CASES: &[(&str, &str, &str, &str)] = &[
+    ("other", "GET", "/", "404 - - - - - -"),
+    (
+        "moved.example",
+        "GET",
+        "/a?b",
+        "301 - - - - - https://chat.example/a?b",
+    ),
+    (
+        "chat.example",
+        "WS",
+        "/ws/x?y",
+        "101 /live/x?y chat.example/127.0.0.1/-/-/- a \"b\" - 1 -",
+    ),
+    (
+        "a.chat.example",
+        "GET",
+        "/ws/x",
+        "200 /live/x a.chat.example/127.0.0.1/-/-/- a \"b\" - 1 -",
+    ),
+    (
+        "chat.example",
+        "WS",
+        "/ws/exact",
+        "101 /ws/exact chat.example/127.0.0.1/-/-/- - - - -",
+    ),
+    (
+        "chat.example",
+        "GET",
+        "/ws/exact",
+        "200 /ws/exact chat.example/127.0.0.1/-/-/- - own - -",
+    ),
+    (
+        "chat.example",
+        "GET",
+        "/ws",
+        "301 - - a \"b\" - - http://chat.example:8087/ws/",
+    ),
+    (
+        "chat.example",
+        "GET",
+        "/plain/x",
+        "200 /plain/x 127.201.7.2:9087/-/only/-/- a \"b\" - 1 -",
+    ),
+    (
+        "chat.example",
+        "WS",
+        "/plain/x",
+        "200 /plain/x 127.201.7.2:9087/-/only/-/- a \"b\" - 1 -",
+    ),
+    ("chat.example", "GET", "/ws/%2e%2e/x", "400 - - - - - -"),
+];
+
+async fn answer(host: &str, method: &str, target: &str) -> String {
+    let address = LISTEN.parse().unwrap();
+    let mut client = ScriptedClient::connect(address).await;
+    let port = address.port();
+    client
+        .send(match method {
+            "WS" => UPGRADE_REQUEST
+                .replacen("GET /chat", &format!("GET {target}"), 1)
+                .replacen("example.com", &format!("{host}:{port}"), 1),
+            method => format!(
+                "{method} {target} HTTP/1.1\r\nHost: {host}:{port}\r\nX-Forwarded-For: -\r\nX_Only: 6\r\n\r\n"
+            ),
+        })
+        .await;
+    let head = client.head().await;
+    if head.status == 101 {
+        client.send("hello").await;
+        client.receives(b"hello").await;
+    }
+    let field = |name: &str| {
+        let value = head
+            .headers
+            .get(name)
+            .map(|value| value.to_str().unwrap().to_owned());
+        value.unwrap_or("-".to_owned())
+    };
+    let target = field("x-target");
+    let target = target.split(' ').nth(1).unwrap_or("-").to_owned();
+    let seen = field("x-seen").replace(' ', "/");
+    format!(
+        "{} {target} {seen} {} {} {} {}",
+        head.status.as_u16(),
+        field("x-always"),
+        field("x-own"),
+        field("x-origin"),
+        field("location")
+    )
+}
+
+#[tokio::test]
+async fn a_printed_program_serves_as_nginx_does() {
+    let origin = origin().await;
+    let mut wrong = Vec::new();
+    let mut all = |who: &str, host: &str, method: &str, target: &str, given: String, expected: &str| {
+        if given != expected {
+            wrong.push(format!("{who} {method} {host}{target}: {given}, not {expected}"));
+        }
+    };
+    for kind in kinds() {
+        let folder = Folder::of(([127, 0, 0, 1], 9).into(), SITE);
+        let program = start_there(folder, kind).await;
+        for (host, method, target, expected) in CASES {
+            // nginx has one reading of a path.
+            if kind == Kind::Nginx && target.contains("%2e") {
+                continue;
+            }
+            all(
+                &format!("{kind:?}"),
+                host,
+                method,
+                target,
+                answer(host, method, target).await,
+                expected,
+            );
+        }
+        drop(program);
+    }
+    let listener = site::listeners().unwrap().remove(0);
+    let socket = TcpListener::bind(listener.address).await.unwrap();
+    let served = tokio::spawn(site::accept(socket, std::sync::Arc::new(listener)));
+    for (host, method, target, expected) in CASES {
+        all(
+            "printed",
+            host,
+            method,
+            target,
+            answer(host, method, target).await,
+            expected,
+        );
+    }
+    served.abort();
+    origin.abort();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+async fn start_there(folder: Folder, kind: Kind) -> crate::program::Program {
+    folder.start_at(kind, "test.conf", &["--no-hints"], LISTEN.parse().unwrap())
+}
+
+/// The locations that are closed answer 503, and no origin is asked.
+#[tokio::test]
+async fn what_may_keep_somebody_out_is_closed() {
+    let listener = guarded::listeners().unwrap().remove(0);
+    let cases = [
+        ("one.example", "/basic", true),
+        ("one.example", "/denied", true),
+        ("one.example", "/limited", true),
+        ("one.example", "/asked", true),
+        ("one.example", "/auth", true),
+        ("one.example", "/if", true),
+        ("one.example", "/rewritten/x", true),
+        ("one.example", "/variable", true),
+        ("one.example", "/files", true),
+        ("one.example", "/methods", true),
+        ("one.example", "/open", false),
+        ("two.example", "/", true),
+        ("three.example", "/", true),
+        ("three.example", "/deeper", true),
+        ("four.example", "/", true),
+        ("five.example", "/", false),
+    ];
+    for (host, target, is_closed) in cases {
+        let locations = listener.servers.find(Some(host)).unwrap();
+        let found = locations.find(target).unwrap();
+        let closed = matches!(found.value, guarded::Content::Closed);
+        assert_eq!(closed, is_closed, "{host}{target}");
+    }
+    // What the client says in place of a value that is not known does not go up.
+    let printed = include_str!("generated/guarded.rs");
+    assert!(printed.contains("remove_on_request(\"X-User\")"), "{printed}");
+}
