@@ -115,7 +115,7 @@ pub(super) fn program(flags: &Flags) -> String {
          //! switchover = {{ version = \"0.1\", features = [\"hyper\", \"ring\"] }}\n\
          //! tokio = {{ version = \"1.50\", features = [\"macros\", \"net\", \"rt-multi-thread\"] }}\n\
          //! ```\n\
-         #![allow(unused_imports, dead_code, reason = \"not every configuration wants all of it\")]\n\n\
+         #![allow(unused_imports, unused_mut, dead_code, reason = \"not every configuration wants all of it\")]\n\n\
          {FRAME}\n{}\n{}",
         upstreams.text, tables.text
     )

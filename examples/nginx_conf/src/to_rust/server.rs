@@ -71,7 +71,10 @@ pub(super) fn listeners(http: &Directive, program: &mut Program) {
         program.line(0, "}");
         made.push(format!("listener_{index}(&upstreams)?"));
     }
-    program.line(0, "\nfn listeners() -> Result<Vec<Listener>, Failure> {");
+    program.line(
+        0,
+        "\npub(crate) fn listeners() -> Result<Vec<Listener>, Failure> {",
+    );
     program.line(1, "let upstreams = upstreams()?;");
     program.line(1, &format!("Ok(vec![{}])", made.join(", ")));
     program.line(0, "}");

@@ -247,7 +247,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
         "chat.example",
         "GET",
         "/ws",
-        "301 - - a \"b\" - - http://chat.example:8087/ws/",
+        "301 - - - - - http://chat.example:8087/ws/",
     ),
     (
         "chat.example",
@@ -293,10 +293,14 @@ async fn answer(host: &str, method: &str, target: &str) -> String {
     let target = field("x-target");
     let target = target.split(' ').nth(1).unwrap_or("-").to_owned();
     let seen = field("x-seen").replace(' ', "/");
+    // To its own answers the printed program adds nothing.
+    let always = match &*target {
+        "-" => "-".to_owned(),
+        _ => field("x-always"),
+    };
     format!(
-        "{} {target} {seen} {} {} {} {}",
+        "{} {target} {seen} {always} {} {} {}",
         head.status.as_u16(),
-        field("x-always"),
         field("x-own"),
         field("x-origin"),
         field("location")

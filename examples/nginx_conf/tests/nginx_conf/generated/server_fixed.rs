@@ -7,7 +7,7 @@
 //! switchover = { version = "0.1", features = ["hyper", "ring"] }
 //! tokio = { version = "1.50", features = ["macros", "net", "rt-multi-thread"] }
 //! ```
-#![allow(unused_imports, dead_code, reason = "not every configuration wants all of it")]
+#![allow(unused_imports, unused_mut, dead_code, reason = "not every configuration wants all of it")]
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -29,21 +29,21 @@ use switchover::tunnel::{AnyStream, TunnelConfig};
 use switchover::upstream::{Balance, Group, Key, Retry, Server};
 use tokio::net::TcpListener;
 
-type Failure = Box<dyn Error + Send + Sync>;
-type Servers = Hosts<Locations<Content>>;
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+pub(crate) type Servers = Hosts<Locations<Content>>;
 type Upstreams = HashMap<&'static str, Group<AnyConnect>>;
 
 /// An address, and what is served there.
-struct Listener {
-    address: &'static str,
+pub(crate) struct Listener {
+    pub(crate) address: &'static str,
     tls: Option<TlsAcceptor>,
     /// For the heads of requests. Their locations let upgrades through.
     acceptor: Acceptor,
-    servers: Servers,
+    pub(crate) servers: Servers,
 }
 
 /// What answers at a location.
-enum Content {
+pub(crate) enum Content {
     Proxy(Box<Proxy>),
     /// `return`: a text, or where the client is sent.
     Answer { status: u16, text: &'static str, kind: &'static str },
@@ -51,7 +51,7 @@ enum Content {
     Closed,
 }
 
-struct Proxy {
+pub(crate) struct Proxy {
     backend: Group<AnyConnect>,
     /// What takes the place of the matched prefix.
     replacement: Option<&'static str>,
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn accept(socket: TcpListener, listener: Arc<Listener>) {
+pub(crate) async fn accept(socket: TcpListener, listener: Arc<Listener>) {
     loop {
         let (client, peer) = next_connection(&socket).await;
         let listener = listener.clone();
@@ -254,7 +254,7 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
     })
 }
 
-fn listeners() -> Result<Vec<Listener>, Failure> {
+pub(crate) fn listeners() -> Result<Vec<Listener>, Failure> {
     let upstreams = upstreams()?;
     Ok(vec![listener_0(&upstreams)?])
 }
