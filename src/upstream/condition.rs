@@ -15,6 +15,8 @@ pub(super) struct Tolerance {
     pub(super) max_fails: u32,
     pub(super) fail_timeout: Duration,
     pub(super) max_ejection: Duration,
+    /// A success forgives no failure within the `fail_timeout`, and only a success forgives those before.
+    pub(super) keeps_failures: bool,
 }
 
 impl Default for Tolerance {
@@ -23,6 +25,7 @@ impl Default for Tolerance {
             max_fails: 1,
             fail_timeout: Duration::from_secs(10),
             max_ejection: Duration::from_secs(120),
+            keeps_failures: false,
         }
     }
 }
@@ -31,7 +34,7 @@ impl Default for Tolerance {
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     failures: u32,
-    /// When the first of them was.
+    /// When the first of them was, or the last where failures are kept.
     since: Option<Instant>,
     ejection: Option<Ejection>,
 }
@@ -108,8 +111,16 @@ impl Condition {
     }
 
     /// A request has shown that it works.
-    pub(super) fn succeeded(&mut self) {
-        *self = Condition::default();
+    pub(super) fn succeeded(&mut self, now: Instant, tolerance: &Tolerance) {
+        let is_kept = match (&self.ejection, self.since) {
+            // It was under way when the server was ejected.
+            (Some(ejection), _) => now < ejection.until,
+            (None, Some(last)) => now.saturating_duration_since(last) <= tolerance.fail_timeout,
+            (None, None) => false,
+        };
+        if !(tolerance.keeps_failures && is_kept) {
+            *self = Condition::default();
+        }
     }
 
     /// A request has shown nothing.
@@ -130,11 +141,11 @@ impl Condition {
                 ejection.is_probed = false;
             }
             None => {
-                if self
-                    .since
-                    .is_none_or(|since| now.saturating_duration_since(since) > tolerance.fail_timeout)
-                {
-                    (self.failures, self.since) = (0, Some(now));
+                let is_over = |since: Instant| now.saturating_duration_since(since) > tolerance.fail_timeout;
+                match tolerance.keeps_failures {
+                    true => self.since = Some(now),
+                    false if self.since.is_none_or(is_over) => (self.failures, self.since) = (0, Some(now)),
+                    false => {}
                 }
                 self.failures = self.failures.saturating_add(1);
                 if tolerance.max_fails > 0 && self.failures >= tolerance.max_fails {
@@ -194,6 +205,7 @@ mod tests {
         max_fails: 3,
         fail_timeout: Duration::from_secs(10),
         max_ejection: Duration::from_secs(30),
+        keeps_failures: false,
     };
 
     fn seconds(count: u64) -> Duration {
@@ -260,7 +272,7 @@ mod tests {
 
         let now = now + seconds(20);
         condition.begin(now);
-        condition.succeeded();
+        condition.succeeded(start, &TOLERANCE);
         assert!(condition.is_open(now) && condition.is_healthy());
         condition.failed(now, &TOLERANCE, 0.5);
         assert_eq!(condition.health(now, &TOLERANCE), Health::Failing { failures: 1 });
@@ -276,7 +288,7 @@ mod tests {
             !condition.is_lost(start + seconds(17), limit),
             "it has been reported"
         );
-        condition.succeeded();
+        condition.succeeded(start, &TOLERANCE);
         assert!(!condition.is_lost(start + seconds(18), limit), "it is back");
         for _ in 0..3 {
             condition.failed(start + seconds(20), &TOLERANCE, 0.5);
@@ -289,8 +301,53 @@ mod tests {
     fn any_success_brings_it_back() {
         for failures in [&[0][..], &[0, 0], &[0, 0, 0], &[0, 0, 0, 10]] {
             let (mut condition, start) = after_failures(failures);
-            condition.succeeded();
+            condition.succeeded(start, &TOLERANCE);
             assert_eq!(condition.health(start + seconds(10), &TOLERANCE), Health::Healthy);
+        }
+    }
+
+    /// What happens at these seconds, and how it is doing then.
+    #[test]
+    fn failures_that_a_success_does_not_forgive() {
+        const FAILS: bool = false;
+        const WORKS: bool = true;
+        let tolerance = Tolerance {
+            keeps_failures: true,
+            ..TOLERANCE
+        };
+        let failing = |failures| Health::Failing { failures };
+        let cases: &[(&[(u64, bool)], Health)] = &[
+            (&[(0, FAILS), (1, WORKS)], failing(1)),
+            (&[(0, FAILS), (1, WORKS), (2, FAILS), (3, WORKS)], failing(2)),
+            (
+                &[(0, FAILS), (1, WORKS), (2, FAILS), (3, WORKS), (4, FAILS)],
+                out(10, 1),
+            ),
+            // Each failure begins the time again.
+            (&[(0, FAILS), (9, FAILS), (18, FAILS)], out(10, 1)),
+            (&[(0, FAILS), (9, FAILS), (20, WORKS), (21, FAILS)], failing(1)),
+            // Without a success in between nothing is forgiven.
+            (&[(0, FAILS), (30, FAILS), (60, FAILS)], out(10, 1)),
+            // It was under way when the server was ejected.
+            (&[(0, FAILS), (0, FAILS), (0, FAILS), (5, WORKS)], out(5, 1)),
+            (
+                &[(0, FAILS), (0, FAILS), (0, FAILS), (11, WORKS)],
+                Health::Healthy,
+            ),
+        ];
+        for (events, expected) in cases {
+            let start = Instant::now();
+            let mut condition = Condition::default();
+            let mut now = start;
+            for (at, works) in *events {
+                now = start + seconds(*at);
+                condition.begin(now);
+                match *works {
+                    WORKS => condition.succeeded(now, &tolerance),
+                    FAILS => condition.failed(now, &tolerance, 0.5),
+                }
+            }
+            assert_eq!(condition.health(now, &tolerance), *expected, "{events:?}");
         }
     }
 
@@ -320,6 +377,7 @@ mod tests {
             fail_timeout: seconds(60),
             max_ejection: seconds(1),
             max_fails: 1,
+            keeps_failures: false,
         };
         assert_eq!(ejection_time(3, &never_shorter, 0.5), seconds(60));
     }

@@ -185,7 +185,7 @@ impl Record {
                 self.change(|condition| condition.failed(Instant::now(), &self.tolerance, chance()));
             }
             _ if !self.is_troubled.load(Ordering::Acquire) => {}
-            Some(true) => self.change(Condition::succeeded),
+            Some(true) => self.change(|condition| condition.succeeded(Instant::now(), &self.tolerance)),
             None => self.change(Condition::given_up),
         }
     }

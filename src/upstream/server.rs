@@ -111,4 +111,14 @@ impl<C> Server<C> {
         self.tolerance.max_ejection = time;
         self
     }
+
+    /// Counts failures as nginx does: a success forgives none within the [`fail_timeout`](Server::fail_timeout) after the last, and
+    /// without a success none is ever forgiven. Default: any success forgives all.
+    ///
+    /// A server that fails now and then among many successes is ejected by it.
+    #[must_use]
+    pub fn keep_failures(mut self) -> Self {
+        self.tolerance.keeps_failures = true;
+        self
+    }
 }

@@ -196,17 +196,18 @@ impl Request {
     }
 
     /// `proxy_bind`.
-    fn bound(&self, proxy: &Proxy) -> Option<std::net::IpAddr> {
+    fn bound(&self, proxy: &Proxy) -> Option<std::net::SocketAddr> {
         if !proxy.is_bound {
             return None;
         }
         let location = self.state.lock().location.clone()?;
         let text = location.handling.bind.as_ref()?.value.clone()?;
         let value = self.with(|asked| text.value(asked));
-        let address = value.parse::<std::net::SocketAddr>().map(|address| address.ip());
-        address
-            .ok()
-            .or_else(|| value.trim_matches(['[', ']']).parse().ok())
+        let address = value.parse::<std::net::SocketAddr>();
+        address.ok().or_else(|| {
+            let address = value.trim_matches(['[', ']']).parse().ok()?;
+            Some(std::net::SocketAddr::new(address, 0))
+        })
     }
 
     /// What becomes of an upstream's answer: it goes to the client, or something else takes its place.

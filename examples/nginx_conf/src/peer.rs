@@ -37,7 +37,7 @@ impl Peer {
 
 impl Peer {
     /// From an address of this host.
-    async fn connect_from(&self, from: IpAddr) -> Result<AnyStream, ConnectError> {
+    async fn connect_from(&self, from: SocketAddr) -> Result<AnyStream, ConnectError> {
         let failed = |source| ConnectError::Failed {
             name: self.name(),
             error: source,
@@ -46,11 +46,13 @@ impl Peer {
             let addresses = tokio::net::lookup_host(self.name()).await?;
             let mut fitting = addresses.filter(|address| address.is_ipv4() == from.is_ipv4());
             let to = fitting.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
-            let socket = match from {
+            let socket = match from.ip() {
                 IpAddr::V4(_) => TcpSocket::new_v4()?,
                 IpAddr::V6(_) => TcpSocket::new_v6()?,
             };
-            socket.bind(SocketAddr::new(from, 0))?;
+            // As nginx: a port that was used a moment ago may be used again.
+            socket.set_reuseaddr(from.port() != 0)?;
+            socket.bind(from)?;
             let stream = socket.connect(to).await?;
             stream.set_nodelay(true)?;
             Ok(stream)
@@ -227,6 +229,7 @@ impl OneServer {
             .weight(self.weight)
             .max_fails(self.max_fails)
             .fail_timeout(self.fail_timeout)
+            .keep_failures()
             // Not longer each time.
             .max_ejection(self.fail_timeout);
         let server = match self.max_conns {

@@ -129,9 +129,15 @@ impl Request {
     /// An answer of the proxy's own, on its way out.
     pub(crate) fn finished(&self, mut response: Response<ProxyBody>) -> Plan {
         let kept = self.state.lock().fields.clone();
-        for (name, value) in &kept {
-            if !response.headers().contains_key(name) || name == CONTENT_TYPE {
-                response.headers_mut().insert(name, value.clone());
+        let headers = response.headers_mut();
+        for name in kept.keys() {
+            if !headers.contains_key(name) || name == CONTENT_TYPE {
+                headers.remove(name);
+                headers.extend(
+                    kept.get_all(name)
+                        .iter()
+                        .map(|value| (name.clone(), value.clone())),
+                );
             }
         }
         self.make_absolute(response.headers_mut());

@@ -4,7 +4,7 @@
 //! Between the request and its servers stands the library, which hands neither through: both are kept with the task.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ tokio::task_local! {
 pub(crate) struct Tries {
     key: Option<Vec<u8>>,
     /// `proxy_bind`: the address to connect from.
-    bound: Option<IpAddr>,
+    bound: Option<SocketAddr>,
     state: Mutex<State>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Try {
 
 impl Tries {
     /// None yet, of a request with this key.
-    pub(crate) fn new(key: Option<Vec<u8>>, bound: Option<IpAddr>) -> Arc<Tries> {
+    pub(crate) fn new(key: Option<Vec<u8>>, bound: Option<SocketAddr>) -> Arc<Tries> {
         Arc::new(Tries {
             key,
             bound,
@@ -97,7 +97,7 @@ pub(crate) fn key() -> Option<Vec<u8>> {
 }
 
 /// The address that it is to connect from.
-pub(crate) fn bound() -> Option<IpAddr> {
+pub(crate) fn bound() -> Option<SocketAddr> {
     CURRENT.try_with(|tries| tries.bound).ok().flatten()
 }
 

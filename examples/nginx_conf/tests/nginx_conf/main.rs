@@ -7,6 +7,7 @@
 mod carried;
 mod client_certificates;
 mod compared;
+mod counting;
 mod explain;
 mod findings;
 mod group_departures;

@@ -1,0 +1,126 @@
+//! What counts against a server, which address it is spoken to from, and fields that an answer within leaves behind.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use crate::named::kinds;
+use crate::program::{Folder, Program};
+
+/// All of an answer.
+fn answer(program: &Program, target: &str) -> String {
+    let mut stream = TcpStream::connect(program.address).unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// An origin that answers with its name and the port of its client, but not to every third request if it `fails`. How often it
+/// has answered.
+fn origin(name: &'static str, fails: bool) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = answered.clone();
+    thread::spawn(move || {
+        for (number, stream) in (1..).zip(listener.incoming()) {
+            let Ok(mut stream) = stream else { return };
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                match stream.read(&mut byte) {
+                    Ok(1) => head.push(byte[0]),
+                    _ => break,
+                }
+            }
+            if fails && number % 3 == 0 {
+                continue;
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+            let body = format!("{name} {}", stream.peer_addr().unwrap());
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    (address, answered)
+}
+
+/// What a server does well in between does not make its failures undone.
+#[test]
+fn failures_among_successes() {
+    for kind in kinds() {
+        let ((failing, by_failing), (sound, by_sound)) = (origin("failing", true), origin("sound", false));
+        let text = format!(
+            "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;
+             upstream u {{ server {failing} max_fails=3; server {sound} max_fails=3; }}
+             server {{ listen LISTEN; location / {{ proxy_pass http://u; }} }} }}\n"
+        );
+        let folder = Folder::of(sound, &text);
+        let program = folder.start(kind, "test.conf", &[]);
+        for _ in 0..30 {
+            let answer = answer(&program, "/");
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{kind:?} {answer}");
+        }
+        let counts = (
+            by_failing.load(Ordering::Relaxed),
+            by_sound.load(Ordering::Relaxed),
+        );
+        assert_eq!(counts, (6, 24), "{kind:?}");
+    }
+}
+
+/// `proxy_bind` with a port as well.
+#[test]
+fn the_address_that_a_server_is_spoken_to_from() {
+    let free = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+    for kind in kinds() {
+        let (address, _) = origin("origin", false);
+        let text = format!(
+            "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;
+             server {{ listen LISTEN; location / {{ proxy_bind $arg_from; proxy_pass http://{address}; }} }} }}\n"
+        );
+        let folder = Folder::of(address, &text);
+        let program = folder.start(kind, "test.conf", &[]);
+        let with_port = answer(&program, &format!("/?from={free}"));
+        assert!(
+            with_port.ends_with(&format!("origin {free}")),
+            "{kind:?} {with_port}"
+        );
+        let without = answer(&program, "/?from=127.0.0.2");
+        assert!(
+            without.contains("\r\n\r\norigin 127.0.0.2:"),
+            "{kind:?} {without}"
+        );
+    }
+}
+
+/// Each line of a field is kept that an answer in between has.
+#[test]
+fn fields_of_several_lines_from_an_answer_in_between() {
+    for kind in kinds() {
+        let (address, _) = origin("origin", false);
+        let text = "events {}\nhttp { include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;
+             server { listen LISTEN;
+             location = /up { add_header X-Accel-Redirect /in; add_header Set-Cookie one=1; add_header Set-Cookie two=2; return 204; }
+             location = /go { proxy_pass http://LISTEN/up; } location = /in { return 200 in; } } }\n";
+        let folder = Folder::of(address, text);
+        let program = folder.start(kind, "test.conf", &[]);
+        let answer = answer(&program, "/go").to_lowercase();
+        let cookies: Vec<&str> = answer
+            .lines()
+            .filter(|line| line.starts_with("set-cookie:"))
+            .collect();
+        assert_eq!(
+            cookies,
+            ["set-cookie: one=1", "set-cookie: two=2"],
+            "{kind:?} {answer}"
+        );
+    }
+}
