@@ -11,6 +11,7 @@ mod browser;
 #[cfg(target_os = "linux")]
 mod chains;
 mod clients;
+mod containers;
 mod frames;
 mod in_axum;
 #[cfg(target_os = "linux")]
