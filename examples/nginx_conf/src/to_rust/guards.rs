@@ -37,6 +37,8 @@ const KEEPS_NOBODY_OUT: &[&str] = &[
     "root",
     "server_name_in_redirect",
     "ssl",
+    "ssl_trusted_certificate",
+    "ssl_verify_depth",
     "ssi",
     "sub_filter",
     "sub_filter_last_modified",
