@@ -4,6 +4,7 @@
 //! cargo bench --bench versus
 //! cargo bench --bench versus -- --loads echo,handshake --proxies gateway,nginx --rounds 5
 //! cargo bench --bench versus -- --syscalls --proxies gateway,nginx
+//! cargo bench --bench versus -- --instructions --proxies gateway,axum,nginx
 //! ```
 //!
 //! One core belongs to the proxy alone, the other to clients and upstream, which are this process. What counts is the
@@ -34,6 +35,9 @@ mod http2;
 #[cfg(target_os = "linux")]
 #[path = "versus/idle.rs"]
 mod idle;
+#[cfg(target_os = "linux")]
+#[path = "versus/instructions.rs"]
+mod instructions;
 #[cfg(target_os = "linux")]
 #[path = "versus/load.rs"]
 mod load;

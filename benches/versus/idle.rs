@@ -95,7 +95,7 @@ pub(crate) async fn measure(proxy: SocketAddr, process: &Process, tunnels: usize
     ])
 }
 
-async fn carry_one(proxy: SocketAddr, tunnels: usize) -> io::Result<Vec<tokio::net::TcpStream>> {
+pub(crate) async fn carry_one(proxy: SocketAddr, tunnels: usize) -> io::Result<Vec<tokio::net::TcpStream>> {
     let streams = client::open_many(proxy, "/echo?64", tunnels).await?;
     let (streams, _) = echo::exchange(streams, 64, Duration::from_secs(30), 1).await?;
     Ok(streams)

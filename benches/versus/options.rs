@@ -19,7 +19,9 @@ The gateway beside its peers: processor time and memory for the same work.
   --json FILE           every single measurement
   --plot FILE.svg       the medians as bars
   --syscalls            counts system calls instead, with strace
-  --gate LIST           with --syscalls: fail if the gateway exceeds the bound of echo-1, echo-64, bulk, handshake
+  --instructions        counts instructions outside of the kernel instead, with valgrind
+  --gate LIST           with --syscalls or --instructions: fail if a bound of echo-1, echo-64, bulk, handshake; or of echo, request,
+                        handshake is exceeded
 ";
 
 #[derive(Debug)]
@@ -34,6 +36,7 @@ pub(crate) struct Options {
     pub(crate) json: Option<PathBuf>,
     pub(crate) plot: Option<PathBuf>,
     pub(crate) syscalls: bool,
+    pub(crate) instructions: bool,
     pub(crate) gates: Vec<String>,
     /// Cargo says so when it runs benches; without it, it runs tests, and there is nothing to test here.
     pub(crate) is_bench: bool,
@@ -51,6 +54,7 @@ impl Options {
             json: None,
             plot: None,
             syscalls: false,
+            instructions: false,
             gates: Vec::new(),
             is_bench: false,
         };
@@ -60,6 +64,7 @@ impl Options {
             match flag.as_str() {
                 "--bench" => options.is_bench = true,
                 "--syscalls" => options.syscalls = true,
+                "--instructions" => options.instructions = true,
                 "--help" | "-h" => return Err(USAGE.to_owned()),
                 _ => {
                     let value = arguments

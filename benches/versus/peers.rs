@@ -165,6 +165,21 @@ impl Peer {
         cores: Cores,
         certificate: Option<&Certificate>,
     ) -> io::Result<(SocketAddr, Option<Process>)> {
+        match self.command(upstream, directory, certificate)? {
+            (_, None) => Ok((upstream, None)),
+            (address, Some(command)) => {
+                Process::start(command, address, cores).map(|process| (address, Some(process)))
+            }
+        }
+    }
+
+    /// What starts the proxy, and where it will listen.
+    pub(crate) fn command(
+        &self,
+        upstream: SocketAddr,
+        directory: &Path,
+        certificate: Option<&Certificate>,
+    ) -> io::Result<(SocketAddr, Option<Command>)> {
         // The port is free once this socket is closed; all of them are, until the kernel has gone round.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let listen = address.to_string();
@@ -212,7 +227,7 @@ impl Peer {
                 command
             }
         };
-        Process::start(command, address, cores).map(|process| (address, Some(process)))
+        Ok((address, Some(command)))
     }
 }
 

@@ -28,8 +28,8 @@ impl Process {
             if let Some(status) = process.child.try_wait()? {
                 return Err(io::Error::other(format!("it has ended at once: {status}")));
             }
-            if since.elapsed() > Duration::from_secs(10) {
-                return Err(io::Error::other("it does not listen after 10 s"));
+            if since.elapsed() > Duration::from_secs(30) {
+                return Err(io::Error::other("it does not listen after 30 s"));
             }
             sleep(Duration::from_millis(5));
         }
@@ -38,6 +38,20 @@ impl Process {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn end(mut self) -> io::Result<()> {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.ok_or(io::ErrorKind::NotFound)?, Signal::TERM)?;
+        let since = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if since.elapsed() > Duration::from_secs(30) {
+                return Err(io::Error::other("it does not end within 30 s"));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
     }
 
     /// The processor time that it and its children have used so far.

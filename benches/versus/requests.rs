@@ -47,16 +47,11 @@ pub(crate) async fn measure(
     exchange: Exchange,
     duration: Duration,
 ) -> io::Result<Measured> {
-    let mut streams = Vec::with_capacity(exchange.connections);
-    for _ in 0..exchange.connections {
-        let stream = TcpStream::connect(proxy).await?;
-        stream.set_nodelay(true)?;
-        streams.push(stream);
-    }
-    let (streams, _) = run(streams, proxy, exchange, duration / 5).await?;
+    let streams = connect(proxy, exchange).await?;
+    let (streams, _) = run(streams, proxy, exchange, (duration / 5, u64::MAX)).await?;
     let before = quiet(process).await;
     let since = Instant::now();
-    let (_streams, count) = run(streams, proxy, exchange, duration).await?;
+    let (_streams, count) = run(streams, proxy, exchange, (duration, u64::MAX)).await?;
     let took = since.elapsed();
     let mut measured = vec![(Metric::Requests, count as f64 / took.as_secs_f64())];
     if let (Some(before), Some(after)) = (before, quiet(process).await) {
@@ -66,11 +61,22 @@ pub(crate) async fn measure(
     Ok(measured)
 }
 
-async fn run(
+pub(crate) async fn connect(proxy: SocketAddr, exchange: Exchange) -> io::Result<Vec<TcpStream>> {
+    let mut streams = Vec::with_capacity(exchange.connections);
+    for _ in 0..exchange.connections {
+        let stream = TcpStream::connect(proxy).await?;
+        stream.set_nodelay(true)?;
+        streams.push(stream);
+    }
+    Ok(streams)
+}
+
+/// Until the time is up, or each of the clients has asked so often.
+pub(crate) async fn run(
     streams: Vec<TcpStream>,
     proxy: SocketAddr,
     exchange: Exchange,
-    duration: Duration,
+    (duration, at_most): (Duration, u64),
 ) -> io::Result<(Vec<TcpStream>, u64)> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut request = exchange.head(proxy).into_bytes();
@@ -78,7 +84,12 @@ async fn run(
     let request: Arc<[u8]> = request.into();
     let mut clients = JoinSet::new();
     for stream in streams {
-        clients.spawn(ask(stream, request.clone(), exchange.down, stop.clone()));
+        clients.spawn(ask(
+            stream,
+            request.clone(),
+            exchange.down,
+            (stop.clone(), at_most),
+        ));
     }
     let alarm = tokio::spawn(async move {
         tokio::time::sleep(duration).await;
@@ -98,11 +109,11 @@ async fn ask(
     mut stream: TcpStream,
     request: Arc<[u8]>,
     length: usize,
-    stop: Arc<AtomicBool>,
+    (stop, at_most): (Arc<AtomicBool>, u64),
 ) -> io::Result<(TcpStream, u64)> {
     let mut asked = 0;
     let mut head = Vec::with_capacity(4096);
-    while !stop.load(Ordering::Relaxed) {
+    while asked < at_most && !stop.load(Ordering::Relaxed) {
         stream.write_all(&request).await?;
         head.clear();
         let end = loop {

@@ -19,7 +19,7 @@ use super::options::{self, Options};
 use super::peers::{self, Peer};
 use super::report::{Report, Sample};
 use super::upstream::Upstream;
-use super::{bulk, echo, fair, http2, idle, plot, requests, syscalls};
+use super::{bulk, echo, fair, http2, idle, instructions, plot, requests, syscalls};
 
 /// No single measurement takes longer: a proxy that hangs is a failure, not a wait.
 const AT_MOST: Duration = Duration::from_secs(120);
@@ -88,7 +88,7 @@ fn run(mut options: Options) -> io::Result<bool> {
         );
         options.tunnels = room;
     }
-    if options.syscalls && options.proxies.is_empty() {
+    if (options.syscalls || options.instructions) && options.proxies.is_empty() {
         options.proxies.push("gateway".to_owned());
     }
     let peers = peers::find(&options);
@@ -111,6 +111,9 @@ fn run(mut options: Options) -> io::Result<bool> {
         let work = async {
             if bench.options.syscalls {
                 return syscalls::count(&bench).await;
+            }
+            if bench.options.instructions {
+                return instructions::count(&bench).await;
             }
             let report = bench.measure().await;
             bench.publish(&report).map(|()| true)
