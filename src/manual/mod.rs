@@ -1,6 +1,7 @@
 //! What does not belong to one module: how the house is built, what it defends against, the defaults and the
-//! departures from the RFCs, metrics and spans for operators, WebSocket over HTTP/2 and HTTP/3, decisions about messages, coming from nginx, running on
-//! many machines, why an upgrade fails, how the crate is tested.
+//! departures from the RFCs, metrics and spans for operators, WebSocket over HTTP/2 and HTTP/3, decisions about messages, coming from nginx,
+//! from `copy_bidirectional`, axum-reverse-proxy, Pingora and hyper, other ways by facts, recipes, running on many machines, why an
+//! upgrade fails, how the crate is tested, a glossary.
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
@@ -22,6 +23,21 @@ pub mod messages {}
 
 #[doc = include_str!("from_nginx.md")]
 pub mod from_nginx {}
+
+#[doc = include_str!("from_copy_bidirectional.md")]
+pub mod from_copy_bidirectional {}
+
+#[doc = include_str!("from_axum_reverse_proxy.md")]
+pub mod from_axum_reverse_proxy {}
+
+#[doc = include_str!("from_pingora_or_hyper.md")]
+pub mod from_pingora_or_hyper {}
+
+#[doc = include_str!("compare.md")]
+pub mod compare {}
+
+#[doc = include_str!("recipes.md")]
+pub mod recipes {}
 
 #[doc = include_str!("deployment.md")]
 ///
@@ -47,6 +63,9 @@ pub mod performance {}
 
 #[doc = include_str!("testing.md")]
 pub mod testing {}
+
+#[doc = include_str!("glossary.md")]
+pub mod glossary {}
 
 /// The short examples, whole.
 ///
