@@ -46,6 +46,13 @@ impl Asked<'_> {
             .upstream(self.target.map_or("", |target| &target.host))
     }
 
+    /// Writes a step down, if somebody wants to know.
+    pub(crate) fn explain(&self, step: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.state.lock().story {
+            story.push(step());
+        }
+    }
+
     /// Matches a text, and keeps the groups.
     pub(crate) fn matches(&self, regex: &Regex, text: &str) -> bool {
         match regex.captures(text) {

@@ -37,6 +37,7 @@ pub(crate) fn instead(
     let mut location = Location::read(&source, around);
     location.steps = Vec::new();
     Some(Step::If {
+        shown: rewrite::shown(block),
         condition,
         steps,
         instead: Some(Arc::new(location)),
@@ -89,6 +90,7 @@ pub(crate) fn server_steps(lines: &[&Directive], around: &mut Surroundings<'_>) 
                 .iter()
                 .filter_map(|line| rewrite::read(line, around.names, around.findings));
             steps.push(Step::If {
+                shown: rewrite::shown(line),
                 condition,
                 steps: within.collect(),
                 instead: None,

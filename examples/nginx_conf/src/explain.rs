@@ -35,6 +35,17 @@ impl Request {
         }
     }
 
+    /// Why the request is one of its server.
+    pub(crate) fn reason_of_server(&self) -> String {
+        let in_target = self.head.uri.authority().map(http::uri::Authority::as_str);
+        let host = in_target.or_else(|| self.head.headers.get(HOST)?.to_str().ok());
+        let host = host.unwrap_or_default();
+        match self.worker.listener(self.listener).knows(host) {
+            true => format!("{host} is one of its names"),
+            false => format!("no server of the address has the name {host:?}, and this one is the default"),
+        }
+    }
+
     /// What the lines of a server or a location have come to.
     pub(crate) fn explain_end(&self, of: &str, end: &End) {
         self.explain(|| match end {

@@ -23,6 +23,20 @@ pub(crate) enum Pattern {
 }
 
 impl Pattern {
+    /// Why a request comes to its location, for an explanation.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Pattern::Exact(_) => "the path is this one",
+            Pattern::Prefix { is_last: true, .. } => {
+                "the longest prefix; regular expressions are not tried behind it"
+            }
+            Pattern::Prefix { .. } => "the longest prefix, and no regular expression matches",
+            Pattern::Regex(_) => "the first regular expression that matches, in the order of the file",
+            Pattern::Named(_) => "by its name",
+            Pattern::None => "no location is for the path",
+        }
+    }
+
     /// What follows `location`.
     pub(crate) fn read(arguments: &[String]) -> Result<Pattern, String> {
         let (modifier, path) = match arguments {

@@ -188,7 +188,10 @@ impl Request {
         let mut named = match entry {
             Entry::Named(location) => Some(location),
             Entry::Uri => {
-                self.explain(|| format!("server {} ({})", self.server.name, self.server.place));
+                self.explain(|| {
+                    let why = self.reason_of_server();
+                    format!("server {} ({}): {why}", self.server.name, self.server.place)
+                });
                 let ran = self.with(|asked| rewrite::run(&self.server.steps, asked))?;
                 self.explain_end("server", &ran.end);
                 self.obey(ran.end, &self.server.own.clone())?;
@@ -200,7 +203,15 @@ impl Request {
                 Some(location) => location,
                 None => self.locate_uri()?,
             };
-            self.explain(|| format!("location {} ({})", location.pattern.shown(), location.place));
+            self.explain(|| {
+                let pattern = &location.pattern;
+                format!(
+                    "location {} ({}): {}",
+                    pattern.shown(),
+                    location.place,
+                    pattern.reason()
+                )
+            });
             self.state.lock().location = Some(location.clone());
             if location.is_internal && !self.state.lock().is_internal {
                 return Err(StatusCode::NOT_FOUND.into());

@@ -26,6 +26,8 @@ pub(crate) enum Step {
     /// No line behind it counts.
     Break,
     If {
+        /// As it is written, and where.
+        shown: Arc<str>,
         condition: Condition,
         steps: Vec<Step>,
         /// The location that it is.
@@ -44,6 +46,8 @@ pub(crate) enum Target {
 /// `rewrite`.
 #[derive(Clone, Debug)]
 pub(crate) struct Rewrite {
+    /// As it is written, and where.
+    shown: Arc<str>,
     regex: Regex,
     path: Text,
     args: Option<Text>,
@@ -58,6 +62,11 @@ enum Flag {
     Last,
     Break,
     Redirect(StatusCode),
+}
+
+/// A line as it is written, and where, for an explanation.
+pub(crate) fn shown(line: &Directive) -> Arc<str> {
+    Arc::from(format!("{} ({})", line.shown(), line.place))
 }
 
 /// What the lines come to.
@@ -155,6 +164,7 @@ impl Rewrite {
             None => (text, None),
         };
         Ok(Rewrite {
+            shown: shown(line),
             regex: Regex::new(regex, false)?,
             path,
             args,
@@ -233,8 +243,9 @@ fn run_into(steps: &[Step], asked: &Asked<'_>, ran: &mut Ran) -> Result<bool, St
                 return Ok(false);
             }
             Step::Rewrite(rewrite) => match (rewrite.apply(asked), rewrite.flag) {
-                (None, _) => {}
+                (None, _) => asked.explain(|| format!("{}: does not match", rewrite.shown)),
                 (Some(end), flag) => {
+                    asked.explain(|| format!("{}: matches", rewrite.shown));
                     ran.end = match (end?, flag) {
                         // The location stays the same.
                         (End::Rewritten, Flag::Break) => End::Same,
@@ -246,11 +257,14 @@ fn run_into(steps: &[Step], asked: &Asked<'_>, ran: &mut Ran) -> Result<bool, St
                 }
             },
             Step::If {
+                shown,
                 condition,
                 steps,
                 instead,
             } => {
-                if !condition.holds(asked) {
+                let holds = condition.holds(asked);
+                asked.explain(|| format!("{shown}: {}", if holds { "holds" } else { "does not hold" }));
+                if !holds {
                     continue;
                 }
                 if instead.is_some() {

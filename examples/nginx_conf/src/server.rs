@@ -71,6 +71,13 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Whether a server here has the name of a host.
+    pub(crate) fn knows(&self, host: &str) -> bool {
+        let name = switchover::http1::host_name(host);
+        let by_regex = |(regex, _): &(Regex, Arc<Server>)| regex.is_match(&name).unwrap_or(false);
+        self.servers.find_named(Some(host)).is_some() || self.regexes.iter().any(by_regex)
+    }
+
     /// The server for a host: by an exact name, by the longest mask, by the first regular expression, else the default.
     pub(crate) fn server(&self, host: Option<&str>) -> (Arc<Server>, Option<(Regex, Captures)>) {
         if let Some(server) = self.servers.find_named(host) {

@@ -39,9 +39,14 @@ fn a_websocket_by_a_rewrite_and_a_regular_expression() {
     );
     let expected = [
         "server chat.example",
+        "is one of its names",
         "location /old/",
+        "the longest prefix, and no regular expression matches",
+        "rewrite ^/old/(.*)$ /live/$1 last",
+        ": matches",
         "the lines of the location make it /live/lobby",
         "location ~ ^/live/(?<room>[a-z]+)$",
+        "the first regular expression that matches",
         "auth_request /auth is asked",
         "to chat:80 for /live/lobby?t=1",
         "the upgrade is asked of the origin",
@@ -68,6 +73,7 @@ fn an_answer_of_its_own() {
     assert!(said.contains("answer 404"), "{said}");
     let said = explained(SITE, "http://nobody.example:PORT/", &[]);
     assert!(said.contains("server other.example"), "{said}");
+    assert!(said.contains("and this one is the default"), "{said}");
 }
 
 #[test]
@@ -93,4 +99,56 @@ fn all_files_are_printed_as_nginx_prints_them() {
     assert!(said.ends_with("# nothing but a comment\n\n"), "{said}");
     let checked = folder.tested("test.conf", &["-t"]);
     assert!(checked.stdout.is_empty(), "-t prints no files");
+}
+
+#[test]
+fn conditions_and_the_reasons_for_a_location() {
+    let site = "server { listen LISTEN; server_name a.example; if ($http_x = bad) { return 403; }
+        location = /exact { return 200; } location ^~ /static/ { return 200; }
+        location / { if ($arg_old) { rewrite ^ /exact last; } return 204; } }";
+    for (target, flags, expected) in [
+        (
+            "/",
+            &[][..],
+            &[
+                "if ($http_x = bad)",
+                "does not hold",
+                "the longest prefix",
+                "if ($arg_old)",
+                "does not hold",
+                "answer 204",
+            ][..],
+        ),
+        (
+            "/",
+            &["--field", "X: bad"],
+            &["if ($http_x = bad)", ": holds", "answer 403"],
+        ),
+        (
+            "/?old=1",
+            &[],
+            &[
+                "if ($arg_old)",
+                ": holds",
+                ": matches",
+                "location = /exact",
+                "the path is this one",
+                "answer 200",
+            ],
+        ),
+        (
+            "/static/x",
+            &[],
+            &["regular expressions are not tried behind it", "answer 200"],
+        ),
+    ] {
+        let said = explained(site, &format!("http://a.example:PORT{target}"), flags);
+        let mut rest = &*said;
+        for words in expected {
+            let at = rest
+                .find(words)
+                .unwrap_or_else(|| panic!("{target}: {words}: {said}"));
+            rest = &rest[at + words.len()..];
+        }
+    }
 }
