@@ -69,9 +69,13 @@ where
     /// # Cancel safety
     ///
     /// Dropping the future closes both connections.
-    pub async fn negotiate<C: Connect>(self, connect: &C) -> Result<Negotiated<S, C::Stream>, Error> {
+    pub fn negotiate<C: Connect>(
+        self,
+        connect: &C,
+    ) -> impl Future<Output = Result<Negotiated<S, C::Stream>, Error>> {
         let observed = exchange::observed(Kind::Upgrade, &self.head, self.head.version, self.hop);
-        let negotiating = async {
+        // No `async fn`, which would hold the client twice.
+        let negotiating = async move {
             match self.try_ask(connect).await {
                 Ok(answered) => answered.relay().await,
                 Err(unanswered) => Err(unanswered.refuse().await),
@@ -82,7 +86,7 @@ where
             Ok(Negotiated::Declined(status)) => (Some(status.as_u16()), None),
             Err(error) => failure(error),
         };
-        observed.run(negotiating, end).await
+        observed.run(negotiating, end)
     }
 
     /// Steps (4) to (7), and no more: the client has not been sent the answer yet, so that it may depend on what the upstream
@@ -207,12 +211,15 @@ where
             let answer = pin!(exchange::ask(connect, outgoing, &config.upgrade));
             unless_left(answer, client).await?
         }
-        // Sent once, and to one upstream: it is not kept.
+        // Sent once, and to one upstream: it is not kept. Boxed, for hardly an upgrade has a body.
         body => {
-            let start = pin!(Exchange::start(connect, outgoing, &config.upgrade));
-            let mut exchange = unless_left(start, client).await?;
-            send_body(client, &mut exchange, body, config).await?;
-            unless_left(pin!(exchange.next()), client).await?
+            let asking = async {
+                let start = pin!(Exchange::start(connect, outgoing, &config.upgrade));
+                let mut exchange = unless_left(start, client).await?;
+                send_body(client, &mut exchange, body, config).await?;
+                unless_left(pin!(exchange.next()), client).await
+            };
+            Box::pin(asking).await?
         }
     };
     loop {

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "metrics")]
 mod meters;
+#[cfg(feature = "gateway")]
+mod request;
 #[cfg(feature = "tracing")]
 mod spans;
 
@@ -13,6 +15,9 @@ use std::time::Duration;
 
 #[cfg(feature = "metrics")]
 pub use meters::describe_metrics;
+
+#[cfg(feature = "gateway")]
+pub(crate) use request::{Asked, ObservedRequest};
 
 use crate::side::Side;
 
@@ -205,65 +210,6 @@ impl Parent {
         Parent {
             #[cfg(feature = "tracing")]
             span: tracing::Span::current(),
-        }
-    }
-}
-
-/// What a span says of its request.
-#[cfg(feature = "gateway")]
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "tracing"), allow(dead_code))]
-pub(crate) struct Asked<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) version: &'static str,
-    pub(crate) host: Option<&'a str>,
-    pub(crate) port: Option<u16>,
-    pub(crate) client: Option<std::net::IpAddr>,
-    pub(crate) client_port: Option<u16>,
-    pub(crate) traceparent: Option<&'a str>,
-}
-
-/// A request that is observed until it has its answer.
-#[cfg(feature = "gateway")]
-#[derive(Debug)]
-pub(crate) struct ObservedRequest {
-    #[cfg(feature = "tracing")]
-    span: tracing::Span,
-}
-
-#[cfg(feature = "gateway")]
-impl ObservedRequest {
-    pub(crate) fn start(kind: Kind, asked: &Asked<'_>) -> Self {
-        let _ = (kind, asked);
-        ObservedRequest {
-            #[cfg(feature = "tracing")]
-            span: match kind {
-                Kind::Upgrade => spans::upgrade(asked),
-                #[cfg(feature = "hyper")]
-                Kind::Request => spans::request(asked),
-            },
-        }
-    }
-
-    /// What serving it comes to. `end` says the status and the name of the error.
-    pub(crate) async fn run<F: Future>(
-        self,
-        serving: F,
-        end: impl FnOnce(&F::Output) -> (Option<u16>, Option<&'static str>),
-    ) -> F::Output {
-        #[cfg(feature = "tracing")]
-        {
-            use tracing::Instrument as _;
-            let output = serving.instrument(self.span.clone()).await;
-            let (status, error) = end(&output);
-            spans::record_end(&self.span, status, error);
-            output
-        }
-        #[cfg(not(feature = "tracing"))]
-        {
-            let _ = end;
-            serving.await
         }
     }
 }

@@ -214,7 +214,7 @@ fn requests(
             match accepted {
                 // Boxed, as what follows: a connection that has not asked for anything is small.
                 Ok(Accepted::Upgrade(incoming)) => {
-                    return Box::pin(upgrade(*incoming, peer, visit, &worker)).await;
+                    return Box::pin(upgrade(incoming, peer, visit, &worker)).await;
                 }
                 Ok(Accepted::Ordinary(head, stream)) => {
                     let next =
@@ -245,7 +245,7 @@ fn requests(
 
 /// Proxies an upgrade. None if it has not come to a tunnel.
 async fn upgrade(
-    mut incoming: Incoming<AnyStream>,
+    mut incoming: Box<Incoming<AnyStream>>,
     peer: SocketAddr,
     visit: Option<Box<Visit>>,
     worker: &Worker,

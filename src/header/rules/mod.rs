@@ -262,7 +262,7 @@ impl HeaderRules {
     }
 
     fn drops(&self, name: &HeaderName) -> bool {
-        let has_underscore = |name: &HeaderName| name.as_str().bytes().any(|byte| byte == b'_');
+        let has_underscore = |name: &HeaderName| name.as_str().as_bytes().contains(&b'_');
         let underscored = has_underscore(name);
         let replaced = || {
             let replacing = self
