@@ -76,7 +76,10 @@ impl Half {
             }
             return Ok(Turn::Again);
         }
-        self.outlet.write_out(cx, now, writer, &bytes)
+        match bytes {
+            Cow::Borrowed(bytes) => self.outlet.write_out(cx, now, writer, bytes),
+            Cow::Owned(bytes) => self.outlet.write_owned(cx, now, writer, bytes.into()),
+        }
     }
 
     /// How many bytes are read at once. Between two large frames only enough to see how long the next one is: the rest of it
@@ -289,7 +292,7 @@ impl Half {
         W: AsyncWrite + Unpin,
     {
         match bytes {
-            Some(bytes) if !bytes.is_empty() => self.outlet.write_out(cx, now, writer, &bytes),
+            Some(bytes) if !bytes.is_empty() => self.outlet.write_owned(cx, now, writer, bytes.into()),
             _ => Ok(Turn::Again),
         }
     }

@@ -25,6 +25,15 @@ impl Output {
         self.make(read, at).extend_from_slice(frame);
     }
 
+    /// The same of bytes that nobody else needs: they are not copied if nothing goes out before them.
+    pub(super) fn insert_owned(&mut self, read: &[u8], at: usize, frames: Vec<u8>) {
+        let made = self.make(read, at);
+        match made.is_empty() {
+            true => *made = frames,
+            false => made.extend_from_slice(&frames),
+        }
+    }
+
     pub(super) fn leave_out(&mut self, read: &[u8], at: usize, length: usize) {
         self.make(read, at);
         self.from = at + length;

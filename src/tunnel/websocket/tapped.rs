@@ -175,7 +175,7 @@ fn follow(step: Step, read: &[u8], at: usize, length: usize, output: &mut Output
         Step::LeaveOut => output.leave_out(read, at, length),
         Step::Replace(bytes) => {
             output.leave_out(read, at, length);
-            output.insert(read, at + length, &bytes);
+            output.insert_owned(read, at + length, bytes);
         }
     }
 }

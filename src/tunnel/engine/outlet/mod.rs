@@ -227,6 +227,34 @@ impl Outlet {
         Ok(turn)
     }
 
+    /// The same of bytes that nobody else needs: what the writer does not take is not copied.
+    pub(in crate::tunnel) fn write_owned<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        writer: &mut W,
+        mut bytes: Bytes,
+    ) -> Result<Turn, Failure>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        let mut turn = Turn::Again;
+        for _ in 0..WRITES_PER_TURN {
+            match self.write(cx, now, writer, &bytes)? {
+                Poll::Ready(count) => bytes.advance(count),
+                Poll::Pending => {
+                    turn = Turn::Wait;
+                    break;
+                }
+            }
+            if bytes.is_empty() {
+                return Ok(turn);
+            }
+        }
+        self.keep(bytes);
+        Ok(turn)
+    }
+
     fn write_tail<W>(
         &mut self,
         cx: &mut Context<'_>,

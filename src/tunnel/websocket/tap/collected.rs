@@ -44,6 +44,15 @@ impl Collected {
         append(&mut self.payload, plain, self.limit);
     }
 
+    /// The same with its mask: this is the `offset` in the frame's payload at which the piece begins.
+    pub(super) fn push_masked(&mut self, raw: &[u8], mask: Option<[u8; 4]>, offset: u64) {
+        let start = self.payload.len();
+        self.push(raw);
+        if let Some(key) = mask {
+            apply_mask(&mut self.payload[start..], key, offset);
+        }
+    }
+
     /// The headers and the payload.
     pub(super) fn into_parts(self) -> (Vec<u8>, Vec<u8>) {
         (self.headers, self.payload)

@@ -115,15 +115,11 @@ impl Message {
         matches!(self.course, Course::Observe | Course::Read(_))
     }
 
-    /// Takes a piece as it came, and shows it if it is observed.
-    pub(super) fn take(&mut self, tapped: &Tapped, plain: &[u8], is_last: bool) -> Result<(), Denial> {
-        let wanted = match &mut self.course {
-            Course::Read(collected) => {
-                collected.push(plain);
-                None
-            }
+    /// Shows a piece, if it is observed.
+    pub(super) fn show(&self, tapped: &Tapped, plain: &[u8], is_last: bool) -> Result<(), Denial> {
+        let wanted = match &self.course {
             Course::Observe => tapped.lock().observe(&self.head, plain, is_last),
-            Course::Pass | Course::Drop => None,
+            Course::Pass | Course::Drop | Course::Read(_) => None,
         };
         wanted.map_or(Ok(()), |request| Err(Denial::Both(request)))
     }

@@ -141,7 +141,11 @@ impl Screen {
         let Some(message) = self.message.as_mut().filter(|_| !self.is_refused) else {
             return step;
         };
-        if looks_inside {
+        let is_inflated = message.head.is_compressed && self.inflater.is_some();
+        if let (Course::Read(collected), false) = (&mut message.course, is_inflated) {
+            collected.push_masked(raw, self.mask, self.offset);
+            self.offset += raw.len() as u64;
+        } else if looks_inside {
             // A mask makes a copy of it. What a server sends is looked at where it is.
             let mut copy = Vec::new();
             let plain = match self.mask {
@@ -157,7 +161,7 @@ impl Screen {
                 Some(inflater) if message.head.is_compressed => {
                     message.inflate(&self.tapped, inflater, plain, is_last)
                 }
-                _ => message.take(&self.tapped, plain, is_last).map(|()| Vec::new()),
+                _ => message.show(&self.tapped, plain, is_last).map(|()| Vec::new()),
             };
             match taken {
                 Ok(recoded) => {
