@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 
+use switchover::Side;
 use switchover::UpgradeConfig;
 use switchover::gateway::GatewayConfig;
 use switchover::handshake::HandshakePolicy;
@@ -12,7 +13,8 @@ use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::service::{RelayConfig, ServiceConfig};
 use switchover::token::MAX_ELEMENTS;
 use switchover::tunnel::{
-    Decision, MessageHead, MessageLimits, MessageTap, Schedule, Tap, TunnelConfig, WebSocketConfig,
+    Decision, EndRequest, MessageHead, MessageLimits, MessageTap, Schedule, Tap, TunnelConfig,
+    WebSocketConfig,
 };
 use switchover::upstream::{Balance, Retry, Server};
 
@@ -88,6 +90,10 @@ fn deadlines_of_tunnels() {
     assert_eq!(frames.ping_after(), None);
     assert_eq!(frames.pong_limit().as_secs(), 10);
     assert_eq!(frames.close_limit(), None);
+    for side in [Side::Downstream, Side::Upstream] {
+        let close = EndRequest::default();
+        assert_eq!(frames, frames.clone().abnormal_close(side, close));
+    }
     assert_eq!(
         frames,
         frames.clone().limits(MessageLimits::default()),

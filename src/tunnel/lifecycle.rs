@@ -7,6 +7,8 @@
 //! | `Running` | drain, request, expiry, idle, lifetime, no pong; frames | a Close to both | `Closing` |
 //! | `Running` | a frame is refused | a Close to the other side, one in the place of the other's Close to the violator | `Closing` |
 //! | `Running` | a stream fails, both Closes seen | stop it, abandon the way to it | `Closed` |
+//! | `Running`, `Failing` | a read fails, the other side can be sent a Close | that, abandon the way to it, stop it | `Closing`, failed |
+//! | `Failing` | the failed side's stream ends, the other side was sent a Close | | `Closing`, failed |
 //! | any other | a stream fails | stop it if a read failed, abandon the way to it | `Failing` |
 //! | any | a shutdown fails, which is no news | | the same |
 //! | `Closing` | a stream fails, the other side knows of the end | abandon the way to it, stop it if a read failed | `Closing` |
@@ -66,7 +68,7 @@ enum State<C> {
         end: End,
     },
     /// The same of a tunnel that knows its frames: each side is sent a Close. Boxed, as all that is rare.
-    Closing(Box<Closing>),
+    Closing(Box<Closing<C>>),
     /// Both sides have sent a Close, and the stream of one has failed since: what is left of what it had sent is delivered.
     Closed {
         since: Instant,
@@ -86,9 +88,11 @@ enum State<C> {
     Ended,
 }
 
-struct Closing {
+struct Closing<C> {
     since: Instant,
     end: End,
+    /// Of the stream whose failure has ended the tunnel.
+    cause: Option<C>,
     /// Until when the sides may answer, once both have been sent a Close.
     answers_until: Option<Instant>,
     /// Until when a Close may go out that has waited in vain for the other side's.
@@ -159,9 +163,7 @@ impl<C> Lifecycle<C> {
     ) -> Vec<Action<C>> {
         match event {
             Event::Stopped(side) => {
-                if let State::Running { first: first @ None } = &mut self.state {
-                    *first = Some(side);
-                }
+                self.stopped(side, now, view);
                 Vec::new()
             }
             Event::Failed {
@@ -193,6 +195,35 @@ impl<C> Lifecycle<C> {
         }
     }
 
+    fn stopped(&mut self, side: Side, now: Instant, view: &View) {
+        match &mut self.state {
+            State::Running { first: first @ None } => *first = Some(side),
+            // What it had sent has gone out, and a Close behind it: the other side may answer that.
+            State::Failing { side: failed, .. }
+                if *failed == side && view.frames(side, |frames| frames.is_told) =>
+            {
+                self.close_failed(side, None, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The stream of `side` has failed, or had before, and the other side gets a Close.
+    fn close_failed(&mut self, side: Side, cause: Option<C>, now: Instant) {
+        let (side, cause) = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Failing { side, cause, .. } => (side, Some(cause)),
+            _ => (side, cause),
+        };
+        self.state = State::Closing(Box::new(Closing {
+            since: now,
+            end: End::Failed { side },
+            cause,
+            answers_until: None,
+            last_until: None,
+            settles_until: None,
+        }));
+    }
+
     fn end_wanted(&mut self, end: End, now: Instant, limits: &Limits<'_>) -> Vec<Action<C>> {
         if !self.is_running() {
             return Vec::new();
@@ -212,6 +243,7 @@ impl<C> Lifecycle<C> {
         self.state = State::Closing(Box::new(Closing {
             since: now,
             end,
+            cause: None,
             answers_until: None,
             last_until: None,
             settles_until: None,
@@ -242,12 +274,19 @@ impl<C> Lifecycle<C> {
             State::Running { first }
                 if SIDES
                     .into_iter()
-                    .all(|side| view.frames(side, |frames| frames.has_sender_closed)) =>
+                    .all(|side| view.frames(side, |frames| frames.has_sender_closed || frames.is_told)) =>
             {
                 let first = first.unwrap_or(side);
                 self.state = State::Closed { since: now, first };
                 actions.push(Action::Stop(side));
                 return actions;
+            }
+            State::Running { .. } | State::Failing { .. }
+                if is_read && view.frames(side, |frames| frames.can_close_abnormally) =>
+            {
+                self.close_failed(side, Some(cause), now);
+                let (to, end) = (!side, End::Failed { side });
+                actions.extend([Action::Close { to, end }, Action::Forget(side)]);
             }
             State::Failing { .. } | State::Closed { .. } => {}
             _ => {
@@ -372,7 +411,10 @@ impl<C> Lifecycle<C> {
             State::Ended => return Vec::new(),
             State::Running { .. } => Outcome::Ended(end),
             State::Draining { end, .. } => Outcome::Ended(end),
-            State::Closing(closing) => Outcome::Ended(closing.end),
+            State::Closing(closing) => match (closing.end, closing.cause) {
+                (End::Failed { side }, Some(cause)) => Outcome::Failed { side, cause },
+                (end, _) => Outcome::Ended(end),
+            },
             State::Closed { first, .. } => {
                 // What was said before the Closes has not arrived, and that is no end in order.
                 let stuck = SIDES.into_iter().find(|side| view.from(*side).has_tail);

@@ -235,6 +235,9 @@ where
     /// 5. After an end's own Close nothing more of that end's is passed on. [`Traffic::close_from`] and
     ///    [`Traffic::close_sent_to`] say who closed, and with which code. A stream that fails after both ends have sent a Close has
     ///    ended in order: the tunnel ends at once with [`End::Closed`].
+    /// 6. A stream that ends or fails without a Close ends that of the other side with one, 1011 for the client and 1001 for the server,
+    ///    or [another](WebSocketConfig::abnormal_close), if what that side was sent ends between two frames. Where a stream has failed,
+    ///    the tunnel then waits for that side's Close, within the limits of 2.
     ///
     /// Downstream is the client, whose frames are masked; both streams begin with their first byte after the switch. A header or a
     /// control frame is held back until it is whole, at most 130 bytes. The tunnel's own frames are not counted in [`Traffic`].

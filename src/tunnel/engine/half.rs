@@ -89,7 +89,7 @@ impl Half {
     /// The reader has given all that it had.
     pub(in crate::tunnel) fn reader_has_ended(&mut self) {
         self.stop();
-        self.forget_sender();
+        self.sender_has_ended();
     }
 
     /// What it has come to.
@@ -305,7 +305,10 @@ impl Half {
     where
         W: AsyncWrite + Unpin,
     {
+        // A Close says how it ended, so nothing looks complete that is not.
+        let is_told = self.framed().is_some_and(Framed::is_told);
         let shut = match shutdown {
+            ShutdownMode::Silent if is_told => self.outlet.shut_down(cx, now, writer),
             ShutdownMode::Silent => Poll::Ready(Ok(())),
             ShutdownMode::Orderly => self.outlet.shut_down(cx, now, writer),
         };

@@ -36,7 +36,7 @@ use crate::tunnel::config::TunnelConfig;
 use crate::tunnel::end::{End, Operation, Traffic, TunnelError};
 use crate::tunnel::lifecycle::{Action, Event, Lifecycle, Limits, Outcome, View};
 use crate::tunnel::stream::socket::{self, Carried};
-use crate::tunnel::websocket::EndRequest;
+use crate::tunnel::websocket::{EndRequest, Framed};
 
 /// Everything of a tunnel but its two streams.
 pub(in crate::tunnel) struct Engine {
@@ -235,8 +235,15 @@ impl Engine {
                 *end
             }
             Outcome::Failed { side, .. } => {
-                socket::reset_on_drop(downstream);
-                socket::reset_on_drop(upstream);
+                let is_told = |half: &Half| half.has_ended() && half.framed().is_some_and(Framed::is_told);
+                match is_told(&self.from_upstream) {
+                    true => shutdown::finish(cx, &self.from_upstream, downstream),
+                    false => socket::reset_on_drop(downstream),
+                }
+                match is_told(&self.from_downstream) {
+                    true => shutdown::finish(cx, &self.from_downstream, upstream),
+                    false => socket::reset_on_drop(upstream),
+                }
                 End::Failed { side: *side }
             }
         };

@@ -54,7 +54,7 @@ impl<C> Lifecycle<C> {
     }
 }
 
-impl Closing {
+impl<C> Closing<C> {
     fn deadline(&self, linger: Option<Duration>) -> Instant {
         let limit = self.since.after(linger.unwrap_or(CLOSING_TIME));
         let usual = self.answers_until.map_or(limit, |answers| answers.min(limit));

@@ -27,6 +27,8 @@ fn direction(now: Instant, frames: bool) -> Direction {
         is_closed: false,
         has_sender_closed: false,
         is_done: false,
+        is_told: false,
+        can_close_abnormally: false,
         awaits_place: false,
         has_queued: false,
         waits_until: None,
@@ -48,6 +50,7 @@ fn closing(now: Instant, end: End) -> State<char> {
     State::Closing(Box::new(Closing {
         since: now,
         end,
+        cause: None,
         answers_until: None,
         last_until: None,
         settles_until: None,
@@ -107,6 +110,15 @@ fn closed(since: Instant) -> State<char> {
 
 fn drained(now: Instant) -> State<char> {
     closing(now, End::Drained)
+}
+
+/// A tunnel whose upstream has failed, and whose downstream is sent a Close for that.
+fn failed_and_closing(now: Instant) -> State<char> {
+    let State::Closing(mut it) = closing(now, End::Failed { side: Upstream }) else {
+        unreachable!()
+    };
+    it.cause = Some('x');
+    State::Closing(it)
 }
 
 fn settling(until: Instant) -> State<char> {
@@ -206,6 +218,15 @@ fn rows() -> Vec<Row> {
             cause: 'x',
         })
     };
+    let told = || {
+        let end = End::Failed { side: Upstream };
+        [
+            Action::Abandon(Downstream),
+            Action::Close { to: Downstream, end },
+            Action::Forget(Upstream),
+            Action::Stop(Upstream),
+        ]
+    };
     let gone = [Action::Abandon(Downstream), Action::Stop(Upstream)];
     vec![
         row(running, Event::Stopped(Upstream), [], "running"),
@@ -269,6 +290,41 @@ fn rows() -> Vec<Row> {
             [Action::Abandon(Downstream)],
             "failing",
         ),
+        // The other side can be sent a Close, unless something may still be read.
+        row(running, failed(Operation::Read), told(), "closing")
+            .framed(|it| frames(&mut it[1]).can_close_abnormally = true),
+        row(failing, failed(Operation::Read), told(), "closing")
+            .framed(|it| frames(&mut it[1]).can_close_abnormally = true),
+        row(
+            running,
+            failed(Operation::Write),
+            [Action::Abandon(Downstream)],
+            "failing",
+        )
+        .framed(|it| frames(&mut it[1]).can_close_abnormally = true),
+        row(failing, Event::Stopped(Upstream), [], "closing").framed(|it| frames(&mut it[1]).is_told = true),
+        row(failing, Event::Stopped(Upstream), [], "failing").framed(nothing),
+        row(failing, Event::Stopped(Downstream), [], "failing")
+            .framed(|it| frames(&mut it[0]).is_told = true),
+        row(
+            failed_and_closing,
+            Event::Deadline(Due::Leave),
+            [failure()],
+            "ended",
+        )
+        .framed(nothing),
+        row(failed_and_closing, BOTH_ENDED, [], "closing, settling").framed(have_ended),
+        // Its stream had ended without a Close, and the other side was told.
+        row(
+            running,
+            failed(Operation::Write),
+            [Action::Abandon(Downstream), Action::Stop(Upstream)],
+            "closed",
+        )
+        .framed(|it| {
+            frames(&mut it[0]).has_sender_closed = true;
+            frames(&mut it[1]).is_told = true;
+        }),
         row(
             running,
             failed(Operation::Read),
@@ -549,6 +605,7 @@ struct Model {
     has_stopped: bool,
     has_ended: bool,
     is_closed: bool,
+    is_told: bool,
     has_sender_closed: bool,
     awaits_place: bool,
     is_forgotten: bool,
@@ -559,6 +616,16 @@ struct Model {
 impl Model {
     fn tail(&self) -> u64 {
         self.read - self.delivered - self.lost
+    }
+
+    /// Whether its writer can be sent a Close when its reader is gone.
+    fn can_close(&self) -> bool {
+        !self.is_closed && !self.awaits_place && !self.has_stopped && !self.is_forgotten
+    }
+
+    fn close(&mut self) {
+        self.is_told |= !self.is_closed;
+        self.is_closed = true;
     }
 
     /// Whether a frame waits for its rate, so that nothing is read.
@@ -593,6 +660,8 @@ impl Sim {
                     is_closed: model.is_closed,
                     has_sender_closed: model.has_sender_closed,
                     is_done: model.has_sender_closed || model.is_forgotten,
+                    is_told: model.is_told,
+                    can_close_abnormally: model.can_close(),
                     awaits_place: model.awaits_place,
                     has_queued: model.awaits_place,
                     waits_until: model.waits_until,
@@ -631,7 +700,7 @@ impl Sim {
             }
             Action::Forget(side) => self.directions[side as usize].is_forgotten = true,
             // At once, as if every byte were a frame.
-            Action::Close { to, .. } => self.directions[!to as usize].is_closed = true,
+            Action::Close { to, .. } => self.directions[!to as usize].close(),
             Action::CloseInPlace { to, .. } => {
                 let model = &mut self.directions[!to as usize];
                 model.awaits_place = !model.is_closed;
@@ -650,7 +719,7 @@ impl Sim {
     fn close_now(&mut self, side: Side) {
         let model = &mut self.directions[side as usize];
         if std::mem::take(&mut model.awaits_place) {
-            model.is_closed = true;
+            model.close();
         }
     }
 
@@ -709,6 +778,9 @@ impl Sim {
             }
             Step::Eof(side) | Step::Close(side) if self.directions[side as usize].waits(self.now) => {}
             Step::Eof(side) => {
+                if self.has_frames && self.directions[side as usize].can_close() {
+                    self.directions[side as usize].close();
+                }
                 self.directions[side as usize].has_stopped = true;
                 self.directions[side as usize].is_forgotten = true;
                 self.close_now(side);

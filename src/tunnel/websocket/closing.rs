@@ -81,6 +81,10 @@ fn close_frame(end: &End, to: Side, config: &WebSocketConfig) -> CloseFrame {
                 &*format!("{} exceeded a limit", name(*side)),
             ),
         },
+        End::Failed { .. } => match config.abnormal_close_frame(to) {
+            Some(close) => return close,
+            None => (CloseCode::GOING_AWAY, "the other side has failed"),
+        },
         End::Drained => match config.drain_close_frame() {
             Some(close) => return close.clone(),
             None => (CloseCode::GOING_AWAY, "shutting down"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::EndRequest;
 use super::limits::MessageLimits;
 use crate::side::Side;
-use crate::websocket::CloseFrame;
+use crate::websocket::{CloseCode, CloseFrame};
 
 /// How a tunnel that carries WebSocket treats its frames: for [`Tunnel::websocket`](crate::tunnel::Tunnel::websocket).
 ///
@@ -30,6 +30,8 @@ pub struct WebSocketConfig {
     limits: [Option<Arc<MessageLimits>>; 2],
     limit_close: EndRequest,
     drain_close: EndRequest,
+    /// By the side that is sent it.
+    abnormal_close: [Option<EndRequest>; 2],
 }
 
 impl Default for WebSocketConfig {
@@ -42,6 +44,7 @@ impl Default for WebSocketConfig {
             limits: [None, None],
             limit_close: EndRequest::default(),
             drain_close: EndRequest::default(),
+            abnormal_close: [Some(EndRequest::default()), Some(EndRequest::default())],
         }
     }
 }
@@ -133,6 +136,36 @@ impl WebSocketConfig {
     pub fn drain_close(mut self, close: EndRequest) -> Self {
         self.drain_close = close;
         self
+    }
+
+    /// The Close for a side whose peer's stream has ended or failed without one (RFC 6455, section 7.1.5: 1006 is what an endpoint
+    /// reports then, and nobody may send it). Default, and [`EndRequest::default`]: 1011 (Internal Error) for the client, 1001 (Going
+    /// Away) for the server. `None`: no Close, its stream ends as its peer's did.
+    ///
+    /// It is sent where what the side has received ends between two frames. Within a frame there is no place for it: the stream
+    /// ends there, by a reset if that of the peer has failed. After the Close it ends in order, also where the peer's was reset.
+    ///
+    /// A peer that ends only its write side and reads on, without a Close, still gets what the other side sends, and that
+    /// side's Close; but a side that has been sent a Close sends no more data.
+    #[must_use]
+    pub fn abnormal_close(mut self, to: Side, close: impl Into<Option<EndRequest>>) -> Self {
+        self.abnormal_close[to as usize] = close.into();
+        self
+    }
+
+    pub(super) fn closes_abnormally(&self, to: Side) -> bool {
+        self.abnormal_close[to as usize].is_some()
+    }
+
+    pub(super) fn abnormal_close_frame(&self, to: Side) -> Option<CloseFrame> {
+        let request = self.abnormal_close[to as usize].as_ref()?;
+        let default = || match to {
+            Side::Downstream => {
+                CloseFrame::new(CloseCode::INTERNAL_ERROR, "the server has gone without a Close")
+            }
+            Side::Upstream => CloseFrame::new(CloseCode::GOING_AWAY, "the client has gone without a Close"),
+        };
+        Some(request.frame().cloned().unwrap_or_else(default))
     }
 
     pub(super) fn drain_close_frame(&self) -> Option<&CloseFrame> {

@@ -105,6 +105,13 @@ impl Half {
         }
     }
 
+    /// The reader has given all that it had: the writer's side is told if that was no Close.
+    pub(in crate::tunnel) fn sender_has_ended(&mut self) {
+        if let Some(framed) = &mut self.framed {
+            framed.sender_has_ended();
+        }
+    }
+
     /// Nothing more is to be expected of the reader.
     pub(in crate::tunnel) fn forget_sender(&mut self) {
         if let Some(framed) = &mut self.framed {

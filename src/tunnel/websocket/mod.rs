@@ -349,6 +349,34 @@ impl Framed {
         self.gone = true;
     }
 
+    /// Whether the receiver can be sent a Close because the sender has gone without one: what went out ends between two frames.
+    fn can_close_abnormally(&self) -> bool {
+        let to = !self.scanner.sender();
+        let closes = matches!(
+            self.queued.as_deref(),
+            Some(Injected::Close(_) | Injected::CloseInPlace(_))
+        );
+        !self.is_done()
+            && !self.is_closed()
+            && !closes
+            && self.is_at_boundary()
+            && self.config.closes_abnormally(to)
+    }
+
+    /// The sender has ended its stream.
+    pub(in crate::tunnel) fn sender_has_ended(&mut self) {
+        if self.can_close_abnormally() {
+            let close = self.config.abnormal_close_frame(!self.scanner.sender());
+            self.queued = close.map(|close| Box::new(Injected::Close(close)));
+        }
+        self.sender_is_gone();
+    }
+
+    /// Whether a Close of the tunnel's own has gone out.
+    pub(in crate::tunnel) fn is_told(&self) -> bool {
+        self.sent.is_some()
+    }
+
     /// Why what the sender sends does not go on any more.
     pub(in crate::tunnel) fn refusal(&self) -> Option<Refusal> {
         self.refusal
@@ -375,6 +403,8 @@ impl Framed {
             is_closed: self.is_closed(),
             has_sender_closed: self.from_sender.is_some(),
             is_done: self.is_done(),
+            is_told: self.is_told(),
+            can_close_abnormally: self.can_close_abnormally(),
             awaits_place: self.awaits_place(),
             has_queued: self.queued.is_some(),
             waits_until: self.waits_until.map(Instant::into_std),

@@ -33,7 +33,7 @@ mirrored! {
 
     virtual_time async fn a_drain_says_what_the_operator_wants(near: Side) {
         let close = EndRequest::close(CloseCode::SERVICE_RESTART, "back in a minute").unwrap();
-        let websocket = WebSocketConfig::default().drain_close(close);
+        let websocket = bare().drain_close(close);
         for asked in [false, true] {
             let config = unlimited().linger_timeout(seconds(10));
             let mut talk = talk(near, Table::new(1024), config, websocket.clone());
@@ -53,7 +53,7 @@ mirrored! {
     virtual_time async fn a_frame_that_has_begun_is_finished_first(near: Side) {
         // A message of 1 MiB in fragments, and the drain in the middle of the second.
         let config = unlimited().linger_timeout(seconds(10));
-        let mut talk = talk(near, Table::new(100_000), config, WebSocketConfig::default());
+        let mut talk = talk(near, Table::new(100_000), config, bare());
         let fragment = pattern(256 * 1024);
         let frames = [
             Frame::new(OpCode::Binary, &fragment).not_last(),
@@ -140,7 +140,7 @@ mirrored! {
     virtual_time async fn a_reset_after_the_close_is_no_failure(near: Side) {
         let faults = Faults::none().reset_after_reading(1);
         let table = Table::with_faults(1024, faults, Faults::none());
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), WebSocketConfig::default());
+        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
         talk.drain.complete_now();
         assert_eq!(talk.near.next().await, Some(Frame::close(GONE, "shutting down")));
         talk.near.send(&Frame::close(GONE, "")).await;
@@ -208,7 +208,7 @@ mirrored! {
             (unlimited(), "shutting down", End::Requested),
         ];
         for (config, reason, end) in ends {
-            let mut talk = talk(near, Table::new(1024), config.linger_timeout(seconds(10)), WebSocketConfig::default());
+            let mut talk = talk(near, Table::new(1024), config.linger_timeout(seconds(10)), bare());
             if end == End::Requested {
                 sleep(seconds(5)).await;
                 talk.watch.end();
@@ -223,7 +223,7 @@ mirrored! {
 
     virtual_time async fn ends_that_do_not_answer_are_left_at_the_close_timeout(near: Side) {
         for (limit, expected) in [(None, 10), (Some(seconds(2)), 2), (Some(seconds(60)), 10)] {
-            let websocket = WebSocketConfig::default().close_timeout(limit);
+            let websocket = bare().close_timeout(limit);
             let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
             talk.drain.complete_now();
             for reported in [talk.near.next().await, talk.far.next().await] {
@@ -235,7 +235,7 @@ mirrored! {
     }
 
     virtual_time async fn the_close_timeout_runs_from_when_the_last_end_was_told(near: Side) {
-        let websocket = WebSocketConfig::default().close_timeout(seconds(2));
+        let websocket = bare().close_timeout(seconds(2));
         let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
         let message = Frame::new(OpCode::Binary, b"in two parts");
         let bytes = message.bytes(near);
@@ -254,14 +254,14 @@ mirrored! {
 
     virtual_time async fn without_a_linger_limit_a_vanished_peer_is_still_left(near: Side) {
         let config = unlimited().idle_timeout(seconds(5));
-        let talk = talk(near, Table::new(1024), config, WebSocketConfig::default());
+        let talk = talk(near, Table::new(1024), config, bare());
         let traffic = talk.tunnel.await.unwrap().unwrap();
         assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::Idle, 35));
     }
 
     virtual_time async fn a_half_closed_tunnel_is_drained_by_the_half_that_is_left(near: Side) {
         let config = unlimited().linger_timeout(seconds(10));
-        let mut talk = talk(near, Table::new(1024), config, WebSocketConfig::default());
+        let mut talk = talk(near, Table::new(1024), config, bare());
         talk.near.stream.shutdown().await.unwrap();
         assert_eq!(talk.far.next().await, None);
         talk.drain.complete_now();
@@ -276,7 +276,7 @@ mirrored! {
     virtual_time async fn a_side_that_takes_nothing_is_left_at_the_linger_limit(near: Side) {
         let faults = Faults::none().stall_after_writing(3);
         let table = Table::with_faults(1024, Faults::none(), faults);
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), WebSocketConfig::default());
+        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
         talk.drain.complete_now();
         talk.near.is_told(GONE, "shutting down").await;
         let traffic = talk.tunnel.await.unwrap().unwrap();
@@ -287,7 +287,7 @@ mirrored! {
     virtual_time async fn a_stream_that_fails_is_reported_as_ever(near: Side) {
         let faults = Faults::none().reset_after_reading(20);
         let table = Table::with_faults(1024, faults, Faults::none());
-        let mut talk = talk(near, table, unlimited(), WebSocketConfig::default());
+        let mut talk = talk(near, table, unlimited(), bare());
         talk.near.send(&Frame::new(OpCode::Binary, &pattern(100))).await;
         let mut received = Vec::new();
         talk.far.stream.read_to_end(&mut received).await.unwrap();
@@ -301,7 +301,7 @@ mirrored! {
         let close = Frame::close(CloseCode::NORMAL_CLOSURE, "bye");
         let length = close.bytes(near).len() as u64;
         let table = Table::with_faults(1024, Faults::none().reset_after_reading(length), Faults::none());
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), WebSocketConfig::default());
+        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
         talk.far.send(&close).await;
         assert_eq!(talk.near.next().await.as_ref(), Some(&close));
         talk.near.send(&close).await;
@@ -318,7 +318,7 @@ mirrored! {
         let said = [message.bytes(near), close.bytes(near)].concat();
         // Takes 100 bytes and then nothing until they are read.
         let table = Table::with_faults(100, Faults::none().reset_after_reading(said.len() as u64), Faults::none());
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), WebSocketConfig::default());
+        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
         talk.far.send(&close).await;
         assert_eq!(talk.near.next().await.as_ref(), Some(&close));
         let mut one = talk.near;
@@ -336,7 +336,7 @@ mirrored! {
         for near_closes in [true, false] {
             let read = if near_closes { close.bytes(near).len() as u64 } else { 0 };
             let table = Table::with_faults(1024, Faults::none().reset_after_reading(read), Faults::none());
-            let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), WebSocketConfig::default());
+            let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
             if near_closes {
                 talk.near.send(&close).await;
                 assert_eq!(talk.far.next().await.as_ref(), Some(&close));

@@ -170,7 +170,7 @@ impl Case {
 fn limited(near: Side, limits: MessageLimits) -> Talk {
     let config = unlimited().linger_timeout(seconds(10));
     // Nothing holds for the other side.
-    let websocket = WebSocketConfig::default().limits_from(near, limits);
+    let websocket = bare().limits_from(near, limits);
     talk(near, Table::new(1024), config, websocket)
 }
 
@@ -224,7 +224,7 @@ mirrored! {
                     Side::Upstream => (Bytes::new(), early),
                 };
                 let tunnel = seat(near, table.near, table.far)
-                    .websocket(WebSocketConfig::default().limits_from(near, case.limits))
+                    .websocket(bare().limits_from(near, case.limits))
                     .leftovers(down, up);
                 let tunnel = tokio::spawn(tunnel.run());
                 near_peer.write_all(&bytes[cut..]).await.unwrap();
@@ -250,7 +250,7 @@ mirrored! {
 
     virtual_time async fn the_other_side_is_told_what_the_operator_wants(near: Side) {
         let close = EndRequest::close(CloseCode(4008), "budget").unwrap();
-        let websocket = WebSocketConfig::default().limits(limits().max_frame_bytes(1)).limit_close(close);
+        let websocket = bare().limits(limits().max_frame_bytes(1)).limit_close(close);
         let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
         talk.near.send(&Frame::text("ab")).await;
         talk.far.is_told(CloseCode(4008), "budget").await;
@@ -259,7 +259,7 @@ mirrored! {
     }
 
     virtual_time async fn its_sender_is_told_at_the_close_timeout_if_the_other_side_does_not_close(near: Side) {
-        let websocket = WebSocketConfig::default().limits(limits().max_frame_bytes(1)).close_timeout(seconds(2));
+        let websocket = bare().limits(limits().max_frame_bytes(1)).close_timeout(seconds(2));
         let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
         talk.near.send(&Frame::text("ab")).await;
         let reported = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 1 bytes in a frame");
@@ -383,7 +383,7 @@ mirrored! {
     virtual_time async fn a_wait_takes_no_turns(near: Side) {
         let table = Table::new(1024);
         let (mut one, mut other) = (Peer::new(table.near_peer, near), Peer::new(table.far_peer, !near));
-        let websocket = WebSocketConfig::default().limits(limits().messages(Rate::per_second(1)).throttle(true));
+        let websocket = bare().limits(limits().messages(Rate::per_second(1)).throttle(true));
         let mut tunnel = Box::pin(seat(near, table.near, table.far).websocket(websocket).run());
         let mut polls = 0;
         let counted = std::future::poll_fn(|cx| {
@@ -411,7 +411,7 @@ mirrored! {
     real_time async fn a_message_of_spliced_frames_is_limited(near: Side) {
         const MIB: usize = 1024 * 1024;
         let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
-        let websocket = WebSocketConfig::default()
+        let websocket = bare()
             .limits(limits().max_message_bytes(8 * MIB as u64))
             .close_timeout(milliseconds(100));
         let tunnel = tokio::spawn(seat(near, near_stream, far_stream).websocket(websocket).run());
@@ -484,7 +484,7 @@ proptest! {
             let limits = limits().max_frame_bytes(frame).max_message_bytes(message).max_fragments(fragments);
             let tunnel = seat(sender, table.near, table.far)
                 .config(unlimited().linger_timeout(seconds(1000)))
-                .websocket(WebSocketConfig::default().limits_from(sender, limits));
+                .websocket(bare().limits_from(sender, limits));
             let close = [Frame::close(CloseCode::NORMAL_CLOSURE, "")];
             let (_, heard, traffic) = tokio::join!(
                 super::schedules::blurt(table.near_peer, &bytes),
@@ -528,7 +528,7 @@ proptest! {
                 .throttle(true);
             let tunnel = seat(sender, table.near, table.far)
                 .config(unlimited().idle_timeout(seconds(1)))
-                .websocket(WebSocketConfig::default().limits_from(sender, limits));
+                .websocket(bare().limits_from(sender, limits));
             let (_, heard, traffic) = tokio::join!(
                 super::schedules::whole(table.near_peer, sender, &said),
                 super::schedules::whole(table.far_peer, !sender, &[]),

@@ -1,5 +1,6 @@
 //! A tunnel that knows its frames. Both peers are strict: whatever is not a frame that the other may send is a failed test.
 
+mod abnormal;
 mod closes;
 mod counts;
 mod limits;
@@ -167,14 +168,19 @@ pub(crate) fn talk(near: Side, table: Table, config: TunnelConfig, websocket: We
     }
 }
 
+/// A stream that ends without a Close ends that of the other side without one. The default is in `abnormal.rs`.
+pub(crate) fn bare() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .abnormal_close(Side::Downstream, None)
+        .abnormal_close(Side::Upstream, None)
+}
+
 /// With nothing but a linger limit of ten seconds.
 pub(crate) fn quiet(near: Side) -> Talk {
     let config = unlimited().linger_timeout(seconds(10));
-    talk(near, Table::new(1024), config, WebSocketConfig::default())
+    talk(near, Table::new(1024), config, bare())
 }
 
 pub(crate) fn pinging(interval: u64) -> WebSocketConfig {
-    WebSocketConfig::default()
-        .ping_interval(seconds(interval))
-        .pong_timeout(seconds(5))
+    bare().ping_interval(seconds(interval)).pong_timeout(seconds(5))
 }

@@ -73,7 +73,7 @@ mirrored! {
             let table = Table::new(1024);
             let (mut near_peer, mut far) = (table.near_peer, Peer::new(table.far_peer, !near));
             let leftovers = Bytes::copy_from_slice(&bytes[..cut]);
-            let tunnel = seat(near, table.near, table.far).websocket(WebSocketConfig::default());
+            let tunnel = seat(near, table.near, table.far).websocket(bare());
             let tunnel = match near {
                 Side::Downstream => tunnel.leftovers(leftovers, Bytes::new()),
                 Side::Upstream => tunnel.leftovers(Bytes::new(), leftovers),
@@ -125,7 +125,7 @@ fn a_tunnel_that_knows_frames_has_a_future_of_the_same_size() {
     let (near, far) = (tokio::io::empty(), tokio::io::empty());
     let bytes = Tunnel::new(near, far).run();
     let frames = Tunnel::new(tokio::io::empty(), tokio::io::empty())
-        .websocket(WebSocketConfig::default())
+        .websocket(bare())
         .run();
     assert_eq!(size_of_val(&bytes), size_of_val(&frames));
 }

@@ -153,7 +153,7 @@ async fn hold(conversation: Conversation) -> ([Received; 2], Traffic) {
     let table = Table::with_faults(capacity, faults(seeds[0]), faults(seeds[1]));
     let near_peer = table.near_peer.faults(Faults::seeded(seeds[2]));
     let far_peer = table.far_peer.faults(Faults::seeded(seeds[3]));
-    let mut websocket = WebSocketConfig::default();
+    let mut websocket = bare();
     if pinging {
         // Longer than a pong takes to get through, or nothing else does.
         let shortest = if capacity < 16 { 150 } else { 30 };
@@ -243,7 +243,7 @@ proptest! {
         let (received, traffic) = runtime.block_on(async {
             let table = Table::with_faults(1000, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
             let (near_peer, far_peer) = (table.near_peer, table.far_peer);
-            let tunnel = seat(sender, table.near, table.far).websocket(WebSocketConfig::default());
+            let tunnel = seat(sender, table.near, table.far).websocket(bare());
             let close = [Frame::close(CloseCode::NORMAL_CLOSURE, "")];
             let (_, received, traffic) = tokio::join!(
                 blurt(near_peer, &said),
@@ -284,7 +284,7 @@ proptest! {
                 (at_near, at_far, traffic.from_downstream(), traffic.from_upstream())
             })
         };
-        prop_assert!(deliver(None) == deliver(Some(WebSocketConfig::default())));
+        prop_assert!(deliver(None) == deliver(Some(bare())));
     }
 }
 

@@ -12,7 +12,7 @@ const FRAMES: usize = 4;
 mirrored! {
     real_time async fn bulk_is_spliced_within_frames(near: Side) {
         let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
-        let websocket = WebSocketConfig::default().ping_interval(milliseconds(5));
+        let websocket = bare().ping_interval(milliseconds(5));
         let tunnel = tokio::spawn(seat(near, near_stream, far_stream).websocket(websocket).run());
         let payload = pattern(PAYLOAD);
         let bytes = Frame::new(OpCode::Binary, &payload).bytes(near);
@@ -50,7 +50,7 @@ mirrored! {
 
     real_time async fn frames_of_any_size_pass_between_each_other(near: Side) {
         let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
-        let websocket = WebSocketConfig::default().ping_interval(milliseconds(2));
+        let websocket = bare().ping_interval(milliseconds(2));
         let tunnel = tokio::spawn(seat(near, near_stream, far_stream).websocket(websocket).run());
         let sizes = [65_536, 65_536, 65_536, 0, 100, 40_000, 49_152, 65_537, 126, 300_000, 1, 1 << 20, 65_536, 65_535];
         let frames: Vec<Frame> = sizes.iter().map(|size| Frame::new(OpCode::Binary, &pattern(*size))).collect();
@@ -79,7 +79,7 @@ mirrored! {
     real_time async fn a_drain_in_the_middle_of_a_spliced_frame_waits_for_its_end(near: Side) {
         let ((mut near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
         let drain = Drain::new();
-        let mut tunnel = seat(near, near_stream, far_stream).websocket(WebSocketConfig::default());
+        let mut tunnel = seat(near, near_stream, far_stream).websocket(bare());
         let watch = tunnel.watch();
         let tunnel = tokio::spawn(tunnel.drain(drain.signal()).run());
         let frame = Frame::new(OpCode::Binary, &pattern(PAYLOAD));
@@ -114,7 +114,7 @@ mirrored! {
         one.stream.shutdown().await.unwrap();
         // Until the end is there to be read in the first turn.
         near_stream.readable().await.unwrap();
-        let tunnel = seat(near, near_stream, far_stream).websocket(WebSocketConfig::default());
+        let tunnel = seat(near, near_stream, far_stream).websocket(bare());
         let tunnel = match near {
             Side::Downstream => tunnel.leftovers(wrong, Bytes::new()),
             Side::Upstream => tunnel.leftovers(Bytes::new(), wrong),
@@ -130,7 +130,7 @@ mirrored! {
 
     real_time async fn a_reset_is_passed_on(near: Side) {
         let ((mut near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
-        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).websocket(WebSocketConfig::default()).run());
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).websocket(bare()).run());
         let mut far = Peer::new(far_peer, !near);
         near_peer.write_all(&Frame::text("hello").bytes(near)).await.unwrap();
         assert_eq!(far.next().await, Some(Frame::text("hello")));
@@ -146,7 +146,7 @@ mirrored! {
         let close = Frame::close(CloseCode::NORMAL_CLOSURE, "");
         for near_first in [true, false] {
             let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
-            let tunnel = seat(near, near_stream, far_stream).websocket(WebSocketConfig::default());
+            let tunnel = seat(near, near_stream, far_stream).websocket(bare());
             let tunnel = tokio::spawn(tunnel.run());
             let (mut one, mut other) = (Peer::new(near_peer, near), Peer::new(far_peer, !near));
             if near_first {
@@ -174,7 +174,7 @@ mirrored! {
     real_time async fn bytes_behind_the_close_do_not_make_an_end_a_reset(near: Side) {
         let close = Frame::close(CloseCode::NORMAL_CLOSURE, "");
         let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
-        let tunnel = seat(near, near_stream, far_stream).websocket(WebSocketConfig::default());
+        let tunnel = seat(near, near_stream, far_stream).websocket(bare());
         let (mut one, mut other) = (Peer::new(near_peer, near), Peer::new(far_peer, !near));
         one.send(&close).await;
         other.send(&close).await;

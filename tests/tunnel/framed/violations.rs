@@ -75,7 +75,7 @@ pub(crate) fn told_of(violator: Side, error: FrameError) -> Frame {
 /// With a limit on the answer to a Close, within a linger limit of ten seconds.
 fn limited(near: Side, seconds_to_close: u64) -> Talk {
     let config = unlimited().linger_timeout(seconds(10));
-    let websocket = WebSocketConfig::default().close_timeout(seconds(seconds_to_close));
+    let websocket = bare().close_timeout(seconds(seconds_to_close));
     talk(near, Table::new(1024), config, websocket)
 }
 
@@ -145,7 +145,7 @@ mirrored! {
     }
 
     virtual_time async fn a_bit_that_was_agreed_may_be_set(near: Side) {
-        let websocket = WebSocketConfig::default().reserved_bits([true, false, false]);
+        let websocket = bare().reserved_bits([true, false, false]);
         let talk = talk(near, Table::new(1024), unlimited(), websocket);
         let (mut one, mut other) = (talk.near, talk.far);
         let mut bytes = Frame::text("hello").bytes(near);
@@ -294,7 +294,7 @@ mirrored! {
         let answer = Frame::text("answer");
         let faults = Faults::none().reset_after_reading(answer.bytes(!near).len() as u64);
         let table = Table::with_faults(1024, Faults::none(), faults);
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), WebSocketConfig::default());
+        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
         talk.near.stream.write_all(&bytes).await.unwrap();
         assert_eq!(talk.far.next().await, Some(told_of(near, error)));
         talk.far.send(&answer).await;
@@ -320,7 +320,7 @@ mirrored! {
         let (bytes, error) = bad(near);
         let faults = Faults::none().stall_after_writing(3);
         let table = Table::with_faults(1024, faults, Faults::none());
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), WebSocketConfig::default());
+        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
         talk.near.stream.write_all(&bytes).await.unwrap();
         assert_eq!(talk.far.next().await, Some(told_of(near, error)));
         talk.far.send(&Frame::text("answer")).await;

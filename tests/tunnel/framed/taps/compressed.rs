@@ -166,6 +166,7 @@ async fn carry(near: Side, sent: &[u8], step: usize, tap: Tap) -> (Vec<u8>, Traf
     let table = Table::new(100_000);
     let tunnel = seat(near, table.near, table.far)
         .config(unlimited().linger_timeout(seconds(10)))
+        .websocket(bare())
         .tap(tap);
     let (mut near_peer, mut far_peer) = (table.near_peer, table.far_peer);
     let mut received = Vec::new();
@@ -393,7 +394,7 @@ mirrored! {
                 None
             });
             let tap = Tap::new(tap).deflate(agreed(true)).inflated_limit(limit);
-            let mut talk = tapped(near, Table::new(100_000), WebSocketConfig::default(), tap).0;
+            let mut talk = tapped(near, Table::new(100_000), bare(), tap).0;
             for frame in message(near, true, &bomb, 3) {
                 talk.near.stream.write_all(&frame).await.unwrap();
             }
@@ -422,7 +423,7 @@ mirrored! {
         for decision in [Decision::Read(1000), Decision::Observe, Decision::Pass, Decision::Drop] {
             let tap = Closures::new(move |_| decision.clone());
             let tap = Tap::new(tap).deflate(agreed(true));
-            let mut talk = tapped(near, Table::new(1000), WebSocketConfig::default(), tap).0;
+            let mut talk = tapped(near, Table::new(1000), bare(), tap).0;
             // A block of a type that there is not.
             talk.near.stream.write_all(&message(near, true, b"\xff\xff\xff\xff", 1).concat()).await.unwrap();
             let close = Frame::close(CloseCode::INVALID_FRAME_PAYLOAD, "the compressed data are invalid");

@@ -300,7 +300,7 @@ mirrored! {
 
     virtual_time async fn limits_come_first(near: Side) {
         let limits = switchover::tunnel::MessageLimits::default().max_message_bytes(10);
-        let websocket = WebSocketConfig::default().limits(limits);
+        let websocket = bare().limits(limits);
         let tap = Closures::new(|_| unreachable!("it is over the limit"));
         let mut talk = tapped(near, Table::new(1000), websocket, Tap::new(tap)).0;
         talk.near.send(&Frame::text("eleven byte")).await;
@@ -312,7 +312,7 @@ mirrored! {
     virtual_time async fn what_waits_for_its_rate_is_decided_about_once(near: Side) {
         let rate = switchover::tunnel::Rate::per_second(1);
         let limits = switchover::tunnel::MessageLimits::default().messages(rate).throttle(true);
-        let websocket = WebSocketConfig::default().limits(limits);
+        let websocket = bare().limits(limits);
         let tap = reads_text_of(near, 100).read(|_, payload| Verdict::Replace([payload, &b"!"[..]].concat().into()));
         let mut talk = tapped(near, Table::new(1000), websocket, Tap::new(tap)).0;
         for word in ["one", "two", "three"] {

@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 
 fn handled(near: Side, capacity: usize) -> (Talk, MessageInjector) {
-    tapped(near, Table::new(capacity), WebSocketConfig::default(), None)
+    tapped(near, Table::new(capacity), bare(), None)
 }
 
 mirrored! {
@@ -111,7 +111,7 @@ mirrored! {
                 Verdict::Drop
             }
         }
-        let mut talk = tapped(near, Table::new(1000), WebSocketConfig::default(), Tap::new(Greeter(near, None))).0;
+        let mut talk = tapped(near, Table::new(1000), bare(), Tap::new(Greeter(near, None))).0;
         assert_eq!(talk.near.next().await, Some(Frame::text("welcome")));
         talk.near.send(&Frame::text("echo")).await;
         assert_eq!(talk.near.next().await, Some(Frame::new(OpCode::Binary, b"echo")));

@@ -253,6 +253,7 @@ async fn hold(case: &Case) {
     };
     let mut tunnel = seat(Side::Downstream, table.near, table.far)
         .config(unlimited())
+        .websocket(bare())
         .tap(Tap::new(tap));
     let injector = tunnel.injector();
     let frames = |side: usize| -> Vec<Frame> {
@@ -313,7 +314,8 @@ proptest! {
             let case = case.clone();
             runtime().block_on(async move {
                 let table = Table::with_faults(case.capacity, Faults::seeded(case.seeds[0]), Faults::seeded(case.seeds[1]));
-                let tunnel = seat(Side::Downstream, table.near, table.far).tap(tap);
+                let websocket = tap.as_ref().map(|_| bare());
+                let tunnel = seat(Side::Downstream, table.near, table.far).websocket(websocket).tap(tap);
                 let frames = |side: usize| -> Vec<Frame> { case.says[side].iter().flat_map(|(frames, _)| frames.clone()).collect() };
                 let (near, far) = (frames(0), frames(1));
                 let (at_near, at_far, traffic) = tokio::join!(

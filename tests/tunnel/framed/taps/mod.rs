@@ -85,13 +85,7 @@ pub(crate) fn tapped(
 
 /// The same with a table that is large enough for everything, and without the handle.
 pub(crate) fn under(near: Side, tap: Closures) -> Talk {
-    tapped(
-        near,
-        Table::new(100_000),
-        WebSocketConfig::default(),
-        Tap::new(tap),
-    )
-    .0
+    tapped(near, Table::new(100_000), bare(), Tap::new(tap)).0
 }
 
 /// Reads the text of one side up to this many bytes; everything else passes.

@@ -20,7 +20,7 @@ fn asking(side: Side) -> (Closures, oneshot::Sender<Verdict>) {
 mirrored! {
     virtual_time async fn only_its_own_sender_waits(near: Side) {
         let (tap, decide) = asking(near);
-        let mut talk = tapped(near, Table::new(1000), WebSocketConfig::default(), Tap::new(tap)).0;
+        let mut talk = tapped(near, Table::new(1000), bare(), Tap::new(tap)).0;
         talk.near.send(&Frame::text("may I?")).await;
         // A read of the tunnel's and the room of the stream may be full; more is not taken.
         let more: Vec<u8> = (0..20_000).flat_map(|_| Frame::new(OpCode::Binary, b"more").bytes(near)).collect();
@@ -53,7 +53,7 @@ mirrored! {
     virtual_time async fn no_decision_in_time_ends_the_tunnel_with_1011(near: Side) {
         let (tap, _decide) = asking(near);
         let tap = Tap::new(tap).decision_timeout(seconds(3));
-        let mut talk = tapped(near, Table::new(1000), WebSocketConfig::default(), tap).0;
+        let mut talk = tapped(near, Table::new(1000), bare(), tap).0;
         let asked = Instant::now();
         talk.near.send(&Frame::text("may I?")).await;
         talk.far.is_told(CloseCode::INTERNAL_ERROR, "no decision in time").await;

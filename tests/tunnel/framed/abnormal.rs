@@ -1,0 +1,184 @@
+//! One side has gone without a Close: the other is told, where what it was sent ends between two frames.
+
+use switchover::tunnel::{End, EndRequest, Operation};
+use tokio::time::sleep;
+
+use super::*;
+
+/// What `side` is told of the other.
+fn gone(side: Side) -> Frame {
+    match side {
+        Side::Downstream => Frame::close(CloseCode::INTERNAL_ERROR, "the server has gone without a Close"),
+        Side::Upstream => Frame::close(CloseCode::GOING_AWAY, "the client has gone without a Close"),
+    }
+}
+
+/// With a linger limit of ten seconds, and streams that do as they are told.
+fn told(near: Side, near_faults: Faults) -> Talk {
+    let table = Table::with_faults(1024, near_faults, Faults::none());
+    talk(
+        near,
+        table,
+        unlimited().linger_timeout(seconds(10)),
+        WebSocketConfig::default(),
+    )
+}
+
+mirrored! {
+    virtual_time async fn a_stream_that_ends_without_a_close(near: Side) {
+        let mut talk = told(near, Faults::none());
+        talk.near.send(&Frame::text("hello")).await;
+        talk.near.stream.shutdown().await.unwrap();
+        assert_eq!(talk.far.next().await, Some(Frame::text("hello")));
+        assert_eq!(talk.far.next().await, Some(gone(!near)));
+        assert_eq!(talk.far.next().await, None);
+        // One that reads on still gets what the other side says, and its Close.
+        let close = Frame::close(CloseCode::GOING_AWAY, "");
+        talk.far.send(&Frame::text("well")).await;
+        talk.far.send(&close).await;
+        talk.far.stream.shutdown().await.unwrap();
+        assert_eq!(talk.near.next().await, Some(Frame::text("well")));
+        assert_eq!(talk.near.next().await, Some(close));
+        assert_eq!(talk.near.next().await, None);
+        let traffic = talk.tunnel.await.unwrap().unwrap();
+        assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::Closed { first: near }, 0));
+        assert_eq!(traffic.close_sent_to(!near).map(|close| close.to_frame().payload().to_vec()), Some(gone(!near).payload));
+        assert_eq!((traffic.close_from(near), traffic.close_sent_to(near)), (None, None));
+        assert_eq!(delivered_from(near, &traffic), Frame::text("hello").bytes(near).len() as u64);
+    }
+
+    virtual_time async fn a_peer_that_is_gone_altogether(near: Side) {
+        let mut talk = told(near, Faults::none());
+        drop(talk.near.stream);
+        assert_eq!(talk.far.next().await, Some(gone(!near)));
+        talk.far.send(&Frame::close(CloseCode::GOING_AWAY, "")).await;
+        assert_eq!(talk.far.next().await, None);
+        drop(talk.far.stream);
+        let traffic = talk.tunnel.await.unwrap().expect("that its answer reaches nobody is no news");
+        assert_eq!(traffic.end(), End::Closed { first: near });
+    }
+
+    virtual_time async fn a_stream_that_is_reset_between_two_frames(near: Side) {
+        let hello = Frame::text("hello");
+        let mut talk = told(near, Faults::none().reset_after_reading(hello.bytes(near).len() as u64));
+        talk.near.send(&hello).await;
+        let _ = talk.near.stream.write_all(b"lost").await;
+        assert_eq!(talk.far.next().await, Some(hello.clone()));
+        assert_eq!(talk.far.next().await, Some(gone(!near)));
+        assert_eq!(talk.far.next().await, None, "no reset after a Close");
+        sleep(seconds(2)).await;
+        talk.far.send(&Frame::text("too late")).await;
+        talk.far.send(&Frame::close(CloseCode(4000), "well then")).await;
+        let error = talk.tunnel.await.unwrap().unwrap_err();
+        assert_eq!((error.side(), error.operation()), (near, Operation::Read));
+        let traffic = error.traffic();
+        assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::Failed { side: near }, 2));
+        assert_eq!(delivered_from(near, traffic), hello.bytes(near).len() as u64);
+        assert_eq!(traffic.close_from(!near).unwrap().to_string(), "4000 \"well then\"");
+        assert!(traffic.close_sent_to(!near).is_some());
+    }
+
+    virtual_time async fn one_that_does_not_answer_is_left_at_the_close_timeout(near: Side) {
+        let websocket = WebSocketConfig::default().close_timeout(seconds(2));
+        let table = Table::with_faults(1024, Faults::none().reset_after_reading(0), Faults::none());
+        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), websocket);
+        let _ = talk.near.stream.write_all(b"lost").await;
+        assert_eq!(talk.far.next().await, Some(gone(!near)));
+        let error = talk.tunnel.await.unwrap().unwrap_err();
+        assert_eq!((error.side(), error.traffic().duration().as_secs()), (near, 2));
+    }
+
+    virtual_time async fn within_a_frame_there_is_no_place_for_a_close(near: Side) {
+        let message = Frame::new(OpCode::Binary, &pattern(100)).bytes(near);
+        for is_reset in [false, true] {
+            let faults = match is_reset {
+                true => Faults::none().reset_after_reading(20),
+                false => Faults::none().end_after_reading(20),
+            };
+            let mut talk = told(near, faults);
+            let _ = talk.near.stream.write_all(&message).await;
+            let mut received = Vec::new();
+            talk.far.stream.read_to_end(&mut received).await.unwrap();
+            assert_eq!(received, &message[..20]);
+            drop(talk.far.stream);
+            let ended = talk.tunnel.await.unwrap();
+            assert_eq!(ended.is_err(), is_reset);
+            let traffic = ended.unwrap_or_else(|error| error.traffic().clone());
+            assert_eq!(traffic.close_sent_to(!near), None);
+        }
+    }
+
+    virtual_time async fn a_part_of_a_header_does_not_go_before_it(near: Side) {
+        let mut talk = told(near, Faults::none());
+        talk.near.send(&part()).await;
+        talk.near.stream.write_all(&Frame::text("hello").bytes(near)[..1]).await.unwrap();
+        talk.near.stream.shutdown().await.unwrap();
+        assert_eq!(talk.far.next().await, Some(part()), "also within a message");
+        assert_eq!(talk.far.next().await, Some(gone(!near)));
+        assert_eq!(talk.far.next().await, None);
+    }
+
+    virtual_time async fn what_the_operator_wants_or_nothing(near: Side) {
+        let own = EndRequest::close(CloseCode(4010), "lost").unwrap();
+        for (close, expected) in [
+            (None, None),
+            (Some(own), Some(Frame::close(CloseCode(4010), "lost"))),
+            (Some(EndRequest::default()), Some(gone(!near))),
+        ] {
+            for is_reset in [false, true] {
+                // Of the other side nothing is changed.
+                let websocket = bare().abnormal_close(!near, close.clone());
+                let faults = match is_reset {
+                    true => Faults::none().reset_after_reading(0),
+                    false => Faults::none(),
+                };
+                let table = Table::with_faults(1024, faults, Faults::none());
+                let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), websocket);
+                let _ = talk.near.stream.write_all(b"!").await;
+                let _ = talk.near.stream.shutdown().await;
+                if !is_reset {
+                    // It is the part of a header: without a Close it goes on.
+                    if expected.is_none() {
+                        assert_eq!(talk.far.stream.read_u8().await.unwrap(), b'!');
+                    }
+                }
+                assert_eq!(talk.far.next().await, expected);
+                if expected.is_some() {
+                    assert_eq!(talk.far.next().await, None);
+                }
+            }
+        }
+    }
+
+    virtual_time async fn a_close_of_its_own_is_enough(near: Side) {
+        let mut talk = told(near, Faults::none());
+        let close = Frame::close(CloseCode::NORMAL_CLOSURE, "");
+        talk.near.send(&close).await;
+        talk.near.stream.shutdown().await.unwrap();
+        assert_eq!(talk.far.next().await, Some(close));
+        assert_eq!(talk.far.next().await, None);
+    }
+}
+
+#[cfg(target_os = "linux")]
+mirrored! {
+    real_time async fn over_sockets_a_reset_arrives_as_a_close(near: Side) {
+        let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let websocket = WebSocketConfig::default().close_timeout(seconds(2));
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).websocket(websocket).run());
+        let (mut one, mut other) = (Peer::new(near_peer, near), Peer::new(far_peer, !near));
+        one.send(&Frame::text("hello")).await;
+        assert_eq!(other.next().await, Some(Frame::text("hello")));
+        one.stream.set_zero_linger().unwrap();
+        drop(one);
+        assert_eq!(other.next().await, Some(gone(!near)));
+        assert_eq!(other.next().await, None);
+        other.send(&Frame::close(CloseCode::GOING_AWAY, "")).await;
+        assert_eq!(other.stream.read(&mut [0]).await.unwrap(), 0, "an end in order");
+        assert_eq!(tunnel.await.unwrap().unwrap_err().side(), near);
+    }
+}
+
+fn part() -> Frame {
+    Frame::text("a part").not_last()
+}
