@@ -160,7 +160,7 @@ impl LogFiles {
             let line = log.format.line.value_with(asked, escape) + "\n";
             if let Some(file) = self.0.get(&log.path) {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                // A log on a full disk must not end what it tells of.
+                // A log on a full disk must not end what it records.
                 let _ = file.write_all(line.as_bytes());
             }
         }

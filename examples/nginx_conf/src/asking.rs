@@ -12,7 +12,7 @@ use switchover::handshake::Rejection;
 use switchover::header::HeaderRules;
 use switchover::service::{Destination, ProxyBody, Relay};
 
-use super::connection::told;
+use super::connection::report;
 use super::cookies;
 use super::location::Location;
 use super::phases::{Plan, Stop};
@@ -132,7 +132,7 @@ impl Request {
     /// Whom a request goes to.
     pub(crate) async fn leads(&self, proxy: &Arc<Proxy>) -> Result<Leads, Stop> {
         let failed = |why: String| {
-            told(self.hop(), format!("proxy_pass ({}): {why}", proxy.place));
+            report(self.hop(), format!("proxy_pass ({}): {why}", proxy.place));
             Stop::from(StatusCode::BAD_GATEWAY)
         };
         let (target, upstream, group, relay): (Arc<Target>, Arc<Upstream>, Leading, Relay<Leading>);
@@ -219,11 +219,11 @@ impl Request {
     ) -> Result<Response<ProxyBody>, Stop> {
         let status = response.status();
         if let Some(why) = response.extensions().get::<Arc<switchover::Error>>() {
-            told(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
+            report(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
             return Err(Stop::Answered(Box::new(response)));
         }
         if let Some(why) = response.extensions().get::<Rejection>() {
-            told(self.hop(), format!("{} {why}. {}", why.status(), why.hint()));
+            report(self.hop(), format!("{} {why}. {}", why.status(), why.hint()));
             return Err(Stop::Answered(Box::new(response)));
         }
         self.state.lock().upstream = Some((status, response.headers().clone()));

@@ -1,4 +1,4 @@
-//! A moment as logs tell it, in UTC: the standard library knows no time zones.
+//! A moment as logs write it, in UTC: the standard library knows no time zones.
 
 use std::time::SystemTime;
 
@@ -85,7 +85,7 @@ impl Moment {
         format!("{weekday}, {day:02} {month} {year} {} GMT", self.time_of_day())
     }
 
-    /// The moment that a field tells.
+    /// The moment that a field gives.
     pub(crate) fn read(text: &str) -> Option<SystemTime> {
         let mut words = text.split_once(", ")?.1.split(' ');
         let day: u64 = words.next()?.parse().ok()?;

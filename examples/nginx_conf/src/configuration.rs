@@ -29,7 +29,7 @@ use super::upstreams::Upstream;
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) workers: usize,
-    /// How long tunnels may go on when the workers are told to end; none is for as long as they like.
+    /// How long tunnels may go on when the workers are asked to end; none is for as long as they like.
     pub(crate) shutdown: Option<Duration>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) proxies: Vec<Arc<Proxy>>,

@@ -29,7 +29,7 @@ pub(crate) enum Served {
     Ended,
 }
 
-/// A tunnel that is about to run, and what there will be to tell of it, if anyone wants to know.
+/// A tunnel that is about to run, and what there will be to report of it, if anyone wants to know.
 pub(crate) struct Tunnel {
     pub(crate) carrying: Carrying<AnyStream, Counted<AnyStream>, DrainSignal>,
     pub(crate) request: Option<Box<Request>>,
@@ -120,12 +120,12 @@ async fn requests(
                 return None;
             }
             Ok(Accepted::Rejected(why, _)) => {
-                told(hop, format!("{} {why}. {}", why.status(), why.hint()));
+                report(hop, format!("{} {why}. {}", why.status(), why.hint()));
                 return None;
             }
             Ok(Accepted::Closed) => return None,
             Err(why) => {
-                told(hop, format!("{} {}: {why}", why.side(), why.phase()));
+                report(hop, format!("{} {}: {why}", why.side(), why.phase()));
                 return None;
             }
         };
@@ -226,7 +226,7 @@ async fn http2(opened: Opened, facts: Facts, index: usize, worker: Arc<Worker>) 
         }
     };
     if let Err(why) = ended {
-        told(hop, why.to_string());
+        report(hop, why.to_string());
     }
 }
 
@@ -245,7 +245,7 @@ fn without_hop(mut response: hyper::Response<ProxyBody>) -> hyper::Response<Prox
 }
 
 /// The log of errors: what was refused here, and what has failed. Nobody has to read it.
-pub(crate) fn told(hop: Hop, what: String) {
+pub(crate) fn report(hop: Hop, what: String) {
     let peer = hop.peer().map_or_else(|| "-".to_owned(), |peer| peer.to_string());
     let _ = writeln!(std::io::stderr(), "{peer} {what}");
 }

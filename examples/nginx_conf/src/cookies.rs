@@ -1,4 +1,4 @@
-//! `proxy_cookie_path`, `proxy_cookie_domain` and `proxy_cookie_flags`: what a client is told in `Set-Cookie`.
+//! `proxy_cookie_path`, `proxy_cookie_domain` and `proxy_cookie_flags`: what a client receives in `Set-Cookie`.
 
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 

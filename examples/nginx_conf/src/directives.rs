@@ -21,7 +21,7 @@ pub(crate) enum Context {
     LimitExcept,
 }
 
-/// The directives of a block that are to be carried out. The others are told of, or not, as they deserve.
+/// The directives of a block that are to be carried out. The others are warned of, refused, or known to be harmless.
 pub(crate) fn carried_out<'a>(
     directives: &'a [Directive],
     context: Context,

@@ -59,7 +59,7 @@ impl Request {
 
 /// Prints which way a request takes.
 pub(crate) fn run(asked: &Explained, configuration: Configuration) -> ExitCode {
-    match told(asked, configuration) {
+    match described(asked, configuration) {
         Ok(lines) => {
             lines.iter().for_each(|line| println!("{line}"));
             ExitCode::SUCCESS
@@ -71,7 +71,7 @@ pub(crate) fn run(asked: &Explained, configuration: Configuration) -> ExitCode {
     }
 }
 
-fn told(asked: &Explained, configuration: Configuration) -> Result<Vec<String>, String> {
+fn described(asked: &Explained, configuration: Configuration) -> Result<Vec<String>, String> {
     let (is_tls, head) = head(asked)?;
     let port = head.uri.authority().and_then(http::uri::Authority::port_u16);
     let port = port.unwrap_or(if is_tls { 443 } else { 80 });

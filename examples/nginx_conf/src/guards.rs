@@ -8,7 +8,7 @@ use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 
 use super::access;
-use super::connection::told;
+use super::connection::report;
 use super::limiting::Verdict;
 use super::location::Location;
 use super::password;
@@ -52,7 +52,7 @@ impl Request {
             };
             self.state.lock().limit_req = Some(shown);
             if outcome == "REJECTED" {
-                told(self.hop(), format!("limit_req: {shown}"));
+                report(self.hop(), format!("limit_req: {shown}"));
             }
             match outcome {
                 "REJECTED" if !is_dry => return Err(status(&handling.limit_req_status).into()),
@@ -73,7 +73,7 @@ impl Request {
                 Err(()) => {
                     let shown = if is_dry { "REJECTED_DRY_RUN" } else { "REJECTED" };
                     self.state.lock().limit_conn = Some(shown);
-                    told(self.hop(), format!("limit_conn: {shown}"));
+                    report(self.hop(), format!("limit_conn: {shown}"));
                     if is_dry {
                         break;
                     }
@@ -101,7 +101,7 @@ impl Request {
                 Ok(_) => {}
                 Err(stop) if is_any && is_refusal(&stop) => {
                     let is_401 = |stop: &Stop| matches!(stop, Stop::Status(StatusCode::UNAUTHORIZED, _));
-                    // Who may still show credentials is told so.
+                    // A client that may still show credentials is asked for them.
                     if refusal.as_ref().is_none_or(|before| !is_401(before)) {
                         refusal = Some(stop);
                     }
@@ -151,7 +151,7 @@ impl Request {
             Ok(true) => Ok(Some(())),
             Ok(false) => Err(refused()),
             Err(why) => {
-                told(
+                report(
                     self.hop(),
                     format!("auth_basic_user_file {}: {why}", path.display()),
                 );
@@ -201,7 +201,7 @@ impl Request {
                 Err(Stop::Status(StatusCode::UNAUTHORIZED, fields))
             }
             other => {
-                told(
+                report(
                     self.hop(),
                     format!("auth_request {uri}: unexpected status {other}"),
                 );

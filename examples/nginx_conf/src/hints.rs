@@ -208,7 +208,7 @@ fn host_and_origin(line: &Directive, scope: &Scope, proxy: &Proxy, findings: &mu
     let instead = "Servers compare it with Origin: write proxy_set_header Host $http_host;";
     let last = scope.set.iter().find(|field| field.is("Host"));
     let (place, value) = last.map_or((&line.place, ""), |field| (&field.place, field.value.source()));
-    let told: Option<&Place> = match value {
+    let sent: Option<&Place> = match value {
         "" | "$proxy_host" | "${proxy_host}" => Some(place),
         value if value.contains("proxy_port") => {
             let text = format!("Host {value} has the client's host with the upstream's port. {instead}");
@@ -217,12 +217,12 @@ fn host_and_origin(line: &Directive, scope: &Scope, proxy: &Proxy, findings: &mu
         }
         _ => None,
     };
-    if let Some(place) = told {
+    if let Some(place) = sent {
         let host = match &proxy.whom {
             Pass::Fixed { target, .. } => &*target.host,
             Pass::Variable(_) => "$proxy_host",
         };
-        let text = format!("the upstream is told Host: {host}, its own name here. {instead}");
+        let text = format!("the upstream receives Host: {host}, its own name here. {instead}");
         findings.hint(place, text);
     }
     let origin = scope.set.iter().find(|field| field.is("Origin"));

@@ -41,7 +41,7 @@ fn or<T: Copy>(said: &Option<At<T>>, default: T) -> T {
     said.as_ref().map_or(default, |said| said.value)
 }
 
-/// Whoever may wait longer for a side that takes nothing.
+/// The longer of the two waits for a side that takes nothing.
 fn send_timeout(scope: &Scope) -> Duration {
     or(&scope.send_timeout, MINUTE).max(or(&scope.upstream_send_timeout, MINUTE))
 }

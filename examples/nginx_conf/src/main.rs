@@ -5,7 +5,7 @@
 //! cargo run --release --bin nginx_conf -- site.conf
 //! ```
 //!
-//! What is not carried out is told, with file and line, and so are the lines that do not do what they are commonly thought to
+//! What is not carried out is reported, with file and line, and so are the lines that do not do what they are commonly thought to
 //! do. The manual of the library goes through the directives, under "from nginx".
 
 mod access;

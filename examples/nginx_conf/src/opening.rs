@@ -11,7 +11,7 @@ use switchover::tls::TlsAcceptError;
 use switchover::tunnel::{AnyStream, Drain, Rewind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use super::connection::told;
+use super::connection::report;
 use super::real_ip::Proxied;
 use super::server::{Listener, Secured};
 use super::tls_variables::TlsFacts;
@@ -54,7 +54,7 @@ pub(crate) async fn opened(
 ) -> Option<Opened> {
     let (stream, proxied) = match &listener.proxied {
         None => (unread(stream), Proxied::default()),
-        Some(acceptor) => heard(acceptor, stream, hop, drain).await?,
+        Some(acceptor) => announced(acceptor, stream, hop, drain).await?,
     };
     let Some(tls) = &listener.tls else {
         return Some(Opened {
@@ -115,8 +115,8 @@ fn unread(stream: AnyStream) -> Rewind<AnyStream> {
     Rewind::new(stream, Bytes::new())
 }
 
-/// Hears from a balancer whose connection it is.
-async fn heard(
+/// Learns from a balancer whose connection it is.
+async fn announced(
     acceptor: &ProxyProtocolAcceptor,
     stream: AnyStream,
     hop: Hop,
@@ -138,7 +138,7 @@ async fn heard(
         }
         Err(ProxyAcceptError::Closed) => None,
         Err(why) => {
-            told(hop, why.to_string());
+            report(hop, why.to_string());
             None
         }
     }
@@ -161,7 +161,7 @@ where
         }
         Err(TlsAcceptError::Closed) => None,
         Err(why) => {
-            told(hop, why.to_string());
+            report(hop, why.to_string());
             None
         }
     }

@@ -22,7 +22,7 @@ use super::uri;
 /// How often a request may be redirected within, and how often its URI may be rewritten, before it is a 500.
 const MOST: u8 = 10;
 
-/// nginx's own statuses: the client's certificate is not to be believed, or there is none. Clients are told 400.
+/// nginx's own statuses: the client's certificate is not to be believed, or there is none. Clients are answered 400.
 const BAD_CERTIFICATE: u16 = 495;
 const NO_CERTIFICATE: u16 = 496;
 
@@ -314,7 +314,7 @@ pub(crate) fn location_field(to: &str) -> HeaderMap {
     fields
 }
 
-/// 497: plain HTTP where TLS is spoken. A client is told 400; `error_page` knows it by this one.
+/// 497: plain HTTP where TLS is spoken. A client is answered 400; `error_page` knows it by this one.
 pub(crate) fn lacks_tls() -> Option<StatusCode> {
     StatusCode::from_u16(497).ok()
 }

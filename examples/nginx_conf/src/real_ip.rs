@@ -17,7 +17,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 #[derive(Clone, Debug)]
 pub(crate) enum Trusted {
     Networks(Vec<Network>),
-    /// Whoever comes over a Unix socket.
+    /// A client that comes over a Unix socket.
     Unix,
 }
 

@@ -3,7 +3,7 @@
 use http::header::LOCATION;
 use http::{Method, StatusCode};
 
-use super::connection::told;
+use super::connection::report;
 use super::error_page::Instead;
 use super::phases::{Entry, Stop, location_field};
 use super::replies;
@@ -30,7 +30,7 @@ impl Request {
             return self.redirected(&format!("@{}", String::from_utf8_lossy(named)));
         }
         let Some((path, args)) = uri::checked(to) else {
-            told(
+            report(
                 self.hop(),
                 format!("X-Accel-Redirect {}: it is not followed", to.escape_ascii()),
             );

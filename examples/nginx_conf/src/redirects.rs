@@ -1,4 +1,4 @@
-//! `proxy_redirect`: what the client is told of where an upstream sends it.
+//! `proxy_redirect`: where an upstream sends the client, as the client sees it.
 
 use http::header::{HeaderMap, HeaderValue, LOCATION};
 use switchover::header::rules::HeaderRules;

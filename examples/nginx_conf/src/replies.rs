@@ -31,7 +31,7 @@ impl Addressing {
     }
 }
 
-/// What a client is told of a status: those that are nginx's own are 400 to it.
+/// The status that a client is sent: those that are nginx's own are 400 to it.
 pub(crate) fn shown(status: StatusCode) -> StatusCode {
     match status.as_u16() {
         494..=497 => StatusCode::BAD_REQUEST,
@@ -39,7 +39,7 @@ pub(crate) fn shown(status: StatusCode) -> StatusCode {
     }
 }
 
-/// As nginx has it: whoever reads pages by a program knows these.
+/// As nginx has it: programs that read pages know these.
 fn html(status: StatusCode) -> String {
     let reason = match status.as_u16() {
         302 => "Found",

@@ -14,7 +14,7 @@ use switchover::header::Hop;
 use switchover::http1::host_name;
 
 use super::access_log::Log;
-use super::connection::told;
+use super::connection::report;
 use super::limiting::Place;
 use super::opening::Facts;
 use super::proxy_pass::Target;
@@ -202,12 +202,12 @@ impl Request {
     }
 
     pub(crate) fn refused(&self, why: &Rejection) {
-        told(self.hop(), format!("{} {why}. {}", why.status(), why.hint()));
+        report(self.hop(), format!("{} {why}. {}", why.status(), why.hint()));
         self.end(why.status().as_u16(), None, None);
     }
 
     pub(crate) fn failed(&self, why: &switchover::Error) {
-        told(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
+        report(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
         let status = match (why.status(), why.side()) {
             (Some(status), _) => status.as_u16(),
             (None, Side::Downstream) => CLIENT_LEFT,
@@ -240,7 +240,7 @@ fn host(head: &Parts) -> Option<&str> {
     in_target.or_else(|| head.headers.get(HOST)?.to_str().ok())
 }
 
-/// As good as any other for telling requests apart.
+/// As good as any other to distinguish requests.
 fn any_number() -> u128 {
     let half = || u128::from(RandomState::new().build_hasher().finish());
     half() << 64 | half()

@@ -66,7 +66,7 @@ pub(crate) struct Listener {
     /// There is a page for clients that speak plain HTTP there (`error_page 497`).
     pub(crate) has_page_for_plain: bool,
     pub(crate) is_http2: bool,
-    /// Hears whose connections they are.
+    /// Learns whose connections they are.
     pub(crate) proxied: Option<ProxyProtocolAcceptor>,
 }
 

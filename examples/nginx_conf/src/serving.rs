@@ -13,7 +13,7 @@ use switchover::tunnel::{AnyStream, Rewind, Traffic};
 use tokio::sync::Notify;
 
 use super::asking::{Body, Leads};
-use super::connection::{Served, Tunnel, told};
+use super::connection::{Served, Tunnel, report};
 use super::fields::difference;
 use super::phases::{Plan, Stop};
 use super::proxy::Proxy;
@@ -196,7 +196,7 @@ impl Request {
         let status = unanswered.error().status();
         if let Some(stop) = status.and_then(|status| self.error_page(status)) {
             let (client, why) = unanswered.into_client();
-            told(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
+            report(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
             return self.answer_instead(stop, Rewind::new(client, head)).await;
         }
         let why = unanswered.refuse().await;
@@ -220,7 +220,7 @@ impl Request {
             Err(why) => why.traffic(),
         };
         if let Err(why) = &ended {
-            told(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
+            report(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
         }
         let carried = carried.map(Traffic::from_upstream);
         let head = self.state.lock().head_sent;

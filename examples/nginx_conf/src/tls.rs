@@ -31,7 +31,7 @@ impl UpstreamTls {
 }
 
 /// How TLS is spoken to the servers of a location. Their certificates are verified unless `proxy_ssl_verify off` says otherwise;
-/// nginx does that only if it is told to.
+/// nginx does that only if it is configured to.
 pub(crate) fn upstream(
     place: &Place,
     scope: &Scope,
@@ -46,7 +46,7 @@ pub(crate) fn upstream(
     match &scope.upstream_verified {
         Some(At { value: true, .. }) => {}
         Some(off) => {
-            let text = "whoever stands between takes the upstream's place: the certificate is not verified. Write proxy_ssl_verify \
+            let text = "an attacker in between takes the upstream's place: the certificate is not verified. Write proxy_ssl_verify \
                         on; and proxy_ssl_trusted_certificate, with the upstream's own certificate if nothing else has signed it";
             findings.hint(&off.place, text);
         }

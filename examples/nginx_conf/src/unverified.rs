@@ -1,4 +1,4 @@
-//! `proxy_ssl_verify off`: TLS with whoever answers. What an upstream says is hidden from who listens, not from who stands between.
+//! `proxy_ssl_verify off`: TLS with any server that answers. What an upstream says is hidden from a listener, not from an attacker in between.
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ pub(crate) const CLAIMED: &str = "1.22.1";
 /// A version of nginx, as far as defaults differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Version {
-    /// Upstreams are spoken to in HTTP/1.0 and told to close, unless it is said otherwise.
+    /// Upstreams are spoken to in HTTP/1.0 and asked to close, unless it is said otherwise.
     #[default]
     V1_22,
     /// From 1.29.7: in HTTP/1.1, on connections that are kept.

@@ -123,7 +123,7 @@ pub(crate) async fn run(
     worker.drain.started().await;
     tokio::select! {
         () = worker.open.emptied() => {}
-        // Told to end at once: what there is to say is said in this time.
+        // Asked to end at once: what there is to say is said in this time.
         () = async { worker.drain.signal().await; sleep(Duration::from_secs(2)).await } => {}
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The lines of nginx without which no WebSocket passes: what each mistake looks like to three servers, one that tells what
+//! The lines of nginx without which no WebSocket passes: what each mistake looks like to three servers, one that shows what
 //! has arrived, one that answers what it does not like, and one that does not answer ordinary requests at all.
 
 use tokio::task::JoinSet;

@@ -193,7 +193,7 @@ const DIFFERENCES: &[Difference] = &[
         nginx: "502",
         ours: "101",
         holds: &[(&[LargeHead], USUAL)],
-        why: "64 KiB are room for every head that origins have; nginx has 4 KiB unless it is told otherwise",
+        why: "64 KiB are room for every head that origins have; nginx has 4 KiB unless it is configured otherwise",
     },
     Difference {
         what: "client status",

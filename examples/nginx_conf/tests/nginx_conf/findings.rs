@@ -104,12 +104,12 @@ fn lines_that_are_not_what_was_meant() {
         (
             carrying("").replace("proxy_set_header Host $http_host;", ""),
             10,
-            "the upstream is told Host: 127.0.0.1:9, its own name here",
+            "the upstream receives Host: 127.0.0.1:9, its own name here",
         ),
         (
             carrying("").replace("proxy_set_header Host $http_host;", "\nproxy_set_header Host $proxy_host;"),
             11,
-            "the upstream is told Host: 127.0.0.1:9",
+            "the upstream receives Host: 127.0.0.1:9",
         ),
         (
             carrying("").replace("proxy_set_header Host $http_host;", "\nproxy_set_header Host $host:$proxy_port;"),

@@ -59,11 +59,11 @@ async fn nginxs_default_is_too_small_and_the_line_that_helps_is_proxy_buffer_siz
             .send(UPGRADE_REQUEST.replacen("/chat", "/api/v1/ws", 1))
             .await;
         assert_eq!(client.head().await.status, status, "{lines:?}");
-        let told = nginx
+        let reported = nginx
             .folder
             .read("error.log")
             .contains("upstream sent too big header");
-        assert_eq!(told, status == 502, "{lines:?}");
+        assert_eq!(reported, status == 502, "{lines:?}");
     }
 }
 
@@ -96,6 +96,6 @@ async fn a_limit_that_is_too_small_is_named_in_the_502_and_to_the_operator() {
         assert_eq!(status, 502, "{lines:?}");
         assert_eq!(headers["connection"], "close");
         assert!(text.contains(&expected), "{text}");
-        ours.tells(&expected);
+        ours.reports(&expected);
     }
 }

@@ -1,4 +1,4 @@
-//! Servers of a group, each of which says who it is, and fails when it is told to.
+//! Servers of a group, each of which says who it is, and fails on request.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ pub(crate) enum Does {
     /// It closes without a byte.
     Closes,
     Says(&'static str),
-    /// The head of an answer and half of its body; the rest when it is told to finish.
+    /// The head of an answer and half of its body; the rest on request.
     Begins,
     /// Nothing, for as long as the connection lasts.
     Waits,

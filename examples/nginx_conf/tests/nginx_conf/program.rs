@@ -189,7 +189,7 @@ impl Program {
     }
 
     /// Waits until it has written these words there.
-    pub(crate) fn tells(&self, words: &str) {
+    pub(crate) fn reports(&self, words: &str) {
         let deadline = Instant::now() + TIMEOUT;
         while !self.errors().contains(words) {
             assert!(

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 use crate::named::kinds;
 use crate::program::{Folder, Kind, Program};
 
-/// An origin that answers what it was told of the client.
+/// An origin that answers what it has received about the client.
 async fn origin() -> ScriptedOrigin {
     let script = Script::new().read_head().answer(|head| {
         let seen = head.headers["x-seen"].to_str().unwrap();

@@ -1,4 +1,4 @@
-//! `proxy_redirect` under both: what the client is told of where an upstream sends it.
+//! `proxy_redirect` under both: where an upstream sends the client, as the client sees it.
 
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 

@@ -22,8 +22,8 @@ fn text(answer: &str) -> String {
 
 fn signal(program: &Program, name: &str) {
     let id = program.id().to_string();
-    let told = std::process::Command::new("kill").args([name, &id]).status();
-    assert!(told.unwrap().success());
+    let reported = std::process::Command::new("kill").args([name, &id]).status();
+    assert!(reported.unwrap().success());
 }
 
 /// Waits until something is so.
@@ -64,7 +64,7 @@ async fn another_configuration_takes_over_and_the_tunnels_of_the_one_before_go_o
         .folder
         .write("test.conf", "events {} http { nonsense; }", origin.address());
     signal(&program, "-HUP");
-    program.tells("the one before is still");
+    program.reports("the one before is still");
     assert!(says(address, "two"));
     open.send("again").await;
     open.receives(b"again").await;
@@ -98,7 +98,7 @@ fn logs_are_opened_again() {
     assert_eq!(lines("moved.log"), 1);
 }
 
-/// Whoever has started it may have closed its end of the pipe.
+/// The one that has started it may have closed its end of the pipe.
 #[test]
 fn nobody_reads_standard_error() {
     let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
@@ -111,7 +111,7 @@ fn nobody_reads_standard_error() {
     awaited("it answers", || {
         std::net::TcpStream::connect(folder.address()).is_ok() && says(folder.address(), "one")
     });
-    // A refusal is told to nobody.
+    // A refusal is reported to nobody.
     for _ in 0..3 {
         assert!(ask(folder.address(), "/none", HOST).starts_with("502"));
     }

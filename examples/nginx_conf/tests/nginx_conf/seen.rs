@@ -28,7 +28,7 @@ pub(crate) struct Kept {
 pub(crate) enum Scenario {
     /// An ordinary request with all kinds of fields, and its response.
     Ordinary,
-    /// A form is sent, its length told.
+    /// A form is sent, its length given.
     Posted,
     /// A handshake, bytes both ways, and the client's end.
     Upgrade,

@@ -274,7 +274,7 @@ async fn fields_that_only_this_program_puts_together() {
             .await;
         let (head, _) = client.response().await;
         assert_eq!(head.headers["x-answer"], "one-2", "{kind:?}");
-        let told = origin.connection(0).await.head().await.to_lowercase();
+        let reported = origin.connection(0).await.head().await.to_lowercase();
         let port = origin.address().port();
         for line in [
             "x-mapped: one-2".to_owned(),
@@ -284,11 +284,11 @@ async fn fields_that_only_this_program_puts_together() {
             format!("host: one-2.example:{port}"),
         ] {
             assert!(
-                told.contains(&format!("\r\n{line}\r\n")),
-                "{kind:?} {line}: {told}"
+                reported.contains(&format!("\r\n{line}\r\n")),
+                "{kind:?} {line}: {reported}"
             );
         }
-        assert!(!told.contains("x-nobody"), "{kind:?} {told}");
+        assert!(!reported.contains("x-nobody"), "{kind:?} {reported}");
     }
 }
 
@@ -300,8 +300,8 @@ async fn a_value_that_no_field_can_hold_leaves_no_room_for_the_clients() {
     let ours = start(Kind::Ours, origin.address(), http);
     let request = "GET / HTTP/1.1\r\nHost: a\r\nX-User: root\r\nAuthorization: Basic YQ0KYjpj\r\n\r\n";
     assert_eq!(status(&ours, request).await, 200);
-    let told = origin.connection(0).await.head().await.to_lowercase();
-    assert!(!told.contains("x-user"), "{told}");
+    let reported = origin.connection(0).await.head().await.to_lowercase();
+    assert!(!reported.contains("x-user"), "{reported}");
 }
 
 /// As if it had stood for nothing: what the client itself says under the field's name does not go up.
@@ -314,10 +314,10 @@ async fn a_variable_that_there_is_none_of_leaves_no_room_for_the_clients() {
         let program = start(kind, origin.address(), http);
         let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Client: root\r\nX-Part: root\r\n\r\n";
         assert_eq!(status(&program, request).await, 200);
-        let told = origin.connection(0).await.head().await.to_lowercase();
+        let reported = origin.connection(0).await.head().await.to_lowercase();
         assert!(
-            !told.contains("x-client") && told.contains("\r\nx-part: a\r\n"),
-            "{kind:?} {told}"
+            !reported.contains("x-client") && reported.contains("\r\nx-part: a\r\n"),
+            "{kind:?} {reported}"
         );
     }
 }
@@ -338,11 +338,14 @@ async fn a_number_for_each_request() {
             client.response().await;
             client.ends().await;
         }
-        let told = origin.connection(0).await.head().await.to_lowercase();
-        assert!(told.contains("\r\nx-is: text/x 1\r\n"), "{kind:?} {told}");
-        let (_, id) = told.split_once("x-request-id: ").unwrap();
+        let reported = origin.connection(0).await.head().await.to_lowercase();
+        assert!(reported.contains("\r\nx-is: text/x 1\r\n"), "{kind:?} {reported}");
+        let (_, id) = reported.split_once("x-request-id: ").unwrap();
         let id = &id[..32];
-        assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{kind:?} {told}");
+        assert!(
+            id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{kind:?} {reported}"
+        );
         let deadline = Instant::now() + Duration::from_secs(20);
         let logged = loop {
             let logged = program.folder.read("ids");
@@ -451,8 +454,8 @@ async fn told_to_end() {
     let http = format!("server {{ listen LISTEN; location / {{ {CARRIES} }} }}");
     let signal = |program: &Program, name: &str| {
         let id = program.id().to_string();
-        let told = std::process::Command::new("kill").args([name, &id]).status();
-        assert!(told.unwrap().success());
+        let reported = std::process::Command::new("kill").args([name, &id]).status();
+        assert!(reported.unwrap().success());
     };
     // In order: nobody is let in, the tunnel goes on, and the end comes with its end.
     let mut program = start(Kind::Ours, origin.address(), &http);
