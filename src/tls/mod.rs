@@ -74,8 +74,10 @@
 //!   keys from memory can read nothing that was sent. With TLS 1.2 such a thief can read what was recorded of the last 12 hours,
 //!   the first connections included, from clients that take tickets; [`TlsServerConfig::without_resumption`] is the way out.
 //! - **Early data is never accepted**: the data of RFC 8446, section 2.3, which anyone who records it can send again.
-//! - **A client certificate stays with the session.** It is in the ticket, and is not verified again for as long as the ticket
-//!   lasts. A ticket is good only under the configuration that made it, so never with other `client_roots`.
+//! - **A client certificate stays with the session.** It is in the ticket, and is not verified again when the session resumes. Each
+//!   resumption makes a new ticket: a client that comes back within 6 hours each time is verified once, even if its certificate
+//!   expires meanwhile. [`TlsServerConfig::without_resumption`] verifies it in each handshake. A ticket is good only under the
+//!   configuration that made it, so never with other `client_roots`.
 //! - The provider computes tickets as well, with the first of its ciphers of TLS 1.3 that has keys of 256 bits. A provider without
 //!   one has no tickets; then rustls keeps the last 256 sessions in memory.
 //!

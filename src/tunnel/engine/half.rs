@@ -134,6 +134,7 @@ impl Half {
                     if self.outlet.may_join(writer)
                         && !self.is_violated()
                         && !self.is_paused()
+                        && !self.is_interrupted()
                         && self.waits_until().is_none() =>
                 {
                     self.read_behind_leftovers(cx, now, scratch, reader, writer)?

@@ -229,6 +229,14 @@ impl Engine {
             return;
         };
         counts.is_answered = false;
+        if let Some(asking) = self.half_mut(!side).framed.as_mut() {
+            // An answer that is sent again is no second round trip.
+            asking.is_ping_timed = false;
+        }
+        let framed = self.half_mut(side).framed.as_mut();
+        let Some(counts) = framed.and_then(|framed| framed.counts.as_mut()) else {
+            return;
+        };
         if let Some(time) = asked_at.and_then(|at| now.checked_duration_since(at)) {
             counts.round_trips.add(time);
             telemetry::ping_answered(side, time);

@@ -237,6 +237,11 @@ impl Half {
         self.framed.as_ref().is_some_and(|framed| framed.is_paused())
     }
 
+    /// Whether some of what was read before has still to go out.
+    pub(in crate::tunnel) fn is_interrupted(&self) -> bool {
+        self.framed.as_ref().is_some_and(|framed| framed.has_rest())
+    }
+
     pub(in crate::tunnel) fn holds_back(&self) -> bool {
         self.framed.as_ref().is_some_and(|framed| framed.holds_back())
     }

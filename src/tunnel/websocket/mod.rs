@@ -274,7 +274,12 @@ impl Framed {
 
     /// Has a frame of the tunnel's own sent at the next boundary. A Close goes before a ping.
     pub(in crate::tunnel) fn queue(&mut self, frame: Injected) {
-        if !self.is_closed() {
+        let has_close = matches!(
+            self.queued.as_deref(),
+            Some(Injected::Close(_) | Injected::CloseInPlace(_))
+        );
+        let is_late = has_close && matches!(frame, Injected::Ping(_));
+        if !self.is_closed() && !is_late {
             self.queued = Some(Box::new(frame));
         }
     }

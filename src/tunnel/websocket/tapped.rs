@@ -85,6 +85,11 @@ impl Framed {
         waits
     }
 
+    /// Whether what was read waits until something else has gone out.
+    pub(in crate::tunnel) fn has_rest(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.is_interrupted)
+    }
+
     /// Whether payload may go on unseen.
     pub(super) fn may_be_unseen(&self) -> bool {
         self.screen().is_none_or(Screen::may_skip)
@@ -105,8 +110,7 @@ impl Framed {
 
     /// Whether what is held back is not to go out as it is.
     pub(super) fn keeps_held(&self) -> bool {
-        let is_interrupted = self.own.as_ref().is_some_and(|own| own.is_interrupted);
-        is_interrupted || self.screen().is_some_and(Screen::leaves_out)
+        self.has_rest() || self.screen().is_some_and(Screen::leaves_out)
     }
 
     /// Whether nothing is read: somebody decides, or the tunnel is to end because of what was read.
@@ -124,6 +128,9 @@ impl Framed {
     pub(in crate::tunnel) fn poll_own(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Vec<u8>> {
         if self.is_closed() {
             self.close_inbox();
+            // Nothing may follow the tunnel's Close (RFC 6455, section 5.5.1): what the decision is about has no place any more.
+            let screen = self.own.as_mut().and_then(|own| own.screen.as_mut());
+            screen.into_iter().for_each(Screen::forget_undecided);
         }
         let injected = self.poll_inbox(cx);
         if injected.is_some() {

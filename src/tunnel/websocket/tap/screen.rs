@@ -279,6 +279,11 @@ impl Screen {
         self.is_within_message
     }
 
+    /// What is waited for does not matter any more.
+    pub(in crate::tunnel::websocket) fn forget_undecided(&mut self) {
+        self.undecided = None;
+    }
+
     pub(in crate::tunnel::websocket) fn is_undecided(&self) -> bool {
         self.undecided.is_some()
     }

@@ -39,6 +39,21 @@ mirrored! {
         assert_eq!(talk.near.next().await, Some(Frame::new(OpCode::Binary, b"yours")));
     }
 
+    virtual_time async fn a_ping_does_not_take_the_place_of_a_close(near: Side) {
+        let (mut talk, injector) = handled(near, 1000);
+        let frame = Frame::new(OpCode::Binary, b"a frame that is under way");
+        let bytes = frame.bytes(near);
+        talk.near.stream.write_all(&bytes[..8]).await.unwrap();
+        sleep(seconds(1)).await;
+        talk.drain.complete_now();
+        sleep(seconds(1)).await;
+        injector.ping(!near).await.unwrap();
+        sleep(seconds(1)).await;
+        talk.near.stream.write_all(&bytes[8..]).await.unwrap();
+        assert_eq!(talk.far.next().await, Some(frame));
+        talk.far.is_told(CloseCode::GOING_AWAY, "shutting down").await;
+    }
+
     virtual_time async fn a_ping_goes_between_the_frames_of_a_message(near: Side) {
         let (mut talk, injector) = handled(near, 1000);
         let part = Frame::text("half ").not_last();

@@ -89,6 +89,26 @@ mirrored! {
         assert!(decide.is_closed(), "nobody waits for it any more");
     }
 
+    virtual_time async fn what_is_decided_after_the_close_of_a_drain_goes_nowhere(near: Side) {
+        for verdict in [Verdict::Pass, Verdict::Replace("so there".into())] {
+            let (tap, decide) = asking(near);
+            let mut talk = under(near, tap);
+            talk.near.send(&Frame::text("may I?")).await;
+            sleep(seconds(1)).await;
+            talk.drain.complete_now();
+            let close = Frame::close(CloseCode::GOING_AWAY, "shutting down");
+            assert_eq!(talk.far.next().await, Some(close.clone()));
+            assert_eq!(talk.near.next().await, Some(close.clone()));
+            let _ = decide.send(verdict);
+            sleep(seconds(1)).await;
+            // The answers of both, in any order.
+            talk.near.send(&close).await;
+            assert_eq!(timeout(seconds(1), talk.far.next()).await.ok().flatten(), None, "nothing behind the Close");
+            talk.far.send(&close).await;
+            assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::Drained);
+        }
+    }
+
     virtual_time async fn what_is_decided_meanwhile_comes_in_its_order(near: Side) {
         let tap = reads_text_of(near, 100).read(|_, payload| {
             let payload = payload.clone();
