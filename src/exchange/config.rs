@@ -171,7 +171,7 @@ impl UpgradeConfig {
     }
 
     /// How many of them may be one client's: the peer's by the address of its [`Hop`](crate::header::Hop), or the client's behind
-    /// proxies that the policy [trusts](crate::header::ForwardedRules::trusted). Default: none, no cap.
+    /// proxies that the `Forwarding` [trusts](crate::header::ForwardedRules::trusted). Default: none, no cap.
     ///
     /// One beyond it is refused with
     /// [`Rejection::PeerLimit`](crate::handshake::Rejection::PeerLimit), 429. A hop without an

@@ -48,7 +48,7 @@ impl Default for GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// All that concerns the upgrades themselves, at once.
+    /// All that concerns the upgrades themselves, at once. It replaces what the setters below have set before.
     #[must_use]
     pub fn upgrade(mut self, upgrade: UpgradeConfig) -> Self {
         self.upgrade = upgrade;

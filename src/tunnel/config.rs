@@ -61,7 +61,7 @@ impl Default for SpliceConfig {
 }
 
 impl SpliceConfig {
-    /// The capacity of a pipe in bytes, at most 1 MiB. Default: 512 KiB.
+    /// The capacity of a pipe in bytes, from 64 KiB to 1 MiB; another is taken as the nearest of these. Default: 512 KiB.
     ///
     /// A larger pipe needs fewer system calls per byte. Linux lets an unprivileged user have 64 MiB of pipes in all
     /// (`fs.pipe-user-pages-soft`) and refuses a larger size than the usual one beyond that; bytes are copied then.

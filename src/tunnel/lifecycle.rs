@@ -27,7 +27,7 @@
 //!
 //! Settling is a moment for the kernel to hand over what it has taken, before a reset is passed on or a stream is dropped.
 //!
-//! Knows what a direction has come to, as a [`View`]. It must not know streams, bytes or frames; no other file knows the state.
+//! Knows what a direction has come to, as a [`View`]. It must not know streams or bytes, and reads no frame; no other file knows the state.
 
 mod deadline;
 mod event;
