@@ -53,7 +53,7 @@ const UNITS: [Unit; 4] = [
     Unit {
         name: "handshake",
         work: Work::Handshake,
-        bounds: &[("gateway", 100_000.0), ("axum", 106_000.0)],
+        bounds: &[("gateway", 95_000.0), ("axum", 113_000.0)],
     },
     Unit {
         name: "idle",
