@@ -316,10 +316,10 @@ fn named_modules(code: &str) -> Vec<String> {
 
 /// What stands before a file's unit tests: they may look at anything.
 fn without_tests(lines: &[String]) -> String {
-    let end = lines
-        .iter()
-        .position(|line| line == "#[cfg(test)]")
-        .unwrap_or(lines.len());
+    // Tests that are a file of their own are named in the middle of a file, and the code goes on behind them.
+    let begins =
+        |pair: &[String]| pair[0].starts_with("#[cfg(") && pair[0].contains("test") && pair[1].ends_with('{');
+    let end = lines.windows(2).position(begins).unwrap_or(lines.len());
     lines[..end].join("\n")
 }
 

@@ -200,7 +200,7 @@ impl<C> Lifecycle<C> {
             State::Running { first: first @ None } => *first = Some(side),
             // What it had sent has gone out, and a Close behind it: the other side may answer that.
             State::Failing { side: failed, .. }
-                if *failed == side && view.frames(side, |frames| frames.is_told) =>
+                if *failed == side && view.frames(side, |frames| frames.has_own_close) =>
             {
                 self.close_failed(side, None, now);
             }
@@ -272,9 +272,9 @@ impl<C> Lifecycle<C> {
             // RFC 6455, section 7.1.1: a server may close the connection at once when each side has sent its Close. Nothing
             // more is to come from either, so nothing can have been cut short.
             State::Running { first }
-                if SIDES
-                    .into_iter()
-                    .all(|side| view.frames(side, |frames| frames.has_sender_closed || frames.is_told)) =>
+                if SIDES.into_iter().all(|side| {
+                    view.frames(side, |frames| frames.has_sender_closed || frames.has_own_close)
+                }) =>
             {
                 let first = first.unwrap_or(side);
                 self.state = State::Closed { since: now, first };

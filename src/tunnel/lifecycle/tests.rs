@@ -27,7 +27,7 @@ fn direction(now: Instant, frames: bool) -> Direction {
         is_closed: false,
         has_sender_closed: false,
         is_done: false,
-        is_told: false,
+        has_own_close: false,
         can_close_abnormally: false,
         awaits_place: false,
         has_queued: false,
@@ -302,10 +302,11 @@ fn rows() -> Vec<Row> {
             "failing",
         )
         .framed(|it| frames(&mut it[1]).can_close_abnormally = true),
-        row(failing, Event::Stopped(Upstream), [], "closing").framed(|it| frames(&mut it[1]).is_told = true),
+        row(failing, Event::Stopped(Upstream), [], "closing")
+            .framed(|it| frames(&mut it[1]).has_own_close = true),
         row(failing, Event::Stopped(Upstream), [], "failing").framed(nothing),
         row(failing, Event::Stopped(Downstream), [], "failing")
-            .framed(|it| frames(&mut it[0]).is_told = true),
+            .framed(|it| frames(&mut it[0]).has_own_close = true),
         row(
             failed_and_closing,
             Event::Deadline(Due::Leave),
@@ -323,7 +324,7 @@ fn rows() -> Vec<Row> {
         )
         .framed(|it| {
             frames(&mut it[0]).has_sender_closed = true;
-            frames(&mut it[1]).is_told = true;
+            frames(&mut it[1]).has_own_close = true;
         }),
         row(
             running,
@@ -605,7 +606,7 @@ struct Model {
     has_stopped: bool,
     has_ended: bool,
     is_closed: bool,
-    is_told: bool,
+    has_own_close: bool,
     has_sender_closed: bool,
     awaits_place: bool,
     is_forgotten: bool,
@@ -624,7 +625,7 @@ impl Model {
     }
 
     fn close(&mut self) {
-        self.is_told |= !self.is_closed;
+        self.has_own_close |= !self.is_closed;
         self.is_closed = true;
     }
 
@@ -660,7 +661,7 @@ impl Sim {
                     is_closed: model.is_closed,
                     has_sender_closed: model.has_sender_closed,
                     is_done: model.has_sender_closed || model.is_forgotten,
-                    is_told: model.is_told,
+                    has_own_close: model.has_own_close,
                     can_close_abnormally: model.can_close(),
                     awaits_place: model.awaits_place,
                     has_queued: model.awaits_place,

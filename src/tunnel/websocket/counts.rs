@@ -20,7 +20,7 @@ const KINDS: usize = 5;
 /// What was counted of the frames that one side has sent: from [`Traffic::frame_counts`](crate::tunnel::Traffic::frame_counts) and
 /// [`TunnelWatch::frame_counts`](crate::tunnel::TunnelWatch::frame_counts).
 ///
-/// A data frame counts when its header has passed, with its whole length; a control frame when it is whole. The frame that ended the
+/// A data frame counts when its header has passed, and its payload as it comes; a control frame counts when it is whole. The frame that ended the
 /// tunnel, because its side may not send it or by a [limit](crate::tunnel::MessageLimits), does not. A continuation counts for the
 /// opcode that its message began with, so of [`OpCode::Continuation`] there is nothing. Lengths are those on the wire. The tunnel's own
 /// frames are not counted, answers to its pings are.
@@ -175,10 +175,12 @@ pub(in crate::tunnel) struct Counts {
 }
 
 impl Framed {
-    pub(super) fn count(&mut self, scanned: &Scanned) {
+    /// Counts what was scanned, which is so long.
+    pub(super) fn count(&mut self, scanned: &Scanned, length: usize) {
         let (opcode, payload, is_last) = match scanned {
-            Scanned::Payload => return,
-            Scanned::Header(header) => (header.opcode, header.payload_length, header.fin),
+            Scanned::Payload => return self.count_payload(length),
+            // Not what it declares: that may never come.
+            Scanned::Header(header) => (header.opcode, 0, header.fin),
             Scanned::Control(frame) => (frame.opcode(), frame.payload().len() as u64, false),
         };
         let answers = matches!(scanned, Scanned::Control(frame) if self.pings.last_is_answered_by(frame));
@@ -192,6 +194,14 @@ impl Framed {
         counts.frames.add(kind, payload);
         counts.frames.numbers[2 * KINDS + usize::from(counts.is_binary)] += u64::from(is_last);
         counts.is_answered |= answers;
+        counts.revision = counts.revision.wrapping_add(1);
+    }
+
+    /// So much of a data frame's payload has come.
+    pub(super) fn count_payload(&mut self, length: usize) {
+        let counts = self.counts.get_or_insert_with(Box::default);
+        let payload = &mut counts.frames.numbers[KINDS + usize::from(counts.is_binary)];
+        *payload = payload.saturating_add(length as u64);
         counts.revision = counts.revision.wrapping_add(1);
     }
 

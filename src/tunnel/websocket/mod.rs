@@ -14,6 +14,7 @@ mod injected;
 mod keep_alive;
 mod limits;
 mod output;
+mod queue;
 mod tap;
 mod tapped;
 
@@ -171,7 +172,7 @@ impl Framed {
                         }
                         break;
                     }
-                    self.count(&scanned);
+                    self.count(&scanned, length);
                     match scanned {
                         Scanned::Control(frame) if frame.opcode() == OpCode::Close => {
                             self.from_sender = Some(Box::new(CloseFrame::read(frame.payload())));
@@ -253,6 +254,7 @@ impl Framed {
         self.last_read_at = now;
         self.account.handed += count as u64;
         self.scanner.skip(count as u64);
+        self.count_payload(count);
         self.screen_skipped();
     }
 
@@ -270,58 +272,6 @@ impl Framed {
             Ok(rest) if self.last_length >= LARGE => rest.saturating_add(LOOK),
             _ => usize::MAX,
         }
-    }
-
-    /// Has a frame of the tunnel's own sent at the next boundary. A Close goes before a ping.
-    pub(in crate::tunnel) fn queue(&mut self, frame: Injected) {
-        let has_close = matches!(
-            self.queued.as_deref(),
-            Some(Injected::Close(_) | Injected::CloseInPlace(_))
-        );
-        let is_late = has_close && matches!(frame, Injected::Ping(_));
-        if !self.is_closed() && !is_late {
-            self.queued = Some(Box::new(frame));
-        }
-    }
-
-    /// Whether a frame of the tunnel's own is to go out now.
-    pub(in crate::tunnel) fn can_inject(&self) -> bool {
-        self.queued.is_some() && !self.awaits_place() && self.is_at_boundary() && !self.is_closed()
-    }
-
-    /// Whether the sender's Close is waited for, to send the tunnel's own in its place.
-    pub(in crate::tunnel) fn awaits_place(&self) -> bool {
-        matches!(self.queued.as_deref(), Some(Injected::CloseInPlace(_)))
-    }
-
-    /// The sender's Close is not waited for any more: the one in its place goes out at the next boundary.
-    pub(in crate::tunnel) fn close_now(&mut self) {
-        if let Some(Injected::CloseInPlace(close)) = self.queued.as_deref() {
-            self.queued = Some(Box::new(Injected::Close(close.clone())));
-        }
-    }
-
-    /// The frame that [is due](Framed::can_inject).
-    pub(in crate::tunnel) fn inject(&mut self, now: Instant) -> Vec<u8> {
-        let frame = self.take_queued(now);
-        self.account.injected(0, frame.len());
-        self.account.handed += frame.len() as u64;
-        frame
-    }
-
-    fn take_queued(&mut self, now: Instant) -> Vec<u8> {
-        let Some(own) = self.queued.take() else {
-            return Vec::new();
-        };
-        let bytes = own.to_bytes(self.scanner.sender());
-        match *own {
-            Injected::Ping(_) => (self.pinged_at, self.is_ping_timed) = (Some(now), true),
-            Injected::Close(close) | Injected::CloseInPlace(close) => {
-                self.sent = Some(Box::new(close));
-                self.stop_waiting(now);
-            }
-        }
-        bytes
     }
 
     /// What is [held back](Framed::holds_back), and will not be completed.
@@ -354,31 +304,8 @@ impl Framed {
         self.gone = true;
     }
 
-    /// Whether the receiver can be sent a Close because the sender has gone without one: what went out ends between two frames.
-    fn can_close_abnormally(&self) -> bool {
-        let to = !self.scanner.sender();
-        let closes = matches!(
-            self.queued.as_deref(),
-            Some(Injected::Close(_) | Injected::CloseInPlace(_))
-        );
-        !self.is_done()
-            && !self.is_closed()
-            && !closes
-            && self.is_at_boundary()
-            && self.config.closes_abnormally(to)
-    }
-
-    /// The sender has ended its stream.
-    pub(in crate::tunnel) fn sender_has_ended(&mut self) {
-        if self.can_close_abnormally() {
-            let close = self.config.abnormal_close_frame(!self.scanner.sender());
-            self.queued = close.map(|close| Box::new(Injected::Close(close)));
-        }
-        self.sender_is_gone();
-    }
-
     /// Whether a Close of the tunnel's own has gone out.
-    pub(in crate::tunnel) fn is_told(&self) -> bool {
+    pub(in crate::tunnel) fn has_own_close(&self) -> bool {
         self.sent.is_some()
     }
 
@@ -408,7 +335,7 @@ impl Framed {
             is_closed: self.is_closed(),
             has_sender_closed: self.from_sender.is_some(),
             is_done: self.is_done(),
-            is_told: self.is_told(),
+            has_own_close: self.has_own_close(),
             can_close_abnormally: self.can_close_abnormally(),
             awaits_place: self.awaits_place(),
             has_queued: self.queued.is_some(),

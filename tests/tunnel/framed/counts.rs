@@ -46,6 +46,33 @@ mirrored! {
         }
     }
 
+    virtual_time async fn payload_that_was_announced_and_never_came_is_not_counted(near: Side) {
+        let mut talk = quiet(near);
+        let frame = Frame::new(OpCode::Binary, &pattern(100_000));
+        let bytes = frame.bytes(near);
+        let header = bytes.len() - 100_000;
+        let mut received = vec![0; header + 70_000];
+        let (sent, read) = tokio::join!(
+            talk.near.stream.write_all(&bytes[..header + 70_000]),
+            talk.far.stream.read_exact(&mut received)
+        );
+        (sent.unwrap(), read.unwrap());
+        drop((talk.near.stream, talk.far.stream));
+        let traffic = talk.tunnel.await.unwrap().unwrap();
+        let counts = traffic.frame_counts(near).unwrap();
+        assert_eq!((counts.all_frames(), counts.all_payload_bytes()), (1, 70_000));
+    }
+
+    virtual_time async fn an_answer_that_comes_twice_is_one_round_trip(near: Side) {
+        let mut talk = talk(near, Table::new(1024), unlimited(), pinging(10));
+        let ping = talk.near.next().await.unwrap();
+        for _ in 0..3 {
+            talk.near.send(&Frame::new(OpCode::Pong, &ping.payload)).await;
+            sleep(milliseconds(10)).await;
+        }
+        assert_eq!(talk.watch.round_trips(near).unwrap().count(), 1);
+    }
+
     virtual_time async fn what_may_not_pass_is_not_counted(near: Side) {
         let limits = MessageLimits::default().messages(Rate::per_second(2));
         let config = unlimited().linger_timeout(seconds(10));

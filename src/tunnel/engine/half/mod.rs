@@ -1,33 +1,33 @@
 //! One direction: what a read has given goes out before anything else is read.
 //!
 //! Knows a reader and a writer. It must not know which side they are, the other direction, or any deadline. What it does
-//! about frames, where it knows them, is in `framed/half.rs`.
+//! about frames, where it knows them, is in `websocket/half.rs`.
+
+mod read;
+mod splice;
 
 use std::any::Any;
 use std::future::Future;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use read::{Given, poll_reader};
+use splice::turns_per_splice;
+
 use crate::tunnel::config::SpliceConfig;
-use crate::tunnel::end::Operation;
-use crate::tunnel::engine::outlet::{Failure, Outlet, Turn, interrupted_or};
+use crate::tunnel::engine::outlet::{Failure, Outlet, Turn};
 use crate::tunnel::engine::pipe;
-use crate::tunnel::engine::scratch::{SCRATCH_SIZE, Scratch};
-use crate::tunnel::engine::transfer_mode::{Filled, TransferMode};
+use crate::tunnel::engine::scratch::Scratch;
+use crate::tunnel::engine::transfer_mode::TransferMode;
 use crate::tunnel::lifecycle::{Direction, ShutdownMode};
 use crate::tunnel::websocket::Framed;
 
 /// How often one direction may read in one poll before the other tasks of the thread get their turn.
 pub(in crate::tunnel) const TURNS: usize = 16;
-
-/// How many of these a splice counts for: all, since it moves up to a pipe at a time. Two for each poll moved bulk no
-/// cheaper and made others wait half as long again.
-const TURNS_PER_SPLICE: usize = 16;
 
 /// One direction of a tunnel.
 pub(in crate::tunnel) struct Half {
@@ -255,47 +255,6 @@ impl Half {
         }
     }
 
-    /// Moves bytes through a pipe. None if that is not possible, now or ever.
-    fn splice<R, W>(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Instant,
-        config: SpliceConfig,
-        limit: usize,
-        reader: &mut R,
-        writer: &mut W,
-    ) -> Result<Option<Turn>, Failure>
-    where
-        R: AsyncRead + Unpin + Any,
-        W: AsyncWrite + Unpin + Any,
-    {
-        if limit == 0 {
-            return Ok(None);
-        }
-        let filled = pipe::fill(cx, config, limit, (reader, writer)).map_err(|source| Failure {
-            operation: Operation::Read,
-            source,
-        })?;
-        Ok(Some(match filled {
-            Filled::With(pipe, count) => {
-                self.mode.spliced(count);
-                self.note_spliced(now, count);
-                self.outlet.empty(cx, now, writer, pipe)?
-            }
-            Filled::Waiting => Turn::Wait,
-            Filled::Again => Turn::Again,
-            Filled::End => {
-                self.reader_has_ended();
-                Turn::Again
-            }
-            Filled::NotNow => return Ok(None),
-            Filled::Impossible => {
-                self.mode = TransferMode::OnlyCopy;
-                return Ok(None);
-            }
-        }))
-    }
-
     fn shut_down<W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -307,9 +266,9 @@ impl Half {
         W: AsyncWrite + Unpin,
     {
         // A Close says how it ended, so nothing looks complete that is not.
-        let is_told = self.framed().is_some_and(Framed::is_told);
+        let has_own_close = self.framed().is_some_and(Framed::has_own_close);
         let shut = match shutdown {
-            ShutdownMode::Silent if is_told => self.outlet.shut_down(cx, now, writer),
+            ShutdownMode::Silent if has_own_close => self.outlet.shut_down(cx, now, writer),
             ShutdownMode::Silent => Poll::Ready(Ok(())),
             ShutdownMode::Orderly => self.outlet.shut_down(cx, now, writer),
         };
@@ -319,38 +278,6 @@ impl Half {
         }
         Ok(Turn::Wait)
     }
-}
-
-/// What one read has given.
-enum Given {
-    Bytes(usize),
-    /// A waker is registered.
-    Nothing,
-    /// A signal came first.
-    Interrupted,
-    End,
-}
-
-fn poll_reader<R>(cx: &mut Context<'_>, reader: &mut R, space: &mut [u8]) -> Result<Given, Failure>
-where
-    R: AsyncRead + Unpin,
-{
-    let mut buffer = ReadBuf::new(space);
-    match Pin::new(reader).poll_read(cx, &mut buffer) {
-        Poll::Pending => Ok(Given::Nothing),
-        Poll::Ready(Ok(())) => Ok(match buffer.filled().len() {
-            0 => Given::End,
-            count => Given::Bytes(count),
-        }),
-        // An encrypted stream that was closed without its closing words. A socket never says this.
-        Poll::Ready(Err(source)) if source.kind() == io::ErrorKind::UnexpectedEof => Ok(Given::End),
-        Poll::Ready(Err(source)) => interrupted_or(Operation::Read, source).map(|_| Given::Interrupted),
-    }
-}
-
-/// How many turns a splice of at most so many bytes counts for.
-fn turns_per_splice(limit: usize) -> usize {
-    (limit / SCRATCH_SIZE).clamp(1, TURNS_PER_SPLICE)
 }
 
 /// Gives way, and asks to be polled again.
