@@ -56,7 +56,8 @@ mirrored! {
             talk.near.stream.write_all(&bytes[..header + 70_000]),
             talk.far.stream.read_exact(&mut received)
         );
-        (sent.unwrap(), read.unwrap());
+        sent.unwrap();
+        read.unwrap();
         drop((talk.near.stream, talk.far.stream));
         let traffic = talk.tunnel.await.unwrap().unwrap();
         let counts = traffic.frame_counts(near).unwrap();
