@@ -7,11 +7,6 @@
 //!
 //! The rooms are `/room/red`, `/room/green` and `/room/blue`. All that is `switchover`'s stands in `rooms`, `status` and `serve`.
 
-#![allow(
-    clippy::result_large_err,
-    reason = "an application refuses with a whole response"
-)]
-
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::SocketAddr;
@@ -20,10 +15,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::header::{COOKIE, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::routing::{get, post};
 use switchover::header::{ForwardedRules, Forwarding};
-use switchover::service::{ProxyBody, ServiceConfig, Shutdown, UpgradeService};
+use switchover::service::{Refusal, ServiceConfig, Shutdown, UpgradeService};
 use switchover::tunnel::{Label, Schedule, Tunnels};
 use switchover::upstream::{UrlError, connect_to_url};
 use tokio::net::TcpListener;
@@ -44,10 +39,9 @@ fn rooms(urls: &[String], tunnels: &Tunnels) -> Result<Router<Tunnels>, UrlError
         rooms.insert(format!("/room/{name}"), room);
     }
     let service = UpgradeService::by(move |parts| {
-        let user = user(&parts.headers).ok_or_else(|| refusal(StatusCode::UNAUTHORIZED, "log in first\n"))?;
-        let room = rooms
-            .get(parts.uri.path())
-            .ok_or_else(|| refusal(StatusCode::NOT_FOUND, "no such room\n"))?;
+        let no_user = || Refusal::new(StatusCode::UNAUTHORIZED, "log in first\n");
+        let user = user(&parts.headers).ok_or_else(no_user)?;
+        let room = rooms.get(parts.uri.path()).ok_or(StatusCode::NOT_FOUND)?;
         let label = format!("{} in {}", user.to_str().unwrap_or_default(), parts.uri.path());
         parts.extensions.insert(Label::new(label));
         parts.headers.insert(USER, user);
@@ -55,12 +49,6 @@ fn rooms(urls: &[String], tunnels: &Tunnels) -> Result<Router<Tunnels>, UrlError
         Ok(room.clone())
     });
     Ok(Router::new().route_service("/room/{name}", service))
-}
-
-fn refusal(status: StatusCode, text: &str) -> Response<ProxyBody> {
-    let mut response = Response::new(ProxyBody::from(text.to_owned()));
-    *response.status_mut() = status;
-    response
 }
 
 /// Who is in which room, and how much they have sent and received. 503 when the application is about to end.

@@ -6,13 +6,16 @@ use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
 
 use super::BoxError;
+use super::Refusal;
 use super::body::ProxyBody;
+use super::dialect::Dialect;
 use super::upgrade::ResponseFuture;
 
 /// A service that chooses another one for each request. Cheap to clone. Made by
@@ -45,7 +48,7 @@ impl<F> fmt::Debug for By<F> {
 
 impl<F, S> By<F>
 where
-    F: Fn(&mut Parts) -> Result<S, Response<ProxyBody>>,
+    F: Fn(&mut Parts) -> Result<S, Refusal>,
 {
     /// The response to a request, for a handler that calls the service by itself. Never an error: what fails is a response.
     pub async fn serve<B>(&self, request: Request<B>) -> Response<ProxyBody>
@@ -61,17 +64,19 @@ where
         S: Service<Request<B>, Response = Response<ProxyBody>, Error = Infallible, Future = ResponseFuture>,
     {
         let (mut parts, body) = request.into_parts();
+        // Before the closure, which may change the head.
+        let asked = Dialect::of(&parts);
         match (self.choose)(&mut parts) {
             // Services of this crate are always ready.
             Ok(mut service) => service.call(Request::from_parts(parts, body)),
-            Err(response) => ResponseFuture::new(Box::pin(ready(response))),
+            Err(refusal) => ResponseFuture::new(Box::pin(ready(refused(asked, refusal)))),
         }
     }
 }
 
 impl<F, S, B> Service<Request<B>> for By<F>
 where
-    F: Fn(&mut Parts) -> Result<S, Response<ProxyBody>>,
+    F: Fn(&mut Parts) -> Result<S, Refusal>,
     S: Service<Request<B>, Response = Response<ProxyBody>, Error = Infallible, Future = ResponseFuture>,
     B: Body,
     B::Error: Into<BoxError>,
@@ -86,5 +91,20 @@ where
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         self.begin(request)
+    }
+}
+
+/// The answer to a request that the closure has refused, and that has asked for an upgrade in this form or for none.
+fn refused(asked: Option<Dialect>, refusal: Refusal) -> Response<ProxyBody> {
+    let mut response = Response::from(refusal);
+    match asked {
+        // RFC 9931: what the client has sent behind its request is no request. A 101 is the application's own switch.
+        Some(Dialect::Upgrade) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+            response
+        }
+        Some(client) => client.own(response),
+        None => response,
     }
 }

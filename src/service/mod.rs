@@ -23,7 +23,7 @@
 //! [`Shutdown`] ends a server and its tunnels in one call. [`Tunnels`] counts the tunnels, drains them and waits for them, which a
 //! server's own graceful shutdown does not.
 //!
-//! [`UpgradeService::by`] and [`ReverseProxy::by`] choose among several upstreams by a closure, and a handler may
+//! [`UpgradeService::by`] and [`ReverseProxy::by`] choose among several upstreams by a closure, which may also refuse ([`Refusal`]), and a handler may
 //! [call](UpgradeService::serve) a service by itself.
 //!
 //! ```
@@ -89,6 +89,7 @@ mod failure;
 mod interim;
 mod paced;
 mod peer;
+mod refusal;
 mod relay;
 mod request_body;
 mod reverse_proxy;
@@ -100,6 +101,7 @@ pub use crate::tunnel::Tunnels;
 pub use body::ProxyBody;
 pub use by::By;
 pub use config::RelayConfig;
+pub use refusal::Refusal;
 pub use relay::{ClientBody, Destination, Relay, Relayed, answer_one};
 pub use reverse_proxy::ReverseProxy;
 pub use tasks::Task;

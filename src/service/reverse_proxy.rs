@@ -12,6 +12,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::BoxError;
+use super::Refusal;
 use super::body::ProxyBody;
 use super::by::By;
 use super::config::RelayConfig;
@@ -92,7 +93,7 @@ impl<C: Connect + 'static> ReverseProxy<C> {
     /// ```
     pub fn by<F>(choose: F) -> By<F>
     where
-        F: Fn(&mut Parts) -> Result<ReverseProxy<C>, Response<ProxyBody>>,
+        F: Fn(&mut Parts) -> Result<ReverseProxy<C>, Refusal>,
     {
         By::new(choose)
     }

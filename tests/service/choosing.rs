@@ -1,10 +1,5 @@
 //! One closure chooses the upstream of each request, rewrites it, and may refuse it.
 
-#![allow(
-    clippy::result_large_err,
-    reason = "an application refuses with a whole response"
-)]
-
 use std::collections::HashMap;
 
 use axum::Router;
@@ -15,7 +10,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 use switchover::TcpConnect;
 use switchover::header::HeaderRules;
-use switchover::service::{ProxyBody, ReverseProxy, UpgradeService};
+use switchover::service::{Refusal, ReverseProxy, UpgradeService};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
 
 use crate::servers::Mounted;
@@ -27,17 +22,11 @@ fn to(origin: &ScriptedOrigin) -> TcpConnect {
 }
 
 /// The last segment of `/room/NAME`, and the rest of what the closure of an application does.
-fn prepare(parts: &mut Parts) -> Result<String, http::Response<ProxyBody>> {
-    let refused = |status: StatusCode, text: &str| {
-        let mut response = http::Response::new(ProxyBody::from(text.to_owned()));
-        *response.status_mut() = status;
-        response
-    };
-    let Some(room) = parts.uri.path().strip_prefix("/room/").map(str::to_owned) else {
-        return Err(refused(StatusCode::NOT_FOUND, "no such page\n"));
-    };
+fn prepare(parts: &mut Parts) -> Result<String, Refusal> {
+    let room = parts.uri.path().strip_prefix("/room/").map(str::to_owned);
+    let room = room.ok_or(StatusCode::NOT_FOUND)?;
     if room == "private" {
-        return Err(refused(StatusCode::FORBIDDEN, "members only\n"));
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "members only\n"));
     }
     parts.uri = "/socket?from=gateway".parse().unwrap();
     parts
@@ -65,12 +54,8 @@ async fn upgrades_by_a_closure() {
     let service = UpgradeService::by(move |parts| {
         let room = prepare(parts)?;
         let chosen = rooms.get(&room).cloned();
-        chosen.ok_or_else(|| {
-            http::Response::builder()
-                .status(404)
-                .body(ProxyBody::from("no room\n".to_owned()))
-                .unwrap()
-        })
+        // Any response of the application's own.
+        Ok(chosen.ok_or_else(|| (StatusCode::NOT_FOUND, "no room\n").into_response())?)
     });
     let mounted = Mounted::router(Router::new().fallback_service(service)).await;
     for (origin, room) in [(&red, "red"), (&blue, "blue")] {
@@ -91,15 +76,24 @@ async fn upgrades_by_a_closure() {
     for (path, status, text) in [
         ("/room/private", 403, "members only\n"),
         ("/room/green", 404, "no room\n"),
-        ("/other", 404, "no such page\n"),
+        ("/other", 404, "404 Not Found\n"),
     ] {
-        let mut client = mounted.client_sending(upgrade(path)).await;
+        // What follows a refused upgrade is no request.
+        let mut client = mounted.client_sending(upgrade(path) + &upgrade("/room/red")).await;
         let (head, body) = client.response().await;
         assert_eq!(
             (head.status.as_u16(), &body[..]),
             (status, text.as_bytes()),
             "{path}"
         );
+        client.ends().await;
+    }
+    // An ordinary request that is refused leaves the connection as it is.
+    let ordinary = "GET /other HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let mut client = mounted.client_sending(ordinary).await;
+    for _ in 0..2 {
+        assert_eq!(client.response().await.0.status, 404);
+        client.send(ordinary).await;
     }
     assert_eq!((red.connections(), blue.connections()), (1, 1));
 }

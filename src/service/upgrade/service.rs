@@ -16,6 +16,7 @@ use super::config::ServiceConfig;
 use super::{Responding, Upgrader};
 use crate::connect::Connect;
 use crate::service::BoxError;
+use crate::service::Refusal;
 use crate::service::body::ProxyBody;
 use crate::service::by::By;
 use crate::service::dialect::not_an_upgrade;
@@ -72,35 +73,30 @@ impl<C: Connect + 'static> UpgradeService<C> {
     ///
     /// The closure may also change the head that goes upstream (its path, or an `Authorization` of the proxy's own), put
     /// [`HeaderRules`](crate::header::HeaderRules) among the extensions, which take the place of those of the
-    /// [configuration](ServiceConfig::forwarding) for this request, or refuse with any response. It is called for every request,
-    /// before it is known to be an upgrade, and must not block.
+    /// [configuration](ServiceConfig::forwarding) for this request, or refuse with any response ([`Refusal`]). It is called for
+    /// every request, before it is known to be an upgrade, and must not block. The connection of a refused upgrade closes, because
+    /// what its client sends next may be no request (RFC 9931).
     ///
     /// ```
     /// use std::collections::HashMap;
-    /// use http::{Response, StatusCode};
+    /// use http::{StatusCode, Uri};
     /// use switchover::TcpConnect;
-    /// use switchover::service::{ProxyBody, UpgradeService};
+    /// use switchover::service::UpgradeService;
     ///
     /// let rooms = HashMap::from([
     ///     ("/room/red", UpgradeService::new(TcpConnect::to("10.0.0.1:9000"))),
     ///     ("/room/blue", UpgradeService::new(TcpConnect::to("10.0.0.2:9000"))),
     /// ]);
-    /// let service = UpgradeService::by(move |parts| match rooms.get(parts.uri.path()) {
-    ///     Some(room) => {
-    ///         parts.uri = http::Uri::from_static("/socket");
-    ///         Ok(room.clone())
-    ///     }
-    ///     None => {
-    ///         let mut response = Response::new(ProxyBody::from("no such room".to_owned()));
-    ///         *response.status_mut() = StatusCode::NOT_FOUND;
-    ///         Err(response)
-    ///     }
+    /// let service = UpgradeService::by(move |parts| {
+    ///     let room = rooms.get(parts.uri.path()).ok_or(StatusCode::NOT_FOUND)?;
+    ///     parts.uri = Uri::from_static("/socket");
+    ///     Ok(room.clone())
     /// });
     /// # let app: axum::Router = axum::Router::new().fallback_service(service);
     /// ```
     pub fn by<F>(choose: F) -> By<F>
     where
-        F: Fn(&mut Parts) -> Result<UpgradeService<C>, Response<ProxyBody>>,
+        F: Fn(&mut Parts) -> Result<UpgradeService<C>, Refusal>,
     {
         By::new(choose)
     }

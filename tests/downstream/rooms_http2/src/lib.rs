@@ -2,7 +2,6 @@
 //! what is no name. The app ends in time, with tunnels open over HTTP/1.1 or HTTP/2.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::result_large_err, reason = "the app refuses with a whole response")]
 
 use std::future::Future;
 use std::io;
@@ -11,10 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{Response, StatusCode};
+use axum::http::StatusCode;
 use axum::routing::get;
 use switchover::connect::UnixConnect;
-use switchover::service::{ProxyBody, ServiceConfig, Shutdown, UpgradeService};
+use switchover::service::{Refusal, ServiceConfig, Shutdown, UpgradeService};
 use switchover::tunnel::{Schedule, Tunnels};
 use tokio::net::TcpListener;
 
@@ -36,9 +35,7 @@ impl App {
             let name = parts.uri.path().trim_start_matches("/room/");
             let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase());
             if !is_name {
-                let mut refusal = Response::new(ProxyBody::from("no such room\n".to_owned()));
-                *refusal.status_mut() = StatusCode::NOT_FOUND;
-                return Err(refusal);
+                return Err(Refusal::new(StatusCode::NOT_FOUND, "no such room\n"));
             }
             let socket = UnixConnect::to(folder.join(format!("{name}.sock")));
             Ok(UpgradeService::new(socket).config(config.clone()))
