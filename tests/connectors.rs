@@ -5,16 +5,23 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use axum::Router;
+use support::certificates::Authority;
 use switchover::connect::{
     AddressError, AnyConnect, Connect, ConnectError, Pooling, Shortage, TcpConnect, UnixConnect,
 };
-use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
-use switchover::upstream::{Group, Server, connect_to_url};
-use switchover::{Gateway, Outcome};
+use switchover::gateway::{GatewayConfig, next_connection};
+use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig, UpgradeService};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
+use switchover::tls::{TlsClientConfig, TlsConnect};
+use switchover::upstream::{Group, Health, Server, UrlConnector, connect_to_url};
+use switchover::{Gateway, Outcome, UpgradeConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 /// A tunnel through a gateway with this connector. Returns how it was served.
 async fn tunnel(
@@ -159,6 +166,172 @@ async fn a_source_address_a_socket_and_a_resolver_of_the_callers() {
     );
 }
 
+/// The doors, and whether what is asked of them is an upgrade.
+const DOORS: [(&str, bool); 3] = [
+    ("gateway", true),
+    ("UpgradeService", true),
+    ("ReverseProxy", false),
+];
+
+/// A door with this connector, which has a second to connect.
+async fn opened(door: &str, connect: AnyConnect) -> (SocketAddr, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let upgrade = UpgradeConfig::default().connect_timeout(CONNECT_TIMEOUT);
+    let relay = RelayConfig::default().connect_timeout(CONNECT_TIMEOUT);
+    let config = ServiceConfig::default().upgrade(upgrade.clone());
+    let mut serving = JoinSet::new();
+    let router = match door {
+        "gateway" => {
+            let config = GatewayConfig::default().upgrade(upgrade);
+            let gateway = Gateway::builder(connect).config(config).build();
+            serving.spawn(async move {
+                loop {
+                    let (client, peer) = next_connection(&listener).await;
+                    drop(gateway.serve(client, peer).await);
+                }
+            });
+            return (address, serving);
+        }
+        "UpgradeService" => Router::new().fallback_service(UpgradeService::new(connect).config(config)),
+        _ => Router::new().fallback_service(ReverseProxy::new(connect).config(config).relay(relay)),
+    };
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    serving.spawn(async move { axum::serve(listener, service).await.unwrap() });
+    (address, serving)
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A client that has asked a door for an upgrade, or for a page.
+async fn asking(door: SocketAddr, upgrade: bool) -> ScriptedClient {
+    let mut client = ScriptedClient::connect(door).await;
+    client
+        .send(match upgrade {
+            true => UPGRADE_REQUEST,
+            false => "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        })
+        .await;
+    client
+}
+
+#[tokio::test]
+async fn settings_of_the_callers_are_those_of_every_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let source: IpAddr = "127.0.0.9".parse().unwrap();
+    let change = move |connect: TcpConnect| connect.from(source);
+    let connect = move || change(TcpConnect::to(address.to_string()));
+    let authority = Authority::new();
+    let tls = TlsClientConfig::builder().only_roots(authority.pem).build().unwrap();
+    let urls = UrlConnector::new().tls(tls.clone()).tcp(change);
+    let discovered = Group::builder().discover(
+        "chat.internal",
+        move || async move { Ok(vec![address]) },
+        Duration::from_secs(60),
+        move |_| Server::new("one", connect()),
+    );
+    for (way, connect) in [
+        ("alone", AnyConnect::new(connect())),
+        (
+            "below TLS",
+            AnyConnect::new(TlsConnect::new(connect(), "localhost", tls).unwrap()),
+        ),
+        (
+            "a server",
+            AnyConnect::new(Group::of([Server::new("one", connect())])),
+        ),
+        ("discovered", AnyConnect::new(discovered.build())),
+        ("http", urls.connector(&format!("http://{address}")).unwrap()),
+        ("wss", urls.connector(&format!("wss://{address}")).unwrap()),
+    ] {
+        for (door, upgrade) in DOORS {
+            let (door_address, _serving) = opened(door, connect.clone()).await;
+            let mut client = asking(door_address, upgrade).await;
+            let accepted = timeout(TIMEOUT, listener.accept()).await;
+            let (stream, from) = accepted.expect(way).unwrap();
+            assert_eq!(from.ip(), source, "{way}, {door}");
+            drop(stream);
+            assert_eq!(client.head().await.status, 502, "{way}, {door}");
+        }
+    }
+}
+
+/// A listener whose queue is full: it neither accepts nor refuses.
+async fn silent() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connected) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(connected.unwrap());
+    }
+    (address, waiting, listener)
+}
+
+/// What a resolver does.
+#[derive(Clone, Debug)]
+enum Resolves {
+    To(Vec<SocketAddr>),
+    Fails,
+    Hangs,
+}
+
+impl Resolves {
+    async fn answer(self) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Resolves::To(addresses) => Ok(addresses),
+            Resolves::Fails => Err(io::Error::other("no such zone")),
+            Resolves::Hangs => std::future::pending().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_resolver_of_the_callers_answers() {
+    let page = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let (chat, app) = (
+        ScriptedOrigin::start(Script::websocket_echo()).await,
+        ScriptedOrigin::start(Script::new().read_head().send(page)).await,
+    );
+    let (silent, _waiting, _listener) = silent().await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for (door, upgrade) in DOORS {
+        let (origin, served) = match upgrade {
+            true => (chat.address(), 101),
+            false => (app.address(), 200),
+        };
+        for (resolves, status) in [
+            (Resolves::To(vec![origin]), served),
+            (Resolves::To(vec![nobody, origin]), served),
+            // One that swallows everything costs its head start.
+            (Resolves::To(vec![silent, nobody, origin]), served),
+            (Resolves::To(vec![silent]), 504),
+            (Resolves::To(vec![nobody]), 502),
+            (Resolves::To(Vec::new()), 502),
+            (Resolves::Fails, 502),
+            (Resolves::Hangs, 504),
+        ] {
+            let resolving = Arc::new(());
+            let (answer, held) = (resolves.clone(), resolving.clone());
+            let connect = TcpConnect::to("chat.internal:9000").resolver(move |name| {
+                assert_eq!(name, "chat.internal:9000");
+                let (answer, held) = (answer.clone(), held.clone());
+                async move {
+                    let _held = held;
+                    answer.answer().await
+                }
+            });
+            let (address, _serving) = opened(door, AnyConnect::new(connect)).await;
+            let mut client = asking(address, upgrade).await;
+            assert_eq!(client.head().await.status, status, "{door}, {resolves:?}");
+            // Here, and in the closure. A future that hangs has been dropped.
+            assert_eq!(Arc::strong_count(&resolving), 2, "{door}, {resolves:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_goes_wrong_with_them() {
     let origin = ScriptedOrigin::start(Script::new()).await;
@@ -167,9 +340,28 @@ async fn what_goes_wrong_with_them() {
     let elsewhere = TcpConnect::to(&address).from("192.0.2.1".parse().unwrap());
     let error = elsewhere.stream().await.unwrap_err();
     assert_eq!(error.shortage(), Some(Shortage::LocalAddress), "{error}");
+    let taken = TcpListener::bind("127.0.0.9:0").await.unwrap();
+    let taken = taken.local_addr().unwrap();
+    let busy = TcpConnect::to(&address).on_socket(move |socket| socket.bind(taken));
+    let error = busy.stream().await.unwrap_err();
+    assert_eq!(error.shortage(), Some(Shortage::LocalAddress), "{error}");
     let refusing = TcpConnect::to(&address).on_socket(|_| Err(io::Error::other("no mark for it")));
-    let error = refusing.stream().await.unwrap_err().to_string();
-    assert!(error.contains("no mark for it"), "{error}");
+    let error = refusing.stream().await.unwrap_err();
+    assert_eq!(error.name(), "no-socket");
+    assert_eq!(
+        error.to_string(),
+        format!("no socket for {address}: an option or the source address could not be set: no mark for it")
+    );
+    // The server is not to blame for it.
+    let group = Group::of([Server::new("one", refusing)]);
+    for (door, upgrade) in DOORS {
+        let (door, _serving) = opened(door, AnyConnect::new(group.clone())).await;
+        assert_eq!(asking(door, upgrade).await.head().await.status, 502);
+    }
+    let [server] = &group.servers()[..] else {
+        unreachable!()
+    };
+    assert_eq!((server.health, server.tried), (Health::Healthy, 3));
     let unknown = TcpConnect::to("chat.internal:1").resolver(|_| async { Ok(Vec::new()) });
     let error = unknown.stream().await.unwrap_err();
     assert!(matches!(error, ConnectError::Resolve { .. }), "{error}");

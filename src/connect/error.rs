@@ -25,6 +25,15 @@ pub enum ConnectError {
         /// The error of the last address tried. [`TimedOut`](io::ErrorKind::TimedOut) is answered 504.
         error: io::Error,
     },
+    /// An option of the socket, or its source address, could not be set: [`TcpConnect::on_socket`](super::TcpConnect::on_socket),
+    /// [`TcpConnect::from`](super::TcpConnect::from).
+    #[error("no socket for {name}: an option or the source address could not be set: {error}")]
+    Socket {
+        /// Host and port as configured.
+        name: String,
+        /// What the system or the caller's closure said.
+        error: io::Error,
+    },
     /// The upstream does not speak HTTP/2, or its connection has failed before it had said how it does.
     #[error("no HTTP/2 connection to the upstream, which may speak HTTP/1.1 only: {0}")]
     Http2(io::Error),
@@ -57,7 +66,7 @@ pub enum ConnectError {
 impl ConnectError {
     /// In a word, for logs and metrics; none of them changes in a minor version.
     ///
-    /// `unresolved`, `refused`, `timed-out`, `unreachable` (any other failure), `no-http2`, `no-extended-connect`,
+    /// `unresolved`, `refused`, `timed-out`, `unreachable` (any other failure), `no-socket`, `no-http2`, `no-extended-connect`,
     /// `unsuited`, `no-tls`, `full`, `no-upstream`; of whatever fails for want of resources of this host the name of the
     /// [`Shortage`].
     #[must_use]
@@ -72,6 +81,7 @@ impl ConnectError {
                 io::ErrorKind::TimedOut => "timed-out",
                 _ => "unreachable",
             },
+            ConnectError::Socket { .. } => "no-socket",
             ConnectError::Http2(_) => "no-http2",
             ConnectError::NoExtendedConnect => "no-extended-connect",
             ConnectError::Unsuited(_) => "unsuited",
@@ -112,8 +122,8 @@ impl ConnectError {
         }
         match self {
             error if error.is_for_time() => Outcome::TimedOut,
-            // The request's fault, not the place's.
-            ConnectError::Unsuited(_) => Outcome::GivenUp,
+            // The fault of the request or of this host's settings, not the place's.
+            ConnectError::Unsuited(_) | ConnectError::Socket { .. } => Outcome::GivenUp,
             _ => Outcome::Failed,
         }
     }

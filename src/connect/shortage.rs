@@ -12,8 +12,9 @@ pub enum Shortage {
     /// File descriptors, or memory of the kernel: `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`. A connection to another upstream
     /// would fail as well.
     Resources,
-    /// A local address and port for connections to this upstream: `EADDRNOTAVAIL`. Ports are counted for each upstream
-    /// address, so another upstream may still be reached.
+    /// A local address and port for connections to this upstream: `EADDRNOTAVAIL`, or `EADDRINUSE` where the source address is
+    /// [chosen by the caller](super::TcpConnect::from). Ports are counted for each upstream address, so another upstream may
+    /// still be reached; those of a chosen source address are counted for all upstreams together.
     LocalAddress,
 }
 
@@ -41,7 +42,7 @@ impl Shortage {
     #[must_use]
     pub fn of(error: &io::Error) -> Option<Shortage> {
         match (error.kind(), error.raw_os_error()) {
-            (io::ErrorKind::AddrNotAvailable, _) => Some(Shortage::LocalAddress),
+            (io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse, _) => Some(Shortage::LocalAddress),
             (io::ErrorKind::OutOfMemory, _) => Some(Shortage::Resources),
             (_, Some(code)) if RESOURCES.contains(&code) => Some(Shortage::Resources),
             _ => None,
@@ -93,6 +94,7 @@ mod tests {
             (Errno::NOBUFS, resources),
             (Errno::NOMEM, resources),
             (Errno::ADDRNOTAVAIL, address),
+            (Errno::ADDRINUSE, address),
             (Errno::CONNREFUSED, None),
             (Errno::CONNRESET, None),
             (Errno::TIMEDOUT, None),

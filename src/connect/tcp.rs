@@ -20,6 +20,10 @@ use super::{AddressError, Connect, ConnectError, ConnectRequest, Pooling, Shorta
 /// longer is an error from the next connection on. A literal address is not resolved at all.
 ///
 /// An address that a person has written is parsed: `"chat.internal:9000".parse::<TcpConnect>()`.
+///
+/// A source address, options of the socket, and a resolver of the caller's belong to the connector, wherever it goes: into a
+/// [`Server`](crate::upstream::Server), into TLS, into an [`AnyConnect`](super::AnyConnect), or out of a
+/// [`UrlConnector`](crate::upstream::UrlConnector). The [manual](crate::manual::recipes) has an example of each.
 #[derive(Clone)]
 pub struct TcpConnect {
     name: Arc<str>,
@@ -72,7 +76,9 @@ impl TcpConnect {
     /// family, adds to it: each is used for upstream addresses of its own family. Default: the system chooses.
     ///
     /// Upstream addresses of a family for which there is none are connected to as before. Danger: an address that the host does
-    /// not have is [`Shortage::LocalAddress`] for each connection.
+    /// not have is [`Shortage::LocalAddress`] for each connection. So is a source address without a free port: each of its
+    /// connections has a port that no other has, whatever the upstream, of 28,232 on Linux
+    /// (`net.ipv4.ip_local_port_range`).
     #[must_use]
     pub fn from(self, source: IpAddr) -> Self {
         self.with(|options| {
@@ -83,15 +89,35 @@ impl TcpConnect {
         })
     }
 
-    /// Calls this for each socket before it connects: for options such as keep-alive, a mark, or a device. An error of it is the
-    /// connection's. Default: nothing is called.
+    /// Calls this for each socket before it is bound and connects: for options such as a mark, a device, or keep-alive. It must not
+    /// block. Default: nothing is called.
+    ///
+    /// # Errors
+    ///
+    /// An error of it is [`ConnectError::Socket`]. It says nothing about the upstream: no other is tried, and none is ejected.
+    ///
+    /// ```
+    /// use switchover::TcpConnect;
+    ///
+    /// let connect = TcpConnect::to("chat.internal:9000").on_socket(|socket| {
+    ///     socket.set_keepalive(true)?;
+    ///     socket.set_send_buffer_size(256 * 1024)
+    /// });
+    /// ```
     #[must_use]
     pub fn on_socket(self, prepare: impl Fn(&TcpSocket) -> io::Result<()> + Send + Sync + 'static) -> Self {
         self.with(|options| options.socket = Some(Arc::new(prepare)))
     }
 
-    /// Resolves names by this instead of the system's resolver. It is given host and port as configured, and called for each
-    /// connection: what it keeps, and for how long, is its own business. Default: the system's.
+    /// Resolves names by this instead of the system's resolver. It receives host and port as configured, and is called for each
+    /// connection: what it keeps, and for how long, is its own decision. A literal address is not resolved. Default: the system's.
+    ///
+    /// The addresses are tried as those of the system are, each with its head start. The time for connecting includes the
+    /// resolver's: at the deadline its future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// An error of it, or no address, is [`ConnectError::Resolve`].
     ///
     /// ```
     /// use std::io;
@@ -142,9 +168,12 @@ impl TcpConnect {
             stream.set_nodelay(true)?;
             Ok(stream)
         });
-        connected.map_err(|source| ConnectError::Failed {
-            name: self.name.to_string(),
-            error: source,
+        connected.map_err(|error| {
+            let name = self.name.to_string();
+            match error.downcast::<Unprepared>() {
+                Ok(Unprepared(error)) => ConnectError::Socket { name, error },
+                Err(error) => ConnectError::Failed { name, error },
+            }
         })
     }
 
@@ -176,14 +205,34 @@ impl Options {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
+        self.prepare(&socket, address).map_err(Unprepared::new)?;
+        socket.connect(address).await
+    }
+
+    fn prepare(&self, socket: &TcpSocket, address: SocketAddr) -> io::Result<()> {
         if let Some(prepare) = &self.socket {
-            prepare(&socket)?;
+            prepare(socket)?;
         }
         let mut sources = self.sources.iter();
-        if let Some(source) = sources.find(|source| source.is_ipv4() == address.is_ipv4()) {
-            socket.bind(SocketAddr::new(*source, 0))?;
+        match sources.find(|source| source.is_ipv4() == address.is_ipv4()) {
+            Some(source) => socket.bind(SocketAddr::new(*source, 0)),
+            None => Ok(()),
         }
-        socket.connect(address).await
+    }
+}
+
+/// What the caller's settings of a socket have failed with, on its way past what the upstream does.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unprepared(io::Error);
+
+impl Unprepared {
+    /// A shortage of this host is distinguished from the settings by its error, and keeps it.
+    fn new(error: io::Error) -> io::Error {
+        match Shortage::of(&error) {
+            Some(_) => error,
+            None => io::Error::other(Unprepared(error)),
+        }
     }
 }
 

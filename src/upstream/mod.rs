@@ -89,7 +89,5 @@ pub use record::ServerStatus;
 pub use retry::Retry;
 pub use server::Server;
 pub use source::SourceStatus;
-#[cfg(feature = "rustls")]
-pub use url::connect_to_url_over;
-pub use url::{UrlError, connect_to_url};
+pub use url::{UrlConnector, UrlError, connect_to_url};
 pub use view::{Attempted, Direct, ServerConnector};

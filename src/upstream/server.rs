@@ -40,7 +40,7 @@ impl Server<TcpConnect> {
 }
 
 impl<C> Server<C> {
-    /// A server that is connected to in another way: over TLS, over HTTP/2.
+    /// A server that is connected to in another way: over TLS, over HTTP/2, from a source address, with a socket of the caller's.
     ///
     /// Its name distinguishes it from others, and keys belong to it ([`Balance::Hash`](super::Balance::Hash)): gateways that
     /// have to agree about keys have to call their servers the same.

@@ -1,5 +1,8 @@
 //! How a URL becomes a connector.
 
+use std::fmt;
+use std::sync::Arc;
+
 #[cfg(unix)]
 use crate::connect::UnixConnect;
 use crate::connect::{AddressError, AnyConnect, TcpConnect};
@@ -27,7 +30,7 @@ pub enum UrlError {
     Address(#[from] AddressError),
     /// `https` or `wss`, and nothing says how TLS is spoken.
     #[error(
-        "{url:?} is over TLS: use `connect_to_url_over`, which takes a TlsClientConfig (feature `ring` or `aws-lc-rs`)"
+        "{url:?} is over TLS: use `UrlConnector::tls`, which takes a TlsClientConfig (feature `ring` or `aws-lc-rs`)"
     )]
     Tls {
         /// As given.
@@ -46,7 +49,7 @@ pub enum UrlError {
 ///
 /// # Errors
 ///
-/// [`UrlError`]; [`UrlError::Tls`] for `https` and `wss`, which are never spoken to in plain text.
+/// [`UrlError`]; [`UrlError::Tls`] for `https` and `wss`, which are never spoken to in plain text: use a [`UrlConnector`].
 ///
 /// ```
 /// use switchover::upstream::connect_to_url;
@@ -55,47 +58,100 @@ pub enum UrlError {
 /// assert!(connect_to_url("wss://chat.internal").is_err());
 /// ```
 pub fn connect_to_url(url: &str) -> Result<AnyConnect, UrlError> {
-    match Kind::of(url)? {
-        Kind::Plain(authority) => Ok(AnyConnect::new(authority.parse::<TcpConnect>()?)),
-        Kind::Encrypted(_) => Err(UrlError::Tls { url: url.to_owned() }),
-        #[cfg(unix)]
-        Kind::Unix(path) => Ok(AnyConnect::new(UnixConnect::to(path))),
-    }
+    UrlConnector::new().connector(url)
 }
 
-/// As [`connect_to_url`], and for `https://host:port` and `wss://host:port` by this configuration. Their port is 443 where none is
-/// given.
-///
-/// # Errors
-///
-/// [`UrlError`].
+/// Makes connectors of URLs by settings of the caller's: TLS, and what belongs to each TCP connection. Cheap to clone.
 ///
 /// ```
+/// use std::net::Ipv4Addr;
 /// use switchover::tls::TlsClientConfig;
-/// use switchover::upstream::connect_to_url_over;
+/// use switchover::upstream::UrlConnector;
 ///
 /// # fn doc(tls: TlsClientConfig) -> Result<(), switchover::upstream::UrlError> {
-/// let chat = connect_to_url_over("wss://chat.example", tls)?;
+/// let urls = UrlConnector::new().tls(tls).tcp(|connect| connect.from(Ipv4Addr::new(10, 0, 0, 2).into()));
+/// let chat = urls.connector("wss://chat.example")?;
 /// # Ok(())
 /// # }
 /// ```
-#[cfg(feature = "rustls")]
-pub fn connect_to_url_over(url: &str, tls: TlsClientConfig) -> Result<AnyConnect, UrlError> {
-    match Kind::of(url)? {
-        Kind::Encrypted(authority) => {
-            // First, for what it says of an address that is none.
-            authority.parse::<TcpConnect>()?;
-            Ok(AnyConnect::new(TlsConnect::to(authority, tls)?))
+#[derive(Clone, Default)]
+#[must_use]
+pub struct UrlConnector {
+    tcp: Option<Arc<OnTcp>>,
+    #[cfg(feature = "rustls")]
+    tls: Option<TlsClientConfig>,
+}
+
+type OnTcp = dyn Fn(TcpConnect) -> TcpConnect + Send + Sync;
+
+impl UrlConnector {
+    /// With the defaults of [`connect_to_url`].
+    pub fn new() -> Self {
+        UrlConnector::default()
+    }
+
+    /// How TLS is spoken to `https` and `wss` URLs. Default: those are refused.
+    #[cfg(feature = "rustls")]
+    pub fn tls(mut self, config: TlsClientConfig) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Changes each connector over TCP, below TLS as well: its source address, socket or resolver. Default: none is changed.
+    pub fn tcp(mut self, change: impl Fn(TcpConnect) -> TcpConnect + Send + Sync + 'static) -> Self {
+        self.tcp = Some(Arc::new(change));
+        self
+    }
+
+    /// The connector for the upstream of a URL: `http://host:port`, `ws://host:port`, `https://host:port`, `wss://host:port`, or
+    /// `unix:/path`. The port is 80 where none is given, and 443 over TLS. The certificate has to be for the host.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError`]; [`UrlError::Tls`] for `https` and `wss` without [`tls`](UrlConnector::tls).
+    pub fn connector(&self, url: &str) -> Result<AnyConnect, UrlError> {
+        match Kind::of(url)? {
+            Kind::Plain(authority) => Ok(AnyConnect::new(self.over_tcp(&authority)?)),
+            Kind::Encrypted(authority) => self.over_tls(url, &authority),
+            #[cfg(unix)]
+            Kind::Unix(path) => Ok(AnyConnect::new(UnixConnect::to(path))),
         }
-        _ => connect_to_url(url),
+    }
+
+    fn over_tcp(&self, authority: &str) -> Result<TcpConnect, UrlError> {
+        let connect = authority.parse()?;
+        Ok(match &self.tcp {
+            Some(change) => change(connect),
+            None => connect,
+        })
+    }
+
+    #[cfg(feature = "rustls")]
+    fn over_tls(&self, url: &str, authority: &str) -> Result<AnyConnect, UrlError> {
+        let no_tls = || UrlError::Tls { url: url.to_owned() };
+        let tls = self.tls.clone().ok_or_else(no_tls)?;
+        let connect = self.over_tcp(authority)?;
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        Ok(AnyConnect::new(TlsConnect::new(connect, host, tls)?))
+    }
+
+    #[cfg(not(feature = "rustls"))]
+    fn over_tls(&self, url: &str, _: &str) -> Result<AnyConnect, UrlError> {
+        Err(UrlError::Tls { url: url.to_owned() })
+    }
+}
+
+impl fmt::Debug for UrlConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UrlConnector").finish_non_exhaustive()
     }
 }
 
 enum Kind {
     /// A host and port.
     Plain(String),
-    /// Read only where TLS can be spoken.
-    Encrypted(#[cfg_attr(not(feature = "rustls"), allow(dead_code))] String),
+    /// The same, over TLS.
+    Encrypted(String),
     #[cfg(unix)]
     Unix(String),
 }

@@ -10,7 +10,9 @@ use http::{Request, Response, StatusCode};
 use switchover::TcpConnect;
 use switchover::handshake::HandshakePolicy;
 use switchover::http1::HeadLimits;
-use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig, Tunnels, UpgradeLayer, UpgradeService};
+use switchover::service::{
+    Refusal, RelayConfig, ReverseProxy, ServiceConfig, Tunnels, UpgradeLayer, UpgradeService,
+};
 use switchover::test_util::{Script, ScriptedOrigin, TIMEOUT};
 use switchover::tunnel::{Decision, End, MessageHead, MessageTap, Schedule, Tap, Verdict, WebSocketConfig};
 use switchover::websocket::CloseCode;
@@ -399,6 +401,20 @@ async fn bad_requests_have_their_status_and_reach_nobody() {
         200,
         "and the connection is as good as before"
     );
+}
+
+#[tokio::test]
+async fn no_refusal_of_a_closure_looks_like_a_tunnel() {
+    for (refused, arrives) in [(403, 403), (200, 502)] {
+        let refused = StatusCode::from_u16(refused).unwrap();
+        let service = UpgradeService::<TcpConnect>::by(move |_| Err(Refusal::new(refused, "no")));
+        let mounted = Mounted::router(axum::Router::new().fallback_service(service)).await;
+        let mut client = Client::connect(&mounted).await;
+        let (response, _stream) = client.open(websocket()).await;
+        assert_eq!(response.status(), arrives);
+        assert!(!response.headers().contains_key("connection"));
+        assert_eq!(content(response.into_body()).await, "no");
+    }
 }
 
 #[tokio::test]
