@@ -223,7 +223,10 @@ async fn settings_of_the_callers_are_those_of_every_connection() {
     let change = move |connect: TcpConnect| connect.from(source);
     let connect = move || change(TcpConnect::to(address.to_string()));
     let authority = Authority::new();
-    let tls = TlsClientConfig::builder().only_roots(authority.pem).build().unwrap();
+    let tls = TlsClientConfig::builder()
+        .only_roots(authority.pem)
+        .build()
+        .unwrap();
     let urls = UrlConnector::new().tls(tls.clone()).tcp(change);
     let discovered = Group::builder().discover(
         "chat.internal",
@@ -296,7 +299,11 @@ async fn what_a_resolver_of_the_callers_answers() {
         ScriptedOrigin::start(Script::new().read_head().send(page)).await,
     );
     let (silent, _waiting, _listener) = silent().await;
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     for (door, upgrade) in DOORS {
         let (origin, served) = match upgrade {
             true => (chat.address(), 101),

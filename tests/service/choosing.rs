@@ -79,7 +79,9 @@ async fn upgrades_by_a_closure() {
         ("/other", 404, "404 Not Found\n"),
     ] {
         // What follows a refused upgrade is no request.
-        let mut client = mounted.client_sending(upgrade(path) + &upgrade("/room/red")).await;
+        let mut client = mounted
+            .client_sending(upgrade(path) + &upgrade("/room/red"))
+            .await;
         let (head, body) = client.response().await;
         assert_eq!(
             (head.status.as_u16(), &body[..]),
