@@ -40,8 +40,13 @@ impl Request {
         }
         let last = self.with(|asked| try_files.last.value(asked));
         if let Some(status) = last.strip_prefix('=') {
-            let status = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            return Err(status.into());
+            let status: StatusCode = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            // nginx sends nothing for these, and the client waits in vain.
+            let is_nothing = status.is_success() && !matches!(status.as_u16(), 201 | 204);
+            return Err(match is_nothing {
+                true => Stop::Plan(Plan::Close),
+                false => status.into(),
+            });
         }
         Err(self.redirected(&last))
     }
@@ -52,6 +57,10 @@ impl Request {
             let state = self.state.lock();
             (state.uri.clone(), state.method.clone())
         };
+        // Before anyone looks for a file, as in nginx.
+        if !matches!(method, Method::GET | Method::HEAD | Method::POST) {
+            return Err(StatusCode::METHOD_NOT_ALLOWED.into());
+        }
         if uri.ends_with('/') {
             return Err(self.index(location, &uri));
         }

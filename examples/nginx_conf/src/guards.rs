@@ -1,7 +1,5 @@
 //! Limits and guards of a location: `limit_req`, `limit_conn`, `allow`, `deny`, `auth_basic`, `auth_request`, `satisfy`.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -17,7 +15,7 @@ use super::request::Request;
 use super::variables::credentials;
 
 /// What a guard says: nothing, that it lets in, or what it answers.
-type Judged = Result<Option<()>, Stop>;
+pub(crate) type Judged = Result<Option<()>, Stop>;
 
 impl Request {
     /// `limit_req` and `limit_conn`, once for a request.
@@ -162,63 +160,6 @@ impl Request {
                 Err(status.into())
             }
         }
-    }
-
-    async fn by_request(&self, location: &Location) -> Judged {
-        let asked = location
-            .handling
-            .auth_request
-            .as_ref()
-            .and_then(|said| said.value.as_ref());
-        let Some(uri) = asked.map(|uri| self.with(|asked| uri.value(asked))) else {
-            return Ok(None);
-        };
-        if self.state.lock().story.is_some() {
-            self.explain(|| format!("auth_request {uri} is asked, and taken to let it in"));
-            return Ok(Some(()));
-        }
-        let sub = self.sub(&uri);
-        let (status, headers) = sub.ask_alone().await;
-        // Variables that the other has set are set here too; those of its answer by auth_request_set.
-        let set = location.handling.auth_set.iter();
-        let set = set.map(|(target, text)| (*target, sub.with(|asked| text.value(asked))));
-        let set: Vec<_> = set.collect();
-        {
-            let mut state = self.state.lock();
-            state.values.clone_from(&sub.state.lock().values);
-            for (target, value) in set {
-                target.set(&mut state, value);
-            }
-        }
-        match status.as_u16() {
-            200..=299 => Ok(Some(())),
-            403 => Err(StatusCode::FORBIDDEN.into()),
-            401 => {
-                let mut fields = HeaderMap::new();
-                for value in headers.get_all(WWW_AUTHENTICATE) {
-                    fields.append(WWW_AUTHENTICATE, value.clone());
-                }
-                Err(Stop::Status(StatusCode::UNAUTHORIZED, fields))
-            }
-            other => {
-                report(
-                    self.hop(),
-                    format!("auth_request {uri}: unexpected status {other}"),
-                );
-                Err(StatusCode::INTERNAL_SERVER_ERROR.into())
-            }
-        }
-    }
-
-    /// The answer to a request that another one asks, without its body.
-    fn ask_alone(&self) -> Pin<Box<dyn Future<Output = (StatusCode, HeaderMap)> + Send + '_>> {
-        Box::pin(async move {
-            let plan = self.plan().await;
-            match self.carry_out(plan, http::Extensions::new(), None).await {
-                Some(response) => (response.status(), response.headers().clone()),
-                None => (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()),
-            }
-        })
     }
 }
 

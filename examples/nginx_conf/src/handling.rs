@@ -148,7 +148,8 @@ impl Handling {
             },
             "auth_basic" => set(&mut self.realm, Ok(or_off(text(first))), place),
             "auth_basic_user_file" => set(&mut self.user_file, Ok(text(first)), place),
-            "auth_request" => set(&mut self.auth_request, Ok(or_off(text(first))), place),
+            // A URI as it stands: nginx reads neither variables nor a query in it.
+            "auth_request" => set(&mut self.auth_request, Ok(or_off(Text::literal(first))), place),
             "limit_req_status" => set(&mut self.limit_req_status, status(), place),
             "limit_conn_status" => set(&mut self.limit_conn_status, status(), place),
             "limit_req_dry_run" => set(&mut self.limit_req_dry_run, measures::switch(first), place),

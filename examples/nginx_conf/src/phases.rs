@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use http::header::{HeaderMap, LOCATION};
 use http::{Response, StatusCode};
-use switchover::route::path_as_nginx;
 use switchover::service::ProxyBody;
 
 use super::answer::NO_ANSWER;
-use super::client_certificates::{Verdict, Verify};
 use super::location::{Content, Location};
 use super::locations::NotFound;
 use super::proxy::Proxy;
@@ -21,10 +19,6 @@ use super::uri;
 
 /// How often a request may be redirected within, and how often its URI may be rewritten, before it is a 500.
 const MOST: u8 = 10;
-
-/// nginx's own statuses: the client's certificate is not to be believed, or there is none. Clients are answered 400.
-const BAD_CERTIFICATE: u16 = 495;
-const NO_CERTIFICATE: u16 = 496;
 
 /// What is to be done.
 pub(crate) enum Plan {
@@ -75,53 +69,6 @@ impl Request {
         self.go_on(first).await
     }
 
-    /// `ssl_verify_client`: what a request is answered whose client has not shown the certificate that its server wants.
-    fn kept_out_by_certificate(&self) -> Option<StatusCode> {
-        let tls = self.facts.tls.as_ref().filter(|_| !self.is_sub)?;
-        let (server, verify) = (&self.server, self.server.verify);
-        if verify == Verify::Off {
-            return None;
-        }
-        // The handshake was about one server, and the request is for another: what was verified is not what this one wants.
-        let is_other_name =
-            !tls.server_name.is_empty() && self.host_name().as_deref() != Some(&*tls.server_name);
-        let believes_others = match (&server.clients, &tls.clients) {
-            (Some(own), Some(of_handshake)) => !own.believe_as(of_handshake),
-            _ => false,
-        };
-        let is_proof = tls.verdict != Verdict::None;
-        if is_other_name || believes_others && is_proof {
-            return Some(StatusCode::MISDIRECTED_REQUEST);
-        }
-        let kept_out = match (&tls.verdict, verify) {
-            (Verdict::None, Verify::On) => NO_CERTIFICATE,
-            (Verdict::Failed(_), _) => BAD_CERTIFICATE,
-            (Verdict::Unknown(_), Verify::On | Verify::Optional) => BAD_CERTIFICATE,
-            _ => return None,
-        };
-        StatusCode::from_u16(kept_out).ok()
-    }
-
-    /// `$uri`, of the target. nginx takes no path that it cannot decode, whatever it is for.
-    fn read_uri(&self) -> Result<(), StatusCode> {
-        if self.is_sub {
-            return Ok(());
-        }
-        let path = self.head.uri.path();
-        let uri = match path {
-            // OPTIONS for the server as a whole has no path to go by.
-            "*" => b"/".to_vec(),
-            path => path_as_nginx(path).map_err(|_| StatusCode::BAD_REQUEST)?,
-        };
-        let uri = String::from_utf8_lossy(&uri).into_owned();
-        let merged = match self.server.merges_slashes {
-            true => uri,
-            false => super::uri::without_merging(path, uri),
-        };
-        self.state.lock().uri = merged;
-        Ok(())
-    }
-
     /// Goes through the phases until there is a plan.
     pub(crate) async fn go_on(&self, mut stop: Stop) -> Plan {
         loop {
@@ -158,14 +105,7 @@ impl Request {
     }
 
     async fn phases(&self, entry: Entry) -> Phase<Plan> {
-        let mut location = self.find(entry)?;
-        if let Some((methods, others)) = &location.except {
-            let method = self.state.lock().method.clone();
-            if !methods.contains(&method) {
-                location = others.clone();
-                self.state.lock().location = Some(location.clone());
-            }
-        }
+        let location = self.find(entry)?;
         if let Some(real_ip) = &location.real_ip {
             self.locate(real_ip);
         }
@@ -188,6 +128,8 @@ impl Request {
         let mut named = match entry {
             Entry::Named(location) => Some(location),
             Entry::Uri => {
+                // What the server says holds until there is a location: its root above all, for files that lines look for.
+                self.state.lock().location = Some(self.server.own.clone());
                 self.explain(|| {
                     let why = self.reason_of_server();
                     format!("server {} ({}): {why}", self.server.name, self.server.place)
@@ -217,6 +159,7 @@ impl Request {
                 return Err(StatusCode::NOT_FOUND.into());
             }
             self.admit_body(&location)?;
+            let location = self.excepted(location);
             let ran = self.with(|asked| rewrite::run(&location.steps, asked))?;
             self.explain_end("location", &ran.end);
             let location = ran.instead.unwrap_or(location);
@@ -227,6 +170,20 @@ impl Request {
             }
         }
         Err(StatusCode::INTERNAL_SERVER_ERROR.into())
+    }
+
+    /// `limit_except`. As in nginx, none of the lines of the location itself hold for the other methods: an `if` or a `return` there
+    /// cannot open what is closed to them.
+    fn excepted(&self, location: Arc<Location>) -> Arc<Location> {
+        let Some((methods, others)) = &location.except else {
+            return location;
+        };
+        let mut state = self.state.lock();
+        if methods.contains(&state.method) {
+            return location;
+        }
+        state.location = Some(others.clone());
+        others.clone()
     }
 
     fn locate_uri(&self) -> Phase<Arc<Location>> {

@@ -93,16 +93,14 @@ impl Request {
         request
     }
 
-    /// One that this one asks on its way, with a target of its own.
+    /// One that this one asks on its way, for a path of its own. It has no query.
     pub(crate) fn sub(&self, uri: &str) -> Request {
-        let (path, args) = super::uri::split(uri);
         let (method, values) = {
             let state = self.state.lock();
             (state.method.clone(), state.values.clone())
         };
         let state = State {
-            uri: path.to_owned(),
-            args: args.to_owned(),
+            uri: uri.to_owned(),
             method: Method::GET,
             asking_method: Some(method),
             values,

@@ -215,6 +215,7 @@ impl Rewrite {
         state.args = args;
         state.is_unparsed = false;
         state.is_of_location = false;
+        state.is_internal = true;
         Some(Ok(End::Rewritten))
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Listener {
     /// There is a page for clients that speak plain HTTP there (`error_page 497`).
     pub(crate) has_page_for_plain: bool,
     pub(crate) is_http2: bool,
+    /// `merge_slashes` of the default server: the path is read before it is known whose it is.
+    pub(crate) merges_slashes: bool,
     /// Learns whose connections they are.
     pub(crate) proxied: Option<ProxyProtocolAcceptor>,
 }
@@ -284,5 +286,6 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
         tls,
         has_page_for_plain,
         is_http2,
+        merges_slashes: default.server.merges_slashes,
     })
 }

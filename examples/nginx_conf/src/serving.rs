@@ -55,8 +55,10 @@ impl Request {
         state.is_pipelined = front.len() as u64 > state.length;
     }
 
-    fn carries_upgrade(&self, proxy: &Proxy) -> bool {
-        wants_upgrade(&self.head) && self.with(|asked| proxy.fields.carry_upgrade(asked))
+    pub(crate) fn carries_upgrade(&self, proxy: &Proxy) -> bool {
+        // Behind an `error_page` that keeps a status the answer has that one: nothing is switched.
+        let is_answered = self.state.lock().kept_status.is_some();
+        !is_answered && wants_upgrade(&self.head) && self.with(|asked| proxy.fields.carry_upgrade(asked))
     }
 
     /// Answers, and keeps the connection where it can go on.

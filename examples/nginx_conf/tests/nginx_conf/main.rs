@@ -6,6 +6,7 @@
 
 mod carried;
 mod client_certificates;
+mod closed;
 mod compared;
 mod counting;
 mod explain;
