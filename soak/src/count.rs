@@ -154,6 +154,13 @@ impl Books {
         }
     }
 
+    /// What a run leaves open has not been closed by the library.
+    pub(crate) fn check_nothing_is_left(&self, left: [(u64, &str); 3]) {
+        for (number, of) in left.iter().filter(|(number, _)| *number > 0) {
+            self.fault(format!("{number} {of} are left"));
+        }
+    }
+
     pub(crate) fn print(&self) {
         print!("{:<16}", "");
         for (_, name) in LANES {
@@ -179,5 +186,40 @@ impl Books {
             print!("{number:>16}");
         }
         println!("{:>16}", numbers.iter().sum::<u64>());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of one lane: what was sent, carried and received upwards.
+    fn faults(lane: Lane, [sent, carried, received]: [u64; 3]) -> usize {
+        let books = Books::default();
+        let counts = books.lane(lane);
+        counts.sent_by_clients.add(sent);
+        counts.carried[0].add(carried);
+        counts.received_by_origins.add(received);
+        books.check_raw_totals();
+        books.faults()
+    }
+
+    #[test]
+    fn no_more_arrives_than_was_sent() {
+        assert_eq!(faults(Lane::Gateway, [10, 10, 10]), 0);
+        assert_eq!(faults(Lane::Gateway, [10, 9, 8]), 0);
+        assert_eq!(faults(Lane::Gateway, [10, 11, 10]), 1);
+        assert_eq!(faults(Lane::ServiceTls, [10, 9, 10]), 1);
+        // Frames have headers, and the proxy has pings.
+        assert_eq!(faults(Lane::Service, [10, 20, 10]), 0);
+    }
+
+    #[test]
+    fn what_is_left_is_a_fault() {
+        let books = Books::default();
+        books.check_nothing_is_left([(0, "tunnels"), (0, "connections"), (0, "descriptors")]);
+        assert_eq!(books.faults(), 0);
+        books.check_nothing_is_left([(1, "tunnels"), (0, "connections"), (2, "descriptors")]);
+        assert_eq!(books.faults(), 2);
     }
 }

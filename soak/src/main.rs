@@ -2,15 +2,16 @@
 //! half-closes, drains, pings and servers that leave and come back. It checks every byte, and at the end every descriptor.
 //!
 //! ```text
-//! cargo run --release -p soak -- [--seconds N] [--tunnels N] [--seed N]
+//! cargo run --release -p soak -- [--seconds N] [--tunnels N] [--seed N] [--patience N] [--fault KIND]
 //! ```
 //!
 //! It ends with a table. The exit code is 1 where a byte was lost, changed or repeated, where a tunnel ended without a cause, or
-//! where a descriptor is left.
+//! where a descriptor is left. `--fault` puts a relay in front of the first door that does one thing wrong, which has to be noticed.
 
 mod client;
 mod count;
 mod doors;
+mod fault;
 mod origin;
 mod pattern;
 mod process;
@@ -20,37 +21,69 @@ mod stream;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use fault::Fault;
+
 /// A tunnel has two sockets of the proxy, one of its client and one of its origin, all of this process; in the HTTP/2 chain the
 /// proxy's ends are shared.
 const DESCRIPTORS_OF_A_TUNNEL: u64 = 4;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let (mut seconds, mut tunnels, mut seed) = (60, None, 1);
+/// What a run is made of.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    tunnels: u64,
+    time: Duration,
+    seed: u64,
+    /// How long a tunnel may take that has something to do, and how long its end.
+    patience: Duration,
+    fault: Option<Fault>,
+}
+
+fn settings() -> Result<Settings, String> {
+    let mut settings = Settings {
+        tunnels: 4000,
+        time: Duration::from_secs(60),
+        seed: 1,
+        patience: Duration::from_secs(60),
+        fault: None,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let number = arguments.next().and_then(|value| value.parse::<u64>().ok());
+        let value = arguments.next().unwrap_or_default();
+        let number = value.parse::<u64>().ok();
         match (&*argument, number) {
-            ("--seconds", Some(number)) => seconds = number,
-            ("--tunnels", Some(number)) => tunnels = Some(number),
-            ("--seed", Some(number)) => seed = number,
-            _ => {
-                println!(
-                    "soak [--seconds N (60)] [--tunnels N (as many as descriptors allow, at most 4000)] [--seed N]"
-                );
-                return ExitCode::from(2);
-            }
+            ("--seconds", Some(number)) => settings.time = Duration::from_secs(number),
+            ("--tunnels", Some(number)) => settings.tunnels = number,
+            ("--seed", Some(number)) => settings.seed = number,
+            ("--patience", Some(number)) => settings.patience = Duration::from_secs(number),
+            ("--fault", _) => settings.fault = Some(Fault::named(&value).ok_or_else(usage)?),
+            _ => return Err(usage()),
         }
     }
-    let most = match process::descriptor_limit() {
-        Ok(limit) => limit.saturating_sub(500) / DESCRIPTORS_OF_A_TUNNEL,
-        Err(error) => {
-            eprintln!("the limits of this process cannot be read: {error}");
+    let limit = process::descriptor_limit()
+        .map_err(|error| format!("the limits of this process cannot be read: {error}"))?;
+    let most = limit.saturating_sub(500) / DESCRIPTORS_OF_A_TUNNEL;
+    settings.tunnels = settings.tunnels.min(most);
+    Ok(settings)
+}
+
+fn usage() -> String {
+    let faults = Fault::ALL.map(|(name, _)| name).join("|");
+    format!(
+        "soak [--seconds N (60)] [--tunnels N (as many as descriptors allow, at most 4000)] [--seed N] \
+         [--patience SECONDS (60)] [--fault {faults}]"
+    )
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = match settings() {
+        Ok(settings) => settings,
+        Err(text) => {
+            eprintln!("{text}");
             return ExitCode::from(2);
         }
     };
-    let tunnels = tunnels.unwrap_or(4000).min(most);
-    match run::run(tunnels, Duration::from_secs(seconds), seed).await {
+    match run::run(settings).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
