@@ -28,7 +28,7 @@ async fn main() -> io::Result<()> {
     let (notice, spread) = (seconds(argument(2, "5"))?, seconds(argument(3, "30"))?);
 
     let gateway = Gateway::builder(TcpConnect::to(argument(1, "127.0.0.1:9000")))
-        .tunnel(TunnelConfig::default().linger_timeout(LINGER))
+        .tunnel(TunnelConfig::default().half_close_timeout(LINGER))
         .build();
     let (drain, open) = (Drain::new(), Cap::unlimited());
     // Caught before anyone can know that the gateway is there, and end it.

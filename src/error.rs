@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::connect::{Attempts, ConnectError, Outcome, Shortage};
+use crate::connect::{AttemptOutcome, Attempts, ConnectError, Shortage};
 use crate::handshake::BadSwitch;
 use crate::http1::{ChunkedError, HeadError};
 use crate::side::Side;
@@ -284,14 +284,14 @@ impl Error {
     }
 
     /// What it says of the upstream that was asked.
-    pub(crate) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> AttemptOutcome {
         match &self.cause {
-            _ if self.side == Side::Downstream => Outcome::GivenUp,
-            Cause::Io(error) => Shortage::of(error).map_or(Outcome::Failed, Outcome::Shortage),
+            _ if self.side == Side::Downstream => AttemptOutcome::GivenUp,
+            Cause::Io(error) => Shortage::of(error).map_or(AttemptOutcome::Failed, AttemptOutcome::Shortage),
             Cause::Connect(error) => error.outcome(),
-            Cause::TimedOut(_) => Outcome::TimedOut,
-            Cause::Closed | Cause::Tls { .. } => Outcome::Failed,
-            _ => Outcome::Invalid,
+            Cause::TimedOut(_) => AttemptOutcome::TimedOut,
+            Cause::Closed | Cause::Tls { .. } => AttemptOutcome::Failed,
+            _ => AttemptOutcome::Invalid,
         }
     }
 

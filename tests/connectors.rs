@@ -144,8 +144,8 @@ async fn a_source_address_a_socket_and_a_resolver_of_the_callers() {
     let (sockets, names) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (counted, resolved) = (sockets.clone(), names.clone());
     let by_name = TcpConnect::to("chat.internal:9000")
-        .from(source)
-        .from("::1".parse().unwrap())
+        .local_address(source)
+        .local_address("::1".parse().unwrap())
         .on_socket(move |socket| {
             counted.fetch_add(1, Ordering::Relaxed);
             socket.set_keepalive(true)
@@ -155,7 +155,7 @@ async fn a_source_address_a_socket_and_a_resolver_of_the_callers() {
             resolved.fetch_add(1, Ordering::Relaxed);
             async move { io::Result::Ok(vec![address]) }
         });
-    for connect in [by_name, TcpConnect::to(address.to_string()).from(source)] {
+    for connect in [by_name, TcpConnect::to(address.to_string()).local_address(source)] {
         for _ in 0..2 {
             assert_eq!(seen_from(&connect, &listener).await.ip(), source);
         }
@@ -220,7 +220,7 @@ async fn settings_of_the_callers_are_those_of_every_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let source: IpAddr = "127.0.0.9".parse().unwrap();
-    let change = move |connect: TcpConnect| connect.from(source);
+    let change = move |connect: TcpConnect| connect.local_address(source);
     let connect = move || change(TcpConnect::to(address.to_string()));
     let authority = Authority::new();
     let tls = TlsClientConfig::builder()
@@ -344,7 +344,7 @@ async fn what_goes_wrong_with_them() {
     let origin = ScriptedOrigin::start(Script::new()).await;
     let address = origin.address().to_string();
     // Documentation addresses are nobody's.
-    let elsewhere = TcpConnect::to(&address).from("192.0.2.1".parse().unwrap());
+    let elsewhere = TcpConnect::to(&address).local_address("192.0.2.1".parse().unwrap());
     let error = elsewhere.stream().await.unwrap_err();
     assert_eq!(error.shortage(), Some(Shortage::LocalAddress), "{error}");
     let taken = TcpListener::bind("127.0.0.9:0").await.unwrap();

@@ -83,8 +83,8 @@ fn deadlines_of_tunnels() {
     let tunnel = TunnelConfig::default();
     let seconds = |limit: Option<std::time::Duration>| limit.map(|limit| limit.as_secs());
     assert_eq!(seconds(tunnel.idle_limit()), Some(300));
-    assert_eq!(seconds(tunnel.stalled_write_limit()), Some(60));
-    assert_eq!(seconds(tunnel.linger_limit()), Some(30));
+    assert_eq!(seconds(tunnel.write_limit()), Some(60));
+    assert_eq!(seconds(tunnel.half_close_limit()), Some(30));
     assert_eq!(seconds(tunnel.lifetime_limit()), None);
     let frames = WebSocketConfig::default();
     assert_eq!(frames.ping_after(), None);

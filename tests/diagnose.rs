@@ -461,7 +461,7 @@ fn what_a_variation_tells() {
         (
             400,
             Variation::WithoutUpgrade,
-            Err(Failure::Unanswered),
+            Err(Failure::AnswerTimedOut),
             "upgrade-lost",
         ),
         (426, Variation::WithoutUpgrade, of(StatusCode::OK), "upgrade-lost"),
@@ -674,12 +674,12 @@ fn what_has_arrived() {
 fn no_answer_and_no_frames() {
     let failed = |failure| Attempt::new(request()).failed(failure);
     assert_finds("refused", &failed(Failure::Refused), &["connection-refused"]);
-    let silent = failed(Failure::Unanswered);
+    let silent = failed(Failure::AnswerTimedOut);
     assert_finds("silence", &silent, &["no-answer"]);
     let without = |answered| silent.clone().varied(Variation::WithoutUpgrade, answered);
     assert_finds(
         "silence to a page too",
-        &without(Err(Failure::Unanswered)),
+        &without(Err(Failure::AnswerTimedOut)),
         &["no-answer", "upgrade-lost"],
     );
     assert_finds(
@@ -817,26 +817,26 @@ fn what_works_one_hop_further_in_tells_the_cause() {
         ),
         (
             "silence, as to a page",
-            failed(Failure::Unanswered),
-            plain(Err(Failure::Unanswered)),
+            failed(Failure::AnswerTimedOut),
+            plain(Err(Failure::AnswerTimedOut)),
             &["upgrade-lost"],
         ),
         (
             "silence, and a page is there",
-            failed(Failure::Unanswered),
+            failed(Failure::AnswerTimedOut),
             page(),
             &["no-answer"],
         ),
         (
             "504, and silence to a page",
             outer(504),
-            plain(Err(Failure::Unanswered)),
+            plain(Err(Failure::AnswerTimedOut)),
             &["upgrade-lost"],
         ),
         (
             "502 at once, and silence to a page",
             outer(502),
-            plain(Err(Failure::Unanswered)),
+            plain(Err(Failure::AnswerTimedOut)),
             &["bad-gateway"],
         ),
         (
@@ -854,7 +854,7 @@ fn what_works_one_hop_further_in_tells_the_cause() {
         (
             "reset, and silence to a page",
             failed(Failure::Reset),
-            plain(Err(Failure::Unanswered)),
+            plain(Err(Failure::AnswerTimedOut)),
             &["reset-unanswered"],
         ),
         (

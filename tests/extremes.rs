@@ -345,14 +345,14 @@ async fn no_time_and_all_the_time_of_a_tunnel() {
             &[Works],
         ),
         (
-            "TunnelConfig::stalled_write_timeout",
-            |s, a| set(&mut s.tunnel, |it| it.stalled_write_timeout(a.time())),
+            "TunnelConfig::write_timeout",
+            |s, a| set(&mut s.tunnel, |it| it.write_timeout(a.time())),
             &[Works, Cut],
             &[Works],
         ),
         (
-            "TunnelConfig::linger_timeout",
-            |s, a| set(&mut s.tunnel, |it| it.linger_timeout(a.time())),
+            "TunnelConfig::half_close_timeout",
+            |s, a| set(&mut s.tunnel, |it| it.half_close_timeout(a.time())),
             &[Works, Cut],
             &[Works],
         ),

@@ -245,8 +245,8 @@ fn read_request(head: &str) {
     let _ = hop_by_hop::strip(&mut ordinary);
     ForwardedRules::default().apply(&mut ordinary, &hop);
     let mut routes = Routes::default();
-    routes.add("/a/b/".parse().unwrap(), ());
-    routes.add("*.example.com/".parse().unwrap(), ());
+    routes.add("/a/b/".parse().unwrap(), ()).unwrap();
+    routes.add("*.example.com/".parse().unwrap(), ()).unwrap();
     let host = parts.headers.get("host").and_then(|host| host.to_str().ok());
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let _ = routes.resolve(host, target);

@@ -516,7 +516,7 @@ async fn interim_responses_pass_on_at_once_except_to_http_1_0() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_1_0_is_told_whether_its_connection_goes_on() {
+async fn a_client_of_http_1_0_learns_whether_its_connection_goes_on() {
     let origin = ScriptedOrigin::start(always(OK)).await;
     let relay = RunningRelay::to(&origin).await;
     for options in ["", "Connection: close\r\n"] {
@@ -611,7 +611,7 @@ async fn a_client_that_ends_its_writes_still_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_request_body_that_stops_or_is_malformed_is_told_to_the_client() {
+async fn a_request_body_that_stops_or_is_malformed_is_reported_to_the_client() {
     let cases = [
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", 408),
         (

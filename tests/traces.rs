@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use http::StatusCode;
-use switchover::connect::{ConnectError, Outcome, Trace};
+use switchover::connect::{AttemptOutcome, ConnectError, Trace};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig, Negotiated};
 use switchover::handshake::{BadSwitch, Rejection};
 use switchover::header::{ForwardedRules, Forwarding, Hop, TrustedProxies};
@@ -43,7 +43,7 @@ async fn connected(bytes: impl AsRef<[u8]>) -> (ScriptedClient, TcpStream) {
 }
 
 /// What is told of each try: the name, the outcome, the reason.
-fn tries(trace: &Trace) -> Vec<(Option<String>, Option<Outcome>, Option<&'static str>)> {
+fn tries(trace: &Trace) -> Vec<(Option<String>, Option<AttemptOutcome>, Option<&'static str>)> {
     let tries = trace.attempts().into_iter();
     tries
         .map(|tried| (tried.upstream, tried.outcome, tried.reason))
@@ -87,7 +87,7 @@ async fn a_switch_after_interim_responses_through_a_connector_without_names() {
     let origin = ScriptedOrigin::start(script.close()).await;
     let connect = TcpConnect::to(origin.address().to_string());
     let (_, trace, received) = negotiated(GatewayConfig::default(), connect, UPGRADE_REQUEST.into()).await;
-    let answered = Outcome::Answered(StatusCode::SWITCHING_PROTOCOLS);
+    let answered = AttemptOutcome::Answered(StatusCode::SWITCHING_PROTOCOLS);
     assert_eq!(tries(&trace), [(None, Some(answered), None)]);
     let tried = trace.attempts().remove(0);
     assert!(
@@ -118,15 +118,15 @@ async fn every_server_of_a_group_by_its_name_and_the_client_behind_trusted_proxi
     let config = GatewayConfig::default().forwarding(forwarding);
     let (_, trace, _) = negotiated(config, group, request).await;
     let expected = [
-        (Some(refusing), Some(Outcome::Failed), Some("refused")),
+        (Some(refusing), Some(AttemptOutcome::Failed), Some("refused")),
         (
             Some("the one that talks first".to_owned()),
-            Some(Outcome::Invalid),
+            Some(AttemptOutcome::Invalid),
             Some("talks-first"),
         ),
         (
             Some(answers),
-            Some(Outcome::Answered(StatusCode::SWITCHING_PROTOCOLS)),
+            Some(AttemptOutcome::Answered(StatusCode::SWITCHING_PROTOCOLS)),
             None,
         ),
     ];
@@ -242,7 +242,7 @@ async fn a_relayed_answer_that_breaks_off_and_one_of_the_proxys_own() {
     let name = Some(origin.address().to_string());
     assert_eq!(
         tries(&trace),
-        [(name, Some(Outcome::Answered(StatusCode::OK)), None)]
+        [(name, Some(AttemptOutcome::Answered(StatusCode::OK)), None)]
     );
 
     let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
@@ -344,7 +344,11 @@ async fn an_ordinary_request_to_a_service_is_traced_too() {
     assert_eq!(response.status(), 204);
     assert_eq!(
         tries(&trace),
-        [(Some(name), Some(Outcome::Answered(StatusCode::NO_CONTENT)), None)]
+        [(
+            Some(name),
+            Some(AttemptOutcome::Answered(StatusCode::NO_CONTENT)),
+            None
+        )]
     );
     assert_eq!(trace.bytes_sent(), 0, "hyper's server would write it");
 }
@@ -385,7 +389,7 @@ fn names_of_reasons_stay_what_they_are() {
         (Cause::Switch(BadSwitch::Connection).name(), "switch-connection"),
         (Cause::Connect(ConnectError::NoUpstream).name(), "no-upstream"),
         (Phase::ResponseHead.name(), "response-head"),
-        (Outcome::GivenUp.name(), "given-up"),
+        (AttemptOutcome::GivenUp.name(), "given-up"),
         (End::Idle.name(), "idle"),
         (End::WriteTimeout { side: Side::Upstream }.name(), "write-timeout"),
     ];

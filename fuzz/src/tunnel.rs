@@ -81,7 +81,7 @@ pub(crate) fn framed(data: &[u8]) {
         let seconds = Duration::from_secs;
         let config = TunnelConfig::default()
             .idle_timeout(seconds(60))
-            .linger_timeout(seconds(5));
+            .half_close_timeout(seconds(5));
         let tunnel = Tunnel::new(downstream, upstream)
             .config(config)
             .websocket(WebSocketConfig::default().reserved_bits([false; 3]));

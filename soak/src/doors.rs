@@ -51,7 +51,7 @@ impl Shared {
 }
 
 fn upgrade(lane: Lane, tunnels: &Tunnels) -> UpgradeConfig {
-    let tunnel = TunnelConfig::default().linger_timeout(Duration::from_secs(10));
+    let tunnel = TunnelConfig::default().half_close_timeout(Duration::from_secs(10));
     let config = UpgradeConfig::default().tunnel(tunnel).tunnels(tunnels.clone());
     if lane.has_frames() {
         let websocket = WebSocketConfig::default().ping_interval(Duration::from_secs(10));

@@ -17,7 +17,7 @@ use super::{ConnectError, Shortage, Trace};
 /// How an attempt has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// With a connection. Nobody will report what becomes of it.
     Connected,
     /// With the head of a final answer that can be relayed, or of a switch.
@@ -36,20 +36,20 @@ pub enum Outcome {
     GivenUp,
 }
 
-impl Outcome {
+impl AttemptOutcome {
     /// The outcome as one word, for logs and metrics: `connected`, `answered`, `failed`, `timed-out`, `invalid`, `stale`,
     /// `given-up`, or the name of the [`Shortage`]. No word changes in a minor version.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Outcome::Connected => "connected",
-            Outcome::Answered(_) => "answered",
-            Outcome::Failed => "failed",
-            Outcome::TimedOut => "timed-out",
-            Outcome::Invalid => "invalid",
-            Outcome::Stale => "stale",
-            Outcome::Shortage(shortage) => shortage.name(),
-            Outcome::GivenUp => "given-up",
+            AttemptOutcome::Connected => "connected",
+            AttemptOutcome::Answered(_) => "answered",
+            AttemptOutcome::Failed => "failed",
+            AttemptOutcome::TimedOut => "timed-out",
+            AttemptOutcome::Invalid => "invalid",
+            AttemptOutcome::Stale => "stale",
+            AttemptOutcome::Shortage(shortage) => shortage.name(),
+            AttemptOutcome::GivenUp => "given-up",
         }
     }
 }
@@ -95,7 +95,7 @@ pub trait Candidate: Send + Sync {
 #[non_exhaustive]
 pub struct AttemptEnd {
     /// How the attempt has ended.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// How many attempts the request has had, this one included.
     pub attempts: usize,
     /// The time since the first of them began.
@@ -109,7 +109,7 @@ pub struct AttemptEnd {
 /// connector with a choice [begins](Attempts::begin) each of its attempts here, and chooses no upstream twice. Any number of other
 /// connectors may stand in between; they need not know of it.
 ///
-/// An attempt that nobody has ended is [given up](Outcome::GivenUp) when this value is dropped.
+/// An attempt that nobody has ended is [given up](AttemptOutcome::GivenUp) when this value is dropped.
 #[derive(Default)]
 pub struct Attempts {
     state: Mutex<State>,
@@ -148,7 +148,7 @@ impl Attempts {
 
     /// Begins an attempt. An attempt before it that has not ended is given up.
     pub fn begin<C: Candidate + 'static>(&self, candidate: Arc<C>) {
-        self.end_first(Outcome::GivenUp);
+        self.end_first(AttemptOutcome::GivenUp);
         if let Some(trace) = &self.trace {
             trace.begin(candidate.name());
         }
@@ -165,7 +165,7 @@ impl Attempts {
 
     /// Reports how the last attempt has ended. Returns whether another upstream may be asked; where no attempt has begun, none
     /// may. The first report counts, and a later one changes nothing.
-    pub fn end(&self, outcome: Outcome) -> bool {
+    pub fn end(&self, outcome: AttemptOutcome) -> bool {
         if let Some(trace) = &self.trace {
             trace.end(outcome, None);
         }
@@ -175,7 +175,7 @@ impl Attempts {
     /// As [`end`](Attempts::end), with the reason for the log.
     pub(crate) fn end_because(
         &self,
-        outcome: Outcome,
+        outcome: AttemptOutcome,
         reason: &'static str,
         detail: &impl fmt::Display,
     ) -> bool {
@@ -200,7 +200,7 @@ impl Attempts {
         }
     }
 
-    fn end_first(&self, outcome: Outcome) -> bool {
+    fn end_first(&self, outcome: AttemptOutcome) -> bool {
         let ended = {
             let mut state = self.state();
             if let Last::Ended { may_retry } = state.last {
@@ -257,7 +257,7 @@ impl State {
     }
 
     /// The last candidate, and what it learns of its end.
-    fn current(&self, outcome: Outcome) -> Option<(Arc<dyn Candidate>, AttemptEnd)> {
+    fn current(&self, outcome: AttemptOutcome) -> Option<(Arc<dyn Candidate>, AttemptEnd)> {
         let (first, since) = self.first.as_ref()?;
         let end = AttemptEnd {
             outcome,
@@ -270,7 +270,7 @@ impl State {
 
 impl Drop for Attempts {
     fn drop(&mut self) {
-        self.end(Outcome::GivenUp);
+        self.end(AttemptOutcome::GivenUp);
     }
 }
 
@@ -288,7 +288,7 @@ mod tests {
 
     struct Fake {
         id: UpstreamId,
-        reported: Mutex<Vec<(Outcome, usize)>>,
+        reported: Mutex<Vec<(AttemptOutcome, usize)>>,
     }
 
     impl Candidate for Fake {
@@ -301,7 +301,7 @@ mod tests {
                 .lock()
                 .unwrap()
                 .push((ended.outcome, ended.attempts));
-            ended.outcome == Outcome::Failed
+            ended.outcome == AttemptOutcome::Failed
         }
     }
 
@@ -313,7 +313,7 @@ mod tests {
             })
         }
 
-        fn reported(&self) -> Vec<(Outcome, usize)> {
+        fn reported(&self) -> Vec<(AttemptOutcome, usize)> {
             self.reported.lock().unwrap().clone()
         }
     }
@@ -322,9 +322,9 @@ mod tests {
     fn every_candidate_learns_the_first_report_and_no_other() {
         let candidates = [Fake::new(), Fake::new(), Fake::new()];
         let attempts = Attempts::default();
-        assert!(!attempts.end(Outcome::Failed), "no attempt has begun");
+        assert!(!attempts.end(AttemptOutcome::Failed), "no attempt has begun");
         attempts.begin(candidates[0].clone());
-        assert!(attempts.end(Outcome::Failed) && attempts.end(Outcome::TimedOut));
+        assert!(attempts.end(AttemptOutcome::Failed) && attempts.end(AttemptOutcome::TimedOut));
         assert!(attempts.may_retry());
         attempts.begin(candidates[1].clone());
         attempts.begin(candidates[2].clone());
@@ -333,9 +333,9 @@ mod tests {
         drop(attempts);
         let reported: Vec<_> = candidates.iter().map(|candidate| candidate.reported()).collect();
         let expected = [
-            vec![(Outcome::Failed, 1)],
-            vec![(Outcome::GivenUp, 2)],
-            vec![(Outcome::GivenUp, 3)],
+            vec![(AttemptOutcome::Failed, 1)],
+            vec![(AttemptOutcome::GivenUp, 2)],
+            vec![(AttemptOutcome::GivenUp, 3)],
         ];
         assert_eq!(reported, expected);
     }
@@ -345,8 +345,11 @@ mod tests {
         let candidate = Fake::new();
         let attempts = Attempts::default();
         attempts.begin(candidate.clone());
-        assert!(!attempts.end(Outcome::Answered(StatusCode::OK)));
+        assert!(!attempts.end(AttemptOutcome::Answered(StatusCode::OK)));
         drop(attempts);
-        assert_eq!(candidate.reported(), [(Outcome::Answered(StatusCode::OK), 1)]);
+        assert_eq!(
+            candidate.reported(),
+            [(AttemptOutcome::Answered(StatusCode::OK), 1)]
+        );
     }
 }

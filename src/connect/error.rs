@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Outcome, Shortage};
+use super::{AttemptOutcome, Shortage};
 
 /// Why there is no upstream connection. The answer to the client is 502, or 504 where an address was given up for time, or
 /// 503 where all servers are full or this host lacks what a connection needs ([`shortage`](ConnectError::shortage)).
@@ -26,7 +26,7 @@ pub enum ConnectError {
         error: io::Error,
     },
     /// An option of the socket, or its source address, could not be set: [`TcpConnect::on_socket`](super::TcpConnect::on_socket),
-    /// [`TcpConnect::from`](super::TcpConnect::from).
+    /// [`TcpConnect::local_address`](super::TcpConnect::local_address).
     #[error("no socket for {name}: an option or the source address could not be set: {error}")]
     Socket {
         /// Host and port as configured.
@@ -116,15 +116,15 @@ impl ConnectError {
     }
 
     /// What it says of the place that was tried.
-    pub(crate) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> AttemptOutcome {
         if let Some(shortage) = self.shortage() {
-            return Outcome::Shortage(shortage);
+            return AttemptOutcome::Shortage(shortage);
         }
         match self {
-            error if error.is_for_time() => Outcome::TimedOut,
+            error if error.is_for_time() => AttemptOutcome::TimedOut,
             // The fault of the request or of this host's settings, not the place's.
-            ConnectError::Unsuited(_) | ConnectError::Socket { .. } => Outcome::GivenUp,
-            _ => Outcome::Failed,
+            ConnectError::Unsuited(_) | ConnectError::Socket { .. } => AttemptOutcome::GivenUp,
+            _ => AttemptOutcome::Failed,
         }
     }
 }

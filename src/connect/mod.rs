@@ -13,7 +13,7 @@
 //! use std::sync::atomic::{AtomicBool, Ordering};
 //!
 //! use switchover::connect::{
-//!     AttemptEnd, Candidate, Connect, ConnectError, ConnectRequest, Outcome, TcpConnect, UpstreamId,
+//!     AttemptEnd, Candidate, Connect, ConnectError, ConnectRequest, AttemptOutcome, TcpConnect, UpstreamId,
 //! };
 //! use tokio::net::TcpStream;
 //!
@@ -34,7 +34,7 @@
 //!     }
 //!
 //!     fn attempt_ended(&self, ended: AttemptEnd) -> bool {
-//!         let failed = matches!(ended.outcome, Outcome::Failed | Outcome::TimedOut);
+//!         let failed = matches!(ended.outcome, AttemptOutcome::Failed | AttemptOutcome::TimedOut);
 //!         self.failed.store(failed, Ordering::Relaxed);
 //!         // One more instance, no third.
 //!         failed && ended.attempts < 2
@@ -71,7 +71,7 @@ mod trace;
 mod unix;
 
 pub use address::AddressError;
-pub use attempts::{AttemptEnd, Attempts, Candidate, Outcome, UpstreamId};
+pub use attempts::{AttemptEnd, AttemptOutcome, Attempts, Candidate, UpstreamId};
 pub use boxed::AnyConnect;
 pub use error::ConnectError;
 pub use shortage::Shortage;

@@ -13,7 +13,7 @@ pub enum Shortage {
     /// would fail as well.
     Resources,
     /// A local address and port for connections to this upstream: `EADDRNOTAVAIL`, or `EADDRINUSE` where the source address is
-    /// [chosen by the caller](super::TcpConnect::from). Ports are counted for each upstream address, so another upstream may
+    /// [chosen by the caller](super::TcpConnect::local_address). Ports are counted for each upstream address, so another upstream may
     /// still be reached; those of a chosen source address are counted for all upstreams together.
     LocalAddress,
 }

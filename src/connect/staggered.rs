@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_all_fail_the_last_one_to_do_so_is_told() {
+    async fn where_all_fail_the_last_error_is_reported() {
         let (result, at, began) = race(&[
             (700, Err(io::ErrorKind::HostUnreachable)),
             (10, Err(io::ErrorKind::ConnectionRefused)),

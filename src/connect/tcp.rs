@@ -80,7 +80,7 @@ impl TcpConnect {
     /// connections has a port that no other has, whatever the upstream, of 28,232 on Linux
     /// (`net.ipv4.ip_local_port_range`).
     #[must_use]
-    pub fn from(self, source: IpAddr) -> Self {
+    pub fn local_address(self, source: IpAddr) -> Self {
         self.with(|options| {
             options
                 .sources

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::Outcome;
+use super::AttemptOutcome;
 use crate::header::Hop;
 
 /// What has become of one request: for a log. Cheap to clone; all clones are of the same request.
@@ -20,7 +20,7 @@ use crate::header::Hop;
 /// has failed, or was given up. A request without one costs nothing.
 ///
 /// ```
-/// use switchover::connect::{Outcome, Trace};
+/// use switchover::connect::{AttemptOutcome, Trace};
 /// use switchover::gateway::{Accepted, Acceptor, Negotiated};
 /// use switchover::upstream::{Group, Server};
 ///
@@ -60,7 +60,7 @@ pub struct Attempt {
     /// How long it took to the outcome: to the head of the answer, where one has come.
     pub took: Option<Duration>,
     /// How it has ended; none while it is under way.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<AttemptOutcome>,
     /// Why it has failed, in a word: [`Cause::name`](crate::Cause::name).
     pub reason: Option<&'static str>,
     /// Why it has failed, for people. It may name addresses.
@@ -68,7 +68,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    fn end(&mut self, outcome: Outcome) {
+    fn end(&mut self, outcome: AttemptOutcome) {
         self.outcome = Some(outcome);
         self.took = Some(self.began.elapsed());
     }
@@ -133,7 +133,7 @@ impl Trace {
         let mut state = self.state();
         state.unnamed = None;
         if let Some(former) = state.last() {
-            former.end(Outcome::GivenUp);
+            former.end(AttemptOutcome::GivenUp);
         }
         state.push(Instant::now(), name.map(str::to_owned));
     }
@@ -149,7 +149,7 @@ impl Trace {
         }
     }
 
-    pub(super) fn end(&self, outcome: Outcome, why: Option<(&'static str, String)>) {
+    pub(super) fn end(&self, outcome: AttemptOutcome, why: Option<(&'static str, String)>) {
         if let Some(last) = self.state().last() {
             last.end(outcome);
             if let Some((reason, detail)) = why {
@@ -205,7 +205,7 @@ impl State {
 mod tests {
     use super::*;
 
-    fn reported(trace: &Trace) -> Vec<(Option<String>, Option<Outcome>, Option<&'static str>)> {
+    fn reported(trace: &Trace) -> Vec<(Option<String>, Option<AttemptOutcome>, Option<&'static str>)> {
         let attempts = trace.attempts().into_iter();
         attempts
             .map(|tried| (tried.upstream, tried.outcome, tried.reason))
@@ -219,11 +219,11 @@ mod tests {
         assert_eq!(reported(&trace), []);
         trace.connected();
         assert_eq!(reported(&trace), [(None, None, None)]);
-        trace.end(Outcome::Answered(StatusCode::OK), None);
-        trace.end(Outcome::GivenUp, None);
+        trace.end(AttemptOutcome::Answered(StatusCode::OK), None);
+        trace.end(AttemptOutcome::GivenUp, None);
         assert_eq!(
             reported(&trace),
-            [(None, Some(Outcome::Answered(StatusCode::OK)), None)]
+            [(None, Some(AttemptOutcome::Answered(StatusCode::OK)), None)]
         );
         let tried = trace.attempts().remove(0);
         assert!(tried.connected_after.is_some() && tried.connected_after <= tried.took);
@@ -234,20 +234,27 @@ mod tests {
         let trace = Trace::new();
         trace.sets_out(None);
         trace.begin(Some("a"));
-        trace.end(Outcome::Failed, Some(("refused", "no connection".to_owned())));
-        trace.end(Outcome::TimedOut, None);
+        trace.end(
+            AttemptOutcome::Failed,
+            Some(("refused", "no connection".to_owned())),
+        );
+        trace.end(AttemptOutcome::TimedOut, None);
         trace.begin(Some("b"));
         trace.connected();
-        let a = (Some("a".to_owned()), Some(Outcome::Failed), Some("refused"));
+        let a = (
+            Some("a".to_owned()),
+            Some(AttemptOutcome::Failed),
+            Some("refused"),
+        );
         assert_eq!(reported(&trace), [a, (Some("b".to_owned()), None, None)]);
     }
 
     #[test]
-    fn what_was_not_tried_is_not_told() {
+    fn what_was_not_tried_is_not_reported() {
         let trace = Trace::new();
         trace.sets_out(None);
         trace.stays();
-        trace.end(Outcome::Failed, None);
+        trace.end(AttemptOutcome::Failed, None);
         assert_eq!(reported(&trace), []);
     }
 }

@@ -185,7 +185,7 @@ impl Attempt {
                 findings.push(failure.finding());
                 // Servers of WebSocket alone let an ordinary request wait.
                 let same = matches!(self.answer_to(Variation::WithoutUpgrade), Some(Err(without)) if without == failure);
-                if same && *failure == Failure::Unanswered {
+                if same && *failure == Failure::AnswerTimedOut {
                     let detail = "a request without Upgrade is not answered either";
                     findings.push(Finding::likely(Diagnosis::UpgradeLost).detail(detail));
                 }

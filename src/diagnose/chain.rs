@@ -152,7 +152,7 @@ fn answered(attempt: &Attempt, with: &Answer) -> bool {
 /// Whether it failed in the same way; a proxy that has waited for as long as it may says so by 504.
 fn is_failure_of(outer: &Attempt, inner: &Failure) -> bool {
     match inner {
-        Failure::Unanswered => {
+        Failure::AnswerTimedOut => {
             let timed_out = |answer: &Answer| answer.status() == StatusCode::GATEWAY_TIMEOUT;
             outer.failure() == Some(inner) || outer.answer().is_some_and(timed_out)
         }

@@ -28,7 +28,7 @@ pub enum Failure {
     /// The connection stands, and the TLS handshake on it did not complete in time.
     TlsTimedOut,
     /// The request was sent, and nothing came in time.
-    Unanswered,
+    AnswerTimedOut,
     /// A response head has begun, and was not complete in time.
     Incomplete {
         /// How many bytes of it came.
@@ -88,7 +88,7 @@ impl Failure {
     #[must_use]
     pub fn of_exchange(kind: ErrorKind) -> Failure {
         match kind {
-            ErrorKind::TimedOut => Failure::Unanswered,
+            ErrorKind::TimedOut => Failure::AnswerTimedOut,
             ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
                 Failure::Reset
             }
@@ -124,7 +124,7 @@ impl Failure {
                 }
             }
             Failure::TlsTimedOut => Finding::certain(Diagnosis::TlsTimedOut),
-            Failure::Unanswered => Finding::certain(Diagnosis::NoAnswer),
+            Failure::AnswerTimedOut => Finding::certain(Diagnosis::NoAnswer),
             Failure::Incomplete { bytes } => {
                 Finding::certain(Diagnosis::AnswerIncomplete).detail(format_args!("{bytes} bytes of it came"))
             }

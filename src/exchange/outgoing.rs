@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
-use crate::connect::{Attempts, ConnectRequest, Outcome, Trace};
+use crate::connect::{AttemptOutcome, Attempts, ConnectRequest, Trace};
 use crate::error::{Error, Phase};
 use crate::handshake::PendingUpgrade;
 use crate::header::Hop;
@@ -69,7 +69,7 @@ impl Outgoing {
     }
 
     pub(super) fn answered(&self, status: StatusCode) {
-        self.attempts.end(Outcome::Answered(status));
+        self.attempts.end(AttemptOutcome::Answered(status));
     }
 
     /// The name of the upstream that was asked last, if it has one.

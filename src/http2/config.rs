@@ -106,7 +106,7 @@ impl Http2Config {
     }
 
     /// How often the upstream is asked for a sign of life, by a PING on each connection. Default 30 seconds; `None` never
-    /// asks, and a connection whose upstream has vanished without a word then takes new tunnels until the operating
+    /// asks, and a connection whose upstream has vanished then takes new tunnels until the operating
     /// system notices, which may be a quarter of an hour. At least a millisecond.
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {

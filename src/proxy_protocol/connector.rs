@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_upstream_is_told() {
+    fn what_the_upstream_receives() {
         let hop = |address: &str| Hop::from(address.parse::<SocketAddr>().unwrap());
         let at = |hop: Hop, address: &str| hop.at(address.parse().unwrap());
         let cases = [

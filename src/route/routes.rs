@@ -1,7 +1,7 @@
 //! One flat table of routes: those for the host first, the nearest host before the wider one, then the path.
 
 use super::reading::{self, NoRoute, PathReading};
-use super::{Found, RoutePattern};
+use super::{Found, RouteError, RoutePattern};
 use crate::http1::host_name;
 
 /// Routes, each with a value of the caller's: an upstream, mostly.
@@ -25,10 +25,18 @@ impl<T> Default for Routes<T> {
 }
 
 impl<T> Routes<T> {
-    /// Adds a route. One with the same pattern as an earlier one is never found.
-    pub fn add(&mut self, pattern: RoutePattern, value: T) {
+    /// Adds a route.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError::Duplicate`]: there is one with the same pattern already, and the new one would never be found.
+    pub fn add(&mut self, pattern: RoutePattern, value: T) -> Result<(), RouteError> {
+        if self.entries.iter().any(|(other, _)| *other == pattern) {
+            return Err(RouteError::Duplicate(pattern.to_string()));
+        }
         self.entries.push((pattern, value));
         self.entries.sort_by_key(|(pattern, _)| pattern.rank());
+        Ok(())
     }
 
     /// How a path is matched that can be read in more than one way. Default [`PathReading::Unanimous`].
@@ -76,7 +84,7 @@ mod tests {
     fn routes(patterns: &'static [&'static str]) -> Routes<&'static str> {
         let mut routes = Routes::default();
         for pattern in patterns {
-            routes.add(pattern.parse().unwrap(), *pattern);
+            routes.add(pattern.parse().unwrap(), *pattern).unwrap();
         }
         routes
     }
@@ -122,16 +130,19 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_two_equal_patterns_is_found() {
-        let mut routes = Routes::default();
-        routes.add("/a".parse().unwrap(), 1);
-        routes.add("/a".parse().unwrap(), 2);
-        assert_eq!(routes.find(None, "/a").map(|found| *found.value), Some(1));
-        assert!(routes.values().eq([&1, &2]));
+    fn a_route_is_there_once() {
+        let mut routes = routes(&["/a", "=/a", "h.example/a"]);
+        for again in ["/a", "/%61", "H.example/a"] {
+            let pattern = again.parse::<RoutePattern>().unwrap();
+            let refused = Err(RouteError::Duplicate(pattern.to_string()));
+            assert_eq!(routes.add(pattern, "again"), refused, "{again}");
+        }
+        assert_eq!(routes.find(None, "/a/b").map(|found| *found.value), Some("/a"));
+        assert_eq!(routes.values().count(), 3);
     }
 
     #[test]
-    fn an_ambiguous_path_is_told_from_a_missing_route() {
+    fn an_ambiguous_path_differs_from_a_missing_route() {
         let routes = routes(&["/public/", "h.example/"]);
         let resolve = |host, path| routes.resolve(host, path).map(|found| *found.value);
         assert_eq!(resolve(None, "/x"), Err(NoRoute::NotFound));

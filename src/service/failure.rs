@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connect::{Attempts, Outcome};
+use crate::connect::{AttemptOutcome, Attempts};
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::BadSwitch;
 use crate::http1::ChunkedError;
@@ -91,7 +91,7 @@ impl Failure {
     pub(super) fn report_to(&self, attempts: &Attempts) -> bool {
         let cause = Error::reason(&self.error);
         match self.is_stale {
-            true => attempts.end_because(Outcome::Stale, cause.name(), cause),
+            true => attempts.end_because(AttemptOutcome::Stale, cause.name(), cause),
             false => self.error.report_to(attempts),
         }
     }

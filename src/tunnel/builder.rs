@@ -98,7 +98,7 @@ where
     /// 2. The ends that are the tunnel's own ([drain](Tunnel::drain), [`TunnelWatch::end`], the idle limit and the lifetime) begin
     ///    with a Close 1001, Going Away, to both sides: each at the next boundary between two frames of what that side is sent.
     ///    Until then its frame goes on. After that nothing does; the tunnel waits for the Close that each side answers with and
-    ///    ends its stream, all within the [linger limit](TunnelConfig::linger_timeout), 30 seconds where there is none.
+    ///    ends its stream, all within the [half-close timeout](TunnelConfig::half_close_timeout), 30 seconds where there is none.
     /// 3. A frame that its sender may not send is not passed on, and the tunnel ends with [`End::Violation`]. The other side gets
     ///    a Close at once: 1002 if it is the server, 1014 (Bad Gateway) if it is the client, with a reason that names the side
     ///    that broke the protocol. What it sends until its own Close is still passed on, so that no answer is lost; in the place of that
@@ -185,7 +185,7 @@ where
     /// future will do.
     ///
     /// From then on nothing more is read. What was read is delivered and both sides' streams are shut down, all within
-    /// the [linger limit](TunnelConfig::linger_timeout). Then the streams are dropped when both peers have closed, at
+    /// the [half-close timeout](TunnelConfig::half_close_timeout). Then the streams are dropped when both peers have closed, at
     /// the latest a quarter of a second later; what the peers send in that time is discarded.
     ///
     /// A message may be cut in two, unless the tunnel [knows its frames](Tunnel::websocket).

@@ -17,16 +17,16 @@ use std::time::Duration;
 /// let config = TunnelConfig::default()
 ///     .idle_timeout(Duration::from_secs(75))
 ///     .lifetime(Duration::from_secs(24 * 60 * 60))
-///     .stalled_write_timeout(None);
+///     .write_timeout(None);
 /// assert_eq!(config.idle_limit(), Some(Duration::from_secs(75)));
-/// assert_eq!(config.linger_limit(), Some(Duration::from_secs(30)));
-/// assert_eq!(config.stalled_write_limit(), None);
+/// assert_eq!(config.half_close_limit(), Some(Duration::from_secs(30)));
+/// assert_eq!(config.write_limit(), None);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TunnelConfig {
     idle: Option<Duration>,
-    stalled_write: Option<Duration>,
-    linger: Option<Duration>,
+    write: Option<Duration>,
+    half_close: Option<Duration>,
     lifetime: Option<Duration>,
     splice: Option<SpliceConfig>,
 }
@@ -97,8 +97,8 @@ impl Default for TunnelConfig {
     fn default() -> Self {
         TunnelConfig {
             idle: Some(Duration::from_secs(5 * 60)),
-            stalled_write: Some(Duration::from_secs(60)),
-            linger: Some(Duration::from_secs(30)),
+            write: Some(Duration::from_secs(60)),
+            half_close: Some(Duration::from_secs(30)),
             lifetime: None,
             splice: Some(SpliceConfig::default()),
         }
@@ -110,8 +110,8 @@ impl TunnelConfig {
     pub(super) fn unlimited() -> Self {
         TunnelConfig {
             idle: None,
-            stalled_write: None,
-            linger: None,
+            write: None,
+            half_close: None,
             lifetime: None,
             splice: Some(SpliceConfig::default()),
         }
@@ -123,7 +123,7 @@ impl TunnelConfig {
     /// [`End::Idle`](super::End::Idle).
     ///
     /// Too short, and it ends quiet but healthy connections: a WebSocket whose keep-alive ping is due every 60 s
-    /// needs more than 60 s here. `None` keeps a connection whose peer has vanished without a word (power loss, a
+    /// needs more than 60 s here. `None` keeps a connection whose peer has vanished (power loss, a
     /// forgetful NAT) until the operating system notices, which without TCP keep-alive is never.
     #[must_use]
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
@@ -141,8 +141,8 @@ impl TunnelConfig {
     /// The clock only starts when the operating system's send buffer is full. `None` leaves a peer that never reads
     /// to the idle limit.
     #[must_use]
-    pub fn stalled_write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.stalled_write = limit.into();
+    pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.write = limit.into();
         self
     }
 
@@ -156,8 +156,8 @@ impl TunnelConfig {
     /// vanished peer hold a half-closed tunnel until the idle limit, and makes a reset that has to be passed on
     /// leave at once, at the risk of overtaking the last bytes before it.
     #[must_use]
-    pub fn linger_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.linger = limit.into();
+    pub fn half_close_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.half_close = limit.into();
         self
     }
 
@@ -192,16 +192,16 @@ impl TunnelConfig {
         self.idle
     }
 
-    /// The [stalled-write limit](TunnelConfig::stalled_write_timeout); `None` is no limit.
+    /// The [write timeout](TunnelConfig::write_timeout); `None` is no limit.
     #[must_use]
-    pub fn stalled_write_limit(&self) -> Option<Duration> {
-        self.stalled_write
+    pub fn write_limit(&self) -> Option<Duration> {
+        self.write
     }
 
-    /// The [linger limit](TunnelConfig::linger_timeout); `None` is no limit.
+    /// The [half-close timeout](TunnelConfig::half_close_timeout); `None` is no limit.
     #[must_use]
-    pub fn linger_limit(&self) -> Option<Duration> {
-        self.linger
+    pub fn half_close_limit(&self) -> Option<Duration> {
+        self.half_close
     }
 
     /// The [lifetime limit](TunnelConfig::lifetime); `None` is no limit.

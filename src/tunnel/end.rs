@@ -141,13 +141,13 @@ pub enum End {
     /// No byte in either direction for the [idle limit](super::TunnelConfig::idle_timeout).
     Idle,
     /// One side ended its stream, and the other was silent for the
-    /// [linger limit](super::TunnelConfig::linger_timeout).
+    /// [half-close timeout](super::TunnelConfig::half_close_timeout).
     HalfCloseTimeout {
         /// The side that had not ended its stream.
         open: Side,
     },
     /// Bytes waited for a side that accepted none for the
-    /// [stalled-write limit](super::TunnelConfig::stalled_write_timeout).
+    /// [write timeout](super::TunnelConfig::write_timeout).
     WriteTimeout {
         /// The side that did not accept them.
         side: Side,

@@ -267,7 +267,7 @@ impl<C> Lifecycle<C> {
         let mut actions = vec![Action::Abandon(!side)];
         match &self.state {
             State::Ended => return Vec::new(),
-            // The other side has had its Close, or is to have it in the place of this one's: a peer that leaves without a word.
+            // The other side has had its Close, or is to have it in the place of this one's: a peer that closes without a Close frame.
             State::Closing(_) if view.frames(side, knows) => actions.push(Action::Forget(side)),
             // RFC 6455, section 7.1.1: a server may close the connection at once when each side has sent its Close. Nothing
             // more is to come from either, so nothing can have been cut short.
@@ -339,8 +339,8 @@ impl<C> Lifecycle<C> {
         if self.awaits_answers(view) {
             return Vec::new();
         }
-        let linger = limits.tunnel.linger_limit();
-        let settle_time = linger.map_or(Duration::ZERO, |limit| limit.min(SETTLE_TIME));
+        let half_close_limit = limits.tunnel.half_close_limit();
+        let settle_time = half_close_limit.map_or(Duration::ZERO, |limit| limit.min(SETTLE_TIME));
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Running { first } => {
                 let first = first.unwrap_or(Side::Downstream);
@@ -397,7 +397,7 @@ impl<C> Lifecycle<C> {
             Due::PingTimeout(side) => End::PingTimeout { side },
             Due::HalfCloseTimeout(open) => return self.end(End::HalfCloseTimeout { open }, view),
             Due::WriteTimeout(side) => return self.end(End::WriteTimeout { side }, view),
-            Due::Leave => return self.end(End::Drained, view),
+            Due::Drop => return self.end(End::Drained, view),
         };
         match limits.websocket.is_some() && self.is_running() {
             true => self.close(end, now),

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::source::SourceStatus;
 use super::view::{Attempted, Direct, Policy, ServerConnector};
 use crate::connect::{
-    Attempts, Connect, ConnectError, ConnectRequest, Outcome, PoolKey, Pooling, TcpConnect,
+    AttemptOutcome, Attempts, Connect, ConnectError, ConnectRequest, PoolKey, Pooling, TcpConnect,
 };
 use crate::tunnel::Counted;
 
@@ -170,7 +170,7 @@ impl<C: Send + Sync, V: ServerConnector<C>> Group<C, V> {
             let is_last = attempts.count() >= self.policy.limit();
             match self.shared.attempt(&member, &*self.via, &request, is_last).await {
                 Ok(stream) => {
-                    own.end(Outcome::Connected);
+                    own.end(AttemptOutcome::Connected);
                     return Ok(Counted::new(stream, permit));
                 }
                 Err(error) if attempts.end_unconnected(&error) => failure = Some(error),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::connect::{AttemptEnd, Outcome, Shortage};
+use crate::connect::{AttemptEnd, AttemptOutcome, Shortage};
 
 /// When a request goes to the next server: nginx's `proxy_next_upstream`, `_tries` and `_timeout`.
 ///
@@ -111,10 +111,12 @@ impl Retry {
     /// Whether another one is tried after this.
     pub(super) fn goes_on(&self, ended: AttemptEnd, servers: usize) -> bool {
         let is_wanted = match ended.outcome {
-            Outcome::Failed | Outcome::Stale | Outcome::Shortage(Shortage::LocalAddress) => self.errors,
-            Outcome::TimedOut => self.timeouts,
-            Outcome::Invalid => self.invalid_heads,
-            Outcome::Answered(status) => self.statuses.contains(&status),
+            AttemptOutcome::Failed
+            | AttemptOutcome::Stale
+            | AttemptOutcome::Shortage(Shortage::LocalAddress) => self.errors,
+            AttemptOutcome::TimedOut => self.timeouts,
+            AttemptOutcome::Invalid => self.invalid_heads,
+            AttemptOutcome::Answered(status) => self.statuses.contains(&status),
             _ => false,
         };
         is_wanted
@@ -123,11 +125,11 @@ impl Retry {
     }
 
     /// What it says of the server: that it works, that it does not, or nothing.
-    pub(super) fn judge(&self, outcome: Outcome) -> Option<bool> {
+    pub(super) fn judge(&self, outcome: AttemptOutcome) -> Option<bool> {
         match outcome {
-            Outcome::Connected => Some(true),
-            Outcome::Answered(status) => Some(!(blames(status) && self.statuses.contains(&status))),
-            Outcome::Failed | Outcome::TimedOut | Outcome::Invalid => Some(false),
+            AttemptOutcome::Connected => Some(true),
+            AttemptOutcome::Answered(status) => Some(!(blames(status) && self.statuses.contains(&status))),
+            AttemptOutcome::Failed | AttemptOutcome::TimedOut | AttemptOutcome::Invalid => Some(false),
             _ => None,
         }
     }
@@ -142,20 +144,20 @@ fn blames(status: StatusCode) -> bool {
 mod tests {
     use super::*;
 
-    const OUTCOMES: [Outcome; 10] = [
-        Outcome::Connected,
-        Outcome::Answered(StatusCode::SWITCHING_PROTOCOLS),
-        Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE),
-        Outcome::Failed,
-        Outcome::TimedOut,
-        Outcome::Invalid,
-        Outcome::Stale,
-        Outcome::GivenUp,
-        Outcome::Shortage(Shortage::Resources),
-        Outcome::Shortage(Shortage::LocalAddress),
+    const OUTCOMES: [AttemptOutcome; 10] = [
+        AttemptOutcome::Connected,
+        AttemptOutcome::Answered(StatusCode::SWITCHING_PROTOCOLS),
+        AttemptOutcome::Answered(StatusCode::SERVICE_UNAVAILABLE),
+        AttemptOutcome::Failed,
+        AttemptOutcome::TimedOut,
+        AttemptOutcome::Invalid,
+        AttemptOutcome::Stale,
+        AttemptOutcome::GivenUp,
+        AttemptOutcome::Shortage(Shortage::Resources),
+        AttemptOutcome::Shortage(Shortage::LocalAddress),
     ];
 
-    fn ended(outcome: Outcome, attempts: usize, seconds: u64) -> AttemptEnd {
+    fn ended(outcome: AttemptOutcome, attempts: usize, seconds: u64) -> AttemptEnd {
         AttemptEnd {
             outcome,
             attempts,
@@ -209,7 +211,7 @@ mod tests {
             (retry().time_limit(Duration::from_secs(5)), 3, 1, 4, true),
             (retry().time_limit(Duration::from_secs(5)), 3, 1, 5, false),
         ] {
-            let goes_on = retry.goes_on(ended(Outcome::Failed, attempts, seconds), servers);
+            let goes_on = retry.goes_on(ended(AttemptOutcome::Failed, attempts, seconds), servers);
             assert_eq!(goes_on, expected, "{retry:?} {servers} {attempts} {seconds}");
         }
     }
@@ -238,7 +240,7 @@ mod tests {
             (502, no),
         ] {
             let status = StatusCode::from_u16(code).unwrap();
-            assert_eq!(any.judge(Outcome::Answered(status)), expected, "{code}");
+            assert_eq!(any.judge(AttemptOutcome::Answered(status)), expected, "{code}");
         }
     }
 }

@@ -69,7 +69,7 @@ pub fn connect_to_url(url: &str) -> Result<AnyConnect, UrlError> {
 /// use switchover::upstream::UrlConnector;
 ///
 /// # fn doc(tls: TlsClientConfig) -> Result<(), switchover::upstream::UrlError> {
-/// let urls = UrlConnector::new().tls(tls).tcp(|connect| connect.from(Ipv4Addr::new(10, 0, 0, 2).into()));
+/// let urls = UrlConnector::new().tls(tls).tcp(|connect| connect.local_address(Ipv4Addr::new(10, 0, 0, 2).into()));
 /// let chat = urls.connector("wss://chat.example")?;
 /// # Ok(())
 /// # }

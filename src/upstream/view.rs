@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Retry;
 use super::record::Record;
 use crate::connect::{
-    AttemptEnd, Candidate, Connect, ConnectError, ConnectRequest, Outcome, Pooling, UpstreamId,
+    AttemptEnd, AttemptOutcome, Candidate, Connect, ConnectError, ConnectRequest, Pooling, UpstreamId,
 };
 use crate::telemetry;
 use crate::tunnel::Permit;
@@ -65,8 +65,8 @@ impl<C: Connect> ServerConnector<C> for Direct {
 pub struct Attempted<'a> {
     /// What the server is called.
     pub server: &'a str,
-    /// How it has ended. [`Outcome::Answered`] is the head of an answer.
-    pub outcome: Outcome,
+    /// How it has ended. [`AttemptOutcome::Answered`] is the head of an answer.
+    pub outcome: AttemptOutcome,
     /// How long it took, from the choice of the server.
     pub took: Duration,
     permit: &'a Mutex<Option<Permit>>,
@@ -158,7 +158,7 @@ impl Candidate for Trial {
         }
         let servers = policy.servers.load(Ordering::Relaxed);
         let goes_on = policy.retry.goes_on(ended, servers);
-        if goes_on || !matches!(outcome, Outcome::Answered(_)) {
+        if goes_on || !matches!(outcome, AttemptOutcome::Answered(_)) {
             taken(&self.permit);
         }
         goes_on

@@ -1,6 +1,6 @@
 //! What a proxy has to know of WebSocket: the key of the opening handshake, frame headers, close codes.
 //!
-//! Everything here is about bytes only. Nothing here reads or writes a stream, or knows HTTP. One file for each law:
+//! Everything here is about bytes only. Nothing here reads or writes a stream, or knows HTTP. One file for each part:
 //!
 //! 1. `key.rs`: `Sec-WebSocket-Key` and the `Sec-WebSocket-Accept` that proves it was understood (RFC 6455 1.3).
 //! 2. `frame.rs`: one frame header to and from bytes (RFC 6455 5.2); what a frame is, by `opcode.rs`.

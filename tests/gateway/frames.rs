@@ -16,7 +16,7 @@ fn config() -> UpgradeConfig {
         .tunnel(
             TunnelConfig::default()
                 .idle_timeout(short)
-                .linger_timeout(Duration::from_secs(1)),
+                .half_close_timeout(Duration::from_secs(1)),
         )
         .websocket(WebSocketConfig::default().close_timeout(short))
 }

@@ -310,7 +310,7 @@ impl Executor<Task> for Counting {
 }
 
 #[tokio::test]
-async fn the_one_task_of_a_connection_runs_where_it_is_told_to_and_ends() {
+async fn the_one_task_of_a_connection_runs_on_the_given_executor_and_ends() {
     let mut upstream = Upstream::start().await;
     let executor = Counting::default();
     let connect = upstream.connect().executor(executor.clone());

@@ -100,7 +100,7 @@ async fn what_came_first_is_why_it_ended() {
         let tunnel = tokio::spawn(tunnel.drain(drain.signal()).run());
         client.write_all(b"stuck").await.unwrap();
         sleep(seconds(1)).await;
-        // Until the linger limit: the upstream does not take what was read.
+        // Until the half-close timeout: the upstream does not take what was read.
         let drain = || drain.start(Schedule::default());
         if drain_first {
             drain();

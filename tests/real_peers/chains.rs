@@ -314,7 +314,7 @@ async fn ordinary_requests_and_then_an_upgrade() {
 /// Behind a proxy the gateway's client is that proxy, and nothing else is believed. In front of one, it is the first in
 /// the list.
 #[tokio::test]
-async fn who_is_told_to_be_the_client() {
+async fn who_is_named_as_the_client() {
     let origin = ScriptedOrigin::start_with(|index| match index % 2 {
         0 => Script::answering("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").close(),
         _ => Script::websocket_echo(),

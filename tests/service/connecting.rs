@@ -156,7 +156,7 @@ async fn a_connection_is_kept_as_long_as_is_said() {
 }
 
 #[tokio::test]
-async fn the_tasks_of_a_relay_run_where_it_is_told() {
+async fn the_tasks_of_a_relay_run_on_the_given_executor() {
     let origin = patient().await;
     let executed = Arc::new(AtomicUsize::new(0));
     let counting = Counting(executed.clone());

@@ -518,7 +518,7 @@ async fn a_websocket_that_knows_its_frames_is_drained_in_its_own_words() {
     let (config, ends) = reporting();
     let tunnels = Tunnels::new();
     let upgrade = UpgradeConfig::default().websocket(WebSocketConfig::default());
-    let config = config.tunnels(tunnels.clone()).upgrade(upgrade);
+    let config = config.upgrade(upgrade).tunnels(tunnels.clone());
     let mounted = Mounted::on(Server::Axum, to(&origin).config(config)).await;
     let mut client = Client::connect(&mounted).await;
     let (response, mut send) = client.open(websocket()).await;

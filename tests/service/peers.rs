@@ -20,7 +20,7 @@ fn to(origin: &ScriptedOrigin) -> TcpConnect {
 }
 
 #[tokio::test]
-async fn under_axum_the_origin_is_told_and_the_cap_counts() {
+async fn under_axum_the_origin_learns_the_peer_and_the_cap_counts() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let config = UpgradeConfig::default().peer_cap(PeerCap::new(1));
     let service = UpgradeService::new(to(&origin)).config(ServiceConfig::default().upgrade(config));

@@ -262,7 +262,7 @@ async fn a_connector_that_chooses_by_the_request_is_asked_for_each() {
 
 /// Bytes behind it are whatever the upstream takes for the protocol; the cause is the 101.
 #[tokio::test]
-async fn an_unasked_switch_is_told_as_one_whatever_stands_behind_it() {
+async fn an_unasked_switch_is_reported_as_one_whatever_stands_behind_it() {
     const SWITCH: &str =
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     for behind in [

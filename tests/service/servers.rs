@@ -24,7 +24,7 @@ pub(crate) struct Mounted {
 }
 
 /// A service whose requests carry the address of the peer, which hyper's servers leave to their users.
-pub(crate) fn told_of_peer<S: Clone>(
+pub(crate) fn with_peer<S: Clone>(
     service: &S,
     stream: &tokio::net::TcpStream,
 ) -> MapRequest<S, impl Fn(Request<Incoming>) -> Request<Incoming> + Clone + use<S>> {
@@ -59,7 +59,7 @@ impl Mounted {
             Server::Axum => Mounted::router(Router::new().fallback_service(service)).await,
             Server::Auto => {
                 Mounted::serving(move |stream| {
-                    let service = TowerToHyperService::new(told_of_peer(&service, &stream));
+                    let service = TowerToHyperService::new(with_peer(&service, &stream));
                     async move {
                         let builder = auto::Builder::new(TokioExecutor::new());
                         let io = TokioIo::new(stream);
@@ -70,7 +70,7 @@ impl Mounted {
             }
             Server::Http1 => {
                 Mounted::serving(move |stream| {
-                    let service = TowerToHyperService::new(told_of_peer(&service, &stream));
+                    let service = TowerToHyperService::new(with_peer(&service, &stream));
                     async move {
                         let connection = hyper::server::conn::http1::Builder::new()
                             .serve_connection(TokioIo::new(stream), service)

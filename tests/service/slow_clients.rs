@@ -64,7 +64,7 @@ impl Origin {
     }
 
     fn proxy(&self) -> ReverseProxy<TcpConnect> {
-        let tunnel = TunnelConfig::default().stalled_write_timeout(LIMIT);
+        let tunnel = TunnelConfig::default().write_timeout(LIMIT);
         ReverseProxy::new(TcpConnect::to(&*self.address))
             .relay(RelayConfig::default().send_timeout(LIMIT))
             .config(ServiceConfig::default().upgrade(UpgradeConfig::default().tunnel(tunnel)))

@@ -113,7 +113,7 @@ async fn a_response_put_in_the_place_of_the_101_frees_the_upstream() {
     let tunnels = Tunnels::new();
     let (config, ends) = reporting();
     let service = UpgradeService::new(TcpConnect::to(origin.address().to_string()))
-        .config(config.tunnels(tunnels.clone()).upgrade(hasty()));
+        .config(config.upgrade(hasty()).tunnels(tunnels.clone()));
     let spoilt = axum::middleware::map_response(|mut response: axum::response::Response| async {
         *response.status_mut() = http::StatusCode::IM_A_TEAPOT;
         response

@@ -15,7 +15,7 @@ use switchover::{Side, TcpConnect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::Layer;
 
-use crate::servers::{Mounted, SERVERS, Server, told_of_peer};
+use crate::servers::{Mounted, SERVERS, Server, with_peer};
 use crate::{end_of, reporting};
 
 fn to(origin: &ScriptedOrigin) -> UpgradeService<TcpConnect> {
@@ -223,7 +223,7 @@ async fn a_stream_of_an_unknown_type_is_carried_as_it_is() {
     let (config, ends) = reporting();
     let service = to(&origin).config(config);
     let mounted = Mounted::serving(move |stream| {
-        let service = hyper_util::service::TowerToHyperService::new(told_of_peer(&service, &stream));
+        let service = hyper_util::service::TowerToHyperService::new(with_peer(&service, &stream));
         async move {
             let io = hyper_util::rt::TokioIo::new(Unknown(stream));
             let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
@@ -310,7 +310,7 @@ async fn a_client_that_ends_its_write_side_before_the_switch_under_hyper_s_half_
     let origin = ScriptedOrigin::start(script).await;
     let service = to(&origin);
     let mounted = Mounted::serving(move |stream| {
-        let service = hyper_util::service::TowerToHyperService::new(told_of_peer(&service, &stream));
+        let service = hyper_util::service::TowerToHyperService::new(with_peer(&service, &stream));
         async move {
             let connection = hyper::server::conn::http1::Builder::new()
                 .half_close(true)

@@ -154,7 +154,7 @@ async fn a_peer_that_reads_nothing_is_stalled_whatever_its_cipher_has_buffered()
     for (near, far_is_encrypted) in CASES {
         let config = TunnelConfig::default()
             .idle_timeout(None)
-            .stalled_write_timeout(Duration::from_millis(200));
+            .write_timeout(Duration::from_millis(200));
         let (near_peer, mut far_peer, running) = tunnel_with(config, near, far_is_encrypted).await;
         let flooding =
             tokio::spawn(async move { while far_peer.write_all(&[7; 64 * 1024]).await.is_ok() {} });

@@ -63,7 +63,7 @@ mirrored! {
 
     virtual_time async fn a_reader_that_does_not_read_costs_one_scratch_buffer(near: Side) {
         let table = Table::with_faults(1_000_000, Faults::none(), Faults::none().stall_after_writing(1));
-        let config = unlimited().stalled_write_timeout(seconds(10));
+        let config = unlimited().write_timeout(seconds(10));
         let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
         let mut near_peer = table.near_peer;
         let sender = tokio::spawn(async move { near_peer.write_all(&pattern(10_000_000)).await });

@@ -37,9 +37,9 @@ mirrored! {
         assert_eq!(tunnel.await.unwrap().unwrap().end(), End::Idle);
     }
 
-    virtual_time async fn half_closed_silence_ends_at_the_linger_limit(near: Side) {
+    virtual_time async fn half_closed_silence_ends_at_the_half_close_timeout(near: Side) {
         let mut table = Table::new(1024);
-        let config = unlimited().linger_timeout(seconds(10));
+        let config = unlimited().half_close_timeout(seconds(10));
         let started = Instant::now();
         let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
         sleep(seconds(100)).await;
@@ -48,9 +48,9 @@ mirrored! {
         assert_eq!(started.elapsed().as_secs(), 110);
     }
 
-    virtual_time async fn half_closed_traffic_outlives_the_linger_limit(near: Side) {
+    virtual_time async fn half_closed_traffic_outlives_the_half_close_timeout(near: Side) {
         let mut table = Table::new(1024);
-        let config = unlimited().linger_timeout(seconds(10));
+        let config = unlimited().half_close_timeout(seconds(10));
         let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
         table.near_peer.shutdown().await.unwrap();
         for _ in 0..20 {
@@ -67,7 +67,7 @@ mirrored! {
 
     virtual_time async fn a_side_that_takes_no_bytes_stalls(near: Side) {
         let mut table = Table::with_faults(1024, Faults::none(), Faults::none().stall_after_writing(100));
-        let config = unlimited().stalled_write_timeout(seconds(10));
+        let config = unlimited().write_timeout(seconds(10));
         let started = Instant::now();
         let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
         sleep(seconds(100)).await;
@@ -88,7 +88,7 @@ mirrored! {
 
     virtual_time async fn a_side_that_takes_a_byte_now_and_then_does_not_stall(near: Side) {
         let mut table = Table::new(1);
-        let config = unlimited().stalled_write_timeout(seconds(10));
+        let config = unlimited().write_timeout(seconds(10));
         let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
         let mut near_peer = table.near_peer;
         tokio::spawn(async move {
@@ -105,7 +105,7 @@ mirrored! {
     virtual_time async fn a_flush_that_does_not_complete_stalls(near: Side) {
         // Ten bytes of room behind a writer that takes everything at once.
         let mut table = Table::with_faults(10, Faults::none(), Faults::none().hold_until_flush());
-        let config = unlimited().stalled_write_timeout(seconds(10));
+        let config = unlimited().write_timeout(seconds(10));
         let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
         let mut near_peer = table.near_peer;
         tokio::spawn(async move {
@@ -134,7 +134,7 @@ mirrored! {
 
     virtual_time async fn the_earliest_of_several_limits_strikes(near: Side) {
         let mut table = Table::new(1024);
-        let config = unlimited().idle_timeout(seconds(60)).linger_timeout(seconds(10)).lifetime(seconds(3600));
+        let config = unlimited().idle_timeout(seconds(60)).half_close_timeout(seconds(10)).lifetime(seconds(3600));
         let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
         // The one timer sleeps towards the idle limit and must be called forward.
         sleep(seconds(1)).await;
@@ -155,7 +155,7 @@ mirrored! {
     virtual_time async fn a_limit_beyond_the_clock_is_no_limit(near: Side) {
         let table = Table::new(1024);
         let most = std::time::Duration::MAX;
-        let config = TunnelConfig::default().idle_timeout(most).linger_timeout(most).lifetime(most);
+        let config = TunnelConfig::default().idle_timeout(most).half_close_timeout(most).lifetime(most);
         let tunnel = seat(near, table.near, table.far).config(config).run();
         assert!(tokio::time::timeout(seconds(1_000_000), tunnel).await.is_err());
     }
@@ -163,7 +163,7 @@ mirrored! {
     real_time async fn a_zero_window_stalls_and_is_reset(near: Side) {
         let (mut near_peer, near_stream) = tcp_pair().await;
         let (far_stream, mut far_peer) = tcp_pair().await;
-        let config = unlimited().stalled_write_timeout(milliseconds(300));
+        let config = unlimited().write_timeout(milliseconds(300));
         let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).run());
         let sender = tokio::spawn(async move { while near_peer.write_all(&[7; 65536]).await.is_ok() {} });
         let traffic = tunnel.await.unwrap().unwrap();

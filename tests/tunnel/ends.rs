@@ -124,10 +124,10 @@ mirrored! {
         assert_eq!(near_peer.read(&mut [0; 1]).await.unwrap(), 0);
     }
 
-    virtual_time async fn a_drain_waits_no_longer_than_the_linger_limit(near: Side) {
+    virtual_time async fn a_drain_waits_no_longer_than_the_half_close_timeout(near: Side) {
         let mut table = Table::with_faults(1024, Faults::none(), Faults::none().stall_after_writing(5));
         let started = Instant::now();
-        let config = unlimited().linger_timeout(seconds(10));
+        let config = unlimited().half_close_timeout(seconds(10));
         let tunnel = seat(near, table.near, table.far).config(config).drain(sleep(seconds(3)));
         let tunnel = tokio::spawn(tunnel.run());
         table.near_peer.write_all(b"hello, world").await.unwrap();

@@ -159,7 +159,7 @@ mirrored! {
     virtual_time async fn an_end_that_cannot_be_passed_on_is_a_failure(near: Side) {
         let far_faults = Faults::none().fail_shutdown(ErrorKind::BrokenPipe);
         let mut table = Table::with_faults(1024, Faults::none(), far_faults);
-        let config = unlimited().linger_timeout(seconds(10));
+        let config = unlimited().half_close_timeout(seconds(10));
         table.near_peer.shutdown().await.unwrap();
         let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
         sleep(seconds(5)).await;
@@ -190,11 +190,11 @@ mirrored! {
         tunnel.await.unwrap().unwrap();
     }
 
-    virtual_time async fn a_side_that_takes_nothing_holds_up_a_failure_no_longer_than_the_linger_limit(near: Side) {
+    virtual_time async fn a_side_that_takes_nothing_holds_up_a_failure_no_longer_than_the_half_close_timeout(near: Side) {
         let faults = [Faults::none().reset_after_writing(0), Faults::none().stall_after_writing(40)];
         let [near_faults, far_faults] = faults;
         let mut table = Table::with_faults(1024, near_faults, far_faults);
-        let config = unlimited().linger_timeout(seconds(10));
+        let config = unlimited().half_close_timeout(seconds(10));
         table.near_peer.write_all(&pattern(100)).await.unwrap();
         let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
         sleep(seconds(5)).await;
@@ -220,10 +220,10 @@ mirrored! {
         assert_eq!(table.far_watch.shutdowns(), 0);
     }
 
-    virtual_time async fn a_half_dead_peer_that_never_ends_is_given_up_at_the_linger_limit(near: Side) {
+    virtual_time async fn a_half_dead_peer_that_never_ends_is_given_up_at_the_half_close_timeout(near: Side) {
         // Near takes nothing more, but its read half stays open and silent, as a child process with a closed input.
         let mut table = Table::with_faults(1024, Faults::none().zero_after_writing(5), Faults::none());
-        let config = unlimited().linger_timeout(seconds(10));
+        let config = unlimited().half_close_timeout(seconds(10));
         table.far_peer.write_all(b"hello, world").await.unwrap();
         let error = seat(near, table.near, table.far).config(config).run().await.unwrap_err();
         assert_eq!((error.side(), error.operation()), (near, Operation::Write));

@@ -116,8 +116,8 @@ pub(crate) async fn tcp_pair() -> (TcpStream, TcpStream) {
 pub(crate) fn unlimited() -> TunnelConfig {
     TunnelConfig::default()
         .idle_timeout(None)
-        .stalled_write_timeout(None)
-        .linger_timeout(None)
+        .write_timeout(None)
+        .half_close_timeout(None)
 }
 
 pub(crate) fn seconds(count: u64) -> Duration {

@@ -350,7 +350,7 @@ mirrored! {
     real_time async fn a_sender_that_resets_behind_a_full_pipe_loses_what_the_kernel_drops_and_no_more(near: Side) {
         let (mut near_peer, near_stream) = tcp_pair().await;
         let (far_stream, mut far_peer) = tcp_pair().await;
-        let config = unlimited().linger_timeout(seconds(5));
+        let config = unlimited().half_close_timeout(seconds(5));
         let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).run());
         fill(&mut near_peer).await;
         near_peer.set_zero_linger().unwrap();
@@ -375,7 +375,7 @@ mirrored! {
     real_time async fn a_receiver_that_never_reads_ends_stalled(near: Side) {
         let (mut near_peer, near_stream) = tcp_pair().await;
         let (far_stream, far_peer) = tcp_pair().await;
-        let config = unlimited().stalled_write_timeout(milliseconds(500));
+        let config = unlimited().write_timeout(milliseconds(500));
         let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).run());
         fill(&mut near_peer).await;
         let traffic = tunnel.await.unwrap().unwrap();
@@ -405,7 +405,7 @@ mirrored! {
         let (mut near_peer, near_stream) = tcp_pair().await;
         let (far_stream, far_peer) = tcp_pair().await;
         let (drains, drained) = tokio::sync::oneshot::channel::<()>();
-        let config = unlimited().linger_timeout(seconds(5));
+        let config = unlimited().half_close_timeout(seconds(5));
         let tunnel = seat(near, near_stream, far_stream).config(config);
         let tunnel = tokio::spawn(tunnel.drain(async { drained.await.unwrap_or(()) }).run());
         fill(&mut near_peer).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
-use switchover::connect::{Attempts, ConnectError, Outcome};
+use switchover::connect::{AttemptOutcome, Attempts, ConnectError};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::upstream::{Group, Server};
 use tokio::time::{Instant, advance};
@@ -102,7 +102,7 @@ async fn servers_come_and_go_and_those_that_stay_are_what_they_were() {
     );
     let attempts = Attempts::default();
     connect_for(&group, &attempts).await.unwrap();
-    attempts.end(Outcome::Failed);
+    attempts.end(AttemptOutcome::Failed);
     let failed = |group: &Group<Fake>| -> u64 { group.servers().iter().map(|server| server.failed).sum() };
     assert_eq!(failed(&group), 1);
 

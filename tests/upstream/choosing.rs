@@ -1,7 +1,7 @@
 //! Which server a request gets, as far as servers in memory can show it.
 
 use http::Request;
-use switchover::connect::{Attempts, Connect, ConnectError, ConnectRequest, Outcome};
+use switchover::connect::{AttemptOutcome, Attempts, Connect, ConnectError, ConnectRequest};
 use switchover::header::Hop;
 use switchover::tunnel::Cap;
 use switchover::upstream::{Balance, Group, Key, Retry, Server};
@@ -135,7 +135,7 @@ async fn no_server_is_tried_twice_for_a_request() {
     let attempts = Attempts::default();
     for expected in [true, true, false] {
         connect_for(&group, &attempts).await.unwrap();
-        assert_eq!(attempts.end(Outcome::Invalid), expected);
+        assert_eq!(attempts.end(AttemptOutcome::Invalid), expected);
     }
     assert_eq!(asked(&fakes), [1, 1, 1]);
     let none = connect_for(&group, &attempts).await;

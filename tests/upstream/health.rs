@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use switchover::connect::{Attempts, Outcome};
+use switchover::connect::{AttemptOutcome, Attempts};
 use switchover::upstream::{Group, Health, Retry};
 use tokio::time::advance;
 
@@ -99,13 +99,13 @@ async fn a_request_that_is_given_up_while_it_connects_says_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_after_the_connection_counts_as_well() {
-    let unavailable = Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE);
+    let unavailable = AttemptOutcome::Answered(StatusCode::SERVICE_UNAVAILABLE);
     for (outcome, statuses, counts) in [
-        (Outcome::Failed, vec![], true),
-        (Outcome::TimedOut, vec![], true),
-        (Outcome::Invalid, vec![], true),
-        (Outcome::Stale, vec![], false),
-        (Outcome::GivenUp, vec![], false),
+        (AttemptOutcome::Failed, vec![], true),
+        (AttemptOutcome::TimedOut, vec![], true),
+        (AttemptOutcome::Invalid, vec![], true),
+        (AttemptOutcome::Stale, vec![], false),
+        (AttemptOutcome::GivenUp, vec![], false),
         (unavailable, vec![], false),
         (unavailable, vec![StatusCode::SERVICE_UNAVAILABLE], true),
     ] {
@@ -123,7 +123,7 @@ async fn what_comes_after_the_connection_counts_as_well() {
             assert_eq!(is_out, counts, "{outcome:?}");
             let attempts = Attempts::default();
             connect_for(&group, &attempts).await.unwrap();
-            attempts.end(Outcome::Answered(StatusCode::FORBIDDEN));
+            attempts.end(AttemptOutcome::Answered(StatusCode::FORBIDDEN));
             assert_eq!(group.servers()[0].health, Health::Healthy, "any answer is one");
         }
     }

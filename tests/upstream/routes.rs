@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
-use switchover::connect::{Attempts, Connect, ConnectError, ConnectRequest, Outcome};
+use switchover::connect::{AttemptOutcome, Attempts, Connect, ConnectError, ConnectRequest};
 use switchover::header::Hop;
 use switchover::upstream::{Balance, Group, Retry, ServerConnector};
 use tokio::io::DuplexStream;
@@ -68,8 +68,8 @@ async fn attempts_are_heard_of_by_the_route_that_they_were_made_for() {
     one.now(Does::Refuses);
     connect(&route).await.unwrap();
     let expected = [
-        ("one".to_owned(), Outcome::Failed),
-        ("two".to_owned(), Outcome::Connected),
+        ("one".to_owned(), AttemptOutcome::Failed),
+        ("two".to_owned(), AttemptOutcome::Connected),
     ];
     assert_eq!(taken(), expected);
     connect(&group).await.unwrap();
@@ -78,7 +78,7 @@ async fn attempts_are_heard_of_by_the_route_that_they_were_made_for() {
     let attempts = Attempts::default();
     choose(&route, &attempts).await.unwrap();
     drop(attempts);
-    assert_eq!(taken(), [("two".to_owned(), Outcome::GivenUp)]);
+    assert_eq!(taken(), [("two".to_owned(), AttemptOutcome::GivenUp)]);
 }
 
 /// Connects, and says so in front.
@@ -136,13 +136,13 @@ async fn ordinary_requests_count_where_they_are_wanted_to() {
     assert_eq!(open(), [1, 1]);
     assert!(choose(&group, &third).await.is_none(), "all are full");
     // With the head of its answer it may go.
-    first.end(Outcome::Answered(StatusCode::OK));
+    first.end(AttemptOutcome::Answered(StatusCode::OK));
     assert_eq!(open(), [1, 1]);
     drop(first);
     assert_eq!(open(), [0, 1]);
     // Unless somebody knows that there is more to come.
     choose(&route, &third).await.unwrap();
-    third.end(Outcome::Answered(StatusCode::OK));
+    third.end(AttemptOutcome::Answered(StatusCode::OK));
     drop(third);
     assert_eq!(open(), [1, 1]);
     kept.lock().unwrap().clear();
@@ -150,6 +150,6 @@ async fn ordinary_requests_count_where_they_are_wanted_to() {
     // One that has failed does not count there while the next server is asked.
     let failing = Attempts::default();
     choose(&group, &failing).await.unwrap();
-    failing.end(Outcome::Failed);
+    failing.end(AttemptOutcome::Failed);
     assert_eq!(open(), [0, 1]);
 }

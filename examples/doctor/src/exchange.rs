@@ -51,7 +51,7 @@ pub(crate) async fn ask(
         stream.flush().await
     });
     // A hop may refuse before it has read all: what it says matters more than that it did not listen.
-    let sent = sent.await.map_err(|_| Failure::Unanswered)?;
+    let sent = sent.await.map_err(|_| Failure::AnswerTimedOut)?;
     let mut heads = Heads::default();
     loop {
         if let Some((answer, head)) = heads.next_final()? {
@@ -126,7 +126,7 @@ impl Heads {
     /// What there is in place of an answer at the deadline.
     fn unanswered(&self) -> Failure {
         match (self.interim, self.bytes.len()) {
-            (0, 0) => Failure::Unanswered,
+            (0, 0) => Failure::AnswerTimedOut,
             (0, bytes) => Failure::Incomplete { bytes },
             (count, _) => Failure::InterimWithoutEnd { count },
         }

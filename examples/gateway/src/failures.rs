@@ -167,7 +167,7 @@ fn found(error: &Error) -> Option<Finding> {
             hint: Some(hint),
         },
         Cause::TimedOut(_) if error.phase() == Phase::Connect => Diagnosed::ConnectTimedOut,
-        Cause::TimedOut(_) => Diagnosed::Unanswered,
+        Cause::TimedOut(_) => Diagnosed::AnswerTimedOut,
         Cause::Closed => Diagnosed::Closed,
         Cause::Io(error) => Diagnosed::of_exchange(error.kind()),
         Cause::Head(error) => Diagnosed::Malformed(error.clone()),

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
-use switchover::connect::{Attempt, Outcome};
+use switchover::connect::{Attempt, AttemptOutcome};
 use switchover::handshake::Rejection;
 use switchover::tunnel::Traffic;
 use switchover::websocket::OpCode;
@@ -176,12 +176,12 @@ impl Record {
             self.0.push(if index == 0 { '[' } else { ',' });
             self.0.push('{');
             let status = match tried.outcome {
-                Some(Outcome::Answered(status)) => Some(status.as_u16().into()),
+                Some(AttemptOutcome::Answered(status)) => Some(status.as_u16().into()),
                 _ => None,
             };
             self = self
                 .text("name", tried.upstream.as_deref().unwrap_or_default())
-                .text("outcome", tried.outcome.map_or("under-way", Outcome::name))
+                .text("outcome", tried.outcome.map_or("under-way", AttemptOutcome::name))
                 .number("status", status)
                 .text("reason", tried.reason.unwrap_or_default())
                 .text("detail", tried.detail.as_deref().unwrap_or_default())
@@ -207,7 +207,7 @@ impl Record {
 }
 
 fn is_answered(tried: &Attempt) -> bool {
-    matches!(tried.outcome, Some(Outcome::Answered(_)))
+    matches!(tried.outcome, Some(AttemptOutcome::Answered(_)))
 }
 
 /// A JSON string (RFC 8259, section 7). All that is not printable ASCII is escaped: a reader of the log in a terminal

@@ -67,8 +67,8 @@ impl Settings {
         let limits = HeadLimits::default().max_bytes(flags.max_header_bytes);
         let tunnel = TunnelConfig::default()
             .idle_timeout(flags.read_timeout.unwrap_or(Duration::from_secs(5 * 60)))
-            .stalled_write_timeout(flags.send_timeout)
-            .linger_timeout(flags.linger_timeout);
+            .write_timeout(flags.send_timeout)
+            .half_close_timeout(flags.linger_timeout);
         let upgrade = UpgradeConfig::default()
             .policy(flags.policy())
             .tunnel(tunnel)
@@ -208,7 +208,9 @@ fn routes(
     let mut routes = Routes::default();
     for (index, (pattern, target)) in std::mem::take(&mut flags.routes).into_iter().enumerate() {
         let upstream = Upstream::new(index, &pattern, target, flags, client, service)?;
-        routes.add(pattern, upstream);
+        routes
+            .add(pattern, upstream)
+            .map_err(|error| io::Error::other(format!("--route: {error}")))?;
     }
     Ok(routes)
 }

@@ -93,7 +93,7 @@ impl Limits {
         let read_timeout = or(&scope.upstream_read_timeout, MINUTE);
         let tunnel = TunnelConfig::default()
             .idle_timeout(read_timeout)
-            .stalled_write_timeout(send_timeout(scope));
+            .write_timeout(send_timeout(scope));
         GatewayConfig::default()
             .forwarding(silent())
             .tunnel(Arc::new(tunnel))

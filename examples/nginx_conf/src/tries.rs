@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use switchover::connect::Outcome;
+use switchover::connect::AttemptOutcome;
 use switchover::tunnel::Permit;
 use switchover::upstream::Attempted;
 
@@ -110,13 +110,13 @@ pub(crate) fn connected(took: Duration) {
 /// A server has answered it, or has failed.
 pub(crate) fn ended(attempted: &Attempted<'_>) {
     let status = match attempted.outcome {
-        Outcome::Answered(status) => Some(status.as_u16()),
-        Outcome::TimedOut => Some(504),
-        Outcome::Failed | Outcome::Invalid | Outcome::Stale => Some(502),
-        Outcome::Shortage(_) => Some(503),
+        AttemptOutcome::Answered(status) => Some(status.as_u16()),
+        AttemptOutcome::TimedOut => Some(504),
+        AttemptOutcome::Failed | AttemptOutcome::Invalid | AttemptOutcome::Stale => Some(502),
+        AttemptOutcome::Shortage(_) => Some(503),
         _ => None,
     };
-    let answered = matches!(attempted.outcome, Outcome::Answered(_)).then_some(attempted.took);
+    let answered = matches!(attempted.outcome, AttemptOutcome::Answered(_)).then_some(attempted.took);
     let _ = CURRENT.try_with(|tries| {
         let mut state = tries.state();
         let made = state.connected.take();

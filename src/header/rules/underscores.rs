@@ -10,7 +10,7 @@ use http::header::HeaderName;
 #[non_exhaustive]
 pub enum Underscores {
     /// Those go that look like a field which the proxy sets or removes: by a rule, for forwarding, or of its own
-    /// (`Content_Length`). The rest stays: nothing hangs on them, and a field that vanishes without a word is hard to
+    /// (`Content_Length`). The rest stays: nothing hangs on them, and a field that is dropped silently is hard to
     /// find. The default.
     #[default]
     DropLookAlikes,

@@ -71,7 +71,7 @@ impl Http2ServerConfig {
     /// CANCEL, and whatever the answer came from is let go; the connection goes on.
     ///
     /// Bytes count when the connection has taken them, however lively the client answers PINGs. For a tunnel it is
-    /// [`TunnelConfig::stalled_write_timeout`](crate::tunnel::TunnelConfig::stalled_write_timeout) that counts.
+    /// [`TunnelConfig::write_timeout`](crate::tunnel::TunnelConfig::write_timeout) that counts.
     #[must_use]
     pub fn send_timeout(mut self, limit: Duration) -> Self {
         self.send_timeout = limit;
@@ -87,7 +87,7 @@ impl Http2ServerConfig {
     }
 
     /// How often the client is asked for a sign of life, by a PING. Default 30 seconds; `None` never asks, and a client that
-    /// has vanished without a word keeps its tunnels until their own deadlines.
+    /// has vanished keeps its tunnels until their own deadlines.
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.ping_interval = interval.into();

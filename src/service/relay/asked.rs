@@ -3,7 +3,7 @@
 
 use http::{StatusCode, request};
 
-use crate::connect::{Attempts, ConnectRequest, Outcome, Trace};
+use crate::connect::{AttemptOutcome, Attempts, ConnectRequest, Trace};
 use crate::error::Phase;
 use crate::header::Hop;
 use crate::service::failure::Failure;
@@ -67,7 +67,7 @@ impl Asked {
     /// Reports its outcome to the server, and says whether another may be asked.
     pub(super) fn goes_on_after(&self, answered: Result<StatusCode, &Failure>) -> bool {
         let again = match answered {
-            Ok(status) => self.attempts.end(Outcome::Answered(status)),
+            Ok(status) => self.attempts.end(AttemptOutcome::Answered(status)),
             Err(failure) => failure.report_to(&self.attempts),
         };
         let may = match answered {

@@ -262,7 +262,7 @@ pub(super) fn closes_after(parts: &request::Parts) -> bool {
     wants_upgrade(parts) || ends_with_its_response(parts)
 }
 
-/// RFC 9112, section 9.3: in HTTP/1.0 a connection closes unless the client asks otherwise. hyper does so without a word,
+/// RFC 9112, section 9.3: in HTTP/1.0 a connection closes unless the client asks otherwise. hyper does so without a field that says it,
 /// because it answers HTTP/1.0; the HTTP/1.1 that goes out says it (section 9.6).
 fn ends_with_its_response(parts: &request::Parts) -> bool {
     parts.version == Version::HTTP_10 && !ConnectionOptions::of(&parts.headers).contains("keep-alive")

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::Extensions;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::config::{Ended, Listeners};
+use super::config::Listeners;
+use super::report::Ended;
 use super::take_back::{Promised, take_over};
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase, observe_failed_tunnel};

@@ -3,79 +3,30 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::Extensions;
 use http::request::Parts;
 use hyper::rt::Executor;
 
-use crate::connect::Trace;
-use crate::error::Error;
+use super::report::{Ended, Started};
 use crate::exchange::UpgradeConfig;
-use crate::handshake::Rejection;
-use crate::header::{Forwarding, Hop, Protocol};
+use crate::handshake::{HandshakePolicy, Rejection};
+use crate::header::{Forwarding, Hop};
 use crate::http1::HeadLimits;
 use crate::service::peer;
 use crate::service::tasks::{Task, Tasks};
-use crate::tunnel::{Traffic, TunnelWatch, Tunnels};
-
-/// A tunnel that a service has opened: the client has its answer, and its stream has been taken over.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Started<'a> {
-    /// What both sides speak.
-    pub protocol: &'a Protocol,
-    /// As in [`Ended`].
-    pub upstream: Option<&'a str>,
-    /// As in [`Ended`].
-    pub trace: &'a Trace,
-    /// The hop that the request came over.
-    pub hop: Hop,
-    /// As in [`Ended`].
-    pub taken_back: bool,
-    /// As in [`Ended`].
-    pub plain: bool,
-    /// The extensions of the request: what a layer around the service has put there to know it by.
-    pub extensions: &'a Extensions,
-    /// A look at the tunnel, if it is in a [registry](ServiceConfig::tunnels).
-    pub watch: Option<TunnelWatch>,
-}
-
-/// How a tunnel that a service opened has ended.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Ended {
-    /// What both sides spoke.
-    pub protocol: Protocol,
-    /// The name of the upstream that has agreed, where the connector has names: a [`Group`](crate::upstream::Group) has.
-    pub upstream: Option<Arc<str>>,
-    /// Each attempt on an upstream, with its times: the [`Trace`] among the extensions of the request, or one of the service's own.
-    pub trace: Trace,
-    /// The hop that the request came over.
-    pub hop: Hop,
-    /// Whether the client's stream was taken back from the HTTP server, and all that was the server's freed. If not, bytes
-    /// went through the server's own stream and its buffers: over HTTP/2 always, and where the stream's type is not
-    /// known to this crate.
-    pub taken_back: bool,
-    /// Whether it was a plain socket, whose bulk may be spliced. TLS is not, taken back or not.
-    pub plain: bool,
-    /// The extensions of the request, as [`Started`] had them.
-    pub extensions: Extensions,
-    /// How much it carried, for how long, and why it ended; or which side failed. [`Phase::Response`](crate::Phase::Response)
-    /// where it has not begun, because the client was gone before it had its answer.
-    pub result: Result<Traffic, Error>,
-}
+use crate::tunnel::{Cap, PeerCap, Tap, TunnelConfig, Tunnels, WebSocketConfig};
 
 /// Configures [`UpgradeService`](crate::service::UpgradeService), [`UpgradeLayer`](crate::service::UpgradeLayer) and
 /// [`ReverseProxy`](crate::service::ReverseProxy). Cheap to clone.
 ///
 /// ```
-/// use switchover::UpgradeConfig;
 /// use switchover::header::Hop;
 /// use switchover::service::ServiceConfig;
 /// use switchover::tunnel::Cap;
 ///
 /// let config = ServiceConfig::default()
-///     .upgrade(UpgradeConfig::default().cap(Cap::new(10_000)))
+///     .cap(Cap::new(10_000))
 ///     .hop(|parts| parts.extensions.get().copied().unwrap_or(Hop::unknown()))
 ///     .on_end(|ended| println!("{}: {:?}", ended.protocol, ended.result));
 /// ```
@@ -124,13 +75,91 @@ impl ServiceConfig {
         self
     }
 
-    /// The policy, deadlines, limits and caps. Default [`UpgradeConfig::default`]. A registry that was [given](ServiceConfig::tunnels)
-    /// before stays, unless this has one.
+    /// All that concerns the upgrades themselves, at once. Default [`UpgradeConfig::default`]. It replaces what the setters below
+    /// that are named after its own have set before.
     #[must_use]
     pub fn upgrade(mut self, upgrade: UpgradeConfig) -> Self {
-        let tunnels = self.upgrade.tunnels.take();
         self.upgrade = upgrade;
-        self.upgrade.tunnels = self.upgrade.tunnels.or(tunnels);
+        self
+    }
+
+    /// What is let through: [`UpgradeConfig::policy`].
+    #[must_use]
+    pub fn policy(mut self, policy: HandshakePolicy) -> Self {
+        self.upgrade = self.upgrade.policy(policy);
+        self
+    }
+
+    /// The deadlines of the tunnel: [`UpgradeConfig::tunnel`].
+    #[must_use]
+    pub fn tunnel(mut self, tunnel: impl Into<Arc<TunnelConfig>>) -> Self {
+        self.upgrade = self.upgrade.tunnel(tunnel);
+        self
+    }
+
+    /// Whether tunnels of WebSocket know their frames: [`UpgradeConfig::websocket`].
+    #[must_use]
+    pub fn websocket(mut self, websocket: impl Into<Option<WebSocketConfig>>) -> Self {
+        self.upgrade = self.upgrade.websocket(websocket);
+        self
+    }
+
+    /// Who decides about the messages of an upgrade: [`UpgradeConfig::tap`].
+    #[must_use]
+    pub fn tap(mut self, choose: impl Fn(&Parts, Hop) -> Option<Tap> + Send + Sync + 'static) -> Self {
+        self.upgrade = self.upgrade.tap(choose);
+        self
+    }
+
+    /// The limits on the upstream's response head: [`UpgradeConfig::response_limits`].
+    #[must_use]
+    pub fn response_limits(mut self, limits: HeadLimits) -> Self {
+        self.upgrade = self.upgrade.response_limits(limits);
+        self
+    }
+
+    /// How long connecting to the upstream may take: [`UpgradeConfig::connect_timeout`].
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.upgrade = self.upgrade.connect_timeout(limit);
+        self
+    }
+
+    /// How long the upstream may take for its answer: [`UpgradeConfig::handshake_timeout`].
+    #[must_use]
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.upgrade = self.upgrade.handshake_timeout(limit);
+        self
+    }
+
+    /// How long a body may make its reader wait: [`UpgradeConfig::read_timeout`].
+    #[must_use]
+    pub fn read_timeout(mut self, limit: Duration) -> Self {
+        self.upgrade = self.upgrade.read_timeout(limit);
+        self
+    }
+
+    /// How many upgrades there may be at the same time: [`UpgradeConfig::cap`].
+    #[must_use]
+    pub fn cap(mut self, cap: impl Into<Option<Cap>>) -> Self {
+        self.upgrade = self.upgrade.cap(cap);
+        self
+    }
+
+    /// How many of them may be one peer's: [`UpgradeConfig::peer_cap`].
+    #[must_use]
+    pub fn peer_cap(mut self, cap: impl Into<Option<PeerCap>>) -> Self {
+        self.upgrade = self.upgrade.peer_cap(cap);
+        self
+    }
+
+    /// Where tunnels are listed: [`UpgradeConfig::tunnels`].
+    ///
+    /// A tunnel is labelled with the [`Label`](crate::tunnel::Label) among the request's extensions, if there is one. It is in the
+    /// registry from the answer of the upstream on, and begins to run when the server has sent the client its own.
+    #[must_use]
+    pub fn tunnels(mut self, tunnels: impl Into<Option<Tunnels>>) -> Self {
+        self.upgrade = self.upgrade.tunnels(tunnels);
         self
     }
 
@@ -175,16 +204,6 @@ impl ServiceConfig {
     #[must_use]
     pub fn executor(mut self, executor: impl Executor<Task> + Send + Sync + 'static) -> Self {
         self.tasks = Tasks::on(executor);
-        self
-    }
-
-    /// Lists, counts and drains the tunnels: [`UpgradeConfig::tunnels`]. Default: none, nobody sees them.
-    ///
-    /// A tunnel is labelled with the [`Label`](crate::tunnel::Label) among the request's extensions, if there is one. It is in the
-    /// registry from the answer of the upstream on, and begins to run when the server has sent the client its own.
-    #[must_use]
-    pub fn tunnels(mut self, tunnels: impl Into<Option<Tunnels>>) -> Self {
-        self.upgrade = self.upgrade.tunnels(tunnels);
         self
     }
 

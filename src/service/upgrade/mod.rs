@@ -3,6 +3,7 @@
 mod carry;
 mod config;
 mod layer;
+mod report;
 mod request_body;
 mod service;
 mod shutdown;
@@ -35,8 +36,9 @@ use crate::side::Side;
 use crate::telemetry::{self, Kind};
 use crate::tunnel::{Label, Tunnels};
 use carry::{Carry, Report};
-pub use config::{Ended, ServiceConfig, Started};
+pub use config::ServiceConfig;
 pub use layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};
+pub use report::{Ended, Started};
 pub use service::{ResponseFuture, UpgradeService};
 pub use shutdown::{Shutdown, Stop};
 pub(super) use take_back::Promised;
@@ -263,7 +265,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         // hyper frames what it sends by itself.
         remove(&mut parts.headers, &TRANSFER_ENCODING);
         let pace = Pace {
-            limit: self.config.upgrade.tunnel.stalled_write_limit(),
+            limit: self.config.upgrade.tunnel.write_limit(),
             tasks: self.config.tasks.clone(),
             is_http1: client.version() < Version::HTTP_2,
         };

@@ -11,7 +11,7 @@ use crate::clock::After;
 use crate::side::Side;
 use crate::tunnel::websocket::WebSocketConfig;
 
-/// How long the peers may take for their Closes where the tunnel has no linger limit: without any, a peer that has vanished
+/// How long the peers may take for their Closes where the tunnel has no half-close timeout: without any, a peer that has vanished
 /// would keep a tunnel that has ended because of it.
 const CLOSING_TIME: Duration = Duration::from_secs(30);
 
@@ -19,27 +19,27 @@ impl<C> Lifecycle<C> {
     /// The next instant at which something is due if nothing moves, and what.
     pub(in crate::tunnel) fn deadline(&self, limits: &Limits<'_>, view: &View) -> Option<(Instant, Due)> {
         let (config, moved_at) = (limits.tunnel, view.moved_at());
-        let linger = config.linger_limit();
+        let half_close_limit = config.half_close_limit();
         let mut next = Earliest(None);
         match &self.state {
             State::Ended => return None,
-            State::Settling { until, .. } => return Some((*until, Due::Leave)),
+            State::Settling { until, .. } => return Some((*until, Due::Drop)),
             // What brought it about has passed already.
-            State::Closing(closing) => return Some((closing.deadline(linger), Due::Leave)),
+            State::Closing(closing) => return Some((closing.deadline(half_close_limit), Due::Drop)),
             State::Draining { since, .. } | State::Failing { since, .. } | State::Closed { since, .. } => {
-                next.consider(*since, linger, Due::Leave);
+                next.consider(*since, half_close_limit, Due::Drop);
             }
             State::Running { .. } => {
                 let ended = SIDES.into_iter().find(|side| view.from(*side).has_ended);
                 if let Some(side) = ended {
-                    next.consider(moved_at, linger, Due::HalfCloseTimeout(!side));
+                    next.consider(moved_at, half_close_limit, Due::HalfCloseTimeout(!side));
                 }
             }
         }
         for side in SIDES {
             let direction = view.from(side);
             if direction.is_waiting {
-                let limit = config.stalled_write_limit();
+                let limit = config.write_limit();
                 next.consider(direction.moved_at, limit, Due::WriteTimeout(!side));
             }
         }
@@ -55,8 +55,8 @@ impl<C> Lifecycle<C> {
 }
 
 impl<C> Closing<C> {
-    fn deadline(&self, linger: Option<Duration>) -> Instant {
-        let limit = self.since.after(linger.unwrap_or(CLOSING_TIME));
+    fn deadline(&self, half_close_limit: Option<Duration>) -> Instant {
+        let limit = self.since.after(half_close_limit.unwrap_or(CLOSING_TIME));
         let usual = self.answers_until.map_or(limit, |answers| answers.min(limit));
         self.settles_until.or(self.last_until).unwrap_or(usual)
     }

@@ -71,7 +71,7 @@ pub(in crate::tunnel) enum Due {
     HalfCloseTimeout(Side),
     WriteTimeout(Side),
     /// The time for ending is over.
-    Leave,
+    Drop,
     /// The side is asked whether it is still there.
     Ping(Side),
     /// The side has not answered that.

@@ -17,8 +17,8 @@ fn seconds(count: u64) -> Duration {
 fn config() -> TunnelConfig {
     TunnelConfig::default()
         .idle_timeout(seconds(100))
-        .stalled_write_timeout(seconds(60))
-        .linger_timeout(seconds(30))
+        .write_timeout(seconds(60))
+        .half_close_timeout(seconds(30))
         .lifetime(seconds(1000))
 }
 
@@ -309,7 +309,7 @@ fn rows() -> Vec<Row> {
             .framed(|it| frames(&mut it[0]).has_own_close = true),
         row(
             failed_and_closing,
-            Event::Deadline(Due::Leave),
+            Event::Deadline(Due::Drop),
             [failure()],
             "ended",
         )
@@ -393,14 +393,9 @@ fn rows() -> Vec<Row> {
             "closing",
         )
         .framed(have_closed),
-        row(drained, Event::Deadline(Due::Leave), [end(End::Drained)], "ended").framed(nothing),
-        row(
-            drained,
-            Event::Deadline(Due::Leave),
-            [Action::CloseNow],
-            "closing",
-        )
-        .framed(|it| frames(&mut it[0]).awaits_place = true),
+        row(drained, Event::Deadline(Due::Drop), [end(End::Drained)], "ended").framed(nothing),
+        row(drained, Event::Deadline(Due::Drop), [Action::CloseNow], "closing")
+            .framed(|it| frames(&mut it[0]).awaits_place = true),
         row(
             failing,
             Event::Refused(Upstream, Refusal::Frame(ERROR)),
@@ -469,7 +464,7 @@ fn rows() -> Vec<Row> {
         .framed(nothing),
         row(
             draining,
-            Event::Deadline(Due::Leave),
+            Event::Deadline(Due::Drop),
             [end(End::Requested)],
             "ended",
         ),
@@ -481,13 +476,13 @@ fn rows() -> Vec<Row> {
         ),
         row(
             closed,
-            Event::Deadline(Due::Leave),
+            Event::Deadline(Due::Drop),
             [end(End::Closed { first: Upstream })],
             "ended",
         ),
         row(
             closed,
-            Event::Deadline(Due::Leave),
+            Event::Deadline(Due::Drop),
             [end(End::WriteTimeout { side: Downstream })],
             "ended",
         )
@@ -591,9 +586,9 @@ fn what_is_due_and_when() {
     });
     assert_eq!(asked, Some((11, Due::PingTimeout(Downstream))));
     for state in [draining(now), failing(now), closed(now), drained(now)] {
-        assert_eq!(deadline(state, None, nothing), Some((30, Due::Leave)));
+        assert_eq!(deadline(state, None, nothing), Some((30, Due::Drop)));
     }
-    assert_eq!(deadline(settling(now), None, nothing), Some((0, Due::Leave)));
+    assert_eq!(deadline(settling(now), None, nothing), Some((0, Due::Drop)));
     assert_eq!(deadline(ended(now), None, nothing), None);
 }
 

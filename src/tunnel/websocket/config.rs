@@ -69,7 +69,7 @@ impl WebSocketConfig {
     ///
     /// Any byte from it is an answer, not only the pong. When the time passes, the tunnel ends with
     /// [`End::PingTimeout`](crate::tunnel::End::PingTimeout). It runs from when the side's stream has taken the ping: one that takes
-    /// no bytes is left to the [stalled-write limit](crate::tunnel::TunnelConfig::stalled_write_timeout).
+    /// no bytes is left to the [write timeout](crate::tunnel::TunnelConfig::write_timeout).
     ///
     /// Too short, and it ends connections over slow links, where a ping waits behind the bytes that were sent before it. At
     /// least a millisecond.
@@ -80,7 +80,7 @@ impl WebSocketConfig {
     }
 
     /// How long the ends may take to answer a Close of the tunnel's own with theirs, once both have been sent one. Default: none,
-    /// they have what is left of the [linger limit](crate::tunnel::TunnelConfig::linger_timeout), or of 30 seconds where there is
+    /// they have what is left of the [half-close timeout](crate::tunnel::TunnelConfig::half_close_timeout), or of 30 seconds where there is
     /// none.
     ///
     /// Then the streams end without it. It runs from when the streams have taken the Closes: before a peer on a slow link gets
@@ -192,7 +192,7 @@ impl WebSocketConfig {
         self.pong_timeout
     }
 
-    /// The [time for the answer to a Close](WebSocketConfig::close_timeout); `None` is the linger limit.
+    /// The [time for the answer to a Close](WebSocketConfig::close_timeout); `None` is the half-close timeout.
     #[must_use]
     pub fn close_limit(&self) -> Option<Duration> {
         self.close_timeout

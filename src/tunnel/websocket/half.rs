@@ -105,7 +105,7 @@ impl Half {
         }
     }
 
-    /// The reader has given all that it had: the writer's side is told if that was no Close.
+    /// The reader has given all that it had: the writer's side is sent a Close if that was none.
     pub(in crate::tunnel) fn sender_has_ended(&mut self) {
         if let Some(framed) = &mut self.framed {
             framed.sender_has_ended();

@@ -13,13 +13,13 @@ fn gone(side: Side) -> Frame {
     }
 }
 
-/// With a linger limit of ten seconds, and streams that do as they are told.
+/// With a half-close timeout of ten seconds, and streams that do as they are told.
 fn told(near: Side, near_faults: Faults) -> Talk {
     let table = Table::with_faults(1024, near_faults, Faults::none());
     talk(
         near,
         table,
-        unlimited().linger_timeout(seconds(10)),
+        unlimited().half_close_timeout(seconds(10)),
         WebSocketConfig::default(),
     )
 }
@@ -81,7 +81,7 @@ mirrored! {
     virtual_time async fn one_that_does_not_answer_is_left_at_the_close_timeout(near: Side) {
         let websocket = WebSocketConfig::default().close_timeout(seconds(2));
         let table = Table::with_faults(1024, Faults::none().reset_after_reading(0), Faults::none());
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), websocket);
+        let mut talk = talk(near, table, unlimited().half_close_timeout(seconds(10)), websocket);
         let _ = talk.near.stream.write_all(b"lost").await;
         assert_eq!(talk.far.next().await, Some(gone(!near)));
         let error = talk.tunnel.await.unwrap().unwrap_err();
@@ -133,7 +133,7 @@ mirrored! {
                     false => Faults::none(),
                 };
                 let table = Table::with_faults(1024, faults, Faults::none());
-                let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), websocket);
+                let mut talk = talk(near, table, unlimited().half_close_timeout(seconds(10)), websocket);
                 let _ = talk.near.stream.write_all(b"!").await;
                 let _ = talk.near.stream.shutdown().await;
                 if !is_reset {

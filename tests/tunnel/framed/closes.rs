@@ -14,8 +14,8 @@ mirrored! {
         assert_eq!(talk.far.next().await, Some(Frame::text("hello")));
         let started = Instant::now();
         talk.drain.complete_now();
-        talk.near.is_told(GONE, "shutting down").await;
-        talk.far.is_told(GONE, "shutting down").await;
+        talk.near.receives_close(GONE, "shutting down").await;
+        talk.far.receives_close(GONE, "shutting down").await;
         drop((talk.near.stream, talk.far.stream));
         let traffic = talk.tunnel.await.unwrap().unwrap();
         assert_eq!((traffic.end(), started.elapsed().as_millis()), (End::Drained, 0));
@@ -35,7 +35,7 @@ mirrored! {
         let close = EndRequest::close(CloseCode::SERVICE_RESTART, "back in a minute").unwrap();
         let websocket = bare().drain_close(close);
         for asked in [false, true] {
-            let config = unlimited().linger_timeout(seconds(10));
+            let config = unlimited().half_close_timeout(seconds(10));
             let mut talk = talk(near, Table::new(1024), config, websocket.clone());
             let (code, reason) = match asked {
                 true => (GONE, "shutting down"),
@@ -45,14 +45,14 @@ mirrored! {
                 true => talk.watch.end(),
                 false => talk.drain.complete_now(),
             }
-            talk.near.is_told(code, reason).await;
-            talk.far.is_told(code, reason).await;
+            talk.near.receives_close(code, reason).await;
+            talk.far.receives_close(code, reason).await;
         }
     }
 
     virtual_time async fn a_frame_that_has_begun_is_finished_first(near: Side) {
         // A message of 1 MiB in fragments, and the drain in the middle of the second.
-        let config = unlimited().linger_timeout(seconds(10));
+        let config = unlimited().half_close_timeout(seconds(10));
         let mut talk = talk(near, Table::new(100_000), config, bare());
         let fragment = pattern(256 * 1024);
         let frames = [
@@ -70,11 +70,11 @@ mirrored! {
             drain.complete_now();
             sleep(seconds(5)).await;
             one.stream.write_all(&bytes[at_drain..]).await.unwrap();
-            one.is_told(GONE, "shutting down").await;
+            one.receives_close(GONE, "shutting down").await;
         });
         assert_eq!(talk.far.next().await.as_ref(), Some(&frames[0]));
         assert_eq!(talk.far.next().await.as_ref(), Some(&frames[1]), "it is cut off");
-        talk.far.is_told(GONE, "shutting down").await;
+        talk.far.receives_close(GONE, "shutting down").await;
         sender.await.unwrap();
         let traffic = talk.tunnel.await.unwrap().unwrap();
         let whole = frames[..2].iter().map(|frame| frame.bytes(near).len() as u64).sum::<u64>();
@@ -100,7 +100,7 @@ mirrored! {
     virtual_time async fn a_side_that_does_not_answer_is_not_waited_for_for_ever(near: Side) {
         let mut talk = quiet(near);
         talk.drain.complete_now();
-        talk.far.is_told(GONE, "shutting down").await;
+        talk.far.receives_close(GONE, "shutting down").await;
         assert_eq!(talk.near.next().await, Some(Frame::close(GONE, "shutting down")));
         // Data that comes now is for nobody.
         talk.near.send(&Frame::text("too late")).await;
@@ -113,7 +113,7 @@ mirrored! {
     virtual_time async fn a_side_that_is_slow_to_answer_is_waited_for(near: Side) {
         let mut talk = quiet(near);
         talk.drain.complete_now();
-        talk.far.is_told(GONE, "shutting down").await;
+        talk.far.receives_close(GONE, "shutting down").await;
         drop(talk.far.stream);
         assert_eq!(talk.near.next().await, Some(Frame::close(GONE, "shutting down")));
         for _ in 0..3 {
@@ -133,18 +133,18 @@ mirrored! {
         talk.drain.complete_now();
         assert_eq!(talk.near.next().await, Some(Frame::close(GONE, "shutting down")));
         drop(talk.near.stream);
-        talk.far.is_told(GONE, "shutting down").await;
+        talk.far.receives_close(GONE, "shutting down").await;
         assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::Drained);
     }
 
     virtual_time async fn a_reset_after_the_close_is_no_failure(near: Side) {
         let faults = Faults::none().reset_after_reading(1);
         let table = Table::with_faults(1024, faults, Faults::none());
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
+        let mut talk = talk(near, table, unlimited().half_close_timeout(seconds(10)), bare());
         talk.drain.complete_now();
         assert_eq!(talk.near.next().await, Some(Frame::close(GONE, "shutting down")));
         talk.near.send(&Frame::close(GONE, "")).await;
-        talk.far.is_told(GONE, "shutting down").await;
+        talk.far.receives_close(GONE, "shutting down").await;
         assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::Drained);
     }
 
@@ -208,13 +208,13 @@ mirrored! {
             (unlimited(), "shutting down", End::Requested),
         ];
         for (config, reason, end) in ends {
-            let mut talk = talk(near, Table::new(1024), config.linger_timeout(seconds(10)), bare());
+            let mut talk = talk(near, Table::new(1024), config.half_close_timeout(seconds(10)), bare());
             if end == End::Requested {
                 sleep(seconds(5)).await;
                 talk.watch.end();
             }
-            talk.near.is_told(GONE, reason).await;
-            talk.far.is_told(GONE, reason).await;
+            talk.near.receives_close(GONE, reason).await;
+            talk.far.receives_close(GONE, reason).await;
             drop((talk.near.stream, talk.far.stream));
             let traffic = talk.tunnel.await.unwrap().unwrap();
             assert_eq!((traffic.end(), traffic.duration().as_secs()), (end, 5));
@@ -224,7 +224,7 @@ mirrored! {
     virtual_time async fn ends_that_do_not_answer_are_left_at_the_close_timeout(near: Side) {
         for (limit, expected) in [(None, 10), (Some(seconds(2)), 2), (Some(seconds(60)), 10)] {
             let websocket = bare().close_timeout(limit);
-            let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
+            let mut talk = talk(near, Table::new(1024), unlimited().half_close_timeout(seconds(10)), websocket);
             talk.drain.complete_now();
             for reported in [talk.near.next().await, talk.far.next().await] {
                 assert_eq!(reported, Some(Frame::close(GONE, "shutting down")));
@@ -236,7 +236,7 @@ mirrored! {
 
     virtual_time async fn the_close_timeout_runs_from_when_the_last_end_was_told(near: Side) {
         let websocket = bare().close_timeout(seconds(2));
-        let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
+        let mut talk = talk(near, Table::new(1024), unlimited().half_close_timeout(seconds(10)), websocket);
         let message = Frame::new(OpCode::Binary, b"in two parts");
         let bytes = message.bytes(near);
         let (one, other) = bytes.split_at(bytes.len() - 3);
@@ -252,7 +252,7 @@ mirrored! {
         assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::Drained, 8));
     }
 
-    virtual_time async fn without_a_linger_limit_a_vanished_peer_is_still_left(near: Side) {
+    virtual_time async fn without_a_half_close_timeout_a_vanished_peer_is_still_left(near: Side) {
         let config = unlimited().idle_timeout(seconds(5));
         let talk = talk(near, Table::new(1024), config, bare());
         let traffic = talk.tunnel.await.unwrap().unwrap();
@@ -260,7 +260,7 @@ mirrored! {
     }
 
     virtual_time async fn a_half_closed_tunnel_is_drained_by_the_half_that_is_left(near: Side) {
-        let config = unlimited().linger_timeout(seconds(10));
+        let config = unlimited().half_close_timeout(seconds(10));
         let mut talk = talk(near, Table::new(1024), config, bare());
         talk.near.stream.shutdown().await.unwrap();
         assert_eq!(talk.far.next().await, None);
@@ -273,12 +273,12 @@ mirrored! {
         assert_eq!(traffic.close_sent_to(!near), None, "its stream had ended");
     }
 
-    virtual_time async fn a_side_that_takes_nothing_is_left_at_the_linger_limit(near: Side) {
+    virtual_time async fn a_side_that_takes_nothing_is_left_at_the_half_close_timeout(near: Side) {
         let faults = Faults::none().stall_after_writing(3);
         let table = Table::with_faults(1024, Faults::none(), faults);
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
+        let mut talk = talk(near, table, unlimited().half_close_timeout(seconds(10)), bare());
         talk.drain.complete_now();
-        talk.near.is_told(GONE, "shutting down").await;
+        talk.near.receives_close(GONE, "shutting down").await;
         let traffic = talk.tunnel.await.unwrap().unwrap();
         assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::Drained, 10));
         assert_eq!((delivered_from(near, &traffic), delivered_from(!near, &traffic)), (0, 0));
@@ -301,7 +301,7 @@ mirrored! {
         let close = Frame::close(CloseCode::NORMAL_CLOSURE, "bye");
         let length = close.bytes(near).len() as u64;
         let table = Table::with_faults(1024, Faults::none().reset_after_reading(length), Faults::none());
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
+        let mut talk = talk(near, table, unlimited().half_close_timeout(seconds(10)), bare());
         talk.far.send(&close).await;
         assert_eq!(talk.near.next().await.as_ref(), Some(&close));
         talk.near.send(&close).await;
@@ -318,7 +318,7 @@ mirrored! {
         let said = [message.bytes(near), close.bytes(near)].concat();
         // Takes 100 bytes and then nothing until they are read.
         let table = Table::with_faults(100, Faults::none().reset_after_reading(said.len() as u64), Faults::none());
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
+        let mut talk = talk(near, table, unlimited().half_close_timeout(seconds(10)), bare());
         talk.far.send(&close).await;
         assert_eq!(talk.near.next().await.as_ref(), Some(&close));
         let mut one = talk.near;
@@ -336,7 +336,7 @@ mirrored! {
         for near_closes in [true, false] {
             let read = if near_closes { close.bytes(near).len() as u64 } else { 0 };
             let table = Table::with_faults(1024, Faults::none().reset_after_reading(read), Faults::none());
-            let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
+            let mut talk = talk(near, table, unlimited().half_close_timeout(seconds(10)), bare());
             if near_closes {
                 talk.near.send(&close).await;
                 assert_eq!(talk.far.next().await.as_ref(), Some(&close));

@@ -112,7 +112,7 @@ fn cases() -> Vec<Case> {
 }
 
 /// What the other side is told of the one that has exceeded a limit.
-fn told_of(sender: Side) -> Frame {
+fn close_for(sender: Side) -> Frame {
     let name = match sender {
         Side::Downstream => "client",
         Side::Upstream => "server",
@@ -127,7 +127,7 @@ impl Case {
         for frame in &self.within {
             assert_eq!(talk.far.next().await.as_ref(), Some(frame), "{}", self.reason);
         }
-        assert_eq!(talk.far.next().await, Some(told_of(near)), "{}", self.reason);
+        assert_eq!(talk.far.next().await, Some(close_for(near)), "{}", self.reason);
         // What it says to what came before still arrives, and its Close makes place for the one of the tunnel's own.
         talk.far.send(&Frame::text("answer")).await;
         talk.far.send(&Frame::close(GONE, "")).await;
@@ -168,7 +168,7 @@ impl Case {
 }
 
 fn limited(near: Side, limits: MessageLimits) -> Talk {
-    let config = unlimited().linger_timeout(seconds(10));
+    let config = unlimited().half_close_timeout(seconds(10));
     // Nothing holds for the other side.
     let websocket = bare().limits_from(near, limits);
     talk(near, Table::new(1024), config, websocket)
@@ -231,7 +231,7 @@ mirrored! {
                 for frame in &case.within {
                     assert_eq!(far.next().await.as_ref(), Some(frame), "{}, cut at {cut}", case.reason);
                 }
-                assert_eq!(far.next().await, Some(told_of(near)));
+                assert_eq!(far.next().await, Some(close_for(near)));
                 drop((near_peer, far));
                 assert_eq!(tunnel.await.unwrap().unwrap().end().name(), "limit-exceeded");
             }
@@ -248,19 +248,19 @@ mirrored! {
         }
     }
 
-    virtual_time async fn the_other_side_is_told_what_the_operator_wants(near: Side) {
+    virtual_time async fn the_other_side_receives_what_the_operator_wants(near: Side) {
         let close = EndRequest::close(CloseCode(4008), "budget").unwrap();
         let websocket = bare().limits(limits().max_frame_bytes(1)).limit_close(close);
-        let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
+        let mut talk = talk(near, Table::new(1024), unlimited().half_close_timeout(seconds(10)), websocket);
         talk.near.send(&Frame::text("ab")).await;
-        talk.far.is_told(CloseCode(4008), "budget").await;
+        talk.far.receives_close(CloseCode(4008), "budget").await;
         let reported = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 1 bytes in a frame");
         assert_eq!(talk.near.next().await, Some(reported));
     }
 
-    virtual_time async fn its_sender_is_told_at_the_close_timeout_if_the_other_side_does_not_close(near: Side) {
+    virtual_time async fn its_sender_receives_a_close_at_the_close_timeout_if_the_other_side_does_not_close(near: Side) {
         let websocket = bare().limits(limits().max_frame_bytes(1)).close_timeout(seconds(2));
-        let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
+        let mut talk = talk(near, Table::new(1024), unlimited().half_close_timeout(seconds(10)), websocket);
         talk.near.send(&Frame::text("ab")).await;
         let reported = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 1 bytes in a frame");
         assert_eq!(talk.near.next().await, Some(reported));
@@ -281,12 +281,12 @@ mirrored! {
         talk.near.send(&Frame::text("tick")).await;
         talk.near.send(&Frame::text("too soon")).await;
         assert_eq!(talk.far.next().await, Some(Frame::text("tick")));
-        assert_eq!(talk.far.next().await, Some(told_of(near)));
+        assert_eq!(talk.far.next().await, Some(close_for(near)));
     }
 
     virtual_time async fn answers_to_the_tunnels_pings_and_a_close_are_not_counted(near: Side) {
         let websocket = pinging(1).limits(limits().control_frames(Rate::per_second(1)));
-        let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), websocket);
+        let mut talk = talk(near, Table::new(1024), unlimited().half_close_timeout(seconds(10)), websocket);
         for _ in 0..3 {
             tokio::join!(talk.near.pong(), talk.far.pong());
             talk.near.send(&ping()).await;
@@ -334,7 +334,7 @@ mirrored! {
         // One message of 98 bytes is paid back for ten seconds.
         let rate = Rate::per_second(10);
         let websocket = pinging(1).limits_from(near, limits().bytes(rate).throttle(true));
-        let config = unlimited().idle_timeout(seconds(3)).stalled_write_timeout(seconds(3)).linger_timeout(seconds(3));
+        let config = unlimited().idle_timeout(seconds(3)).write_timeout(seconds(3)).half_close_timeout(seconds(3));
         let started = Instant::now();
         let mut talk = talk(near, Table::new(1024), config, websocket);
         let length = 98 - Frame::text("").bytes(near).len() + 2;
@@ -361,8 +361,8 @@ mirrored! {
         }
         assert_eq!(talk.far.next().await, Some(Frame::text("a")));
         talk.drain.complete_now();
-        talk.far.is_told(GONE, "shutting down").await;
-        talk.near.is_told(GONE, "shutting down").await;
+        talk.far.receives_close(GONE, "shutting down").await;
+        talk.near.receives_close(GONE, "shutting down").await;
         drop((talk.near.stream, talk.far.stream));
         let traffic = talk.tunnel.await.unwrap().unwrap();
         assert_eq!((traffic.end(), started.elapsed().as_secs()), (End::Drained, 0));
@@ -377,7 +377,7 @@ mirrored! {
         }
         assert_eq!(talk.far.next().await, Some(Frame::text("ab")));
         assert_eq!(talk.far.next().await, Some(Frame::text("cd")));
-        assert_eq!(talk.far.next().await, Some(told_of(near)));
+        assert_eq!(talk.far.next().await, Some(close_for(near)));
     }
 
     virtual_time async fn a_wait_takes_no_turns(near: Side) {
@@ -430,7 +430,7 @@ mirrored! {
             let frame = other.next().await.unwrap();
             assert!(frame.payload == payload && !frame.fin, "frame {index} has changed");
         }
-        assert_eq!(other.next().await, Some(told_of(near)));
+        assert_eq!(other.next().await, Some(close_for(near)));
         let mut one = sender.await.unwrap();
         let reported = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 8388608 bytes in a message");
         assert_eq!(one.next().await, Some(reported));
@@ -483,7 +483,7 @@ proptest! {
             let table = Table::with_faults(capacity, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
             let limits = limits().max_frame_bytes(frame).max_message_bytes(message).max_fragments(fragments);
             let tunnel = seat(sender, table.near, table.far)
-                .config(unlimited().linger_timeout(seconds(1000)))
+                .config(unlimited().half_close_timeout(seconds(1000)))
                 .websocket(bare().limits_from(sender, limits));
             let close = [Frame::close(CloseCode::NORMAL_CLOSURE, "")];
             let (_, heard, traffic) = tokio::join!(
@@ -503,7 +503,7 @@ proptest! {
                     End::LimitExceeded { side, limit, .. } if side == sender && limit == expected
                 ), "{}", traffic);
                 let close = first_frame(&heard[within.len()..], sender);
-                prop_assert_eq!(close.map(|(frame, _)| frame), Some(told_of(sender)));
+                prop_assert_eq!(close.map(|(frame, _)| frame), Some(close_for(sender)));
             }
         }
     }

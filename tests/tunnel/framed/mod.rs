@@ -121,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 
     /// The next frame is this Close: answers it, and expects the end.
-    pub(crate) async fn is_told(&mut self, code: CloseCode, reason: &str) {
+    pub(crate) async fn receives_close(&mut self, code: CloseCode, reason: &str) {
         assert_eq!(self.next().await, Some(Frame::close(code, reason)));
         self.send(&Frame::close(code, "")).await;
         assert_eq!(self.next().await, None);
@@ -175,9 +175,9 @@ pub(crate) fn bare() -> WebSocketConfig {
         .abnormal_close(Side::Upstream, None)
 }
 
-/// With nothing but a linger limit of ten seconds.
+/// With nothing but a half-close timeout of ten seconds.
 pub(crate) fn quiet(near: Side) -> Talk {
-    let config = unlimited().linger_timeout(seconds(10));
+    let config = unlimited().half_close_timeout(seconds(10));
     talk(near, Table::new(1024), config, bare())
 }
 

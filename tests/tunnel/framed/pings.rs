@@ -38,7 +38,7 @@ mirrored! {
     }
 
     virtual_time async fn a_mute_side_is_gone(near: Side) {
-        let mut talk = talk(near, Table::new(1024), unlimited().linger_timeout(seconds(10)), pinging(10));
+        let mut talk = talk(near, Table::new(1024), unlimited().half_close_timeout(seconds(10)), pinging(10));
         let started = Instant::now();
         assert_eq!(talk.far.answering().await, Some(Frame::close(CloseCode::GOING_AWAY, "no answer to a ping")));
         assert_eq!(started.elapsed().as_secs(), 15);
@@ -53,7 +53,7 @@ mirrored! {
     }
 
     virtual_time async fn an_answering_side_outlives_the_idle_limit(near: Side) {
-        let config = unlimited().idle_timeout(seconds(30)).linger_timeout(seconds(10));
+        let config = unlimited().idle_timeout(seconds(30)).half_close_timeout(seconds(10));
         let Talk { near: mut one, far: mut other, tunnel, drain, .. } = talk(near, Table::new(1024), config, pinging(10));
         let started = Instant::now();
         let (one, other) = (

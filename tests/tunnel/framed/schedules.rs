@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use switchover::tunnel::{Drain, End};
 use tokio::sync::mpsc;
 
-use super::violations::told_of;
+use super::violations::close_for;
 use super::*;
 
 /// Two ends that say all they have to say, in pieces cut anywhere, while the tunnel asks after both.
@@ -162,7 +162,7 @@ async fn hold(conversation: Conversation) -> ([Received; 2], Traffic) {
             .pong_timeout(seconds(100_000));
     }
     let drain = Drain::new();
-    let config = unlimited().linger_timeout(seconds(10_000));
+    let config = unlimited().half_close_timeout(seconds(10_000));
     let tunnel = seat(Side::Downstream, table.near, table.far)
         .config(config)
         .websocket(websocket);
@@ -258,7 +258,7 @@ proptest! {
             End::Violation { side, error } => {
                 prop_assert_eq!(side, sender);
                 let close = first_frame(&received[passed..], sender);
-                prop_assert_eq!(close.map(|(frame, _)| frame), Some(told_of(sender, error)));
+                prop_assert_eq!(close.map(|(frame, _)| frame), Some(close_for(sender, error)));
             }
             // Cut off in a frame, or closed in a way that happened to be one.
             _ => prop_assert!(passed == said.len() || traffic.close_from(sender).is_some()),

@@ -97,7 +97,7 @@ mirrored! {
         });
         let mut far = Peer::new(far_peer, !near);
         assert!(far.next().await.as_ref() == Some(&frame), "it is cut off");
-        far.is_told(CloseCode::GOING_AWAY, "shutting down").await;
+        far.receives_close(CloseCode::GOING_AWAY, "shutting down").await;
         let mut one = Peer::new(sender.await.unwrap(), near);
         assert_eq!(one.next().await, Some(Frame::close(CloseCode::GOING_AWAY, "shutting down")));
         // It was in the middle of a frame, and leaves.
@@ -106,7 +106,7 @@ mirrored! {
         assert_eq!((traffic.end(), delivered_from(near, &traffic)), (End::Drained, frame.bytes(near).len() as u64));
     }
 
-    real_time async fn both_sides_are_told_of_a_violation_that_came_early_also_if_its_sender_has_left(near: Side) {
+    real_time async fn both_sides_receive_a_close_for_a_violation_that_came_early_also_if_its_sender_has_left(near: Side) {
         let bytes = Frame::text("early").bytes(near);
         let wrong = Bytes::from([&bytes[..], &Frame::text("").bytes(!near)].concat());
         let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);

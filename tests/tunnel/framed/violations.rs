@@ -64,7 +64,7 @@ fn reported(error: FrameError) -> Frame {
 }
 
 /// What the other side is told of the one that has sent a wrong frame.
-pub(crate) fn told_of(violator: Side, error: FrameError) -> Frame {
+pub(crate) fn close_for(violator: Side, error: FrameError) -> Frame {
     let (code, name) = match violator {
         Side::Downstream => (CloseCode::PROTOCOL_ERROR, "client"),
         Side::Upstream => (CloseCode::BAD_GATEWAY, "server"),
@@ -72,9 +72,9 @@ pub(crate) fn told_of(violator: Side, error: FrameError) -> Frame {
     Frame::close(code, &format!("the {name} broke the protocol: {error}"))
 }
 
-/// With a limit on the answer to a Close, within a linger limit of ten seconds.
+/// With a limit on the answer to a Close, within a half-close timeout of ten seconds.
 fn limited(near: Side, seconds_to_close: u64) -> Talk {
-    let config = unlimited().linger_timeout(seconds(10));
+    let config = unlimited().half_close_timeout(seconds(10));
     let websocket = bare().close_timeout(seconds(seconds_to_close));
     talk(near, Table::new(1024), config, websocket)
 }
@@ -104,7 +104,7 @@ mirrored! {
             if close == Some(Frame::text("").not_last()) {
                 close = talk.far.next().await;
             }
-            assert_eq!(close, Some(told_of(near, error)));
+            assert_eq!(close, Some(close_for(near, error)));
             talk.far.send(&Frame::close(CloseCode::PROTOCOL_ERROR, "")).await;
             assert_eq!(talk.far.next().await, None);
             assert_eq!(talk.near.next().await, Some(reported(error)));
@@ -175,7 +175,7 @@ mirrored! {
                 if close == Some(Frame::text("").not_last()) {
                     close = talk.far.next().await;
                 }
-                assert_eq!(close, Some(told_of(near, error)), "at once");
+                assert_eq!(close, Some(close_for(near, error)), "at once");
                 for frame in &answer {
                     talk.far.send(frame).await;
                     assert_eq!(talk.near.next().await.as_ref(), Some(frame));
@@ -205,7 +205,7 @@ mirrored! {
         let (bytes, error) = bad(near);
         let mut talk = quiet(near);
         talk.near.stream.write_all(&bytes).await.unwrap();
-        assert_eq!(talk.far.next().await, Some(told_of(near, error)));
+        assert_eq!(talk.far.next().await, Some(close_for(near, error)));
         let answer = [Frame::text("answer"), Frame::close(CloseCode(4000), "bye")];
         for frame in &answer {
             talk.far.send(frame).await;
@@ -228,7 +228,7 @@ mirrored! {
             let (bytes, error) = bad(near);
             let mut talk = limited(near, 2);
             talk.near.stream.write_all(&bytes).await.unwrap();
-            assert_eq!(talk.far.next().await, Some(told_of(near, error)));
+            assert_eq!(talk.far.next().await, Some(close_for(near, error)));
             if talks {
                 for _ in 0..3 {
                     talk.far.send(&Frame::text("more")).await;
@@ -245,7 +245,7 @@ mirrored! {
         }
     }
 
-    virtual_time async fn without_a_close_timeout_it_is_waited_for_until_the_linger_limit(near: Side) {
+    virtual_time async fn without_a_close_timeout_it_is_waited_for_until_the_half_close_timeout(near: Side) {
         let (bytes, error) = bad(near);
         let mut talk = quiet(near);
         talk.near.stream.write_all(&bytes).await.unwrap();
@@ -280,7 +280,7 @@ mirrored! {
         let (bytes, error) = bad(near);
         let mut talk = quiet(near);
         talk.near.stream.write_all(&bytes).await.unwrap();
-        assert_eq!(talk.far.next().await, Some(told_of(near, error)));
+        assert_eq!(talk.far.next().await, Some(close_for(near, error)));
         talk.far.send(&Frame::text("answer")).await;
         talk.far.stream.shutdown().await.unwrap();
         assert_eq!(talk.near.next().await, Some(Frame::text("answer")));
@@ -294,9 +294,9 @@ mirrored! {
         let answer = Frame::text("answer");
         let faults = Faults::none().reset_after_reading(answer.bytes(!near).len() as u64);
         let table = Table::with_faults(1024, Faults::none(), faults);
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
+        let mut talk = talk(near, table, unlimited().half_close_timeout(seconds(10)), bare());
         talk.near.stream.write_all(&bytes).await.unwrap();
-        assert_eq!(talk.far.next().await, Some(told_of(near, error)));
+        assert_eq!(talk.far.next().await, Some(close_for(near, error)));
         talk.far.send(&answer).await;
         let _ = talk.far.stream.write_all(b"lost").await;
         assert_eq!(talk.near.next().await.as_ref(), Some(&answer));
@@ -311,18 +311,18 @@ mirrored! {
         talk.far.stream.shutdown().await.unwrap();
         assert_eq!(talk.near.next().await, None);
         talk.near.stream.write_all(&bytes).await.unwrap();
-        assert_eq!(talk.far.next().await, Some(told_of(near, error)));
+        assert_eq!(talk.far.next().await, Some(close_for(near, error)));
         assert_eq!(talk.far.next().await, None);
         has_ended(talk, error, 0).await;
     }
 
-    virtual_time async fn a_violator_that_takes_nothing_is_left_at_the_linger_limit(near: Side) {
+    virtual_time async fn a_violator_that_takes_nothing_is_left_at_the_half_close_timeout(near: Side) {
         let (bytes, error) = bad(near);
         let faults = Faults::none().stall_after_writing(3);
         let table = Table::with_faults(1024, faults, Faults::none());
-        let mut talk = talk(near, table, unlimited().linger_timeout(seconds(10)), bare());
+        let mut talk = talk(near, table, unlimited().half_close_timeout(seconds(10)), bare());
         talk.near.stream.write_all(&bytes).await.unwrap();
-        assert_eq!(talk.far.next().await, Some(told_of(near, error)));
+        assert_eq!(talk.far.next().await, Some(close_for(near, error)));
         talk.far.send(&Frame::text("answer")).await;
         talk.far.send(&Frame::close(CloseCode::NORMAL_CLOSURE, "")).await;
         let traffic = talk.tunnel.await.unwrap().unwrap();
@@ -333,7 +333,7 @@ mirrored! {
         let (bytes, error) = bad(near);
         let mut talk = quiet(near);
         talk.near.stream.write_all(&bytes).await.unwrap();
-        assert_eq!(talk.far.next().await, Some(told_of(near, error)));
+        assert_eq!(talk.far.next().await, Some(close_for(near, error)));
         talk.far.send(&Frame::text("answer")).await;
         talk.far.stream.write_all(&bad(!near).0).await.unwrap();
         assert_eq!(talk.near.next().await, Some(Frame::text("answer")));
@@ -344,7 +344,7 @@ mirrored! {
 
     virtual_time async fn a_ping_of_the_tunnels_own_is_not_waited_for(near: Side) {
         let (bytes, error) = bad(near);
-        let config = unlimited().linger_timeout(seconds(10));
+        let config = unlimited().half_close_timeout(seconds(10));
         let mut talk = talk(near, Table::new(1024), config, pinging(5));
         // Within a frame, so that the ping to the other has to wait for its place.
         let message = Frame::text("in two parts");

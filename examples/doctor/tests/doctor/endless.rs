@@ -322,7 +322,10 @@ async fn no_reader_of_its_output() {
 async fn an_interrupt_ends_it() {
     use std::os::unix::process::ExitStatusExt;
     let port = peer(Behaviour::Deaf).await;
-    let mut waiting = Command::new(executable("doctor"))
+    // A job in the background of a shell without job control ignores interrupts, and its children inherit that.
+    let mut waiting = Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(executable("doctor"))
         .args(["--timeout", "50s", &format!("ws://127.0.0.1:{port}/")])
         .stdout(Stdio::null())
         .spawn()

@@ -51,7 +51,7 @@ async fn has_nobody_to_send_it_to() {
 }
 
 #[tokio::test]
-async fn is_told_to_remove_upgrade() {
+async fn reports_a_removed_upgrade() {
     let origin = origin();
     let removes =
         config(origin.address, "").replace("bind LISTEN", "bind LISTEN\n    http-request del-header upgrade");

@@ -108,7 +108,7 @@ async fn what_a_configuration_does_to_an_upgrade() {
 
 /// The difference of a hop, field by field.
 #[tokio::test]
-async fn what_was_lost_changed_and_added_is_told() {
+async fn what_was_lost_changed_and_added_is_reported() {
     let origin = origin();
     let config = format!(
         "server {{ listen LISTEN; location / {{ proxy_pass http://{}; {UPGRADES}

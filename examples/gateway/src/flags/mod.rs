@@ -232,7 +232,7 @@ impl Flags {
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match flag {
             "--listen" => self.listen.push(address(value)?),
-            "--route" => self.routes.push(target::route(value)?),
+            "--route" => self.add_route(target::route(value)?)?,
             "--tls-cert" => self.tls_cert = Some(value.into()),
             "--tls-key" => self.tls_key = Some(value.into()),
             "--upstream-ca" => self.upstream_ca = Some(value.into()),
@@ -295,6 +295,14 @@ impl Flags {
             "--over-rate" => self.delays = Some(either(value, "close", "delay")?),
             _ => return self.set_message_limit(flag, value),
         }
+        Ok(())
+    }
+
+    fn add_route(&mut self, (pattern, target): (RoutePattern, Target)) -> Result<(), String> {
+        if self.routes.iter().any(|(other, _)| *other == pattern) {
+            return Err(format!("{pattern} has a route already"));
+        }
+        self.routes.push((pattern, target));
         Ok(())
     }
 

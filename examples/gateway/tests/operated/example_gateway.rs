@@ -160,10 +160,21 @@ async fn flags_that_cannot_be_say_why() {
             "{reported}"
         );
     }
+    let twice = refusal(
+        "gateway",
+        &["--route", "/a=http://one", "--route", "/%61=http://two"],
+    )
+    .await;
+    let reported = String::from_utf8_lossy(&twice.stderr);
+    assert_eq!(twice.status.code(), Some(2), "{reported}");
+    assert!(
+        reported.contains("/%61=http://two: /a has a route already"),
+        "{reported}"
+    );
 }
 
 #[tokio::test]
-async fn told_to_end_it_does_at_once_if_nothing_is_open() {
+async fn asked_to_end_it_does_at_once_if_nothing_is_open() {
     for workers in ["1", "2"] {
         let mut gateway = Gateway::start(&["--workers", workers]).await;
         drop(gateway.tunnel().await);
@@ -179,7 +190,7 @@ async fn told_to_end_it_does_at_once_if_nothing_is_open() {
 }
 
 #[tokio::test]
-async fn told_to_end_it_lets_tunnels_go_on_and_nobody_in() {
+async fn asked_to_end_it_lets_tunnels_go_on_and_nobody_in() {
     let mut gateway = Gateway::start(&[]).await;
     let mut tunnel = gateway.tunnel().await;
     gateway.0.terminate().await;
@@ -198,7 +209,7 @@ async fn told_to_end_it_lets_tunnels_go_on_and_nobody_in() {
 }
 
 #[tokio::test]
-async fn told_to_end_it_ends_its_tunnels_at_the_drain_timeout() {
+async fn asked_to_end_it_ends_its_tunnels_at_the_drain_timeout() {
     let mut gateway = Gateway::start(&["--drain-timeout", "500ms"]).await;
     let mut tunnel = gateway.tunnel().await;
     let since = Instant::now();
@@ -211,7 +222,7 @@ async fn told_to_end_it_ends_its_tunnels_at_the_drain_timeout() {
 }
 
 #[tokio::test]
-async fn told_to_end_it_says_goodbye_in_websockets_words() {
+async fn asked_to_end_it_says_goodbye_in_websockets_words() {
     let flags = ["--tunnel-mode", "websocket", "--drain-timeout", "300ms"];
     for (more, close) in [
         (&[][..], &b"\x88\x0f\x03\xe9shutting down"[..]),
@@ -235,9 +246,9 @@ async fn told_to_end_it_says_goodbye_in_websockets_words() {
 }
 
 #[tokio::test]
-async fn told_twice_to_end_it_waits_for_nobodys_goodbye() {
+async fn asked_twice_to_end_it_waits_for_nobodys_goodbye() {
     let mut gateway = Gateway::start(&["--tunnel-mode", "websocket"]).await;
-    // This one does not answer a Close, and the linger limit is half a minute.
+    // This one does not answer a Close, and the half-close timeout is half a minute.
     let mut tunnel = gateway.tunnel().await;
     let since = Instant::now();
     gateway.0.terminate().await;

@@ -197,7 +197,7 @@ async fn a_slow_handshake_ends_at_the_header_deadline_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn told_to_end_it_waits_for_no_handshake() {
+async fn asked_to_end_it_waits_for_no_handshake() {
     let files = Files::new("drain");
     let mut program = Program::start(&files.listener()).await;
     let mut slow = ScriptedClient::connect(program.address).await;

@@ -138,7 +138,7 @@ async fn the_cap_counts_streams_and_connections_alike() {
 }
 
 #[tokio::test]
-async fn told_to_end_it_lets_tunnels_go_on_until_the_drain_timeout() {
+async fn asked_to_end_it_lets_tunnels_go_on_until_the_drain_timeout() {
     let files = Files::new("http2-drain");
     let (mut program, _origin) = gateway(&files, &["--drain-timeout=500ms"]).await;
     let uri = format!("https://localhost:{}/live", program.address.port());

@@ -160,7 +160,7 @@ fn proxy(url: &Url, level: &Level<'_>, path: &str, blocks: &[&Directive], progra
         program.line(
             1,
             &format!(
-                "let tunnel = TunnelConfig::default().idle_timeout({read}).stalled_write_timeout({send});\n\
+                "let tunnel = TunnelConfig::default().idle_timeout({read}).write_timeout({send});\n\
                  let upgrades = GatewayConfig::default()\n    .forwarding(forwarding())\n    .tunnel(tunnel)\n    .connect_timeout({connect})\n    \
                  .handshake_timeout({read})\n    .read_timeout({read})\n    .response_limits(HeadLimits::default().max_bytes({head}));"
             ),

@@ -449,7 +449,7 @@ async fn a_unix_socket() {
 
 /// nginx: QUIT is a graceful shutdown, TERM a fast one.
 #[tokio::test]
-async fn told_to_end() {
+async fn asked_to_end() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let http = format!("server {{ listen LISTEN; location / {{ {CARRIES} }} }}");
     let signal = |program: &Program, name: &str| {

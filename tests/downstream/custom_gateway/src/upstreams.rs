@@ -23,10 +23,10 @@ impl Upstreams {
     ///
     /// # Errors
     ///
-    /// `prefix` is not a path.
+    /// `prefix` is not a path, or was added before.
     pub fn path(mut self, prefix: &str, addresses: &[&str]) -> Result<Self, RouteError> {
         let connects = addresses.iter().map(TcpConnect::to).collect();
-        self.routes.add(prefix.parse()?, connects);
+        self.routes.add(prefix.parse()?, connects)?;
         Ok(self)
     }
 

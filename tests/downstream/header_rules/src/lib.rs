@@ -15,7 +15,7 @@ use switchover::header::{ConnectionMap, Forwarding, Hop, Protocol, hop_by_hop};
 use switchover::http1::{
     BodyLength, HeadError, HeadLimits, Parsed, encode_request, encode_response, parse_request, parse_response,
 };
-use switchover::route::{RoutePattern, Routes};
+use switchover::route::{RouteError, RoutePattern, Routes};
 
 /// Where requests go, and what replaces the prefix that led there.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,10 +96,13 @@ impl Core {
     }
 
     /// Adds a route.
-    #[must_use]
-    pub fn route(mut self, pattern: RoutePattern, upstream: Upstream) -> Self {
-        self.routes.add(pattern, upstream);
-        self
+    ///
+    /// # Errors
+    ///
+    /// It is there already.
+    pub fn route(mut self, pattern: RoutePattern, upstream: Upstream) -> Result<Self, RouteError> {
+        self.routes.add(pattern, upstream)?;
+        Ok(self)
     }
 
     /// Decides about everything that a client has sent so far.

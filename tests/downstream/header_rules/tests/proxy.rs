@@ -30,7 +30,9 @@ fn core() -> Core {
     };
     Core::new(policy)
         .route("/chat".parse().unwrap(), upstream("chat:9000", Some("/ws")))
+        .unwrap()
         .route("/files".parse().unwrap(), upstream("files:8000", None))
+        .unwrap()
 }
 
 /// What goes upstream: its address, the lines of the head, and what the answer is measured by.

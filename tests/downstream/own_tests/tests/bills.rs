@@ -41,7 +41,7 @@ impl Table {
             connect: TcpConnect::to(origin.address().to_string()),
             faults: upstream,
         };
-        let limits = TunnelConfig::default().stalled_write_timeout(Duration::from_millis(100));
+        let limits = TunnelConfig::default().write_timeout(Duration::from_millis(100));
         let metered = Metered::new(connect, limits);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

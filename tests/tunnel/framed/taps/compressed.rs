@@ -165,7 +165,7 @@ fn agreed(takes_over: bool) -> DeflateParameters {
 async fn carry(near: Side, sent: &[u8], step: usize, tap: Tap) -> (Vec<u8>, Traffic) {
     let table = Table::new(100_000);
     let tunnel = seat(near, table.near, table.far)
-        .config(unlimited().linger_timeout(seconds(10)))
+        .config(unlimited().half_close_timeout(seconds(10)))
         .websocket(bare())
         .tap(tap);
     let (mut near_peer, mut far_peer) = (table.near_peer, table.far_peer);

@@ -196,7 +196,7 @@ mirrored! {
             let bytes = last.bytes(near);
             talk.near.stream.write_all(&bytes[..bytes.len() - last.payload.len()]).await.unwrap();
             assert_eq!(talk.far.next().await, Some(Frame::new(OpCode::Binary, b"before")));
-            talk.far.is_told(CloseCode::GOING_AWAY, "a message of the other side was refused").await;
+            talk.far.receives_close(CloseCode::GOING_AWAY, "a message of the other side was refused").await;
             assert_eq!(
                 talk.near.next().await,
                 Some(Frame::close(CloseCode::MESSAGE_TOO_BIG, "the message is too big"))
@@ -261,8 +261,8 @@ mirrored! {
             talk.near.send(&Frame::text("one")).await;
             talk.near.send(&Frame::text("two")).await;
             assert_eq!(talk.far.next().await, Some(Frame::new(OpCode::Binary, b"said before")));
-            talk.far.is_told(CloseCode(4008), "no more").await;
-            talk.near.is_told(CloseCode(4008), "no more").await;
+            talk.far.receives_close(CloseCode(4008), "no more").await;
+            talk.near.receives_close(CloseCode(4008), "no more").await;
             drop((talk.near.stream, talk.far.stream));
             let traffic = talk.tunnel.await.unwrap().unwrap();
             assert_eq!(traffic.end(), End::Refused { side: near });
@@ -292,8 +292,8 @@ mirrored! {
         talk.near.send(&Frame::text("not whole").not_last()).await;
         tokio::time::sleep(seconds(1)).await;
         talk.drain.complete_now();
-        talk.far.is_told(CloseCode::GOING_AWAY, "shutting down").await;
-        talk.near.is_told(CloseCode::GOING_AWAY, "shutting down").await;
+        talk.far.receives_close(CloseCode::GOING_AWAY, "shutting down").await;
+        talk.near.receives_close(CloseCode::GOING_AWAY, "shutting down").await;
         drop((talk.near.stream, talk.far.stream));
         assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::Drained);
     }

@@ -51,7 +51,7 @@ mirrored! {
         sleep(seconds(1)).await;
         talk.near.stream.write_all(&bytes[8..]).await.unwrap();
         assert_eq!(talk.far.next().await, Some(frame));
-        talk.far.is_told(CloseCode::GOING_AWAY, "shutting down").await;
+        talk.far.receives_close(CloseCode::GOING_AWAY, "shutting down").await;
     }
 
     virtual_time async fn a_ping_goes_between_the_frames_of_a_message(near: Side) {

@@ -69,7 +69,7 @@ pub(crate) fn tapped(
 ) -> (Talk, MessageInjector) {
     let drain = switchover::tunnel::Drain::new();
     let mut tunnel = seat(near, table.near, table.far)
-        .config(unlimited().linger_timeout(seconds(10)))
+        .config(unlimited().half_close_timeout(seconds(10)))
         .websocket(websocket)
         .tap(tap);
     let (watch, injector) = (tunnel.watch(), tunnel.injector());

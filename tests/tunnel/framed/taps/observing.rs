@@ -69,7 +69,7 @@ mirrored! {
         talk.near.stream.write_all(&bytes[bytes.len() - 50..]).await.unwrap();
         talk.near.send(&Frame::new(OpCode::Continuation, b"more")).await;
         assert_eq!(talk.far.next().await, Some(second));
-        talk.far.is_told(CloseCode(4008), "budget spent").await;
+        talk.far.receives_close(CloseCode(4008), "budget spent").await;
         drop((talk.near.stream, talk.far.stream));
         assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::Refused { side: near });
     }

@@ -56,8 +56,8 @@ mirrored! {
         let mut talk = tapped(near, Table::new(1000), bare(), tap).0;
         let asked = Instant::now();
         talk.near.send(&Frame::text("may I?")).await;
-        talk.far.is_told(CloseCode::INTERNAL_ERROR, "no decision in time").await;
-        talk.near.is_told(CloseCode::INTERNAL_ERROR, "no decision in time").await;
+        talk.far.receives_close(CloseCode::INTERNAL_ERROR, "no decision in time").await;
+        talk.near.receives_close(CloseCode::INTERNAL_ERROR, "no decision in time").await;
         assert_eq!(asked.elapsed().as_secs(), 3);
         drop((talk.near.stream, talk.far.stream));
         assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::Refused { side: near });
@@ -82,7 +82,7 @@ mirrored! {
         talk.near.send(&Frame::close(CloseCode::NORMAL_CLOSURE, "")).await;
         sleep(seconds(1)).await;
         talk.drain.complete_now();
-        talk.far.is_told(CloseCode::GOING_AWAY, "shutting down").await;
+        talk.far.receives_close(CloseCode::GOING_AWAY, "shutting down").await;
         assert_eq!(talk.near.next().await, Some(Frame::close(CloseCode::GOING_AWAY, "shutting down")));
         drop((talk.near.stream, talk.far.stream));
         assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::Drained);

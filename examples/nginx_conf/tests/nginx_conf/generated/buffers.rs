@@ -231,7 +231,7 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
         .send_timeout(Duration::from_secs(60))
         .max_request_body(1048576)
         .response_limits(HeadLimits::default().max_bytes(65536));
-    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(60)).stalled_write_timeout(Duration::from_secs(60));
+    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(60)).write_timeout(Duration::from_secs(60));
     let upgrades = GatewayConfig::default()
         .forwarding(forwarding())
         .tunnel(tunnel)

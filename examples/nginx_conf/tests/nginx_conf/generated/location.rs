@@ -230,7 +230,7 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
         .send_timeout(Duration::from_secs(60))
         .max_request_body(1048576)
         .response_limits(HeadLimits::default().max_bytes(65536));
-    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(86400)).stalled_write_timeout(Duration::from_secs(60));
+    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(86400)).write_timeout(Duration::from_secs(60));
     let upgrades = GatewayConfig::default()
         .forwarding(forwarding())
         .tunnel(tunnel)

@@ -228,7 +228,7 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
         .send_timeout(Duration::from_secs(600))
         .max_request_body(1069547520000)
         .response_limits(HeadLimits::default().max_bytes(65536));
-    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(600)).stalled_write_timeout(Duration::from_secs(600));
+    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(600)).write_timeout(Duration::from_secs(600));
     let upgrades = GatewayConfig::default()
         .forwarding(forwarding())
         .tunnel(tunnel)

@@ -245,7 +245,7 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
         .send_timeout(Duration::from_secs(60))
         .max_request_body(4)
         .response_limits(HeadLimits::default().max_bytes(65536));
-    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(3600)).stalled_write_timeout(Duration::from_secs(60));
+    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(3600)).write_timeout(Duration::from_secs(60));
     let upgrades = GatewayConfig::default()
         .forwarding(forwarding())
         .tunnel(tunnel)
@@ -274,7 +274,7 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
         .send_timeout(Duration::from_secs(60))
         .max_request_body(4)
         .response_limits(HeadLimits::default().max_bytes(65536));
-    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(3600)).stalled_write_timeout(Duration::from_secs(60));
+    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(3600)).write_timeout(Duration::from_secs(60));
     let upgrades = GatewayConfig::default()
         .forwarding(forwarding())
         .tunnel(tunnel)

@@ -231,7 +231,7 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
         .send_timeout(Duration::from_secs(5))
         .max_request_body(83886080)
         .response_limits(HeadLimits::default().max_bytes(16384));
-    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(60)).stalled_write_timeout(Duration::from_secs(5));
+    let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(60)).write_timeout(Duration::from_secs(5));
     let upgrades = GatewayConfig::default()
         .forwarding(forwarding())
         .tunnel(tunnel)
