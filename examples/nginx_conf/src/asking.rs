@@ -4,25 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::uri::PathAndQuery;
 use http::{Extensions, HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use switchover::handshake::Rejection;
 use switchover::header::HeaderRules;
-use switchover::service::{Destination, ProxyBody, Relay};
+use switchover::service::{Destination, ProxyBody};
 
 use super::connection::report;
 use super::cookies;
+use super::leads::Leads;
 use super::location::Location;
 use super::phases::{Plan, Stop};
-use super::proxy::{Pass, Proxy};
-use super::proxy_pass::{Target, Whom};
+use super::proxy::Proxy;
 use super::redirects;
 use super::request::Request;
-use super::route::Leading;
-use super::tries::Tries;
-use super::upstreams::Upstream;
 
 /// What an answer with `X-Accel-Redirect` says of the file in its place.
 const KEPT_OF_REDIRECT: [&str; 7] = [
@@ -37,15 +33,6 @@ const KEPT_OF_REDIRECT: [&str; 7] = [
 
 /// The body of a client's request.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
-
-/// An upstream, as this request asks it.
-pub(crate) struct Leads {
-    pub(crate) group: Leading,
-    pub(crate) relay: Relay<Leading>,
-    /// What it is asked for; none is the client's target.
-    pub(crate) path: Option<PathAndQuery>,
-    pub(crate) tries: Arc<Tries>,
-}
 
 impl Request {
     /// Carries a plan out. None where the connection is to be closed without an answer.
@@ -127,87 +114,6 @@ impl Request {
         let hop = self.hop();
         let asked = leads.relay.respond(request, destination, hop);
         leads.tries.during(asked).await
-    }
-
-    /// Whom a request goes to.
-    pub(crate) async fn leads(&self, proxy: &Arc<Proxy>) -> Result<Leads, Stop> {
-        let failed = |why: String| {
-            report(self.hop(), format!("proxy_pass ({}): {why}", proxy.place));
-            Stop::from(StatusCode::BAD_GATEWAY)
-        };
-        let (target, upstream, group, relay): (Arc<Target>, Arc<Upstream>, Leading, Relay<Leading>);
-        let bound = self.bound(proxy);
-        match &proxy.whom {
-            Pass::Fixed {
-                target: fixed,
-                upstream: known,
-                group: led,
-            } => {
-                target = Arc::new(fixed.clone());
-                upstream = known.clone();
-                group = led.clone();
-                relay = match &bound {
-                    None => self.worker.relays[proxy.index].clone(),
-                    Some(address) => {
-                        let key = format!("{} by {address}", target.authority);
-                        self.worker
-                            .relay_for(proxy, &key, || Ok(led.clone()))
-                            .map_err(failed)?
-                            .1
-                    }
-                };
-            }
-            Pass::Variable(url) => {
-                let url = self.with(|asked| url.value(asked));
-                if self.state.lock().has_failed {
-                    return Err(StatusCode::INTERNAL_SERVER_ERROR.into());
-                }
-                target = Arc::new(Target::read(&url).map_err(failed)?);
-                let groups = &self.worker.configuration.groups;
-                upstream = match target.whom(groups).map_err(failed)? {
-                    Whom::Group(upstream) => upstream,
-                    Whom::Server(address) if address.is_named() && !proxy.has_resolver() => {
-                        return Err(failed(format!("no resolver defined to resolve {}", target.host)));
-                    }
-                    Whom::Server(address) => self.worker.upstream_for(&target.authority, address),
-                };
-                let key = format!("{}://{} {:?}", target.https, target.authority, bound);
-                let led = || proxy.lead(&target, &upstream);
-                (group, relay) = self.worker.relay_for(proxy, &key, led).map_err(failed)?;
-            }
-        }
-        self.leads_to(&target);
-        let path = self.with(|asked| proxy.target(&target, asked));
-        let path = path.map_err(|()| Stop::from(StatusCode::BAD_REQUEST))?;
-        let key = upstream.key.as_ref();
-        let key = key.map(|key| self.with(|asked| key.value(asked)).into_bytes());
-        let tries = Tries::new(key, bound);
-        self.state.lock().tries = Some(tries.clone());
-        self.explain(|| {
-            let path = path.as_ref().map_or(self.own_target(), |path| path.as_str());
-            format!("proxy_pass ({}) to {} for {path}", proxy.place, target.authority)
-        });
-        Ok(Leads {
-            group,
-            relay,
-            path,
-            tries,
-        })
-    }
-
-    /// `proxy_bind`.
-    fn bound(&self, proxy: &Proxy) -> Option<std::net::SocketAddr> {
-        if !proxy.is_bound {
-            return None;
-        }
-        let location = self.state.lock().location.clone()?;
-        let text = location.handling.bind.as_ref()?.value.clone()?;
-        let value = self.with(|asked| text.value(asked));
-        let address = value.parse::<std::net::SocketAddr>();
-        address.ok().or_else(|| {
-            let address = value.trim_matches(['[', ']']).parse().ok()?;
-            Some(std::net::SocketAddr::new(address, 0))
-        })
     }
 
     /// What becomes of an upstream's answer: it goes to the client, or something else takes its place.

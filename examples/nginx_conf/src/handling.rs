@@ -1,6 +1,9 @@
 //! What is said of requests beside where they go: who may come in, how often, which page takes the place of an answer, where
 //! files are, and what of a request and an answer is changed on the way. Inherited as in `scope`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::Method;
 
 use super::access::Rule;
@@ -10,6 +13,7 @@ use super::files::Root;
 use super::limiting::{LimitConn, LimitReq};
 use super::measures;
 use super::referer::Referers;
+use super::resolver::Resolver;
 use super::rewrite::Target;
 use super::scope::{At, Reading, set};
 use super::text::Text;
@@ -54,7 +58,8 @@ pub(crate) struct Handling {
     pub(crate) bind: Option<At<Option<Text>>>,
     /// `proxy_ignore_headers`.
     pub(crate) ignored: Vec<String>,
-    pub(crate) resolver: Option<At<Vec<String>>>,
+    pub(crate) resolver: Option<At<Arc<Resolver>>>,
+    pub(crate) resolver_timeout: Option<At<Duration>>,
     pub(crate) merge_slashes: Option<At<bool>>,
 }
 
@@ -173,9 +178,14 @@ impl Handling {
                 set(&mut self.bind, Ok(or_off(text(first))), place)
             }
             "resolver" => {
-                let servers = line.arguments.iter().filter(|argument| !argument.contains('='));
-                set(&mut self.resolver, Ok(servers.cloned().collect()), place)
+                let resolver = Resolver::read(line).map(Arc::new);
+                set(
+                    &mut self.resolver,
+                    resolver.map_err(|why| format!("{}: {why}", line.shown())),
+                    place,
+                )
             }
+            "resolver_timeout" => set(&mut self.resolver_timeout, measures::time(first), place),
             "merge_slashes" => set(&mut self.merge_slashes, measures::switch(first), place),
             _ => return None,
         })

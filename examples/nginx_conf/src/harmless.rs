@@ -83,7 +83,6 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "read_ahead",
     "request_pool_size",
     "reset_timedout_connection",
-    "resolver_timeout",
     "rewrite_log",
     "send_lowat",
     "sendfile",

@@ -92,6 +92,7 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("real_ip_recursive", ANY_HTTP),
     ("recursive_error_pages", ANY_HTTP),
     ("resolver", ANY_HTTP),
+    ("resolver_timeout", ANY_HTTP),
     ("return", REWRITE),
     ("rewrite", REWRITE),
     ("root", OR_IF),

@@ -92,11 +92,6 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// Whether it has to be looked up.
-    pub(crate) fn is_named(&self) -> bool {
-        matches!(self, Address::Named(_))
-    }
-
     pub(crate) fn read(text: &str, default_port: u16) -> Option<Address> {
         if let Some(path) = text.strip_prefix("unix:") {
             return Some(Address::Unix(Arc::from(Path::new(path)))).filter(|_| !path.is_empty());
@@ -144,6 +139,11 @@ impl OneServer {
             backup: false,
             down: false,
         }
+    }
+
+    /// Whatever fails there, it is asked again.
+    pub(crate) fn never_out(self) -> OneServer {
+        OneServer { max_fails: 0, ..self }
     }
 
     pub(crate) fn read(line: &Directive, has_backups: bool, findings: &mut Findings) -> Option<OneServer> {

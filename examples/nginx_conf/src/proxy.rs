@@ -1,5 +1,6 @@
 //! A location with `proxy_pass`: whom it asks, as what, and how long it waits.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::locations::Pattern;
 use super::next_upstream;
 use super::proxy_pass::{Target, Whom};
 use super::redirects::Redirection;
+use super::resolver::Resolver;
 use super::route::{Leading, Route, Tls};
 use super::scope::Scope;
 use super::text::{Asked, Text};
@@ -25,6 +27,9 @@ use super::tree::Directive;
 use super::tries;
 use super::upstreams::Upstream;
 use super::uri;
+
+/// `resolver_timeout`, where nothing is said.
+const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A location with `proxy_pass`.
 #[derive(Debug)]
@@ -45,7 +50,8 @@ pub(crate) struct Proxy {
     prefix: Option<Prefixes<()>>,
     /// `--nginx-paths`.
     reads_as_nginx: bool,
-    has_resolver: bool,
+    /// Whom names in a URL with variables are asked of, and for how long.
+    resolver: Option<(Arc<Resolver>, Duration)>,
     pub(crate) is_bound: bool,
     line: Directive,
     pub(crate) place: Place,
@@ -143,7 +149,7 @@ impl Proxy {
             connect_timeout,
             prefix: prefix(pattern),
             reads_as_nginx: around.limits.reading == PathReading::Nginx,
-            has_resolver: scope.handling.resolver.is_some(),
+            resolver: resolver(scope),
             is_bound: scope
                 .handling
                 .bind
@@ -178,9 +184,26 @@ impl Proxy {
         Ok(group.on_attempt(tries::ended).connect_with(route))
     }
 
-    /// Whether names in a URL with variables can be looked up.
-    pub(crate) fn has_resolver(&self) -> bool {
-        self.has_resolver
+    /// The servers at a host, as its addresses are looked up for this request.
+    ///
+    /// # Errors
+    ///
+    /// There is no `resolver`, or it has found none.
+    pub(crate) async fn look_up(&self, target: &Target) -> Result<Vec<SocketAddr>, String> {
+        let host = target.authority.rsplit_once(':').map_or("", |(host, _)| host);
+        let Some((resolver, limit)) = &self.resolver else {
+            return Err(format!("no resolver defined to resolve {host}"));
+        };
+        let found = resolver.addresses(host, *limit).await;
+        let found = found.map_err(|why| format!("{host} could not be resolved: {why}"))?;
+        let port = target
+            .port
+            .parse()
+            .map_err(|_| format!("{:?} is no port", target.port))?;
+        let mut servers: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        // In whichever order they came, they are the same group.
+        servers.sort_unstable();
+        Ok(servers)
     }
 
     /// What the upstream is asked for; none where that is the client's target as it came.
@@ -226,6 +249,12 @@ impl Proxy {
         };
         made.parse().map(Some).map_err(drop)
     }
+}
+
+fn resolver(scope: &Scope) -> Option<(Arc<Resolver>, Duration)> {
+    let limit = scope.handling.resolver_timeout.as_ref().map(|limit| limit.value);
+    let resolver = scope.handling.resolver.as_ref()?.value.clone();
+    Some((resolver, limit.unwrap_or(RESOLVER_TIMEOUT)))
 }
 
 fn prefix(pattern: &Pattern) -> Option<Prefixes<()>> {

@@ -12,9 +12,10 @@ use switchover::service::{ClientBody, RelayConfig, answer_one};
 use switchover::tunnel::{AnyStream, Rewind, Traffic};
 use tokio::sync::Notify;
 
-use super::asking::{Body, Leads};
+use super::asking::Body;
 use super::connection::{Served, Tunnel, report};
 use super::fields::difference;
+use super::leads::Leads;
 use super::phases::{Plan, Stop};
 use super::proxy::Proxy;
 use super::request::{CLIENT_LEFT, Request};

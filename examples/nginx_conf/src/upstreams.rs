@@ -1,7 +1,7 @@
 //! `upstream`: its servers, and by what rule requests are spread over them. All locations that name it, of all workers, have the
 //! same group of the library.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use switchover::connect::ConnectRequest;
@@ -69,6 +69,20 @@ impl Upstream {
         let group = Group::builder().connect_timeout(FOR_EVER);
         Upstream {
             group: OneServer::at(address).added_to(group).build(),
+            key: None,
+            is_named: false,
+        }
+    }
+
+    /// The servers that a name in a URL with variables has led to. As in nginx, what fails for one request is asked again by
+    /// the next one.
+    pub(crate) fn of_found(servers: &[SocketAddr]) -> Upstream {
+        let group = Group::builder().connect_timeout(FOR_EVER);
+        let group = servers.iter().fold(group, |group, address| {
+            OneServer::at(Address::At(*address)).never_out().added_to(group)
+        });
+        Upstream {
+            group: group.build(),
             key: None,
             is_named: false,
         }

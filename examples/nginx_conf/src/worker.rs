@@ -17,7 +17,6 @@ use tokio::time::sleep;
 use super::configuration::Configuration;
 use super::connection;
 use super::limits;
-use super::peer::Address;
 use super::proxy::{Pass, Proxy};
 use super::route::{Leading, Route};
 use super::server::Listener;
@@ -69,16 +68,14 @@ impl Worker {
         NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The one server at an authority.
-    pub(crate) fn upstream_for(&self, authority: &str, address: Address) -> Arc<Upstream> {
+    /// What a URL with variables has led to.
+    pub(crate) fn upstream_for(&self, key: &str, make: impl FnOnce() -> Upstream) -> Arc<Upstream> {
         let mut dynamic = self.dynamic.lock().unwrap_or_else(PoisonError::into_inner);
         if dynamic.upstreams.len() >= MOST_DYNAMIC {
             dynamic.upstreams.clear();
         }
-        let known = dynamic.upstreams.entry(authority.to_ascii_lowercase());
-        known
-            .or_insert_with(|| Arc::new(Upstream::of_one(address)))
-            .clone()
+        let known = dynamic.upstreams.entry(key.to_ascii_lowercase());
+        known.or_insert_with(|| Arc::new(make())).clone()
     }
 
     /// The relay of a location to one of the places that it leads to.

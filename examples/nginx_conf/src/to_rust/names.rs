@@ -31,6 +31,7 @@ const DONE: &[&str] = &[
     "proxy_ssl_name",
     "proxy_ssl_trusted_certificate",
     "resolver",
+    "resolver_timeout",
     "return",
     "add_header",
     "send_timeout",

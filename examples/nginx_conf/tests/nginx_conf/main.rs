@@ -25,6 +25,7 @@ mod read_alike;
 mod real_ip;
 mod redirects;
 mod reload;
+mod resolving;
 mod seen;
 mod served;
 mod to_rust;

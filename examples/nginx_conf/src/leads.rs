@@ -1,0 +1,122 @@
+//! Whom a request goes to: the group or the server that the URL of its location names, once its variables have their values.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::uri::PathAndQuery;
+use switchover::service::Relay;
+
+use super::connection::report;
+use super::peer::Address;
+use super::phases::Stop;
+use super::proxy::{Pass, Proxy};
+use super::proxy_pass::{Target, Whom};
+use super::request::Request;
+use super::route::Leading;
+use super::tries::Tries;
+use super::upstreams::Upstream;
+
+/// An upstream, as this request asks it.
+pub(crate) struct Leads {
+    pub(crate) group: Leading,
+    pub(crate) relay: Relay<Leading>,
+    /// What it is asked for; none is the client's target.
+    pub(crate) path: Option<PathAndQuery>,
+    pub(crate) tries: Arc<Tries>,
+}
+
+impl Request {
+    /// Whom a request goes to.
+    pub(crate) async fn leads(&self, proxy: &Arc<Proxy>) -> Result<Leads, Stop> {
+        let failed = |why: String| {
+            report(self.hop(), format!("proxy_pass ({}): {why}", proxy.place));
+            Stop::from(StatusCode::BAD_GATEWAY)
+        };
+        let (target, upstream, group, relay): (Arc<Target>, Arc<Upstream>, Leading, Relay<Leading>);
+        let bound = self.bound(proxy);
+        match &proxy.whom {
+            Pass::Fixed {
+                target: fixed,
+                upstream: known,
+                group: led,
+            } => {
+                target = Arc::new(fixed.clone());
+                upstream = known.clone();
+                group = led.clone();
+                relay = match &bound {
+                    None => self.worker.relays[proxy.index].clone(),
+                    Some(address) => {
+                        let key = format!("{} by {address}", target.authority);
+                        self.worker
+                            .relay_for(proxy, &key, || Ok(led.clone()))
+                            .map_err(failed)?
+                            .1
+                    }
+                };
+            }
+            Pass::Variable(url) => {
+                let url = self.with(|asked| url.value(asked));
+                if self.state.lock().has_failed {
+                    return Err(StatusCode::INTERNAL_SERVER_ERROR.into());
+                }
+                target = Arc::new(Target::read(&url).map_err(failed)?);
+                let found;
+                (upstream, found) = self.found(proxy, &target).await.map_err(failed)?;
+                let key = format!("{}://{found} {bound:?}", target.https);
+                let led = || proxy.lead(&target, &upstream);
+                (group, relay) = self.worker.relay_for(proxy, &key, led).map_err(failed)?;
+            }
+        }
+        self.leads_to(&target);
+        let path = self.with(|asked| proxy.target(&target, asked));
+        let path = path.map_err(|()| Stop::from(StatusCode::BAD_REQUEST))?;
+        let key = upstream.key.as_ref();
+        let key = key.map(|key| self.with(|asked| key.value(asked)).into_bytes());
+        let tries = Tries::new(key, bound);
+        self.state.lock().tries = Some(tries.clone());
+        self.explain(|| {
+            let path = path.as_ref().map_or(self.own_target(), |path| path.as_str());
+            format!("proxy_pass ({}) to {} for {path}", proxy.place, target.authority)
+        });
+        Ok(Leads {
+            group,
+            relay,
+            path,
+            tries,
+        })
+    }
+
+    /// The servers that a URL with variables leads to, and the text by which they are known.
+    async fn found(&self, proxy: &Proxy, target: &Target) -> Result<(Arc<Upstream>, String), String> {
+        let key = target.authority.clone();
+        Ok(match target.whom(&self.worker.configuration.groups)? {
+            Whom::Group(upstream) => (upstream, key),
+            Whom::Server(Address::Named(_)) => {
+                let servers = proxy.look_up(target).await?;
+                self.explain(|| format!("{} is at {servers:?}", target.host));
+                let key = format!("{key} {servers:?}");
+                (
+                    self.worker.upstream_for(&key, || Upstream::of_found(&servers)),
+                    key,
+                )
+            }
+            Whom::Server(address) => (self.worker.upstream_for(&key, || Upstream::of_one(address)), key),
+        })
+    }
+
+    /// `proxy_bind`.
+    fn bound(&self, proxy: &Proxy) -> Option<SocketAddr> {
+        if !proxy.is_bound {
+            return None;
+        }
+        let location = self.state.lock().location.clone()?;
+        let text = location.handling.bind.as_ref()?.value.clone()?;
+        let value = self.with(|asked| text.value(asked));
+        let address = value.parse::<SocketAddr>();
+        address.ok().or_else(|| {
+            let address = value.trim_matches(['[', ']']).parse().ok()?;
+            Some(SocketAddr::new(address, 0))
+        })
+    }
+}
