@@ -205,7 +205,7 @@ impl Options {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
-        self.prepare(&socket, address).map_err(Unprepared::new)?;
+        self.prepare(&socket, address).map_err(Unprepared::wrap)?;
         socket.connect(address).await
     }
 
@@ -228,7 +228,7 @@ struct Unprepared(io::Error);
 
 impl Unprepared {
     /// A shortage of this host is distinguished from the settings by its error, and keeps it.
-    fn new(error: io::Error) -> io::Error {
+    fn wrap(error: io::Error) -> io::Error {
         match Shortage::of(&error) {
             Some(_) => error,
             None => io::Error::other(Unprepared(error)),

@@ -49,9 +49,8 @@ pub(crate) async fn exchange(
             let server = servers[first.wrapping_add(turn) % servers.len()];
             let until = Instant::now() + ANSWERS_WITHIN;
             // One that cannot be asked, or cannot read the question, is as one that does not answer: the next one is asked.
-            match timeout_at(until, ask(server, &mut open, &mut answers)).await {
-                Ok(Ok(())) => return judged(answers),
-                Ok(Err(_)) | Err(_) => {}
+            if let Ok(Ok(())) = timeout_at(until, ask(server, &mut open, &mut answers)).await {
+                return judged(answers);
             }
         }
         sleep_until(round_ends).await;
