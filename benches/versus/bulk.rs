@@ -82,7 +82,7 @@ pub(crate) async fn measure(
 }
 
 async fn run(mut stream: TcpStream, direction: Direction, down: Arc<AtomicU64>) -> io::Result<()> {
-    let frame = frames::from_client(frames::BULK_PAYLOAD);
+    let frame = frames::from_client(frames::bulk_payload());
     let (mut reader, mut writer) = stream.split();
     match direction {
         Direction::Down => sink(&mut reader, &down).await,

@@ -1,10 +1,21 @@
 //! The messages: WebSocket frames, made once, so that a proxy that looks at frames can be given the same loads as one
 //! that does not.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use switchover::websocket::SecWebSocketKey;
 
+static BULK_PAYLOAD: AtomicUsize = AtomicUsize::new(64 * 1024);
+
 /// The payload of a frame of the bulk loads.
-pub(crate) const BULK_PAYLOAD: usize = 64 * 1024;
+pub(crate) fn bulk_payload() -> usize {
+    BULK_PAYLOAD.load(Ordering::Relaxed)
+}
+
+/// Before any load.
+pub(crate) fn set_bulk_payload(bytes: usize) {
+    BULK_PAYLOAD.store(bytes, Ordering::Relaxed);
+}
 
 /// A client's key. The same one each time: nothing here is secret.
 pub(crate) fn key() -> SecWebSocketKey {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::frames;
 use super::load::{self, Load};
 
 pub(crate) const USAGE: &str = "\
@@ -16,6 +17,7 @@ The gateway beside its peers: processor time and memory for the same work.
   --seconds S           how long a load lasts (1)
   --connections LIST    connections of the echo loads (1,64,512)
   --tunnels N           tunnels of the idle load (5000)
+  --frame-bytes N       payload of a frame of the bulk loads (65536)
   --json FILE           every single measurement
   --plot FILE.svg       the medians as bars
   --syscalls            counts system calls instead, with strace
@@ -111,6 +113,10 @@ impl Options {
                 self.duration = Duration::try_from_secs_f64(seconds.clamp(0.1, 60.0)).unwrap_or_default();
             }
             "--tunnels" => self.tunnels = number(value)?,
+            "--frame-bytes" => match value.parse() {
+                Ok(bytes) if (1..=64 << 20).contains(&bytes) => frames::set_bulk_payload(bytes),
+                _ => return Err(format!("{value} is not a number from 1 to {}", 64 << 20)),
+            },
             "--json" => self.json = Some(value.into()),
             "--plot" => self.plot = Some(value.into()),
             "--gate" => self.gates = list(value),

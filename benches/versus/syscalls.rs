@@ -29,12 +29,12 @@ struct Unit {
 #[derive(Clone, Copy)]
 enum Work {
     RoundTrip { connections: usize },
-    Mebibyte,
+    Mebibyte { streams: usize, direction: Direction },
     Handshake { at_a_time: usize },
 }
 
 /// One connection pays for its own wake-up on each side; sixty-four share them. The bulk bound is for splicing.
-const UNITS: [Unit; 5] = [
+const UNITS: [Unit; 6] = [
     Unit {
         name: "echo-1",
         work: Work::RoundTrip { connections: 1 },
@@ -47,8 +47,19 @@ const UNITS: [Unit; 5] = [
     },
     Unit {
         name: "bulk",
-        work: Work::Mebibyte,
+        work: Work::Mebibyte {
+            streams: 1,
+            direction: Direction::Down,
+        },
         bound: 6.8,
+    },
+    Unit {
+        name: "bulk-16-both",
+        work: Work::Mebibyte {
+            streams: 16,
+            direction: Direction::Both,
+        },
+        bound: f64::INFINITY,
     },
     Unit {
         name: "handshake",
@@ -125,8 +136,8 @@ async fn work(
                 echo::exchange(streams, 64, LIMIT, 4000 / connections.min(20) as u64).await?;
             Ok((counter.finish().await?, count as f64))
         }
-        Work::Mebibyte => {
-            let mut flow = Flow::start(proxy, upstream, 1, Direction::Down).await?;
+        Work::Mebibyte { streams, direction } => {
+            let mut flow = Flow::start(proxy, upstream, streams, direction).await?;
             sleep(Duration::from_millis(300)).await;
             let counter = Counter::attach(process, directory).await?;
             let bytes = flow.arrived();

@@ -73,7 +73,7 @@ async fn serve(mut stream: TcpStream, received: Arc<AtomicU64>) -> io::Result<()
         stream.write_all(switching(&head)?.as_bytes()).await?;
         path
     };
-    let frame = frames::from_server(frames::BULK_PAYLOAD);
+    let frame = frames::from_server(frames::bulk_payload());
     match path.split_once('?').unwrap_or((&path, "")) {
         ("/echo", payload) => echo(stream, payload.parse().unwrap_or(64)).await,
         ("/sink", _) => sink(&mut stream.split().0, &received).await,

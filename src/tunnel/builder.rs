@@ -112,11 +112,13 @@ where
     ///    ended in order: the tunnel ends at once with [`End::Closed`].
     /// 6. A stream that ends or fails without a Close ends that of the other side with one, 1011 for the client and 1001 for the server,
     ///    or [another](WebSocketConfig::abnormal_close), if what that side was sent ends between two frames. Where a stream has failed,
-    ///    the tunnel then waits for that side's Close, within the limits of 2.
+    ///    the tunnel then waits for that side's Close, within the limits of 2. A side that takes no bytes for [too
+    ///    long](TunnelConfig::write_timeout), or does not end after the other has, counts as one that has gone.
     ///
     /// Downstream is the client, whose frames are masked; both streams begin with their first byte after the switch. A header or a
     /// control frame is held back until it is whole, at most 130 bytes. The tunnel's own frames are not counted in [`Traffic`].
-    /// Bulk is spliced within frames of 48 KiB or more; smaller ones are copied, to look at each header.
+    /// In bulk, frames of 48 KiB or more are spliced, several of them at once, after a look at each header where it lies; smaller ones are
+    /// copied.
     pub fn websocket(mut self, config: impl Into<Option<WebSocketConfig>>) -> Self {
         self.websocket = config.into();
         self

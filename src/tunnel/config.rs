@@ -136,7 +136,8 @@ impl TunnelConfig {
     /// Progress is counted in bytes accepted, not in wake-ups, so a peer that keeps its receive window at zero is
     /// caught however lively its acknowledgements are; a slow reader that takes a byte now and then is not. When the
     /// limit passes, the tunnel ends with [`End::WriteTimeout`](super::End::WriteTimeout), and the bytes that waited are lost:
-    /// on a plain TCP socket that side sees a reset.
+    /// on a plain TCP socket that side sees a reset. The other side of a tunnel that [knows its frames](super::Tunnel::websocket) is sent
+    /// a [Close](super::WebSocketConfig::abnormal_close) first, and may answer it.
     ///
     /// The clock only starts when the operating system's send buffer is full. `None` leaves a peer that never reads
     /// to the idle limit.

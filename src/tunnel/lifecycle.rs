@@ -11,6 +11,7 @@
 //! | `Failing` | the failed side's stream ends, the other side was sent a Close | | `Closing`, failed |
 //! | any other | a stream fails | stop it if a read failed, abandon the way to it | `Failing` |
 //! | any | a shutdown fails, which is no news | | the same |
+//! | `Running` | a write or half-close timeout, the other side can be sent a Close | that, stop the side, abandon the way to one that takes nothing | `Closing` |
 //! | `Closing` | a stream fails, the other side knows of the end | abandon the way to it, stop it if a read failed | `Closing` |
 //! | `Closing` | both have sent and been sent a Close, or one is gone | stop the direction to that side | `Closing` |
 //! | `Closing` | its time is over, a Close waits for its place | send it at the next boundary | `Closing`, a quarter of a second |
@@ -99,6 +100,19 @@ struct Closing<C> {
     last_until: Option<Instant>,
     /// Both directions have ended.
     settles_until: Option<Instant>,
+}
+
+impl<C> Closing<C> {
+    fn new(now: Instant, end: End, cause: Option<C>) -> Self {
+        Closing {
+            since: now,
+            end,
+            cause,
+            answers_until: None,
+            last_until: None,
+            settles_until: None,
+        }
+    }
 }
 
 impl<C> Lifecycle<C> {
@@ -214,14 +228,7 @@ impl<C> Lifecycle<C> {
             State::Failing { side, cause, .. } => (side, Some(cause)),
             _ => (side, cause),
         };
-        self.state = State::Closing(Box::new(Closing {
-            since: now,
-            end: End::Failed { side },
-            cause,
-            answers_until: None,
-            last_until: None,
-            settles_until: None,
-        }));
+        self.state = State::Closing(Box::new(Closing::new(now, End::Failed { side }, cause)));
     }
 
     fn end_wanted(&mut self, end: End, now: Instant, limits: &Limits<'_>) -> Vec<Action<C>> {
@@ -240,14 +247,7 @@ impl<C> Lifecycle<C> {
     /// One that has broken the protocol is sent it in the place of the other side's: what the other side says in answer to what
     /// came before the violation is not lost.
     fn close(&mut self, end: End, now: Instant) -> Vec<Action<C>> {
-        self.state = State::Closing(Box::new(Closing {
-            since: now,
-            end,
-            cause: None,
-            answers_until: None,
-            last_until: None,
-            settles_until: None,
-        }));
+        self.state = State::Closing(Box::new(Closing::new(now, end, None)));
         let close = |to: Side| match end {
             End::Violation { side, .. } | End::LimitExceeded { side, .. } if side == to => {
                 Action::CloseInPlace { to, end }
@@ -395,14 +395,33 @@ impl<C> Lifecycle<C> {
             Due::Idle => End::Idle,
             Due::Lifetime => End::Lifetime,
             Due::PingTimeout(side) => End::PingTimeout { side },
-            Due::HalfCloseTimeout(open) => return self.end(End::HalfCloseTimeout { open }, view),
-            Due::WriteTimeout(side) => return self.end(End::WriteTimeout { side }, view),
+            Due::HalfCloseTimeout(open) => {
+                return self.give_up(open, End::HalfCloseTimeout { open }, now, view);
+            }
+            Due::WriteTimeout(side) => return self.give_up(side, End::WriteTimeout { side }, now, view),
             Due::Drop => return self.end(End::Drained, view),
         };
         match limits.websocket.is_some() && self.is_running() {
             true => self.close(end, now),
             false => self.end(end, view),
         }
+    }
+
+    /// Nobody waits for this side any more. The other one gets a Close because of that, where there is a place for it.
+    fn give_up(&mut self, side: Side, end: End, now: Instant, view: &View) -> Vec<Action<C>> {
+        if !self.is_running() || !view.frames(side, |frames| frames.can_close_abnormally) {
+            return self.end(end, view);
+        }
+        self.state = State::Closing(Box::new(Closing::new(now, end, None)));
+        let mut actions = vec![
+            Action::Close { to: !side, end },
+            Action::Forget(side),
+            Action::Stop(side),
+        ];
+        if let End::WriteTimeout { .. } = end {
+            actions.push(Action::Abandon(!side));
+        }
+        actions
     }
 
     /// The end: as the state says, or this one.

@@ -13,4 +13,5 @@ mod refusals;
 use support::running_gateway;
 mod service;
 mod surface;
+mod taps;
 mod upstream;

@@ -2,21 +2,23 @@
 //
 // Text and binary come back as they are; the text "close 4999 some reason" closes so. Prints "listening PORT", and for
 // each connection "opened FIELDS", the request's fields in JSON, and "closed CODE REASON", as this side saw it. With the
-// files TLS_CERT and TLS_KEY in the environment it speaks TLS.
+// files TLS_CERT and TLS_KEY in the environment it speaks TLS. With WINDOW_BITS there, neither side compresses with a larger
+// window than that.
 
 import { readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import { WebSocketServer } from "ws";
 
-const { TLS_CERT, TLS_KEY } = process.env;
+const { TLS_CERT, TLS_KEY, WINDOW_BITS } = process.env;
+const bits = WINDOW_BITS ? Number(WINDOW_BITS) : undefined;
 const listener = TLS_CERT
   ? https.createServer({ cert: readFileSync(TLS_CERT), key: readFileSync(TLS_KEY) })
   : http.createServer();
 const server = new WebSocketServer({
   server: listener,
   // Also short messages are compressed, so that every frame of the tests has RSV1 set.
-  perMessageDeflate: { threshold: 0 },
+  perMessageDeflate: { threshold: 0, serverMaxWindowBits: bits, clientMaxWindowBits: bits },
   maxPayload: 16 * 1024 * 1024,
   handleProtocols: (offered) => [...offered][0],
 });

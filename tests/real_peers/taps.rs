@@ -1,5 +1,6 @@
 //! Real peers with compression on, with a tap between them that reads, replaces or limits what both say.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -88,6 +89,47 @@ fn nothing_changes_for_the_ends_whatever_a_tap_reads_or_replaces() {
         let app = app(Kind::Replaces, Compression::Strip, None, server.address);
         for mut client in [node("ws_client.mjs"), python("websockets_client.py")] {
             passes(client.args([&format!("ws://{}/live", app.address), "--without-deflate"]));
+        }
+    }
+}
+
+/// What an application answers to an offer of the extension.
+fn agreed(address: SocketAddr) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
+    let asking = UPGRADE_REQUEST
+        .replacen("/chat", "/live", 1)
+        .replacen("\r\n\r\n", offer, 1);
+    stream.write_all(asking.as_bytes()).expect("it is taken");
+    let mut lines = BufReader::new(stream).lines();
+    lines
+        .find_map(|line| {
+            let line = line.expect("a head").to_ascii_lowercase();
+            line.strip_prefix("sec-websocket-extensions: ").map(str::to_owned)
+        })
+        .expect("it is agreed on")
+}
+
+/// Those of Python agree on 12 bits by themselves, in the tests above.
+#[test]
+fn windows_of_any_size_are_inflated() {
+    if !has_node() || !has_python() {
+        return;
+    }
+    for bits in ["9", "11", "14"] {
+        let server = Server::start(node("ws_server.mjs").env("WINDOW_BITS", bits));
+        for kind in TRANSPARENT {
+            let app = app(kind, Compression::Inflate, None, server.address);
+            let agreed = agreed(app.address);
+            for side in ["server", "client"] {
+                assert!(
+                    agreed.contains(&format!("{side}_max_window_bits={bits}")),
+                    "{agreed}"
+                );
+            }
+            for mut client in [node("ws_client.mjs"), python("websockets_client.py")] {
+                passes(client.arg(format!("ws://{}/live", app.address)));
+            }
         }
     }
 }

@@ -31,7 +31,7 @@ pub(in crate::tunnel) fn discard<S: Carried>(
 
 /// The tunnel has ended, perhaps before the direction that ends at `writer` had.
 pub(in crate::tunnel) fn finish<W: Carried>(cx: &mut Context<'_>, half: &Half, writer: &mut W) {
-    if half.outlet().has_pending() {
+    if half.outlet().has_lost() {
         // Bytes are lost, and an orderly end would hide it.
         socket::reset_on_drop(writer);
     } else if !half.has_ended() && !socket::is_plain(writer) {

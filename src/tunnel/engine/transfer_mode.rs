@@ -83,6 +83,19 @@ pub(in crate::tunnel) enum Filled<P> {
     Impossible,
 }
 
+/// What came of a look at bytes that have not been read.
+#[cfg_attr(not(all(target_os = "linux", feature = "splice")), allow(dead_code))]
+pub(in crate::tunnel) enum Peeked {
+    /// So many are there.
+    Bytes(usize),
+    /// The reader has nothing; a waker is registered.
+    Waiting,
+    /// The reader had nothing after all: try again.
+    Again,
+    /// It is to be read instead.
+    NotNow,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

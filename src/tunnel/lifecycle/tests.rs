@@ -47,14 +47,7 @@ fn direction(now: Instant, frames: bool) -> Direction {
 }
 
 fn closing(now: Instant, end: End) -> State<char> {
-    State::Closing(Box::new(Closing {
-        since: now,
-        end,
-        cause: None,
-        answers_until: None,
-        last_until: None,
-        settles_until: None,
-    }))
+    State::Closing(Box::new(Closing::new(now, end, None)))
 }
 
 fn state_name<C>(lifecycle: &Lifecycle<C>) -> &'static str {
@@ -462,6 +455,42 @@ fn rows() -> Vec<Row> {
             "ended",
         )
         .framed(nothing),
+        row(
+            running,
+            Event::Deadline(Due::WriteTimeout(Upstream)),
+            [
+                Action::Close {
+                    to: Downstream,
+                    end: End::WriteTimeout { side: Upstream },
+                },
+                Action::Forget(Upstream),
+                Action::Stop(Upstream),
+                Action::Abandon(Downstream),
+            ],
+            "closing",
+        )
+        .framed(|it| frames(&mut it[1]).can_close_abnormally = true),
+        row(
+            running,
+            Event::Deadline(Due::HalfCloseTimeout(Upstream)),
+            [
+                Action::Close {
+                    to: Downstream,
+                    end: End::HalfCloseTimeout { open: Upstream },
+                },
+                Action::Forget(Upstream),
+                Action::Stop(Upstream),
+            ],
+            "closing",
+        )
+        .framed(|it| frames(&mut it[1]).can_close_abnormally = true),
+        row(
+            failing,
+            Event::Deadline(Due::WriteTimeout(Downstream)),
+            [failure()],
+            "ended",
+        )
+        .framed(|it| frames(&mut it[0]).can_close_abnormally = true),
         row(
             draining,
             Event::Deadline(Due::Drop),

@@ -164,4 +164,12 @@ impl<'a> Socket<'a> {
             Socket::Unix(socket) => socket.try_io(interest, || operation(socket.as_fd())),
         }
     }
+
+    /// Calls `operation` with the descriptor, whatever comes of it. The runtime is not told if it would block.
+    pub(in crate::tunnel) fn with_descriptor<T>(self, operation: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
+        match self {
+            Socket::Tcp(socket) => operation(socket.as_fd()),
+            Socket::Unix(socket) => operation(socket.as_fd()),
+        }
+    }
 }

@@ -81,10 +81,9 @@ fn close_frame(end: &End, to: Side, config: &WebSocketConfig) -> CloseFrame {
                 &*format!("{} exceeded a limit", name(*side)),
             ),
         },
-        End::Failed { .. } => match config.abnormal_close_frame(to) {
-            Some(close) => return close,
-            None => (CloseCode::GOING_AWAY, "the other side has failed"),
-        },
+        End::Failed { .. } => return config.abnormal_close_frame(to, FAILED),
+        End::WriteTimeout { .. } => return config.abnormal_close_frame(to, "takes no bytes"),
+        End::HalfCloseTimeout { .. } => return config.abnormal_close_frame(to, "does not close"),
         End::Drained => match config.drain_close_frame() {
             Some(close) => return close.clone(),
             None => (CloseCode::GOING_AWAY, "shutting down"),
@@ -98,8 +97,11 @@ fn close_frame(end: &End, to: Side, config: &WebSocketConfig) -> CloseFrame {
     CloseFrame::new(code, reason)
 }
 
+/// What is said of the other side where its stream has ended or failed.
+pub(super) const FAILED: &str = "has gone without a Close";
+
 /// What a side is called in a Close.
-fn name(side: Side) -> &'static str {
+pub(super) fn name(side: Side) -> &'static str {
     match side {
         Side::Downstream => "the client",
         Side::Upstream => "the server",

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::EndRequest;
 use super::limits::MessageLimits;
+use super::{EndRequest, closing};
 use crate::side::Side;
 use crate::websocket::{CloseCode, CloseFrame};
 
@@ -139,7 +139,8 @@ impl WebSocketConfig {
     }
 
     /// The Close for a side whose peer's stream has ended or failed without one (RFC 6455, section 7.1.5: 1006 is what an endpoint
-    /// reports then, and nobody may send it). Default, and [`EndRequest::default`]: 1011 (Internal Error) for the client, 1001 (Going
+    /// reports then, and nobody may send it), or whose peer the tunnel gives up because it [takes no
+    /// bytes](crate::tunnel::End::WriteTimeout) or [does not close](crate::tunnel::End::HalfCloseTimeout). Default, and [`EndRequest::default`]: 1011 (Internal Error) for the client, 1001 (Going
     /// Away) for the server. `None`: no Close, its stream ends as its peer's did.
     ///
     /// It is sent where what the side has received ends between two frames. Within a frame there is no place for it: the stream
@@ -157,15 +158,17 @@ impl WebSocketConfig {
         self.abnormal_close[to as usize].is_some()
     }
 
-    pub(super) fn abnormal_close_frame(&self, to: Side) -> Option<CloseFrame> {
-        let request = self.abnormal_close[to as usize].as_ref()?;
-        let default = || match to {
-            Side::Downstream => {
-                CloseFrame::new(CloseCode::INTERNAL_ERROR, "the server has gone without a Close")
-            }
-            Side::Upstream => CloseFrame::new(CloseCode::GOING_AWAY, "the client has gone without a Close"),
+    /// What `to` is sent because of the other side, of which this is said.
+    pub(super) fn abnormal_close_frame(&self, to: Side, why: &str) -> CloseFrame {
+        let request = self.abnormal_close[to as usize].as_ref();
+        if let Some(close) = request.and_then(EndRequest::frame) {
+            return close.clone();
+        }
+        let code = match to {
+            Side::Downstream => CloseCode::INTERNAL_ERROR,
+            Side::Upstream => CloseCode::GOING_AWAY,
         };
-        Some(request.frame().cloned().unwrap_or_else(default))
+        CloseFrame::new(code, &format!("{} {why}", closing::name(!to)))
     }
 
     pub(super) fn drain_close_frame(&self) -> Option<&CloseFrame> {

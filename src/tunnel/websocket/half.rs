@@ -2,7 +2,6 @@
 //!
 //! Of a direction of bytes it knows only that there is nothing to be done.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::{Framed, Injected, WebSocketConfig};
+use super::{Framed, Injected, Piece, WebSocketConfig};
 use crate::side::Side;
 use crate::tunnel::engine::half::{self, Half};
 use crate::tunnel::engine::outlet::{Failure, Turn};
@@ -49,8 +48,8 @@ impl Half {
             return leftovers;
         };
         match framed.pass(now, &leftovers) {
-            Cow::Borrowed(bytes) => leftovers.slice_ref(bytes),
-            Cow::Owned(bytes) => bytes.into(),
+            Piece::Lent(bytes) => leftovers.slice_ref(bytes),
+            Piece::Kept(bytes) => bytes,
         }
     }
 
@@ -77,8 +76,8 @@ impl Half {
             return Ok(Turn::Again);
         }
         match bytes {
-            Cow::Borrowed(bytes) => self.outlet.write_out(cx, now, writer, bytes),
-            Cow::Owned(bytes) => self.outlet.write_owned(cx, now, writer, bytes.into()),
+            Piece::Lent(bytes) => self.outlet.write_out(cx, now, writer, bytes),
+            Piece::Kept(bytes) => self.outlet.write_owned(cx, now, writer, bytes),
         }
     }
 
@@ -88,14 +87,6 @@ impl Half {
         match &self.framed {
             Some(framed) if self.mode.is_splice() => framed.room().min(SCRATCH_SIZE),
             _ => SCRATCH_SIZE,
-        }
-    }
-
-    /// How many bytes may be spliced now. None at all if they have to be looked at.
-    pub(in crate::tunnel) fn may_splice(&self) -> usize {
-        match &self.framed {
-            None => usize::MAX,
-            Some(framed) => framed.may_skip(),
         }
     }
 
@@ -194,7 +185,7 @@ impl Half {
     where
         W: AsyncWrite + Unpin,
     {
-        let frame = self.framed.as_mut().map(|framed| framed.inject(now));
+        let frame = self.framed.as_mut().map(|framed| framed.inject(now).into());
         self.write_injected(cx, now, writer, frame)
     }
 
@@ -298,13 +289,13 @@ impl Half {
         cx: &mut Context<'_>,
         now: Instant,
         writer: &mut W,
-        bytes: Option<Vec<u8>>,
+        bytes: Option<Bytes>,
     ) -> Result<Turn, Failure>
     where
         W: AsyncWrite + Unpin,
     {
         match bytes {
-            Some(bytes) if !bytes.is_empty() => self.outlet.write_owned(cx, now, writer, bytes.into()),
+            Some(bytes) if !bytes.is_empty() => self.outlet.write_owned(cx, now, writer, bytes),
             _ => Ok(Turn::Again),
         }
     }

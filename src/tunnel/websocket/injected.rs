@@ -54,7 +54,30 @@ impl Pings {
 
     /// Whether this is the answer to the last of them.
     pub(super) fn last_is_answered_by(&self, frame: &ControlFrame) -> bool {
-        self.are_answered_by(frame) && frame.payload().ends_with(&self.sent.to_be_bytes())
+        self.answered_by(frame) == Some(self.sent)
+    }
+
+    /// Whether this answers one of them that was sent after `answered` and has not been answered yet. Then that one is the last that
+    /// was answered: no pong is a first answer twice, nor is one to a ping that was never sent.
+    pub(super) fn are_answered_first_by(&self, frame: &ControlFrame, answered: &mut u32) -> bool {
+        let Some(number) = self.answered_by(frame) else {
+            return false;
+        };
+        let open = self.sent.wrapping_sub(*answered);
+        let is_first = (1..=open).contains(&number.wrapping_sub(*answered));
+        if is_first {
+            *answered = number;
+        }
+        is_first
+    }
+
+    /// The number of the ping that this answers.
+    fn answered_by(&self, frame: &ControlFrame) -> Option<u32> {
+        let number = frame
+            .payload()
+            .last_chunk()
+            .filter(|_| self.are_answered_by(frame))?;
+        Some(u32::from_be_bytes(*number))
     }
 }
 
@@ -93,6 +116,37 @@ mod tests {
         );
         let longer = [first.payload(), b"x"].concat();
         assert!(!pings.are_answered_by(&ControlFrame::new(OpCode::Pong, &longer).unwrap()));
+    }
+
+    #[test]
+    fn each_ping_has_one_first_answer() {
+        let pong = |ping: &ControlFrame| ControlFrame::new(OpCode::Pong, ping.payload()).unwrap();
+        for sent_before in [0, u32::MAX - 2] {
+            let mut pings = Pings {
+                sent: sent_before,
+                ..Pings::default()
+            };
+            let answers = [(); 4].map(|()| pong(&pings.next().unwrap()));
+            let mut never_sent = answers[3].payload().to_vec();
+            *never_sent.last_mut().unwrap() += 1;
+            let never_sent = ControlFrame::new(OpCode::Pong, &never_sent).unwrap();
+            let mut answered = sent_before;
+            for (answer, is_first) in [
+                (&never_sent, false),
+                (&answers[0], true),
+                (&answers[0], false),
+                // The answer to a later ping is one to those before it (RFC 6455, section 5.5.3).
+                (&answers[2], true),
+                (&answers[1], false),
+                (&answers[2], false),
+                (&answers[3], true),
+                (&answers[3], false),
+                (&never_sent, false),
+            ] {
+                let found = pings.are_answered_first_by(answer, &mut answered);
+                assert_eq!(found, is_first, "{:?}", answer.payload());
+            }
+        }
     }
 
     #[test]

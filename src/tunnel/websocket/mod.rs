@@ -4,6 +4,7 @@
 //! Knows what one side sends, and no stream. What is read goes in, what goes out comes back; nothing is kept but a header or
 //! a control frame that is not whole yet.
 
+mod admission;
 mod closes;
 mod closing;
 mod config;
@@ -15,12 +16,15 @@ mod keep_alive;
 mod limits;
 mod output;
 mod queue;
+mod splicing;
 mod tap;
 mod tapped;
+#[cfg(test)]
+mod tests;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 pub(in crate::tunnel) use closes::{Closes, WebSocketTraffic};
@@ -30,8 +34,9 @@ pub use counts::{FrameCounts, RoundTrips};
 pub use end_request::EndRequest;
 pub(in crate::tunnel) use injected::Injected;
 use injected::Pings;
-use limits::{Admission, Limiter};
+use limits::Limiter;
 pub use limits::{MessageLimit, MessageLimits, Rate};
+pub(in crate::tunnel) use output::Piece;
 use output::{Account, Output};
 pub use tap::{Compression, Decision, InjectError, MessageHead, MessageInjector, MessageTap, Tap, Verdict};
 pub(in crate::tunnel) use tap::{Inbox, Inboxes, Tapped};
@@ -40,14 +45,6 @@ use tapped::Own;
 use crate::side::Side;
 use crate::tunnel::lifecycle::Frames;
 use crate::websocket::{CloseFrame, ControlFrame, FrameError, FrameScanner, OpCode, Scanned};
-
-/// A frame is large if its payload is at least so long. Below that, looking at each header and splicing the rest costs more
-/// than copying both.
-const LARGE: u64 = 48 * 1024;
-/// What is left of a large frame is spliced as long as it is so much.
-const WORTH_SPLICING: u64 = 32 * 1024;
-/// So much is read for the header that follows a large frame.
-const LOOK: usize = 4 * 1024;
 
 /// Why a frame does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +60,11 @@ pub(in crate::tunnel) struct Framed {
     scanner: FrameScanner,
     /// What was read of a header or of a control frame, until the rest is there: at most 130 bytes. Where a frame waits for its
     /// rate, all that was read from it on: at most 64 KiB and that. So what went out ends within a payload or between two frames.
-    held: Vec<u8>,
+    held: Bytes,
     /// The payload of the data frame that began last.
     last_length: u64,
+    /// How much of its header is still to go out, where it was looked at before it was read.
+    unread_header: u8,
     /// A frame of the tunnel's own that goes out at the next boundary. Boxed, as all that is rare.
     queued: Option<Box<Injected>>,
     /// What the sender's Close said. It went on, unless the tunnel's own went before it.
@@ -101,8 +100,9 @@ impl Framed {
         let reserved_bits = config.allowed_reserved_bits().unwrap_or_default();
         Framed {
             scanner: FrameScanner::new(sender).reserved_bits(reserved_bits),
-            held: Vec::new(),
+            held: Bytes::new(),
             last_length: 0,
+            unread_header: 0,
             queued: None,
             from_sender: None,
             sent: None,
@@ -130,21 +130,18 @@ impl Framed {
     /// What goes out of what was read, and was read behind what is held: mostly all of it, as it is.
     ///
     /// To be called when everything that came out before has been taken or is going to be.
-    pub(in crate::tunnel) fn pass<'a>(&mut self, now: Instant, read: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(in crate::tunnel) fn pass<'a>(&mut self, now: Instant, read: &'a [u8]) -> Piece<'a> {
         self.last_read_at = now;
         if self.refusal.is_some() || self.from_sender.is_some() {
-            return Cow::Borrowed(&[]);
+            return Piece::NOTHING;
         }
         self.waits_until = None;
-        let read = match std::mem::take(&mut self.held) {
-            held if held.is_empty() => Cow::Borrowed(read),
-            held if read.is_empty() => Cow::Owned(held),
-            held => Cow::Owned([&held, read].concat()),
-        };
+        let read = Piece::behind(std::mem::take(&mut self.held), read);
         let mut output = Output::default();
         // After the tunnel's own Close it is only read for the sender's.
         let mut end = self.sent.is_some().then_some(0);
         let mut at = 0;
+        at += self.pass_unread_header(&read, &mut output);
         loop {
             if self.can_inject() {
                 let frame = self.take_queued(now);
@@ -155,20 +152,20 @@ impl Framed {
                 }
             }
             if self.is_interrupted(output.length(at)) {
-                self.held = read[at..].to_vec();
+                self.held = read.rest(at);
                 break;
             }
             let before = self.limiter.as_ref().map(|_| self.scanner.clone());
             match self.scanner.advance(self.next_piece(&read[at..])) {
                 Ok(None) => {
-                    self.held = read[at..].to_vec();
+                    self.held = read.rest(at);
                     break;
                 }
                 Ok(Some((length, scanned))) => {
                     if let (Some(before), false) = (before, self.is_allowed(now, &scanned, length)) {
                         self.scanner = before;
                         if self.waits_until.is_some() {
-                            self.held = read[at..].to_vec();
+                            self.held = read.rest(at);
                         }
                         break;
                     }
@@ -213,69 +210,8 @@ impl Framed {
         output
     }
 
-    /// Whether the limits allow what begins here. If not, it waits or is refused.
-    fn is_allowed(&mut self, now: Instant, scanned: &Scanned, length: usize) -> bool {
-        // After the tunnel's own Close nothing goes on, and what is not is not limited.
-        let is_closed = self.is_closed();
-        let Some(limiter) = self.limiter.as_mut().filter(|_| !is_closed) else {
-            return true;
-        };
-        let decision = match scanned {
-            Scanned::Payload => Admission::Pass,
-            Scanned::Header(header) => limiter.data_frame(now.into_std(), header, length),
-            Scanned::Control(frame) if frame.opcode() == OpCode::Close => Admission::Pass,
-            Scanned::Control(frame) if self.pings.are_answered_by(frame) => Admission::Pass,
-            Scanned::Control(_) => limiter.control_frame(now.into_std()),
-        };
-        match decision {
-            Admission::Pass => return true,
-            Admission::Wait(at) => self.waits_until = Some(at.into()),
-            Admission::Refuse(limit, allowed) => {
-                self.refusal = Some(Refusal::Limit(limit, allowed));
-                self.close_now();
-            }
-        }
-        false
-    }
-
-    /// Until when what is held waits for its rate.
-    pub(in crate::tunnel) fn waits_until(&self) -> Option<Instant> {
-        self.waits_until
-    }
-
-    /// Nothing waits for its rate any more.
-    pub(in crate::tunnel) fn stop_waiting(&mut self, now: Instant) {
-        self.limiter = None;
-        self.waits_until = self.waits_until.map(|at| at.min(now));
-    }
-
-    /// Takes note of payload that went on without being looked at.
-    pub(in crate::tunnel) fn skip(&mut self, now: Instant, count: usize) {
-        self.last_read_at = now;
-        self.account.handed += count as u64;
-        self.scanner.skip(count as u64);
-        self.count_payload(count);
-        self.screen_skipped();
-    }
-
-    /// How many bytes may go on without being looked at, if that is worth it: what is left of a large frame.
-    pub(in crate::tunnel) fn may_skip(&self) -> usize {
-        match self.scanner.remaining() {
-            rest if rest < WORTH_SPLICING || self.is_closed() || !self.may_be_unseen() => 0,
-            rest => usize::try_from(rest).unwrap_or(usize::MAX),
-        }
-    }
-
-    /// How much to read where what is large [is skipped](Framed::may_skip).
-    pub(in crate::tunnel) fn room(&self) -> usize {
-        match usize::try_from(self.scanner.remaining()) {
-            Ok(rest) if self.last_length >= LARGE => rest.saturating_add(LOOK),
-            _ => usize::MAX,
-        }
-    }
-
     /// What is [held back](Framed::holds_back), and will not be completed.
-    pub(in crate::tunnel) fn release(&mut self) -> Vec<u8> {
+    pub(in crate::tunnel) fn release(&mut self) -> Bytes {
         let mut held = std::mem::take(&mut self.held);
         if self.keeps_held() {
             held.clear();

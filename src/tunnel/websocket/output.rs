@@ -3,7 +3,67 @@
 //!
 //! Knows bytes and their places. It must not know frames.
 
-use std::borrow::Cow;
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+/// So few bytes are copied, where they would keep the buffer that they are in.
+const FEW: usize = 256;
+
+/// Bytes that somebody lends for a call, or that a direction has kept. What has been kept is divided without a copy.
+pub(in crate::tunnel) enum Piece<'a> {
+    Lent(&'a [u8]),
+    Kept(Bytes),
+}
+
+impl<'a> Piece<'a> {
+    pub(super) const NOTHING: Self = Piece::Lent(&[]);
+
+    /// What was kept, and what was read behind it.
+    pub(super) fn behind(kept: Bytes, read: &'a [u8]) -> Self {
+        match (kept.is_empty(), read.is_empty()) {
+            (true, _) => Piece::Lent(read),
+            (false, true) => Piece::Kept(kept),
+            (false, false) => Piece::Kept([&kept, read].concat().into()),
+        }
+    }
+
+    /// To be kept: from here on.
+    pub(super) fn rest(&self, at: usize) -> Bytes {
+        match self {
+            Piece::Kept(bytes) if bytes.len() - at > FEW => bytes.slice(at..),
+            _ => Bytes::copy_from_slice(&self[at..]),
+        }
+    }
+
+    fn until(self, end: usize) -> Self {
+        match self {
+            Piece::Lent(bytes) => Piece::Lent(&bytes[..end]),
+            Piece::Kept(mut bytes) => {
+                bytes.truncate(end);
+                Piece::Kept(bytes)
+            }
+        }
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self {
+            Piece::Lent(bytes) => Bytes::copy_from_slice(bytes),
+            Piece::Kept(bytes) => bytes,
+        }
+    }
+}
+
+impl Deref for Piece<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Piece::Lent(bytes) => bytes,
+            Piece::Kept(bytes) => bytes,
+        }
+    }
+}
 
 /// What goes out of what was read: all of it, unless something is put in or left out.
 #[derive(Default)]
@@ -44,19 +104,13 @@ impl Output {
         self.made.as_ref().map_or(0, Vec::len) + (at - self.from)
     }
 
-    pub(super) fn finish<'a>(mut self, read: Cow<'a, [u8]>, end: usize) -> Cow<'a, [u8]> {
+    pub(super) fn finish<'a>(mut self, read: Piece<'a>, end: usize) -> Piece<'a> {
         if self.made.is_some() {
             let end = end.max(self.from);
             self.make(&read, end);
-            return Cow::Owned(self.made.unwrap_or_default());
+            return Piece::Kept(self.made.unwrap_or_default().into());
         }
-        match read {
-            Cow::Borrowed(read) => Cow::Borrowed(&read[..end]),
-            Cow::Owned(mut read) => {
-                read.truncate(end);
-                Cow::Owned(read)
-            }
-        }
+        read.until(end)
     }
 }
 

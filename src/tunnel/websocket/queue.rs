@@ -4,7 +4,7 @@
 
 use tokio::time::Instant;
 
-use super::{Framed, Injected};
+use super::{Framed, Injected, closing};
 
 impl Framed {
     /// Has a frame of the tunnel's own sent at the next boundary. A Close goes before a ping.
@@ -75,8 +75,10 @@ impl Framed {
     /// The sender has ended its stream.
     pub(in crate::tunnel) fn sender_has_ended(&mut self) {
         if self.can_close_abnormally() {
-            let close = self.config.abnormal_close_frame(!self.scanner.sender());
-            self.queued = close.map(|close| Box::new(Injected::Close(close)));
+            let close = self
+                .config
+                .abnormal_close_frame(!self.scanner.sender(), closing::FAILED);
+            self.queued = Some(Box::new(Injected::Close(close)));
         }
         self.sender_is_gone();
     }

@@ -28,6 +28,22 @@ pub(super) struct Own {
     is_interrupted: bool,
 }
 
+impl Own {
+    /// Under this tap, and without a queue of the caller's own.
+    #[cfg(test)]
+    pub(super) fn under(tap: Tap, sender: Side) -> Self {
+        Own {
+            screen: Some(Screen::new(Tapped::new(tap), sender)),
+            ..Own::default()
+        }
+    }
+
+    /// Whether a message of the caller's own may come that waits for a place.
+    pub(super) fn may_send(&self) -> bool {
+        self.inbox.is_some() || self.next.is_some()
+    }
+}
+
 impl Framed {
     fn screen(&self) -> Option<&Screen> {
         self.own.as_ref()?.screen.as_ref()
@@ -97,7 +113,12 @@ impl Framed {
 
     /// Whether what has gone out ends between two frames.
     pub(super) fn is_at_boundary(&self) -> bool {
-        self.scanner.is_at_boundary() || self.screen().is_some_and(Screen::leaves_out)
+        self.scanner.is_at_boundary() || self.leaves_out()
+    }
+
+    /// Whether what comes of the message that has begun does not go out as it comes.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.screen().is_some_and(Screen::leaves_out)
     }
 
     fn is_between_messages(&self) -> bool {
@@ -125,7 +146,7 @@ impl Framed {
 
     /// What goes out that is not read now: by a decision that has been made, of the caller's own, or of what was read before. None
     /// if there is none, and then the task is woken when there is.
-    pub(in crate::tunnel) fn poll_own(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Vec<u8>> {
+    pub(in crate::tunnel) fn poll_own(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Bytes> {
         if self.is_closed() {
             self.close_inbox();
             // Nothing may follow the tunnel's Close (RFC 6455, section 5.5.1): what the decision is about has no place any more.
@@ -142,10 +163,10 @@ impl Framed {
                 return None;
             };
             self.account.handed += bytes.len() as u64;
-            return Some(bytes);
+            return Some(bytes.into());
         }
         if own.is_interrupted && !self.is_paused() {
-            return Some(self.pass(now, &[]).into_owned());
+            return Some(self.pass(now, &[]).into_bytes());
         }
         None
     }
@@ -157,7 +178,7 @@ impl Framed {
         }
     }
 
-    fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Option<Vec<u8>> {
+    fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
         let has_place = self.is_between_messages();
         let own = self.own.as_mut()?;
         while own.next.is_none() {
@@ -172,7 +193,7 @@ impl Framed {
         let bytes = frame(self.scanner.sender(), opcode, true, &payload);
         self.account.injected(0, bytes.len());
         self.account.handed += bytes.len() as u64;
-        Some(bytes)
+        Some(bytes.into())
     }
 }
 

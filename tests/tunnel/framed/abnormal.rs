@@ -7,9 +7,14 @@ use super::*;
 
 /// What `side` is told of the other.
 fn gone(side: Side) -> Frame {
+    told_of(side, "has gone without a Close")
+}
+
+/// What `side` is told of the other, of which this is said.
+fn told_of(side: Side, why: &str) -> Frame {
     match side {
-        Side::Downstream => Frame::close(CloseCode::INTERNAL_ERROR, "the server has gone without a Close"),
-        Side::Upstream => Frame::close(CloseCode::GOING_AWAY, "the client has gone without a Close"),
+        Side::Downstream => Frame::close(CloseCode::INTERNAL_ERROR, &format!("the server {why}")),
+        Side::Upstream => Frame::close(CloseCode::GOING_AWAY, &format!("the client {why}")),
     }
 }
 
@@ -150,6 +155,55 @@ mirrored! {
         }
     }
 
+    virtual_time async fn a_side_that_takes_nothing_is_given_up_and_the_other_is_told(near: Side) {
+        let close = Frame::close(CloseCode::GOING_AWAY, "");
+        for within_a_frame in [false, true] {
+            let config = unlimited().write_timeout(seconds(5)).half_close_timeout(seconds(10));
+            let mut talk = talk(near, Table::new(1024), config, WebSocketConfig::default());
+            // More than its stream takes.
+            talk.near.send(&Frame::new(OpCode::Binary, &pattern(1500))).await;
+            if within_a_frame {
+                talk.far.stream.write_all(&part().bytes(!near)[..7]).await.unwrap();
+                let mut received = Vec::new();
+                talk.near.stream.read_to_end(&mut received).await.unwrap();
+                assert_eq!(received, &part().bytes(!near)[..7], "there is no place for a Close");
+            } else {
+                assert_eq!(talk.near.next().await, Some(told_of(near, "takes no bytes")));
+                assert_eq!(talk.near.next().await, None);
+                sleep(seconds(1)).await;
+                talk.near.send(&close).await;
+            }
+            let traffic = talk.tunnel.await.unwrap().unwrap();
+            let after = if within_a_frame { 5 } else { 6 };
+            assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::WriteTimeout { side: !near }, after));
+            assert_eq!(traffic.close_sent_to(near).is_some(), !within_a_frame);
+            assert_eq!(traffic.close_from(near).is_some(), !within_a_frame);
+            assert_eq!(traffic.close_sent_to(!near), None);
+        }
+    }
+
+    virtual_time async fn one_that_does_not_answer_that_either_is_left_at_the_close_timeout(near: Side) {
+        let config = unlimited().write_timeout(seconds(5)).half_close_timeout(seconds(10));
+        let websocket = WebSocketConfig::default().close_timeout(seconds(2));
+        let mut talk = talk(near, Table::new(1024), config, websocket);
+        talk.near.send(&Frame::new(OpCode::Binary, &pattern(1500))).await;
+        assert_eq!(talk.near.next().await, Some(told_of(near, "takes no bytes")));
+        let traffic = talk.tunnel.await.unwrap().unwrap();
+        assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::WriteTimeout { side: !near }, 7));
+    }
+
+    virtual_time async fn a_side_that_has_ended_is_told_of_one_that_does_not(near: Side) {
+        let mut talk = told(near, Faults::none());
+        talk.near.stream.shutdown().await.unwrap();
+        assert_eq!(talk.far.next().await, Some(gone(!near)));
+        assert_eq!(talk.near.next().await, Some(told_of(near, "does not close")));
+        assert_eq!(talk.near.next().await, None);
+        drop(talk.near);
+        let traffic = talk.tunnel.await.unwrap().unwrap();
+        assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::HalfCloseTimeout { open: !near }, 10));
+        assert!(traffic.close_sent_to(near).is_some() && traffic.close_sent_to(!near).is_some());
+    }
+
     virtual_time async fn a_close_of_its_own_is_enough(near: Side) {
         let mut talk = told(near, Faults::none());
         let close = Frame::close(CloseCode::NORMAL_CLOSURE, "");
@@ -176,6 +230,33 @@ mirrored! {
         other.send(&Frame::close(CloseCode::GOING_AWAY, "")).await;
         assert_eq!(other.stream.read(&mut [0]).await.unwrap(), 0, "an end in order");
         assert_eq!(tunnel.await.unwrap().unwrap_err().side(), near);
+    }
+
+    real_time async fn over_sockets_one_that_took_not_all_does_not_see_an_end_in_order(near: Side) {
+        let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let config = unlimited().write_timeout(milliseconds(300)).half_close_timeout(seconds(10));
+        let websocket = WebSocketConfig::default();
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).websocket(websocket).run());
+        let (reading, mut writing) = near_peer.into_split();
+        let sender = tokio::spawn(async move {
+            let message = Frame::new(OpCode::Binary, &pattern(1 << 20)).bytes(near);
+            // Until nothing more is taken.
+            while writing.write_all(&message).await.is_ok() {}
+        });
+        let mut one = Peer::new(tokio::io::join(reading, tokio::io::sink()), near);
+        assert_eq!(one.next().await, Some(told_of(near, "takes no bytes")));
+        let (mut stuck, mut received) = (far_peer, vec![0; 1 << 20]);
+        drop(one);
+        sender.await.unwrap();
+        assert_eq!(tunnel.await.unwrap().unwrap().end(), End::WriteTimeout { side: !near });
+        let ended = loop {
+            match stuck.read(&mut received).await {
+                Ok(0) => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break Err(error.kind()),
+            }
+        };
+        assert_eq!(ended, Err(std::io::ErrorKind::ConnectionReset));
     }
 }
 

@@ -297,6 +297,25 @@ mirrored! {
         assert_eq!(talk.far.next().await, Some(close));
     }
 
+    virtual_time async fn an_answer_that_is_sent_again_is_counted(near: Side) {
+        let websocket = pinging(1).limits_from(near, limits().control_frames(Rate::per_second(2)));
+        let mut talk = talk(near, Table::new(1024), unlimited().half_close_timeout(seconds(10)), websocket);
+        let ping = talk.near.next().await.unwrap();
+        let pong = Frame::new(OpCode::Pong, &ping.payload);
+        // The first answers, two are within the limit.
+        for _ in 0..3 {
+            talk.near.send(&pong).await;
+        }
+        let hello = Frame::text("hello");
+        talk.near.send(&hello).await;
+        assert_eq!(talk.far.answering().await, Some(hello));
+        talk.near.send(&pong).await;
+        assert_eq!(talk.far.answering().await, Some(close_for(near)));
+        drop((talk.near.stream, talk.far.stream));
+        let end = talk.tunnel.await.unwrap().unwrap().end();
+        assert_eq!(end, End::LimitExceeded { side: near, limit: MessageLimit::ControlFrameRate, allowed: 2 });
+    }
+
     virtual_time async fn a_throttled_side_is_delayed_and_nothing_is_lost(near: Side) {
         let started = Instant::now();
         let mut talk = limited(near, limits().messages(Rate::per_second(1).burst(2)).throttle(true));

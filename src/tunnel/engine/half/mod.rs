@@ -16,7 +16,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use read::{Given, poll_reader};
-use splice::turns_per_splice;
 
 use crate::tunnel::config::SpliceConfig;
 use crate::tunnel::engine::outlet::{Failure, Outlet, Turn};
@@ -179,9 +178,7 @@ impl Half {
         W: AsyncWrite + Unpin + Any,
     {
         if let Some(splice) = splice.filter(|_| self.mode.is_splice()) {
-            let limit = self.may_splice();
-            if let Some(turn) = self.splice(cx, now, splice, limit, reader, writer)? {
-                *turns += turns_per_splice(limit) - 1;
+            if let Some(turn) = self.splice(cx, now, splice, (reader, writer), turns)? {
                 return Ok(turn);
             }
         }
@@ -215,7 +212,11 @@ impl Half {
                 Ok(Turn::Again)
             }
             Given::Bytes(count) => {
-                self.mode.copied(count);
+                match &self.framed {
+                    // Small frames among large ones, or instead of them.
+                    Some(_) if self.mode.is_splice() => self.mode.spliced(count),
+                    _ => self.mode.copied(count),
+                }
                 match &self.framed {
                     None => self.outlet.write_out(cx, now, writer, &space[..count]),
                     Some(_) => self.write_frames(cx, now, writer, &space[..count]),

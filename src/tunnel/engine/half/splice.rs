@@ -12,13 +12,23 @@ use super::Half;
 use crate::tunnel::config::SpliceConfig;
 use crate::tunnel::end::Operation;
 use crate::tunnel::engine::outlet::{Failure, Turn};
-use crate::tunnel::engine::pipe;
+use crate::tunnel::engine::pipe::{self, Pipe};
 use crate::tunnel::engine::scratch::SCRATCH_SIZE;
-use crate::tunnel::engine::transfer_mode::{Filled, TransferMode};
+use crate::tunnel::engine::transfer_mode::{Filled, Peeked, TransferMode};
+use crate::tunnel::websocket::Framed;
 
 /// How many of these a splice counts for: all, since it moves up to a pipe at a time. Two for each poll moved bulk no
 /// cheaper and made others wait half as long again.
 const TURNS_PER_SPLICE: usize = 16;
+
+/// How much may be spliced.
+enum Limit {
+    Bytes(usize),
+    /// Nothing, and there is nothing to be read either: this turn is over.
+    Over(Turn),
+    /// Nothing before something was read.
+    Read,
+}
 
 impl Half {
     /// Moves bytes through a pipe. None if that is not possible, now or ever.
@@ -27,25 +37,30 @@ impl Half {
         cx: &mut Context<'_>,
         now: Instant,
         config: SpliceConfig,
-        limit: usize,
-        reader: &mut R,
-        writer: &mut W,
+        (reader, writer): (&mut R, &mut W),
+        turns: &mut usize,
     ) -> Result<Option<Turn>, Failure>
     where
         R: AsyncRead + Unpin + Any,
         W: AsyncWrite + Unpin + Any,
     {
-        if limit == 0 {
-            return Ok(None);
-        }
+        let limit = match self.splice_limit(cx, now, (reader, writer)) {
+            Limit::Bytes(limit) => limit,
+            Limit::Over(turn) => return Ok(Some(turn)),
+            Limit::Read => return Ok(None),
+        };
         let filled = pipe::fill(cx, config, limit, (reader, writer)).map_err(|source| Failure {
             operation: Operation::Read,
             source,
         })?;
         Ok(Some(match filled {
-            Filled::With(pipe, count) => {
-                self.mode.spliced(count);
+            Filled::With(mut pipe, mut count) => {
                 self.note_spliced(now, count);
+                if count == limit {
+                    count += self.fill_on(cx, now, &mut pipe, (reader, writer));
+                }
+                self.mode.spliced(count);
+                *turns += self.turns_of(count) - 1;
                 self.outlet.empty(cx, now, writer, pipe)?
             }
             Filled::Waiting => Turn::Wait,
@@ -61,9 +76,62 @@ impl Half {
             }
         }))
     }
-}
 
-/// How many turns a splice of at most so many bytes counts for.
-pub(super) fn turns_per_splice(limit: usize) -> usize {
-    (limit / SCRATCH_SIZE).clamp(1, TURNS_PER_SPLICE)
+    /// How much may be spliced now: all, or what is left of a frame, or the frame that comes next.
+    fn splice_limit<R: Any, W: Any>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        streams: (&R, &W),
+    ) -> Limit {
+        let Some(framed) = &mut self.framed else {
+            return Limit::Bytes(usize::MAX);
+        };
+        match framed.may_skip() {
+            0 if framed.may_look_ahead() => {}
+            0 => return Limit::Read,
+            limit => return Limit::Bytes(limit),
+        }
+        let mut header = [0; Framed::LOOKED_AT];
+        match pipe::peek(cx, streams, &mut header) {
+            Peeked::Bytes(count) => match framed.look_ahead(now, &header[..count]) {
+                0 => Limit::Read,
+                limit => Limit::Bytes(limit),
+            },
+            Peeked::Waiting => Limit::Over(Turn::Wait),
+            Peeked::Again => Limit::Over(Turn::Again),
+            Peeked::NotNow => Limit::Read,
+        }
+    }
+
+    /// A frame has gone into the pipe to its end: those that follow it go out together with it. How many bytes these were.
+    fn fill_on<R: Any, W: Any>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        pipe: &mut Pipe,
+        (reader, writer): (&R, &W),
+    ) -> usize {
+        let mut added = 0;
+        while !pipe.is_full() && self.framed.as_ref().is_some_and(|framed| framed.may_go_on()) {
+            let Limit::Bytes(limit) = self.splice_limit(cx, now, (reader, writer)) else {
+                break;
+            };
+            let count = pipe.add(reader, limit);
+            self.note_spliced(now, count);
+            added += count;
+            if count < limit {
+                break;
+            }
+        }
+        added
+    }
+
+    /// How many turns a splice of so many bytes counts for.
+    fn turns_of(&self, count: usize) -> usize {
+        match &self.framed {
+            None => TURNS_PER_SPLICE,
+            Some(_) => (count / SCRATCH_SIZE).clamp(1, TURNS_PER_SPLICE),
+        }
+    }
 }

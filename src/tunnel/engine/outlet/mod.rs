@@ -38,6 +38,8 @@ pub(in crate::tunnel) struct Outlet {
     fresh: bool,
     /// The writer lets us wait: it takes no bytes, or does not complete a flush or a shutdown.
     waiting: bool,
+    /// Bytes that were read will never be taken.
+    lost: bool,
 }
 
 /// What was read that the writer did not take at once. Nothing is read while there is any, so there is never more than
@@ -78,6 +80,7 @@ impl Outlet {
             flushing: false,
             fresh: false,
             waiting: false,
+            lost: false,
         }
     }
 
@@ -109,6 +112,11 @@ impl Outlet {
         !matches!(&self.pending, Pending::Tail(tail) if tail.is_empty())
     }
 
+    /// Whether bytes were read that the writer does not get.
+    pub(in crate::tunnel) fn has_lost(&self) -> bool {
+        self.lost || self.has_pending()
+    }
+
     pub(in crate::tunnel) fn is_unflushed(&self) -> bool {
         self.unflushed
     }
@@ -135,6 +143,7 @@ impl Outlet {
 
     /// The writer is of no use any more.
     pub(in crate::tunnel) fn abandon(&mut self) {
+        self.lost |= self.has_pending();
         self.pending = Pending::NOTHING;
         self.flushing = false;
         self.waiting = false;

@@ -9,11 +9,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::{RecvFlags, recv};
 use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::Interest;
 
 use crate::tunnel::config::SpliceConfig;
-use crate::tunnel::engine::transfer_mode::Filled;
+use crate::tunnel::engine::transfer_mode::{Filled, Peeked};
 use crate::tunnel::stream::socket::{self, Socket};
 use pool::Loan;
 pub(in crate::tunnel) use pool::tidy;
@@ -72,6 +73,37 @@ pub(in crate::tunnel) fn fill<R: Any, W: Any>(
     }
 }
 
+/// Looks at what `reader` has without taking it, if it could be spliced.
+pub(in crate::tunnel) fn peek<R: Any, W: Any>(
+    cx: &mut Context<'_>,
+    (reader, writer): (&R, &W),
+    into: &mut [u8],
+) -> Peeked {
+    if socket::is_behind_bytes(reader) {
+        return Peeked::NotNow;
+    }
+    let (Some(reader), Some(_)) = (Socket::of(reader), Socket::of(writer)) else {
+        return Peeked::NotNow;
+    };
+    match reader.poll_read_ready(cx) {
+        Poll::Ready(Ok(())) => {}
+        Poll::Ready(Err(_)) => return Peeked::NotNow,
+        Poll::Pending => return Peeked::Waiting,
+    }
+    let peeked = reader.try_io(Interest::READABLE, |socket| {
+        let peeked = recv(socket, into, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        peeked.map(|(_, count)| count).map_err(io::Error::from)
+    });
+    match peeked {
+        // The end, as an error, is for the one that reads.
+        Ok(0) => Peeked::NotNow,
+        Ok(count) => Peeked::Bytes(count),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peeked::Again,
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Peeked::Again,
+        Err(_) => Peeked::NotNow,
+    }
+}
+
 /// Neither end may block. `MORE` is left out: it would hold back the end of what was sent until more comes.
 const NON_BLOCKING: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
 
@@ -86,6 +118,33 @@ pub(in crate::tunnel) fn is_refusal(error: &io::Error) -> bool {
 impl Pipe {
     pub(in crate::tunnel) fn is_empty(&self) -> bool {
         self.loan.bytes() == 0
+    }
+
+    /// Whether no more goes into it.
+    pub(in crate::tunnel) fn is_full(&self) -> bool {
+        self.loan.bytes() >= self.loan.size()
+    }
+
+    /// Splices at most `limit` bytes more into the pipe, and says how many. The reader is known to have bytes: if this would block, it
+    /// is the pipe that has no slot for them. What else goes wrong is said to the next that reads.
+    pub(in crate::tunnel) fn add<R: Any>(&mut self, reader: &R, limit: usize) -> usize {
+        let room = self.loan.size().saturating_sub(self.loan.bytes());
+        let Some(reader) = Socket::of(reader) else {
+            return 0;
+        };
+        let spliced = reader.with_descriptor(|socket| {
+            splice(
+                socket,
+                None,
+                &self.loan.ends().write,
+                None,
+                limit.min(room),
+                NON_BLOCKING,
+            )
+        });
+        let count = spliced.unwrap_or(0);
+        self.loan.set_bytes(self.loan.bytes() + count);
+        count
     }
 
     /// One splice out of the pipe. The count is of the bytes that the writer has taken.

@@ -105,6 +105,10 @@ impl Loan {
         }
     }
 
+    pub(super) fn size(&self) -> usize {
+        self.size as usize
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes as usize
     }

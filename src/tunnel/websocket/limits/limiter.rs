@@ -28,6 +28,8 @@ pub(in crate::tunnel) struct Limiter {
     control_frames: Option<Bucket>,
     messages: Option<Bucket>,
     bytes: Option<Bucket>,
+    /// The last ping of the tunnel's own whose answer has passed without being counted.
+    pub(in crate::tunnel::websocket) answered: u32,
 }
 
 impl Limiter {
@@ -40,6 +42,7 @@ impl Limiter {
             control_frames: bucket(limits.control_frames),
             messages: bucket(limits.messages),
             bytes: bucket(limits.bytes),
+            answered: 0,
         }
     }
 

@@ -72,8 +72,8 @@ impl MessageLimits {
 
     /// How often the side may send pings and pongs. Default: no limit.
     ///
-    /// A Close always passes, and so does what answers a ping of the tunnel's own. What exceeds it is refused with 1008 (Policy
-    /// Violation).
+    /// A Close always passes, and so does the first answer to each ping of the tunnel's own. The same answer sent again counts. What
+    /// exceeds the rate is refused with 1008 (Policy Violation).
     #[must_use]
     pub fn control_frames(mut self, rate: impl Into<Option<Rate>>) -> Self {
         self.control_frames = rate.into();

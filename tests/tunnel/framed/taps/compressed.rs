@@ -8,33 +8,42 @@ use proptest::prelude::*;
 use switchover::tunnel::End;
 use switchover::websocket::DeflateParameters;
 
+use super::windows::SmallWindow;
 use super::*;
 
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// What compresses what one side says.
-struct Deflater {
-    compress: Compress,
-    takes_over: bool,
+enum Deflater {
+    /// With the largest window.
+    Large {
+        compress: Compress,
+        takes_over: bool,
+    },
+    Small(SmallWindow),
 }
 
 impl Deflater {
     fn new(takes_over: bool) -> Self {
         let compress = Compress::new(Compression::default(), false);
-        Deflater { compress, takes_over }
+        Deflater::Large { compress, takes_over }
     }
 
     /// RFC 7692, section 7.2.1.
     fn deflate(&mut self, text: &[u8]) -> Vec<u8> {
-        let start = self.compress.total_in();
+        let (compress, takes_over) = match self {
+            Deflater::Small(window) => return window.deflate(text),
+            Deflater::Large { compress, takes_over } => (compress, *takes_over),
+        };
+        let start = compress.total_in();
         let mut out = Vec::with_capacity(text.len() + 64);
         loop {
-            let taken = usize::try_from(self.compress.total_in() - start).unwrap();
+            let taken = usize::try_from(compress.total_in() - start).unwrap();
             out.reserve(64);
-            self.compress
+            compress
                 .compress_vec(&text[taken..], &mut out, FlushCompress::Sync)
                 .unwrap();
-            if usize::try_from(self.compress.total_in() - start).unwrap() == text.len()
+            if usize::try_from(compress.total_in() - start).unwrap() == text.len()
                 && out.len() < out.capacity()
             {
                 break;
@@ -42,8 +51,8 @@ impl Deflater {
         }
         assert!(out.ends_with(&TAIL), "no empty block at the end");
         out.truncate(out.len() - TAIL.len());
-        if !self.takes_over {
-            self.compress.reset();
+        if !takes_over {
+            compress.reset();
         }
         out
     }
@@ -258,8 +267,14 @@ fn planned(plans: Vec<Plan>, shown: Arc<Mutex<Vec<String>>>) -> Closures {
 }
 
 /// One conversation in one direction: the texts, whether each is compressed, in how many fragments, and the plan for it.
-async fn check(near: Side, takes_over: bool, step: usize, said: &[(String, bool, usize, Plan)]) {
-    let mut deflater = Deflater::new(takes_over);
+async fn check(near: Side, takes_over: bool, step: usize, said: &[Said]) {
+    converse(near, takes_over, Deflater::new(takes_over), step, said).await;
+}
+
+type Said = (String, bool, usize, Plan);
+
+/// The same by one that compresses so.
+async fn converse(near: Side, takes_over: bool, mut deflater: Deflater, step: usize, said: &[Said]) {
     let sent: Vec<Vec<Vec<u8>>> = said
         .iter()
         .map(|(text, compressed, fragments, _)| match compressed {
@@ -509,5 +524,22 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(check(near, takes_over, step, &said));
+    }
+
+    #[test]
+    fn a_window_of_any_size_is_large_enough(
+        said in prop::collection::vec(
+            // Few words, so that what the window just reaches is there again.
+            ("[ab]{0,700}|[a-d]{0,3000}|(lorem |ipsum |dolor ){0,300}", Just(true), 1..4usize, prop::sample::select(&PLANS[..])),
+            1..8,
+        ),
+        bits in 8..=15u32,
+        near in prop_oneof![Just(Side::Downstream), Just(Side::Upstream)],
+        takes_over: bool,
+        step in prop_oneof![7..60usize, Just(100_000)],
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let deflater = Deflater::Small(SmallWindow::new(bits, takes_over));
+        runtime.block_on(converse(near, takes_over, deflater, step, &said));
     }
 }

@@ -1,11 +1,14 @@
 //! A tunnel under a tap, or with messages of the caller's own.
 
+#[cfg(target_os = "linux")]
+mod bulk;
 mod compressed;
 mod decisions;
 mod injection;
 mod invisible;
 mod observing;
 mod waiting;
+mod windows;
 
 use bytes::Bytes;
 use switchover::tunnel::{Decision, EndRequest, MessageHead, MessageInjector, MessageTap, Tap, Verdict};

@@ -1,0 +1,49 @@
+//! Whether what one side sends may go on now, by its limits.
+//!
+//! Knows one direction. It must not know how a limit is worked out.
+
+use tokio::time::Instant;
+
+use super::limits::Admission;
+use super::{Framed, Refusal};
+use crate::websocket::{OpCode, Scanned};
+
+impl Framed {
+    /// Whether the limits allow what begins here. If not, it waits or is refused.
+    pub(super) fn is_allowed(&mut self, now: Instant, scanned: &Scanned, length: usize) -> bool {
+        // After the tunnel's own Close nothing goes on, and what is not is not limited.
+        let is_closed = self.is_closed();
+        let Some(limiter) = self.limiter.as_mut().filter(|_| !is_closed) else {
+            return true;
+        };
+        let decision = match scanned {
+            Scanned::Payload => Admission::Pass,
+            Scanned::Header(header) => limiter.data_frame(now.into_std(), header, length),
+            Scanned::Control(frame) if frame.opcode() == OpCode::Close => Admission::Pass,
+            Scanned::Control(frame) if self.pings.are_answered_first_by(frame, &mut limiter.answered) => {
+                Admission::Pass
+            }
+            Scanned::Control(_) => limiter.control_frame(now.into_std()),
+        };
+        match decision {
+            Admission::Pass => return true,
+            Admission::Wait(at) => self.waits_until = Some(at.into()),
+            Admission::Refuse(limit, allowed) => {
+                self.refusal = Some(Refusal::Limit(limit, allowed));
+                self.close_now();
+            }
+        }
+        false
+    }
+
+    /// Until when what is held waits for its rate.
+    pub(in crate::tunnel) fn waits_until(&self) -> Option<Instant> {
+        self.waits_until
+    }
+
+    /// Nothing waits for its rate any more.
+    pub(in crate::tunnel) fn stop_waiting(&mut self, now: Instant) {
+        self.limiter = None;
+        self.waits_until = self.waits_until.map(|at| at.min(now));
+    }
+}
