@@ -100,6 +100,11 @@ impl<'a> Iterator for Elements<'a> {
 
 /// Where `separator` first stands outside a quoted-string.
 pub(crate) fn unquoted(bytes: &[u8], separator: u8) -> Option<usize> {
+    // Most elements have no quotes.
+    let first = bytes.iter().position(|&byte| byte == separator || byte == b'"')?;
+    if bytes[first] == separator {
+        return Some(first);
+    }
     let mut quoted = false;
     let mut escaped = false;
     bytes.iter().position(|&byte| {

@@ -6,12 +6,12 @@ use http::uri::Authority;
 use http::{HeaderMap, Version};
 
 use crate::header::Hop;
-use crate::telemetry::{Asked, Kind, ObservedRequest};
+use crate::telemetry::{self, Asked, Kind, ObservedRequest};
 
 /// A request that is observed from now on. Of its target only the path is looked at, and of its fields the host and `traceparent`.
 pub(crate) fn observed(kind: Kind, head: &Parts, version: Version, hop: Hop) -> ObservedRequest {
-    // Without the feature nobody reads what these would look for.
-    let is_read = cfg!(feature = "tracing");
+    // Where nobody observes, nobody reads what these would look for.
+    let is_read = telemetry::observes_requests();
     let host = if is_read { authority(head) } else { None };
     let traceparent = if is_read { traceparent(&head.headers) } else { None };
     let asked = Asked {

@@ -266,8 +266,8 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let read = timeout_at(deadline, read_head(&mut client, &self.config.request_limits)).await;
-        let head = match read {
-            Ok(Ok(head)) => head,
+        let (head, body) = match read {
+            Ok(Ok(read)) => read,
             Ok(Err(HeadFailure::Stream(cause))) => {
                 let error = Error::new(Phase::RequestHead, Side::Downstream, cause);
                 error.observed();
@@ -283,7 +283,7 @@ impl Acceptor {
         }
         client.head_only = head.method == Method::HEAD;
         client.may_half_close = self.config.early_half_close;
-        match UpgradeRequest::parse(&head, &self.config.upgrade.policy) {
+        match UpgradeRequest::parse_checked(&head, body, &self.config.upgrade.policy) {
             Ok(Some(request)) => {
                 let admission = match self
                     .config

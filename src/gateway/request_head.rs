@@ -8,14 +8,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::answer::Client;
 use crate::error::Cause;
 use crate::handshake::Rejection;
-use crate::http1::{HeadLimits, HeadScan, request_from_head};
+use crate::http1::{BodyLength, HeadLimits, HeadScan, request_from_head};
 use crate::wire;
 
-/// Reads until the head is whole. The bytes that came with it stay with the client.
+/// Reads until the head is whole, and says how long the body is. The bytes that came with it stay with the client.
 pub(super) async fn read_head<S>(
     client: &mut Client<S>,
     limits: &HeadLimits,
-) -> Result<Box<request::Parts>, HeadFailure>
+) -> Result<(Box<request::Parts>, BodyLength), HeadFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -25,7 +25,8 @@ where
         if let Some(end) = end {
             client.head_length = end;
             let head = bytes::Bytes::copy_from_slice(&client.early[..end]);
-            return Ok(Box::new(request_from_head(head, &scan).map_err(Rejection::from)?));
+            let (head, body) = request_from_head(head, &scan).map_err(Rejection::from)?;
+            return Ok((Box::new(head), body));
         }
         match wire::read_some(&mut client.stream, &mut client.early, usize::MAX).await {
             Ok(0) => return Err(HeadFailure::Stream(Cause::Closed)),

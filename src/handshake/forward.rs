@@ -3,8 +3,8 @@
 
 use http::Version;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
-    TE, TRANSFER_ENCODING, UPGRADE,
+    CONTENT_LENGTH, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
+    TRANSFER_ENCODING,
 };
 use http::request::Parts;
 
@@ -43,20 +43,13 @@ impl UpgradeRequest {
             without_body && name == CONTENT_LENGTH || forwarded.removes(inbound, name) || prepared.drops(name)
         };
         // `parse` has counted the options, which is the only thing that this could refuse.
-        let trailers = hop_by_hop::strip_and(headers, also).is_ok_and(|stripped| stripped.trailers);
+        let _ = hop_by_hop::strip_for_switch(headers, self.protocols.to_value(), also);
         if self.body == BodyLength::Chunked {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let connection = if trailers { "upgrade, te" } else { "upgrade" };
-        headers.insert(CONNECTION, HeaderValue::from_static(connection));
-        headers.insert(UPGRADE, self.protocols.to_value());
         if let Some([only]) = self.offer.as_ref().map(|offer| &offer.subprotocols[..]) {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, only.clone());
         }
-        debug_assert!(
-            trailers || !headers.contains_key(TE),
-            "TE goes on with its connection option only"
-        );
         forwarded.add(headers, &hop);
         prepared.set_on_request(headers);
         // What a rule has taken out has not been offered.

@@ -131,6 +131,27 @@ impl UpgradeRequest {
     /// A request that asks for an allowed upgrade and breaks a rule of it; and a WebSocket handshake that has lost its
     /// upgrade on the way, where the policy [refuses it](HandshakePolicy::refuse_incomplete_handshakes).
     pub fn parse(parts: &Parts, policy: &HandshakePolicy) -> Result<Option<Self>, Rejection> {
+        Self::parse_with(parts, policy, || {
+            check_host(parts.version, &parts.headers)?;
+            Ok(BodyLength::of_request(parts)?)
+        })
+    }
+
+    /// As [`parse`](UpgradeRequest::parse), of a head whose `Host` and framing have been checked by those who have read it.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn parse_checked(
+        parts: &Parts,
+        body: BodyLength,
+        policy: &HandshakePolicy,
+    ) -> Result<Option<Self>, Rejection> {
+        Self::parse_with(parts, policy, || Ok(body))
+    }
+
+    fn parse_with(
+        parts: &Parts,
+        policy: &HandshakePolicy,
+        body: impl FnOnce() -> Result<BodyLength, HeadError>,
+    ) -> Result<Option<Self>, Rejection> {
         let protocols = match wants_upgrade(parts) {
             true => Protocols::of(&parts.headers)?.filtered(|protocol| policy.allows(protocol)),
             false => Protocols::default(),
@@ -148,8 +169,7 @@ impl UpgradeRequest {
         if options.nth(hop_by_hop::MAX_OPTIONS).is_some() {
             return Err(hop_by_hop::TooManyOptions.into());
         }
-        check_host(parts.version, &parts.headers).map_err(HeadError::from)?;
-        let body = BodyLength::of_request(parts).map_err(HeadError::from)?;
+        let body = body()?;
         policy.check_origin(parts)?;
         let offer = match protocols.contains(&Protocol::WEBSOCKET) {
             true => Some(WebSocketOffer::parse(parts, policy)?),
@@ -205,10 +225,15 @@ impl WebSocketOffer {
         let all = |name| -> Vec<HeaderValue> { headers.get_all(name).iter().cloned().collect() };
         let subprotocols = allowed_subprotocols(all(SEC_WEBSOCKET_PROTOCOL), policy)?;
         let extensions = all(SEC_WEBSOCKET_EXTENSIONS);
-        if extension_names(extensions.iter()).nth(MAX_ELEMENTS).is_some() {
-            return Err(Rejection::TooManyExtensions);
+        let (mut count, mut are_tokens) = (0, true);
+        for name in extension_names(extensions.iter()) {
+            count += 1;
+            if count > MAX_ELEMENTS {
+                return Err(Rejection::TooManyExtensions);
+            }
+            are_tokens &= token::is_token(name);
         }
-        if !extension_names(extensions.iter()).all(token::is_token) {
+        if !are_tokens {
             return Err(Rejection::ExtensionInvalid);
         }
         Ok(WebSocketOffer {

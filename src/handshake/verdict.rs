@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
+    CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
 };
 use http::response::Parts;
 use http::{Method, StatusCode, Version};
@@ -122,7 +122,8 @@ impl PendingUpgrade {
             return self.switch(response).map(Judged::Switched);
         }
         if response.status.is_informational() {
-            remove_framing(&mut response.headers)?;
+            // RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
+            hop_by_hop::strip_and(&mut response.headers, |name| name == CONTENT_LENGTH)?;
             response.version = Version::HTTP_11;
             let wanted = response.status != StatusCode::CONTINUE || self.expects_continue;
             return Ok(Judged::Interim(wanted.then_some(response)));
@@ -178,11 +179,9 @@ impl PendingUpgrade {
             _ => (None, [false; 3], None),
         };
 
-        remove_framing(&mut response.headers)?;
-        response
-            .headers
-            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        response.headers.insert(UPGRADE, protocol.to_value());
+        // RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
+        let length = |name: &HeaderName| *name == CONTENT_LENGTH;
+        hop_by_hop::strip_for_switch(&mut response.headers, protocol.to_value(), length)?;
         self.apply_rules(&mut response);
         Ok(Switched {
             protocol,
@@ -211,12 +210,6 @@ fn reserved_bits(headers: &HeaderMap) -> [bool; 3] {
 fn deflate(headers: &HeaderMap) -> Option<DeflateParameters> {
     let selected = headers.get(SEC_WEBSOCKET_EXTENSIONS)?.to_str().ok()?;
     DeflateParameters::read(selected)
-}
-
-/// RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
-fn remove_framing(headers: &mut HeaderMap) -> Result<(), BadSwitch> {
-    hop_by_hop::strip_and(headers, |name| name == CONTENT_LENGTH)?;
-    Ok(())
 }
 
 impl WebSocketOffer {

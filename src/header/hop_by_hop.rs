@@ -18,7 +18,7 @@
 
 use std::collections::HashSet;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 
 use super::{ConnectionOptions, rebuild, retain};
 use crate::token;
@@ -134,42 +134,90 @@ pub(crate) fn strip_and(
     headers: &mut HeaderMap,
     also: impl Fn(&HeaderName) -> bool,
 ) -> Result<Stripped, TooManyOptions> {
-    let mut options = 0;
-    // By name and not by line: a field is looked up once, however long the `Connection` lines are.
-    let mut nominated = HashSet::new();
-    for option in ConnectionOptions::of(headers).iter() {
-        options += 1;
-        if options > MAX_OPTIONS {
-            return Err(TooManyOptions);
-        }
-        // The options that nominate nothing but what goes anyway are all that most messages have.
-        let is_common = [&b"upgrade"[..], b"keep-alive", b"close", b"te"]
-            .iter()
-            .any(|common| option.eq_ignore_ascii_case(common));
-        // An option that is no field name nominates nothing.
-        if let (false, Ok(name)) = (is_common, HeaderName::from_bytes(option)) {
-            nominated.insert(name);
-        }
+    let ends = Ends::of(headers)?;
+    match ends.has_options {
+        false => retain(headers, |name| ends.spare(name) && !also(name)),
+        true => rebuild(headers, |name| ends.spare(name) && !also(name)),
     }
-    let trailers = headers.contains_key(TE) && {
-        let codings = headers.get_all(TE).iter();
-        codings
-            .flat_map(|line| token::unquoted_elements(line.as_bytes()))
-            .any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
-    };
+    ends.restore_trailers(headers);
+    Ok(Stripped {
+        trailers: ends.trailers,
+    })
+}
 
-    let keep = |name: &HeaderName| {
-        let is_nominated = !nominated.is_empty() && nominated.contains(name);
-        !is_fixed(name) && !also(name) && (!is_nominated || is_protected(name.as_str()))
-    };
-    match options {
-        0 => retain(headers, keep),
-        _ => rebuild(headers, keep),
+/// As [`strip_and`], and then `Connection` asks for or agrees to the switch that `upgrade` names. Both are set in any case.
+///
+/// The lines of both fields are replaced where they stand. Where nothing else goes, the map is not built again.
+pub(crate) fn strip_for_switch(
+    headers: &mut HeaderMap,
+    upgrade: HeaderValue,
+    also: impl Fn(&HeaderName) -> bool,
+) -> Result<(), TooManyOptions> {
+    let ends = Ends::of(headers);
+    let mut connection = "upgrade";
+    if let Ok(ends) = &ends {
+        let is_replaced = |name: &HeaderName| *name == CONNECTION || *name == UPGRADE;
+        retain(headers, |name| {
+            is_replaced(name) || ends.spare(name) && !also(name)
+        });
+        ends.restore_trailers(headers);
+        if ends.trailers {
+            connection = "upgrade, te";
+        }
     }
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(CONNECTION, HeaderValue::from_static(connection));
+    headers.insert(UPGRADE, upgrade);
+    ends.map(|_| ())
+}
+
+/// What a message says of the fields that end at this hop.
+struct Ends {
+    has_options: bool,
+    /// By name and not by line: a field is looked up once, however long the `Connection` lines are.
+    nominated: HashSet<HeaderName>,
+    trailers: bool,
+}
+
+impl Ends {
+    fn of(headers: &HeaderMap) -> Result<Self, TooManyOptions> {
+        let mut options = 0;
+        let mut nominated = HashSet::new();
+        for option in ConnectionOptions::of(headers).iter() {
+            options += 1;
+            if options > MAX_OPTIONS {
+                return Err(TooManyOptions);
+            }
+            // The options that nominate nothing but what goes anyway are all that most messages have.
+            let is_common = [&b"upgrade"[..], b"keep-alive", b"close", b"te"]
+                .iter()
+                .any(|common| option.eq_ignore_ascii_case(common));
+            // An option that is no field name nominates nothing.
+            if let (false, Ok(name)) = (is_common, HeaderName::from_bytes(option)) {
+                nominated.insert(name);
+            }
+        }
+        let codings = headers.get_all(TE).iter();
+        let trailers = codings
+            .flat_map(|line| token::unquoted_elements(line.as_bytes()))
+            .any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+        Ok(Ends {
+            has_options: options > 0,
+            nominated,
+            trailers,
+        })
     }
-    Ok(Stripped { trailers })
+
+    /// Whether the field goes on.
+    fn spare(&self, name: &HeaderName) -> bool {
+        let is_nominated = !self.nominated.is_empty() && self.nominated.contains(name);
+        !is_fixed(name) && (!is_nominated || is_protected(name.as_str()))
+    }
+
+    fn restore_trailers(&self, headers: &mut HeaderMap) {
+        if self.trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+    }
 }
 
 /// Whether a nomination leaves the field where it is.

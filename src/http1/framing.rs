@@ -69,12 +69,15 @@ impl BodyLength {
         if is_chunked(parts.version, &parts.headers)? {
             return Ok(BodyLength::Chunked);
         }
-        if parts.headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
-            return Err(FramingError::RepeatedLength);
-        }
-        Ok(match content_length(&parts.headers)? {
-            None | Some(0) => BodyLength::None,
-            Some(length) => BodyLength::Exactly(length),
+        let mut lines = parts.headers.get_all(CONTENT_LENGTH).iter();
+        let length = match (lines.next(), lines.next()) {
+            (None, _) => return Ok(BodyLength::None),
+            (Some(line), None) => decimal(line.as_bytes()).ok_or(FramingError::InvalidLength)?,
+            (Some(_), Some(_)) => return Err(FramingError::RepeatedLength),
+        };
+        Ok(match length {
+            0 => BodyLength::None,
+            length => BodyLength::Exactly(length),
         })
     }
 

@@ -22,6 +22,7 @@ mod body;
 mod chunked;
 mod encode;
 mod error;
+mod fields;
 mod framing;
 mod host;
 mod limits;

@@ -1,13 +1,14 @@
 //! What the lines of a head mean. The scan has said where it ends and that its bytes are sound.
 
-use std::mem::MaybeUninit;
-
 use bytes::Bytes;
-use http::header::{HOST, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode, Version, request, response};
+#[cfg(feature = "gateway")]
+use http::HeaderMap;
+use http::header::{HOST, HeaderValue};
+use http::{Method, StatusCode, Version, request, response};
 
 #[cfg(feature = "gateway")]
 use super::ChunkedError;
+use super::fields::field_lines;
 use super::lists::check_request_lists;
 use super::request_line::{RequestLine, RequestLineError};
 use super::singleton::{check_request_singletons, check_response_singletons};
@@ -45,7 +46,7 @@ pub fn parse_request(buffer: &[u8], limits: &HeadLimits) -> Result<Parsed<reques
     match scan.advance(buffer, limits)? {
         None => Ok(Parsed::Partial),
         Some(consumed) => request_from_head(Bytes::copy_from_slice(&buffer[..consumed]), &scan)
-            .map(|parts| Parsed::Complete { parts, consumed }),
+            .map(|(parts, _)| Parsed::Complete { parts, consumed }),
     }
 }
 
@@ -63,8 +64,11 @@ pub fn parse_response(buffer: &[u8], limits: &HeadLimits) -> Result<Parsed<respo
     }
 }
 
-/// Parses the whole request head that the scan has found the end of.
-pub(crate) fn request_from_head(head: Bytes, scan: &HeadScan) -> Result<request::Parts, HeadError> {
+/// Parses the whole request head that the scan has found the end of. How long the body is has to be asked to check the framing.
+pub(crate) fn request_from_head(
+    head: Bytes,
+    scan: &HeadScan,
+) -> Result<(request::Parts, BodyLength), HeadError> {
     let line_start = head
         .iter()
         .position(|byte| !matches!(byte, b'\r' | b'\n'))
@@ -78,7 +82,7 @@ pub(crate) fn request_from_head(head: Bytes, scan: &HeadScan) -> Result<request:
     } = RequestLine::parse(&head[line_start..line_end])?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestLineError::Method)?;
     let target = RequestTarget::from_shared(&method, head.slice_ref(target))?;
-    let mut headers = field_lines(&head, line_end + 2, scan)?;
+    let mut headers = field_lines(&head, line_end + 2, scan.fields())?;
     check_host(version, &headers)?;
     check_request_singletons(&headers)?;
     check_request_lists(&headers)?;
@@ -93,107 +97,43 @@ pub(crate) fn request_from_head(head: Bytes, scan: &HeadScan) -> Result<request:
     parts.uri = target.into_uri();
     parts.version = version;
     parts.headers = headers;
-    BodyLength::of_request(&parts)?;
-    Ok(parts)
-}
-
-/// Parses the field lines of a request, which begin at this offset of its head.
-fn field_lines(head: &Bytes, at: usize, scan: &HeadScan) -> Result<HeaderMap, HeadError> {
-    const ORDINARY: usize = 32;
-    let mut ordinary = [httparse::EMPTY_HEADER; ORDINARY];
-    let mut many = Vec::new();
-    let fields = match scan.fields() {
-        0..=ORDINARY => &mut ordinary[..],
-        count => {
-            many.resize(count, httparse::EMPTY_HEADER);
-            &mut many[..]
-        }
-    };
-    match httparse::parse_headers(head.get(at..).unwrap_or_default(), fields).map_err(head_error)? {
-        httparse::Status::Complete((_, fields)) => header_map(head, fields),
-        httparse::Status::Partial => Err(HeadError::FieldName),
-    }
+    let body = BodyLength::of_request(&parts)?;
+    Ok((parts, body))
 }
 
 /// Parses the whole response head that the scan has found the end of.
 pub(crate) fn response_from_head(head: Bytes, scan: &HeadScan) -> Result<response::Parts, HeadError> {
-    with_fields(scan, |fields| {
-        let mut parsed = httparse::Response::new(&mut []);
-        let config = httparse::ParserConfig::default();
-        let status = config
-            .parse_response_with_uninit_headers(&mut parsed, &head, fields)
-            .map_err(head_error)?;
-        let (true, Some(code)) = (status.is_complete(), parsed.code) else {
-            return Err(HeadError::StartLine);
-        };
-        let (mut parts, ()) = http::Response::new(()).into_parts();
-        parts.status = StatusCode::from_u16(code).map_err(|_| HeadError::StartLine)?;
-        parts.version = http_version(parsed.version)?;
-        parts.headers = header_map(&head, parsed.headers)?;
-        check_response_singletons(&parts.headers)?;
-        // The framing is known only with the request's method, but what no method makes right is refused here.
-        BodyLength::of_response(&parts, &Method::GET)?;
-        Ok(parts)
-    })
+    let line_end = head.iter().position(|&byte| byte == b'\r');
+    let line_end = line_end.ok_or(HeadError::StartLine)?;
+    let (version, status) = status_line(&head[..line_end])?;
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = status;
+    parts.version = version;
+    parts.headers = field_lines(&head, line_end + 2, scan.fields())?;
+    check_response_singletons(&parts.headers)?;
+    // The framing is known only with the request's method, but what no method makes right is refused here.
+    BodyLength::of_response(&parts, &Method::GET)?;
+    Ok(parts)
+}
+
+/// RFC 9112, section 4. No recipient needs the reason phrase; servers are known that leave out the space before an empty one.
+fn status_line(line: &[u8]) -> Result<(Version, StatusCode), HeadError> {
+    let (version, rest) = match line.split_at_checked(b"HTTP/1.1 ".len()) {
+        Some((b"HTTP/1.1 ", rest)) => (Version::HTTP_11, rest),
+        Some((b"HTTP/1.0 ", rest)) => (Version::HTTP_10, rest),
+        _ => return Err(HeadError::Version),
+    };
+    match rest.split_at_checked(3) {
+        Some((status, [] | [b' ', ..])) => StatusCode::from_bytes(status)
+            .map(|status| (version, status))
+            .map_err(|_| HeadError::StartLine),
+        _ => Err(HeadError::StartLine),
+    }
 }
 
 /// Parses the trailer section that a scanner has found the end of, with its empty line.
 #[cfg(feature = "gateway")]
 pub(crate) fn trailer_fields(section: &[u8]) -> Result<HeaderMap, ChunkedError> {
     let lines = section.iter().filter(|byte| **byte == b'\n').count();
-    let mut fields = vec![httparse::EMPTY_HEADER; lines];
-    let section = Bytes::copy_from_slice(section);
-    match httparse::parse_headers(&section, &mut fields) {
-        Ok(httparse::Status::Complete((_, fields))) => {
-            header_map(&section, fields).map_err(|_| ChunkedError::TrailerName)
-        }
-        _ => Err(ChunkedError::TrailerName),
-    }
-}
-
-/// Calls `parse` with room for just the fields that the scan has counted: on the stack for all ordinary heads.
-fn with_fields<'head, T>(
-    scan: &HeadScan,
-    parse: impl FnOnce(&mut [MaybeUninit<httparse::Header<'head>>]) -> Result<T, HeadError>,
-) -> Result<T, HeadError> {
-    const ORDINARY: usize = 32;
-    let fields = scan.fields();
-    if fields <= ORDINARY {
-        parse(&mut [const { MaybeUninit::uninit() }; ORDINARY])
-    } else {
-        parse(&mut vec![MaybeUninit::uninit(); fields])
-    }
-}
-
-fn header_map(head: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HeadError::FieldName)?;
-        // An empty value has no place in the head to point to.
-        let value = if field.value.is_empty() {
-            Bytes::new()
-        } else {
-            head.slice_ref(field.value)
-        };
-        let value = HeaderValue::from_maybe_shared(value).map_err(|_| HeadError::FieldValue)?;
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
-fn http_version(minor: Option<u8>) -> Result<Version, HeadError> {
-    match minor {
-        Some(1) => Ok(Version::HTTP_11),
-        Some(0) => Ok(Version::HTTP_10),
-        _ => Err(HeadError::Version),
-    }
-}
-
-fn head_error(error: httparse::Error) -> HeadError {
-    match error {
-        httparse::Error::HeaderName => HeadError::FieldName,
-        httparse::Error::HeaderValue => HeadError::FieldValue,
-        httparse::Error::Version => HeadError::Version,
-        _ => HeadError::StartLine,
-    }
+    field_lines(&Bytes::copy_from_slice(section), 0, lines).map_err(|_| ChunkedError::TrailerName)
 }

@@ -76,9 +76,18 @@ impl HeadScan {
         }
         let within_limit = buffer.len().min(limits.bytes());
         while self.end.is_none() && self.position < within_limit {
-            if !self.after_carriage_return && self.position != self.line_start {
-                // What most bytes are: in the middle of a line, with nothing to say about them.
-                self.position += ordinary(&buffer[self.position..within_limit]);
+            if !self.after_carriage_return {
+                if self.position != self.line_start {
+                    // What most bytes are: in the middle of a line, with nothing to say about them.
+                    self.position += first_control(&buffer[self.position..within_limit]);
+                }
+                // And how most lines end.
+                if buffer[self.position..within_limit].starts_with(b"\r\n") {
+                    self.position += 1;
+                    self.end_line(limits)?;
+                    self.position += 1;
+                    continue;
+                }
                 if self.position == within_limit {
                     break;
                 }
@@ -165,32 +174,57 @@ impl HeadScan {
     }
 }
 
-/// How many bytes of these, from the first on, have nothing to be said about them.
-fn ordinary(bytes: &[u8]) -> usize {
-    // Without a branch for each byte, which the compiler makes a few instructions of.
-    let are_ordinary = |block: &&[u8]| block.iter().fold(true, |all, byte| all & !is_remarkable(*byte));
-    let blocks = bytes.chunks_exact(16).take_while(are_ordinary).count();
-    let rest = bytes[16 * blocks..].iter();
-    16 * blocks + rest.take_while(|byte| is_ordinary(**byte)).count()
-}
-
-/// Whether a byte may be other than [ordinary](is_ordinary): a control byte, or a tab.
-const fn is_remarkable(byte: u8) -> bool {
-    byte < b' ' || byte == 0x7f
-}
-
-/// Whether a byte may stand anywhere within a line: a tab, a printable byte, or one beyond ASCII (RFC 9110, section
-/// 5.5).
-const fn is_ordinary(byte: u8) -> bool {
-    const TABLE: [bool; 256] = {
-        let mut table = [true; 256];
-        let mut control = 0;
-        while control < b' ' {
-            table[control as usize] = control == b'\t';
-            control += 1;
+/// Where the first control byte of these stands: below the space, or DEL. Their length if there is none.
+pub(super) fn first_control(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(Ok(word)) = bytes.get(at..at + 8).map(<[u8; 8]>::try_from) {
+        let found = controls(u64::from_le_bytes(word));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
         }
-        table[0x7f] = false;
-        table
-    };
-    TABLE[byte as usize]
+        at += 8;
+    }
+    let is_control = |byte: &u8| *byte < b' ' || *byte == 0x7f;
+    let rest = bytes[at..].iter().position(is_control);
+    rest.map_or(bytes.len(), |rest| at + rest)
+}
+
+/// Eight bytes at once, the first of them the lowest: the high bit of each control byte. Beyond the first of them it may be set for
+/// others, because what is subtracted from one byte is borrowed from the next.
+const fn controls(word: u64) -> u64 {
+    const EACH: u64 = u64::MAX / 255;
+    const HIGH: u64 = EACH << 7;
+    let below_space = word.wrapping_sub(EACH * b' ' as u64) & !word;
+    let difference = word ^ (EACH * 0x7f);
+    let is_delete = difference.wrapping_sub(EACH) & !difference;
+    (below_space | is_delete) & HIGH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_control_byte_is_found_wherever_it_stands_and_whatever_is_around_it() {
+        for byte in 0..=u8::MAX {
+            for around in [b' ', b'!', b'~', 0x80, 0xa0, 0xff] {
+                for length in 0..20 {
+                    for at in 0..length {
+                        let mut bytes = vec![around; length];
+                        bytes[at] = byte;
+                        let is_control = byte < b' ' || byte == 0x7f;
+                        let expected = if is_control { at } else { length };
+                        assert_eq!(
+                            first_control(&bytes),
+                            expected,
+                            "{byte:#x} at {at} in {around:#x}"
+                        );
+                        // What follows may be a control byte too.
+                        bytes[at..].fill(byte);
+                        assert_eq!(first_control(&bytes), expected, "from {at} on");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -6,7 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use ::metrics::{
+    Key, Label, Level, Metadata, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram, with_recorder,
+};
 
 use super::{Bytes, Closer, Kind, Moved, TunnelEnd, side_name};
 use crate::side::Side;
@@ -132,6 +135,33 @@ pub fn describe_metrics() {
     describe_gauge!(SERVER_TUNNELS, Unit::Count, "Tunnels that a server has.");
 }
 
+/// The key of a series that every request or tunnel adds to. It is made when the program is compiled: the macros of the crate
+/// `metrics` hash and allocate theirs each time, whether anybody records or not.
+macro_rules! series {
+    ($name:ident) => {{
+        static KEY: Key = Key::from_static_name($name);
+        &KEY
+    }};
+    ($name:ident, $label:literal => $value:literal) => {{
+        static LABELS: [Label; 1] = [Label::from_static_parts($label, $value)];
+        static KEY: Key = Key::from_static_parts($name, &LABELS);
+        &KEY
+    }};
+    ($name:ident by $kind:expr) => {
+        match $kind {
+            Kind::Upgrade => series!($name, "kind" => "upgrade"),
+            #[cfg(feature = "hyper")]
+            Kind::Request => series!($name, "kind" => "request"),
+        }
+    };
+}
+
+const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+fn record(key: &'static Key, took: Duration) {
+    with_recorder(|recorder| recorder.register_histogram(key, &METADATA).record(took));
+}
+
 pub(super) fn refused(reason: &'static str) {
     counter!(REFUSED, "reason" => reason).increment(1);
 }
@@ -145,11 +175,11 @@ pub(super) fn failed(phase: &'static str, side: Side, reason: &'static str) {
 }
 
 pub(super) fn connected(kind: Kind, took: Duration) {
-    histogram!(CONNECT, "kind" => kind_name(kind)).record(took);
+    record(series!(CONNECT by kind), took);
 }
 
 pub(super) fn answered(kind: Kind, took: Duration) {
-    histogram!(RESPONSE_HEAD, "kind" => kind_name(kind)).record(took);
+    record(series!(RESPONSE_HEAD by kind), took);
 }
 
 #[cfg(feature = "hyper")]
@@ -179,6 +209,9 @@ pub(crate) fn moved(moved: &Moved) {
         }
     }
     for (side, numbers) in [Side::Downstream, Side::Upstream].into_iter().zip(&moved.frames) {
+        if numbers.iter().all(|number| *number == 0) {
+            continue;
+        }
         let (frames, others) = numbers.split_at(OPCODES.len());
         let (payload, messages) = others.split_at(OPCODES.len());
         for (name, numbers) in [(FRAMES, frames), (PAYLOAD, payload), (MESSAGES, messages)] {
@@ -213,15 +246,17 @@ pub(super) struct OpenTunnel {
 
 impl OpenTunnel {
     pub(super) fn start() -> Self {
-        counter!(OPENED).increment(1);
-        gauge!(OPEN).increment(1.0);
+        with_recorder(|recorder| {
+            recorder.register_counter(series!(OPENED), &METADATA).increment(1);
+            recorder.register_gauge(series!(OPEN), &METADATA).increment(1.0);
+        });
         OpenTunnel { has_ended: false }
     }
 
     pub(super) fn end(mut self, end: &TunnelEnd) {
         self.has_ended = true;
         counter!(ENDED, "reason" => end.reason, "side" => end.side.map_or("none", side_name)).increment(1);
-        histogram!(DURATION).record(end.took);
+        record(series!(DURATION), end.took);
         for (closer, code) in end.closes.into_iter().flatten() {
             let from = match closer {
                 Closer::Side(side) => side_name(side),
@@ -237,18 +272,10 @@ impl OpenTunnel {
 
 impl Drop for OpenTunnel {
     fn drop(&mut self) {
-        gauge!(OPEN).decrement(1.0);
+        with_recorder(|recorder| recorder.register_gauge(series!(OPEN), &METADATA).decrement(1.0));
         if !self.has_ended {
             counter!(ENDED, "reason" => "dropped", "side" => "none").increment(1);
         }
-    }
-}
-
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Upgrade => "upgrade",
-        #[cfg(feature = "hyper")]
-        Kind::Request => "request",
     }
 }
 

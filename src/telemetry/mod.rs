@@ -214,6 +214,15 @@ impl Parent {
     }
 }
 
+/// Whether anybody may take part in the span of a request. A subscriber may still want none.
+#[cfg(feature = "gateway")]
+pub(crate) fn observes_requests() -> bool {
+    #[cfg(feature = "tracing")]
+    return tracing::level_filters::LevelFilter::current() >= tracing::Level::INFO;
+    #[cfg(not(feature = "tracing"))]
+    false
+}
+
 /// Another server is asked for the same request.
 #[cfg(feature = "gateway")]
 pub(crate) fn retried(server: Option<&str>) {

@@ -1,0 +1,94 @@
+//! The field lines of a head or of a trailer section, as a map.
+//!
+//! Where the section ends, and how long it may be, has been decided. What a field means is not decided here.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+
+use super::HeadError;
+use super::scan::first_control;
+use crate::token;
+
+/// Room for what a proxy adds to a request, so that the map does not grow again.
+const ADDED: usize = 8;
+
+/// Parses the lines that begin at this offset, up to the empty line. `count` is how many there are, for the room that they take.
+///
+/// A line is a token, a colon at once behind it, and a value without control bytes (RFC 9112, section 5). It ends with CRLF.
+pub(super) fn field_lines(section: &Bytes, mut at: usize, count: usize) -> Result<HeaderMap, HeadError> {
+    let mut headers = HeaderMap::with_capacity(count + ADDED);
+    loop {
+        let rest = section.get(at..).unwrap_or_default();
+        let line = &rest[..line_length(rest).ok_or(HeadError::FieldName)?];
+        if line.is_empty() {
+            return Ok(headers);
+        }
+        let colon = line.iter().position(|&byte| byte == b':');
+        let colon = colon.ok_or(HeadError::FieldName)?;
+        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| HeadError::FieldName)?;
+        let value = token::trim_ows(&line[colon + 1..]);
+        // An empty value has no place in the section to point to.
+        let value = match value.is_empty() {
+            true => Bytes::new(),
+            false => section.slice_ref(value),
+        };
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| HeadError::FieldValue)?;
+        headers.append(name, value);
+        at += line.len() + 2;
+    }
+}
+
+/// The length of the line that these bytes begin with, without its CRLF.
+fn line_length(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += first_control(&bytes[at..]);
+        match bytes.get(at..at + 2)? {
+            b"\r\n" => return Some(at),
+            _ => at += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_by_rfc_9112_section_5() {
+        type Lines = &'static [(&'static str, &'static [u8])];
+        let cases: [(&[u8], Result<Lines, HeadError>); 15] = [
+            (b"\r\n", Ok(&[])),
+            (b"a: b\r\n\r\n", Ok(&[("a", b"b")])),
+            (b"A:b\r\n\r\nc: d\r\n\r\n", Ok(&[("a", b"b")])),
+            (b"a: \t b \t c \t\r\n\r\n", Ok(&[("a", b"b \t c")])),
+            (b"a:\r\nb: \r\n\r\n", Ok(&[("a", b""), ("b", b"")])),
+            (
+                b"a: 1\r\nb: 2\r\na: 3\r\n\r\n",
+                Ok(&[("a", b"1"), ("a", b"3"), ("b", b"2")]),
+            ),
+            (b"a: \x80\xff:\r\n\r\n", Ok(&[("a", b"\x80\xff:")])),
+            (b"a: b\r\n", Err(HeadError::FieldName)),
+            (b"a\r\n\r\n", Err(HeadError::FieldName)),
+            (b": b\r\n\r\n", Err(HeadError::FieldName)),
+            (b"a : b\r\n\r\n", Err(HeadError::FieldName)),
+            (b" a: b\r\n\r\n", Err(HeadError::FieldName)),
+            (b"a\x80: b\r\n\r\n", Err(HeadError::FieldName)),
+            (b"a: b\rc\r\n\r\n", Err(HeadError::FieldValue)),
+            (b"a: b\nc\r\n\r\n", Err(HeadError::FieldValue)),
+        ];
+        for (bytes, expected) in cases {
+            let text = String::from_utf8_lossy(bytes);
+            let parsed = field_lines(&Bytes::from_static(bytes), 0, 0);
+            let parsed = parsed.as_ref().map(|headers| {
+                let line = |(name, value): (&'static HeaderName, &'static HeaderValue)| {
+                    (name.as_str(), value.as_bytes())
+                };
+                let headers: &'static HeaderMap = Box::leak(Box::new(headers.clone()));
+                headers.iter().map(line).collect::<Vec<_>>()
+            });
+            assert_eq!(parsed, expected.as_ref().map(|lines| lines.to_vec()), "{text:?}");
+        }
+    }
+}
