@@ -74,8 +74,8 @@ async fn an_upgrade_under_rules() {
     assert_eq!(
         head,
         "GET /chat HTTP/1.1\r\nHost: example.com\r\nOrigin: http://backend.example\r\nX-Mark: m\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Version: 13\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Version: 13\r\n\
          X-Forwarded-For: 6.6.6.6, 127.0.0.1\r\nX-Forwarded-Proto: http\r\n\
          X-Forwarded-Host: Example.COM:8080\r\nX-Real-IP: 127.0.0.1\r\n\
          Forwarded: for=127.0.0.1;host=\"Example.COM:8080\";proto=http\r\nVia: 1.1 switchover\r\n\

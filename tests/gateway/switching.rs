@@ -52,8 +52,8 @@ async fn the_head_that_goes_upstream() {
     let head = origin.connection(0).await.head().await;
     assert_eq!(
         head,
-        "GET /chat HTTP/1.1\r\nHost: example.com\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Version: 13\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+        "GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
          X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: example.com\r\n\
          X-Real-IP: 127.0.0.1\r\nForwarded: for=127.0.0.1;host=example.com;proto=http\r\n\
          Via: 1.1 switchover\r\n\r\n"
