@@ -419,7 +419,7 @@ fn the_tunnel_knows_no_http() {
             let is_named = line.contains("crate::websocket");
             assert!(may_name_frames || !is_named, "{}: {line}", path.display());
             assert!(
-                !names(&line, "http") && !names(&line, "httparse"),
+                !names(&line, "http"),
                 "{}: {line}",
                 path.display()
             );
