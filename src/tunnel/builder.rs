@@ -277,8 +277,16 @@ where
     pub fn run(self) -> Run<D, U, F> {
         let mut engine = Engine::new(self.config, true);
         let of_own = self.own.as_ref().map(|_| WebSocketConfig::default());
-        if let Some(config) = self.websocket.or(of_own) {
-            engine.frame(config);
+        if let Some(mut config) = self.websocket.or(of_own) {
+            let inflates = self
+                .own
+                .as_ref()
+                .and_then(|own| own.tap.as_ref())
+                .is_some_and(Tap::inflates);
+            if inflates && config.allowed_reserved_bits().is_none() {
+                config = config.reserved_bits([true, false, false]);
+            }
+            engine.frame(&config);
             if let Some(own) = self.own {
                 engine.tap(own.tap, own.injected);
             }

@@ -9,7 +9,7 @@ use super::view::{Limits, View};
 use super::{Closing, Lifecycle, SIDES, State};
 use crate::clock::After;
 use crate::side::Side;
-use crate::tunnel::websocket::WebSocketConfig;
+use crate::tunnel::websocket::WebSocketSettings;
 
 /// How long the peers may take for their Closes where the tunnel has no half-close timeout: without any, a peer that has vanished
 /// would keep a tunnel that has ended because of it.
@@ -63,7 +63,7 @@ impl<C> Closing<C> {
 }
 
 /// When a side is to be sent a ping, or has not answered one.
-fn consider_ping(next: &mut Earliest, side: Side, config: &WebSocketConfig, view: &View) {
+fn consider_ping(next: &mut Earliest, side: Side, config: &WebSocketSettings, view: &View) {
     let (answerer, pinger) = (view.from(side), view.from(!side));
     let (Some(answers), Some(pings)) = (&answerer.frames, &pinger.frames) else {
         return;

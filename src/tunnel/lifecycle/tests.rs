@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::side::Side::{Downstream, Upstream};
 use crate::tunnel::config::TunnelConfig;
-use crate::tunnel::websocket::{MessageLimit, Refusal, WebSocketConfig};
+use crate::tunnel::websocket::{MessageLimit, Refusal, WebSocketConfig, WebSocketSettings};
 use crate::websocket::FrameError;
 
 const ERROR: FrameError = FrameError::MaskMissing;
@@ -547,7 +547,7 @@ fn rows() -> Vec<Row> {
 
 #[test]
 fn every_row_of_the_table() {
-    let (now, tunnel, websocket) = (Instant::now(), config(), WebSocketConfig::default());
+    let (now, tunnel, websocket) = (Instant::now(), config(), WebSocketSettings::default());
     for (place, row) in rows().into_iter().enumerate() {
         let mut lifecycle = Lifecycle {
             state: (row.state)(now),
@@ -571,7 +571,7 @@ fn every_row_of_the_table() {
 fn what_is_due_and_when() {
     let (now, tunnel) = (Instant::now(), config());
     let deadline =
-        |state: State<char>, websocket: Option<&WebSocketConfig>, change: fn(&mut [Direction; 2])| {
+        |state: State<char>, websocket: Option<&WebSocketSettings>, change: fn(&mut [Direction; 2])| {
             let mut view = View([direction(now, websocket.is_some()); 2]);
             change(&mut view.0);
             let limits = Limits {
@@ -583,7 +583,8 @@ fn what_is_due_and_when() {
             due.map(|(at, due)| (at.saturating_duration_since(now).as_secs(), due))
         };
     let pinging = WebSocketConfig::default().ping_interval(seconds(20));
-    let pinging = Some(&pinging);
+    let pinging = pinging.settings().as_ref();
+    let pinging = Some(pinging);
     let idle = Some((100, Due::Idle));
     assert_eq!(deadline(running(now), None, nothing), idle);
     let half = deadline(running(now), None, |it| it[0].has_ended = true);
@@ -698,7 +699,7 @@ impl Sim {
     }
 
     fn on(&mut self, event: Event<char>) {
-        let (view, tunnel, websocket) = (self.view(), config(), WebSocketConfig::default());
+        let (view, tunnel, websocket) = (self.view(), config(), WebSocketSettings::default());
         let limits = Limits {
             started: self.started,
             tunnel: &tunnel,
@@ -764,7 +765,7 @@ impl Sim {
                     can_reset: [true, true],
                 });
             }
-            let (view, tunnel, websocket) = (self.view(), config(), WebSocketConfig::default());
+            let (view, tunnel, websocket) = (self.view(), config(), WebSocketSettings::default());
             let limits = Limits {
                 started: self.started,
                 tunnel: &tunnel,

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use crate::side::Side;
 use crate::tunnel::config::TunnelConfig;
-use crate::tunnel::websocket::WebSocketConfig;
+use crate::tunnel::websocket::WebSocketSettings;
 
 /// The limits that hold, and since when.
 pub(in crate::tunnel) struct Limits<'a> {
     pub(in crate::tunnel) started: Instant,
     pub(in crate::tunnel) tunnel: &'a TunnelConfig,
     /// Of a tunnel that knows its frames.
-    pub(in crate::tunnel) websocket: Option<&'a WebSocketConfig>,
+    pub(in crate::tunnel) websocket: Option<&'a WebSocketSettings>,
 }
 
 /// What the two directions have come to, by the side that they come from.

@@ -14,7 +14,6 @@ use super::watch::TunnelWatch;
 use crate::side::Side;
 use crate::tunnel::end::{Traffic, TunnelError};
 use crate::tunnel::engine::Engine;
-use crate::tunnel::websocket::Framed;
 
 /// The tunnel's end of its watch. 8 bytes. When it is dropped, the tunnel is gone.
 pub(crate) struct Watched {
@@ -73,8 +72,8 @@ impl Watched {
         self.entry.note_state(engine.is_half_closed(), engine.is_ending());
         if let Some(frames) = self.entry.frames() {
             for side in [Side::Downstream, Side::Upstream] {
-                if let Some(counts) = engine.half(side).framed().and_then(Framed::counts) {
-                    frames.note(side, counts);
+                if let Some(framed) = engine.half(side).framed() {
+                    frames.note(side, framed.counts_revision(), || framed.counts());
                 }
             }
         }

@@ -13,23 +13,30 @@ impl Framed {
     pub(super) fn is_allowed(&mut self, now: Instant, scanned: &Scanned, length: usize) -> bool {
         // After the tunnel's own Close nothing goes on, and what is not is not limited.
         let is_closed = self.is_closed();
-        let Some(limiter) = self.limiter.as_mut().filter(|_| !is_closed) else {
+        let Some(extra) = self.extra.get_mut().filter(|_| !is_closed) else {
+            return true;
+        };
+        let pings = &extra.pings;
+        let Some(rare) = extra.rare.get_mut() else {
+            return true;
+        };
+        let Some(limiter) = &mut rare.limiter else {
             return true;
         };
         let decision = match scanned {
             Scanned::Payload => Admission::Pass,
             Scanned::Header(header) => limiter.data_frame(now.into_std(), header, length),
             Scanned::Control(frame) if frame.opcode() == OpCode::Close => Admission::Pass,
-            Scanned::Control(frame) if self.pings.are_answered_first_by(frame, &mut limiter.answered) => {
+            Scanned::Control(frame) if pings.are_answered_first_by(frame, &mut limiter.answered) => {
                 Admission::Pass
             }
             Scanned::Control(_) => limiter.control_frame(now.into_std()),
         };
         match decision {
             Admission::Pass => return true,
-            Admission::Wait(at) => self.waits_until = Some(at.into()),
+            Admission::Wait(at) => rare.waits_until = Some(at.into()),
             Admission::Refuse(limit, allowed) => {
-                self.refusal = Some(Refusal::Limit(limit, allowed));
+                rare.refusal = Some(Refusal::Limit(limit, allowed));
                 self.close_now();
             }
         }
@@ -38,12 +45,14 @@ impl Framed {
 
     /// Until when what is held waits for its rate.
     pub(in crate::tunnel) fn waits_until(&self) -> Option<Instant> {
-        self.waits_until
+        self.rare().waits_until
     }
 
     /// Nothing waits for its rate any more.
     pub(in crate::tunnel) fn stop_waiting(&mut self, now: Instant) {
-        self.limiter = None;
-        self.waits_until = self.waits_until.map(|at| at.min(now));
+        if let Some(rare) = self.rare_mut() {
+            rare.limiter = None;
+            rare.waits_until = rare.waits_until.map(|at| at.min(now));
+        }
     }
 }

@@ -2,9 +2,7 @@
 //!
 //! It must not know when a tunnel ends, nor how a frame gets to its place.
 
-use std::sync::Arc;
-
-use super::{Closes, Injected, WebSocketConfig, WebSocketTraffic};
+use super::{Closes, Injected, WebSocketConfig, WebSocketSettings, WebSocketTraffic};
 use crate::side::Side;
 use crate::tunnel::end::End;
 use crate::tunnel::engine::Engine;
@@ -12,11 +10,10 @@ use crate::websocket::{CloseCode, CloseFrame};
 
 impl Engine {
     /// From now on the tunnel knows its frames.
-    pub(in crate::tunnel) fn frame(&mut self, config: WebSocketConfig) {
-        let config = Arc::new(config);
+    pub(in crate::tunnel) fn frame(&mut self, config: &WebSocketConfig) {
         for side in [Side::Downstream, Side::Upstream] {
             let now = self.started;
-            self.half_mut(side).frame(side, now, config.clone());
+            self.half_mut(side).frame(side, now, config);
         }
     }
 
@@ -44,10 +41,10 @@ impl Engine {
     pub(in crate::tunnel) fn websocket_traffic(&self) -> Option<Box<WebSocketTraffic>> {
         let (down, up) = (self.from_downstream.framed()?, self.from_upstream.framed()?);
         let closes = Closes {
-            from_downstream: down.from_sender.clone(),
-            from_upstream: up.from_sender.clone(),
-            to_downstream: up.sent.clone(),
-            to_upstream: down.sent.clone(),
+            from_downstream: down.rare().from_sender.clone(),
+            from_upstream: up.rare().from_sender.clone(),
+            to_downstream: up.rare().sent.clone(),
+            to_upstream: down.rare().sent.clone(),
         };
         let counts = [self.counts(Side::Downstream)?, self.counts(Side::Upstream)?];
         Some(Box::new(WebSocketTraffic { closes, counts }))
@@ -55,7 +52,7 @@ impl Engine {
 }
 
 /// What a side is sent because of this end.
-fn close_frame(end: &End, to: Side, config: &WebSocketConfig) -> CloseFrame {
+fn close_frame(end: &End, to: Side, config: &WebSocketSettings) -> CloseFrame {
     let (code, reason) = match end {
         End::Violation { side, error } if *side == to => (CloseCode::PROTOCOL_ERROR, &*error.to_string()),
         End::Violation {

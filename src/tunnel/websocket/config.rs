@@ -20,27 +20,35 @@ use crate::websocket::{CloseCode, CloseFrame};
 /// assert_eq!(config.ping_after(), Some(Duration::from_secs(30)));
 /// assert_eq!(config.pong_limit(), Duration::from_secs(10));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Cheap to clone: tunnels share what it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebSocketConfig {
+    settings: Arc<WebSocketSettings>,
+    // By itself, because it may be another one for each tunnel.
+    reserved_bits: Option<[bool; 3]>,
+}
+
+/// What tunnels share of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::tunnel) struct WebSocketSettings {
     ping_interval: Option<Duration>,
     pong_timeout: Duration,
     close_timeout: Option<Duration>,
-    reserved_bits: Option<[bool; 3]>,
-    /// By the side that sends. Shared, because few tunnels have limits and every one has a place for them.
-    limits: [Option<Arc<MessageLimits>>; 2],
+    /// By the side that sends.
+    limits: [Option<MessageLimits>; 2],
     limit_close: EndRequest,
     drain_close: EndRequest,
     /// By the side that is sent it.
     abnormal_close: [Option<EndRequest>; 2],
 }
 
-impl Default for WebSocketConfig {
+impl Default for WebSocketSettings {
     fn default() -> Self {
-        WebSocketConfig {
+        WebSocketSettings {
             ping_interval: None,
             pong_timeout: Duration::from_secs(10),
             close_timeout: None,
-            reserved_bits: None,
             limits: [None, None],
             limit_close: EndRequest::default(),
             drain_close: EndRequest::default(),
@@ -61,7 +69,7 @@ impl WebSocketConfig {
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         let interval = interval.into();
-        self.ping_interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
+        self.change().ping_interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
         self
     }
 
@@ -75,7 +83,7 @@ impl WebSocketConfig {
     /// least a millisecond.
     #[must_use]
     pub fn pong_timeout(mut self, limit: Duration) -> Self {
-        self.pong_timeout = limit.max(Duration::from_millis(1));
+        self.change().pong_timeout = limit.max(Duration::from_millis(1));
         self
     }
 
@@ -90,7 +98,7 @@ impl WebSocketConfig {
     /// violator has a quarter of a second to take its Close.
     #[must_use]
     pub fn close_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.close_timeout = limit.into();
+        self.change().close_timeout = limit.into();
         self
     }
 
@@ -116,7 +124,7 @@ impl WebSocketConfig {
     /// The same for what one side sends.
     #[must_use]
     pub fn limits_from(mut self, sender: Side, limits: MessageLimits) -> Self {
-        self.limits[sender as usize] = limits.is_any().then(|| Arc::new(limits));
+        self.change().limits[sender as usize] = limits.is_any().then_some(limits);
         self
     }
 
@@ -124,7 +132,7 @@ impl WebSocketConfig {
     /// that names the peer.
     #[must_use]
     pub fn limit_close(mut self, close: EndRequest) -> Self {
-        self.limit_close = close;
+        self.change().limit_close = close;
         self
     }
 
@@ -134,7 +142,7 @@ impl WebSocketConfig {
     /// 1012 (Service Restart) asks a client to reconnect after 5 to 30 seconds.
     #[must_use]
     pub fn drain_close(mut self, close: EndRequest) -> Self {
-        self.drain_close = close;
+        self.change().drain_close = close;
         self
     }
 
@@ -150,10 +158,44 @@ impl WebSocketConfig {
     /// side's Close; but a side that has been sent a Close sends no more data.
     #[must_use]
     pub fn abnormal_close(mut self, to: Side, close: impl Into<Option<EndRequest>>) -> Self {
-        self.abnormal_close[to as usize] = close.into();
+        self.change().abnormal_close[to as usize] = close.into();
         self
     }
 
+    /// The [ping interval](WebSocketConfig::ping_interval); `None` is no pings.
+    #[must_use]
+    pub fn ping_after(&self) -> Option<Duration> {
+        self.settings.ping_interval
+    }
+
+    /// The [time for an answer](WebSocketConfig::pong_timeout).
+    #[must_use]
+    pub fn pong_limit(&self) -> Duration {
+        self.settings.pong_timeout
+    }
+
+    /// The [time for the answer to a Close](WebSocketConfig::close_timeout); `None` is the half-close timeout.
+    #[must_use]
+    pub fn close_limit(&self) -> Option<Duration> {
+        self.settings.close_timeout
+    }
+
+    /// The [bits that may be set](WebSocketConfig::reserved_bits).
+    #[must_use]
+    pub fn allowed_reserved_bits(&self) -> Option<[bool; 3]> {
+        self.reserved_bits
+    }
+
+    pub(in crate::tunnel) fn settings(&self) -> &Arc<WebSocketSettings> {
+        &self.settings
+    }
+
+    fn change(&mut self) -> &mut WebSocketSettings {
+        Arc::make_mut(&mut self.settings)
+    }
+}
+
+impl WebSocketSettings {
     pub(super) fn closes_abnormally(&self, to: Side) -> bool {
         self.abnormal_close[to as usize].is_some()
     }
@@ -176,34 +218,22 @@ impl WebSocketConfig {
     }
 
     pub(super) fn limits_of(&self, sender: Side) -> Option<&MessageLimits> {
-        self.limits[sender as usize].as_deref()
+        self.limits[sender as usize].as_ref()
     }
 
     pub(super) fn limit_close_frame(&self) -> Option<&CloseFrame> {
         self.limit_close.frame()
     }
 
-    /// The [ping interval](WebSocketConfig::ping_interval); `None` is no pings.
-    #[must_use]
-    pub fn ping_after(&self) -> Option<Duration> {
+    pub(in crate::tunnel) fn ping_after(&self) -> Option<Duration> {
         self.ping_interval
     }
 
-    /// The [time for an answer](WebSocketConfig::pong_timeout).
-    #[must_use]
-    pub fn pong_limit(&self) -> Duration {
+    pub(in crate::tunnel) fn pong_limit(&self) -> Duration {
         self.pong_timeout
     }
 
-    /// The [time for the answer to a Close](WebSocketConfig::close_timeout); `None` is the half-close timeout.
-    #[must_use]
-    pub fn close_limit(&self) -> Option<Duration> {
+    pub(in crate::tunnel) fn close_limit(&self) -> Option<Duration> {
         self.close_timeout
-    }
-
-    /// The [bits that may be set](WebSocketConfig::reserved_bits).
-    #[must_use]
-    pub fn allowed_reserved_bits(&self) -> Option<[bool; 3]> {
-        self.reserved_bits
     }
 }

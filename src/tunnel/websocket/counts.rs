@@ -8,14 +8,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Framed;
+use super::injected::Pings;
 use crate::side::Side;
 use crate::telemetry::{self, FrameNumbers};
 use crate::tunnel::end::Traffic;
 use crate::tunnel::engine::Engine;
-use crate::websocket::{OpCode, Scanned};
+use crate::websocket::{FrameHeader, OpCode, Scanned};
 
 /// Text, binary, Close, ping, pong.
 const KINDS: usize = 5;
+const PONGS: usize = 4;
 
 /// What was counted of the frames that one side has sent: from [`Traffic::frame_counts`](crate::tunnel::Traffic::frame_counts) and
 /// [`TunnelWatch::frame_counts`](crate::tunnel::TunnelWatch::frame_counts).
@@ -35,7 +37,7 @@ fn kind(opcode: OpCode) -> Option<usize> {
         OpCode::Binary => Some(1),
         OpCode::Close => Some(2),
         OpCode::Ping => Some(3),
-        OpCode::Pong => Some(4),
+        OpCode::Pong => Some(PONGS),
         OpCode::Continuation => None,
     }
 }
@@ -121,6 +123,13 @@ pub struct RoundTrips {
 }
 
 impl RoundTrips {
+    pub(super) const NONE: Self = RoundTrips {
+        count: 0,
+        last: 0,
+        smallest: 0,
+        sum: 0,
+    };
+
     /// How many answers were timed.
     #[must_use]
     pub fn count(&self) -> u32 {
@@ -161,52 +170,128 @@ impl RoundTrips {
     }
 }
 
-/// What is counted of what one side sends. Made with its first frame.
+/// What is counted of what one side sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::tunnel) struct Counts {
     pub(in crate::tunnel) frames: FrameCounts,
     pub(in crate::tunnel) round_trips: RoundTrips,
-    /// Another one each time that something was counted.
-    pub(in crate::tunnel) revision: u32,
-    /// The message that has begun is binary.
-    is_binary: bool,
-    /// The last ping that the side was sent has been answered, and the time has not been taken.
-    is_answered: bool,
+}
+
+/// What is counted as long as it is little: messages of one kind, and answers to the tunnel's pings beside them. Few tunnels see
+/// anything else, and this takes an eighth of the memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    frames: u32,
+    messages: u32,
+    bytes: u32,
+}
+
+impl Tally {
+    /// False: it is too small for that.
+    fn add_frame(&mut self, is_last: bool) -> bool {
+        let frames = self.frames.checked_add(1);
+        // There are no more messages than frames.
+        self.messages += u32::from(frames.is_some() && is_last);
+        self.frames = frames.unwrap_or(self.frames);
+        frames.is_some()
+    }
+
+    /// False: it is too small for that.
+    fn add_bytes(&mut self, length: usize) -> bool {
+        let length = u32::try_from(length).ok();
+        let bytes = length.and_then(|length| self.bytes.checked_add(length));
+        self.bytes = bytes.unwrap_or(self.bytes);
+        bytes.is_some()
+    }
+
+    fn to_counts(self, is_binary: bool) -> FrameCounts {
+        let (mut counts, kind) = (FrameCounts::default(), usize::from(is_binary));
+        counts.numbers[kind] = self.frames.into();
+        counts.numbers[KINDS + kind] = self.bytes.into();
+        counts.numbers[2 * KINDS + kind] = self.messages.into();
+        counts
+    }
 }
 
 impl Framed {
     /// Counts what was scanned, which is so long.
     pub(super) fn count(&mut self, scanned: &Scanned, length: usize) {
-        let (opcode, payload, is_last) = match scanned {
-            Scanned::Payload => return self.count_payload(length),
-            // Not what it declares: that may never come.
-            Scanned::Header(header) => (header.opcode, 0, header.fin),
-            Scanned::Control(frame) => (frame.opcode(), frame.payload().len() as u64, false),
-        };
-        let answers = matches!(scanned, Scanned::Control(frame) if self.pings.last_is_answered_by(frame));
-        let counts = self.counts.get_or_insert_with(Box::default);
-        match opcode {
-            OpCode::Text => counts.is_binary = false,
-            OpCode::Binary => counts.is_binary = true,
-            _ => {}
+        match scanned {
+            // Not what its header declares: that may never come.
+            Scanned::Payload => self.count_payload(length),
+            Scanned::Header(header) => self.count_frame(header),
+            Scanned::Control(frame) if self.extra.pings.are_answered_by(frame) => {
+                let is_last = self.extra.pings.last_is_answered_by(frame);
+                self.extra.answers = self.extra.answers.saturating_add(1);
+                self.extra.is_answered |= is_last;
+            }
+            Scanned::Control(frame) => {
+                let length = frame.payload().len() as u64;
+                if let Some(kind) = kind(frame.opcode()) {
+                    self.full_counts().add(kind, length);
+                }
+            }
         }
-        let kind = kind(opcode).unwrap_or(usize::from(counts.is_binary));
-        counts.frames.add(kind, payload);
-        counts.frames.numbers[2 * KINDS + usize::from(counts.is_binary)] += u64::from(is_last);
-        counts.is_answered |= answers;
-        counts.revision = counts.revision.wrapping_add(1);
+    }
+
+    fn count_frame(&mut self, header: &FrameHeader) {
+        let is_binary = match header.opcode {
+            OpCode::Continuation => self.is_binary,
+            opcode => opcode == OpCode::Binary,
+        };
+        if is_binary != self.is_binary && self.tally.frames > 0 {
+            self.full_counts();
+        }
+        self.is_binary = is_binary;
+        if !self.has_full_counts() && self.tally.add_frame(header.fin) {
+            return;
+        }
+        let kind = usize::from(is_binary);
+        let counts = self.full_counts();
+        counts.add(kind, 0);
+        counts.numbers[2 * KINDS + kind] += u64::from(header.fin);
     }
 
     /// So much of a data frame's payload has come.
     pub(super) fn count_payload(&mut self, length: usize) {
-        let counts = self.counts.get_or_insert_with(Box::default);
-        let payload = &mut counts.frames.numbers[KINDS + usize::from(counts.is_binary)];
+        if !self.has_full_counts() && self.tally.add_bytes(length) {
+            return;
+        }
+        let kind = KINDS + usize::from(self.is_binary);
+        let payload = &mut self.full_counts().numbers[kind];
         *payload = payload.saturating_add(length as u64);
-        counts.revision = counts.revision.wrapping_add(1);
     }
 
-    pub(in crate::tunnel) fn counts(&self) -> Option<&Counts> {
-        self.counts.as_deref()
+    fn has_full_counts(&self) -> bool {
+        self.rare().counts.is_some()
+    }
+
+    /// From now on everything is counted there, but for the answers to the tunnel's pings.
+    fn full_counts(&mut self) -> &mut FrameCounts {
+        let (tally, is_binary) = (std::mem::take(&mut self.tally), self.is_binary);
+        let counts = &mut self.extra.rare.counts;
+        counts.get_or_insert_with(|| Box::new(tally.to_counts(is_binary)))
+    }
+
+    pub(in crate::tunnel) fn counts(&self) -> Counts {
+        let counted = self.rare().counts.as_deref().copied();
+        let mut frames = counted.unwrap_or_else(|| self.tally.to_counts(self.is_binary));
+        let answers = u64::from(self.extra.answers);
+        frames.numbers[PONGS] += answers;
+        frames.numbers[KINDS + PONGS] += answers * Pings::LENGTH as u64;
+        Counts {
+            frames,
+            round_trips: self.extra.round_trips,
+        }
+    }
+
+    /// Another number each time that something was counted. Zero: nothing.
+    pub(in crate::tunnel) fn counts_revision(&self) -> u32 {
+        let of_tally = u64::from(self.tally.frames) + u64::from(self.tally.bytes);
+        let counted = self.rare().counts.as_ref();
+        let of_counts = counted.map_or(0, |counts| counts.numbers[..2 * KINDS].iter().sum());
+        // Two that follow each other differ by much less than this number holds.
+        (of_tally + of_counts + u64::from(self.extra.answers)) as u32
     }
 }
 
@@ -229,40 +314,36 @@ impl Traffic {
 impl Engine {
     /// Takes the time of an answer to the last ping that `side` was sent, if one has come.
     pub(in crate::tunnel) fn time_answer(&mut self, side: Side, now: Instant) {
-        let counts = self.half(side).framed().and_then(Framed::counts);
-        if !counts.is_some_and(|counts| counts.is_answered) {
+        let is_answered = |framed: &Framed| framed.extra.is_answered;
+        if !self.half(side).framed().is_some_and(is_answered) {
             return;
         }
         let asked_at = self.half(!side).framed().and_then(Framed::timed_ping);
-        let framed = self.half_mut(side).framed.as_mut();
-        let Some(counts) = framed.and_then(|framed| framed.counts.as_mut()) else {
-            return;
-        };
-        counts.is_answered = false;
-        if let Some(asking) = self.half_mut(!side).framed.as_mut() {
+        let asking = self.half_mut(!side).framed.as_mut();
+        if let Some(extra) = asking.and_then(|asking| asking.extra.get_mut()) {
             // An answer that is sent again is no second round trip.
-            asking.is_ping_timed = false;
+            extra.is_ping_timed = false;
         }
-        let framed = self.half_mut(side).framed.as_mut();
-        let Some(counts) = framed.and_then(|framed| framed.counts.as_mut()) else {
+        let Some(framed) = self.half_mut(side).framed.as_mut() else {
             return;
         };
+        framed.extra.is_answered = false;
         if let Some(time) = asked_at.and_then(|at| now.checked_duration_since(at)) {
-            counts.round_trips.add(time);
+            framed.extra.round_trips.add(time);
             telemetry::ping_answered(side, time);
         }
     }
 
     /// What was counted of what `side` has sent. `None` where frames are not known.
     pub(in crate::tunnel) fn counts(&self, side: Side) -> Option<Counts> {
-        let framed = self.half(side).framed()?;
-        Some(framed.counts().copied().unwrap_or_default())
+        self.half(side).framed().map(Framed::counts)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::websocket::ControlFrame;
 
     #[test]
     fn of_round_trips_the_last_the_smallest_and_the_mean_are_kept() {
@@ -278,5 +359,67 @@ mod tests {
         trips.add(Duration::MAX);
         trips.add(Duration::ZERO);
         assert_eq!((trips.count(), trips.smallest()), (5, Some(Duration::ZERO)));
+    }
+
+    #[test]
+    fn what_is_counted_in_little_room_is_the_same_as_in_much() {
+        use crate::tunnel::websocket::WebSocketConfig;
+        let frame = |opcode, fin| {
+            Scanned::Header(FrameHeader {
+                fin,
+                ..FrameHeader::new(opcode, 9)
+            })
+        };
+        let (text, binary) = (frame(OpCode::Text, false), frame(OpCode::Binary, true));
+        let more = frame(OpCode::Continuation, true);
+        let ping = Scanned::Control(ControlFrame::new(OpCode::Ping, b"12").unwrap());
+        let mut framed = Framed::new(Side::Upstream, Instant::now(), &WebSocketConfig::default());
+        let numbers = |framed: &Framed| {
+            let counts = framed.counts().frames;
+            let of = |opcode| {
+                [
+                    counts.frames(opcode),
+                    counts.messages(opcode),
+                    counts.payload_bytes(opcode),
+                ]
+            };
+            (
+                of(OpCode::Text),
+                of(OpCode::Binary),
+                of(OpCode::Ping)[0],
+                framed.has_full_counts(),
+            )
+        };
+        assert_eq!(framed.counts_revision(), 0);
+        let check = |framed: &Framed, expected| assert_eq!(numbers(framed), expected);
+        let count = |framed: &mut Framed, scanned: &Scanned, length| {
+            let before = framed.counts_revision();
+            framed.count(scanned, length);
+            assert_ne!(framed.counts_revision(), before);
+        };
+        count(&mut framed, &text, 2);
+        count(&mut framed, &Scanned::Payload, 9);
+        count(&mut framed, &more, 2);
+        check(&framed, ([2, 1, 9], [0; 3], 0, false));
+        let most = u32::MAX as usize - 9;
+        count(&mut framed, &Scanned::Payload, most);
+        check(&framed, ([2, 1, u64::from(u32::MAX)], [0; 3], 0, false));
+        count(&mut framed, &Scanned::Payload, 1);
+        check(&framed, ([2, 1, 1 << 32], [0; 3], 0, true));
+        count(&mut framed, &binary, 2);
+        count(&mut framed, &Scanned::Payload, 7);
+        check(&framed, ([2, 1, 1 << 32], [1, 1, 7], 0, true));
+
+        for (second, expected) in [
+            (&binary, ([1, 0, 5], [1, 1, 0], 0, true)),
+            (&ping, ([1, 0, 5], [0; 3], 1, true)),
+            (&more, ([2, 1, 5], [0; 3], 0, false)),
+        ] {
+            let mut framed = Framed::new(Side::Upstream, Instant::now(), &WebSocketConfig::default());
+            framed.count(&text, 2);
+            framed.count(&Scanned::Payload, 5);
+            framed.count(second, 2);
+            check(&framed, expected);
+        }
     }
 }

@@ -3,14 +3,13 @@
 //! Of a direction of bytes it knows only that there is nothing to be done.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::{Framed, Injected, Piece, WebSocketConfig};
+use super::{Framed, Injected, Piece, WebSocketConfig, WebSocketSettings};
 use crate::side::Side;
 use crate::tunnel::engine::half::{self, Half};
 use crate::tunnel::engine::outlet::{Failure, Turn};
@@ -19,7 +18,7 @@ use crate::tunnel::stream::socket::Carried;
 
 impl Half {
     /// From now on it knows the frames that `sender` sends.
-    pub(in crate::tunnel) fn frame(&mut self, sender: Side, now: Instant, config: Arc<WebSocketConfig>) {
+    pub(in crate::tunnel) fn frame(&mut self, sender: Side, now: Instant, config: &WebSocketConfig) {
         self.framed = Some(Box::new(Framed::new(sender, now, config)));
     }
 
@@ -28,8 +27,8 @@ impl Half {
     }
 
     /// How it treats its frames, if it knows them.
-    pub(in crate::tunnel) fn websocket(&self) -> Option<&WebSocketConfig> {
-        self.framed().map(Framed::config)
+    pub(in crate::tunnel) fn websocket(&self) -> Option<&WebSocketSettings> {
+        self.framed().map(Framed::settings)
     }
 
     /// Bytes of the reader's that the writer has accepted.

@@ -35,10 +35,14 @@ pub(super) struct Pings {
 }
 
 impl Pings {
+    /// Of a payload.
+    pub(super) const LENGTH: usize = 12;
+    pub(super) const NONE: Self = Pings { token: None, sent: 0 };
+
     pub(super) fn next(&mut self) -> Option<ControlFrame> {
         let token = *self.token.get_or_insert_with(|| random().to_ne_bytes());
         self.sent = self.sent.wrapping_add(1);
-        let mut payload = [0; 12];
+        let mut payload = [0; Self::LENGTH];
         payload[..8].copy_from_slice(&token);
         payload[8..].copy_from_slice(&self.sent.to_be_bytes());
         ControlFrame::new(OpCode::Ping, &payload)
@@ -46,7 +50,7 @@ impl Pings {
 
     pub(super) fn are_answered_by(&self, frame: &ControlFrame) -> bool {
         frame.opcode() == OpCode::Pong
-            && frame.payload().len() == 12
+            && frame.payload().len() == Self::LENGTH
             && self
                 .token
                 .is_some_and(|token| frame.payload().starts_with(&token))

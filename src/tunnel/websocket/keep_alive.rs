@@ -20,15 +20,16 @@ impl Engine {
         }
         for half in [&mut self.from_downstream, &mut self.from_upstream] {
             // Neither a ping that waits nor an answer that is not read says how long the way is.
-            if let Some(framed) = &mut half.framed {
-                framed.is_ping_timed = false;
+            let extra = half.framed.as_mut().and_then(|framed| framed.extra.get_mut());
+            if let Some(extra) = extra {
+                extra.is_ping_timed = false;
             }
         }
         let answered_at = self.half(!side).framed().map(|answers| answers.last_read_at);
         if let Some(framed) = &mut self.half_mut(side).framed {
             framed.last_read_at = now;
             if is_blocked && answered_at.is_some_and(|at| framed.pinged_after(at).is_some()) {
-                framed.pinged_at = Some(now);
+                framed.extra.pinged_at = Some(now);
             }
         }
     }

@@ -116,26 +116,31 @@ impl Output {
 
 /// How many of the bytes that go out are the tunnel's own.
 #[derive(Default)]
-pub(super) struct Account {
-    /// All that has been handed on.
-    pub(super) handed: u64,
+pub(super) struct Insertions {
     /// The tunnel's own before the last of them.
-    injected_before: u64,
+    before: u64,
     /// The last of the tunnel's own: where it begins in all that has been handed on, and its length.
     last_at: u64,
     last_length: u64,
 }
 
-impl Account {
-    /// Takes note of a frame of the tunnel's own that goes out behind what was handed on and `before` bytes more.
-    pub(super) fn injected(&mut self, before: usize, length: usize) {
-        self.injected_before += self.last_length;
-        self.last_at = self.handed + before as u64;
+impl Insertions {
+    pub(super) const NONE: Self = Insertions {
+        before: 0,
+        last_at: 0,
+        last_length: 0,
+    };
+
+    /// Takes note of a frame of the tunnel's own that goes out behind so many bytes.
+    pub(super) fn add(&mut self, at: u64, length: usize) {
+        self.before += self.last_length;
+        self.last_at = at;
         self.last_length = length as u64;
     }
 
-    pub(super) fn injected_among(&self, delivered: u64) -> u64 {
+    /// How many are among the first bytes that went out.
+    pub(super) fn among(&self, delivered: u64) -> u64 {
         let of_last = delivered.saturating_sub(self.last_at).min(self.last_length);
-        self.injected_before + of_last
+        self.before + of_last
     }
 }

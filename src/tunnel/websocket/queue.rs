@@ -11,51 +11,57 @@ impl Framed {
     pub(in crate::tunnel) fn queue(&mut self, frame: Injected) {
         let is_late = self.has_queued_close() && matches!(frame, Injected::Ping(_));
         if !self.is_closed() && !is_late {
-            self.queued = Some(Box::new(frame));
+            self.extra.queued = Some(Box::new(frame));
         }
     }
 
     fn has_queued_close(&self) -> bool {
         matches!(
-            self.queued.as_deref(),
+            self.extra.queued.as_deref(),
             Some(Injected::Close(_) | Injected::CloseInPlace(_))
         )
     }
 
     /// Whether a frame of the tunnel's own is to go out now.
     pub(in crate::tunnel) fn can_inject(&self) -> bool {
-        self.queued.is_some() && !self.awaits_place() && self.is_at_boundary() && !self.is_closed()
+        self.extra.queued.is_some() && !self.awaits_place() && self.is_at_boundary() && !self.is_closed()
     }
 
     /// Whether the sender's Close is waited for, to send the tunnel's own in its place.
     pub(in crate::tunnel) fn awaits_place(&self) -> bool {
-        matches!(self.queued.as_deref(), Some(Injected::CloseInPlace(_)))
+        matches!(self.extra.queued.as_deref(), Some(Injected::CloseInPlace(_)))
     }
 
     /// The sender's Close is not waited for any more: the one in its place goes out at the next boundary.
     pub(in crate::tunnel) fn close_now(&mut self) {
-        if let Some(Injected::CloseInPlace(close)) = self.queued.as_deref() {
-            self.queued = Some(Box::new(Injected::Close(close.clone())));
+        if let Some(Injected::CloseInPlace(close)) = self.extra.queued.as_deref() {
+            self.extra.queued = Some(Box::new(Injected::Close(close.clone())));
         }
+    }
+
+    /// A frame of the tunnel's own goes out behind what was handed on and `before` bytes more.
+    pub(super) fn note_injected(&mut self, before: usize, length: usize) {
+        let at = self.handed + before as u64;
+        self.extra.insertions.add(at, length);
     }
 
     /// The frame that [is due](Framed::can_inject).
     pub(in crate::tunnel) fn inject(&mut self, now: Instant) -> Vec<u8> {
         let frame = self.take_queued(now);
-        self.account.injected(0, frame.len());
-        self.account.handed += frame.len() as u64;
+        self.note_injected(0, frame.len());
+        self.handed += frame.len() as u64;
         frame
     }
 
     pub(super) fn take_queued(&mut self, now: Instant) -> Vec<u8> {
-        let Some(own) = self.queued.take() else {
+        let Some(own) = self.extra.get_mut().and_then(|extra| extra.queued.take()) else {
             return Vec::new();
         };
         let bytes = own.to_bytes(self.scanner.sender());
         match *own {
-            Injected::Ping(_) => (self.pinged_at, self.is_ping_timed) = (Some(now), true),
+            Injected::Ping(_) => (self.extra.pinged_at, self.extra.is_ping_timed) = (Some(now), true),
             Injected::Close(close) | Injected::CloseInPlace(close) => {
-                self.sent = Some(Box::new(close));
+                self.extra.rare.sent = Some(Box::new(close));
                 self.stop_waiting(now);
             }
         }
@@ -69,16 +75,16 @@ impl Framed {
             && !self.is_closed()
             && !self.has_queued_close()
             && self.is_at_boundary()
-            && self.config.closes_abnormally(to)
+            && self.settings.closes_abnormally(to)
     }
 
     /// The sender has ended its stream.
     pub(in crate::tunnel) fn sender_has_ended(&mut self) {
         if self.can_close_abnormally() {
             let close = self
-                .config
+                .settings
                 .abnormal_close_frame(!self.scanner.sender(), closing::FAILED);
-            self.queued = Some(Box::new(Injected::Close(close)));
+            self.extra.queued = Some(Box::new(Injected::Close(close)));
         }
         self.sender_is_gone();
     }

@@ -24,7 +24,7 @@ impl Framed {
     /// Takes note of what went on without being read.
     pub(in crate::tunnel) fn skip(&mut self, now: Instant, count: usize) {
         self.last_read_at = now;
-        self.account.handed += count as u64;
+        self.handed += count as u64;
         let of_header = count.min(self.unread_header.into());
         self.unread_header -= of_header as u8;
         let count = count - of_header;
@@ -36,7 +36,7 @@ impl Framed {
     /// How many bytes may go on without being read: what is left of a large frame.
     pub(in crate::tunnel) fn may_skip(&self) -> usize {
         let rest = self.scanner.remaining();
-        let is_worth_it = rest >= WORTH_SPLICING || self.last_length >= LARGE;
+        let is_worth_it = rest >= WORTH_SPLICING || self.is_large;
         if !is_worth_it || rest == 0 || self.is_closed() || !self.may_be_unseen() {
             return 0;
         }
@@ -46,7 +46,7 @@ impl Framed {
     /// How much to read where what is large [is skipped](Framed::may_skip).
     pub(in crate::tunnel) fn room(&self) -> usize {
         match usize::try_from(self.scanner.remaining()) {
-            Ok(rest) if self.last_length >= LARGE => rest
+            Ok(rest) if self.is_large => rest
                 .saturating_add(self.unread_header.into())
                 .saturating_add(LOOK),
             _ => usize::MAX,
@@ -57,16 +57,16 @@ impl Framed {
     /// out before it.
     pub(in crate::tunnel) fn may_look_ahead(&self) -> bool {
         self.scanner.is_at_boundary()
-            && self.held.is_empty()
+            && self.rare().held.is_none()
             && !self.is_closed()
-            && self.refusal.is_none()
+            && self.rare().refusal.is_none()
             && !self.can_inject()
     }
 
     /// Whether the frame after this one may go out together with it: nobody waits for a place between the two.
     pub(in crate::tunnel) fn may_go_on(&self) -> bool {
         let may_send = |own: &Own| own.may_send();
-        self.may_look_ahead() && !self.own.as_deref().is_some_and(may_send)
+        self.may_look_ahead() && !self.rare().own.as_deref().is_some_and(may_send)
     }
 
     /// Looks at what comes next and has not been read. If a large frame begins there that goes on as it is, how many bytes it has,
@@ -84,7 +84,7 @@ impl Framed {
         }
         self.scanner = scanner;
         self.count(&scanned, length);
-        self.last_length = header.payload_length;
+        self.note_length(header.payload_length);
         // A header has 14 bytes at most.
         self.unread_header = length as u8;
         // It has payload, so what a tap decides does not change it in its place.
@@ -92,9 +92,14 @@ impl Framed {
         self.may_skip()
     }
 
+    /// A data frame has begun, with a payload of this length.
+    pub(super) fn note_length(&mut self, payload: u64) {
+        self.is_large = payload >= LARGE;
+    }
+
     /// Whether its limits let the frame pass now. Where they do not, it is decided about when it has been read.
     fn admits(&mut self, now: Instant, header: &FrameHeader, length: usize) -> bool {
-        let limiter = self.limiter.as_mut();
+        let limiter = self.rare_mut().and_then(|rare| rare.limiter.as_mut());
         limiter.is_none_or(|limiter| limiter.data_frame(now.into_std(), header, length) == Admission::Pass)
     }
 

@@ -45,8 +45,16 @@ impl Own {
 }
 
 impl Framed {
+    fn own_mut(&mut self) -> Option<&mut Own> {
+        self.rare_mut()?.own.as_deref_mut()
+    }
+
+    fn screen_mut(&mut self) -> Option<&mut Screen> {
+        self.own_mut()?.screen.as_mut()
+    }
+
     fn screen(&self) -> Option<&Screen> {
-        self.own.as_ref()?.screen.as_ref()
+        self.rare().own.as_ref()?.screen.as_ref()
     }
 
     pub(super) fn screen_header(
@@ -57,7 +65,7 @@ impl Framed {
         length: usize,
         output: &mut Output,
     ) {
-        let screen = self.own.as_mut().and_then(|own| own.screen.as_mut());
+        let screen = self.screen_mut();
         if let Some(screen) = screen {
             let step = screen.header(header, &read[at..at + length]);
             follow(step, read, at, length, output);
@@ -66,7 +74,7 @@ impl Framed {
 
     pub(super) fn screen_payload(&mut self, read: &[u8], at: usize, length: usize, output: &mut Output) {
         let ends = self.scanner.is_at_boundary();
-        let screen = self.own.as_mut().and_then(|own| own.screen.as_mut());
+        let screen = self.screen_mut();
         if let Some(screen) = screen {
             let step = screen.piece(&read[at..at + length], ends);
             follow(step, read, at, length, output);
@@ -75,7 +83,7 @@ impl Framed {
 
     pub(super) fn screen_skipped(&mut self) {
         let ends = self.scanner.is_at_boundary();
-        if let Some(screen) = self.own.as_mut().and_then(|own| own.screen.as_mut()) {
+        if let Some(screen) = self.screen_mut() {
             screen.skipped(ends);
         }
     }
@@ -95,7 +103,7 @@ impl Framed {
             None => false,
         };
         let waits = is_enough || self.is_paused();
-        if let Some(own) = &mut self.own {
+        if let Some(own) = self.own_mut() {
             own.is_interrupted = waits;
         }
         waits
@@ -103,7 +111,7 @@ impl Framed {
 
     /// Whether what was read waits until something else has gone out.
     pub(in crate::tunnel) fn has_rest(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.is_interrupted)
+        self.rare().own.as_ref().is_some_and(|own| own.is_interrupted)
     }
 
     /// Whether payload may go on unseen.
@@ -141,7 +149,7 @@ impl Framed {
     }
 
     pub(in crate::tunnel) fn has_own(&self) -> bool {
-        self.own.is_some()
+        self.rare().own.is_some()
     }
 
     /// What goes out that is not read now: by a decision that has been made, of the caller's own, or of what was read before. None
@@ -150,19 +158,19 @@ impl Framed {
         if self.is_closed() {
             self.close_inbox();
             // Nothing may follow the tunnel's Close (RFC 6455, section 5.5.1): what the decision is about has no place any more.
-            let screen = self.own.as_mut().and_then(|own| own.screen.as_mut());
+            let screen = self.screen_mut();
             screen.into_iter().for_each(Screen::forget_undecided);
         }
         let injected = self.poll_inbox(cx);
         if injected.is_some() {
             return injected;
         }
-        let own = self.own.as_mut()?;
+        let own = self.own_mut()?;
         if let Some(screen) = own.screen.as_mut().filter(|screen| screen.is_undecided()) {
             let Poll::Ready(bytes) = screen.poll_decision(cx) else {
                 return None;
             };
-            self.account.handed += bytes.len() as u64;
+            self.handed += bytes.len() as u64;
             return Some(bytes.into());
         }
         if own.is_interrupted && !self.is_paused() {
@@ -173,14 +181,14 @@ impl Framed {
 
     /// From now on the caller's messages are refused: they have no place.
     pub(in crate::tunnel) fn close_inbox(&mut self) {
-        if let Some(own) = &mut self.own {
+        if let Some(own) = self.own_mut() {
             (own.inbox, own.next) = (None, None);
         }
     }
 
     fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
         let has_place = self.is_between_messages();
-        let own = self.own.as_mut()?;
+        let own = self.own_mut()?;
         while own.next.is_none() {
             match own.inbox.as_mut()?.poll_recv(cx) {
                 Poll::Pending => return None,
@@ -191,8 +199,8 @@ impl Framed {
         }
         let (opcode, payload) = own.next.take_if(|_| has_place)?;
         let bytes = frame(self.scanner.sender(), opcode, true, &payload);
-        self.account.injected(0, bytes.len());
-        self.account.handed += bytes.len() as u64;
+        self.note_injected(0, bytes.len());
+        self.handed += bytes.len() as u64;
         Some(bytes.into())
     }
 }
@@ -212,7 +220,6 @@ impl Engine {
     /// From now on the caller decides and sends.
     pub(in crate::tunnel) fn tap(&mut self, tap: Option<Tap>, injected: Option<(MessageInjector, Inboxes)>) {
         let (injector, inboxes) = injected.unwrap_or_else(MessageInjector::new);
-        let inflates = tap.as_ref().is_some_and(Tap::inflates);
         let tapped = tap.map(|mut tap| {
             tap.tap.start(&injector);
             Tapped::new(tap)
@@ -223,10 +230,7 @@ impl Engine {
             let Some(framed) = &mut self.half_mut(side).framed else {
                 continue;
             };
-            if inflates && framed.config.allowed_reserved_bits().is_none() {
-                framed.scanner = framed.scanner.clone().reserved_bits([true, false, false]);
-            }
-            framed.own = Some(Box::new(Own {
+            framed.extra.rare.own = Some(Box::new(Own {
                 screen: tapped.clone().map(|tapped| Screen::new(tapped, side)),
                 inbox: Some(inbox),
                 ..Own::default()
@@ -241,7 +245,7 @@ impl Engine {
             .half_mut(side)
             .framed
             .as_mut()
-            .and_then(|framed| framed.own.as_mut());
+            .and_then(|framed| framed.own_mut());
         let Some(own) = own else { return false };
         let wants_ping = std::mem::take(&mut own.wants_ping);
         let denial = own.screen.as_mut().and_then(Screen::take_denial);

@@ -55,13 +55,20 @@ impl Frames {
         }
     }
 
-    /// Only the tunnel calls this.
-    pub(in crate::tunnel::registry) fn note(&self, from: Side, counts: &Counts) {
-        let side = &self.sides.get_or_init(Box::default)[index(from)];
-        if side.revision.load(Ordering::Relaxed) == counts.revision {
+    /// Only the tunnel calls this. `revision` is another one each time that something was counted, and zero before.
+    pub(in crate::tunnel::registry) fn note(
+        &self,
+        from: Side,
+        revision: u32,
+        counts: impl FnOnce() -> Counts,
+    ) {
+        let noted = self.side(from).map(|side| side.revision.load(Ordering::Relaxed));
+        if noted.unwrap_or_default() == revision {
             return;
         }
-        side.revision.store(counts.revision, Ordering::Relaxed);
+        let side = &self.sides.get_or_init(Box::default)[index(from)];
+        side.revision.store(revision, Ordering::Relaxed);
+        let counts = counts();
         for (place, number) in side.numbers.iter().zip(counts.frames.numbers()) {
             if place.load(Ordering::Relaxed) != *number {
                 place.store(*number, Ordering::Relaxed);
