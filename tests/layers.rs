@@ -418,11 +418,7 @@ fn the_tunnel_knows_no_http() {
         for line in lines {
             let is_named = line.contains("crate::websocket");
             assert!(may_name_frames || !is_named, "{}: {line}", path.display());
-            assert!(
-                !names(&line, "http"),
-                "{}: {line}",
-                path.display()
-            );
+            assert!(!names(&line, "http"), "{}: {line}", path.display());
         }
     }
 }

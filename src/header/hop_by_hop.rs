@@ -191,10 +191,11 @@ impl Ends {
             let is_common = [&b"upgrade"[..], b"keep-alive", b"close", b"te"]
                 .iter()
                 .any(|common| option.eq_ignore_ascii_case(common));
-            // An option that is no field name nominates nothing.
-            if let (false, Ok(name)) = (is_common, HeaderName::from_bytes(option)) {
-                nominated.insert(name);
+            if is_common {
+                continue;
             }
+            // An option that is no field name nominates nothing.
+            nominated.extend(HeaderName::from_bytes(option));
         }
         let codings = headers.get_all(TE).iter();
         let trailers = codings

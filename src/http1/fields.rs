@@ -7,17 +7,15 @@ use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 use super::HeadError;
+use super::names::named;
 use super::scan::first_control;
 use crate::token;
 
-/// Room for what a proxy adds to a request, so that the map does not grow again.
-const ADDED: usize = 8;
-
-/// Parses the lines that begin at this offset, up to the empty line. `count` is how many there are, for the room that they take.
+/// Parses the lines that begin at this offset, up to the empty line. There is room for this many in the map before it has to grow.
 ///
 /// A line is a token, a colon at once behind it, and a value without control bytes (RFC 9112, section 5). It ends with CRLF.
-pub(super) fn field_lines(section: &Bytes, mut at: usize, count: usize) -> Result<HeaderMap, HeadError> {
-    let mut headers = HeaderMap::with_capacity(count + ADDED);
+pub(super) fn field_lines(section: &Bytes, mut at: usize, room: usize) -> Result<HeaderMap, HeadError> {
+    let mut headers = HeaderMap::with_capacity(room);
     loop {
         let rest = section.get(at..).unwrap_or_default();
         let line = &rest[..line_length(rest).ok_or(HeadError::FieldName)?];
@@ -26,7 +24,10 @@ pub(super) fn field_lines(section: &Bytes, mut at: usize, count: usize) -> Resul
         }
         let colon = line.iter().position(|&byte| byte == b':');
         let colon = colon.ok_or(HeadError::FieldName)?;
-        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| HeadError::FieldName)?;
+        let name = match named(&line[..colon]) {
+            Some(name) => name,
+            None => HeaderName::from_bytes(&line[..colon]).map_err(|_| HeadError::FieldName)?,
+        };
         let value = token::trim_ows(&line[colon + 1..]);
         // An empty value has no place in the section to point to.
         let value = match value.is_empty() {

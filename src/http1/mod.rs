@@ -27,6 +27,7 @@ mod framing;
 mod host;
 mod limits;
 mod lists;
+mod names;
 mod parse;
 mod received;
 mod request_line;

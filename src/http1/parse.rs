@@ -14,6 +14,9 @@ use super::request_line::{RequestLine, RequestLineError};
 use super::singleton::{check_request_singletons, check_response_singletons};
 use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError, check_host};
 
+/// Room for what a proxy adds to a request, so that the map does not grow again.
+const ADDED: usize = 8;
+
 /// What there is so far of a head.
 #[derive(Debug)]
 #[allow(
@@ -82,7 +85,7 @@ pub(crate) fn request_from_head(
     } = RequestLine::parse(&head[line_start..line_end])?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestLineError::Method)?;
     let target = RequestTarget::from_shared(&method, head.slice_ref(target))?;
-    let mut headers = field_lines(&head, line_end + 2, scan.fields())?;
+    let mut headers = field_lines(&head, line_end + 2, scan.fields() + ADDED)?;
     check_host(version, &headers)?;
     check_request_singletons(&headers)?;
     check_request_lists(&headers)?;
@@ -109,7 +112,8 @@ pub(crate) fn response_from_head(head: Bytes, scan: &HeadScan) -> Result<respons
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = status;
     parts.version = version;
-    parts.headers = field_lines(&head, line_end + 2, scan.fields())?;
+    // Room for one or two that a proxy adds.
+    parts.headers = field_lines(&head, line_end + 2, scan.fields() + 2)?;
     check_response_singletons(&parts.headers)?;
     // The framing is known only with the request's method, but what no method makes right is refused here.
     BodyLength::of_response(&parts, &Method::GET)?;

@@ -10,9 +10,8 @@ use http::{Method, Uri, Version};
 use super::host::is_same_host;
 use super::lists::check_request_lists;
 use super::singleton::check_request_singletons;
-use super::{
-    BodyLength, HeadError, HeadLimits, HostError, RequestTarget, TargetError, check_host, validate_host,
-};
+use super::target::check_path;
+use super::{BodyLength, HeadError, HeadLimits, HostError, TargetError, check_host, validate_host};
 
 /// Checks a request head that hyper, or any other server, has parsed, and gives it the form of
 /// [`parse_request`](super::parse_request)'s: one valid `Host` in agreement with the target, a target in a form that
@@ -107,17 +106,8 @@ fn check_target(parts: &Parts) -> Result<(), HeadError> {
         validate_host(authority.as_str().as_bytes()).map_err(|_| TargetError::Authority)?;
     }
     match parts.uri.path_and_query().map(PathAndQuery::as_str) {
-        Some(path) => RequestTarget::parse(&without_connect(&parts.method), path.as_bytes())?,
-        None => return Ok(()),
-    };
-    Ok(())
-}
-
-/// A CONNECT of HTTP/2 may have a path, which is then as any other request's.
-fn without_connect(method: &Method) -> Method {
-    match *method {
-        Method::CONNECT => Method::GET,
-        _ => method.clone(),
+        Some(path) => Ok(check_path(&parts.method, path.as_bytes())?),
+        None => Ok(()),
     }
 }
 

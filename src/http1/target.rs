@@ -92,19 +92,7 @@ impl RequestTarget {
     }
 
     pub(crate) fn from_shared(method: &Method, target: Bytes) -> Result<Self, TargetError> {
-        if target.len() > usize::from(u16::MAX) - 1 {
-            return Err(TargetError::TooLong);
-        }
-        // RFC 3986 has neither controls, spaces nor bytes beyond ASCII; RFC 9112 has no fragment in a target.
-        let wrong = target
-            .iter()
-            .find(|byte| !byte.is_ascii_graphic() || **byte == b'#');
-        match wrong {
-            None => {}
-            Some(b' ' | b'\t') => return Err(TargetError::WhiteSpace),
-            Some(b'#') => return Err(TargetError::Fragment),
-            Some(_) => return Err(TargetError::InvalidByte),
-        }
+        check_bytes(&target)?;
         if *method == Method::CONNECT {
             return authority_form(target);
         }
@@ -137,6 +125,34 @@ impl RequestTarget {
                 Uri::from_parts(parts).unwrap_or_default()
             }
         }
+    }
+}
+
+/// Checks what another parser has taken for the path and query of a target that is no authority, without parsing it again.
+pub(super) fn check_path(method: &Method, path_and_query: &[u8]) -> Result<(), TargetError> {
+    check_bytes(path_and_query)?;
+    match path_and_query {
+        b"*" if *method == Method::OPTIONS => Ok(()),
+        b"*" => Err(TargetError::Method),
+        [b'/', ..] => Ok(()),
+        _ => Err(TargetError::Form),
+    }
+}
+
+/// What is wrong with a byte of a target, whatever its form.
+fn check_bytes(target: &[u8]) -> Result<(), TargetError> {
+    if target.len() > usize::from(u16::MAX) - 1 {
+        return Err(TargetError::TooLong);
+    }
+    // RFC 3986 has neither controls, spaces nor bytes beyond ASCII; RFC 9112 has no fragment in a target.
+    let wrong = target
+        .iter()
+        .find(|byte| !byte.is_ascii_graphic() || **byte == b'#');
+    match wrong {
+        None => Ok(()),
+        Some(b' ' | b'\t') => Err(TargetError::WhiteSpace),
+        Some(b'#') => Err(TargetError::Fragment),
+        Some(_) => Err(TargetError::InvalidByte),
     }
 }
 

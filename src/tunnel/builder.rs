@@ -31,7 +31,8 @@ use crate::telemetry::{ObservedTunnel, Parent};
 pub struct Tunnel<D, U, F = Pending<()>> {
     downstream: D,
     upstream: U,
-    config: Arc<TunnelConfig>,
+    // None until one is set: a default one would be made for every tunnel.
+    config: Option<Arc<TunnelConfig>>,
     from_downstream: Bytes,
     from_upstream: Bytes,
     websocket: Option<WebSocketConfig>,
@@ -58,7 +59,7 @@ where
         Tunnel {
             downstream,
             upstream,
-            config: Arc::default(),
+            config: None,
             from_downstream: Bytes::new(),
             from_upstream: Bytes::new(),
             websocket: None,
@@ -78,7 +79,7 @@ where
 {
     /// Sets how long the tunnel waits for what. Tunnels may share one configuration, in an `Arc`.
     pub fn config(mut self, config: impl Into<Arc<TunnelConfig>>) -> Self {
-        self.config = config.into();
+        self.config = Some(config.into());
         self
     }
 
@@ -275,7 +276,7 @@ where
     ///
     /// If any limit is set, also a [rate](MessageLimits::throttle) that delays frames, when polled outside a tokio runtime with time enabled.
     pub fn run(self) -> Run<D, U, F> {
-        let mut engine = Engine::new(self.config, true);
+        let mut engine = Engine::new(self.config.unwrap_or_default(), true);
         let of_own = self.own.as_ref().map(|_| WebSocketConfig::default());
         if let Some(mut config) = self.websocket.or(of_own) {
             let inflates = self

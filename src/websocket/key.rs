@@ -171,7 +171,16 @@ pub enum KeyError {
 
 /// Only the standard alphabet: RFC 6455 4.1 points to section 4 of RFC 4648, not to the URL-safe one of section 5.
 fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/'
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            table[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+            byte += 1;
+        }
+        table
+    };
+    TABLE[usize::from(byte)]
 }
 
 /// Base64 into an array that is exactly as long as the text.
