@@ -148,10 +148,11 @@ async fn an_upgrade_and_its_tunnel_are_spans_and_what_fails_is_an_event() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let group = Group::of([
-        Server::to(gone.to_string()),
-        Server::to(origin.address().to_string()),
-    ]);
+    let group = Group::builder()
+        .name("chat")
+        .server(Server::to(gone.to_string()))
+        .server(Server::to(origin.address().to_string()))
+        .build();
     let head = served(&group).await;
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
 
@@ -181,6 +182,7 @@ async fn an_upgrade_and_its_tunnel_are_spans_and_what_fails_is_an_event() {
     let changed = recorder.event("server state");
     assert_eq!(changed.fields["switchover.server"], gone.to_string());
     assert_eq!(changed.fields["switchover.state"], "ejected");
+    assert_eq!(changed.fields["switchover.group"], "chat");
     assert_eq!(changed.parent.as_deref(), Some("upgrade"));
 
     // Nobody is left.

@@ -1,9 +1,8 @@
 //! Counters, gauges and histograms, through the facade crate `metrics`: this file has their names, units and labels.
 //!
-//! Every label is a word of the crate's own, the class of a status, a code of a Close that is registered, or the name of a server as
-//! its group has it. Nothing that a client sends becomes a label.
+//! Every label is a word of the crate's own, the class of a status, a code of a Close that is registered, or the name of a group or of a
+//! server as the application has it. Nothing that a client sends becomes a label.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::{
@@ -11,7 +10,7 @@ use ::metrics::{
     histogram, with_recorder,
 };
 
-use super::{Bytes, Closer, Kind, Moved, TunnelEnd, side_name};
+use super::{Bytes, Closer, Kind, Moved, Place, TunnelEnd, side_name};
 use crate::side::Side;
 
 const OPEN: &str = "switchover_tunnels_open";
@@ -187,8 +186,9 @@ pub(super) fn request_answered(status: u16) {
     counter!(REQUESTS, "status" => class(status)).increment(1);
 }
 
-pub(super) fn attempt_ended(server: &Arc<str>, outcome: &'static str) {
-    counter!(ATTEMPTS, "server" => server.clone(), "outcome" => outcome).increment(1);
+pub(super) fn attempt_ended(Place { group, server }: &Place, outcome: &'static str) {
+    counter!(ATTEMPTS, "group" => group.clone(), "server" => server.clone(), "outcome" => outcome)
+        .increment(1);
 }
 
 pub(super) fn ping_answered(side: Side, took: Duration) {
@@ -225,16 +225,16 @@ pub(crate) fn moved(moved: &Moved) {
 }
 
 /// The state of a server now, and how many tunnels it has.
-pub(crate) fn server_state(server: &Arc<str>, state: &'static str, tunnels: usize) {
+pub(crate) fn server_state(Place { group, server }: &Place, state: &'static str, tunnels: usize) {
     for one in STATES {
         let is_it = if one == state { 1.0 } else { 0.0 };
-        gauge!(SERVER_STATE, "server" => server.clone(), "state" => one).set(is_it);
+        gauge!(SERVER_STATE, "group" => group.clone(), "server" => server.clone(), "state" => one).set(is_it);
     }
-    gauge!(SERVER_TUNNELS, "server" => server.clone()).set(tunnels as f64);
+    gauge!(SERVER_TUNNELS, "group" => group.clone(), "server" => server.clone()).set(tunnels as f64);
 }
 
 /// A server is in its group no more: it is in no state.
-pub(crate) fn server_left(server: &Arc<str>) {
+pub(crate) fn server_left(server: &Place) {
     server_state(server, "", 0);
 }
 

@@ -110,9 +110,18 @@ pub(crate) fn request_answered(status: u16) {
     let _ = status;
 }
 
+/// The name of a server, and that of its group, which is empty where the group has none.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Debug)]
+#[cfg_attr(not(any(feature = "metrics", feature = "tracing")), allow(dead_code))]
+pub(crate) struct Place {
+    pub(crate) group: std::sync::Arc<str>,
+    pub(crate) server: std::sync::Arc<str>,
+}
+
 /// An attempt of a request on a server of a group has ended.
 #[cfg(feature = "gateway")]
-pub(crate) fn attempt_ended(server: &std::sync::Arc<str>, outcome: &'static str) {
+pub(crate) fn attempt_ended(server: &Place, outcome: &'static str) {
     #[cfg(feature = "metrics")]
     meters::attempt_ended(server, outcome);
     #[cfg(feature = "tracing")]
@@ -233,7 +242,7 @@ pub(crate) fn retried(server: Option<&str>) {
 
 /// A server of a group is in another state.
 #[cfg(feature = "gateway")]
-pub(crate) fn server_changed(server: &str, state: &'static str) {
+pub(crate) fn server_changed(server: &Place, state: &'static str) {
     #[cfg(feature = "tracing")]
     spans::server_changed(server, state);
     let _ = (server, state);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::field::Empty;
 use tracing::{Span, debug, info, info_span, warn};
 
-use super::{Asked, TunnelEnd, side_name};
+use super::{Asked, Place, TunnelEnd, side_name};
 use crate::side::Side;
 
 macro_rules! span_of {
@@ -88,14 +88,21 @@ pub(super) fn connected(took: Duration) {
     debug!(target: "switchover", { seconds = took.as_secs_f64() }, "connected");
 }
 
-pub(super) fn attempt_ended(server: &str, outcome: &'static str) {
-    debug!(target: "switchover", { switchover.server = server, switchover.outcome = outcome }, "attempt ended");
+/// The name of a group that has one.
+fn group(place: &Place) -> Option<&str> {
+    Some(&*place.group).filter(|name| !name.is_empty())
+}
+
+pub(super) fn attempt_ended(place: &Place, outcome: &'static str) {
+    let server = &*place.server;
+    debug!(target: "switchover", { switchover.group = group(place), switchover.server = server, switchover.outcome = outcome }, "attempt ended");
 }
 
 pub(super) fn retried(server: Option<&str>) {
     info!(target: "switchover", { switchover.server = server }, "next server");
 }
 
-pub(super) fn server_changed(server: &str, state: &'static str) {
-    info!(target: "switchover", { switchover.server = server, switchover.state = state }, "server state");
+pub(super) fn server_changed(place: &Place, state: &'static str) {
+    let server = &*place.server;
+    info!(target: "switchover", { switchover.group = group(place), switchover.server = server, switchover.state = state }, "server state");
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::shared::Shared;
@@ -28,6 +29,7 @@ use crate::connect::{self, ConnectError, TcpConnect};
 /// assert_eq!(group.servers().len(), 3);
 /// ```
 pub struct Builder<C = TcpConnect> {
+    name: Arc<str>,
     servers: Vec<Server<C>>,
     sources: Vec<Source<C>>,
     balance: Balance,
@@ -40,6 +42,7 @@ pub struct Builder<C = TcpConnect> {
 impl<C> Builder<C> {
     pub(super) fn new() -> Self {
         Builder {
+            name: "".into(),
             servers: Vec::new(),
             sources: Vec::new(),
             balance: Balance::default(),
@@ -48,6 +51,16 @@ impl<C> Builder<C> {
             connect_timeout: Duration::from_secs(3),
             evacuation: None,
         }
+    }
+
+    /// What the group is called in metrics, spans and events: by its route, for example. Default: it has no name.
+    ///
+    /// Servers of the same name are one in the metrics, unless the names of their groups differ. The names are labels of metrics: a
+    /// program has a bounded number of them.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Adds a server.
@@ -163,6 +176,7 @@ impl<C> Builder<C> {
     /// The group.
     pub fn build(self) -> Group<C> {
         let shared = Shared::new(
+            self.name,
             self.servers,
             self.sources,
             self.balance,
@@ -178,6 +192,7 @@ impl<C> fmt::Debug for Builder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let servers: Vec<&str> = self.servers.iter().map(|server| server.name.as_str()).collect();
         f.debug_struct("Builder")
+            .field("name", &self.name)
             .field("servers", &servers)
             .field("balance", &self.balance)
             .field("retry", &self.retry)

@@ -133,7 +133,7 @@ impl<C, V> Group<C, V> {
     /// [`switchover_server_state` and `switchover_server_tunnels`](crate::describe_metrics): before each scrape, or at intervals.
     /// Feature `metrics`.
     ///
-    /// Servers with the same name, in this group or in several, are one in the metrics.
+    /// Servers with the same name are one in the metrics, unless their groups have different [names](Builder::name).
     #[cfg(feature = "metrics")]
     pub fn record_metrics(&self) {
         let records: Vec<_> = self

@@ -15,7 +15,7 @@ use super::balance::{Candidate, hash};
 use super::condition::{Condition, Health, Tolerance};
 use super::server::Server;
 use crate::connect::{PoolKey, UpstreamId};
-use crate::telemetry;
+use crate::telemetry::{self, Place};
 use crate::tunnel::{Cap, Permit};
 
 /// What its group can say of a server: for a status page.
@@ -54,7 +54,7 @@ pub(super) struct Member<C> {
 /// What is known of a server, apart from how to connect to it.
 pub(super) struct Record {
     id: UpstreamId,
-    name: Arc<str>,
+    place: Place,
     identity: u64,
     weight: u32,
     backup: bool,
@@ -72,11 +72,20 @@ pub(super) struct Record {
 }
 
 impl<C> Member<C> {
-    pub(super) fn new(server: Server<C>, pool_key: PoolKey, found: Option<(usize, SocketAddr)>) -> Self {
+    /// A server of the group with this name.
+    pub(super) fn new(
+        server: Server<C>,
+        group: &Arc<str>,
+        pool_key: PoolKey,
+        found: Option<(usize, SocketAddr)>,
+    ) -> Self {
         let record = Record {
             id: UpstreamId::unique(),
             identity: hash(server.name.as_bytes()),
-            name: server.name.into(),
+            place: Place {
+                group: group.clone(),
+                server: server.name.into(),
+            },
             weight: server.weight,
             backup: server.backup,
             cap: server.cap,
@@ -99,11 +108,11 @@ impl<C> Member<C> {
 
 impl Record {
     pub(super) fn name(&self) -> &str {
-        &self.name
+        &self.place.server
     }
 
-    pub(super) fn name_ref(&self) -> &Arc<str> {
-        &self.name
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Records its state and its tunnels.
@@ -111,11 +120,11 @@ impl Record {
     pub(super) fn record_metrics(&self) {
         let status = self.status();
         let state = if status.down { "down" } else { status.health.name() };
-        telemetry::server_state(&self.name, state, status.tunnels);
+        telemetry::server_state(&self.place, state, status.tunnels);
     }
 
     pub(super) fn shared_name(&self) -> Arc<str> {
-        self.name.clone()
+        self.place.server.clone()
     }
 
     /// What distinguishes it from other servers among the attempts of a request.
@@ -192,7 +201,7 @@ impl Record {
 
     pub(super) fn status(&self) -> ServerStatus {
         ServerStatus {
-            name: self.name.to_string(),
+            name: self.place.server.to_string(),
             weight: self.weight,
             backup: self.backup,
             tunnels: self.cap.open(),
@@ -223,7 +232,7 @@ impl Record {
             if after == Health::Healthy.name() && before != "failing" {
                 self.is_back.store(true, Ordering::Release);
             }
-            telemetry::server_changed(&self.name, after);
+            telemetry::server_changed(&self.place, after);
         }
     }
 }

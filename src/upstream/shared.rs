@@ -22,6 +22,8 @@ use crate::telemetry;
 use crate::tunnel::Permit;
 
 pub(super) struct Shared<C> {
+    /// What the group is called; empty where it has no name.
+    name: Arc<str>,
     members: Mutex<Members<C>>,
     sources: Vec<Source<C>>,
     balance: Balance,
@@ -36,6 +38,7 @@ pub(super) struct Shared<C> {
 
 impl<C> Shared<C> {
     pub(super) fn new(
+        name: Arc<str>,
         servers: Vec<Server<C>>,
         sources: Vec<Source<C>>,
         balance: Balance,
@@ -44,6 +47,7 @@ impl<C> Shared<C> {
         evacuation: Option<Evacuation>,
     ) -> Self {
         let shared = Shared {
+            name,
             members: Mutex::new(Members::default()),
             sources,
             balance,
@@ -115,7 +119,7 @@ impl<C> Shared<C> {
 
     fn member(&self, server: Server<C>, found: Option<(usize, SocketAddr)>) -> Arc<Member<C>> {
         let pool_key = PoolKey::new(self.pool_keys.fetch_add(1, Ordering::Relaxed) + 1);
-        Arc::new(Member::new(server, pool_key, found))
+        Arc::new(Member::new(server, &self.name, pool_key, found))
     }
 
     fn change(&self, keep: impl Fn(&Member<C>) -> bool, new: Vec<Arc<Member<C>>>) {
@@ -126,9 +130,9 @@ impl<C> Shared<C> {
             left
         };
         for member in left {
-            telemetry::server_changed(member.record.name(), "left");
+            telemetry::server_changed(member.record.place(), "left");
             #[cfg(feature = "metrics")]
-            telemetry::server_left(member.record.name_ref());
+            telemetry::server_left(member.record.place());
             self.evacuate(&member);
         }
     }
@@ -182,7 +186,7 @@ impl<C> Shared<C> {
         let found: Vec<_> = self.members().iter().filter(is_it).cloned().collect();
         for member in &found {
             if member.record.set_down(down) {
-                telemetry::server_changed(name, if down { "down" } else { "up" });
+                telemetry::server_changed(member.record.place(), if down { "down" } else { "up" });
                 if down {
                     self.evacuate(member);
                 }
@@ -280,6 +284,7 @@ impl<C> fmt::Debug for Shared<C> {
             .map(|member| member.record.clone())
             .collect();
         f.debug_struct("Group")
+            .field("name", &self.name)
             .field("servers", &servers)
             .field("balance", &self.balance)
             .finish_non_exhaustive()

@@ -146,7 +146,7 @@ impl Candidate for Trial {
     fn attempt_ended(&self, ended: AttemptEnd) -> bool {
         let outcome = ended.outcome;
         let policy = &self.policy;
-        telemetry::attempt_ended(self.record.name_ref(), outcome.name());
+        telemetry::attempt_ended(self.record.place(), outcome.name());
         self.record.shown(policy.retry.judge(outcome));
         if let Some(observer) = &policy.observer {
             observer(&Attempted {

@@ -38,7 +38,10 @@ async fn each_event_is_recorded_with_the_words_of_its_type() {
     let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = origin.local_addr().unwrap();
     let tunnels = Tunnels::new();
-    let group = Group::of([Server::to(address.to_string())]);
+    let group = Group::builder()
+        .name("chat")
+        .server(Server::to(address.to_string()))
+        .build();
     let config = switchover::gateway::GatewayConfig::default().tunnels(tunnels.clone());
     let gateway = Gateway::builder(group.clone()).config(config).build();
     let peer = std::net::SocketAddr::from(([192, 0, 2, 1], 5000));
@@ -73,7 +76,7 @@ async fn each_event_is_recorded_with_the_words_of_its_type() {
     tunnels.record_metrics();
     group.record_metrics();
     recorded.update(&snapshotter);
-    let server = format!("server={address}");
+    let server = format!("group=chat,server={address}");
     for (name, expected) in [
         ("switchover_tunnels_open{}", 1),
         ("switchover_tunnels_opened_total{}", 1),
@@ -193,4 +196,35 @@ async fn each_event_is_recorded_with_the_words_of_its_type() {
             "{name} is in the table of the manual"
         );
     }
+}
+
+#[tokio::test]
+async fn the_names_of_groups_distinguish_servers_of_one_name() {
+    let recorded = crate::recorded(async {
+        for (name, is_down) in [("payments", true), ("chat", false)] {
+            let group = Group::builder()
+                .name(name)
+                .server(Server::to("192.0.2.9:9000"))
+                .build();
+            assert!(group.set_down("192.0.2.9:9000", is_down));
+            group.record_metrics();
+        }
+        Group::of([Server::to("192.0.2.9:9000")]).record_metrics();
+    })
+    .await;
+    for (group, state, expected) in [
+        ("payments", "down", 1),
+        ("payments", "healthy", 0),
+        ("chat", "down", 0),
+        ("chat", "healthy", 1),
+        ("", "healthy", 1),
+    ] {
+        let name = format!("switchover_server_state{{group={group},server=192.0.2.9:9000,state={state}}}");
+        assert_eq!(recorded.of(&name), expected, "{name}");
+    }
+    assert!(
+        recorded
+            .0
+            .contains_key("switchover_server_tunnels{group=chat,server=192.0.2.9:9000}")
+    );
 }

@@ -37,7 +37,9 @@ impl Upstream {
         tls: Option<&TlsClientConfig>,
         service: &ServiceConfig,
     ) -> io::Result<Self> {
-        let mut group = Group::builder().balance(flags.balance.clone());
+        let mut group = Group::builder()
+            .name(pattern.to_string())
+            .balance(flags.balance.clone());
         for url in target.servers {
             let access = Access::new(&url, flags, tls)?;
             let (name, share) = (url.address.to_string(), url.share);

@@ -459,7 +459,12 @@ async fn a_server_is_taken_out_and_put_in_and_failures_say_what_to_change() {
 
 #[tokio::test]
 async fn metrics_are_text_that_prometheus_reads() {
-    let gateway = Gateway::start(&[]).await;
+    // Of one name on two routes, and taken out on one of them.
+    let gateway = Gateway::start(&["--route=/down=http://127.0.0.1:1"]).await;
+    let down = gateway
+        .post("/servers?name=127.0.0.1:1&down=true&route=/down")
+        .await;
+    assert_eq!(down.0, 200, "{}", down.1);
     let (open, mut ended) = (gateway.tunnel("/?token=secret").await, gateway.tunnel("/").await);
     let list = gateway.json("/tunnels?order=down").await;
     let id = list["tunnels"][0]["id"].as_str().unwrap();
@@ -491,9 +496,11 @@ async fn metrics_are_text_that_prometheus_reads() {
         "switchover_websocket_closes_total{from=\"proxy\",code=\"4xxx\"} 2".to_owned(),
         "switchover_tunnel_duration_seconds_count 1".to_owned(),
         "switchover_connect_seconds_count{kind=\"upgrade\"} 2".to_owned(),
-        format!("switchover_server_state{{server=\"{origin}\",state=\"healthy\"}} 1"),
-        format!("switchover_server_tunnels{{server=\"{origin}\"}} 1"),
-        "switchover_attempts_total{server=\"127.0.0.1:1\",outcome=\"failed\"} 1".to_owned(),
+        format!("switchover_server_state{{group=\"/\",server=\"{origin}\",state=\"healthy\"}} 1"),
+        format!("switchover_server_tunnels{{group=\"/\",server=\"{origin}\"}} 1"),
+        "switchover_server_state{group=\"/down\",server=\"127.0.0.1:1\",state=\"down\"} 1".to_owned(),
+        "switchover_server_state{group=\"/gone\",server=\"127.0.0.1:1\",state=\"down\"} 0".to_owned(),
+        "switchover_attempts_total{group=\"/gone\",server=\"127.0.0.1:1\",outcome=\"failed\"} 1".to_owned(),
     ] {
         assert!(text.lines().any(|own| own == line), "{line}: {text}");
     }
