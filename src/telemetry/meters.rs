@@ -3,6 +3,7 @@
 //! Every label is a word of the crate's own, the class of a status, a code of a Close that is registered, or the name of a group or of a
 //! server as the application has it. Nothing that a client sends becomes a label.
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use ::metrics::{
@@ -238,6 +239,27 @@ pub(crate) fn server_left(server: &Place) {
     server_state(server, "", 0);
 }
 
+/// The key of [`ENDED`] with these words. They are few and the crate's own, so each key is made once and kept.
+fn ended(reason: &'static str, side: &'static str) -> &'static Key {
+    static MADE: RwLock<Vec<([&str; 2], &Key)>> = RwLock::new(Vec::new());
+    let words = [reason, side];
+    let find = |made: &[([&str; 2], &'static Key)]| Some(made.iter().find(|(of, _)| *of == words)?.1);
+    let found = find(&MADE.read().unwrap_or_else(PoisonError::into_inner));
+    found.unwrap_or_else(|| {
+        let mut made = MADE.write().unwrap_or_else(PoisonError::into_inner);
+        find(&made).unwrap_or_else(|| {
+            let labels =
+                [("reason", reason), ("side", side)].map(|(key, word)| Label::from_static_parts(key, word));
+            let key = Box::leak(Box::new(Key::from_static_labels(
+                ENDED,
+                Box::leak(Box::new(labels)),
+            )));
+            made.push((words, key));
+            key
+        })
+    })
+}
+
 /// A tunnel that counts as open.
 #[derive(Debug)]
 pub(super) struct OpenTunnel {
@@ -255,7 +277,8 @@ impl OpenTunnel {
 
     pub(super) fn end(mut self, end: &TunnelEnd) {
         self.has_ended = true;
-        counter!(ENDED, "reason" => end.reason, "side" => end.side.map_or("none", side_name)).increment(1);
+        let key = ended(end.reason, end.side.map_or("none", side_name));
+        with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
         record(series!(DURATION), end.took);
         for (closer, code) in end.closes.into_iter().flatten() {
             let from = match closer {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use http::{Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode};
 use switchover::connect::ConnectError;
 use switchover::diagnose::{Attempt, Failure as Diagnosed, Finding, TlsFault};
 use switchover::handshake::Rejection;
@@ -76,14 +76,14 @@ impl Failures {
         });
     }
 
-    /// The upstream has answered an upgrade with another status. `head` is what it was asked.
-    pub(crate) fn declined(&self, peer: SocketAddr, head: request::Parts, status: StatusCode) {
+    /// The upstream has answered an upgrade with another status.
+    pub(crate) fn declined(&self, peer: SocketAddr, status: StatusCode) {
         if !self.is_kept {
             return;
         }
         let mut answer = Response::new(());
         *answer.status_mut() = status;
-        let findings = Attempt::new(head).answered(answer.into_parts().0).findings();
+        let findings = attempt().answered(answer.into_parts().0).findings();
         self.add(
             peer,
             (Side::Upstream, Phase::ResponseHead.name(), "declined"),
@@ -150,6 +150,11 @@ impl Failures {
     }
 }
 
+/// What was asked has no part in a finding of a failure or of a status, so no request is kept for it.
+fn attempt() -> Attempt {
+    Attempt::new(Request::new(()).into_parts().0)
+}
+
 fn remedy(finding: &Finding) -> String {
     finding.change().to_owned()
 }
@@ -173,8 +178,6 @@ fn found(error: &Error) -> Option<Finding> {
         Cause::Head(error) => Diagnosed::Malformed(error.clone()),
         _ => return None,
     };
-    // What was asked has no part in it.
-    let (head, ()) = Request::new(()).into_parts();
-    let findings = Attempt::new(head).failed(failure).findings();
+    let findings = attempt().failed(failure).findings();
     findings.into_iter().next()
 }

@@ -7,8 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{Method, Request, Response, Uri, Version, request};
+use http::{Method, Request, Response, Uri};
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
 use switchover::http1::check_request_within;
@@ -124,12 +123,10 @@ async fn answer(
         parts.extensions.insert(of_it.clone());
         request = Request::from_parts(parts, body);
     }
-    let mut asked = None;
     if is_upgrade && worker.settings.failures.is_kept() {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(Label::new(Asked::new(&parts)));
         parts.extensions.insert(Peer(peer));
-        asked = Some(Box::new(as_asked_upstream(&parts)));
         request = Request::from_parts(parts, body);
     }
     let response = proxied(request, hop, worker).await;
@@ -148,8 +145,9 @@ async fn answer(
     }
     let refusal = response.extensions().get::<Rejection>();
     let status = response.status();
-    if let (Some(head), None, None, false) = (asked, refusal, &failure, status.is_success()) {
-        worker.settings.failures.declined(peer, *head, status);
+    let is_declined = is_upgrade && refusal.is_none() && failure.is_none() && !status.is_success();
+    if is_declined {
+        worker.settings.failures.declined(peer, status);
     }
     match (&story, refusal) {
         (Some(story), Some(why)) => story.refused(why),
@@ -173,21 +171,6 @@ async fn answer(
 /// The connection that a request came over, among its extensions.
 #[derive(Clone)]
 struct Peer(SocketAddr);
-
-/// The upgrade of HTTP/1.1 that an extended CONNECT becomes: RFC 8441, section 5.
-fn as_asked_upstream(parts: &request::Parts) -> request::Parts {
-    let mut parts = parts.clone();
-    (parts.method, parts.version) = (Method::GET, Version::HTTP_11);
-    for (name, value) in [
-        (CONNECTION, "Upgrade"),
-        (UPGRADE, "websocket"),
-        (SEC_WEBSOCKET_VERSION, "13"),
-        (SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
-    ] {
-        parts.headers.insert(name, HeaderValue::from_static(value));
-    }
-    parts
-}
 
 /// Proxies one request; only a refusal of the gateway's own is an error.
 async fn proxied(

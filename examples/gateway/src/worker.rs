@@ -276,10 +276,10 @@ async fn upgrade(
     if let Some(target) = target {
         incoming.set_target(target);
     }
-    let asked = settings.failures.is_kept().then(|| {
+    let is_kept = settings.failures.is_kept();
+    if is_kept {
         incoming.set_label(Label::new(Asked::new(incoming.head())));
-        Box::new(incoming.head().clone())
-    });
+    }
     match incoming
         .negotiate(&upstream.group)
         .await
@@ -291,7 +291,7 @@ async fn upgrade(
             if let Some(story) = &story {
                 story.opened(&protocol);
             }
-            let report = (settings.talks || story.is_some() || asked.is_some()).then(|| {
+            let report = (settings.talks || story.is_some() || is_kept).then(|| {
                 Box::new(Report {
                     settings: settings.clone(),
                     peer,
@@ -303,9 +303,7 @@ async fn upgrade(
         }
         Negotiated::Declined(status) => {
             settings.report(peer, || format!("the upstream said {status}"));
-            if let Some(head) = asked {
-                settings.failures.declined(peer, *head, status);
-            }
+            settings.failures.declined(peer, status);
             if let Some(story) = story {
                 story.declined(status);
             }

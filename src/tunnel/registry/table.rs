@@ -18,6 +18,9 @@ use super::{TunnelId, Tunnels};
 use crate::telemetry::Moved;
 use crate::tunnel::end::Traffic;
 
+/// So many places are kept when no tunnel is left.
+const FEW: usize = 64;
+
 #[derive(Default)]
 pub(super) struct Table {
     slots: Vec<Option<Arc<Entry>>>,
@@ -136,7 +139,7 @@ impl Table {
         let entry = place.take_if(|entry| entry.id == id)?;
         self.free.push(id.slot);
         self.len -= 1;
-        if self.len == 0 {
+        if self.len == 0 && self.slots.len() > FEW {
             // What many have needed is not kept for the few.
             (self.slots, self.free) = Default::default();
         }

@@ -64,10 +64,15 @@ impl Watched {
     pub(in crate::tunnel) fn record(&self, engine: &Engine) {
         for side in [Side::Downstream, Side::Upstream] {
             let half = engine.half(side);
+            let delivered = half.delivered();
+            // Most often one side alone has sent something.
+            if !self.entry.has_news(side, delivered) {
+                continue;
+            }
             // First: of what is written down as spliced, all is among the bytes.
             #[cfg(feature = "metrics")]
             self.entry.note_spliced(side, half.outlet().spliced());
-            self.entry.moved(side, half.delivered(), half.outlet().moved_at());
+            self.entry.moved(side, delivered, half.outlet().moved_at());
         }
         self.entry.note_state(engine.is_half_closed(), engine.is_ending());
         if let Some(frames) = self.entry.frames() {

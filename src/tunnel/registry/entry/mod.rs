@@ -26,6 +26,7 @@ use crate::telemetry;
 
 /// Instants of a tunnel are kept as numbers of these, from when it was made: four bytes last for 497 days.
 const TICK: Duration = Duration::from_millis(10);
+const TICKS_PER_SECOND: u64 = 100;
 
 /// Spliced bytes are kept as numbers of these: four bytes last for 16 TiB.
 #[cfg(feature = "metrics")]
@@ -139,15 +140,17 @@ impl Entry {
         }
     }
 
+    /// Whether so many bytes from this side are not yet written down.
+    pub(super) fn has_news(&self, from: Side, bytes: u64) -> bool {
+        // Nobody else writes.
+        self.bytes(from).load(Ordering::Relaxed) != bytes
+    }
+
     /// So many bytes from this side have moved in all, the last of them at this instant.
     pub(super) fn moved(&self, from: Side, bytes: u64, at: Instant) {
-        let counter = self.bytes(from);
-        // Nobody else writes, so plain stores will do.
-        if counter.load(Ordering::Relaxed) != bytes {
-            // Released: on what was spliced of them.
-            counter.store(bytes, Ordering::Release);
-            self.moved[index(from)].store(self.ticks_until(at), Ordering::Relaxed);
-        }
+        // Nobody else writes, so plain stores will do. Released: on what was spliced of them.
+        self.bytes(from).store(bytes, Ordering::Release);
+        self.moved[index(from)].store(self.ticks_until(at), Ordering::Relaxed);
     }
 
     /// So many of the bytes from this side have been spliced. Before [`moved`](Entry::moved), which includes them.
@@ -189,7 +192,10 @@ impl Entry {
 
     /// Rounded down.
     fn ticks_until(&self, at: Instant) -> u32 {
-        let ticks = at.saturating_duration_since(self.made_at).as_millis() / TICK.as_millis();
+        // Once for each message, so not by a division of 128 bits.
+        let time = at.saturating_duration_since(self.made_at);
+        let of_seconds = time.as_secs().saturating_mul(TICKS_PER_SECOND);
+        let ticks = of_seconds.saturating_add(u64::from(time.subsec_nanos() / TICK.subsec_nanos()));
         u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 
@@ -199,15 +205,6 @@ impl Entry {
 
     fn has(&self, flag: u8) -> bool {
         self.flags.load(Ordering::Acquire) & flag != 0
-    }
-
-    /// Only the tunnel calls this.
-    fn set(&self, flag: u8, on: bool) {
-        let flags = self.flags.load(Ordering::Relaxed);
-        let changed = if on { flags | flag } else { flags & !flag };
-        if changed != flags {
-            self.flags.store(changed, Ordering::Release);
-        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -226,14 +223,21 @@ impl Entry {
         self.has(SIGNALLED)
     }
 
+    /// Only the tunnel calls this.
     pub(super) fn note_state(&self, is_half_closed: bool, is_ending: bool) {
-        self.set(HALF_CLOSED, is_half_closed);
-        self.set(ENDING, is_ending);
+        let flags = self.flags.load(Ordering::Relaxed);
+        let half_closed = if is_half_closed { HALF_CLOSED } else { 0 };
+        let ending = if is_ending { ENDING } else { 0 };
+        let changed = flags & !(HALF_CLOSED | ENDING) | half_closed | ending;
+        if changed != flags {
+            self.flags.store(changed, Ordering::Release);
+        }
     }
 
     /// The tunnel is gone.
     pub(super) fn close(&self) {
-        self.set(OPEN, false);
+        let flags = self.flags.load(Ordering::Relaxed);
+        self.flags.store(flags & !OPEN, Ordering::Release);
         self.forget_end();
     }
 }
@@ -259,6 +263,7 @@ mod tests {
             (Duration::ZERO, Duration::ZERO),
             (Duration::from_millis(1), TICK),
             (TICK, TICK),
+            (Duration::from_millis(9_999), Duration::from_secs(10)),
             (Duration::from_secs(60), Duration::from_secs(60)),
         ] {
             entry.expire_at(Some(at(time)), EndRequest::default());
