@@ -251,8 +251,9 @@ pub(crate) fn server_changed(server: &Place, state: &'static str) {
 /// A tunnel that is observed, from its start to its end. Dropped before its end, the tunnel has been given up.
 #[derive(Debug)]
 pub(crate) struct ObservedTunnel {
+    /// Boxed, because a tunnel that nobody traces has to be small.
     #[cfg(feature = "tracing")]
-    span: tracing::Span,
+    span: Option<Box<tracing::Span>>,
     #[cfg(feature = "metrics")]
     open: Option<meters::OpenTunnel>,
 }
@@ -275,7 +276,9 @@ impl ObservedTunnel {
             open.end(end);
         }
         #[cfg(feature = "tracing")]
-        spans::tunnel_ended(&self.span, end);
+        if let Some(span) = &self.span {
+            spans::tunnel_ended(span, end);
+        }
         let _ = end;
     }
 }

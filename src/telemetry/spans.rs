@@ -48,9 +48,9 @@ pub(super) fn record_end(span: &Span, status: Option<u16>, error: Option<&'stati
     }
 }
 
-/// The span of a tunnel. It is not entered when bytes move: that would be a cost for each message.
-pub(super) fn tunnel(parent: &Span) -> Span {
-    info_span!(
+/// The span of a tunnel, if anybody observes it. It is not entered when bytes move: that would be a cost for each message.
+pub(super) fn tunnel(parent: &Span) -> Option<Box<Span>> {
+    let span = info_span!(
         target: "switchover",
         parent: parent,
         "tunnel",
@@ -58,7 +58,8 @@ pub(super) fn tunnel(parent: &Span) -> Span {
         switchover.side = Empty,
         switchover.bytes.from_downstream = Empty,
         switchover.bytes.from_upstream = Empty,
-    )
+    );
+    (!span.is_disabled()).then(|| Box::new(span))
 }
 
 pub(super) fn tunnel_ended(span: &Span, end: &TunnelEnd) {

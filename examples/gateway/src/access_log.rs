@@ -58,6 +58,19 @@ impl AccessLog {
     pub(crate) fn open(place: &str, keeps_query: bool) -> io::Result<(AccessLog, Writing)> {
         let output = Output::open(place)
             .map_err(|error| io::Error::new(error.kind(), format!("--access-log {place}: {error}")))?;
+        AccessLog::on(output, keeps_query)
+    }
+
+    /// Lines of another log, on standard error.
+    pub(crate) fn on_standard_error() -> io::Result<(AccessLog, Writing)> {
+        AccessLog::on(Output::Error(Health::default()), false)
+    }
+
+    fn on(output: Output, keeps_query: bool) -> io::Result<(AccessLog, Writing)> {
+        let name = match output {
+            Output::Error(_) => "log",
+            _ => "access log",
+        };
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             filled: Condvar::new(),
@@ -70,7 +83,7 @@ impl AccessLog {
         };
         let (ending, ended) = channel();
         std::thread::Builder::new()
-            .name("access log".to_owned())
+            .name(name.to_owned())
             .spawn(move || write(&shared, output, &ending))?;
         let writing = Writing {
             log: log.clone(),
@@ -176,6 +189,7 @@ enum Reopening {
 
 enum Output {
     Standard(Health),
+    Error(Health),
     File(File, PathBuf, Health),
 }
 
@@ -199,6 +213,7 @@ impl Output {
     fn write(&mut self, lines: &[u8], lost: u64) {
         match self {
             Output::Standard(health) => health.write(io::stdout().lock(), lines, lost),
+            Output::Error(health) => health.write(io::stderr().lock(), lines, lost),
             Output::File(file, _, health) => health.write(file, lines, lost),
         }
     }

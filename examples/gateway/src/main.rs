@@ -13,6 +13,7 @@ mod failures;
 mod flags;
 mod health;
 mod http2;
+mod log;
 mod moment;
 mod opening;
 mod record;
@@ -95,6 +96,7 @@ fn run(mut flags: Flags) -> io::Result<()> {
 
     let drain = Drain::new();
     let (log, writing) = flags.access_log()?.unzip();
+    let logging = flags.log.map(log::start).transpose()?;
     let settings = Arc::new(Settings::new(flags, is_demo, log, &drain)?);
     // Every listening socket of every worker, before any of them accepts.
     let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
@@ -167,9 +169,9 @@ fn run(mut flags: Flags) -> io::Result<()> {
             .join()
             .map_err(|_| io::Error::other("a worker has panicked"))??;
     }
-    if let Some(writing) = writing {
-        // What has not ended by now ends with it, and leaves its line.
-        drop(runtime);
+    // What has not ended by now ends with it, and leaves its lines.
+    drop(runtime);
+    for writing in writing.into_iter().chain(logging) {
         writing.finish();
     }
     Ok(())

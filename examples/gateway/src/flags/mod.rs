@@ -16,12 +16,14 @@ use switchover::proxy_protocol::Version;
 use switchover::route::RoutePattern;
 use switchover::tunnel::{EndRequest, MessageLimits, WebSocketConfig};
 use switchover::upstream::{Balance, BalanceError};
+use tracing_subscriber::filter::LevelFilter;
 
 pub(crate) use usage::USAGE;
 use values::{address, admin_address, close, either, host_name, rate, set_header};
 pub(crate) use values::{duration, duration_or_zero, positive};
 
 use super::access_log::{AccessLog, Writing};
+use super::log;
 use super::target::{self, Target};
 
 #[derive(Debug)]
@@ -72,6 +74,7 @@ pub(crate) struct Flags {
     pub(crate) header_rules: HeaderRules,
     access_log: Option<String>,
     access_log_query: bool,
+    pub(crate) log: Option<LevelFilter>,
 }
 
 impl Default for Flags {
@@ -122,6 +125,7 @@ impl Default for Flags {
             header_rules: HeaderRules::default(),
             access_log: None,
             access_log_query: false,
+            log: None,
         }
     }
 }
@@ -288,6 +292,7 @@ impl Flags {
             "--set-header" => self.header_rules = set_header(self.header_rules.clone(), value)?,
             "--access-log" => self.access_log = Some(value.to_owned()),
             "--access-log-query" => self.access_log_query = either(value, "drop", "keep")?,
+            "--log" => self.log = Some(log::level(value)?),
             "--tunnel-mode" => self.knows_frames = either(value, "stream", "websocket")?,
             "--ping-interval" => self.ping_interval = Some(duration(value)?),
             "--pong-timeout" => self.pong_timeout = Some(duration(value)?),

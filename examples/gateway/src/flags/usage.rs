@@ -101,6 +101,9 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --access-log-query keep|drop
                              what the log has of a query: all, or only that there was one. Browsers cannot set fields on
                              WebSockets, so tokens stand in queries (drop)
+  --log warn|info|debug      lines on standard error, for people: what fails; what is refused, declined, tried again or ends as
+                             well; or each connection to an upstream too. Each line has the request and the tunnel that it
+                             belongs to. Never a query (none)
 
 DURATION is a number with ms, s, m or h, above zero unless zero is its default. Without --route there is a demo: open the address that it listens on.
 ";

@@ -5,6 +5,7 @@ mod admin;
 mod example_gateway;
 mod example_upstreams;
 mod kubernetes;
+mod log;
 mod policy_flags;
 mod probes;
 #[cfg(target_os = "linux")]

@@ -161,6 +161,7 @@ async fn a_word_that_a_flag_does_not_know_is_named_with_those_that_it_knows() {
         ("--upgrade-body", "yes", "expected auto, allow or refuse"),
         ("--early-half-close", "yes", "expected drop or serve"),
         ("--trace", "on", "expected refuse or relay"),
+        ("--log", "all", "expected warn, info or debug"),
         ("--incomplete-handshakes", "on", "expected relay or refuse"),
         ("--tunnel-mode", "frames", "expected stream or websocket"),
         ("--access-log-query", "on", "expected drop or keep"),
