@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -18,7 +18,10 @@ pub(crate) fn start(level: LevelFilter) -> io::Result<Writing> {
         .with_ansi(false)
         .with_target(false)
         .with_writer(move || Line(queue.clone()));
-    let of_the_library = Targets::new().with_target("switchover", level);
+    // Spans at every level: they say which request or tunnel a line is about.
+    let of_the_library =
+        filter_fn(move |of| of.target() == "switchover" && (of.is_span() || *of.level() <= level))
+            .with_max_level_hint(level.max(LevelFilter::INFO));
     let subscriber = tracing_subscriber::registry().with(of_the_library).with(lines);
     subscriber.try_init().map_err(io::Error::other)?;
     Ok(writing)
