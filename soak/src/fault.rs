@@ -132,7 +132,12 @@ mod tests {
         };
         for (fault, expected) in [
             (Fault::Nothing, all.clone()),
-            (Fault::Lost, with(&|bytes| drop(bytes.remove(POSITION)))),
+            (
+                Fault::Lost,
+                with(&|bytes| {
+                    bytes.remove(POSITION);
+                }),
+            ),
             (
                 Fault::Repeated,
                 with(&|bytes| bytes.insert(POSITION, bytes[POSITION])),
