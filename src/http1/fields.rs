@@ -54,6 +54,8 @@ fn line_length(bytes: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -90,6 +92,48 @@ mod tests {
                 headers.iter().map(line).collect::<Vec<_>>()
             });
             assert_eq!(parsed, expected.as_ref().map(|lines| lines.to_vec()), "{text:?}");
+        }
+    }
+
+    /// Another parser's reading of the same lines.
+    fn by_httparse(section: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+        let mut lines = [httparse::EMPTY_HEADER; 64];
+        let Ok(httparse::Status::Complete((length, lines))) = httparse::parse_headers(section, &mut lines)
+        else {
+            return None;
+        };
+        assert!(length <= section.len());
+        let line = |line: &httparse::Header<'_>| (line.name.to_ascii_lowercase(), line.value.to_vec());
+        Some(lines.iter().map(line).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        /// What is accepted here has one reading, which another parser has too.
+        #[test]
+        fn another_parser_reads_the_same_lines(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    4 => Just(&b"\r\n"[..]), 4 => Just(&b"a"[..]), 4 => Just(&b":"[..]), 2 => Just(&b" "[..]),
+                    1 => Just(&b"\t"[..]), 1 => Just(&b"\r"[..]), 1 => Just(&b"\n"[..]), 1 => Just(&b"\0"[..]),
+                    1 => Just(&b"\x7f"[..]), 1 => Just(&b"\xe9"[..]), 2 => Just(&b"x-b: c\r\n"[..]), 1 => Just(&b"\"("[..]),
+                ],
+                0..24,
+            ),
+        ) {
+            let section = Bytes::from([pieces.concat(), b"\r\n\r\n".to_vec()].concat());
+            if let Ok(headers) = field_lines(&section, 0, 0) {
+                let mut ours = headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+                    .collect::<Vec<_>>();
+                let mut theirs = by_httparse(&section).expect("httparse accepts it");
+                // The map keeps the order of the lines of one name only.
+                ours.sort_by(|one, other| one.0.cmp(&other.0));
+                theirs.sort_by(|one, other| one.0.cmp(&other.0));
+                prop_assert_eq!(ours, theirs);
+            }
         }
     }
 }

@@ -64,6 +64,7 @@ mod lifecycle;
 mod registry;
 mod run;
 mod stream;
+mod traffic;
 mod websocket;
 
 use std::future::poll_fn;
@@ -73,7 +74,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use builder::Tunnel;
 pub use config::{SpliceConfig, TunnelConfig};
-pub use end::{End, Operation, Traffic, TunnelError};
+pub use end::{End, Operation};
 use engine::Engine;
 #[cfg(feature = "hyper")]
 pub(crate) use engine::{Scratch, Spliced, Transfer};
@@ -86,6 +87,7 @@ pub use run::Run;
 pub use stream::{AnyStream, Counted, Rewind};
 #[cfg(feature = "gateway")]
 pub(crate) use stream::{read_closed, reset_on_drop};
+pub use traffic::{Traffic, TunnelError};
 pub use websocket::{
     Compression, Decision, EndRequest, FrameCounts, InjectError, MessageHead, MessageInjector, MessageLimit,
     MessageLimits, MessageTap, Rate, RoundTrips, Tap, Verdict, WebSocketConfig,

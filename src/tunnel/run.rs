@@ -10,9 +10,10 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::end::{End, Traffic, TunnelError};
+use super::end::End;
 use super::engine::Engine;
 use super::registry::Watched;
+use super::traffic::{Traffic, TunnelError};
 use super::websocket::EndRequest;
 use crate::telemetry::ObservedTunnel;
 

@@ -33,9 +33,10 @@ pub(crate) use transfer::{Spliced, Transfer};
 
 use crate::side::Side;
 use crate::tunnel::config::TunnelConfig;
-use crate::tunnel::end::{End, Operation, Traffic, TunnelError};
+use crate::tunnel::end::{End, Operation};
 use crate::tunnel::lifecycle::{Action, Event, Lifecycle, Limits, Outcome, View};
 use crate::tunnel::stream::socket::{self, Carried};
+use crate::tunnel::traffic::{Traffic, TunnelError};
 use crate::tunnel::websocket::{EndRequest, Framed};
 
 /// Everything of a tunnel but its two streams.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::watch::TunnelWatch;
-use crate::tunnel::end::Traffic;
+use crate::tunnel::traffic::Traffic;
 
 /// What has become of a tunnel of a registry.
 #[derive(Clone, Debug)]

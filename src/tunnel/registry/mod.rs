@@ -39,7 +39,8 @@ use table::Table;
 pub use watch::{TunnelState, TunnelWatch};
 pub(crate) use watched::Watched;
 
-use super::end::{End, Traffic};
+use super::end::End;
+use super::traffic::Traffic;
 use super::websocket::EndRequest;
 use crate::clock::{After, scaled};
 

@@ -16,7 +16,7 @@ use super::wakers::{Wakers, Woken};
 use super::{TunnelId, Tunnels};
 #[cfg(feature = "metrics")]
 use crate::telemetry::Moved;
-use crate::tunnel::end::Traffic;
+use crate::tunnel::traffic::Traffic;
 
 /// So many places are kept when no tunnel is left.
 const FEW: usize = 64;

@@ -12,8 +12,8 @@ use super::entry::Entry;
 use super::listing::Listing;
 use super::watch::TunnelWatch;
 use crate::side::Side;
-use crate::tunnel::end::{Traffic, TunnelError};
 use crate::tunnel::engine::Engine;
+use crate::tunnel::traffic::{Traffic, TunnelError};
 
 /// The tunnel's end of its watch. 8 bytes. When it is dropped, the tunnel is gone.
 pub(crate) struct Watched {

@@ -11,8 +11,8 @@ use super::Framed;
 use super::injected::Pings;
 use crate::side::Side;
 use crate::telemetry::{self, FrameNumbers};
-use crate::tunnel::end::Traffic;
 use crate::tunnel::engine::Engine;
+use crate::tunnel::traffic::Traffic;
 use crate::websocket::{FrameHeader, OpCode, Scanned};
 
 /// Text, binary, Close, ping, pong.
