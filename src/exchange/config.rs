@@ -186,6 +186,9 @@ impl UpgradeConfig {
 
     /// Where tunnels are listed, to be seen and ended by others. Default: none, they are in no registry.
     ///
+    /// A tunnel that a service has opened is labelled with the [`Label`] among the request's extensions, if there is one. It is in
+    /// the registry from the answer of the upstream on, and begins to run when the server has sent the client its own.
+    ///
     /// From the start of its [drain](Tunnels::drain) on upgrades are refused with
     /// [`Rejection::Draining`](crate::handshake::Rejection::Draining), 503.
     #[must_use]

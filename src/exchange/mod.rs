@@ -7,6 +7,7 @@ mod config;
 mod early_answer;
 mod observed;
 mod outgoing;
+mod setters;
 mod taps;
 
 pub(crate) use admission::Admission;
@@ -14,6 +15,7 @@ pub(crate) use ask::ask;
 pub use config::UpgradeConfig;
 pub(crate) use observed::observed;
 pub(crate) use outgoing::Outgoing;
+pub(crate) use setters::upgrade_setters;
 
 use std::io;
 use std::time::Duration;

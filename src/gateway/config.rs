@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::request::Parts;
-
 use super::Gateway;
 use crate::connect::Connect;
-use crate::exchange::UpgradeConfig;
+use crate::exchange::{UpgradeConfig, upgrade_setters};
 use crate::handshake::HandshakePolicy;
-use crate::header::{Forwarding, Hop};
+use crate::header::Forwarding;
 use crate::http1::HeadLimits;
-use crate::tunnel::{Cap, PeerCap, Tap, TunnelConfig, Tunnels, WebSocketConfig};
+use crate::tunnel::TunnelConfig;
 
 /// Everything about a gateway but its upstream.
 ///
@@ -48,12 +46,7 @@ impl Default for GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// All that concerns the upgrades themselves, at once. It replaces what the setters below have set before.
-    #[must_use]
-    pub fn upgrade(mut self, upgrade: UpgradeConfig) -> Self {
-        self.upgrade = upgrade;
-        self
-    }
+    upgrade_setters!();
 
     /// What the origin is sent beside the client's own fields. Default [`Forwarding::default`].
     ///
@@ -64,45 +57,10 @@ impl GatewayConfig {
         self
     }
 
-    /// What is let through: [`UpgradeConfig::policy`].
-    #[must_use]
-    pub fn policy(mut self, policy: HandshakePolicy) -> Self {
-        self.upgrade = self.upgrade.policy(policy);
-        self
-    }
-
-    /// The deadlines of the tunnel: [`UpgradeConfig::tunnel`].
-    #[must_use]
-    pub fn tunnel(mut self, tunnel: impl Into<Arc<TunnelConfig>>) -> Self {
-        self.upgrade = self.upgrade.tunnel(tunnel);
-        self
-    }
-
-    /// Whether tunnels of WebSocket know their frames: [`UpgradeConfig::websocket`].
-    #[must_use]
-    pub fn websocket(mut self, websocket: impl Into<Option<WebSocketConfig>>) -> Self {
-        self.upgrade = self.upgrade.websocket(websocket);
-        self
-    }
-
-    /// Who decides about the messages of an upgrade: [`UpgradeConfig::tap`].
-    #[must_use]
-    pub fn tap(mut self, choose: impl Fn(&Parts, Hop) -> Option<Tap> + Send + Sync + 'static) -> Self {
-        self.upgrade = self.upgrade.tap(choose);
-        self
-    }
-
     /// The limits on the client's request head: 414 or 431 beyond them. Default [`HeadLimits::default`].
     #[must_use]
     pub fn request_limits(mut self, limits: HeadLimits) -> Self {
         self.request_limits = limits;
-        self
-    }
-
-    /// The limits on the upstream's response head: [`UpgradeConfig::response_limits`].
-    #[must_use]
-    pub fn response_limits(mut self, limits: HeadLimits) -> Self {
-        self.upgrade = self.upgrade.response_limits(limits);
         self
     }
 
@@ -121,20 +79,6 @@ impl GatewayConfig {
     #[must_use]
     pub fn keep_alive_timeout(mut self, limit: Duration) -> Self {
         self.keep_alive_timeout = limit;
-        self
-    }
-
-    /// How long connecting to the upstream may take: [`UpgradeConfig::connect_timeout`].
-    #[must_use]
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.upgrade = self.upgrade.connect_timeout(limit);
-        self
-    }
-
-    /// How long the upstream may take for its answer: [`UpgradeConfig::handshake_timeout`].
-    #[must_use]
-    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.upgrade = self.upgrade.handshake_timeout(limit);
         self
     }
 
@@ -158,34 +102,6 @@ impl GatewayConfig {
     #[must_use]
     pub fn allow_early_half_close(mut self, allow: bool) -> Self {
         self.early_half_close = allow;
-        self
-    }
-
-    /// How long a body may make its reader wait: [`UpgradeConfig::read_timeout`].
-    #[must_use]
-    pub fn read_timeout(mut self, limit: Duration) -> Self {
-        self.upgrade = self.upgrade.read_timeout(limit);
-        self
-    }
-
-    /// How many upgrades there may be at the same time: [`UpgradeConfig::cap`].
-    #[must_use]
-    pub fn cap(mut self, cap: impl Into<Option<Cap>>) -> Self {
-        self.upgrade = self.upgrade.cap(cap);
-        self
-    }
-
-    /// How many of them may be one peer's: [`UpgradeConfig::peer_cap`].
-    #[must_use]
-    pub fn peer_cap(mut self, cap: impl Into<Option<PeerCap>>) -> Self {
-        self.upgrade = self.upgrade.peer_cap(cap);
-        self
-    }
-
-    /// Where tunnels are listed: [`UpgradeConfig::tunnels`].
-    #[must_use]
-    pub fn tunnels(mut self, tunnels: impl Into<Option<Tunnels>>) -> Self {
-        self.upgrade = self.upgrade.tunnels(tunnels);
         self
     }
 }

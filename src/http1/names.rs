@@ -7,6 +7,7 @@ use http::header::{self, HeaderName};
 macro_rules! names {
     ($($length:literal: $($spelling:literal => $name:expr),+;)+) => {
         /// The name that is usually spelled like this.
+        #[allow(clippy::collapsible_match, reason = "a length may have several spellings")]
         pub(super) fn named(spelling: &[u8]) -> Option<HeaderName> {
             match spelling.len() {
                 $($length => {

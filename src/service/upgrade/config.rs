@@ -3,19 +3,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::request::Parts;
 use hyper::rt::Executor;
 
 use super::report::{Ended, Started};
-use crate::exchange::UpgradeConfig;
-use crate::handshake::{HandshakePolicy, Rejection};
+use crate::exchange::{UpgradeConfig, upgrade_setters};
+use crate::handshake::Rejection;
 use crate::header::{Forwarding, Hop};
 use crate::http1::HeadLimits;
 use crate::service::peer;
 use crate::service::tasks::{Task, Tasks};
-use crate::tunnel::{Cap, PeerCap, Tap, TunnelConfig, Tunnels, WebSocketConfig};
 
 /// Configures [`UpgradeService`](crate::service::UpgradeService), [`UpgradeLayer`](crate::service::UpgradeLayer) and
 /// [`ReverseProxy`](crate::service::ReverseProxy). Cheap to clone.
@@ -75,93 +73,7 @@ impl ServiceConfig {
         self
     }
 
-    /// All that concerns the upgrades themselves, at once. Default [`UpgradeConfig::default`]. It replaces what the setters below
-    /// that are named after its own have set before.
-    #[must_use]
-    pub fn upgrade(mut self, upgrade: UpgradeConfig) -> Self {
-        self.upgrade = upgrade;
-        self
-    }
-
-    /// What is let through: [`UpgradeConfig::policy`].
-    #[must_use]
-    pub fn policy(mut self, policy: HandshakePolicy) -> Self {
-        self.upgrade = self.upgrade.policy(policy);
-        self
-    }
-
-    /// The deadlines of the tunnel: [`UpgradeConfig::tunnel`].
-    #[must_use]
-    pub fn tunnel(mut self, tunnel: impl Into<Arc<TunnelConfig>>) -> Self {
-        self.upgrade = self.upgrade.tunnel(tunnel);
-        self
-    }
-
-    /// Whether tunnels of WebSocket know their frames: [`UpgradeConfig::websocket`].
-    #[must_use]
-    pub fn websocket(mut self, websocket: impl Into<Option<WebSocketConfig>>) -> Self {
-        self.upgrade = self.upgrade.websocket(websocket);
-        self
-    }
-
-    /// Who decides about the messages of an upgrade: [`UpgradeConfig::tap`].
-    #[must_use]
-    pub fn tap(mut self, choose: impl Fn(&Parts, Hop) -> Option<Tap> + Send + Sync + 'static) -> Self {
-        self.upgrade = self.upgrade.tap(choose);
-        self
-    }
-
-    /// The limits on the upstream's response head: [`UpgradeConfig::response_limits`].
-    #[must_use]
-    pub fn response_limits(mut self, limits: HeadLimits) -> Self {
-        self.upgrade = self.upgrade.response_limits(limits);
-        self
-    }
-
-    /// How long connecting to the upstream may take: [`UpgradeConfig::connect_timeout`].
-    #[must_use]
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.upgrade = self.upgrade.connect_timeout(limit);
-        self
-    }
-
-    /// How long the upstream may take for its answer: [`UpgradeConfig::handshake_timeout`].
-    #[must_use]
-    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.upgrade = self.upgrade.handshake_timeout(limit);
-        self
-    }
-
-    /// How long a body may make its reader wait: [`UpgradeConfig::read_timeout`].
-    #[must_use]
-    pub fn read_timeout(mut self, limit: Duration) -> Self {
-        self.upgrade = self.upgrade.read_timeout(limit);
-        self
-    }
-
-    /// How many upgrades there may be at the same time: [`UpgradeConfig::cap`].
-    #[must_use]
-    pub fn cap(mut self, cap: impl Into<Option<Cap>>) -> Self {
-        self.upgrade = self.upgrade.cap(cap);
-        self
-    }
-
-    /// How many of them may be one peer's: [`UpgradeConfig::peer_cap`].
-    #[must_use]
-    pub fn peer_cap(mut self, cap: impl Into<Option<PeerCap>>) -> Self {
-        self.upgrade = self.upgrade.peer_cap(cap);
-        self
-    }
-
-    /// Where tunnels are listed: [`UpgradeConfig::tunnels`].
-    ///
-    /// A tunnel is labelled with the [`Label`](crate::tunnel::Label) among the request's extensions, if there is one. It is in the
-    /// registry from the answer of the upstream on, and begins to run when the server has sent the client its own.
-    #[must_use]
-    pub fn tunnels(mut self, tunnels: impl Into<Option<Tunnels>>) -> Self {
-        self.upgrade = self.upgrade.tunnels(tunnels);
-        self
-    }
+    upgrade_setters!();
 
     /// What the origin is sent beside the client's own fields, with upgrades and with ordinary requests. Default
     /// [`Forwarding::default`].
