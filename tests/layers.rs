@@ -534,10 +534,14 @@ fn setters(file: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_gateway_has_every_setter_of_its_upgrades() {
-    let gateway = setters("gateway/config.rs");
+fn both_doors_have_every_setter_of_their_upgrades() {
+    let repeated = setters("exchange/setters.rs");
     let upgrades = setters("exchange/config.rs");
     assert!(upgrades.len() > 7, "{upgrades:?}");
-    let missing: Vec<_> = upgrades.iter().filter(|name| !gateway.contains(name)).collect();
+    let missing: Vec<_> = upgrades.iter().filter(|name| !repeated.contains(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+    for file in ["gateway/config.rs", "service/upgrade/config.rs"] {
+        let (_, lines) = &code(&[file])[0];
+        assert!(lines.iter().any(|line| line == "upgrade_setters!();"), "{file}");
+    }
 }
