@@ -528,7 +528,8 @@ fn setters(file: &str) -> Vec<String> {
     let lines = &code(&[file])[0].1;
     let named = |line: &String| {
         let (name, arguments) = line.strip_prefix("pub fn ")?.split_once('(')?;
-        arguments.starts_with("mut self").then(|| name.to_owned())
+        // Where they are too many for one line, they begin with the next.
+        (arguments.is_empty() || arguments.starts_with("mut self")).then(|| name.to_owned())
     };
     lines.iter().filter_map(named).collect()
 }
