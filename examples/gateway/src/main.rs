@@ -8,6 +8,7 @@
 
 mod access_log;
 mod admin;
+mod connection;
 mod demo;
 mod failures;
 mod flags;

@@ -4,16 +4,15 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::request;
 use switchover::Error;
-use switchover::gateway::{Accepted, Carrying, Incoming, Negotiated};
-use switchover::header::{Hop, Protocol};
+use switchover::gateway::{Accepted, Incoming, Negotiated};
+use switchover::header::Hop;
 use switchover::service::{Destination, Relay};
-use switchover::tunnel::{AnyStream, Cap, Counted, Drain, DrainSignal, Label, Permit, Rewind};
+use switchover::tunnel::{AnyStream, Cap, Drain, Label, Permit, Rewind};
 use switchover::upstream::Group;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -21,10 +20,10 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::admin::Asked;
+use super::connection::{Carried, Connection, Report, Requests};
 use super::http2;
-use super::opening::{self, Opened};
+use super::opening::Opened;
 use super::settings::Settings;
-use super::story::Story;
 use super::upstream::Server;
 use super::visit::Visit;
 
@@ -38,6 +37,13 @@ pub(crate) struct Worker {
     open: Cap,
     /// Observes every connection.
     accepts: Notify,
+}
+
+impl Worker {
+    /// Counts one more listener or connection, until the permit is dropped.
+    pub(crate) fn open(&self) -> Option<Permit> {
+        self.open.try_acquire()
+    }
 }
 
 /// The runtime of one worker.
@@ -61,7 +67,7 @@ pub(crate) async fn run(
     });
     for listener in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (address, open) = (listener.local_addr()?, worker.open.try_acquire());
+        let (address, open) = (listener.local_addr()?, worker.open());
         tokio::spawn(accept(listener, address, worker.clone(), open));
     }
     tokio::spawn(beat(worker.clone()));
@@ -113,7 +119,7 @@ async fn accept(
                 worker.accepts.notify_one();
                 let log = worker.settings.log.as_ref();
                 let visit = log.map(|log| Box::new(Visit::new(log, address, peer)));
-                tokio::spawn(connection(stream, peer, visit, worker.clone()));
+                tokio::spawn(Connection::new(stream, peer, visit, worker.clone()));
             }
             // The peer was gone before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -123,66 +129,13 @@ async fn accept(
     }
 }
 
-/// Serves a connection to its end: ordinary requests as long as they come, and at most one upgrade.
-///
-/// A future is as large as its largest state, so everything up to the tunnel is boxed, and gone before the tunnel runs.
-fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    visit: Option<Box<Visit>>,
-    worker: Arc<Worker>,
-) -> impl Future<Output = ()> {
-    let open = worker.open.try_acquire();
-    // Each step in a box of its own, which is gone before the next, so that a silent connection is as small as its first wait.
-    let requests = match opening::plain(stream, peer, &worker) {
-        Ok(opened) => speaking(opened, peer, visit, worker),
-        Err(stream) => Box::pin(async move {
-            let opening = Box::pin(opening::open(stream, peer, visit.as_deref(), &worker));
-            speaking(opening.await?, peer, visit, worker).await
-        }),
-    };
-    async move {
-        let Some((carrying, report)) = requests.await else {
-            return;
-        };
-        // Pinned where it is: awaited by value it would stand in this future twice.
-        let traffic = pin!(carrying).await;
-        if let Some(report) = report {
-            if let Some(story) = &report.story {
-                story.ended(&report.protocol, &traffic);
-            }
-            if let Err(error) = &traffic {
-                report.settings.failures.failed(report.peer, error);
-            }
-            report.settings.report(report.peer, || match traffic {
-                Ok(traffic) => format!("{}: {traffic}", report.protocol),
-                Err(error) => format!("{}: {} {}: {error}", report.protocol, error.side(), error.phase()),
-            });
-        }
-        drop(open);
-    }
-}
-
-/// A tunnel that is about to run, and what its end is reported with.
-type Carried = (
-    Carrying<AnyStream, Counted<AnyStream>, DrainSignal>,
-    Option<Box<Report>>,
-);
-
-struct Report {
-    settings: Arc<Settings>,
-    peer: SocketAddr,
-    protocol: Protocol,
-    story: Option<Story>,
-}
-
 /// What comes on a connection on which HTTP is next.
-fn speaking(
+pub(crate) fn speaking(
     opened: Opened,
     peer: SocketAddr,
     visit: Option<Box<Visit>>,
     worker: Arc<Worker>,
-) -> Pin<Box<dyn Future<Output = Option<Carried>> + Send>> {
+) -> Requests {
     if !opened.is_http2 {
         return Box::pin(requests(opened, peer, visit, worker));
     }
@@ -299,7 +252,10 @@ async fn upgrade(
                     story,
                 })
             });
-            Some((established.run_until(worker.drain.signal()), report))
+            Some(Carried {
+                tunnel: established.run_until(Box::pin(worker.drain.signal())),
+                report,
+            })
         }
         Negotiated::Declined(status) => {
             settings.report(peer, || format!("the upstream said {status}"));
