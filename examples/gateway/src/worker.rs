@@ -14,7 +14,6 @@ use switchover::header::Hop;
 use switchover::service::{Destination, Relay};
 use switchover::tunnel::{AnyStream, Cap, Drain, Label, Permit, Rewind};
 use switchover::upstream::Group;
-use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
