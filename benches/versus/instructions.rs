@@ -77,7 +77,7 @@ pub(crate) async fn count(bench: &Bench) -> io::Result<bool> {
     }
     let mut holds = true;
     for peer in &bench.peers {
-        for unit in &UNITS {
+        for unit in UNITS.iter().filter(|unit| bench.options.counts(unit.name)) {
             let is_gate = bench.options.gates.iter().any(|gate| gate == unit.name);
             let each = match each(bench, peer, unit.work).await {
                 Ok(each) => each,

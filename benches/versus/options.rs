@@ -22,6 +22,7 @@ The gateway beside its peers: processor time and memory for the same work.
   --plot FILE.svg       the medians as bars
   --syscalls            counts system calls instead, with strace
   --instructions        counts instructions outside of the kernel instead, with valgrind
+  --units LIST          with --syscalls or --instructions: these units alone (all)
   --gate LIST           with --syscalls or --instructions: fail if a bound of echo-1, echo-64, bulk, handshake; or of echo, request,
                         handshake is exceeded
 ";
@@ -39,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) plot: Option<PathBuf>,
     pub(crate) syscalls: bool,
     pub(crate) instructions: bool,
+    /// Empty: all.
+    pub(crate) units: Vec<String>,
     pub(crate) gates: Vec<String>,
     /// Cargo says so when it runs benches; without it, it runs tests, and there is nothing to test here.
     pub(crate) is_bench: bool,
@@ -57,6 +60,7 @@ impl Options {
             plot: None,
             syscalls: false,
             instructions: false,
+            units: Vec::new(),
             gates: Vec::new(),
             is_bench: false,
         };
@@ -100,6 +104,11 @@ impl Options {
         Ok(options)
     }
 
+    /// Whether a unit of this name is counted.
+    pub(crate) fn counts(&self, unit: &str) -> bool {
+        self.units.is_empty() || self.units.iter().any(|name| name == unit)
+    }
+
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match flag {
             "--rounds" => self.rounds = number(value)?,
@@ -119,6 +128,7 @@ impl Options {
             },
             "--json" => self.json = Some(value.into()),
             "--plot" => self.plot = Some(value.into()),
+            "--units" => self.units = list(value),
             "--gate" => self.gates = list(value),
             _ => return Err(format!("there is no flag {flag}; see --help")),
         }

@@ -148,6 +148,11 @@ impl Peer {
         matches!(self.kind, Kind::Gateway(_))
     }
 
+    /// Whether it is the gateway with tunnels that know their frames.
+    pub(crate) fn knows_frames(&self) -> bool {
+        matches!(self.kind, Kind::GatewayOfFrames(_))
+    }
+
     /// Whether it carries WebSockets over HTTP/2. nginx does not, and the baselines speak no TLS.
     pub(crate) fn speaks_http2(&self) -> bool {
         matches!(

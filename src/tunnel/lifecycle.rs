@@ -409,7 +409,9 @@ impl<C> Lifecycle<C> {
 
     /// Nobody waits for this side any more. The other one gets a Close because of that, where there is a place for it.
     fn give_up(&mut self, side: Side, end: End, now: Instant, view: &View) -> Vec<Action<C>> {
-        if !self.is_running() || !view.frames(side, |frames| frames.can_close_abnormally) {
+        // One that takes nothing either does not take a Close.
+        let takes_it = !view.from(side).is_waiting && view.frames(side, |frames| frames.can_close_abnormally);
+        if !self.is_running() || !takes_it {
             return self.end(end, view);
         }
         self.state = State::Closing(Box::new(Closing::new(now, end, None)));

@@ -472,6 +472,16 @@ fn rows() -> Vec<Row> {
         .framed(|it| frames(&mut it[1]).can_close_abnormally = true),
         row(
             running,
+            Event::Deadline(Due::WriteTimeout(Upstream)),
+            [end(End::WriteTimeout { side: Upstream })],
+            "ended",
+        )
+        .framed(|it| {
+            frames(&mut it[1]).can_close_abnormally = true;
+            it[1].is_waiting = true;
+        }),
+        row(
+            running,
             Event::Deadline(Due::HalfCloseTimeout(Upstream)),
             [
                 Action::Close {

@@ -182,6 +182,16 @@ mirrored! {
         }
     }
 
+    virtual_time async fn where_neither_takes_anything_both_are_left_at_the_write_timeout(near: Side) {
+        let config = unlimited().write_timeout(seconds(5)).half_close_timeout(seconds(10));
+        let mut talk = talk(near, Table::new(1024), config, WebSocketConfig::default());
+        for peer in [&mut talk.near, &mut talk.far] {
+            peer.send(&Frame::new(OpCode::Binary, &pattern(1500))).await;
+        }
+        let traffic = talk.tunnel.await.unwrap().unwrap();
+        assert_eq!((traffic.end().name(), traffic.duration().as_secs()), ("write-timeout", 5));
+    }
+
     virtual_time async fn one_that_does_not_answer_that_either_is_left_at_the_close_timeout(near: Side) {
         let config = unlimited().write_timeout(seconds(5)).half_close_timeout(seconds(10));
         let websocket = WebSocketConfig::default().close_timeout(seconds(2));
