@@ -611,6 +611,33 @@ async fn a_client_that_ends_its_writes_still_gets_its_answer() {
 }
 
 #[tokio::test]
+async fn a_client_that_ends_its_writes_has_left_where_that_is_said() {
+    let leaves = || RelayConfig::default().allow_early_half_close(false);
+    // Before the head of the answer, and within its body.
+    for script in [
+        Script::new().read_head(),
+        Script::new()
+            .read_head()
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+    ] {
+        let origin = ScriptedOrigin::start(script).await;
+        let relay = RunningRelay::with(leaves(), &origin).await;
+        let mut client = relay.client_sending(GET).await;
+        let connection = origin.connection(0).await;
+        connection.head().await;
+        client.end_writes().await;
+        connection.end().await;
+    }
+    // What has come whole from the upstream arrives.
+    let origin = ScriptedOrigin::start(Script::new().read_head().send(OK)).await;
+    let relay = RunningRelay::with(leaves(), &origin).await;
+    let mut client = relay.client_sending(GET).await;
+    assert_eq!(client.response().await.1, b"hi");
+    client.end_writes().await;
+    client.ends().await;
+}
+
+#[tokio::test]
 async fn a_request_body_that_stops_or_is_malformed_is_reported_to_the_client() {
     let cases = [
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", 408),

@@ -184,9 +184,13 @@ impl Source {
             }
             Source::Own(body) => {
                 let frame = ready!(body.as_mut().poll_frame(cx));
-                let failed = |error| {
-                    let cause = Cause::Io(io::Error::other(error));
-                    Arc::new(Error::new(Phase::Response, Side::Upstream, cause))
+                // That of a relay, in a body of the caller's around it, stays what it is.
+                let failed = |error: BoxError| match error.downcast::<Arc<Error>>() {
+                    Ok(error) => *error,
+                    Err(error) => {
+                        let cause = Cause::Io(io::Error::other(error));
+                        Arc::new(Error::new(Phase::Response, Side::Upstream, cause))
+                    }
                 };
                 Poll::Ready(frame.map(|frame| frame.map_err(failed)))
             }

@@ -25,6 +25,7 @@ pub struct RelayConfig {
     pub(super) limits: HeadLimits,
     pub(super) request_limits: HeadLimits,
     pub(super) allow_trace: bool,
+    pub(super) early_half_close: bool,
     #[cfg(feature = "rustls")]
     pub(super) tls: Option<TlsClientConfig>,
 }
@@ -41,6 +42,7 @@ impl Default for RelayConfig {
             limits: HeadLimits::default(),
             request_limits: HeadLimits::default(),
             allow_trace: false,
+            early_half_close: true,
             #[cfg(feature = "rustls")]
             tls: None,
         }
@@ -125,6 +127,19 @@ impl RelayConfig {
     #[must_use]
     pub fn allow_trace(mut self, allow: bool) -> Self {
         self.allow_trace = allow;
+        self
+    }
+
+    /// Whether a client that has ended its write side before its answer has come whole from the upstream still gets it. Default true. With
+    /// false such a client has left: the upstream is freed, and the connection closes. nginx does that, unless it is told
+    /// `proxy_ignore_client_abort on`.
+    ///
+    /// An end of the write side cannot be distinguished from a connection that is closed as a whole, so with true the upstream of a client
+    /// that has left goes on until it has answered. It holds on raw connections: [`Relay::serve`](super::Relay::serve) and
+    /// [`answer_one`](super::answer_one). Elsewhere the HTTP server decides: hyper's `http1::Builder::half_close`.
+    #[must_use]
+    pub fn allow_early_half_close(mut self, allow: bool) -> Self {
+        self.early_half_close = allow;
         self
     }
 

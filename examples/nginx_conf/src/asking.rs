@@ -13,6 +13,7 @@ use switchover::service::{Destination, ProxyBody};
 
 use super::connection::report;
 use super::cookies;
+use super::counted_body::CountedBody;
 use super::leads::Leads;
 use super::location::Location;
 use super::phases::{Plan, Stop};
@@ -44,14 +45,30 @@ impl Request {
     ) -> Option<Response<ProxyBody>> {
         loop {
             let (proxy, location) = match plan {
-                Plan::Respond(response) => return Some(*response),
+                Plan::Respond(response) => return Some(self.counted(*response)),
                 Plan::Close => return None,
                 Plan::Proxy(proxy, location) => (proxy, location),
             };
             plan = match self.ask(&proxy, &location, &extensions, &mut body).await {
-                Ok(response) => return Some(response),
+                Ok(response) => return Some(self.counted(response)),
                 Err(stop) => self.go_on(stop).await,
             };
+        }
+    }
+
+    /// An answer that counts until it has been given, and no longer: at its server, and for `limit_conn`.
+    fn counted(&self, response: Response<ProxyBody>) -> Response<ProxyBody> {
+        let tries = self.state.lock().tries.clone();
+        let (permit, places) = (tries.and_then(|tries| tries.counted()), self.places());
+        match permit.is_some() || !places.is_empty() {
+            true => response.map(|body| {
+                ProxyBody::new(CountedBody {
+                    body,
+                    _permit: permit,
+                    _places: places,
+                })
+            }),
+            false => response,
         }
     }
 

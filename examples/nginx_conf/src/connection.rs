@@ -80,6 +80,7 @@ async fn requests(
     let mut facts = Facts {
         number: worker.next_connection(),
         requests: 0,
+        port: hop.client_port(),
         server,
         tls: opened.tls.clone(),
         lacks_tls: opened.lacks_tls,

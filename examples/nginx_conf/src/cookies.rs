@@ -155,7 +155,14 @@ fn changed(rules: &[CookieRule], line: &str, asked: &Asked<'_>) -> String {
         From::Prefix(from) => name.eq_ignore_ascii_case(&from.value(asked)),
         From::Regex(regex) => regex.is_match(&name).unwrap_or(false),
     });
-    for flag in flags.iter().flat_map(|rule| &rule.flags) {
+    let mut flags: Vec<&String> = flags.iter().flat_map(|rule| &rule.flags).collect();
+    // In nginx's order, whatever theirs is.
+    flags.sort_by_key(|flag| match flag.trim_start_matches("no").to_ascii_lowercase() {
+        flag if flag == "secure" => 0,
+        flag if flag == "httponly" => 1,
+        _ => 2,
+    });
+    for flag in flags {
         set_flag(&mut parts, flag);
     }
     parts.join(";")

@@ -64,7 +64,6 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "proxy_force_ranges",
     "proxy_headers_hash_bucket_size",
     "proxy_headers_hash_max_size",
-    "proxy_ignore_client_abort",
     "proxy_max_temp_file_size",
     "proxy_no_cache",
     "proxy_request_buffering",

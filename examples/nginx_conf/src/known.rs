@@ -68,6 +68,7 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("proxy_cookie_path", ANY_HTTP),
     ("proxy_hide_header", ANY_HTTP),
     ("proxy_http_version", ANY_HTTP),
+    ("proxy_ignore_client_abort", ANY_HTTP),
     ("proxy_ignore_headers", ANY_HTTP),
     ("proxy_intercept_errors", ANY_HTTP),
     ("proxy_method", ANY_HTTP),

@@ -49,7 +49,7 @@ impl Request {
                     Some(address) => {
                         let key = format!("{} by {address}", target.authority);
                         self.worker
-                            .relay_for(proxy, &key, || Ok(led.clone()))
+                            .relay_for(proxy, &key, known, || Ok(led.clone()))
                             .map_err(failed)?
                             .1
                     }
@@ -60,12 +60,17 @@ impl Request {
                 if self.state.lock().has_failed {
                     return Err(StatusCode::INTERNAL_SERVER_ERROR.into());
                 }
-                target = Arc::new(Target::read(&url).map_err(failed)?);
+                // As in nginx, what is no URL is no fault of an upstream.
+                let read = Target::read(&url).map_err(|why| {
+                    failed(why);
+                    Stop::from(StatusCode::INTERNAL_SERVER_ERROR)
+                });
+                target = Arc::new(read?);
                 let found;
                 (upstream, found) = self.found(proxy, &target).await.map_err(failed)?;
                 let key = format!("{}://{found} {bound:?}", target.https);
                 let led = || proxy.lead(&target, &upstream);
-                (group, relay) = self.worker.relay_for(proxy, &key, led).map_err(failed)?;
+                (group, relay) = self.worker.relay_for(proxy, &key, &upstream, led).map_err(failed)?;
             }
         }
         self.leads_to(&target);

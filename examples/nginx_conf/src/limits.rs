@@ -107,6 +107,7 @@ impl Limits {
             .handshake_timeout(read_timeout)
             .read_timeout(read_timeout)
             .send_timeout(or(&scope.send_timeout, MINUTE))
+            .allow_early_half_close(or(&scope.ignores_abort, false))
             .cap(self.tunnels.clone())
     }
 
@@ -121,6 +122,7 @@ impl Limits {
             .request_body_timeout(or(&scope.body_timeout, MINUTE))
             .max_request_body(largest_body)
             .send_timeout(send_timeout(scope))
+            .allow_early_half_close(or(&scope.ignores_abort, false))
     }
 
     fn request_heads(&self, scope: &Scope) -> HeadLimits {

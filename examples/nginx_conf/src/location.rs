@@ -18,6 +18,7 @@ use super::limits::Limits;
 use super::locations::{Locations, Pattern};
 use super::media_types::MediaTypes;
 use super::names::Names;
+use super::password;
 use super::proxy::Proxy;
 use super::proxy_pass::Groups;
 use super::real_ip::RealIp;
@@ -93,6 +94,12 @@ pub(crate) struct Surroundings<'a> {
 impl Surroundings<'_> {
     pub(crate) fn within(&mut self, outer: &Scope, lines: &[&Directive]) -> Scope {
         let mut scope = self.inherited(outer, lines);
+        for line in lines.iter().filter(|line| line.name == "auth_basic_user_file") {
+            for (number, why) in password::unknown_entries(&self.prefix.join(line.first())) {
+                let text = format!("auth_basic_user_file {}, line {number}: {why}", line.first());
+                self.findings.error(&line.place, text);
+            }
+        }
         let referers = lines.iter().filter(|line| line.name == "valid_referers");
         let referers: Vec<&Directive> = referers.copied().collect();
         if let Some(first) = referers.first() {

@@ -25,6 +25,7 @@ mod configuration;
 mod connection;
 mod content;
 mod cookies;
+mod counted_body;
 mod directives;
 mod dns;
 mod dns_exchange;

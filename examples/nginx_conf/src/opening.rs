@@ -26,6 +26,8 @@ pub(crate) struct Facts {
     pub(crate) number: u64,
     /// `$connection_requests`.
     pub(crate) requests: u64,
+    /// `$realip_remote_port`: of whoever has connected.
+    pub(crate) port: Option<u16>,
     /// `$server_addr`.
     pub(crate) server: Option<IpAddr>,
     /// None in plain text.

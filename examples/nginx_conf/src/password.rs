@@ -17,7 +17,52 @@ pub(crate) fn lets_in(file: &Path, name: &str, password: &str) -> std::io::Resul
     let text = String::from_utf8_lossy(&text);
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
     let entry = lines.find_map(|line| line.split_once(':').filter(|(known, _)| *known == name));
-    Ok(entry.is_some_and(|(_, rest)| verify(rest.split(':').next().unwrap_or(rest).trim_end(), password)))
+    let Some(hash) = entry.map(|(_, rest)| hash_of(rest)) else {
+        return Ok(false);
+    };
+    match is_unknown(hash) {
+        true => Err(std::io::Error::other(unknown(name))),
+        false => Ok(verify(hash, password)),
+    }
+}
+
+/// The entries that let nobody in although nginx, by the C library's `crypt`, would: the number of the line, and what is wrong with it.
+/// None of a file that cannot be read.
+pub(crate) fn unknown_entries(file: &Path) -> Vec<(usize, String)> {
+    let text = std::fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.starts_with('#'));
+    let entries = lines.filter_map(|(number, line)| Some((number, line.split_once(':')?)));
+    let unknown_ones = entries.filter(|(_, (_, rest))| is_unknown(hash_of(rest)));
+    unknown_ones
+        .map(|(number, (name, _))| (number, unknown(name)))
+        .collect()
+}
+
+/// A comment may follow it.
+fn hash_of(rest: &str) -> &str {
+    rest.split(':').next().unwrap_or(rest).trim_end()
+}
+
+fn unknown(name: &str) -> String {
+    format!(
+        "the password of {name} is of a kind that is not known here, as of the old crypt or yescrypt, and lets nobody in. Write it again with \
+         htpasswd -B, or with openssl passwd -6"
+    )
+}
+
+/// Whether it is of a kind that the C library knows and `verify` does not: DES, its longer form, yescrypt, scrypt and their like.
+fn is_unknown(hash: &str) -> bool {
+    let of_des = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/'))
+    };
+    let is_des = match hash.strip_prefix('_') {
+        Some(longer) => longer.len() == 19 && of_des(longer),
+        None => hash.len() == 13 && of_des(hash),
+    };
+    let known = ["$apr1$", "$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$"];
+    is_des || hash.starts_with('$') && !known.iter().any(|known| hash.starts_with(known))
 }
 
 /// Whether a password is that of a hash. A hash of a kind that is not known is of none.
@@ -137,6 +182,31 @@ mod tests {
         "$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1",
     ];
 
+    /// Of "secret" too, by the C library.
+    #[test]
+    fn of_kinds_that_are_not_known() {
+        for hash in [
+            "saH9wpW8H0vG6",
+            "_J9..saltabcdefghijk",
+            "$y$j9T$saltsalt$abc",
+            "$7$CU..../....salt$abc",
+            "$2x$05$abc",
+        ] {
+            assert!(is_unknown(hash), "{hash}");
+            assert!(!verify(hash, "secret"), "{hash}");
+        }
+        for hash in [
+            "",
+            "zz",
+            "plain text",
+            "{PLAIN}saH9wpW8H0vG6",
+            "{SHA}",
+            "toolongforthatkind",
+        ] {
+            assert!(!is_unknown(hash), "{hash}");
+        }
+    }
+
     #[test]
     fn of_any_kind() {
         for hash in HASHES {
@@ -144,5 +214,6 @@ mod tests {
             assert!(!verify(hash, "Secret"), "{hash}");
         }
         assert!(!verify("unknown", "unknown"));
+        assert!(HASHES.iter().all(|hash| !is_unknown(hash)));
     }
 }

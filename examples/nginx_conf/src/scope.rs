@@ -73,6 +73,8 @@ pub(crate) struct Scope {
     pub(crate) next_upstream: Option<At<Occasions>>,
     pub(crate) next_upstream_tries: Option<At<usize>>,
     pub(crate) next_upstream_timeout: Option<At<Duration>>,
+    /// `proxy_ignore_client_abort`.
+    pub(crate) ignores_abort: Option<At<bool>>,
     pub(crate) response_head: Option<At<u64>>,
     pub(crate) response_buffers: Option<Place>,
     pub(crate) underscores: Option<At<bool>>,
@@ -286,6 +288,7 @@ impl Scope {
             "proxy_next_upstream_timeout" => {
                 set(&mut self.next_upstream_timeout, measures::time(first), place)
             }
+            "proxy_ignore_client_abort" => set(&mut self.ignores_abort, measures::switch(first), place),
             "proxy_buffer_size" => set(&mut self.response_head, measures::size(first), place),
             "proxy_buffers" => {
                 self.response_buffers = Some(place.clone());

@@ -31,7 +31,7 @@ struct State {
     connected: Option<Duration>,
     tries: Vec<Try>,
     /// What makes it count at the server that has answered last, until it has ended.
-    _counted: Option<Permit>,
+    counted: Option<Permit>,
 }
 
 /// One server that was asked.
@@ -61,6 +61,11 @@ impl Tries {
     /// Whatever is tried by this future.
     pub(crate) async fn during<T>(self: &Arc<Self>, asking: impl Future<Output = T>) -> T {
         CURRENT.scope(self.clone(), asking).await
+    }
+
+    /// What makes the request count at a server, for whatever lasts as long as its answer.
+    pub(crate) fn counted(&self) -> Option<Permit> {
+        self.state().counted.take()
     }
 
     /// All of them, when the request has ended. The last one has lasted until now if it has answered.
@@ -120,7 +125,7 @@ pub(crate) fn ended(attempted: &Attempted<'_>) {
     let _ = CURRENT.try_with(|tries| {
         let mut state = tries.state();
         let made = state.connected.take();
-        state._counted = attempted.take_permit();
+        state.counted = attempted.take_permit();
         state.tries.push(Try {
             server: attempted.server.to_owned(),
             // Over a connection that was kept, it took no time.

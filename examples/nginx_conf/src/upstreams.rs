@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use switchover::connect::ConnectRequest;
+use switchover::service::RelayConfig;
 use switchover::upstream::{Balance, CustomKey, Group, Key};
 
 use super::findings::Findings;
+use super::measures;
 use super::names::Names;
 use super::peer::{Address, OneServer, Peer};
 use super::text::Text;
@@ -25,6 +27,8 @@ pub(crate) struct Upstream {
     pub(crate) key: Option<Text>,
     /// It has a block, and is not the one server of a URL.
     pub(crate) is_named: bool,
+    /// `keepalive_timeout`: how long a connection without requests is kept, where it is said.
+    idle: Option<Duration>,
 }
 
 impl Upstream {
@@ -38,6 +42,7 @@ impl Upstream {
         let mut group = Group::builder().connect_timeout(FOR_EVER).count_requests();
         let mut method: Option<Method> = None;
         let mut is_empty = true;
+        let mut idle = None;
         for line in lines {
             if line.name == "server" {
                 is_empty = false;
@@ -45,6 +50,17 @@ impl Upstream {
                 if let Some(server) = OneServer::read(line, has_backups, findings) {
                     group = server.added_to(group);
                 }
+            } else if line.name == "keepalive_timeout" {
+                match measures::time(line.first()) {
+                    Ok(time) => idle = Some(time),
+                    Err(why) => findings.error(&line.place, format!("{}: {why}", line.shown())),
+                }
+            } else if matches!(&*line.name, "keepalive_requests" | "keepalive_time") {
+                let text = format!(
+                    "{} is not carried out: a connection is kept for as long as it has requests",
+                    line.name
+                );
+                findings.hint(&line.place, text);
             } else if let Some(read) = Method::read(line, names, findings) {
                 if method.replace(read).is_some() {
                     let text = format!("{}: it takes the place of the rule above", line.shown());
@@ -61,6 +77,16 @@ impl Upstream {
             group: group.balance(balance).build(),
             key,
             is_named: true,
+            idle,
+        }
+    }
+
+    /// How a location asks it.
+    pub(crate) fn relay(&self, of_location: &RelayConfig) -> RelayConfig {
+        let relay = of_location.clone();
+        match self.idle {
+            Some(idle) => relay.idle_timeout(idle),
+            None => relay,
         }
     }
 
@@ -71,6 +97,7 @@ impl Upstream {
             group: OneServer::at(address).added_to(group).build(),
             key: None,
             is_named: false,
+            idle: None,
         }
     }
 

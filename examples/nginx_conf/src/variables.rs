@@ -132,6 +132,7 @@ impl Plain {
             Plain::ProxyProtocolPort => port(asked.proxied.client),
             Plain::ProxyProtocolServerAddress => host(asked.proxied.server),
             Plain::ProxyProtocolServerPort => port(asked.proxied.server),
+            Plain::RealIpPort => asked.facts.port.map_or(String::new(), |port| port.to_string()),
             Plain::RemoteUser => remote_user(&head.headers).unwrap_or_default(),
             Plain::Request => {
                 let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
@@ -173,16 +174,12 @@ impl Plain {
                     .map_or_else(|| asked.begun.elapsed(), |ending| ending.time),
             ),
             Plain::Status => {
-                let sent = asked
-                    .state
-                    .lock()
-                    .sent
-                    .as_ref()
-                    .map(|(status, _)| status.as_u16());
-                format!(
-                    "{:03}",
-                    asked.ending.map(|ending| ending.status).or(sent).unwrap_or(0)
-                )
+                let state = asked.state.lock();
+                // Behind an `error_page` it is the one that the page keeps.
+                let kept = state.kept_status.map(|status| status.as_u16());
+                let sent = state.sent.as_ref().map(|(status, _)| status.as_u16());
+                let ended = asked.ending.map(|ending| ending.status);
+                format!("{:03}", ended.or(kept).or(sent).unwrap_or(0))
             }
             Plain::TimeIso8601 => Moment::of(now()).in_iso_8601(),
             Plain::TimeLocal => Moment::of(now()).as_in_logs(),

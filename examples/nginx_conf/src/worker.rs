@@ -83,6 +83,7 @@ impl Worker {
         &self,
         proxy: &Proxy,
         key: &str,
+        upstream: &Upstream,
         lead: impl FnOnce() -> Result<Leading, String>,
     ) -> Result<(Leading, Relay<Leading>), String> {
         let mut dynamic = self.dynamic.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +95,7 @@ impl Worker {
             return Ok(known.clone());
         }
         let group = lead()?;
-        let relay = Relay::through(group.clone(), proxy.relay.clone()).forwarding(limits::silent());
+        let relay = Relay::through(group.clone(), upstream.relay(&proxy.relay)).forwarding(limits::silent());
         dynamic.relays.insert(key, (group.clone(), relay.clone()));
         Ok((group, relay))
     }
@@ -128,11 +129,14 @@ pub(crate) async fn run(
 
 /// The relay of a location. One whose URL has variables has none of its own that is ever asked.
 fn fixed(proxy: &Proxy) -> Relay<Leading> {
-    let group = match &proxy.whom {
-        Pass::Fixed { group, .. } => group.clone(),
-        Pass::Variable(_) => Group::builder().build().connect_with(Route::plain()),
+    let (group, config) = match &proxy.whom {
+        Pass::Fixed { group, upstream, .. } => (group.clone(), upstream.relay(&proxy.relay)),
+        Pass::Variable(_) => {
+            let none = Group::builder().build().connect_with(Route::plain());
+            (none, proxy.relay.clone())
+        }
     };
-    Relay::through(group, proxy.relay.clone()).forwarding(limits::silent())
+    Relay::through(group, config).forwarding(limits::silent())
 }
 
 async fn accept(worker: Arc<Worker>, index: usize, _open: Option<Permit>, socket: Socket) {

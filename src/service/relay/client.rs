@@ -40,6 +40,8 @@ pub(super) struct Client<S> {
     /// Read behind the request's head, and not yet used.
     pub(super) ahead: BytesMut,
     pub(super) has_ended: bool,
+    /// It may have ended, and is there nevertheless.
+    pub(super) may_half_close: bool,
     /// The interim responses that it is sent.
     pub(super) interim: Transfer,
     pub(super) version: Version,
@@ -76,7 +78,7 @@ where
 
     /// While the response is under way: notices a client that has been reset, and keeps what it sends ahead.
     ///
-    /// A client that has ended its write side still gets its response.
+    /// A client that has ended its write side still gets its response, unless that counts as having left.
     pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         while !self.has_ended && self.ahead.len() < AHEAD_LIMIT {
             let mut space = [const { MaybeUninit::uninit() }; 8 * 1024];
@@ -89,7 +91,10 @@ where
                 }
             }
         }
-        Poll::Pending
+        match self.has_ended && !self.may_half_close {
+            true => Poll::Ready(Error::new(Phase::Response, Side::Downstream, Cause::Closed)),
+            false => Poll::Pending,
+        }
     }
 
     /// Relays an answer, and gives back what can go on of both connections.
@@ -195,6 +200,8 @@ where
             }
         }
         if upload.is_done() {
+            // What the upstream has sent whole is delivered.
+            self.may_half_close |= download.is_read();
             if let Poll::Ready(error) = self.poll_ahead(cx) {
                 return Poll::Ready(Err(error));
             }

@@ -36,6 +36,8 @@ pub(super) struct OneRequest<S> {
     stage: Stage,
     reader: Option<Waker>,
     client_ended: bool,
+    /// The client may have ended its write side, and is there nevertheless.
+    may_half_close: bool,
     /// hyper has written nothing since it last flushed: an interim response may go out.
     between_messages: bool,
     interim: BytesMut,
@@ -85,6 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
             stage: Stage::Answering,
             reader: None,
             client_ended: false,
+            may_half_close: config.early_half_close,
             between_messages: true,
             interim: BytesMut::new(),
             sent: Sent::default(),
@@ -137,7 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
 
     /// While the response is under way: notices a client that has been reset, and keeps what it sends ahead.
     ///
-    /// A client that has ended its write side still gets its response.
+    /// A client that has ended its write side still gets its response, unless that counts as having left.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         while !self.client_ended && self.buffer.len() < AHEAD_LIMIT {
             match ready!(self.poll_fill(cx)) {
@@ -145,7 +148,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
                 Err(error) => return Poll::Ready(error),
             }
         }
-        Poll::Pending
+        // What there is of the response is delivered when it is whole.
+        match self.client_ended && !self.may_half_close && !self.exchange.is_done() {
+            true => Poll::Ready(io::ErrorKind::ConnectionAborted.into()),
+            false => Poll::Pending,
+        }
     }
 
     /// Writes hyper's bytes, with the proxy's own version in front.

@@ -75,6 +75,7 @@ where
         stream,
         ahead,
         has_ended: false,
+        may_half_close: config.early_half_close,
         interim: Transfer::new(None),
         version: head.version,
         method: head.method.clone(),

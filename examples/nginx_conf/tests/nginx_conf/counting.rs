@@ -124,3 +124,111 @@ fn fields_of_several_lines_from_an_answer_in_between() {
         );
     }
 }
+
+/// An origin that answers, but not what begins with `/waits`: there it reads until its client has left. Each request is reported, and
+/// each end of one that waits.
+fn waiting_origin() -> (SocketAddr, std::sync::mpsc::Receiver<&'static str>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (reports, reported) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(mut stream), reports) = (stream, reports.clone()) else {
+                return;
+            };
+            thread::spawn(move || {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    match stream.read(&mut byte) {
+                        Ok(1) => head.push(byte[0]),
+                        _ => return,
+                    }
+                }
+                if head.starts_with(b"GET /waits") {
+                    let _ = reports.send("asked");
+                    let _ = stream.read(&mut [0]);
+                    let _ = reports.send("left");
+                    return;
+                }
+                let _ =
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+            });
+        }
+    });
+    (address, reported)
+}
+
+/// A request counts for its server and for `limit_conn` until it is answered, or its client has left. What becomes of the client's
+/// connection after that is nobody's concern.
+#[test]
+fn how_long_a_request_counts() {
+    for kind in kinds() {
+        for limited in [
+            "proxy_pass http://one;",
+            "limit_conn zone 1; proxy_pass http://ADDRESS;",
+        ] {
+            let (address, reported) = waiting_origin();
+            let text = format!(
+                "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;
+                 limit_conn_zone $server_port zone=zone:1m; upstream one {{ server {address} max_conns=1; }}
+                 server {{ listen LISTEN; location / {{ {} }} }} }}\n",
+                limited.replace("ADDRESS", &address.to_string())
+            );
+            let folder = Folder::of(address, &text);
+            let program = folder.start(kind, "test.conf", &[]);
+            let status = || answer(&program, "/")[9..12].to_owned();
+            let is_free = || {
+                let deadline = std::time::Instant::now() + std::time::Duration::from_secs(1);
+                std::iter::repeat_with(status)
+                    .take_while(|_| std::time::Instant::now() < deadline)
+                    .any(|status| status == "200")
+            };
+            // Answered, and the client keeps its connection, which the proxy closes or does not.
+            for connection in ["keep-alive", "close"] {
+                let mut client = TcpStream::connect(program.address).unwrap();
+                write!(
+                    client,
+                    "GET / HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n"
+                )
+                .unwrap();
+                let mut given = Vec::new();
+                while !given.ends_with(b"ok") {
+                    let mut byte = [0];
+                    client.read_exact(&mut byte).unwrap();
+                    given.push(byte[0]);
+                }
+                assert_eq!(status(), "200", "{kind:?} {limited} {connection}");
+            }
+            // Not answered, until the client ends its write side.
+            let mut client = TcpStream::connect(program.address).unwrap();
+            write!(client, "GET /waits HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            assert_eq!(reported.recv().unwrap(), "asked");
+            assert!(status().starts_with('5'), "{kind:?} {limited}");
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            assert_eq!(reported.recv().unwrap(), "left", "{kind:?}");
+            assert!(is_free(), "{kind:?} {limited}");
+            assert_eq!(client.read(&mut [0]).unwrap_or(0), 0, "{kind:?} {limited}");
+        }
+    }
+}
+
+/// `proxy_ignore_client_abort`: a client that has ended its write side is answered.
+#[test]
+fn a_client_that_may_end_its_write_side() {
+    for kind in kinds() {
+        let (address, _) = origin("origin", false);
+        let text = format!(
+            "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;
+             server {{ listen LISTEN; location / {{ proxy_ignore_client_abort on; proxy_pass http://{address}; }} }} }}\n"
+        );
+        let folder = Folder::of(address, &text);
+        let program = folder.start(kind, "test.conf", &["--strict"]);
+        let mut client = TcpStream::connect(program.address).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut given = String::new();
+        client.read_to_string(&mut given).unwrap();
+        assert!(given.contains("\r\n\r\norigin "), "{kind:?} {given}");
+    }
+}
