@@ -70,7 +70,10 @@ impl Request {
                 (upstream, found) = self.found(proxy, &target).await.map_err(failed)?;
                 let key = format!("{}://{found} {bound:?}", target.https);
                 let led = || proxy.lead(&target, &upstream);
-                (group, relay) = self.worker.relay_for(proxy, &key, &upstream, led).map_err(failed)?;
+                (group, relay) = self
+                    .worker
+                    .relay_for(proxy, &key, &upstream, led)
+                    .map_err(failed)?;
             }
         }
         self.leads_to(&target);

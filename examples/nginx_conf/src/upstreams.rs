@@ -112,6 +112,7 @@ impl Upstream {
             group: group.build(),
             key: None,
             is_named: false,
+            idle: None,
         }
     }
 }
