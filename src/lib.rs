@@ -9,20 +9,19 @@
 //! ```
 //!
 //! 1. A client's bytes arrive. They are read into one buffer until a request head is whole.
-//! 2. [`http1`] parses it, strictly: one reading of the bytes, or none.
+//! 2. [`http1`] parses it, strictly: bytes that can be read in two ways are refused.
 //! 3. [`handshake::UpgradeRequest::parse`] decides: an upgrade that the policy allows, an ordinary request, or a
 //!    [`handshake::Rejection`] that says which rule was broken and what to change.
-//! 4. [`handshake::UpgradeRequest::forward`] makes the request for the upstream: hop-by-hop fields off, the proxy's own
-//!    on, in this order.
+//! 4. [`handshake::UpgradeRequest::forward`] makes the request for the upstream: it removes hop-by-hop fields, then it adds the
+//!    proxy's own.
 //! 5. [`connect::Connect`] makes the connection: to one upstream, or to one of a [group](upstream::Group).
 //! 6. The head goes up in one write; the heads of the answer come back, interim ones passed on.
-//! 7. [`handshake::PendingUpgrade::judge`] is the only place where a [`handshake::Switched`] is made: status,
+//! 7. [`handshake::PendingUpgrade::judge`] judges the answer, and nothing else makes a [`handshake::Switched`]: status,
 //!    `Upgrade`, `Connection` and, for WebSocket, the exact `Sec-WebSocket-Accept` all agree with what was asked.
 //! 8. [`tunnel`] carries the bytes, first those that came early.
 //!
-//! Values only move right. Each step takes the proof that the step before has made, so a wrong order does not compile.
-//! A client byte that arrives between (2) and (7) waits; it becomes tunnel data through `Switched`, or nothing at all:
-//! after a declined upgrade the connection closes (RFC 9931).
+//! Each step takes the value that the step before has returned, so a wrong order does not compile. A client byte that arrives
+//! between (2) and (7) waits. After a switch it is tunnel data; otherwise it is dropped, and the connection closes (RFC 9931).
 //!
 //! **Downstream** is the side that connected to us, **upstream** the side that we connect to. Downstream is always the
 //! first argument.
@@ -38,7 +37,8 @@
 //! | 5, doors | [`gateway`], [`service`] | the whole walk |
 //!
 //! A module imports only modules above its own row, or before it in the row. Floors 1 to 3 know no tokio:
-//! `default-features = false` has none in the tree. Beside the floors stand `test_util`, the error of the doors
+//! `default-features = false` has none in the tree. With the feature `gateway`, [`proxy_protocol`] also has an acceptor and a
+//! connector, which belong to floor 4. Beside the floors stand `test_util`, the error of the doors
 //! ([`Error`]) and the words for the two sides ([`Side`]).
 //!
 //! # In scope, out of scope
@@ -48,7 +48,7 @@
 //! requests beside the upgrades are relayed, under the same header rules.
 //!
 //! The library installs no global, logs nothing unless a feature says so, and holds no state outside the values that it hands
-//! out. What a log of yours wants to know of a request is in a [`connect::Trace`].
+//! out. What a log of yours needs of a request is in a [`connect::Trace`].
 //!
 //! # Features
 //!
@@ -63,6 +63,7 @@
 //! | `ring`, `aws-lc-rs` | no | [`tls`]: TLS towards clients and upstreams, by rustls with this [provider of cryptography](tls#the-provider-of-cryptography) |
 //! | `rustls` | by both | [`tls`] alone, with a provider of the application's own |
 //! | `metrics` | no | counters, gauges and histograms through the crate `metrics`: the [table](manual::operators) |
+//! | `deflate` | no | compressed messages are read by a [tap](tunnel::MessageTap) |
 //! | `test-util` | no | `test_util`: streams with faults, a scripted client and origin, for tests of one's own |
 //! | `tracing` | no | spans of upgrades, requests and tunnels, and events, through the crate `tracing`: the [table](manual::operators#spans-and-events) |
 //! | `full` | no | all of them, but `aws-lc-rs` |

@@ -39,7 +39,7 @@ pub(crate) async fn read_some<S: AsyncRead + Unpin>(
 }
 
 /// What a stream has to say right now, without waiting: `None` where it is silent, else the count of bytes read.
-pub(crate) async fn heard_already<S: AsyncRead + Unpin>(stream: &mut S) -> Option<io::Result<usize>> {
+pub(crate) async fn read_already<S: AsyncRead + Unpin>(stream: &mut S) -> Option<io::Result<usize>> {
     let mut byte = BytesMut::new();
     let mut read = pin!(read_some(stream, &mut byte, 1));
     poll_fn(|cx| match read.as_mut().poll(cx) {

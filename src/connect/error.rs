@@ -93,7 +93,7 @@ impl ConnectError {
 
     /// What this host lacks, if that is why there is no connection, whatever the variant.
     ///
-    /// The answer to the client is 503 then, and no server of a [`Group`](crate::upstream::Group) is taken out for it. A
+    /// The answer to the client is 503 then, and no server of a [`Group`](crate::upstream::Group) is ejected for it. A
     /// connector of one's own has nothing to do for that but to pass on the error of the system as the `error`.
     #[must_use]
     pub fn shortage(&self) -> Option<Shortage> {

@@ -101,7 +101,7 @@ where
         telemetry::connected(Kind::Upgrade, began);
 
         // What comes before the request cannot be an answer to it (CVE-2026-1642).
-        match wire::heard_already(&mut upstream).await {
+        match wire::read_already(&mut upstream).await {
             None => {}
             Some(Ok(0)) => return Err(Error::new(Phase::Request, Side::Upstream, Cause::Closed)),
             Some(Ok(_)) => return Err(Error::new(Phase::Request, Side::Upstream, Cause::TalksFirst)),

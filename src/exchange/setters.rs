@@ -1,34 +1,26 @@
 //! The setters of [`UpgradeConfig`](crate::UpgradeConfig), repeated by the configurations that have one within: all of them, and alike.
 
-/// Within the `impl` of a configuration whose field `upgrade` is an `UpgradeConfig`.
+/// Within the `impl` of a type whose field of this name is an `UpgradeConfig`, or has these setters itself.
 macro_rules! upgrade_setters {
-    () => {
-        /// All that concerns the upgrades themselves, at once. Default [`UpgradeConfig::default`](crate::UpgradeConfig::default). It
-        /// replaces what the setters below that are named after its own have set before.
-        #[must_use]
-        pub fn upgrade(mut self, upgrade: crate::exchange::UpgradeConfig) -> Self {
-            self.upgrade = upgrade;
-            self
-        }
-
+    ($inner:ident) => {
         /// What is let through: [`UpgradeConfig::policy`](crate::UpgradeConfig::policy).
         #[must_use]
         pub fn policy(mut self, policy: crate::handshake::HandshakePolicy) -> Self {
-            self.upgrade = self.upgrade.policy(policy);
+            self.$inner = self.$inner.policy(policy);
             self
         }
 
         /// The deadlines of the tunnel: [`UpgradeConfig::tunnel`](crate::UpgradeConfig::tunnel).
         #[must_use]
         pub fn tunnel(mut self, tunnel: impl Into<std::sync::Arc<crate::tunnel::TunnelConfig>>) -> Self {
-            self.upgrade = self.upgrade.tunnel(tunnel);
+            self.$inner = self.$inner.tunnel(tunnel);
             self
         }
 
         /// Whether tunnels of WebSocket know their frames: [`UpgradeConfig::websocket`](crate::UpgradeConfig::websocket).
         #[must_use]
         pub fn websocket(mut self, websocket: impl Into<Option<crate::tunnel::WebSocketConfig>>) -> Self {
-            self.upgrade = self.upgrade.websocket(websocket);
+            self.$inner = self.$inner.websocket(websocket);
             self
         }
 
@@ -41,56 +33,56 @@ macro_rules! upgrade_setters {
             + Sync
             + 'static,
         ) -> Self {
-            self.upgrade = self.upgrade.tap(choose);
+            self.$inner = self.$inner.tap(choose);
             self
         }
 
         /// The limits on the upstream's response head: [`UpgradeConfig::response_limits`](crate::UpgradeConfig::response_limits).
         #[must_use]
         pub fn response_limits(mut self, limits: crate::http1::HeadLimits) -> Self {
-            self.upgrade = self.upgrade.response_limits(limits);
+            self.$inner = self.$inner.response_limits(limits);
             self
         }
 
         /// How long connecting to the upstream may take: [`UpgradeConfig::connect_timeout`](crate::UpgradeConfig::connect_timeout).
         #[must_use]
         pub fn connect_timeout(mut self, limit: std::time::Duration) -> Self {
-            self.upgrade = self.upgrade.connect_timeout(limit);
+            self.$inner = self.$inner.connect_timeout(limit);
             self
         }
 
         /// How long the upstream may take for its answer: [`UpgradeConfig::handshake_timeout`](crate::UpgradeConfig::handshake_timeout).
         #[must_use]
         pub fn handshake_timeout(mut self, limit: std::time::Duration) -> Self {
-            self.upgrade = self.upgrade.handshake_timeout(limit);
+            self.$inner = self.$inner.handshake_timeout(limit);
             self
         }
 
         /// How long a body may make its reader wait: [`UpgradeConfig::read_timeout`](crate::UpgradeConfig::read_timeout).
         #[must_use]
         pub fn read_timeout(mut self, limit: std::time::Duration) -> Self {
-            self.upgrade = self.upgrade.read_timeout(limit);
+            self.$inner = self.$inner.read_timeout(limit);
             self
         }
 
         /// How many upgrades there may be at the same time: [`UpgradeConfig::cap`](crate::UpgradeConfig::cap).
         #[must_use]
         pub fn cap(mut self, cap: impl Into<Option<crate::tunnel::Cap>>) -> Self {
-            self.upgrade = self.upgrade.cap(cap);
+            self.$inner = self.$inner.cap(cap);
             self
         }
 
         /// How many of them may be one peer's: [`UpgradeConfig::peer_cap`](crate::UpgradeConfig::peer_cap).
         #[must_use]
         pub fn peer_cap(mut self, cap: impl Into<Option<crate::tunnel::PeerCap>>) -> Self {
-            self.upgrade = self.upgrade.peer_cap(cap);
+            self.$inner = self.$inner.peer_cap(cap);
             self
         }
 
         /// Where tunnels are listed: [`UpgradeConfig::tunnels`](crate::UpgradeConfig::tunnels).
         #[must_use]
         pub fn tunnels(mut self, tunnels: impl Into<Option<crate::tunnel::Tunnels>>) -> Self {
-            self.upgrade = self.upgrade.tunnels(tunnels);
+            self.$inner = self.$inner.tunnels(tunnels);
             self
         }
     };

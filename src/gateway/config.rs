@@ -1,15 +1,12 @@
 //! The deadlines and limits of a gateway, and their defaults.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Gateway;
 use crate::connect::Connect;
 use crate::exchange::{UpgradeConfig, upgrade_setters};
-use crate::handshake::HandshakePolicy;
 use crate::header::Forwarding;
 use crate::http1::HeadLimits;
-use crate::tunnel::TunnelConfig;
 
 /// Everything about a gateway but its upstream.
 ///
@@ -46,7 +43,15 @@ impl Default for GatewayConfig {
 }
 
 impl GatewayConfig {
-    upgrade_setters!();
+    /// All that concerns the upgrades themselves, at once. Default [`UpgradeConfig::default`]. It replaces what the setters that are
+    /// named after its own have set before.
+    #[must_use]
+    pub fn upgrade(mut self, upgrade: UpgradeConfig) -> Self {
+        self.upgrade = upgrade;
+        self
+    }
+
+    upgrade_setters!(upgrade);
 
     /// What the origin is sent beside the client's own fields. Default [`Forwarding::default`].
     ///
@@ -121,31 +126,19 @@ impl<C: Connect> Builder<C> {
         }
     }
 
-    /// All of the configuration at once.
+    /// All of the configuration at once. It replaces what the other setters have set before.
     #[must_use]
     pub fn config(mut self, config: GatewayConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// What is let through: [`GatewayConfig::policy`].
-    #[must_use]
-    pub fn policy(mut self, policy: HandshakePolicy) -> Self {
-        self.config = self.config.policy(policy);
-        self
-    }
+    upgrade_setters!(config);
 
     /// What the origin is sent beside the client's own fields: [`GatewayConfig::forwarding`].
     #[must_use]
     pub fn forwarding(mut self, forwarding: Forwarding) -> Self {
         self.config = self.config.forwarding(forwarding);
-        self
-    }
-
-    /// The deadlines of the tunnel: [`GatewayConfig::tunnel`].
-    #[must_use]
-    pub fn tunnel(mut self, tunnel: impl Into<Arc<TunnelConfig>>) -> Self {
-        self.config = self.config.tunnel(tunnel);
         self
     }
 

@@ -91,6 +91,12 @@ pin_project! {
     }
 }
 
+impl<S, U, F> fmt::Debug for Carrying<S, U, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Carrying").finish_non_exhaustive()
+    }
+}
+
 impl<S, U, F> Future for Carrying<S, U, F>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,

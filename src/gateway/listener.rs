@@ -15,7 +15,7 @@ const REST: Duration = Duration::from_millis(50);
 ///
 /// A loop around this one call has no error to handle. A peer that has gone before it was accepted is skipped. Where the
 /// process is out of descriptors or memory, the connections that are open go on and the listener is asked again every 50
-/// milliseconds; who connects meanwhile waits in the listener's backlog.
+/// milliseconds; a client that connects meanwhile waits in the listener's backlog.
 ///
 /// # Cancel safety
 ///

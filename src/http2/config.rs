@@ -97,7 +97,7 @@ impl Http2Config {
         self
     }
 
-    /// How long a connection is kept that carries no tunnel. Default 60 seconds, less than the 75 of nginx: who closes
+    /// How long a connection is kept that carries no tunnel. Default 60 seconds, less than the 75 of nginx: the side that closes
     /// first asks nothing of a connection that is about to be closed.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Duration) -> Self {

@@ -70,7 +70,7 @@
 //! - **A key seals tickets for 6 hours**, opens them for 6 hours more, and is then overwritten by the first handshake that finds it
 //!   so. Keys are made by chance, in memory, and are never written to a file: after a restart, or with another configuration, the
 //!   first handshake of each client is a full one. Clones of a configuration, and so all workers of a server, have the same keys.
-//! - **Forward secrecy** (RFC 8446, section 2.2): with TLS 1.3 a resumed session agrees on fresh keys, and one who takes the ticket
+//! - **Forward secrecy** (RFC 8446, section 2.2): with TLS 1.3 a resumed session agrees on fresh keys, and an attacker who takes the ticket
 //!   keys from memory can read nothing that was sent. With TLS 1.2 such a thief can read what was recorded of the last 12 hours,
 //!   the first connections included, from clients that take tickets; [`TlsServerConfig::without_resumption`] is the way out.
 //! - **Early data is never accepted**: the data of RFC 8446, section 2.3, which anyone who records it can send again.

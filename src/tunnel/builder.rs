@@ -96,7 +96,7 @@ where
     ///
     /// 1. A silent side is sent pings, if [`ping_interval`](WebSocketConfig::ping_interval) says so, and what answers them goes no
     ///    further.
-    /// 2. The ends that are the tunnel's own ([drain](Tunnel::drain), [`TunnelWatch::end`], the idle limit and the lifetime) begin
+    /// 2. The ends that the tunnel makes ([drain](Tunnel::drain), [`TunnelWatch::end`], the idle limit and the lifetime) begin
     ///    with a Close 1001, Going Away, to both sides: each at the next boundary between two frames of what that side is sent.
     ///    Until then its frame goes on. After that nothing does; the tunnel waits for the Close that each side answers with and
     ///    ends its stream, all within the [half-close timeout](TunnelConfig::half_close_timeout), 30 seconds where there is none.
@@ -171,8 +171,9 @@ where
     /// # }
     /// ```
     pub fn tap(mut self, tap: impl Into<Option<Tap>>) -> Self {
-        if let Some(tap) = tap.into() {
-            self.own.get_or_insert_default().tap = Some(tap);
+        let tap = tap.into();
+        if tap.is_some() || self.own.is_some() {
+            self.own.get_or_insert_default().tap = tap;
         }
         self
     }
@@ -209,7 +210,7 @@ where
 
     /// A look at this tunnel while it runs. Every call returns the same one.
     ///
-    /// It shows frames only if the tunnel [knows them](Tunnel::websocket) when it is called first.
+    /// It shows frames only if the tunnel [knows them](Tunnel::websocket) when it is called first: by `websocket`, `tap` or `injector`.
     pub fn watch(&mut self) -> TunnelWatch {
         let is_framed = self.websocket.is_some() || self.own.is_some();
         self.watched
@@ -220,7 +221,7 @@ where
     /// Lists the tunnel in a registry from now on until it has ended, and returns the look at it that is found there.
     /// [`watch`](Tunnel::watch) returns the same from then on. A tunnel that was listed before leaves the other registry.
     ///
-    /// A tunnel of which [frames are known](Tunnel::websocket) has to be set so before this.
+    /// A tunnel that is to [know its frames](Tunnel::websocket) has to be set so before this, by `websocket`, `tap` or `injector`.
     pub fn list_in(&mut self, tunnels: &Tunnels, listing: Listing) -> TunnelWatch {
         let watched = tunnels.list(listing, self.websocket.is_some() || self.own.is_some());
         let watch = watched.watch();

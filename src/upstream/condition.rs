@@ -66,7 +66,7 @@ pub enum Health {
     /// It has failed too often, and gets requests only if all servers are ejected.
     Ejected {
         /// For how long yet.
-        left: Duration,
+        remaining: Duration,
         /// How many times in a row it has been ejected.
         times: u32,
     },
@@ -174,7 +174,7 @@ impl Condition {
         let is_recent = |since: Instant| now.saturating_duration_since(since) <= tolerance.fail_timeout;
         match &self.ejection {
             Some(Ejection { until, times, .. }) if now < *until => Health::Ejected {
-                left: until.saturating_duration_since(now),
+                remaining: until.saturating_duration_since(now),
                 times: *times,
             },
             Some(Ejection { times, .. }) => Health::Probing { times: *times },
@@ -252,7 +252,7 @@ mod tests {
 
     fn out(left: u64, times: u32) -> Health {
         Health::Ejected {
-            left: seconds(left),
+            remaining: seconds(left),
             times,
         }
     }

@@ -25,7 +25,7 @@
 //!
 //! # Who gets a request
 //!
-//! 1. Of the servers that the request has not had yet, that are not [out](Health), have room
+//! 1. Of the servers that the request has not had yet, that are not [ejected](Health), have room
 //!    ([`Server::max_tunnels`]) and are no [backups](Server::backup), the [`Balance`] chooses one.
 //! 2. Where there is none, it chooses among the backups by the same rule.
 //! 3. Where there is none either, health does not count: it is better to try than to refuse. nginx answers 502 then.
@@ -55,7 +55,7 @@
 //! Health is passive: it comes from what requests meet. A failure is a connection that could not be made in time, that broke
 //! before it had brought a response head, a head that is none, or a status that [`Retry::statuses`] names. After
 //! [`Server::max_fails`] of them within [`Server::fail_timeout`] the server is ejected for that long, then probed by one request at a
-//! time, and out for twice as long each time that this fails. One success, and nothing is held against it.
+//! time, and ejected for twice as long each time that this fails. One success, and nothing is held against it.
 //!
 //! What happens in a tunnel says nothing of its server, and neither does a client that leaves.
 //!

@@ -25,7 +25,7 @@ async fn requests(group: &Group<Fake>, count: usize) {
 /// How long the first server is out yet, and how many times in a row it has been.
 fn out(group: &Group<Fake>) -> (Duration, u32) {
     match group.servers()[0].health {
-        Health::Ejected { left, times } => (left, times),
+        Health::Ejected { remaining, times } => (remaining, times),
         health => panic!("{health:?}"),
     }
 }

@@ -119,7 +119,7 @@ fn status(settings: &Settings, is_leaving: bool) -> String {
 
 pub(crate) fn server(server: &ServerStatus) -> Value {
     let out_for = match server.health {
-        Health::Ejected { left, .. } => Some(left.as_secs()),
+        Health::Ejected { remaining, .. } => Some(remaining.as_secs()),
         _ => None,
     };
     json!({

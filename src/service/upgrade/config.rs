@@ -73,7 +73,15 @@ impl ServiceConfig {
         self
     }
 
-    upgrade_setters!();
+    /// All that concerns the upgrades themselves, at once. Default [`UpgradeConfig::default`]. It replaces what the setters that are
+    /// named after its own have set before.
+    #[must_use]
+    pub fn upgrade(mut self, upgrade: UpgradeConfig) -> Self {
+        self.upgrade = upgrade;
+        self
+    }
+
+    upgrade_setters!(upgrade);
 
     /// What the origin is sent beside the client's own fields, with upgrades and with ordinary requests. Default
     /// [`Forwarding::default`].

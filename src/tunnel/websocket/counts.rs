@@ -107,7 +107,7 @@ impl fmt::Debug for FrameCounts {
     }
 }
 
-/// How long one side took to answer pings of the tunnel's own: from [`Traffic::round_trips`](crate::tunnel::Traffic::round_trips) and
+/// How long one side took to answer pings that the tunnel injects: from [`Traffic::round_trips`](crate::tunnel::Traffic::round_trips) and
 /// [`TunnelWatch::round_trips`](crate::tunnel::TunnelWatch::round_trips). Exact to a microsecond.
 ///
 /// A time runs from when the ping was written to when the pong was read. What the side was sent or had sent before is ahead of both, so
@@ -303,7 +303,7 @@ impl Traffic {
         Some(self.websocket.as_ref()?.counts[side as usize].frames)
     }
 
-    /// How long `side` took to answer pings of the tunnel's own. `None` in a tunnel that does not
+    /// How long `side` took to answer pings that the tunnel injects. `None` in a tunnel that does not
     /// [know its frames](crate::tunnel::Tunnel::websocket).
     #[must_use]
     pub fn round_trips(&self, side: Side) -> Option<RoundTrips> {

@@ -259,7 +259,7 @@ impl Flags {
             "--send-timeout" => self.send_timeout = duration(value)?,
             "--header-timeout" => self.header_timeout = duration(value)?,
             "--keep-alive-timeout" => self.keep_alive_timeout = duration(value)?,
-            "--linger-timeout" => self.linger_timeout = duration(value)?,
+            "--half-close-timeout" | "--linger-timeout" => self.linger_timeout = duration(value)?,
             "--drain-timeout" => self.drain_timeout = duration(value)?,
             "--drain-spread" => self.drain_spread = duration_or_zero(value)?,
             "--drain-delay" => self.drain_delay = duration_or_zero(value)?,

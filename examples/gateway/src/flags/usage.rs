@@ -36,7 +36,8 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              TLS handshake (30s)
   --keep-alive-timeout DURATION
                              a connection on which nothing is asked for, after an answer (75s)
-  --linger-timeout DURATION  after one side of a tunnel has ended, silence of the other (30s)
+  --half-close-timeout DURATION
+                             after one side of a tunnel has ended, silence of the other (30s); also --linger-timeout
   --tunnel-mode stream|websocket
                              what a tunnel knows of a WebSocket: its bytes, or its frames. With frames it ends with a Close
                              1001 to both ends where it is the gateway that ends it, as after SIGTERM, and a side that
