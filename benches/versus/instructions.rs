@@ -48,12 +48,12 @@ const UNITS: [Unit; 4] = [
     Unit {
         name: "request",
         work: Work::Request,
-        bounds: &[("gateway", 50_500.0), ("axum", 51_000.0)],
+        bounds: &[("gateway", 50_000.0), ("axum", 51_000.0)],
     },
     Unit {
         name: "handshake",
         work: Work::Handshake,
-        bounds: &[("gateway", 82_000.0), ("axum", 98_500.0)],
+        bounds: &[("gateway", 79_500.0), ("axum", 98_500.0)],
     },
     Unit {
         name: "idle",
