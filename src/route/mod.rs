@@ -20,10 +20,10 @@
 //! routes.add("*.example.com/".parse()?, "a tenant")?;
 //!
 //! let found = routes.find(Some("example.org:8080"), "/api/ws/7").unwrap();
-//! assert_eq!(*found.value, "the API's socket")?;
+//! assert_eq!(*found.value, "the API's socket");
 //! assert_eq!(found.replace_prefix("/ws", "/api/ws/7?x=1").unwrap(), "/ws/7?x=1");
-//! assert_eq!(*routes.find(Some("Chat.Example.com"), "/").unwrap().value, "the chat")?;
-//! assert_eq!(*routes.find(Some("acme.example.com"), "/").unwrap().value, "a tenant")?;
+//! assert_eq!(*routes.find(Some("Chat.Example.com"), "/").unwrap().value, "the chat");
+//! assert_eq!(*routes.find(Some("acme.example.com"), "/").unwrap().value, "a tenant");
 //! assert!(routes.find(None, "/x/..%2Fapi/ws").is_none(), "nobody knows what this names");
 //! # Ok::<(), switchover::route::RouteError>(())
 //! ```
