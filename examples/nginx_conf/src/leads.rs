@@ -11,7 +11,7 @@ use super::connection::report;
 use super::peer::Address;
 use super::phases::Stop;
 use super::proxy::{Pass, Proxy};
-use super::proxy_pass::{Target, Whom};
+use super::proxy_pass::{Target, Whom, is_url};
 use super::request::Request;
 use super::route::Leading;
 use super::tries::Tries;
@@ -60,12 +60,12 @@ impl Request {
                 if self.state.lock().has_failed {
                     return Err(StatusCode::INTERNAL_SERVER_ERROR.into());
                 }
-                // As in nginx, what is no URL is no fault of an upstream.
-                let read = Target::read(&url).map_err(|why| {
-                    failed(why);
-                    Stop::from(StatusCode::INTERNAL_SERVER_ERROR)
-                });
-                target = Arc::new(read?);
+                // As in nginx, that is no fault of an upstream.
+                if !is_url(&url) {
+                    failed(format!("{url:?} is no URL"));
+                    return Err(StatusCode::INTERNAL_SERVER_ERROR.into());
+                }
+                target = Arc::new(Target::read(&url).map_err(failed)?);
                 let found;
                 (upstream, found) = self.found(proxy, &target).await.map_err(failed)?;
                 let key = format!("{}://{found} {bound:?}", target.https);

@@ -109,6 +109,20 @@ impl Target {
     }
 }
 
+/// Whether a text begins as a URL does, with a port where there is a colon for it. Of which host is another question.
+pub(crate) fn is_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let is_known = ["http", "https"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known));
+    let (host, _) = split(rest);
+    let port = host.rsplit_once(':').map(|(_, port)| port);
+    let has_no_port = host.starts_with("unix:") || host.ends_with(']');
+    is_known && (has_no_port || port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0)))
+}
+
 /// The host, and the path that follows it. The path of a Unix socket ends with a colon.
 fn split(rest: &str) -> (&str, Option<String>) {
     let at = match rest.strip_prefix("unix:") {

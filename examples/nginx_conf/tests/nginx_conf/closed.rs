@@ -181,6 +181,21 @@ fn the_path_of_auth_request_is_as_it_stands() {
     );
 }
 
+/// What a variable makes of `proxy_pass` may be no URL, or have no port.
+#[test]
+fn what_is_no_url() {
+    alike(
+        "location / { proxy_pass $arg_to; } location /port/ { proxy_pass http://127.0.0.1:$arg_port; }",
+        &[
+            ("/?to=nothing", HOST, "500  \"\""),
+            ("/", HOST, "500  \"\""),
+            ("/port/", HOST, "500  \"\""),
+            ("/port/?port=x", HOST, "500  \"\""),
+            ("/port/?port=9", HOST, "502  \"\""),
+        ],
+    );
+}
+
 /// An `error_page` that keeps its status in front of an upstream that would switch: the answer has the status, and nothing is
 /// switched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
