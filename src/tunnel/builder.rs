@@ -100,24 +100,24 @@ where
     ///    with a Close 1001, Going Away, to both sides: each at the next boundary between two frames of what that side is sent.
     ///    Until then its frame goes on. After that nothing does; the tunnel waits for the Close that each side answers with and
     ///    ends its stream, all within the [half-close timeout](TunnelConfig::half_close_timeout), 30 seconds where there is none.
-    /// 3. A frame that its sender may not send is not passed on, and the tunnel ends with [`End::Violation`]. The other side gets
+    /// 3. A frame that its sender may not send is not passed on, and the tunnel ends with [`End::Violation`](super::End::Violation). The other side gets
     ///    a Close at once: 1002 if it is the server, 1014 (Bad Gateway) if it is the client, with a reason that names the side
     ///    that broke the protocol. What it sends until its own Close is still passed on, so that no answer is lost; in the place of that
     ///    Close the violator gets a 1002. It gets it earlier if the other side's stream ends, and at the
     ///    [close timeout](WebSocketConfig::close_timeout). So a stream that is no WebSocket must not be in here.
     /// 4. A frame beyond a [limit](WebSocketConfig::limits) is not passed on either, and the tunnel ends with
-    ///    [`End::LimitExceeded`] in the same way: with a 1009 or 1008 for its sender, and a 1001 or
+    ///    [`End::LimitExceeded`](super::End::LimitExceeded) in the same way: with a 1009 or 1008 for its sender, and a 1001 or
     ///    [another](WebSocketConfig::limit_close) for the other side. A rate may delay the frame instead.
-    /// 5. After an end's own Close nothing more of that end's is passed on. [`Traffic::close_from`] and
-    ///    [`Traffic::close_sent_to`] say who closed, and with which code. A stream that fails after both ends have sent a Close has
-    ///    ended in order: the tunnel ends at once with [`End::Closed`].
+    /// 5. After an end's own Close nothing more of that end's is passed on. [`Traffic::close_from`](super::Traffic::close_from) and
+    ///    [`Traffic::close_sent_to`](super::Traffic::close_sent_to) say who closed, and with which code. A stream that fails after both ends have sent a Close has
+    ///    ended in order: the tunnel ends at once with [`End::Closed`](super::End::Closed).
     /// 6. A stream that ends or fails without a Close ends that of the other side with one, 1011 for the client and 1001 for the server,
     ///    or [another](WebSocketConfig::abnormal_close), if what that side was sent ends between two frames. Where a stream has failed,
     ///    the tunnel then waits for that side's Close, within the limits of 2. A side that takes no bytes for [too
     ///    long](TunnelConfig::write_timeout), or does not end after the other has, counts as one that has gone.
     ///
     /// Downstream is the client, whose frames are masked; both streams begin with their first byte after the switch. A header or a
-    /// control frame is held back until it is whole, at most 130 bytes. The tunnel's own frames are not counted in [`Traffic`].
+    /// control frame is held back until it is whole, at most 130 bytes. The tunnel's own frames are not counted in [`Traffic`](super::Traffic).
     /// In bulk, frames of 48 KiB or more are spliced, several of them at once, after a look at each header where it lies; smaller ones are
     /// copied.
     pub fn websocket(mut self, config: impl Into<Option<WebSocketConfig>>) -> Self {
@@ -125,10 +125,10 @@ where
         self
     }
 
-    /// Has this decide about messages: [`MessageTap`]. Default: none. The tunnel then [knows its frames](Tunnel::websocket), by default
+    /// Has this decide about messages: [`MessageTap`](super::MessageTap). Default: none. The tunnel then [knows its frames](Tunnel::websocket), by default
     /// settings where there are no others.
     ///
-    /// A message that a tap does not read goes on as if there were none. Bytes in [`Traffic`] are those that went out.
+    /// A message that a tap does not read goes on as if there were none. Bytes in [`Traffic`](super::Traffic) are those that went out.
     ///
     /// ```
     /// use switchover::Side;
@@ -185,7 +185,7 @@ where
         own.injected.get_or_insert_with(MessageInjector::new).0.clone()
     }
 
-    /// Ends the tunnel in order when `drain` completes, with [`End::Drained`]. Made for [`Drain::signal`], but any
+    /// Ends the tunnel in order when `drain` completes, with [`End::Drained`](super::End::Drained). Made for [`Drain::signal`](super::Drain::signal), but any
     /// future will do.
     ///
     /// From then on nothing more is read. What was read is delivered and both sides' streams are shut down, all within

@@ -69,7 +69,7 @@ pub enum End {
         /// What it allows: bytes, frames, or so many per second.
         allowed: u64,
     },
-    /// A stream failed. Only found in the [`Traffic`] that a [`TunnelError`] carries.
+    /// A stream failed. Only found in the [`Traffic`](super::Traffic) that a [`TunnelError`](super::TunnelError) carries.
     Failed {
         /// The side whose stream failed.
         side: Side,
