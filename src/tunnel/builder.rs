@@ -275,7 +275,7 @@ where
     ///
     /// # Panics
     ///
-    /// If any limit is set, also a [rate](MessageLimits::throttle) that delays frames, when polled outside a tokio runtime with time enabled.
+    /// If any limit is set, also a [rate](super::MessageLimits::throttle) that delays frames, when polled outside a tokio runtime with time enabled.
     pub fn run(self) -> Run<D, U, F> {
         let mut engine = Engine::new(self.config.unwrap_or_default(), true);
         let of_own = self.own.as_ref().map(|_| WebSocketConfig::default());
