@@ -58,7 +58,7 @@ const UNITS: [Unit; 4] = [
     Unit {
         name: "idle",
         work: Work::Tunnel,
-        bounds: &[("gateway", 1_700.0)],
+        bounds: &[("gateway", 1_630.0)],
     },
 ];
 

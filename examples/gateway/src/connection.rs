@@ -29,6 +29,10 @@ pub(crate) struct Connection {
     _open: Option<Permit>,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the larger is what is left for most of the time, and in a box it would cost more"
+)]
 enum Stage {
     /// Each step in a box of its own, which is gone before the next, so that a silent connection is as small as its first wait.
     Requests(Requests),
