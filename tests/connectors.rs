@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use support::black_hole::BlackHole;
 use support::certificates::Authority;
 use switchover::connect::{
     AddressError, AnyConnect, Connect, ConnectError, Pooling, Shortage, TcpConnect, UnixConnect,
@@ -19,7 +20,7 @@ use switchover::tls::{TlsClientConfig, TlsConnect};
 use switchover::upstream::{Group, Health, Server, UrlConnector, connect_to_url};
 use switchover::{Gateway, Outcome, UpgradeConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -260,19 +261,6 @@ async fn settings_of_the_callers_are_those_of_every_connection() {
     }
 }
 
-/// A listener whose queue is full: it neither accepts nor refuses.
-async fn silent() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut waiting = Vec::new();
-    while let Ok(connected) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
-        waiting.push(connected.unwrap());
-    }
-    (address, waiting, listener)
-}
-
 /// What a resolver does.
 #[derive(Clone, Debug)]
 enum Resolves {
@@ -298,7 +286,8 @@ async fn what_a_resolver_of_the_callers_answers() {
         ScriptedOrigin::start(Script::websocket_echo()).await,
         ScriptedOrigin::start(Script::new().read_head().send(page)).await,
     );
-    let (silent, _waiting, _listener) = silent().await;
+    let black_hole = BlackHole::open();
+    let silent = black_hole.address;
     let nobody = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()

@@ -1,10 +1,15 @@
-//! What the library brings into a program: licences that anybody may use, and no package in two versions.
+//! What the library brings into a program: licences that anybody may use, no package in two versions, and as many packages as the
+//! manual says.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 
 /// The packages of the library with all its features, and what each is licensed under.
 fn packages(target: &[&str]) -> BTreeMap<(String, String), String> {
+    packages_of(&[&["--features", "full,aws-lc-rs"], target].concat())
+}
+
+fn packages_of(arguments: &[&str]) -> BTreeMap<(String, String), String> {
     let output = Command::new(env!("CARGO"))
         .args([
             "tree",
@@ -14,9 +19,8 @@ fn packages(target: &[&str]) -> BTreeMap<(String, String), String> {
             "--edges",
             "normal",
         ])
-        .args(["--features", "full,aws-lc-rs", "--prefix", "none"])
-        .args(["--format", "{lib}|{p}|{l}"])
-        .args(target)
+        .args(["--prefix", "none", "--format", "{lib}|{p}|{l}"])
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
@@ -82,5 +86,34 @@ fn an_expression_is_met_by_one_of_each_part() {
         ("", false),
     ] {
         assert_eq!(is_met(expression, PERMITTED), met, "{expression:?}");
+    }
+}
+
+/// The table of the manual's page `performance`: features, and how many packages are in the tree then, the library included.
+#[test]
+fn the_manual_says_how_many_packages_there_are() {
+    let page = include_str!("../src/manual/performance.md");
+    let table = page.split("| features | packages |").nth(1).expect("the table");
+    let rows: Vec<&str> = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() > 8, "{rows:?}");
+    for row in rows {
+        let [_, features, count, ..] = row.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("{row}");
+        };
+        for features in features.split(", ") {
+            let features = features.trim_matches('`').replace("none", "");
+            let found = packages_of(&[
+                "--no-default-features",
+                "--features",
+                &features,
+                "--target",
+                "x86_64-unknown-linux-gnu",
+            ]);
+            assert_eq!(found.len().to_string(), count, "{features}");
+        }
     }
 }

@@ -18,6 +18,8 @@ mod in_axum;
 mod mistakes;
 mod over_tls;
 #[cfg(target_os = "linux")]
+mod podman;
+#[cfg(target_os = "linux")]
 mod proxies;
 #[cfg(target_os = "linux")]
 mod rolling;

@@ -1,15 +1,32 @@
-//! The provider is the program's. In one test: what the process has as its default changes on the way.
+//! The provider is the program's, by a value or by a feature. In one test each: what the process has as its default changes on the way.
 
-use own_provider::{client_of_the_program, proxy};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsConfigError, TlsConnect, TlsServerConfig};
+use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsConnect, TlsServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+#[cfg(feature = "by-feature")]
+#[tokio::test]
+async fn the_provider_of_the_feature_computes() {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (pem, key) = (cert.pem(), signing_key.serialize_pem());
+    let client = TlsClientConfig::builder()
+        .only_roots(pem.as_bytes())
+        .build()
+        .unwrap();
+    let server = TlsServerConfig::from_pem(pem.as_bytes(), key.as_bytes()).unwrap();
+    speak(client, server).await;
+    assert!(CryptoProvider::get_default().is_none(), "the proxy installs none");
+}
+
+#[cfg(not(feature = "by-feature"))]
 #[tokio::test]
 async fn the_programs_provider_computes() {
+    use own_provider::{client_of_the_program, proxy};
+    use rustls::RootCertStore;
+    use switchover::tls::TlsConfigError;
+
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (pem, key) = (cert.pem(), signing_key.serialize_pem());
     let (pem, key) = (pem.as_bytes(), key.as_bytes());
