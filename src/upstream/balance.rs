@@ -1,6 +1,7 @@
 //! Which of several servers is next: by turns, by how many tunnels each has, or by a key. Pure.
 
-use super::Key;
+use super::{CustomBalance, Key};
+use crate::connect::UpstreamId;
 
 /// How requests are spread over the servers of a group.
 ///
@@ -29,6 +30,29 @@ pub enum Balance {
     /// To the server that the key of the request belongs to. A server that goes takes its own keys along and no other's,
     /// and one that comes takes its share from all. By turns for requests without the key.
     Hash(Key),
+    /// As the caller says.
+    Custom(CustomBalance),
+}
+
+/// What is known of a request before a server is chosen for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Any server will do.
+    Any,
+    /// That to which this key belongs.
+    Key(u64),
+    /// This one, if it is still open.
+    Server(UpstreamId),
+}
+
+impl Balance {
+    /// The rule for those requests of which a rule of the caller's says nothing.
+    pub(super) fn without_custom(&self) -> &Balance {
+        match self {
+            Balance::Custom(rule) => rule.other().without_custom(),
+            other => other,
+        }
+    }
 }
 
 /// A text that is no [`Balance`].

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::balance::{self, Balance};
+use super::balance::{self, Balance, Wish};
 use super::record::{Member, Record, chance};
 use crate::connect::{Attempts, ConnectError};
 use crate::tunnel::Permit;
@@ -52,11 +52,11 @@ impl<C> Members<C> {
         )
     }
 
-    /// Chooses a server, where what counts has its place from now on. `key` is none where there is no such thing.
+    /// Chooses a server, where what counts has its place from now on.
     pub(super) fn choose(
         &mut self,
         balance: &Balance,
-        key: Option<u64>,
+        wish: Wish,
         attempts: &Attempts,
         counts: bool,
     ) -> Result<(Arc<Member<C>>, Option<Permit>), ConnectError> {
@@ -67,7 +67,7 @@ impl<C> Members<C> {
             let at = [(false, true), (true, true), (false, false), (true, false)]
                 .into_iter()
                 .find_map(|(backup, sound)| {
-                    self.pick(balance, key, |record| {
+                    self.pick(balance, wish, |record| {
                         !record.is_down()
                             && record.is_backup() == backup
                             && is_new(record)
@@ -95,16 +95,22 @@ impl<C> Members<C> {
     fn pick(
         &mut self,
         balance: &Balance,
-        key: Option<u64>,
+        wish: Wish,
         is_fit: impl Fn(&Arc<Record>) -> bool,
     ) -> Option<usize> {
+        if let Wish::Server(id) = wish {
+            let is_it = |member: &Arc<Member<C>>| member.record.id() == id && is_fit(&member.record);
+            if let Some(at) = self.list.iter().position(is_it) {
+                return Some(at);
+            }
+        }
         let members = self.list.iter().map(|member| &member.record).enumerate();
         let mut fit = members
             .filter(|(_, record)| is_fit(record))
             .map(|(at, record)| (at, &**record));
-        match (balance, key) {
-            (Balance::Hash(_), Some(key)) => balance::by_key(key, fit),
-            (Balance::LeastTunnels | Balance::Random | Balance::PowerOfTwo, _) => {
+        match (balance.without_custom(), wish) {
+            (Balance::Hash(_), Wish::Key(key)) => balance::by_key(key, fit),
+            (balance @ (Balance::LeastTunnels | Balance::Random | Balance::PowerOfTwo), _) => {
                 // Asked once each: the answer may differ from one moment to the next.
                 let fit: Vec<_> = fit.by_ref().collect();
                 let fit = fit.into_iter();

@@ -67,6 +67,7 @@
 mod balance;
 mod builder;
 mod condition;
+mod custom;
 mod evacuation;
 mod group;
 mod key;
@@ -78,10 +79,12 @@ mod shared;
 mod source;
 mod url;
 mod view;
+mod wish;
 
 pub use balance::{Balance, BalanceError};
 pub use builder::Builder;
 pub use condition::Health;
+pub use custom::{Choice, CustomBalance};
 pub use evacuation::Evacuation;
 pub use group::Group;
 pub use key::{CustomKey, Key};

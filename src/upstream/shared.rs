@@ -25,7 +25,7 @@ pub(super) struct Shared<C> {
     /// What the group is called; empty where it has no name.
     name: Arc<str>,
     members: Mutex<Members<C>>,
-    sources: Vec<Source<C>>,
+    pub(super) sources: Vec<Source<C>>,
     balance: Balance,
     counts_requests: bool,
     /// How many servers there are.
@@ -225,11 +225,8 @@ impl<C> Shared<C> {
         attempts: &Attempts,
         counts: bool,
     ) -> Result<(Arc<Member<C>>, Option<Permit>), ConnectError> {
-        let key = match &self.balance {
-            Balance::Hash(key) => key.of(request),
-            _ => None,
-        };
-        self.members().choose(&self.balance, key, attempts, counts)
+        let wish = self.wish(&self.balance, request, attempts, counts);
+        self.members().choose(&self.balance, wish, attempts, counts)
     }
 }
 

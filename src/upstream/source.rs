@@ -69,6 +69,10 @@ impl<C> Source<C> {
         (self.make)(address)
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn status(&self) -> SourceStatus {
         SourceStatus {
             name: self.name.clone(),

@@ -210,9 +210,13 @@ impl Request {
         location: &Location,
     ) {
         let redirects = &proxy.fields.redirects;
+        let tries = self.state.lock().tries.clone();
         let is_ours = self.with(|asked| {
             proxy.fields.hide(headers);
             cookies::apply(&location.handling.cookie_rules, headers, asked);
+            if let Some(tries) = tries {
+                tries.name_server(headers, asked);
+            }
             redirects::apply(redirects, headers, status, asked)
         });
         // A path that the origin itself has sent stays one, as in nginx.

@@ -85,6 +85,19 @@ impl Moment {
         format!("{weekday}, {day:02} {month} {year} {} GMT", self.time_of_day())
     }
 
+    /// `Fri, 20-Nov-26 13:16:13 GMT`, as nginx writes it in cookies.
+    pub(crate) fn in_cookies(self) -> String {
+        let Moment { year, month, day, .. } = self;
+        let weekday = &DAYS[(self.seconds / (24 * 60 * 60) % 7) as usize][..3];
+        // Two digits are enough for clients to know the century until then.
+        let year = if year > 2037 { year } else { year % 100 };
+        format!(
+            "{weekday}, {day:02}-{}-{year:02} {} GMT",
+            MONTHS[month],
+            self.time_of_day()
+        )
+    }
+
     /// The moment that a field gives.
     pub(crate) fn read(text: &str) -> Option<SystemTime> {
         let mut words = text.split_once(", ")?.1.split(' ');

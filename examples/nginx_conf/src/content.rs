@@ -13,6 +13,8 @@ use super::uri;
 impl Request {
     /// `try_files`: the first file that is there is answered with.
     pub(crate) fn try_files(&self, location: &Arc<Location>, try_files: &TryFiles) -> Phase<()> {
+        let is_whole = location.root.is_alias && location.root.matched.is_none();
+        self.state.lock().adds_to_alias = is_whole;
         for file in &try_files.files {
             let name = self.with(|asked| file.value(asked));
             // A slash that is written at its end says that it is a folder, and is no part of its name.
@@ -38,6 +40,7 @@ impl Request {
                 return Ok(());
             }
         }
+        self.state.lock().adds_to_alias = false;
         let last = self.with(|asked| try_files.last.value(asked));
         if let Some(status) = last.strip_prefix('=') {
             let status: StatusCode = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -14,7 +14,7 @@ pub(crate) struct CookieRule {
     attribute: Attribute,
     from: From,
     to: Text,
-    flags: Vec<String>,
+    flags: Vec<Text>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,12 @@ impl CookieRule {
             }
         };
         match (attribute, rest) {
-            (Attribute::Flags, flags) => rule.flags = flags.to_vec(),
+            (Attribute::Flags, flags) => {
+                let texts = flags
+                    .iter()
+                    .map(|flag| Text::parse(flag, names, &line.place, findings));
+                rule.flags = texts.collect();
+            }
             (Attribute::Domain, [to]) => {
                 // As in nginx: the dot in front is that of the cookie.
                 let to = to.strip_prefix('.').unwrap_or(to);
@@ -155,7 +160,11 @@ fn changed(rules: &[CookieRule], line: &str, asked: &Asked<'_>) -> String {
         From::Prefix(from) => name.eq_ignore_ascii_case(&from.value(asked)),
         From::Regex(regex) => regex.is_match(&name).unwrap_or(false),
     });
-    let mut flags: Vec<&String> = flags.iter().flat_map(|rule| &rule.flags).collect();
+    let mut flags: Vec<_> = flags
+        .iter()
+        .flat_map(|rule| &rule.flags)
+        .map(|flag| flag.value(asked))
+        .collect();
     // In nginx's order, whatever theirs is.
     flags.sort_by_key(|flag| match flag.trim_start_matches("no").to_ascii_lowercase() {
         flag if flag == "secure" => 0,
@@ -163,7 +172,7 @@ fn changed(rules: &[CookieRule], line: &str, asked: &Asked<'_>) -> String {
         _ => 2,
     });
     for flag in flags {
-        set_flag(&mut parts, flag);
+        set_flag(&mut parts, &flag);
     }
     parts.join(";")
 }

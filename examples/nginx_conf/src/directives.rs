@@ -87,15 +87,9 @@ pub(crate) fn has_no_bearing(name: &str) -> bool {
 fn of_a_group(directive: &Directive, findings: &mut Findings) -> bool {
     let name = directive.name.as_str();
     let known = OF_A_GROUP.contains(&name);
-    if matches!(name, "sticky" | "resolver" | "resolver_timeout") {
-        let text = match name {
-            "sticky" => "clients do not stay with one server; ip_hash and hash keep them there",
-            _ => "names are looked up by the system",
-        };
-        findings.warning(
-            &directive.place,
-            format!("{name} is not carried out in upstream: {text}"),
-        );
+    if matches!(name, "resolver" | "resolver_timeout") {
+        let text = format!("{name} is not carried out in upstream: names are looked up by the system");
+        findings.warning(&directive.place, text);
     }
     if !known {
         findings.error(

@@ -39,7 +39,9 @@ pub(crate) struct Fields {
 
 impl Fields {
     pub(crate) fn new(scope: &Scope, findings: &mut Findings) -> Fields {
-        let keeps = scope.underscores.as_ref().is_some_and(|on| on.value);
+        // To nginx, a name with an underscore is an invalid one.
+        let keeps = scope.underscores.as_ref().is_some_and(|on| on.value)
+            || scope.ignores_invalid.as_ref().is_some_and(|on| !on.value);
         let first = |name| {
             scope
                 .set
@@ -156,6 +158,10 @@ impl Fields {
             expires.apply(headers, asked);
         }
         for field in self.added.iter().filter(|field| is_usual || field.always) {
+            if field.value.source().contains("sent_http_") {
+                // As far as the lines before this one have come.
+                asked.state.lock().sent = Some((status, headers.clone()));
+            }
             let value = field.value.value(asked);
             let (Ok(name), Ok(value)) = (
                 HeaderName::from_bytes(field.name.as_bytes()),

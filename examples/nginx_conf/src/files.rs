@@ -16,6 +16,8 @@ pub(crate) struct Root {
     pub(crate) folder: Text,
     /// `alias`: the folder takes the place of what the location matched.
     pub(crate) is_alias: bool,
+    /// The path of the location in which it stands; none of one by a regular expression.
+    pub(crate) matched: Option<String>,
 }
 
 /// What a URI names.
@@ -56,9 +58,10 @@ pub(crate) fn path(location: &Location, asked: &Asked<'_>, uri: &str) -> PathBuf
     if !location.root.is_alias {
         return joined(&folder, uri);
     }
-    match location.pattern.prefix() {
-        Some(prefix) => joined(&folder, uri.strip_prefix(prefix).unwrap_or_default()),
-        // By a regular expression the folder is all of it.
+    match &location.root.matched {
+        Some(prefix) => joined(&folder, uri.strip_prefix(prefix.as_str()).unwrap_or_default()),
+        // By a regular expression the folder is all of it, unless try_files has found something there.
+        None if asked.state.lock().adds_to_alias => joined(&folder, uri),
         None => folder,
     }
 }

@@ -31,13 +31,16 @@ impl Request {
         if self.state.lock().limit_req.is_none() && !handling.limit_reqs.is_empty() {
             let is_dry = is_on(&handling.limit_req_dry_run);
             let mut wait = std::time::Duration::ZERO;
-            let mut outcome = "PASSED";
+            let (mut outcome, mut zone) = ("PASSED", "");
             for limit in &handling.limit_reqs {
                 let key = self.with(|asked| limit.key().value(asked));
                 match limit.judge(&key) {
                     Verdict::Passes => {}
-                    Verdict::Waits(time) => wait = wait.max(time),
-                    Verdict::Rejected => outcome = "REJECTED",
+                    Verdict::Waits(time) if outcome == "PASSED" => {
+                        (wait, zone) = (wait.max(time), limit.zone())
+                    }
+                    Verdict::Waits(_) => {}
+                    Verdict::Rejected => (outcome, zone) = ("REJECTED", limit.zone()),
                 }
             }
             if outcome == "PASSED" && !wait.is_zero() {
@@ -49,8 +52,17 @@ impl Request {
                 (outcome, _) => outcome,
             };
             self.state.lock().limit_req = Some(shown);
-            if outcome == "REJECTED" {
-                report(self.hop(), format!("limit_req: {shown}"));
+            // In nginx's words, which others look for. Delays are of interest where nobody is delayed yet.
+            match (outcome, is_dry) {
+                ("REJECTED", false) => report(self.hop(), format!("limiting requests by zone {zone:?}")),
+                ("REJECTED", true) => report(
+                    self.hop(),
+                    format!("limiting requests, dry run, by zone {zone:?}"),
+                ),
+                ("DELAYED", true) => {
+                    report(self.hop(), format!("delaying request, dry run, by zone {zone:?}"))
+                }
+                _ => {}
             }
             match outcome {
                 "REJECTED" if !is_dry => return Err(status(&handling.limit_req_status).into()),
@@ -71,7 +83,9 @@ impl Request {
                 Err(()) => {
                     let shown = if is_dry { "REJECTED_DRY_RUN" } else { "REJECTED" };
                     self.state.lock().limit_conn = Some(shown);
-                    report(self.hop(), format!("limit_conn: {shown}"));
+                    let dry = if is_dry { ", dry run," } else { "" };
+                    let zone = limit.zone();
+                    report(self.hop(), format!("limiting connections{dry} by zone {zone:?}"));
                     if is_dry {
                         break;
                     }

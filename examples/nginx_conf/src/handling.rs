@@ -164,7 +164,11 @@ impl Handling {
             "root" | "alias" => {
                 let is_alias = line.name == "alias";
                 let folder = text(first);
-                self.root = Some(Root { folder, is_alias });
+                self.root = Some(Root {
+                    folder,
+                    is_alias,
+                    matched: None,
+                });
                 Ok(())
             }
             "proxy_method" => set(&mut self.method, Ok(text(first)), place),

@@ -32,7 +32,6 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "http2_push",
     "http2_push_preload",
     "if_modified_since",
-    "ignore_invalid_headers",
     "keepalive_disable",
     "keepalive_min_timeout",
     "keepalive_requests",

@@ -40,6 +40,7 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("http", &[Main]),
     ("http2", HTTP_OR_SERVER),
     ("if", &[Server, Location]),
+    ("ignore_invalid_headers", HTTP_OR_SERVER),
     ("index", ANY_HTTP),
     ("internal", &[Location]),
     ("keepalive_timeout", ANY_HTTP),

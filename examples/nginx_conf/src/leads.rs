@@ -81,7 +81,11 @@ impl Request {
         let path = path.map_err(|()| Stop::from(StatusCode::BAD_REQUEST))?;
         let key = upstream.key.as_ref();
         let key = key.map(|key| self.with(|asked| key.value(asked)).into_bytes());
-        let tries = Tries::new(key, bound);
+        let sticky = upstream.sticky.clone();
+        let wanted = sticky
+            .as_ref()
+            .and_then(|sticky| self.with(|asked| sticky.wanted(asked)));
+        let tries = Tries::new(key, sticky, wanted, bound);
         self.state.lock().tries = Some(tries.clone());
         self.explain(|| {
             let path = path.as_ref().map_or(self.own_target(), |path| path.as_str());

@@ -16,6 +16,7 @@ const MOST_KEYS: usize = 65_536;
 /// A zone of either kind, shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Zone {
+    pub(crate) name: String,
     key: Text,
     /// Thousandths of a request in a second; 0 is a zone of connections.
     rate: u64,
@@ -92,6 +93,7 @@ pub(crate) fn zones(lines: &[&Directive], names: &Names, findings: &mut Findings
 
 fn zone(line: &Directive, names: &Names, findings: &mut Findings) -> Result<(String, Zone), String> {
     let mut zone = Zone {
+        name: String::new(),
         key: Text::parse(line.first(), names, &line.place, findings),
         rate: 0,
         state: Mutex::default(),
@@ -111,7 +113,8 @@ fn zone(line: &Directive, names: &Names, findings: &mut Findings) -> Result<(Str
     if line.name == "limit_req_zone" && zone.rate == 0 {
         zone.rate = 1000;
     }
-    Ok((name.ok_or("it names no zone")?, zone))
+    zone.name = name.ok_or("it names no zone")?;
+    Ok((zone.name.clone(), zone))
 }
 
 fn rate(text: &str) -> Result<u64, String> {
@@ -145,6 +148,11 @@ impl LimitReq {
 
     pub(crate) fn key(&self) -> &Text {
         &self.zone.key
+    }
+
+    /// The name of its zone.
+    pub(crate) fn zone(&self) -> &str {
+        &self.zone.name
     }
 
     /// Counts a request with this key. An empty key is not counted.
@@ -193,6 +201,11 @@ impl LimitConn {
 
     pub(crate) fn key(&self) -> &Text {
         &self.zone.key
+    }
+
+    /// The name of its zone.
+    pub(crate) fn zone(&self) -> &str {
+        &self.zone.name
     }
 
     /// A place for a request with this key; none where they are all taken. An empty key needs none.

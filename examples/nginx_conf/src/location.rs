@@ -142,7 +142,7 @@ pub(crate) fn read(
     let mut locations = Locations::default();
     for block in lines.iter().filter(|line| line.name == "location") {
         let inner = directives::carried_out(block.lines(), Context::Location, around.findings);
-        let scope = around.within(outer, &inner);
+        let mut scope = around.within(outer, &inner);
         let pattern = match Pattern::read(&block.arguments) {
             Ok(pattern) => pattern,
             Err(why) => {
@@ -156,6 +156,10 @@ pub(crate) fn read(
                     format!("location {path} is outside location {outer}; nginx does not start either");
                 around.findings.error(&block.place, text);
             }
+        }
+        let has_alias = inner.iter().any(|line| line.name == "alias");
+        if let Some(root) = scope.handling.root.as_mut().filter(|_| has_alias) {
+            root.matched = pattern.prefix().map(str::to_owned);
         }
         let source = Source {
             block,
@@ -233,6 +237,7 @@ impl Location {
             root: scope.handling.root.clone().unwrap_or(Root {
                 folder: Text::literal("html"),
                 is_alias: false,
+                matched: None,
             }),
             prefix: around.prefix.to_owned(),
             fields: Fields::new(scope, around.findings),

@@ -120,24 +120,30 @@ pub(crate) fn with_port(text: &str, default: u16) -> Option<String> {
 #[derive(Clone, Debug)]
 pub(crate) struct OneServer {
     address: Address,
+    /// As its line calls it.
+    pub(crate) written: String,
     weight: u32,
     max_conns: Option<usize>,
     max_fails: u32,
     fail_timeout: Duration,
     backup: bool,
-    down: bool,
+    pub(crate) down: bool,
+    /// By what `sticky` knows it.
+    pub(crate) route: Option<String>,
 }
 
 impl OneServer {
     pub(crate) fn at(address: Address) -> OneServer {
         OneServer {
             address,
+            written: String::new(),
             weight: 1,
             max_conns: None,
             max_fails: 1,
             fail_timeout: Duration::from_secs(10),
             backup: false,
             down: false,
+            route: None,
         }
     }
 
@@ -154,6 +160,7 @@ impl OneServer {
             return None;
         };
         let mut server = OneServer::at(address);
+        line.first().clone_into(&mut server.written);
         for parameter in line.arguments.iter().skip(1) {
             if let Err(why) = server.parameter(parameter, has_backups, line, findings) {
                 findings.error(place, format!("{}: {why}", line.shown()));
@@ -193,7 +200,8 @@ impl OneServer {
                     format!("{parameter} is not carried out: SRV records are not looked up, only addresses");
                 findings.warning(place, text);
             }
-            "drain" | "route" | "sid" | "slow_start" => {
+            "route" | "sid" if !value.is_empty() => self.route = Some(value.to_owned()),
+            "drain" | "slow_start" => {
                 findings.warning(place, format!("{parameter} is not carried out"));
             }
             _ => return Err(format!("there is no parameter {parameter}")),
@@ -201,17 +209,24 @@ impl OneServer {
         Ok(())
     }
 
-    pub(crate) fn added_to(self, group: Builder<Peer>) -> Builder<Peer> {
-        // A key that belongs to another server belongs to it with or without this one.
-        if self.down {
-            return group;
+    /// Whether it has to be looked up.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self.address, Address::Named(_))
+    }
+
+    /// What its group calls it: the name of the one server, or that of the source of several.
+    pub(crate) fn name(&self) -> String {
+        match &self.address {
+            Address::At(address) => address.to_string(),
+            Address::Named(name) => name.clone(),
+            Address::Unix(path) => format!("unix:{}", path.display()),
         }
+    }
+
+    pub(crate) fn added_to(self, group: Builder<Peer>) -> Builder<Peer> {
         match self.address.clone() {
             Address::At(address) => group.server(self.server_at(address)),
-            Address::Unix(path) => {
-                let name = format!("unix:{}", path.display());
-                group.server(self.server(name, Peer::Unix(path)))
-            }
+            Address::Unix(path) => group.server(self.server(self.name(), Peer::Unix(path))),
             // As nginx does: each address of a name is a server.
             Address::Named(name) => {
                 group.resolve(name, RESOLVED_EVERY, move |address| self.server_at(address))

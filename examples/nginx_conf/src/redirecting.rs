@@ -13,6 +13,7 @@ use super::uri;
 impl Request {
     /// A redirection within, to a URI or a named location.
     pub(crate) fn redirected(&self, to: &str) -> Stop {
+        self.state.lock().adds_to_alias = false;
         if to.starts_with('@') {
             let Some(location) = self.server.locations.named(to) else {
                 return StatusCode::INTERNAL_SERVER_ERROR.into();

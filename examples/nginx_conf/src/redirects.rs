@@ -1,6 +1,6 @@
 //! `proxy_redirect`: where an upstream sends the client, as the client sees it.
 
-use http::header::{HeaderMap, HeaderValue, LOCATION};
+use http::header::{HeaderMap, HeaderValue, LOCATION, REFRESH};
 use switchover::header::rules::HeaderRules;
 
 use super::findings::Findings;
@@ -117,16 +117,22 @@ pub(crate) fn apply(
                 rules.apply_to_response(headers, status, &asked.variables());
             }
             Redirect::Regex(regex, to) => {
-                let value = headers
-                    .get(LOCATION)
-                    .and_then(|value| value.to_str().ok())
-                    .map(str::to_owned);
-                let Some(value) = value.filter(|value| asked.matches(regex, value)) else {
-                    continue;
-                };
-                let _ = value;
-                if let Ok(value) = HeaderValue::try_from(to.value(asked)) {
-                    headers.insert(LOCATION, value);
+                for name in [LOCATION, REFRESH] {
+                    let value = headers.get(&name).and_then(|value| value.to_str().ok());
+                    // The address is behind the time, in a field that has one.
+                    let at = value.and_then(|value| match name == REFRESH {
+                        true => Some(value.to_ascii_lowercase().find("url=")? + "url=".len()),
+                        false => Some(0),
+                    });
+                    let Some((time, address)) = value.zip(at).map(|(value, at)| value.split_at(at)) else {
+                        continue;
+                    };
+                    if !asked.matches(regex, address) {
+                        continue;
+                    }
+                    if let Ok(value) = HeaderValue::try_from(format!("{time}{}", to.value(asked))) {
+                        headers.insert(name, value);
+                    }
                 }
             }
         }

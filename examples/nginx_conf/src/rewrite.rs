@@ -125,7 +125,11 @@ impl Target {
 
     pub(crate) fn set(self, state: &mut State, value: String) {
         match self {
-            Target::Args => state.args = value,
+            Target::Args => {
+                state.args = value;
+                // What goes up is put together of its parts.
+                state.is_unparsed = false;
+            }
             Target::Variable(number) => {
                 if let Some(slot) = state.values.get_mut(number) {
                     *slot = Some(value);

@@ -78,6 +78,8 @@ pub(crate) struct Scope {
     pub(crate) response_head: Option<At<u64>>,
     pub(crate) response_buffers: Option<Place>,
     pub(crate) underscores: Option<At<bool>>,
+    /// `ignore_invalid_headers`.
+    pub(crate) ignores_invalid: Option<At<bool>>,
     /// How many buffers, and how large each of them.
     pub(crate) request_heads: Option<At<(u64, u64)>>,
     pub(crate) first_request_head: Option<At<u64>>,
@@ -294,6 +296,7 @@ impl Scope {
                 self.response_buffers = Some(place.clone());
                 buffers(directive).map(drop)
             }
+            "ignore_invalid_headers" => set(&mut self.ignores_invalid, measures::switch(first), place),
             "underscores_in_headers" => set(&mut self.underscores, measures::switch(first), place),
             "large_client_header_buffers" => set(&mut self.request_heads, buffers(directive), place),
             "client_header_buffer_size" => set(&mut self.first_request_head, measures::size(first), place),

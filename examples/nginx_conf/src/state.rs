@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) is_internal: bool,
     /// `error_page` has sent it here: it does so once.
     pub(crate) is_error_page: bool,
+    /// `try_files` has found a file by this URI in the `alias` of a location by a regular expression.
+    pub(crate) adds_to_alias: bool,
     /// The status that `error_page` keeps, whatever the page is answered with.
     pub(crate) kept_status: Option<StatusCode>,
     /// Fields that an answer has had which a page takes the place of, and that stay: where a client is sent, how it is asked for

@@ -8,9 +8,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use switchover::connect::AttemptOutcome;
 use switchover::tunnel::Permit;
 use switchover::upstream::Attempted;
+
+use super::sticky::Sticky;
+use super::text::Asked;
 
 tokio::task_local! {
     static CURRENT: Arc<Tries>;
@@ -20,6 +24,9 @@ tokio::task_local! {
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     key: Option<Vec<u8>>,
+    sticky: Option<Arc<Sticky>>,
+    /// What the request says of its server.
+    wanted: Option<String>,
     /// `proxy_bind`: the address to connect from.
     bound: Option<SocketAddr>,
     state: Mutex<State>,
@@ -50,9 +57,16 @@ pub(crate) struct Try {
 
 impl Tries {
     /// None yet, of a request with this key.
-    pub(crate) fn new(key: Option<Vec<u8>>, bound: Option<SocketAddr>) -> Arc<Tries> {
+    pub(crate) fn new(
+        key: Option<Vec<u8>>,
+        sticky: Option<Arc<Sticky>>,
+        wanted: Option<String>,
+        bound: Option<SocketAddr>,
+    ) -> Arc<Tries> {
         Arc::new(Tries {
             key,
+            sticky,
+            wanted,
             bound,
             state: Mutex::default(),
         })
@@ -66,6 +80,15 @@ impl Tries {
     /// What makes the request count at a server, for whatever lasts as long as its answer.
     pub(crate) fn counted(&self) -> Option<Permit> {
         self.state().counted.take()
+    }
+
+    /// `sticky`: the client learns which server it was.
+    pub(crate) fn name_server(&self, headers: &mut HeaderMap, asked: &Asked<'_>) {
+        let Some(sticky) = &self.sticky else { return };
+        let server = self.state().tries.last().map(|last| last.server.clone());
+        if let Some(server) = server {
+            sticky.set(&server, headers, asked);
+        }
     }
 
     /// All of them, when the request has ended. The last one has lasted until now if it has answered.
@@ -99,6 +122,11 @@ impl Try {
 /// The key of the request that is served now.
 pub(crate) fn key() -> Option<Vec<u8>> {
     CURRENT.try_with(|tries| tries.key.clone()).ok().flatten()
+}
+
+/// What it says of its server, by `sticky`.
+pub(crate) fn wanted() -> Option<String> {
+    CURRENT.try_with(|tries| tries.wanted.clone()).ok().flatten()
 }
 
 /// The address that it is to connect from.

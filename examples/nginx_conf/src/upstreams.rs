@@ -1,20 +1,21 @@
 //! `upstream`: its servers, and by what rule requests are spread over them. All locations that name it, of all workers, have the
 //! same group of the library.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use switchover::connect::ConnectRequest;
 use switchover::service::RelayConfig;
-use switchover::upstream::{Balance, CustomKey, Group, Key};
+use switchover::upstream::{Balance, Group};
 
+use super::balancing::{Method, Written, stays};
 use super::findings::Findings;
 use super::measures;
 use super::names::Names;
 use super::peer::{Address, OneServer, Peer};
+use super::sticky::Sticky;
 use super::text::Text;
 use super::tree::Directive;
-use super::tries;
 
 /// Longer than anyone waits. How long one server may take is for the location to say.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -25,6 +26,7 @@ pub(crate) struct Upstream {
     pub(crate) group: Group<Peer>,
     /// `hash`: what decides whose a request is.
     pub(crate) key: Option<Text>,
+    pub(crate) sticky: Option<Arc<Sticky>>,
     /// It has a block, and is not the one server of a URL.
     pub(crate) is_named: bool,
     /// `keepalive_timeout`: how long a connection without requests is kept, where it is said.
@@ -39,17 +41,15 @@ impl Upstream {
         names: &Names,
         findings: &mut Findings,
     ) -> Upstream {
-        let mut group = Group::builder().connect_timeout(FOR_EVER).count_requests();
-        let mut method: Option<Method> = None;
-        let mut is_empty = true;
+        let mut servers = Vec::new();
+        let (mut method, mut sticky): (Option<Method>, Option<Sticky>) = (None, None);
         let mut idle = None;
         for line in lines {
             if line.name == "server" {
-                is_empty = false;
                 let has_backups = method.as_ref().is_none_or(Method::has_backups);
-                if let Some(server) = OneServer::read(line, has_backups, findings) {
-                    group = server.added_to(group);
-                }
+                servers.push(OneServer::read(line, has_backups, findings));
+            } else if line.name == "sticky" {
+                sticky = read_sticky(line, names, findings).or(sticky);
             } else if line.name == "keepalive_timeout" {
                 match measures::time(line.first()) {
                     Ok(time) => idle = Some(time),
@@ -68,14 +68,32 @@ impl Upstream {
                 }
             }
         }
-        if is_empty {
+        if servers.is_empty() {
             let text = format!("there are no servers in upstream {}", block.first());
             findings.error(&block.place, text);
         }
-        let (balance, key) = method.map_or((Balance::RoundRobin, None), Method::into_parts);
+        let servers: Vec<OneServer> = servers.into_iter().flatten().collect();
+        let written = servers
+            .iter()
+            .map(|server| (server.name(), server.written.clone()));
+        let (mut balance, key) = method.map_or((Balance::RoundRobin, None), |method| {
+            method.into_parts(Written(written.collect()))
+        });
+        let sticky = sticky.map(|mut sticky| {
+            for server in &servers {
+                if let Some(route) = &server.route {
+                    sticky.add_route(&server.name(), route);
+                }
+            }
+            Arc::new(sticky)
+        });
+        if let Some(sticky) = &sticky {
+            balance = stays(sticky.clone(), balance);
+        }
         Upstream {
-            group: group.balance(balance).build(),
+            group: group_of(&servers, balance),
             key,
+            sticky,
             is_named: true,
             idle,
         }
@@ -96,6 +114,7 @@ impl Upstream {
         Upstream {
             group: OneServer::at(address).added_to(group).build(),
             key: None,
+            sticky: None,
             is_named: false,
             idle: None,
         }
@@ -111,65 +130,41 @@ impl Upstream {
         Upstream {
             group: group.build(),
             key: None,
+            sticky: None,
             is_named: false,
             idle: None,
         }
     }
 }
 
-/// By what rule a server is chosen.
-enum Method {
-    Known(Balance),
-    Hash(Text),
+fn group_of(servers: &[OneServer], balance: Balance) -> Group<Peer> {
+    let is_up = |name: &str| servers.iter().any(|server| !server.down && server.name() == name);
+    // One that is down has its share of the keys, as in nginx. One that is there a second time is not down, and the addresses of a
+    // name are not looked up for it.
+    let is_down = |server: &&OneServer| server.down && !server.is_named() && !is_up(&server.name());
+    let builder = Group::builder()
+        .connect_timeout(FOR_EVER)
+        .count_requests()
+        .balance(balance);
+    let kept = servers.iter().filter(|server| !server.down || is_down(server));
+    let group = kept
+        .fold(builder, |builder, server| server.clone().added_to(builder))
+        .build();
+    for server in servers.iter().filter(is_down) {
+        let _ = group.set_down(&server.name(), true);
+    }
+    group
 }
 
-impl Method {
-    /// None for a line that is about something else, or wrong.
-    fn read(line: &Directive, names: &Names, findings: &mut Findings) -> Option<Method> {
-        let arguments: Vec<&str> = line.arguments.iter().map(String::as_str).collect();
-        let known = match (&*line.name, &arguments[..]) {
-            ("least_conn", []) => Balance::LeastTunnels,
-            ("ip_hash", []) => Balance::Hash(Key::Custom(CustomKey::new(of_address))),
-            ("random", []) => Balance::Random,
-            ("random", ["two"] | ["two", "least_conn"]) => Balance::PowerOfTwo,
-            ("random", ["two", method]) if method.starts_with("least_time") => {
-                let text = format!("{}: by the number of tunnels here", line.shown());
-                findings.warning(&line.place, text);
-                Balance::PowerOfTwo
-            }
-            ("hash", [key] | [key, "consistent"]) => {
-                return Some(Method::Hash(Text::parse(key, names, &line.place, findings)));
-            }
-            ("least_conn" | "ip_hash" | "random" | "hash", _) => {
-                findings.error(&line.place, format!("{}: there is no such rule", line.shown()));
-                return None;
-            }
-            // Connections that are idle are kept anyway, and workers have one group.
-            _ => return None,
-        };
-        Some(Method::Known(known))
-    }
-
-    /// nginx: the others have none.
-    fn has_backups(&self) -> bool {
-        matches!(self, Method::Known(Balance::RoundRobin | Balance::LeastTunnels))
-    }
-
-    fn into_parts(self) -> (Balance, Option<Text>) {
-        match self {
-            Method::Known(balance) => (balance, None),
-            Method::Hash(text) => {
-                let key = Key::Custom(CustomKey::new(|_| tries::key()));
-                (Balance::Hash(key), Some(text))
-            }
+fn read_sticky(line: &Directive, names: &Names, findings: &mut Findings) -> Option<Sticky> {
+    match Sticky::read(line, names, findings) {
+        Some(Ok(sticky)) => return Some(sticky),
+        Some(Err(why)) => findings.error(&line.place, format!("{}: {why}", line.shown())),
+        None => {
+            let text =
+                "only cookie and route are carried out; ip_hash and hash keep clients with one server too";
+            findings.warning(&line.place, format!("{}: {text}", line.shown()));
         }
     }
-}
-
-/// `ip_hash`: clients of the same /24 are one.
-fn of_address(request: &ConnectRequest<'_>) -> Option<Vec<u8>> {
-    Some(match request.hop().client()? {
-        IpAddr::V4(address) => address.octets()[..3].to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    })
+    None
 }

@@ -199,12 +199,21 @@ fn of_each(asked: &Asked<'_>, what: impl Fn(&Try) -> Option<String>) -> String {
         return String::new();
     };
     let mut tries = tries.all();
-    if tries.is_empty() && asked.ending.is_some() {
+    let sent = asked
+        .state
+        .lock()
+        .sent
+        .as_ref()
+        .map(|(status, _)| status.as_u16());
+    // Once there is an answer, it was nobody's.
+    if let Some(status) = asked
+        .ending
+        .map(|ending| ending.status)
+        .or(sent)
+        .filter(|_| tries.is_empty())
+    {
         let group = asked.target.map_or("", |target| &target.host);
-        tries.push(Try::of_none(
-            group,
-            asked.ending.map_or(502, |ending| ending.status),
-        ));
+        tries.push(Try::of_none(group, status));
     }
     let each = tries.iter().map(|server| what(server).unwrap_or("-".to_owned()));
     each.collect::<Vec<_>>().join(", ")

@@ -419,3 +419,101 @@ fn where_an_upstream_sends_a_request_within() {
         ],
     );
 }
+
+#[test]
+fn files_of_an_alias_around_regular_expressions() {
+    alike(
+        "",
+        "location ~ ^/re/ { alias FOLDER/files; try_files /one.txt =404; }
+         location ~ ^/none/ { alias FOLDER/files; try_files /three.txt =404; }
+         location /nested/ { alias FOLDER/files/; location ~ txt$ { try_files $uri =404; } }
+         location /inherits/ { alias FOLDER/files/; location ~ txt$ { } }",
+        &[
+            ("/re/whatever", "200  \"one\\n\""),
+            ("/none/one.txt", "404  \"\""),
+            ("/nested/one.txt", "200  \"one\\n\""),
+            ("/nested/sub/two.txt", "200  \"two\\n\""),
+            ("/nested/three.txt", "404  \"\""),
+            ("/inherits/one.txt", "200  \"one\\n\""),
+        ],
+    );
+}
+
+#[test]
+fn fields_of_answers_that_others_are_made_of() {
+    alike(
+        "upstream nobody { server 127.0.0.1:9 down; }",
+        "location /sent { add_header Link a; add_header Link b; add_header Location $sent_http_link; return 204; }
+         location /refresh { proxy_pass http://unix:FOLDER/fields.sock; proxy_redirect ~*/SOME/(.*) /other/$1;
+             add_header Location $sent_http_refresh; }
+         location /flags { proxy_pass http://unix:FOLDER/fields.sock; proxy_cookie_flags a $arg_one $arg_two;
+             add_header Location $sent_http_set_cookie; }
+         location /nobody { proxy_pass http://nobody; add_header Location $upstream_addr always; }
+         } server { listen unix:FOLDER/fields.sock;
+             location /refresh { add_header Refresh '7; URL=http://x/some/where'; return 204; }
+             location /flags { add_header Set-Cookie 'a=b; Secure'; return 204; }",
+        &[
+            ("/sent", "204 a, b \"\""),
+            ("/refresh", "204 7; URL=/other/where \"\""),
+            ("/flags", "204 a=b; Secure \"\""),
+            ("/flags?one=nosecure", "204 a=b \"\""),
+            ("/flags?one=httponly&two=samesite=lax", "204 a=b; Secure; HttpOnly; SameSite=Lax \"\""),
+            ("/nobody", "502 nobody \"\""),
+        ],
+    );
+}
+
+/// An origin that answers with what it has been sent in the field `X_Seen`.
+fn origin_of_underscores() -> std::net::SocketAddr {
+    use std::io::{BufRead, BufReader, Write};
+
+    let address = crate::program::own_address();
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let head = lines.map_while(Result::ok).take_while(|line| !line.is_empty());
+            let seen =
+                head.filter_map(|line| Some(line.to_ascii_lowercase().strip_prefix("x_seen: ")?.to_owned()));
+            let seen = seen.collect::<String>();
+            let length = seen.len();
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{seen}");
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn fields_with_underscores() {
+    let origin = origin_of_underscores();
+    for (line, expected) in [
+        ("", "200  \"\""),
+        ("underscores_in_headers on;", "200  \"yes\""),
+        ("ignore_invalid_headers off;", "200  \"yes\""),
+        ("ignore_invalid_headers on;", "200  \"\""),
+    ] {
+        let text = format!("{line} server {{ listen LISTEN; location / {{ proxy_pass http://{origin}; }} }}");
+        both_answer(&text, &[("/", "Host: x.example\r\nX_Seen: yes\r\n", expected)]);
+    }
+}
+
+#[test]
+fn arguments_that_are_set_go_up() {
+    alike(
+        "",
+        "location /fixed { set $args a=1; proxy_pass http://unix:FOLDER/origin.sock; }
+         location /variable { set $args a=1; proxy_pass $origin; }
+         location /path/ { set $args a=1; proxy_pass http://unix:FOLDER/origin.sock:/other/; }
+         location /asked { auth_request /let-in; auth_request_set $args $upstream_status; proxy_pass $origin; }
+         location = /let-in { internal; proxy_pass $origin; }",
+        &[
+            ("/fixed%20x?b=2", "200  \"GET /fixed%20x?a=1 \""),
+            ("/variable?b=2", "200  \"GET /variable?a=1 \""),
+            ("/path/x?b=2", "200  \"GET /other/x?a=1 \""),
+            ("/asked?b=2", "200  \"GET /asked?204 \""),
+        ],
+    );
+}

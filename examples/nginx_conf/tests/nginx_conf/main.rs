@@ -9,6 +9,7 @@ mod client_certificates;
 mod closed;
 mod compared;
 mod counting;
+mod distribution;
 mod explain;
 mod findings;
 mod group_departures;
