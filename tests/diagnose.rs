@@ -734,7 +734,7 @@ fn a_finding_tells_what_to_change_and_where() {
         "{finding}"
     );
     assert!(
-        of("unheard of").lines().len() >= 8,
+        of("unreported of").lines().len() >= 8,
         "of all products, where none is known"
     );
 }

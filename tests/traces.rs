@@ -42,7 +42,7 @@ async fn connected(bytes: impl AsRef<[u8]>) -> (ScriptedClient, TcpStream) {
     (client, listener.accept().await.unwrap().0)
 }
 
-/// What is told of each try: the name, the outcome, the reason.
+/// What is reported of each attempt: the name, the outcome, the reason.
 fn tries(trace: &Trace) -> Vec<(Option<String>, Option<AttemptOutcome>, Option<&'static str>)> {
     let tries = trace.attempts().into_iter();
     tries

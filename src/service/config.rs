@@ -131,7 +131,7 @@ impl RelayConfig {
     }
 
     /// Whether a client that has ended its write side before its answer has come whole from the upstream still gets it. Default true. With
-    /// false such a client has left: the upstream is freed, and the connection closes. nginx does that, unless it is told
+    /// false such a client has left: the upstream is freed, and the connection closes. nginx does that, unless it is configured
     /// `proxy_ignore_client_abort on`.
     ///
     /// An end of the write side cannot be distinguished from a connection that is closed as a whole, so with true the upstream of a client

@@ -214,7 +214,7 @@ impl<C> Lifecycle<C> {
             State::Running { first: first @ None } => *first = Some(side),
             // What it had sent has gone out, and a Close behind it: the other side may answer that.
             State::Failing { side: failed, .. }
-                if *failed == side && view.frames(side, |frames| frames.has_own_close) =>
+                if *failed == side && view.frames(side, |frames| frames.has_injected_close) =>
             {
                 self.close_failed(side, None, now);
             }
@@ -273,7 +273,9 @@ impl<C> Lifecycle<C> {
             // more is to come from either, so nothing can have been cut short.
             State::Running { first }
                 if SIDES.into_iter().all(|side| {
-                    view.frames(side, |frames| frames.has_sender_closed || frames.has_own_close)
+                    view.frames(side, |frames| {
+                        frames.has_sender_closed || frames.has_injected_close
+                    })
                 }) =>
             {
                 let first = first.unwrap_or(side);

@@ -192,7 +192,7 @@ fn answers_101_that_are_no_switch() {
         ),
         (
             "\r\n\r\n",
-            "\r\nSec-WebSocket-Extensions: x-other, unheard-of\r\n\r\n",
+            "\r\nSec-WebSocket-Extensions: x-other, unreported-of\r\n\r\n",
             BadSwitch::ExtensionNotOffered,
         ),
         (

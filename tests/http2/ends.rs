@@ -198,7 +198,7 @@ async fn a_goaway_lets_tunnels_go_on_and_the_next_one_takes_another_connection()
     let mut tunnel = upstream.tunnel().await;
     assert_eq!(client.head().await.status, 101);
     upstream.order(0, Order::GoAway);
-    // The gateway has heard of it when a connection other than the first is asked.
+    // The gateway has learned of it when a connection other than the first is asked.
     let mut others = Vec::new();
     loop {
         let mut other = gateway.client_sending(UPGRADE_REQUEST).await;

@@ -341,7 +341,7 @@ async fn it_counts_frames_and_messages_and_the_round_trip() {
 #[tokio::test(start_paused = true)]
 async fn subscribers_hear_of_starts_and_ends_and_lose_what_they_do_not_read() {
     let tunnels = Tunnels::new();
-    let unheard = labelled(&tunnels, "before");
+    let unreported = labelled(&tunnels, "before");
     let (mut quick, slow) = (tunnels.subscribe(16), tunnels.subscribe(3));
     let one = labelled(&tunnels, "one");
     let id = one.watch.id();
@@ -365,7 +365,7 @@ async fn subscribers_hear_of_starts_and_ends_and_lose_what_they_do_not_read() {
     assert_eq!((quick.lost(), slow.lost()), (0, 1));
     let waits = tokio::spawn(async move { quick.recv().await });
     sleep(seconds(1)).await;
-    unheard.running.abort();
+    unreported.running.abort();
     assert!(matches!(waits.await.unwrap(), TunnelEvent::Ended(..)));
 }
 

@@ -62,7 +62,7 @@ impl Seen {
                 .args([&page_of(&example), protocol]),
         );
         Seen {
-            // The end of a tunnel is the last that is told of it.
+            // The end of a tunnel is the last that is reported of it.
             printed: example.prints("websocket: ", OPENED),
             heads: echo.prints("opened ", OPENED),
         }

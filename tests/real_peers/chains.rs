@@ -14,7 +14,7 @@ use crate::programs::{Server, has_node, has_python, node, passes, python};
 use crate::proxies::{Kind, NGINX_AS_IT_SHOULD_BE, PROXY, Proxy};
 use crate::running_gateway::RunningGateway;
 
-/// Where clients connect from, to be told from everyone else.
+/// Where clients connect from, to be distinguished from everyone else.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Where the gateway connects from.
@@ -346,7 +346,7 @@ async fn who_is_named_as_the_client() {
     }
 }
 
-/// A gateway that is told to trust the proxies in front of it: the list grows by one at each of them.
+/// A gateway that is configured to trust the proxies in front of it: the list grows by one at each of them.
 #[tokio::test]
 async fn a_gateway_that_trusts_the_proxy_in_front() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;

@@ -60,7 +60,7 @@ fn origin() -> App {
     App::serving(None, Router::new().route("/large", large).fallback(reported))
 }
 
-/// What curl is told to speak, and what it and the application then speak.
+/// What curl is asked to speak, and what it and the application then speak.
 struct Speaking {
     flag: &'static str,
     tls: bool,

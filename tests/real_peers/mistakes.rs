@@ -1,4 +1,4 @@
-//! nginx in front with the lines that people forget, or get wrong: what their clients are told, and what works all the
+//! nginx in front with the lines that people forget, or get wrong: what their clients receive, and what works all the
 //! same.
 
 use http::Method;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::programs::{has, runs};
 
-/// Where the proxies connect from, to be told from everyone else.
+/// Where the proxies connect from, to be distinguished from everyone else.
 pub(crate) const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// What every page on nginx and WebSocket says.

@@ -15,7 +15,7 @@ fn to(origin: &ScriptedOrigin) -> UpgradeService<TcpConnect> {
     UpgradeService::new(TcpConnect::to(origin.address().to_string())).config(config)
 }
 
-/// What the client gets for an upgrade with more behind it, and how many bytes the origin has heard of that.
+/// What the client gets for an upgrade with more behind it, and how many bytes the origin has received of that.
 async fn answer_to_upgrade(server: Server, script: Script) -> (u16, String, String) {
     let origin = ScriptedOrigin::start(script).await;
     // Its deadlines are those of a busy machine: an answer in pieces of a byte takes its time.

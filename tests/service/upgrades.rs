@@ -297,7 +297,7 @@ async fn layers_of_others_around_it_are_no_obstacle() {
     );
 }
 
-/// hyper takes a client that ends its write side for one that has left, unless it is told to go on.
+/// hyper takes a client that ends its write side for one that has left, unless it is configured to go on.
 #[tokio::test]
 async fn a_client_that_ends_its_write_side_before_the_switch_under_hyper_s_half_close() {
     let script = Script::new()

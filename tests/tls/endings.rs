@@ -150,7 +150,7 @@ async fn bytes_that_were_forged_are_a_failure() {
 }
 
 #[tokio::test]
-async fn a_peer_that_reads_nothing_is_stalled_whatever_its_cipher_has_buffered() {
+async fn a_peer_that_reads_nothing_times_out_whatever_its_cipher_has_buffered() {
     for (near, far_is_encrypted) in CASES {
         let config = TunnelConfig::default()
             .idle_timeout(None)

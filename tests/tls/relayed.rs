@@ -48,7 +48,7 @@ impl RunningRelay {
         }
     }
 
-    /// What a client is told of a request that fails, and the failure.
+    /// What a client receives for a request that fails, and the failure.
     async fn failed(&mut self) -> (String, Arc<Error>) {
         let mut client = ScriptedClient::connect(self.address).await;
         client.send(GET).await;

@@ -15,7 +15,7 @@ use crate::certificates::{Authority, Identity, NOW, VERSIONS};
 use crate::front::Front;
 use crate::peer::{Origin, Peer, connect};
 
-/// What the client and the operator are told of an upgrade to an upstream that fails.
+/// What the client and the operator learn of an upgrade to an upstream that fails.
 async fn failed(connect_to: impl Connect + 'static) -> (String, Error) {
     failed_within(GatewayConfig::default(), 502, connect_to).await
 }
@@ -147,7 +147,7 @@ async fn a_certificate_that_is_not_accepted() {
                 public.contains("TLS") && !public.contains("localhost") && !public.contains("127.0.0.1"),
                 "{kind}: {public}"
             );
-            // The upstream is told too, by an alert.
+            // The upstream is notified too, by an alert.
             let alert = origin.accepts().await.err().expect("no handshake");
             assert!(TlsFailure::of(&alert).is_some(), "{kind}: {alert}");
         }

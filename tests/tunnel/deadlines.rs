@@ -65,7 +65,7 @@ mirrored! {
         assert_eq!(delivered_from(!near, &traffic), 80);
     }
 
-    virtual_time async fn a_side_that_takes_no_bytes_stalls(near: Side) {
+    virtual_time async fn a_side_that_takes_no_bytes_times_out(near: Side) {
         let mut table = Table::with_faults(1024, Faults::none(), Faults::none().stall_after_writing(100));
         let config = unlimited().write_timeout(seconds(10));
         let started = Instant::now();

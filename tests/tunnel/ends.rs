@@ -87,7 +87,7 @@ mirrored! {
             near_peer.read_to_end(&mut Vec::new()).await.unwrap();
             received
         };
-        // The streams live on: their peers see the end because they were told, not because of a close.
+        // The streams live on: their peers see the end because they were shut down, not because of a close.
         let (traffic, received) = match near {
             Side::Downstream => tokio::join!(copy_bidirectional(&mut near_stream, &mut far_stream), talk),
             Side::Upstream => tokio::join!(copy_bidirectional(&mut far_stream, &mut near_stream), talk),

@@ -180,7 +180,7 @@ mirrored! {
         drop(table.far_peer);
         tunnel.await.unwrap().unwrap();
 
-        // Everything was delivered both ways: only the closing words of the second direction were not heard.
+        // Everything was delivered both ways: only the closing words of the second direction were not received.
         let near_faults = Faults::none().fail_shutdown(ErrorKind::BrokenPipe);
         let mut table = Table::with_faults(1024, near_faults, Faults::none());
         table.near_peer.shutdown().await.unwrap();

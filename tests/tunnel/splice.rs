@@ -372,7 +372,7 @@ mirrored! {
         assert_eq!((error.side(), delivered_from(near, error.traffic())), (near, received as u64));
     }
 
-    real_time async fn a_receiver_that_never_reads_ends_stalled(near: Side) {
+    real_time async fn a_receiver_that_never_reads_ends_at_the_write_timeout(near: Side) {
         let (mut near_peer, near_stream) = tcp_pair().await;
         let (far_stream, far_peer) = tcp_pair().await;
         let config = unlimited().write_timeout(milliseconds(500));

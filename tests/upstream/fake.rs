@@ -1,4 +1,4 @@
-//! Servers in memory that do as they are told.
+//! Servers in memory that do as they are instructed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -86,12 +86,12 @@ pub(crate) fn head() -> Parts {
     Request::get("/chat").body(()).unwrap().into_parts().0
 }
 
-/// Connects for a request of which nothing more is heard.
+/// Connects for a request of which nothing more is reported.
 pub(crate) async fn connect(group: &Group<Fake>) -> Connected {
     group.connect(ConnectRequest::new(&head(), Hop::unknown())).await
 }
 
-/// Connects for a request of which more will be heard.
+/// Connects for a request of which more will be reported.
 pub(crate) async fn connect_for(group: &Group<Fake>, attempts: &Attempts) -> Connected {
     let head = head();
     let request = ConnectRequest::new(&head, Hop::unknown()).tracked(attempts);

@@ -41,11 +41,11 @@ struct Telling {
     stage: AtomicU8,
 }
 
-/// Nothing has been told of it.
+/// Nothing has been recorded of it.
 const UNTOLD: u8 = 0;
 /// Its tunnel has been recorded as open.
 const OPEN: u8 = 1;
-/// All has been told.
+/// All has been recorded.
 const TOLD: u8 = 2;
 
 impl Story {
@@ -74,7 +74,7 @@ impl Story {
         self.0.trace.clone()
     }
 
-    /// Refused here, and answered so. When it came is not known: it was answered before anyone heard of it.
+    /// Refused here, and answered so. When it came is not known: it was answered before anything was recorded.
     pub(crate) fn refused(&self, why: &Rejection) {
         let status = Some(why.status());
         self.0

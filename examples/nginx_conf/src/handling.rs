@@ -82,9 +82,9 @@ impl Handling {
         Some(match &*line.name {
             // They are one list.
             "allow" | "deny" => {
-                let has_own = self.rules_are_own;
+                let has_injected = self.rules_are_own;
                 self.rules_are_own = true;
-                add(&mut self.rules, !has_own, Rule::read(line))
+                add(&mut self.rules, !has_injected, Rule::read(line))
             }
             "auth_request_set" => {
                 let target = Target::read(line.first(), reading.names);

@@ -236,13 +236,13 @@ impl Engine {
                 *end
             }
             Outcome::Failed { side, .. } => {
-                let has_own_close =
-                    |half: &Half| half.has_ended() && half.framed().is_some_and(Framed::has_own_close);
-                match has_own_close(&self.from_upstream) {
+                let has_injected_close =
+                    |half: &Half| half.has_ended() && half.framed().is_some_and(Framed::has_injected_close);
+                match has_injected_close(&self.from_upstream) {
                     true => shutdown::finish(cx, &self.from_upstream, downstream),
                     false => socket::reset_on_drop(downstream),
                 }
-                match has_own_close(&self.from_downstream) {
+                match has_injected_close(&self.from_downstream) {
                     true => shutdown::finish(cx, &self.from_downstream, upstream),
                     false => socket::reset_on_drop(upstream),
                 }

@@ -27,7 +27,7 @@ fn direction(now: Instant, frames: bool) -> Direction {
         is_closed: false,
         has_sender_closed: false,
         is_done: false,
-        has_own_close: false,
+        has_injected_close: false,
         can_close_abnormally: false,
         awaits_place: false,
         has_queued: false,
@@ -211,7 +211,7 @@ fn rows() -> Vec<Row> {
             cause: 'x',
         })
     };
-    let told = || {
+    let notified = || {
         let end = End::Failed { side: Upstream };
         [
             Action::Abandon(Downstream),
@@ -284,9 +284,9 @@ fn rows() -> Vec<Row> {
             "failing",
         ),
         // The other side can be sent a Close, unless something may still be read.
-        row(running, failed(Operation::Read), told(), "closing")
+        row(running, failed(Operation::Read), notified(), "closing")
             .framed(|it| frames(&mut it[1]).can_close_abnormally = true),
-        row(failing, failed(Operation::Read), told(), "closing")
+        row(failing, failed(Operation::Read), notified(), "closing")
             .framed(|it| frames(&mut it[1]).can_close_abnormally = true),
         row(
             running,
@@ -296,10 +296,10 @@ fn rows() -> Vec<Row> {
         )
         .framed(|it| frames(&mut it[1]).can_close_abnormally = true),
         row(failing, Event::Stopped(Upstream), [], "closing")
-            .framed(|it| frames(&mut it[1]).has_own_close = true),
+            .framed(|it| frames(&mut it[1]).has_injected_close = true),
         row(failing, Event::Stopped(Upstream), [], "failing").framed(nothing),
         row(failing, Event::Stopped(Downstream), [], "failing")
-            .framed(|it| frames(&mut it[0]).has_own_close = true),
+            .framed(|it| frames(&mut it[0]).has_injected_close = true),
         row(
             failed_and_closing,
             Event::Deadline(Due::Drop),
@@ -308,7 +308,7 @@ fn rows() -> Vec<Row> {
         )
         .framed(nothing),
         row(failed_and_closing, BOTH_ENDED, [], "closing, settling").framed(have_ended),
-        // Its stream had ended without a Close, and the other side was told.
+        // Its stream had ended without a Close, and the other side was notified.
         row(
             running,
             failed(Operation::Write),
@@ -317,7 +317,7 @@ fn rows() -> Vec<Row> {
         )
         .framed(|it| {
             frames(&mut it[0]).has_sender_closed = true;
-            frames(&mut it[1]).has_own_close = true;
+            frames(&mut it[1]).has_injected_close = true;
         }),
         row(
             running,
@@ -641,7 +641,7 @@ struct Model {
     has_stopped: bool,
     has_ended: bool,
     is_closed: bool,
-    has_own_close: bool,
+    has_injected_close: bool,
     has_sender_closed: bool,
     awaits_place: bool,
     is_forgotten: bool,
@@ -660,7 +660,7 @@ impl Model {
     }
 
     fn close(&mut self) {
-        self.has_own_close |= !self.is_closed;
+        self.has_injected_close |= !self.is_closed;
         self.is_closed = true;
     }
 
@@ -696,7 +696,7 @@ impl Sim {
                     is_closed: model.is_closed,
                     has_sender_closed: model.has_sender_closed,
                     is_done: model.has_sender_closed || model.is_forgotten,
-                    has_own_close: model.has_own_close,
+                    has_injected_close: model.has_injected_close,
                     can_close_abnormally: model.can_close(),
                     awaits_place: model.awaits_place,
                     has_queued: model.awaits_place,

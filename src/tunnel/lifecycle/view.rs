@@ -43,7 +43,7 @@ pub(in crate::tunnel) struct Frames {
     /// Nothing is to be expected of the sender any more.
     pub(in crate::tunnel) is_done: bool,
     /// A Close of the tunnel's own has gone out.
-    pub(in crate::tunnel) has_own_close: bool,
+    pub(in crate::tunnel) has_injected_close: bool,
     /// The receiver can be sent a Close because the sender has gone without one.
     pub(in crate::tunnel) can_close_abnormally: bool,
     /// A Close waits for the place of the sender's.

@@ -165,7 +165,7 @@ impl<'a> Socket<'a> {
         }
     }
 
-    /// Calls `operation` with the descriptor, whatever comes of it. The runtime is not told if it would block.
+    /// Calls `operation` with the descriptor, whatever comes of it. The runtime is not notified if it would block.
     pub(in crate::tunnel) fn with_descriptor<T>(self, operation: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
         match self {
             Socket::Tcp(socket) => operation(socket.as_fd()),

@@ -189,7 +189,7 @@ impl Half {
     }
 
     /// Moves what the caller has decided and what it sends. None if there is nothing of that.
-    pub(in crate::tunnel) fn move_own<W>(
+    pub(in crate::tunnel) fn move_injected<W>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
@@ -201,7 +201,7 @@ impl Half {
         let Some(framed) = &mut self.framed else {
             return Ok(None);
         };
-        let Some(bytes) = framed.poll_own(cx, now) else {
+        let Some(bytes) = framed.poll_injected(cx, now) else {
             return match framed.is_paused() {
                 true => self.flush_and_wait(cx, now, writer).map(Some),
                 false => Ok(None),
@@ -218,8 +218,8 @@ impl Half {
     }
 
     /// Whether the caller decides or sends something here.
-    pub(in crate::tunnel) fn has_own(&self) -> bool {
-        self.framed.as_ref().is_some_and(|framed| framed.has_own())
+    pub(in crate::tunnel) fn has_injected(&self) -> bool {
+        self.framed.as_ref().is_some_and(|framed| framed.has_injected())
     }
 
     /// Whether nothing is read until somebody has decided.

@@ -141,7 +141,7 @@ impl Framed {
         let read = Piece::behind(self.take_held(), read);
         let mut output = Output::default();
         // After the tunnel's own Close it is only read for the sender's.
-        let mut end = self.has_own_close().then_some(0);
+        let mut end = self.has_injected_close().then_some(0);
         let mut at = 0;
         at += self.pass_unread_header(&read, &mut output);
         loop {
@@ -149,7 +149,7 @@ impl Framed {
                 let frame = self.take_queued(now);
                 self.note_injected(output.length(at), frame.len());
                 output.insert(&read, at, &frame);
-                if self.has_own_close() {
+                if self.has_injected_close() {
                     end = Some(at);
                 }
             }
@@ -245,7 +245,7 @@ impl Framed {
     }
 
     /// Whether a Close of the tunnel's own has gone out.
-    pub(in crate::tunnel) fn has_own_close(&self) -> bool {
+    pub(in crate::tunnel) fn has_injected_close(&self) -> bool {
         self.rare().sent.is_some()
     }
 
@@ -276,7 +276,7 @@ impl Framed {
             is_closed: self.is_closed(),
             has_sender_closed: rare.from_sender.is_some(),
             is_done: self.is_done(),
-            has_own_close: self.has_own_close(),
+            has_injected_close: self.has_injected_close(),
             can_close_abnormally: self.can_close_abnormally(),
             awaits_place: self.awaits_place(),
             has_queued: extra.queued.is_some(),

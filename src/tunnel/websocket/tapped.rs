@@ -148,13 +148,13 @@ impl Framed {
         !self.is_closed() && (screen.is_undecided() || screen.is_refused() && self.is_at_boundary())
     }
 
-    pub(in crate::tunnel) fn has_own(&self) -> bool {
+    pub(in crate::tunnel) fn has_injected(&self) -> bool {
         self.rare().own.is_some()
     }
 
     /// What goes out that is not read now: by a decision that has been made, of the caller's own, or of what was read before. None
     /// if there is none, and then the task is woken when there is.
-    pub(in crate::tunnel) fn poll_own(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Bytes> {
+    pub(in crate::tunnel) fn poll_injected(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Bytes> {
         if self.is_closed() {
             self.close_inbox();
             // Nothing may follow the tunnel's Close (RFC 6455, section 5.5.1): what the decision is about has no place any more.

@@ -90,7 +90,7 @@ fn messages_that_wait_for_decisions_are_not_copied_each_time() {
     assert_eq!(out, b"");
     let start = held(&framed).as_ptr().wrapping_sub(3);
     let mut cx = Context::from_waker(Waker::noop());
-    while let Some(bytes) = framed.poll_own(&mut cx, now) {
+    while let Some(bytes) = framed.poll_injected(&mut cx, now) {
         out.extend_from_slice(&bytes);
         if framed.is_paused() {
             // What is decided about is held elsewhere.

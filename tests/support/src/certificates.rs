@@ -163,7 +163,7 @@ impl Identity {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
     }
 
-    /// How a server speaks TLS that has this identity. It demands a certificate of its clients if it is told whose.
+    /// How a server speaks TLS that has this identity. It demands a certificate of its clients if it is given an authority.
     pub fn server(
         &self,
         versions: &[&'static SupportedProtocolVersion],

@@ -94,7 +94,7 @@ fn own_address() -> SocketAddr {
     SocketAddr::from(([127, 64 + high % 64, middle, low], port))
 }
 
-/// Starts a program that is told its address by a file.
+/// Starts a program that reads its address from a file.
 fn start(directory: PathBuf, name: &str, config: &str, command: impl Fn(&Path) -> Command) -> Peer {
     let address = own_address();
     fs::create_dir_all(&directory).expect("a directory can be made");

@@ -1,4 +1,4 @@
-//! A client or an origin on a stream that may be encrypted: sends what it is told, and says what came.
+//! A client or an origin on a stream that may be encrypted: sends what it is given, and says what came.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,25 +1,25 @@
-//! One side has gone without a Close: the other is told, where what it was sent ends between two frames.
+//! One side has gone without a Close: the other is notified, where what it was sent ends between two frames.
 
 use switchover::tunnel::{End, EndRequest, Operation};
 use tokio::time::sleep;
 
 use super::*;
 
-/// What `side` is told of the other.
+/// What `side` is notified of the other.
 fn gone(side: Side) -> Frame {
-    told_of(side, "has gone without a Close")
+    close_for(side, "has gone without a Close")
 }
 
-/// What `side` is told of the other, of which this is said.
-fn told_of(side: Side, why: &str) -> Frame {
+/// What `side` is notified of the other, of which this is said.
+fn close_for(side: Side, why: &str) -> Frame {
     match side {
         Side::Downstream => Frame::close(CloseCode::INTERNAL_ERROR, &format!("the server {why}")),
         Side::Upstream => Frame::close(CloseCode::GOING_AWAY, &format!("the client {why}")),
     }
 }
 
-/// With a half-close timeout of ten seconds, and streams that do as they are told.
-fn told(near: Side, near_faults: Faults) -> Talk {
+/// With a half-close timeout of ten seconds, and streams that do as they are notified.
+fn notified(near: Side, near_faults: Faults) -> Talk {
     let table = Table::with_faults(1024, near_faults, Faults::none());
     talk(
         near,
@@ -31,7 +31,7 @@ fn told(near: Side, near_faults: Faults) -> Talk {
 
 mirrored! {
     virtual_time async fn a_stream_that_ends_without_a_close(near: Side) {
-        let mut talk = told(near, Faults::none());
+        let mut talk = notified(near, Faults::none());
         talk.near.send(&Frame::text("hello")).await;
         talk.near.stream.shutdown().await.unwrap();
         assert_eq!(talk.far.next().await, Some(Frame::text("hello")));
@@ -53,7 +53,7 @@ mirrored! {
     }
 
     virtual_time async fn a_peer_that_is_gone_altogether(near: Side) {
-        let mut talk = told(near, Faults::none());
+        let mut talk = notified(near, Faults::none());
         drop(talk.near.stream);
         assert_eq!(talk.far.next().await, Some(gone(!near)));
         talk.far.send(&Frame::close(CloseCode::GOING_AWAY, "")).await;
@@ -65,7 +65,7 @@ mirrored! {
 
     virtual_time async fn a_stream_that_is_reset_between_two_frames(near: Side) {
         let hello = Frame::text("hello");
-        let mut talk = told(near, Faults::none().reset_after_reading(hello.bytes(near).len() as u64));
+        let mut talk = notified(near, Faults::none().reset_after_reading(hello.bytes(near).len() as u64));
         talk.near.send(&hello).await;
         let _ = talk.near.stream.write_all(b"lost").await;
         assert_eq!(talk.far.next().await, Some(hello.clone()));
@@ -100,7 +100,7 @@ mirrored! {
                 true => Faults::none().reset_after_reading(20),
                 false => Faults::none().end_after_reading(20),
             };
-            let mut talk = told(near, faults);
+            let mut talk = notified(near, faults);
             let _ = talk.near.stream.write_all(&message).await;
             let mut received = Vec::new();
             talk.far.stream.read_to_end(&mut received).await.unwrap();
@@ -114,7 +114,7 @@ mirrored! {
     }
 
     virtual_time async fn a_part_of_a_header_does_not_go_before_it(near: Side) {
-        let mut talk = told(near, Faults::none());
+        let mut talk = notified(near, Faults::none());
         talk.near.send(&part()).await;
         talk.near.stream.write_all(&Frame::text("hello").bytes(near)[..1]).await.unwrap();
         talk.near.stream.shutdown().await.unwrap();
@@ -168,7 +168,7 @@ mirrored! {
                 talk.near.stream.read_to_end(&mut received).await.unwrap();
                 assert_eq!(received, &part().bytes(!near)[..7], "there is no place for a Close");
             } else {
-                assert_eq!(talk.near.next().await, Some(told_of(near, "takes no bytes")));
+                assert_eq!(talk.near.next().await, Some(close_for(near, "takes no bytes")));
                 assert_eq!(talk.near.next().await, None);
                 sleep(seconds(1)).await;
                 talk.near.send(&close).await;
@@ -197,16 +197,16 @@ mirrored! {
         let websocket = WebSocketConfig::default().close_timeout(seconds(2));
         let mut talk = talk(near, Table::new(1024), config, websocket);
         talk.near.send(&Frame::new(OpCode::Binary, &pattern(1500))).await;
-        assert_eq!(talk.near.next().await, Some(told_of(near, "takes no bytes")));
+        assert_eq!(talk.near.next().await, Some(close_for(near, "takes no bytes")));
         let traffic = talk.tunnel.await.unwrap().unwrap();
         assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::WriteTimeout { side: !near }, 7));
     }
 
     virtual_time async fn a_side_that_has_ended_is_told_of_one_that_does_not(near: Side) {
-        let mut talk = told(near, Faults::none());
+        let mut talk = notified(near, Faults::none());
         talk.near.stream.shutdown().await.unwrap();
         assert_eq!(talk.far.next().await, Some(gone(!near)));
-        assert_eq!(talk.near.next().await, Some(told_of(near, "does not close")));
+        assert_eq!(talk.near.next().await, Some(close_for(near, "does not close")));
         assert_eq!(talk.near.next().await, None);
         drop(talk.near);
         let traffic = talk.tunnel.await.unwrap().unwrap();
@@ -215,7 +215,7 @@ mirrored! {
     }
 
     virtual_time async fn a_close_of_its_own_is_enough(near: Side) {
-        let mut talk = told(near, Faults::none());
+        let mut talk = notified(near, Faults::none());
         let close = Frame::close(CloseCode::NORMAL_CLOSURE, "");
         talk.near.send(&close).await;
         talk.near.stream.shutdown().await.unwrap();
@@ -254,7 +254,7 @@ mirrored! {
             while writing.write_all(&message).await.is_ok() {}
         });
         let mut one = Peer::new(tokio::io::join(reading, tokio::io::sink()), near);
-        assert_eq!(one.next().await, Some(told_of(near, "takes no bytes")));
+        assert_eq!(one.next().await, Some(close_for(near, "takes no bytes")));
         let (mut stuck, mut received) = (far_peer, vec![0; 1 << 20]);
         drop(one);
         sender.await.unwrap();

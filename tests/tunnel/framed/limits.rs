@@ -30,7 +30,7 @@ fn ping() -> Frame {
     Frame::new(OpCode::Ping, b"of my own")
 }
 
-/// Limits, what is within them, and what is not: which limit that exceeds, what it allows, and what its sender is told.
+/// Limits, what is within them, and what is not: which limit that exceeds, what it allows, and what its sender is notified.
 struct Case {
     limits: MessageLimits,
     within: Vec<Frame>,
@@ -111,7 +111,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// What the other side is told of the one that has exceeded a limit.
+/// What the other side is notified of the one that has exceeded a limit.
 fn close_for(sender: Side) -> Frame {
     let name = match sender {
         Side::Downstream => "client",
@@ -121,7 +121,7 @@ fn close_for(sender: Side) -> Frame {
 }
 
 impl Case {
-    /// From here on, both have to be told.
+    /// From here on, both have to be notified.
     async fn is_over(&self, mut talk: Talk) {
         let near = talk.near.side;
         for frame in &self.within {
@@ -363,8 +363,8 @@ mirrored! {
         assert_eq!(talk.far.next().await, Some(large));
         let mut far = talk.far;
         // The other side is asked whether it is still there meanwhile, and only that side.
-        let heard = far.answering().await;
-        assert_eq!(heard, Some(Frame::text("late")));
+        let received = far.answering().await;
+        assert_eq!(received, Some(Frame::text("late")));
         assert!((9..11).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
         let asked = tokio::time::timeout(milliseconds(1), talk.near.next()).await;
         assert!(asked.is_err(), "it is not read, so it could not answer: {asked:?}");
@@ -498,30 +498,30 @@ proptest! {
         let (passes, exceeded) = allowed(&said, frame, message, fragments);
         let bytes: Vec<u8> = said.iter().flat_map(|frame| frame.bytes(sender)).collect();
         let within: Vec<u8> = said[..passes].iter().flat_map(|frame| frame.bytes(sender)).collect();
-        let (heard, traffic) = runtime.block_on(async {
+        let (received, traffic) = runtime.block_on(async {
             let table = Table::with_faults(capacity, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
             let limits = limits().max_frame_bytes(frame).max_message_bytes(message).max_fragments(fragments);
             let tunnel = seat(sender, table.near, table.far)
                 .config(unlimited().half_close_timeout(seconds(1000)))
                 .websocket(bare().limits_from(sender, limits));
             let close = [Frame::close(CloseCode::NORMAL_CLOSURE, "")];
-            let (_, heard, traffic) = tokio::join!(
+            let (_, received, traffic) = tokio::join!(
                 super::schedules::blurt(table.near_peer, &bytes),
                 super::schedules::whole(table.far_peer, !sender, &close),
                 tunnel.run(),
             );
-            (heard, traffic.unwrap())
+            (received, traffic.unwrap())
         });
-        prop_assert!(heard.starts_with(&within), "{} of {} bytes", heard.len(), within.len());
+        prop_assert!(received.starts_with(&within), "{} of {} bytes", received.len(), within.len());
         prop_assert_eq!(delivered_from(sender, &traffic), within.len() as u64);
         match exceeded {
-            None => prop_assert_eq!(heard.len(), within.len()),
+            None => prop_assert_eq!(received.len(), within.len()),
             Some(expected) => {
                 prop_assert!(matches!(
                     traffic.end(),
                     End::LimitExceeded { side, limit, .. } if side == sender && limit == expected
                 ), "{}", traffic);
-                let close = first_frame(&heard[within.len()..], sender);
+                let close = first_frame(&received[within.len()..], sender);
                 prop_assert_eq!(close.map(|(frame, _)| frame), Some(close_for(sender)));
             }
         }
@@ -538,7 +538,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let (messages, burst, control, bytes) = rates;
-        let (heard, traffic) = runtime.block_on(async {
+        let (received, traffic) = runtime.block_on(async {
             let table = Table::with_faults(capacity, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
             let limits = limits()
                 .messages(Rate::per_second(messages).burst(burst))
@@ -548,15 +548,15 @@ proptest! {
             let tunnel = seat(sender, table.near, table.far)
                 .config(unlimited().idle_timeout(seconds(1)))
                 .websocket(bare().limits_from(sender, limits));
-            let (_, heard, traffic) = tokio::join!(
+            let (_, received, traffic) = tokio::join!(
                 super::schedules::whole(table.near_peer, sender, &said),
                 super::schedules::whole(table.far_peer, !sender, &[]),
                 tunnel.run(),
             );
-            (heard, traffic.unwrap())
+            (received, traffic.unwrap())
         });
         let all: Vec<u8> = said.iter().flat_map(|frame| frame.bytes(sender)).collect();
-        prop_assert!(heard == all, "{} of {} bytes: {}", heard.len(), all.len(), traffic);
+        prop_assert!(received == all, "{} of {} bytes: {}", received.len(), all.len(), traffic);
         prop_assert_eq!(traffic.end().name(), "closed");
     }
 }

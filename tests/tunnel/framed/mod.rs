@@ -64,7 +64,7 @@ impl Frame {
     }
 }
 
-/// What an end says, and how it reads what it is told: as the other side of the protocol, strictly.
+/// What an end says, and how it reads what it is notified: as the other side of the protocol, strictly.
 pub(crate) struct Peer<S> {
     pub(crate) stream: S,
     pub(crate) side: Side,

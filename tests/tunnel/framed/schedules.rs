@@ -66,7 +66,7 @@ fn conversations() -> impl Strategy<Value = Conversation> {
         )
 }
 
-/// What one end has heard, and whether it was asked.
+/// What one end has received, and whether it was asked.
 #[derive(Debug, Default)]
 struct Received {
     frames: Vec<Frame>,
@@ -91,7 +91,7 @@ async fn attend(
             }
             writing.write_all(&frame.bytes(side)).await?;
         }
-        // Pongs that come later are answered too, until the other end has been heard to its end.
+        // Pongs that come later are answered too, until the other end has been received to its end.
         while let Some(pong) = pongs.recv().await {
             let closes = pong.opcode == OpCode::Close;
             writing.write_all(&pong.bytes(side)).await?;
@@ -171,7 +171,7 @@ async fn hold(conversation: Conversation) -> ([Received; 2], Traffic) {
     tokio::spawn(async move {
         match drained_after {
             Some(time) => tokio::time::sleep(milliseconds(time)).await,
-            // When both have heard everything, and a few pings more.
+            // When both have received everything, and a few pings more.
             None => {
                 let mut sides = [false; 2];
                 while sides != [true; 2] {

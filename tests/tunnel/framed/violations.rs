@@ -1,4 +1,4 @@
-//! A frame that may not be sent goes nowhere, and both sides are told.
+//! A frame that may not be sent goes nowhere, and both sides are notified.
 
 use switchover::tunnel::End;
 use switchover::websocket::FrameError;
@@ -63,7 +63,7 @@ fn reported(error: FrameError) -> Frame {
     Frame::close(CloseCode::PROTOCOL_ERROR, &error.to_string())
 }
 
-/// What the other side is told of the one that has sent a wrong frame.
+/// What the other side is notified of the one that has sent a wrong frame.
 pub(crate) fn close_for(violator: Side, error: FrameError) -> Frame {
     let (code, name) = match violator {
         Side::Downstream => (CloseCode::PROTOCOL_ERROR, "client"),

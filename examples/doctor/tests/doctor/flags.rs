@@ -22,8 +22,8 @@ async fn wrong_flags_end_with_2() {
             "--listen goes without a URL",
         ),
         (&["--ca", "/no/such/file", "wss://a/"], "--ca /no/such/file"),
-        (&["--unheard-of", "x", "ws://a/"], "there is no such flag"),
-        (&["ws://a/", "--unheard-of"], "there is no such flag"),
+        (&["--unreported-of", "x", "ws://a/"], "there is no such flag"),
+        (&["ws://a/", "--unreported-of"], "there is no such flag"),
         (&["--timeout", "9999999999h", "ws://a/"], "up to 1000h"),
         (&["--idle", "0s", "ws://a/"], "above zero"),
     ];

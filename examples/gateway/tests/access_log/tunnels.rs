@@ -274,11 +274,11 @@ async fn a_client_that_exceeds_a_limit_is_told_and_the_record_names_it() {
         ),
     ] {
         let reason = format!("more than {allowed} {exceeded}");
-        let told_upstream = b"\x88\x80mask\x03\xe9the client exceeded a limit";
+        let sent_upstream = b"\x88\x80mask\x03\xe9the client exceeded a limit";
         let script = Script::new()
             .read_head()
             .switch()
-            .read(text(5).len() + told_upstream.len())
+            .read(text(5).len() + sent_upstream.len())
             .send(b"\x88\x00")
             .close();
         let origin = ScriptedOrigin::start(script).await;

@@ -110,7 +110,7 @@ async fn the_flags_and_the_probes_are_those_of_the_gateway() {
         get(health, flag_of(&block("livenessProbe:"), "path")).await.0,
         200
     );
-    // And it is still there for a client that has not heard of it.
+    // And it is still there for a client that has not learned of it.
     let mut client = program.client().await;
     client.send(UPGRADE_REQUEST).await;
     assert_eq!(client.head().await.status, 101);

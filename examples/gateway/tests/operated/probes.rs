@@ -170,7 +170,7 @@ async fn a_drain_is_told_before_it_starts_and_to_its_end() {
         let (_, mut tunnel) = gateway.upgrade("/chat").await;
         gateway.program.terminate().await;
         becomes(gateway.health, "/ready", 503).await;
-        // A client that has not heard of it is still served.
+        // A client that has not learned of it is still served.
         let (status, late) = gateway.upgrade("/chat").await;
         assert_eq!(status, 101);
         let since = Instant::now();

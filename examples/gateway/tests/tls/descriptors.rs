@@ -19,7 +19,7 @@ const AT_ONCE: usize = 100;
 /// What a client does whose connection comes to nothing.
 #[derive(Clone, Copy, Debug)]
 enum Failing {
-    /// Sends this, and leaves when it has been told why not.
+    /// Sends this, and leaves when it has the reason.
     Sends(&'static [u8]),
     /// Sends this and leaves.
     Leaves(&'static [u8]),

@@ -171,7 +171,7 @@ impl Scenario {
             _ => response(&mut client, &mut seen).await,
         }
         drop(client);
-        told_upstream(&origin, &mut seen).await;
+        sent_upstream(&origin, &mut seen).await;
         seen
     }
 }
@@ -256,7 +256,7 @@ async fn idle(client: &mut ScriptedClient, seen: &mut Seen) {
     seen.insert("tunnel ends".to_owned(), end);
 }
 
-async fn told_upstream(origin: &ScriptedOrigin, seen: &mut Seen) {
+async fn sent_upstream(origin: &ScriptedOrigin, seen: &mut Seen) {
     if origin.connections() == 0 {
         seen.insert("upstream".to_owned(), "not asked".to_owned());
         return;

@@ -141,7 +141,7 @@ impl Half {
                 _ if self.outlet.is_blocked() => self.outlet.unblock(cx, now, writer)?,
                 (Stage::Moving, _) if self.can_inject() => self.inject(cx, now, writer)?,
                 (Stage::Moving, _) if self.is_violated() => return Ok(()),
-                (Stage::Moving, _) if self.has_own() => match self.move_own(cx, now, writer)? {
+                (Stage::Moving, _) if self.has_injected() => match self.move_injected(cx, now, writer)? {
                     Some(turn) => turn,
                     None if self.waits_until().is_some() => self.resume(cx, now, writer)?,
                     None => self.read_or_splice(cx, now, scratch, (reader, writer), splice, &mut turns)?,
@@ -267,9 +267,9 @@ impl Half {
         W: AsyncWrite + Unpin,
     {
         // A Close says how it ended, so nothing looks complete that is not.
-        let has_own_close = self.framed().is_some_and(Framed::has_own_close);
+        let has_injected_close = self.framed().is_some_and(Framed::has_injected_close);
         let shut = match shutdown {
-            ShutdownMode::Silent if has_own_close => self.outlet.shut_down(cx, now, writer),
+            ShutdownMode::Silent if has_injected_close => self.outlet.shut_down(cx, now, writer),
             ShutdownMode::Silent => Poll::Ready(Ok(())),
             ShutdownMode::Orderly => self.outlet.shut_down(cx, now, writer),
         };

@@ -126,15 +126,15 @@ fn message(sender: Side, compressed: bool, payload: &[u8], fragments: usize) -> 
 
 /// A message as it was received.
 #[derive(Debug)]
-struct Heard {
+struct ReadMessage {
     is_compressed: bool,
     payload: Vec<u8>,
     raw: Vec<u8>,
 }
 
 /// The messages among these bytes; control frames are left out.
-fn messages(mut bytes: &[u8], sender: Side) -> Vec<Heard> {
-    let mut heard: Vec<Heard> = Vec::new();
+fn messages(mut bytes: &[u8], sender: Side) -> Vec<ReadMessage> {
+    let mut read: Vec<ReadMessage> = Vec::new();
     let mut scanner = FrameScanner::new(sender).reserved_bits([true, false, false]);
     while let Ok(Some((header, start))) = FrameHeader::decode(bytes) {
         let end = start + usize::try_from(header.payload_length).unwrap();
@@ -145,12 +145,12 @@ fn messages(mut bytes: &[u8], sender: Side) -> Vec<Heard> {
         let raw = &bytes[..end];
         match header.opcode {
             OpCode::Continuation => {
-                let message = heard.last_mut().unwrap();
+                let message = read.last_mut().unwrap();
                 message.payload.extend_from_slice(&payload);
                 message.raw.extend_from_slice(raw);
             }
             opcode if opcode.is_control() => {}
-            _ => heard.push(Heard {
+            _ => read.push(ReadMessage {
                 is_compressed: header.rsv[0],
                 payload,
                 raw: raw.to_vec(),
@@ -159,7 +159,7 @@ fn messages(mut bytes: &[u8], sender: Side) -> Vec<Heard> {
         bytes = &bytes[end..];
     }
     assert_eq!(bytes, b"");
-    heard
+    read
 }
 
 fn agreed(takes_over: bool) -> DeflateParameters {
@@ -292,23 +292,19 @@ async fn converse(near: Side, takes_over: bool, mut deflater: Deflater, step: us
     let plans = said.iter().map(|(.., plan)| *plan).collect();
     let tap = Tap::new(planned(plans, Arc::clone(&shown))).deflate(agreed(takes_over));
     let (received, _) = carry(near, &bytes, step, tap).await;
-    let heard = messages(&received, near);
+    let read = messages(&received, near);
     let goes_on = |plan: &Plan| !matches!(plan, Plan::Drop | Plan::ReadAndDrop);
     let expected: Vec<_> = said
         .iter()
         .zip(&sent)
         .filter(|((.., plan), _)| goes_on(plan))
         .collect();
-    assert_eq!(
-        heard.len(),
-        expected.len(),
-        "messages are lost, or there are more"
-    );
+    assert_eq!(read.len(), expected.len(), "messages are lost, or there are more");
     let mut inflater = Inflater::new(takes_over);
-    for (heard, ((text, _, _, plan), _)) in heard.iter().zip(&expected) {
-        let payload = match heard.is_compressed {
-            true => inflater.inflate(&heard.payload),
-            false => heard.payload.clone(),
+    for (read, ((text, _, _, plan), _)) in read.iter().zip(&expected) {
+        let payload = match read.is_compressed {
+            true => inflater.inflate(&read.payload),
+            false => read.payload.clone(),
         };
         let text = if *plan == Plan::Replace {
             format!("not {text}")
@@ -326,9 +322,9 @@ async fn converse(near: Side, takes_over: bool, mut deflater: Deflater, step: us
         .iter()
         .filter(|(.., plan)| goes_on(plan))
         .count();
-    for (heard, ((.., plan), sent)) in heard.iter().zip(&expected).take(first) {
+    for (read, ((.., plan), sent)) in read.iter().zip(&expected).take(first) {
         assert!(
-            *plan == Plan::Replace || heard.raw == sent.concat(),
+            *plan == Plan::Replace || read.raw == sent.concat(),
             "not as it came"
         );
     }
@@ -460,8 +456,8 @@ mirrored! {
             if count == 1 { Decision::Drop } else { Decision::Pass }
         });
         let (received, _) = carry(near, &sent, usize::MAX, Tap::new(tap).deflate(agreed(true))).await;
-        let heard = messages(&received, near);
-        assert_eq!((heard.len(), heard[0].is_compressed, heard[0].payload == large), (1, false, true));
+        let read = messages(&received, near);
+        assert_eq!((read.len(), read[0].is_compressed, read[0].payload == large), (1, false, true));
         let mut rest = &received[..];
         while let Ok(Some((header, start))) = FrameHeader::decode(rest) {
             assert!(header.payload_length < 1_200_000, "{} bytes at once", header.payload_length);
@@ -489,14 +485,14 @@ async fn each_side_has_a_window_of_its_own() {
             }
         });
         let (received, _) = carry(near, &sent, usize::MAX, Tap::new(tap).deflate(agreed)).await;
-        let heard = messages(&received, near);
-        let texts: Vec<Vec<u8>> = heard
+        let read = messages(&received, near);
+        let texts: Vec<Vec<u8>> = read
             .iter()
-            .map(|heard| {
-                if heard.is_compressed {
-                    inflater.inflate(&heard.payload)
+            .map(|read| {
+                if read.is_compressed {
+                    inflater.inflate(&read.payload)
                 } else {
-                    heard.payload.clone()
+                    read.payload.clone()
                 }
             })
             .collect();
@@ -505,7 +501,7 @@ async fn each_side_has_a_window_of_its_own() {
             assert_eq!(text, said.as_bytes());
         }
         // Where none refers to another, one that is replaced changes no other.
-        assert_eq!(heard.last().unwrap().is_compressed, !takes_over);
+        assert_eq!(read.last().unwrap().is_compressed, !takes_over);
     }
 }
 

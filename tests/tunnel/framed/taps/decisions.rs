@@ -276,12 +276,12 @@ mirrored! {
         let begun = Frame::text("not ").not_last().bytes(near);
         let cut = &Frame::new(OpCode::Continuation, b"whole").bytes(near)[..3];
         let close = Frame::close(CloseCode::NORMAL_CLOSURE, "bye");
-        for (behind, heard) in [(cut.to_vec(), None), (close.bytes(near), Some(close))] {
+        for (behind, received) in [(cut.to_vec(), None), (close.bytes(near), Some(close))] {
             let mut talk = under(near, reads_text_of(near, 100));
             talk.near.stream.write_all(&[&begun[..], &behind].concat()).await.unwrap();
             talk.near.stream.shutdown().await.unwrap();
-            if heard.is_some() {
-                assert_eq!(talk.far.next().await, heard);
+            if received.is_some() {
+                assert_eq!(talk.far.next().await, received);
             }
             assert_eq!(talk.far.next().await, None);
         }

@@ -64,7 +64,7 @@ mirrored! {
         talk.near.send(&first).await;
         talk.near.stream.write_all(&bytes[..bytes.len() - 50]).await.unwrap();
         assert_eq!(talk.far.next().await, Some(first));
-        // The sender is told at once, the receiver when the frame is whole. What follows it does not go on.
+        // The sender is notified at once, the receiver when the frame is whole. What follows it does not go on.
         assert_eq!(talk.near.next().await, Some(Frame::close(CloseCode(4008), "budget spent")));
         talk.near.stream.write_all(&bytes[bytes.len() - 50..]).await.unwrap();
         talk.near.send(&Frame::new(OpCode::Continuation, b"more")).await;
