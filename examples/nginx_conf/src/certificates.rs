@@ -14,6 +14,7 @@ use super::location::Surroundings;
 use super::regex::Regex;
 use super::scope::Scope;
 use super::tls::read_file;
+use super::tls_versions::Versions;
 
 /// What a server speaks TLS with.
 #[derive(Debug)]
@@ -41,9 +42,18 @@ pub(crate) struct Certificates {
     of_names: Hosts<Own>,
     regexes: Vec<(Regex, Own)>,
     default: Option<Own>,
+    versions: Versions,
 }
 
 impl Certificates {
+    /// None yet. These versions of TLS are spoken: as the default server says, for every server.
+    pub(crate) fn speaking(versions: Versions) -> Self {
+        Certificates {
+            versions,
+            ..Certificates::default()
+        }
+    }
+
     /// Adds those of a server. What is wrong with them is among the findings.
     pub(crate) fn add(
         &mut self,
@@ -57,7 +67,7 @@ impl Certificates {
         let own = match rejects {
             true => Own::Rejects,
             false if scope.certificates.is_empty() => Own::Default,
-            false => match context(scope, clients, around) {
+            false => match context(scope, clients, &self.versions, around) {
                 Some(context) => Own::Context(Arc::new(context)),
                 None => Own::Rejects,
             },
@@ -119,11 +129,16 @@ impl Certificates {
 }
 
 /// What a server says.
-fn context(scope: &Scope, clients: Option<&Arc<Clients>>, around: &mut Surroundings<'_>) -> Option<Context> {
+fn context(
+    scope: &Scope,
+    clients: Option<&Arc<Clients>>,
+    versions: &Versions,
+    around: &mut Surroundings<'_>,
+) -> Option<Context> {
     let place = scope.certificates.first().map(|at| at.place.clone())?;
     let own = of_server(scope, around);
     let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
     let builder = match builder {
         Ok(builder) => builder,
         Err(why) => {

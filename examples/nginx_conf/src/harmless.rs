@@ -100,7 +100,6 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "ssl_engine",
     "ssl_object_cache_inheritable",
     "ssl_prefer_server_ciphers",
-    "ssl_protocols",
     "ssl_session_cache",
     "ssl_session_ticket_key",
     "ssl_session_tickets",

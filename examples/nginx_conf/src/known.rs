@@ -111,6 +111,7 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("ssl_certificate_key", HTTP_OR_SERVER),
     ("ssl_client_certificate", HTTP_OR_SERVER),
     ("ssl_crl", HTTP_OR_SERVER),
+    ("ssl_protocols", HTTP_OR_SERVER),
     ("ssl_reject_handshake", HTTP_OR_SERVER),
     ("ssl_trusted_certificate", HTTP_OR_SERVER),
     ("ssl_verify_client", HTTP_OR_SERVER),

@@ -86,6 +86,7 @@ mod sticky;
 mod text;
 mod tls;
 mod tls_variables;
+mod tls_versions;
 mod to_rust;
 mod tree;
 mod tries;

@@ -18,6 +18,7 @@ use super::next_upstream::Occasions;
 use super::real_ip::{Source, Trusted};
 use super::redirects::Redirection;
 use super::text::Text;
+use super::tls_versions::{self, Versions};
 use super::tree::Directive;
 
 /// A value, and where it is said.
@@ -101,6 +102,8 @@ pub(crate) struct Scope {
     /// `ssl on`.
     pub(crate) is_tls: Option<At<bool>>,
     pub(crate) rejects_handshakes: Option<At<bool>>,
+    /// `ssl_protocols`.
+    pub(crate) protocols: Option<At<Versions>>,
     /// `ssl_certificate` and `ssl_certificate_key`, which may be there for each kind of key.
     pub(crate) certificates: Vec<At<String>>,
     pub(crate) certificate_keys: Vec<At<String>>,
@@ -312,6 +315,7 @@ impl Scope {
             "server_name_in_redirect" => set(&mut self.name_in_redirect, measures::switch(first), place),
             "ssl" => set(&mut self.is_tls, measures::switch(first), place),
             "ssl_reject_handshake" => set(&mut self.rejects_handshakes, measures::switch(first), place),
+            "ssl_protocols" => set(&mut self.protocols, tls_versions::read(&directive.arguments), place),
             "ssl_verify_client" => set(&mut self.verify_client, Verify::read(first), place),
             "ssl_client_certificate" => set(&mut self.client_roots, Ok(first.to_owned()), place),
             "ssl_trusted_certificate" => set(&mut self.trusted_roots, Ok(first.to_owned()), place),

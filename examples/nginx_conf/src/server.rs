@@ -22,6 +22,7 @@ use super::real_ip::RealIp;
 use super::regex::{Captures, Regex};
 use super::rewrite::Step;
 use super::scope::Scope;
+use super::tls_versions;
 
 use super::tree::Directive;
 
@@ -218,10 +219,23 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
     };
     let mut hosts = Hosts::default();
     let mut regexes = Vec::new();
-    let mut certificates = Certificates::default();
+    let default = here()
+        .find(|(_, listen)| listen.is_default)
+        .or_else(|| here().next());
+    let (default, _) = default?;
+    let protocols = default.scope.protocols.as_ref();
+    let protocols = protocols.map_or_else(tls_versions::all, |said| said.value.clone());
+    let mut certificates = Certificates::speaking(protocols.clone());
     let is_tls = here().any(|(_, listen)| listen.is_tls);
     for (read, listen) in here() {
         if is_tls {
+            let own = read.scope.protocols.as_ref();
+            if let Some(own) = own.filter(|own| !tls_versions::are_equal(&own.value, &protocols)) {
+                let text = format!(
+                    "ssl_protocols of the default server at {address} holds for every server there: this one has no effect"
+                );
+                around.findings.hint(&own.place, text);
+            }
             let said = (&read.scope, read.server.clients.as_ref());
             certificates.add(&read.names, &read.regexes, listen.is_default, said, around);
         }
@@ -253,10 +267,6 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
                 .error(&read.server.place, format!("{address}: {why}"));
         }
     }
-    let default = here()
-        .find(|(_, listen)| listen.is_default)
-        .or_else(|| here().next());
-    let (default, _) = default?;
     let pages = here().flat_map(|(read, _)| &read.server.own.handling.error_pages);
     let has_page_for_plain = lacks_tls().is_some_and(|status| pages.clone().any(|page| page.is_for(status)));
     let is_http2 = here().any(|(_, listen)| listen.is_http2);

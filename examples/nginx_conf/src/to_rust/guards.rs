@@ -58,6 +58,7 @@ const KEEPS_NOBODY_OUT: &[&str] = &[
     "set_real_ip_from",
     "real_ip_header",
     "real_ip_recursive",
+    "ssl_protocols",
     "underscores_in_headers",
     "worker_shutdown_timeout",
 ];

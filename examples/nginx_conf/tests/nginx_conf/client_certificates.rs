@@ -1,4 +1,5 @@
-//! `ssl_verify_client`: what each server wants of its clients, and what it says of the certificates that they show.
+//! `ssl_verify_client`: what each server wants of its clients, and what it says of the certificates that they show; and
+//! `ssl_protocols`, by which some clients are not served at all.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -206,6 +207,43 @@ async fn certificates_that_clients_show_or_do_not() {
     if let [ours, nginx] = &given[..] {
         for (ours, nginx) in ours.iter().zip(nginx) {
             assert_eq!(ours, nginx);
+        }
+    }
+}
+
+#[tokio::test]
+async fn versions_of_tls_are_those_of_the_default_server() {
+    let authority = Authority::new();
+    let server = authority.issue(&["first.example", "second.example"], NOW);
+    // What the default server says, what the other one says, and which of TLS 1.2 and 1.3 are spoken then.
+    for (first, second, spoken) in [
+        ("TLSv1.3", "TLSv1.2 TLSv1.3", [false, true]),
+        ("TLSv1.3", "TLSv1.2", [false, true]),
+        ("TLSv1 TLSv1.1 TLSv1.2", "TLSv1.3", [true, false]),
+        ("TLSv1.2 TLSv1.3", "TLSv1.3", [true, true]),
+    ] {
+        let one = |name: &str, versions: &str| {
+            format!("server {{ listen LISTEN ssl; server_name {name}; ssl_protocols {versions}; return 200 hi; }}\n")
+        };
+        let text = format!(
+            "events {{}}\nhttp {{ include FOLDER/folders.conf; access_log off; ssl_certificate all.chain.pem; \
+             ssl_certificate_key all.key.pem;\n{}{} }}\n",
+            one("first.example", first),
+            one("second.example", second),
+        );
+        for kind in kinds() {
+            let folder = Folder::of(SocketAddr::from(([127, 0, 0, 1], 9)), &text);
+            server.write(&folder.path, "all");
+            let program = folder.start(kind, "test.conf", &[]);
+            for name in ["first.example", "second.example"] {
+                for (version, is_spoken) in VERSIONS.into_iter().zip(spoken) {
+                    let connector = TlsConnector::from(Arc::new(authority.client(&[version], None)));
+                    let stream = TcpStream::connect(program.address).await.unwrap();
+                    let shaken = connector.connect(ServerName::try_from(name).unwrap(), stream).await;
+                    let said = format!("{kind:?} {first} and {second}: {version:?} to {name}: {shaken:?}");
+                    assert_eq!(shaken.is_ok(), is_spoken, "{said}");
+                }
+            }
         }
     }
 }
