@@ -1,14 +1,6 @@
 //! The words of a configuration of nginx: what is read, written with quotation marks, reads the same.
 
-#[path = "../../examples/nginx_conf/src/words.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "a file of a program that has no library"
-)]
-mod nginx;
-
-use nginx::{Token, read};
+use nginx_conf::words::{Token, read};
 
 /// A word in quotation marks, as nginx reads it back: only these two characters need a backslash there.
 fn quoted(word: &str, mark: char) -> String {

@@ -96,7 +96,6 @@ mod uri;
 mod variable_names;
 mod variables;
 mod version;
-mod words;
 mod worker;
 
 use std::io::{self, Write};

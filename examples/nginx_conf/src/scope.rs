@@ -315,7 +315,11 @@ impl Scope {
             "server_name_in_redirect" => set(&mut self.name_in_redirect, measures::switch(first), place),
             "ssl" => set(&mut self.is_tls, measures::switch(first), place),
             "ssl_reject_handshake" => set(&mut self.rejects_handshakes, measures::switch(first), place),
-            "ssl_protocols" => set(&mut self.protocols, tls_versions::read(&directive.arguments), place),
+            "ssl_protocols" => set(
+                &mut self.protocols,
+                tls_versions::read(&directive.arguments),
+                place,
+            ),
             "ssl_verify_client" => set(&mut self.verify_client, Verify::read(first), place),
             "ssl_client_certificate" => set(&mut self.client_roots, Ok(first.to_owned()), place),
             "ssl_trusted_certificate" => set(&mut self.trusted_roots, Ok(first.to_owned()), place),

@@ -9,7 +9,7 @@ use std::vec;
 use super::findings::{Findings, Place};
 use super::mask;
 use super::sources::Sources;
-use super::words::{self, Token};
+use nginx_conf::words::{self, Token};
 
 /// How deep files may include each other.
 const DEEPEST: usize = 32;

@@ -3,22 +3,32 @@
 
 /// A word, or what stands between words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Token {
+pub enum Token {
+    /// Without its quotation marks and backslashes.
     Word(String),
+    /// `;`
     Semicolon,
+    /// `{`
     Open,
+    /// `}`
     Close,
 }
 
 /// What cannot be read, and in which line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unreadable {
-    pub(crate) line: usize,
-    pub(crate) why: String,
+pub struct Unreadable {
+    /// The line, from 1 on.
+    pub line: usize,
+    /// What is wrong, for people.
+    pub why: String,
 }
 
 /// All tokens, each with the line in which it begins.
-pub(crate) fn read(text: &str) -> Result<Vec<(Token, usize)>, Unreadable> {
+///
+/// # Errors
+///
+/// A word that does not end, or a brace where none may stand.
+pub fn read(text: &str) -> Result<Vec<(Token, usize)>, Unreadable> {
     let mut reader = Reader { text, at: 0, line: 1 };
     let mut tokens = Vec::new();
     while let Some(byte) = reader.peek() {

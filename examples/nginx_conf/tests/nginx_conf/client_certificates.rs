@@ -223,7 +223,9 @@ async fn versions_of_tls_are_those_of_the_default_server() {
         ("TLSv1.2 TLSv1.3", "TLSv1.3", [true, true]),
     ] {
         let one = |name: &str, versions: &str| {
-            format!("server {{ listen LISTEN ssl; server_name {name}; ssl_protocols {versions}; return 200 hi; }}\n")
+            format!(
+                "server {{ listen LISTEN ssl; server_name {name}; ssl_protocols {versions}; return 200 hi; }}\n"
+            )
         };
         let text = format!(
             "events {{}}\nhttp {{ include FOLDER/folders.conf; access_log off; ssl_certificate all.chain.pem; \
@@ -239,7 +241,9 @@ async fn versions_of_tls_are_those_of_the_default_server() {
                 for (version, is_spoken) in VERSIONS.into_iter().zip(spoken) {
                     let connector = TlsConnector::from(Arc::new(authority.client(&[version], None)));
                     let stream = TcpStream::connect(program.address).await.unwrap();
-                    let shaken = connector.connect(ServerName::try_from(name).unwrap(), stream).await;
+                    let shaken = connector
+                        .connect(ServerName::try_from(name).unwrap(), stream)
+                        .await;
                     let said = format!("{kind:?} {first} and {second}: {version:?} to {name}: {shaken:?}");
                     assert_eq!(shaken.is_ok(), is_spoken, "{said}");
                 }
