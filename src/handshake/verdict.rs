@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use http::header::{
     CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
+    SEC_WEBSOCKET_PROTOCOL, TE, TRANSFER_ENCODING,
 };
 use http::response::Parts;
 use http::{Method, StatusCode, Version};
@@ -179,6 +179,8 @@ impl PendingUpgrade {
             _ => (None, [false; 3], None),
         };
 
+        // RFC 9110, section 10.1.4: it means nothing in a response.
+        response.headers.remove(TE);
         // RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
         let length = |name: &HeaderName| *name == CONTENT_LENGTH;
         hop_by_hop::strip_for_switch(&mut response.headers, protocol.to_value(), length)?;

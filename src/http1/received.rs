@@ -12,6 +12,7 @@ use super::lists::check_request_lists;
 use super::singleton::check_request_singletons;
 use super::target::check_path;
 use super::{BodyLength, HeadError, HeadLimits, HostError, TargetError, check_host, validate_host};
+use crate::token;
 
 /// Checks a request head that hyper, or any other server, has parsed, and gives it the form of
 /// [`parse_request`](super::parse_request)'s: one valid `Host` in agreement with the target, a target in a form that
@@ -72,7 +73,12 @@ pub(crate) fn check_request_unlimited(parts: &mut Parts) -> Result<(), HeadError
     normalize_empty_path(parts)?;
     check_target(parts)?;
     if parts.version >= Version::HTTP_2 {
-        return check_authority(parts);
+        // RFC 9113, section 8.2.1, leaves more than HTTP/1.1 takes in a name (RFC 9110, section 5.1).
+        let mut names = parts.headers.keys();
+        return match names.all(|name| token::is_token(name.as_str().as_bytes())) {
+            true => check_authority(parts),
+            false => Err(HeadError::FieldName),
+        };
     }
     check_host(parts.version, &parts.headers)?;
     if let Some(authority) = parts.uri.authority() {

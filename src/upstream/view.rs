@@ -148,6 +148,11 @@ impl Candidate for Trial {
         let policy = &self.policy;
         telemetry::attempt_ended(self.record.place(), outcome.name());
         self.record.shown(policy.retry.judge(outcome));
+        let servers = policy.servers.load(Ordering::Relaxed);
+        let goes_on = policy.retry.goes_on(ended, servers);
+        if goes_on || !matches!(outcome, AttemptOutcome::Answered(_)) {
+            taken(&self.permit);
+        }
         if let Some(observer) = &policy.observer {
             observer(&Attempted {
                 server: self.record.name(),
@@ -155,11 +160,6 @@ impl Candidate for Trial {
                 took: self.since.elapsed(),
                 permit: &self.permit,
             });
-        }
-        let servers = policy.servers.load(Ordering::Relaxed);
-        let goes_on = policy.retry.goes_on(ended, servers);
-        if goes_on || !matches!(outcome, AttemptOutcome::Answered(_)) {
-            taken(&self.permit);
         }
         goes_on
     }

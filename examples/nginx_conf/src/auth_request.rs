@@ -70,33 +70,38 @@ impl Request {
             let mut plan = self.plan().await;
             loop {
                 plan = match plan {
-                    Plan::Proxy(proxy, _) if self.carries_upgrade(&proxy) => {
+                    Plan::Proxy(proxy, location) if self.carries_upgrade(&proxy) => {
                         match self.ask_for_upgrade(&proxy).await {
-                            Ok(answer) => return answer,
+                            Ok(Some(answer)) => return answer,
+                            Ok(None) => return self.ask_plainly(Plan::Proxy(proxy, location)).await,
                             Err(stop) => self.go_on(stop).await,
                         }
                     }
-                    plan => {
-                        return match self.carry_out(plan, http::Extensions::new(), None).await {
-                            Some(response) => (response.status(), response.headers().clone()),
-                            None => (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()),
-                        };
-                    }
+                    plan => return self.ask_plainly(plan).await,
                 };
             }
         })
     }
 
+    async fn ask_plainly(&self, plan: Plan) -> (StatusCode, HeaderMap) {
+        match self.carry_out(plan, http::Extensions::new(), None).await {
+            Some(response) => (response.status(), response.headers().clone()),
+            None => (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()),
+        }
+    }
+
     /// Asks with the upgrade that the client asks for, where `proxy_set_header` says so, as nginx does: the guard may let in by
-    /// that. What it answers is all that counts. A 101 lets nobody in, and nothing is switched.
-    async fn ask_for_upgrade(&self, proxy: &Arc<Proxy>) -> Result<(StatusCode, HeaderMap), Stop> {
+    /// that. What it answers is all that counts. A 101 lets nobody in, and nothing is switched. None where the client asks for a
+    /// protocol that is not let through: that is an ordinary request.
+    async fn ask_for_upgrade(&self, proxy: &Arc<Proxy>) -> Result<Option<(StatusCode, HeaderMap)>, Stop> {
         let leads = self.leads(proxy).await?;
         // The door for upgrades wants a client. This one has sent a head, and waits.
-        let (near, _far) = tokio::io::duplex(64);
+        let (near, _far) = tokio::io::duplex(64 * 1024);
         let asking = Rewind::new(AnyStream::new(near), self.head_again());
         let mut incoming = match proxy.upgrades.resume(asking, self.hop()).await {
             Ok(Accepted::Upgrade(incoming)) => incoming,
-            Ok(Accepted::Rejected(why, _)) => return Ok((why.status(), HeaderMap::new())),
+            Ok(Accepted::Rejected(why, _)) => return Ok(Some((why.status(), HeaderMap::new()))),
+            Ok(Accepted::Ordinary(..)) => return Ok(None),
             _ => return Err(StatusCode::INTERNAL_SERVER_ERROR.into()),
         };
         incoming.set_header_rules(self.with(|asked| proxy.fields.request_rules(asked)));
@@ -115,7 +120,7 @@ impl Request {
         self.state.lock().upstream = Some((status, headers.clone()));
         let location = self.state.lock().location.clone();
         let stop = location.and_then(|location| self.taken_over(status, &headers, &location));
-        stop.map_or(Ok((status, headers)), Err)
+        stop.map_or(Ok(Some((status, headers))), Err)
     }
 
     /// The client's head, by its own target, without a body.

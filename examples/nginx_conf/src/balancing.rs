@@ -19,6 +19,11 @@ use super::tries;
 /// `sticky`, in front of another rule.
 pub(crate) fn stays(sticky: Arc<Sticky>, otherwise: Balance) -> Balance {
     let rule = CustomBalance::new(move |_, servers| {
+        for server in servers {
+            if let Some(source) = server.source {
+                sticky.found(source, server.name);
+            }
+        }
         let wanted = tries::wanted()?;
         servers
             .iter()

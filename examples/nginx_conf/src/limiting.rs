@@ -214,6 +214,10 @@ impl LimitConn {
             return Ok(None);
         }
         let mut levels = self.zone.levels();
+        // Every key has a request open: nginx has no memory for another one then, and refuses.
+        if levels.len() >= MOST_KEYS && !levels.contains_key(key) {
+            return Err(());
+        }
         let level = levels.entry(key.to_owned()).or_insert(Level {
             excess: 0,
             last: Instant::now(),
@@ -232,7 +236,15 @@ impl Zone {
     fn levels(&self) -> std::sync::MutexGuard<'_, HashMap<String, Level>> {
         let mut levels = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if levels.len() >= MOST_KEYS {
-            levels.retain(|_, level| level.open > 0 || level.last.elapsed() < Duration::from_secs(60));
+            // Many at a time: so each key pays for a few looks, and not for one at all keys.
+            let idle = levels.values().filter(|level| level.open == 0);
+            let mut idle: Vec<Instant> = idle.map(|level| level.last).collect();
+            if !idle.is_empty() {
+                let eighth = idle.len() / 8;
+                let (_, oldest, _) = idle.select_nth_unstable(eighth);
+                let oldest = *oldest;
+                levels.retain(|_, level| level.open > 0 || level.last > oldest);
+            }
         }
         levels
     }

@@ -6,6 +6,14 @@ use std::sync::Arc;
 use super::peer::{Address, with_port};
 use super::upstreams::Upstream;
 
+/// What a server is known by: the case of a name does not count, that of a socket's path does.
+pub(crate) fn known_as(name: &str) -> String {
+    match name.contains("unix:") {
+        true => name.to_owned(),
+        false => name.to_ascii_lowercase(),
+    }
+}
+
 /// The groups of a configuration, by name, which has no case.
 #[derive(Debug, Default)]
 pub(crate) struct Groups(HashMap<String, Arc<Upstream>>);
@@ -13,21 +21,18 @@ pub(crate) struct Groups(HashMap<String, Arc<Upstream>>);
 impl Groups {
     /// False if there is one by that name already.
     pub(crate) fn add(&mut self, name: &str, upstream: Upstream) -> bool {
-        let before = self.0.insert(name.to_ascii_lowercase(), Arc::new(upstream));
+        let before = self.0.insert(known_as(name), Arc::new(upstream));
         before.is_none()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<Upstream>> {
-        self.0.get(&name.to_ascii_lowercase())
+        self.0.get(&known_as(name))
     }
 
     /// The one server that a URL names. Locations that name the same server share it.
     pub(crate) fn of_one(&mut self, name: &str, address: Address) -> Arc<Upstream> {
         let upstream = || Arc::new(Upstream::of_one(address));
-        self.0
-            .entry(name.to_ascii_lowercase())
-            .or_insert_with(upstream)
-            .clone()
+        self.0.entry(known_as(name)).or_insert_with(upstream).clone()
     }
 }
 

@@ -242,7 +242,13 @@ fn run_into(steps: &[Step], asked: &Asked<'_>, ran: &mut Ran) -> Result<bool, St
                 let value = value.value(asked);
                 target.set(&mut asked.state.lock(), value);
             }
-            Step::Break => return Ok(false),
+            Step::Break => {
+                // Also for a `rewrite` before it: the location stays the same, with all that guards it.
+                if matches!(ran.end, End::Rewritten) {
+                    ran.end = End::Same;
+                }
+                return Ok(false);
+            }
             Step::Answer(answer) => {
                 ran.end = End::Answer(answer.clone());
                 return Ok(false);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
@@ -19,9 +20,12 @@ use super::tree::Directive;
 #[derive(Debug)]
 pub(crate) struct Sticky {
     by: By,
-    /// `route` of servers, by their names.
-    routes: HashMap<String, String>,
+    /// `route` of servers, by their names, and by the addresses that were found for them.
+    routes: RwLock<HashMap<String, String>>,
 }
+
+/// How many addresses are remembered. Beyond that a new one has no `route`.
+const MOST_ROUTES: usize = 4096;
 
 #[derive(Debug)]
 enum By {
@@ -64,12 +68,31 @@ impl Sticky {
         };
         Some(by.map(|by| Sticky {
             by,
-            routes: HashMap::new(),
+            routes: RwLock::default(),
         }))
     }
 
     pub(crate) fn add_route(&mut self, server: &str, route: &str) {
-        self.routes.insert(server.to_owned(), route.to_owned());
+        let routes = self.routes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        routes.insert(server.to_owned(), route.to_owned());
+    }
+
+    fn route(&self, server: &str) -> Option<String> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        routes.get(server).cloned()
+    }
+
+    /// A server of a name is chosen by its address, which has the `route` of the name.
+    pub(crate) fn found(&self, name: &str, address: &str) {
+        if self.route(address).is_some() {
+            return;
+        }
+        if let Some(route) = self.route(name) {
+            let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+            if routes.len() < MOST_ROUTES {
+                routes.insert(address.to_owned(), route);
+            }
+        }
     }
 
     /// What a request says of its server.
@@ -86,7 +109,7 @@ impl Sticky {
 
     /// Whether that is this server.
     pub(crate) fn is_wanted(&self, wanted: &str, server: &str) -> bool {
-        match (&self.by, self.routes.get(server)) {
+        match (&self.by, self.route(server)) {
             (_, Some(route)) => route == wanted,
             (By::Cookie(_), None) => digest(server) == wanted,
             (By::Route(_), None) => false,
@@ -96,7 +119,7 @@ impl Sticky {
     /// Names the server that has answered to the client.
     pub(crate) fn set(&self, server: &str, headers: &mut HeaderMap, asked: &Asked<'_>) {
         let By::Cookie(cookie) = &self.by else { return };
-        let id = self.routes.get(server).cloned().unwrap_or_else(|| digest(server));
+        let id = self.route(server).unwrap_or_else(|| digest(server));
         if let Ok(value) = HeaderValue::try_from(cookie.line(&id, asked)) {
             headers.append(SET_COOKIE, value);
         }

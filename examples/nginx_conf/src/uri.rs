@@ -125,10 +125,46 @@ pub(crate) fn without_merging(path: &str, merged: String) -> String {
     if !path.contains("//") {
         return merged;
     }
-    // A segment that is empty stands for itself: it is decoded as one that is not, and taken out again.
-    let marked = path.replace("//", "/\u{1}/").replace("//", "/\u{1}/");
-    match switchover::route::path_as_nginx(&marked.replace('\u{1}', "%01")) {
-        Ok(decoded) => String::from_utf8_lossy(&decoded).replace('\u{1}', ""),
+    // A segment that is empty stands for itself: it is decoded as one that is not, and taken out again. It must be none that the
+    // client has written: control bytes reach this only by their digits.
+    let mut length = 1;
+    while path.contains(&"%01".repeat(length)) {
+        length += 1;
+    }
+    let (marked, mark) = (format!("/{}/", "%01".repeat(length)), "\u{1}".repeat(length));
+    let marked = path.replace("//", &marked).replace("//", &marked);
+    match switchover::route::path_as_nginx(&marked) {
+        Ok(decoded) => {
+            let decoded = String::from_utf8_lossy(&decoded);
+            let segments = decoded
+                .split('/')
+                .map(|segment| if segment == mark { "" } else { segment });
+            segments.collect::<Vec<_>>().join("/")
+        }
         Err(_) => merged,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_empty_segments_are_put_back() {
+        for (path, expected) in [
+            ("/a//b", "/a//b"),
+            ("//", "//"),
+            ("/a///b/", "/a///b/"),
+            ("/app//.%01./secret", "/app//.\u{1}./secret"),
+            ("/adm%01in//", "/adm\u{1}in//"),
+            ("/a//%01/%01%01/b", "/a//\u{1}/\u{1}\u{1}/b"),
+        ] {
+            let merged = || "/merged".to_owned();
+            let whole = without_merging(path, merged());
+            match path.contains("//") {
+                true => assert_eq!(whole, expected, "{path}"),
+                false => assert_eq!(whole, merged(), "{path}"),
+            }
+        }
     }
 }

@@ -18,6 +18,7 @@ use super::configuration::Configuration;
 use super::connection;
 use super::limits;
 use super::proxy::{Pass, Proxy};
+use super::proxy_pass::known_as;
 use super::route::{Leading, Route};
 use super::server::Listener;
 use super::sockets::Listening;
@@ -74,7 +75,7 @@ impl Worker {
         if dynamic.upstreams.len() >= MOST_DYNAMIC {
             dynamic.upstreams.clear();
         }
-        let known = dynamic.upstreams.entry(key.to_ascii_lowercase());
+        let known = dynamic.upstreams.entry(known_as(key));
         known.or_insert_with(|| Arc::new(make())).clone()
     }
 

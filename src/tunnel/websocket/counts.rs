@@ -291,7 +291,8 @@ impl Framed {
         let counted = self.rare().counts.as_ref();
         let of_counts = counted.map_or(0, |counts| counts.numbers[..2 * KINDS].iter().sum());
         // Two that follow each other differ by much less than this number holds.
-        (of_tally + of_counts + u64::from(self.extra.answers)) as u32
+        (of_tally + of_counts + u64::from(self.extra.answers) + u64::from(self.extra.round_trips.count))
+            as u32
     }
 }
 

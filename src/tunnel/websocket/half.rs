@@ -261,7 +261,12 @@ impl Half {
         if !self.has_stopped() {
             return;
         }
+        let has_ended = self.has_ended();
         let Some(framed) = &mut self.framed else { return };
+        if has_ended {
+            // Nothing goes out there any more: nobody decides about what is only looked through for the Close, and nothing is kept.
+            framed.forget_injected();
+        }
         if framed.waits_until().is_some() {
             // No rate holds any more for what is only looked through for the Close.
             framed.stop_waiting(now);

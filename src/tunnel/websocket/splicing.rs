@@ -59,6 +59,7 @@ impl Framed {
         self.scanner.is_at_boundary()
             && self.rare().held.is_none()
             && !self.is_closed()
+            && !self.is_paused()
             && self.rare().refusal.is_none()
             && !self.can_inject()
     }

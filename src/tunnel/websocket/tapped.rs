@@ -148,6 +148,13 @@ impl Framed {
         !self.is_closed() && (screen.is_undecided() || screen.is_refused() && self.is_at_boundary())
     }
 
+    /// What the caller has in this direction ends.
+    pub(super) fn forget_injected(&mut self) {
+        if let Some(rare) = self.rare_mut() {
+            rare.own = None;
+        }
+    }
+
     pub(in crate::tunnel) fn has_injected(&self) -> bool {
         self.rare().own.is_some()
     }

@@ -69,6 +69,24 @@ fn what_limit_except_closes_is_not_opened_by_the_lines_beside_it() {
     );
 }
 
+/// `break` keeps the location, and what guards it, also behind a `rewrite` that would leave it.
+#[test]
+fn a_break_behind_a_rewrite_stays() {
+    heads_alike(
+        "location /shut/ { limit_except GET { deny all; } rewrite ^/shut(/.*)$ $1; break; return 201; }
+         location /deny/ { deny all; rewrite ^/deny(/.*)$ $1; break; try_files /one.txt =404; }
+         location /if/ { deny all; rewrite ^/if(/.*)$ $1; if ($args) { break; } try_files /one.txt =404; }
+         location / { return 200 open; }",
+        &[
+            ("GET /shut/x HTTP/1.1", "404"),
+            ("DELETE /shut/x HTTP/1.1", "403"),
+            ("GET /deny/x HTTP/1.1", "403"),
+            ("GET /if/x?a HTTP/1.1", "403"),
+            ("GET /if/x HTTP/1.1", "200"),
+        ],
+    );
+}
+
 /// Lines of a server look for files in its root, before there is a location.
 #[test]
 fn files_that_a_server_looks_for() {

@@ -1,5 +1,7 @@
 //! Bulk over sockets under a tap: what passes is spliced, header and all, and what does not is not.
 
+use switchover::tunnel::End;
+
 use super::*;
 
 /// What is decided about a message, in turn.
@@ -42,6 +44,34 @@ fn messages() -> Vec<Vec<Frame>> {
 }
 
 mirrored! {
+    real_time async fn nothing_goes_on_behind_a_frame_that_was_refused(near: Side) {
+        const BEFORE: usize = 20;
+        let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let mut whole = 0;
+        let tap = Closures::new(|_| Decision::Observe).observe(move |_, _, is_last| {
+            let is_enough = whole == BEFORE;
+            whole += usize::from(is_last);
+            is_enough.then(|| close(4008, "enough"))
+        });
+        let tunnel = seat(near, near_stream, far_stream).websocket(bare()).tap(Tap::new(tap));
+        let tunnel = tokio::spawn(tunnel.run());
+        let frame = Frame::new(OpCode::Binary, &pattern(131_072));
+        let bytes = frame.bytes(near);
+        let (reading, mut writing) = near_peer.into_split();
+        let sender = tokio::spawn(async move {
+            // As many as are taken: the next frame is always there when one has been refused.
+            while writing.write_all(&bytes).await.is_ok() {}
+        });
+        let mut far = Peer::new(far_peer, !near);
+        for index in 0..=BEFORE {
+            assert!(far.next().await.as_ref() == Some(&frame), "frame {index}");
+        }
+        assert_eq!(far.next().await, Some(Frame::close(CloseCode(4008), "enough")));
+        drop((far, reading));
+        sender.await.unwrap();
+        assert_eq!(tunnel.await.unwrap().unwrap().end(), End::Refused { side: near });
+    }
+
     real_time async fn every_message_becomes_what_was_decided(near: Side) {
         let messages = messages();
         let rounds = PLANS.len() * 3;

@@ -18,6 +18,24 @@ fn asking(side: Side) -> (Closures, oneshot::Sender<Verdict>) {
 }
 
 mirrored! {
+    virtual_time async fn nobody_decides_about_what_is_only_looked_through_for_a_close(near: Side) {
+        let (tap, _decide) = asking(near);
+        let config = unlimited().write_timeout(seconds(5)).half_close_timeout(seconds(10));
+        let table = Table::new(1024);
+        let tunnel = seat(near, table.near, table.far).config(config).websocket(bare()).tap(Tap::new(tap));
+        let tunnel = tokio::spawn(tunnel.run());
+        let (mut one, _stuck) = (Peer::new(table.near_peer, near), table.far_peer);
+        one.send(&Frame::new(OpCode::Binary, &pattern(1500))).await;
+        assert_eq!(one.next().await.map(|close| close.opcode), Some(OpCode::Close));
+        for frame in [Frame::text("may I?"), Frame::new(OpCode::Binary, &pattern(1 << 20)), Frame::text("and now?")] {
+            one.send(&frame).await;
+        }
+        one.send(&Frame::close(CloseCode::NORMAL_CLOSURE, "")).await;
+        let traffic = tunnel.await.unwrap().unwrap();
+        assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::WriteTimeout { side: !near }, 5));
+        assert!(traffic.close_from(near).is_some());
+    }
+
     virtual_time async fn only_its_own_sender_waits(near: Side) {
         let (tap, decide) = asking(near);
         let mut talk = tapped(near, Table::new(1000), bare(), Tap::new(tap)).0;
