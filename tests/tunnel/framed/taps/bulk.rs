@@ -53,7 +53,9 @@ mirrored! {
             whole += usize::from(is_last);
             is_enough.then(|| close(4008, "enough"))
         });
-        let tunnel = seat(near, near_stream, far_stream).websocket(bare()).tap(Tap::new(tap));
+        // The sender never answers with a Close.
+        let config = unlimited().half_close_timeout(milliseconds(300));
+        let tunnel = seat(near, near_stream, far_stream).config(config).websocket(bare()).tap(Tap::new(tap));
         let tunnel = tokio::spawn(tunnel.run());
         let frame = Frame::new(OpCode::Binary, &pattern(131_072));
         let bytes = frame.bytes(near);

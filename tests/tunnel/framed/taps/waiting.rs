@@ -22,7 +22,7 @@ mirrored! {
         let (tap, _decide) = asking(near);
         let config = unlimited().write_timeout(seconds(5)).half_close_timeout(seconds(10));
         let table = Table::new(1024);
-        let tunnel = seat(near, table.near, table.far).config(config).websocket(bare()).tap(Tap::new(tap));
+        let tunnel = seat(near, table.near, table.far).config(config).websocket(WebSocketConfig::default()).tap(Tap::new(tap));
         let tunnel = tokio::spawn(tunnel.run());
         let (mut one, _stuck) = (Peer::new(table.near_peer, near), table.far_peer);
         one.send(&Frame::new(OpCode::Binary, &pattern(1500))).await;
