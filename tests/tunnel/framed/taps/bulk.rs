@@ -68,7 +68,8 @@ mirrored! {
         for index in 0..=BEFORE {
             assert!(far.next().await.as_ref() == Some(&frame), "frame {index}");
         }
-        assert_eq!(far.next().await, Some(Frame::close(CloseCode(4008), "enough")));
+        let close = far.next().await;
+        assert!(close == Some(Frame::close(CloseCode(4008), "enough")), "{:?}", close.map(|frame| frame.opcode));
         drop((far, reading));
         sender.await.unwrap();
         assert_eq!(tunnel.await.unwrap().unwrap().end(), End::Refused { side: near });
