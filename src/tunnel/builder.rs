@@ -194,18 +194,7 @@ where
     ///
     /// A message may be cut in two, unless the tunnel [knows its frames](Tunnel::websocket).
     pub fn drain<G: Future<Output = ()>>(self, drain: G) -> Tunnel<D, U, G> {
-        Tunnel {
-            downstream: self.downstream,
-            upstream: self.upstream,
-            config: self.config,
-            from_downstream: self.from_downstream,
-            from_upstream: self.from_upstream,
-            websocket: self.websocket,
-            own: self.own,
-            drain: Some(drain),
-            watched: self.watched,
-            parent: self.parent,
-        }
+        self.drain_if(Some(drain))
     }
 
     /// A look at this tunnel while it runs. Every call returns the same one.
@@ -244,7 +233,6 @@ where
     }
 
     /// The same, without a drain where there is none.
-    #[cfg(feature = "hyper")]
     pub(crate) fn drain_if<G: Future<Output = ()>>(self, drain: Option<G>) -> Tunnel<D, U, G> {
         Tunnel {
             downstream: self.downstream,
