@@ -61,7 +61,8 @@ async fn serve(mut stream: TcpStream, received: Arc<AtomicU64>) -> io::Result<()
     // A buffer that is gone when the tunnel begins: thousands of these wait at once.
     let path = {
         let mut head = Vec::with_capacity(1024);
-        while !head.ends_with(b"\r\n\r\n") {
+        // A body may come with the head.
+        while !head.windows(4).any(|four| four == b"\r\n\r\n") {
             if stream.read_buf(&mut head).await? == 0 {
                 return Ok(());
             }
