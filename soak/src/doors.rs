@@ -12,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use support::certificates::Authority;
 use switchover::connect::Connect;
 use switchover::gateway::{GatewayConfig, next_connection};
-use switchover::http2::{Http2Config, Http2Connect, Http2Server, Http2ServerConfig};
+use switchover::http2::{Http2Config, Http2Connect, Http2End, Http2Server, Http2ServerConfig};
 use switchover::service::{ServiceConfig, Tunnels, UpgradeService};
 use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsConnect, TlsServerConfig};
 use switchover::tunnel::{AnyStream, Traffic, TunnelConfig, WebSocketConfig};
@@ -212,16 +212,22 @@ async fn http2(shared: &Shared) -> io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let service = UpgradeService::new(shared.group.clone());
     let acceptor = TlsAcceptor::new(shared.server_tls.clone().http2());
+    let books = shared.books.clone();
     tokio::spawn(async move {
         loop {
             let (stream, peer): (TcpStream, _) = next_connection(&listener).await;
-            let (service, acceptor) = (service.clone(), acceptor.clone());
+            let (service, acceptor, books) = (service.clone(), acceptor.clone(), books.clone());
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else {
                     return;
                 };
                 let server = Http2Server::new(Http2ServerConfig::default().streams(256));
-                let _ = server.serve(stream, of_peer(service, peer), pending()).await;
+                // Its client is the other end of the chain: neither has a reason to break it.
+                match server.serve(stream, of_peer(service, peer), pending()).await {
+                    Ok(Http2End::Closed | Http2End::IdleTimeout) => {}
+                    Ok(end) => books.fault(format!("a connection of HTTP/2 has ended: {end:?}")),
+                    Err(error) => books.fault(format!("a connection of HTTP/2 has failed: {error}")),
+                }
             });
         }
     });

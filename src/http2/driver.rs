@@ -12,7 +12,7 @@ use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
-use super::config::{FRAME_BUDGET, Http2Config};
+use super::config::{FRAME_BUDGET, Http2Config, RESET_STREAMS, RESETS_REMEMBERED};
 use super::failure::{closed, connection_failed};
 use super::link::Link;
 use super::payload::Payload;
@@ -21,10 +21,6 @@ use crate::connect::ConnectError;
 
 /// How long a connection may take for its last words.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// How many streams that were reset are remembered for a second. Frames that were on their way to one of them are ignored;
-/// to one that is forgotten they are an error, of which h2 bears a thousand in a connection's life.
-const RESET_STREAMS: usize = 1024;
 
 /// A connection whose upstream has said what it can do.
 pub(super) struct Settled<T> {
@@ -83,6 +79,7 @@ fn builder(config: &Http2Config) -> client::Builder {
         .max_header_list_size(config.head_bytes)
         .max_send_buffer_size(config.send_buffer)
         .max_concurrent_reset_streams(RESET_STREAMS)
+        .reset_stream_duration(RESETS_REMEMBERED)
         .max_local_error_reset_streams(None);
     builder
 }

@@ -148,6 +148,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
 const POST: &[u8] = b"\x83\x86\x84\x41\x01a";
 
+/// `CONNECT http://a/` for a WebSocket (RFC 8441, section 4).
+const CONNECT: &[u8] = b"\x02\x07CONNECT\x86\x84\x41\x01a\x00\x09:protocol\x09websocket";
+
 fn begun() -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat()
 }
@@ -399,6 +402,66 @@ async fn a_client_that_cancels_all_it_asks_for_is_ended() {
         tokio::task::yield_now().await;
     };
     assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
+/// Whether a client is answered that has sent all of this. Tunnels are dropped as soon as they are open.
+async fn is_answered_after(config: Http2ServerConfig, sent: &[Vec<u8>], next: u32) -> bool {
+    let (client, stream) = duplex(1 << 20);
+    let service = service_fn(|mut request: Request<RequestBody>| {
+        if let Some(stream) = request.extensions_mut().remove::<ConnectStream>() {
+            tokio::spawn(async move { stream.await.map(drop) });
+        }
+        async { Ok::<_, Infallible>(Response::new(String::new())) }
+    });
+    let server = Http2Server::new(config);
+    let serving = tokio::spawn(async move { server.serve(stream, service, pending()).await });
+    let (mut reader, mut writer) = tokio::io::split(client);
+    let answered = tokio::spawn(async move {
+        let mut head = [0; 9];
+        while reader.read_exact(&mut head).await.is_ok() {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            tokio::io::copy(&mut (&mut reader).take(length.into()), &mut tokio::io::sink())
+                .await
+                .unwrap();
+            if head[3] == HEADERS && head[5..] == next.to_be_bytes() {
+                return true;
+            }
+        }
+        false
+    });
+    writer.write_all(&begun()).await.unwrap();
+    for sent in sent {
+        // Where the server has ended the connection, that is what is found out.
+        let _ = writer.write_all(sent).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let get = frame(HEADERS, END_STREAM | END_HEADERS, next, GET);
+    let _ = writer.write_all(&get).await;
+    let alive = answered.await.unwrap();
+    serving.abort();
+    alive
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_on_its_way_to_streams_that_were_reset_is_no_fault_of_the_connection() {
+    // The client has not heard of it.
+    let count = 1500;
+    let asked = (0..count).map(|index| frame(HEADERS, END_HEADERS, 2 * index + 1, CONNECT));
+    let late = (0..count).map(|index| frame(DATA, 0, 2 * index + 1, &[b'x'; 300]).repeat(10));
+    let sent: Vec<_> = asked.chain(late).collect();
+    assert!(is_answered_after(config(), &sent, 2 * count + 1).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_small_frames_in_one_read_are_no_fault_whatever_the_windows() {
+    for config in [config(), config().streams(1)] {
+        let post = frame(HEADERS, END_HEADERS, 1, POST);
+        let small = frame(DATA, 0, 1, b"ten bytes.").repeat(2000);
+        let last = frame(DATA, END_STREAM, 1, b"");
+        assert!(is_answered_after(config, &[[post, small, last].concat()], 3).await);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,15 +20,20 @@ use super::clock::{Clock, Stage};
 use super::config::Http2ServerConfig;
 use super::open::Streams;
 use super::{BoxError, Http2End, Http2Server};
+use crate::http2::config::{RESET_STREAMS, RESETS_REMEMBERED};
 use crate::http2::driver::silent;
 use crate::http2::failure::connection_failed;
 use crate::http2::inbox::Unread;
 use crate::http2::payload::Payload;
 use crate::http2::turn::{self, TurnStream, Turns};
 
-/// How many streams that were reset are remembered for a second. Frames that were on their way to one of them are ignored;
-/// to one that is forgotten they are an error.
-const RESET_STREAMS: usize = 256;
+/// How many frames of a client may come to streams that are closed and forgotten. h2 counts them over the life of a connection, and
+/// each is answered by a reset that waits in memory until the client reads it.
+const STRAY_FRAMES: usize = 8192;
+
+/// The least that small frames may cost h2 besides their bytes, before it gives up the connection. Its own bound is half the window
+/// of the connection, which few streams make smaller than what may come in one read.
+const LEAST_FRAME_BUDGET: usize = 2 * 1024 * 1024;
 
 type Asked = (Request<RecvStream>, SendResponse<Payload>);
 
@@ -106,10 +111,13 @@ fn builder(config: &Http2ServerConfig) -> Builder {
     builder
         .initial_window_size(config.window)
         .initial_connection_window_size(config.connection_window())
+        .data_frame_budget((config.connection_window() as usize / 2).max(LEAST_FRAME_BUDGET))
         .max_concurrent_streams(config.streams)
         .max_header_list_size(config.head_bytes)
         .max_send_buffer_size(config.send_buffer)
         .max_concurrent_reset_streams(RESET_STREAMS)
+        .reset_stream_duration(RESETS_REMEMBERED)
+        .max_local_error_reset_streams(Some(STRAY_FRAMES))
         .enable_connect_protocol();
     builder
 }
