@@ -9,12 +9,14 @@
 mod access_log;
 mod admin;
 mod connection;
+mod decimal;
 mod demo;
 mod failures;
 mod flags;
 mod health;
 mod http2;
 mod log;
+mod log_spans;
 mod moment;
 mod opening;
 mod record;

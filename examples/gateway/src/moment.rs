@@ -2,13 +2,34 @@
 
 use std::time::SystemTime;
 
+use super::decimal::{self, push_padded};
+
 /// `2026-11-20T13:16:13.042Z`
 pub(crate) fn of(time: SystemTime) -> String {
+    let mut text = String::with_capacity(24);
+    write(time, &mut text);
+    text
+}
+
+/// Appends the same. Without the formatting machinery of the standard library: every record of a log begins with it.
+pub(crate) fn write(time: SystemTime, into: &mut String) {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (seconds, milliseconds) = (since.as_secs(), since.subsec_millis());
     let (year, month, day) = date(seconds / (24 * 60 * 60));
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
+    decimal::push(year, into);
+    for (separator, number) in [
+        ('-', month),
+        ('-', day),
+        ('T', seconds / 3600 % 24),
+        (':', seconds / 60 % 60),
+        (':', seconds % 60),
+    ] {
+        into.push(separator);
+        push_padded(number, 2, into);
+    }
+    into.push('.');
+    push_padded(milliseconds.into(), 3, into);
+    into.push('Z');
 }
 
 /// The date of a day, counted from the first of 1970.
@@ -27,4 +48,26 @@ fn date(days: u64) -> (u64, u64, u64) {
     };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, of_year - (153 * from_march + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn moments_by_the_calendar() {
+        for (seconds, milliseconds, expected) in [
+            (0, 0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399, 7, "2000-02-28T23:59:59.007Z"),
+            (951_782_400, 42, "2000-02-29T00:00:00.042Z"),
+            (1_709_251_199, 999, "2024-02-29T23:59:59.999Z"),
+            (4_107_542_400, 100, "2100-03-01T00:00:00.100Z"),
+            (253_402_300_800, 0, "10000-01-01T00:00:00.000Z"),
+        ] {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + milliseconds);
+            assert_eq!(of(time), expected);
+        }
+    }
 }

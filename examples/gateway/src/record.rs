@@ -10,7 +10,7 @@ use switchover::tunnel::Traffic;
 use switchover::websocket::OpCode;
 use switchover::{Cause, Error, Side};
 
-use super::moment;
+use super::{decimal, moment};
 
 /// The most characters of a text that a client or an upstream has written.
 const MOST_OF_A_TEXT: usize = 4096;
@@ -70,9 +70,10 @@ impl From<&Error> for Why {
 impl Record {
     pub(crate) fn new(event: &str) -> Record {
         let mut line = String::with_capacity(768);
-        line.push('{');
-        let time = moment::of(SystemTime::now());
-        Record(line).text("time", &time).text("event", event)
+        line.push_str("{\"time\":\"");
+        moment::write(SystemTime::now(), &mut line);
+        line.push('"');
+        Record(line).text("event", event)
     }
 
     pub(crate) fn text(mut self, name: &str, value: &str) -> Record {
@@ -83,17 +84,30 @@ impl Record {
         self
     }
 
-    pub(crate) fn display(self, name: &str, value: Option<impl Display>) -> Record {
-        match value {
-            Some(value) => self.text(name, &value.to_string()),
-            None => self,
+    pub(crate) fn display(mut self, name: &str, value: Option<impl Display>) -> Record {
+        let Some(value) = value else { return self };
+        let before = self.0.len();
+        self.name(name);
+        self.0.push('"');
+        let begin = self.0.len();
+        let _ = write!(self.0, "{value}");
+        let written = &self.0[begin..];
+        if written.is_empty() {
+            self.0.truncate(before);
+        } else if is_plain(written) {
+            self.0.push('"');
+        } else {
+            let written = self.0.split_off(begin);
+            self.0.truncate(before);
+            self = self.text(name, &written);
         }
+        self
     }
 
     pub(crate) fn number(mut self, name: &str, value: Option<u64>) -> Record {
         if let Some(value) = value {
             self.name(name);
-            let _ = write!(self.0, "{value}");
+            decimal::push(value, &mut self.0);
         }
         self
     }
@@ -101,7 +115,8 @@ impl Record {
     pub(crate) fn milliseconds(mut self, name: &str, value: Option<Duration>) -> Record {
         if let Some(value) = value {
             self.name(name);
-            let _ = write!(self.0, "{:.3}", value.as_secs_f64() * 1000.0);
+            let microseconds = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+            decimal::push_thousandths(microseconds, &mut self.0);
         }
         self
     }
@@ -202,7 +217,9 @@ impl Record {
         if !self.0.ends_with('{') {
             self.0.push(',');
         }
-        let _ = write!(self.0, "\"{name}\":");
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
     }
 }
 
@@ -210,10 +227,21 @@ fn is_answered(tried: &Attempt) -> bool {
     matches!(tried.outcome, Some(AttemptOutcome::Answered(_)))
 }
 
+/// Whether a text is a JSON string as it stands, and all of it.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    text.len() <= MOST_OF_A_TEXT && text.bytes().all(is_plain)
+}
+
 /// A JSON string (RFC 8259, section 7). All that is not printable ASCII is escaped: a reader of the log in a terminal
 /// must not be commanded by it.
 fn quote(line: &mut String, text: &str) {
     line.push('"');
+    if is_plain(text) {
+        line.push_str(text);
+        line.push('"');
+        return;
+    }
     let mut characters = text.chars();
     for character in characters.by_ref().take(MOST_OF_A_TEXT) {
         match character {

@@ -16,7 +16,7 @@ use switchover::proxy_protocol::Version;
 use switchover::route::RoutePattern;
 use switchover::tunnel::{EndRequest, MessageLimits, WebSocketConfig};
 use switchover::upstream::{Balance, BalanceError};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_core::LevelFilter;
 
 pub(crate) use usage::USAGE;
 use values::{address, admin_address, close, either, host_name, rate, set_header};
