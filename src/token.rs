@@ -79,10 +79,17 @@ pub fn elements(value: &[u8]) -> Elements<'_> {
 /// assert!(token::unquoted_elements(b"\"a, b").eq([&b"\"a"[..], b"b"]));
 /// ```
 pub fn unquoted_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(trim_ows)
-        .filter(|element| !element.is_empty())
+    let mut rest = Some(value);
+    let next = move || {
+        let value = rest?;
+        let (element, behind) = match find(value, b',') {
+            Some(comma) => (&value[..comma], Some(&value[comma + 1..])),
+            None => (value, None),
+        };
+        rest = behind;
+        Some(trim_ows(element))
+    };
+    std::iter::from_fn(next).filter(|element| !element.is_empty())
 }
 
 /// The iterator that [`elements`] returns.
@@ -105,6 +112,25 @@ impl<'a> Iterator for Elements<'a> {
         }
         None
     }
+}
+
+/// Where this byte first stands. Eight bytes are looked at together.
+pub(crate) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+    const EACH: u64 = u64::MAX / 255;
+    const HIGH: u64 = EACH << 7;
+    let wanted = EACH * u64::from(byte);
+    let mut rest = bytes;
+    while let Some((eight, behind)) = rest.split_first_chunk() {
+        // The high bit of each byte that is zero. Above the first of them it may be set for others.
+        let difference = u64::from_le_bytes(*eight) ^ wanted;
+        let found = difference.wrapping_sub(EACH) & !difference & HIGH;
+        if found != 0 {
+            return Some(bytes.len() - rest.len() + found.trailing_zeros() as usize / 8);
+        }
+        rest = behind;
+    }
+    let at = rest.iter().position(|other| *other == byte)?;
+    Some(bytes.len() - rest.len() + at)
 }
 
 /// Where `separator` first stands outside a quoted-string.
@@ -135,6 +161,28 @@ mod tests {
         elements(value.as_bytes())
             .map(|element| std::str::from_utf8(element).unwrap())
             .collect()
+    }
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands_and_whatever_is_around_it() {
+        for byte in [0, b':', b'_', 0x7f, 0x80, 0xff] {
+            for around in [byte.wrapping_sub(1), byte.wrapping_add(1), byte ^ 0x80, b'a'] {
+                for length in 0..20 {
+                    assert_eq!(
+                        find(&vec![around; length], byte),
+                        None,
+                        "{byte:#x} in {around:#x}"
+                    );
+                    for at in 0..length {
+                        let mut bytes = vec![around; length];
+                        bytes[at] = byte;
+                        assert_eq!(find(&bytes, byte), Some(at), "{byte:#x} in {around:#x}");
+                        bytes[at..].fill(byte);
+                        assert_eq!(find(&bytes, byte), Some(at), "from {at} on");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

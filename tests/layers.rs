@@ -199,7 +199,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("websocket", &["side", "token"]),
     ("header", &["http1", "token"]),
     ("handshake", &["http1", "header", "token", "websocket"]),
-    ("route", &["handshake", "http1"]),
+    ("route", &["handshake", "http1", "token"]),
     ("diagnose", &["handshake", "http1", "header", "websocket"]),
     ("tunnel", &["clock", "side", "telemetry", "websocket"]),
     ("wire", &[]),

@@ -9,6 +9,7 @@ use crate::handshake::Rejection;
 use std::borrow::Cow;
 
 use super::percent::{DECODE_SLASHES, KEEP_SLASHES, decode, is_encoded_slash};
+use crate::token;
 
 /// How a path is matched that can be read in more than one way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +94,8 @@ impl From<NoRoute> for Rejection {
 /// ```
 #[must_use]
 pub fn is_plain_path(path: &str) -> bool {
-    Oddities::of(without_query(path)) == Oddities::NONE
+    let path = without_query(path);
+    Oddities::of(path, &decode(path, KEEP_SLASHES)) == Oddities::NONE
 }
 
 /// As [`is_plain_path`], for a path that is decoded already.
@@ -113,8 +115,9 @@ pub(super) fn choose<C: PartialEq>(
     if reading == PathReading::Nginx {
         return pick(&path_as_nginx(path)?).ok_or(NoRoute::NotFound);
     }
-    let choice = pick(&decode(path, KEEP_SLASHES));
-    match readings(path, |reading| pick(&reading.path) == choice) {
+    let decoded = decode(path, KEEP_SLASHES);
+    let choice = pick(&decoded);
+    match readings(path, &decoded, |reading| pick(&reading.path) == choice) {
         true => choice.ok_or(NoRoute::NotFound),
         false => Err(NoRoute::Ambiguous),
     }
@@ -148,12 +151,12 @@ pub fn path_as_nginx(path: &str) -> Result<Vec<u8>, NoRoute> {
 
 /// Whether a path, in any reading, climbs above where it begins.
 pub(super) fn climbs(path: &str) -> bool {
-    !readings(path, |reading| !reading.climbed)
+    !readings(path, &decode(path, KEEP_SLASHES), |reading| !reading.climbed)
 }
 
 /// The path of a target.
 pub(super) fn without_query(target: &str) -> &str {
-    target.split('?').next().unwrap_or(target)
+    token::find(target.as_bytes(), b'?').map_or(target, |query| &target[..query])
 }
 
 /// The longest path that is read in more than one way. There are up to 32 readings, each as long as the path; nginx takes
@@ -174,10 +177,12 @@ struct Oddities(u8);
 impl Oddities {
     const NONE: Oddities = Oddities(0);
 
-    fn of(path: &str) -> Oddities {
-        let Oddities(found) = Oddities::of_decoded(&decode(path, KEEP_SLASHES));
+    /// Of a path, and the same decoded except for slashes.
+    fn of(path: &str, decoded: &Cow<'_, [u8]>) -> Oddities {
+        let Oddities(found) = Oddities::of_decoded(decoded);
+        let was_encoded = matches!(decoded, Cow::Owned(_));
         // What was decoded once and still looks encoded is text; only the sender's own `%2F` counts.
-        match path.as_bytes().windows(3).any(is_encoded_slash) {
+        match was_encoded && path.as_bytes().windows(3).any(is_encoded_slash) {
             true => Oddities(found | ENCODED_SLASH),
             false => Oddities(found),
         }
@@ -206,20 +211,20 @@ impl Oddities {
     }
 }
 
-/// Whether all readings of a path, besides the one that it is sent in, are `fine`.
-fn readings(path: &str, fine: impl Fn(Read) -> bool) -> bool {
-    let oddities = Oddities::of(path);
+/// Whether all readings of a path, besides the one that it is sent in, are `fine`. It is given decoded too, except for slashes.
+fn readings(path: &str, decoded: &Cow<'_, [u8]>, fine: impl Fn(Read) -> bool) -> bool {
+    let oddities = Oddities::of(path, decoded);
     if oddities == Oddities::NONE {
         return true;
     }
     if path.len() > LONGEST {
         return false;
     }
-    let decoded = [decode(path, KEEP_SLASHES), decode(path, DECODE_SLASHES)];
+    let decoded = [decoded, &decode(path, DECODE_SLASHES)];
     // Slashes that are next to each other only once others are decoded are merged too.
     let variations = oddities.0 & !DOTS | MERGE;
     (0..DOTS).filter(|how| how & !variations == 0).all(|how| {
-        let decoded = &decoded[usize::from(how & ENCODED_SLASH != 0)];
+        let decoded = decoded[usize::from(how & ENCODED_SLASH != 0)];
         fine(resolve(Cow::Borrowed(decoded), how))
     })
 }

@@ -61,7 +61,12 @@ impl<T> Routes<T> {
     ///
     /// [`NoRoute`].
     pub fn resolve(&self, host: Option<&str>, path: &str) -> Result<Found<'_, T>, NoRoute> {
-        let name = host.map(host_name);
+        // Those with a host come first: where there are none, nobody asks for the name.
+        let by_host = self
+            .entries
+            .first()
+            .is_some_and(|(pattern, _)| pattern.host().is_some());
+        let name = host.filter(|_| by_host).map(host_name);
         let name = name.as_deref();
         let index = reading::choose(reading::without_query(path), self.reading, |path| {
             let matches = |(pattern, _): &(RoutePattern, T)| pattern.matches(name, path);
