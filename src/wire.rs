@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The most that one read takes.
 const READ_SIZE: usize = 8 * 1024;
@@ -41,12 +42,18 @@ pub(crate) async fn read_some<S: AsyncRead + Unpin>(
 /// What a stream has to say right now, without waiting: `None` where it is silent, else the count of bytes read.
 pub(crate) async fn read_already<S: AsyncRead + Unpin>(stream: &mut S) -> Option<io::Result<usize>> {
     let mut byte = BytesMut::new();
-    let mut read = pin!(read_some(stream, &mut byte, 1));
-    poll_fn(|cx| match read.as_mut().poll(cx) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
+    match at_once(pin!(read_some(stream, &mut byte, 1))).await {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+/// What the future comes to, unless the deadline passes first.
+pub(crate) async fn by<F: Future>(deadline: Instant, mut future: Pin<&mut F>) -> Result<F::Output, Elapsed> {
+    match at_once(future.as_mut()).await {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => timeout_at(deadline, future).await,
+    }
 }
 
 /// Writes all bytes; `limit` is for all of them.
@@ -55,13 +62,21 @@ pub(crate) async fn write_all<S: AsyncWrite + Unpin>(
     bytes: &[u8],
     limit: Duration,
 ) -> io::Result<()> {
-    let written = async {
+    let mut written = pin!(async {
         stream.write_all(bytes).await?;
         stream.flush().await
-    };
-    timeout(limit, written)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    });
+    match at_once(written.as_mut()).await {
+        Poll::Ready(result) => result,
+        Poll::Pending => timeout(limit, written)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// What the future has come to without waiting. A deadline, which takes a timer and a look at the clock, is for what is pending.
+pub(crate) async fn at_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Ends a connection after its last response so that the peer gets to read that response.

@@ -10,7 +10,7 @@ use super::taps::Taps;
 use crate::handshake::{HandshakePolicy, Switched};
 use crate::header::Hop;
 use crate::http1::HeadLimits;
-use crate::tunnel::{Cap, Label, PeerCap, Tap, TunnelConfig, Tunnels, Watched, WebSocketConfig};
+use crate::tunnel::{Cap, Label, Listing, PeerCap, Tap, TunnelConfig, Tunnels, Watched, WebSocketConfig};
 
 /// The policy, deadlines, limits and caps of the upgrades that a proxy carries, whichever door they come through.
 ///
@@ -197,17 +197,22 @@ impl UpgradeConfig {
         self
     }
 
+    /// What a registry says of the tunnel of this upgrade, if there is a registry. Boxed: mostly there is none.
+    pub(crate) fn listing(&self, outgoing: &Outgoing) -> Option<Box<Listing>> {
+        self.tunnels.as_ref().map(|_| Box::new(outgoing.listing()))
+    }
+
     /// Lists the tunnel of an upgrade that both sides have agreed on. `is_signalled`: it listens for the registry's drain by itself.
     pub(crate) fn list(
         &self,
         switched: &Switched,
-        outgoing: &Outgoing,
+        listing: Option<Box<Listing>>,
         label: Option<Label>,
         is_signalled: bool,
         is_framed: bool,
     ) -> Option<Watched> {
         let tunnels = self.tunnels.as_ref()?;
-        let mut listing = outgoing.listing().protocol(switched.protocol().to_string());
+        let mut listing = listing?.protocol(switched.protocol().to_string());
         if let Some(label) = label {
             listing = listing.label(label);
         }

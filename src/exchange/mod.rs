@@ -17,12 +17,14 @@ pub(crate) use observed::observed;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use setters::upgrade_setters;
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::response;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use self::early_answer::EarlyAnswer;
 use crate::clock::After;
@@ -32,6 +34,7 @@ use crate::handshake::{Declined, Judged, Switched};
 use crate::http1::{HeadError, HeadLimits, HeadScan, encode_request, response_from_head};
 use crate::side::Side;
 use crate::telemetry::{self, Kind, Stopwatch};
+use crate::tunnel::Timer;
 use crate::wire;
 
 /// The most interim responses before the answer.
@@ -54,6 +57,8 @@ pub(crate) struct Exchange<'a, U> {
     deadline: Instant,
     interim: usize,
     early: EarlyAnswer,
+    /// For the deadlines of the exchange, and then for those of its tunnel.
+    timer: Timer,
     /// When the request began to be sent.
     asked_at: Stopwatch,
 }
@@ -64,8 +69,8 @@ pub(crate) enum Answer<'a, U> {
     Interim(Box<Exchange<'a, U>>, Option<response::Parts>),
     /// No. The bytes are what came with the head.
     Declined(Box<Declined>, U, Bytes),
-    /// Yes. The bytes are what came with the head.
-    Switched(Box<Switched>, U, Bytes),
+    /// Yes. The bytes are what came with the head, and the timer is for the tunnel.
+    Switched(Box<Switched>, U, Bytes, Timer),
 }
 
 fn upstream_error(phase: Phase) -> impl FnOnce(io::Error) -> Error {
@@ -92,10 +97,13 @@ where
     ) -> Result<Self, Error> {
         let began = Stopwatch::start();
         let deadline = Instant::now().after(config.connect_timeout);
-        let connected = timeout_at(deadline, connect.connect(outgoing.request(deadline))).await;
+        let mut timer = Timer::default();
+        let connected = timer
+            .limit(deadline, pin!(connect.connect(outgoing.request(deadline))))
+            .await;
         let failed = |cause| Error::new(Phase::Connect, Side::Upstream, cause);
         let mut upstream = connected
-            .map_err(|_| failed(Cause::TimedOut(config.connect_timeout)))?
+            .ok_or_else(|| failed(Cause::TimedOut(config.connect_timeout)))?
             .map_err(|error| failed(Cause::Connect(error)))?;
         outgoing.connected();
         telemetry::connected(Kind::Upgrade, began);
@@ -118,6 +126,7 @@ where
             deadline: Instant::now().after(config.handshake_timeout),
             interim: 0,
             early: EarlyAnswer::default(),
+            timer,
             asked_at: Stopwatch::start(),
         };
         let mut head = Vec::new();
@@ -173,36 +182,46 @@ where
     }
 
     /// Step (7): reads the next response head and judges it.
-    pub(crate) async fn next(mut self) -> Result<Answer<'a, U>, Error> {
-        let outgoing = self.outgoing;
-        let judged = outgoing.reported(self.judge_next().await)?;
-        if !matches!(judged, Judged::Interim(_)) {
-            telemetry::answered(Kind::Upgrade, self.asked_at);
-        }
-        match judged {
-            Judged::Switched(switched) => {
-                outgoing.answered(switched.response().status);
-                let early = own(&self.buffer);
-                Ok(Answer::Switched(Box::new(switched), self.upstream, early))
+    ///
+    /// No `async fn`, which would hold the exchange twice.
+    #[allow(clippy::manual_async_fn)]
+    pub(crate) fn next(mut self) -> impl Future<Output = Result<Answer<'a, U>, Error>> {
+        async move {
+            let outgoing = self.outgoing;
+            let judged = outgoing.reported(self.judge_next().await)?;
+            if !matches!(judged, Judged::Interim(_)) {
+                telemetry::answered(Kind::Upgrade, self.asked_at);
             }
-            Judged::Declined(declined) => {
-                outgoing.answered(declined.response().status);
-                let early = own(&self.buffer);
-                Ok(Answer::Declined(Box::new(declined), self.upstream, early))
-            }
-            Judged::Interim(response) => {
-                self.interim += 1;
-                Ok(Answer::Interim(Box::new(self), response))
+            match judged {
+                Judged::Switched(switched) => {
+                    outgoing.answered(switched.response().status);
+                    let early = own(&self.buffer);
+                    Ok(Answer::Switched(
+                        Box::new(switched),
+                        self.upstream,
+                        early,
+                        self.timer,
+                    ))
+                }
+                Judged::Declined(declined) => {
+                    outgoing.answered(declined.response().status);
+                    let early = own(&self.buffer);
+                    Ok(Answer::Declined(Box::new(declined), self.upstream, early))
+                }
+                Judged::Interim(response) => {
+                    self.interim += 1;
+                    Ok(Answer::Interim(Box::new(self), response))
+                }
             }
         }
     }
 
     async fn judge_next(&mut self) -> Result<Judged, Error> {
         let wrong = |cause: Cause| Error::new(Phase::ResponseHead, Side::Upstream, cause);
-        let head = match timeout_at(self.deadline, self.read_head()).await {
-            Ok(head) => head?,
-            Err(_) => return Err(self.too_late(Phase::ResponseHead)),
-        };
+        let (deadline, mut timer) = (self.deadline, std::mem::take(&mut self.timer));
+        let head = timer.limit(deadline, pin!(self.read_head())).await;
+        self.timer = timer;
+        let head = head.ok_or_else(|| self.too_late(Phase::ResponseHead))??;
         match self
             .outgoing
             .pending()

@@ -14,29 +14,30 @@ use crate::tunnel::Listing;
 
 /// A request that goes upstream, and what has been tried for it.
 pub(crate) struct Outgoing {
-    head: request::Parts,
+    // Boxed: it passes through many hands.
+    head: Box<request::Parts>,
     hop: Hop,
     pending: PendingUpgrade,
     attempts: Attempts,
 }
 
 impl Outgoing {
-    pub(crate) fn new(head: request::Parts, hop: Hop, pending: PendingUpgrade) -> Self {
+    /// With a trace, what becomes of it is written down for a log.
+    pub(crate) fn new(
+        head: Box<request::Parts>,
+        hop: Hop,
+        pending: PendingUpgrade,
+        trace: Option<Trace>,
+    ) -> Self {
+        if let Some(trace) = &trace {
+            trace.located(hop);
+        }
         Outgoing {
             head,
             hop,
             pending,
-            attempts: Attempts::default(),
+            attempts: Attempts::default().traced(trace),
         }
-    }
-
-    /// The same, written down for a log.
-    pub(crate) fn traced(mut self, trace: Option<Trace>) -> Self {
-        if let Some(trace) = &trace {
-            trace.located(self.hop);
-        }
-        self.attempts = self.attempts.traced(trace);
-        self
     }
 
     pub(super) fn head(&self) -> &request::Parts {

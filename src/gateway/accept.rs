@@ -5,6 +5,7 @@ use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use http::{Method, Response, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
@@ -12,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{self, Client};
 use super::config::GatewayConfig;
 use super::incoming::Incoming;
-use super::request_head::{HeadFailure, read_head};
+use super::request_head::{HeadFailure, RequestHead, read_head};
 use crate::clock::After;
 use crate::error::{Error, Phase};
 use crate::handshake::{Rejection, UpgradeRequest};
@@ -265,9 +266,15 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let read = timeout_at(deadline, read_head(&mut client, &self.config.request_limits)).await;
-        let (head, body) = match read {
-            Ok(Ok(read)) => read,
+        let limits = &self.config.request_limits;
+        let read = wire::by(deadline, pin!(read_head(&mut client, limits))).await;
+        let RequestHead {
+            parts: head,
+            body,
+            read,
+            length,
+        } = match read {
+            Ok(Ok(head)) => head,
             Ok(Err(HeadFailure::Stream(cause))) => {
                 let error = Error::new(Phase::RequestHead, Side::Downstream, cause);
                 error.observed();
@@ -293,9 +300,9 @@ impl Acceptor {
                     Ok(admission) => admission,
                     Err(rejection) => return Box::pin(refuse(client, rejection, Some(head))).await,
                 };
-                // The head has been taken in; what is left in the buffer is the client's early data.
+                // What has come behind the head is the client's early data: a copy, which does not hold on to the head.
+                client.early = BytesMut::from(&read[length..]);
                 let config = self.config.clone();
-                client.forget_head();
                 Ok(Accepted::Upgrade(Box::new(Incoming {
                     client,
                     request,
@@ -308,7 +315,7 @@ impl Acceptor {
                     admission,
                 })))
             }
-            Ok(None) => Ok(Accepted::Ordinary(head, client.rewind())),
+            Ok(None) => Ok(Accepted::Ordinary(head, Rewind::new(client.stream, read))),
             Err(rejection) => Box::pin(refuse(client, rejection, Some(head))).await,
         }
     }

@@ -18,7 +18,7 @@ use crate::handshake::{Declined, Rejection, last_response};
 use crate::http1::encode_response;
 use crate::side::Side;
 use crate::telemetry;
-use crate::tunnel::{self, Rewind};
+use crate::tunnel;
 use crate::wire::{self, First};
 
 /// How much a client may send before its upgrade is answered. Beyond that it is not read: back-pressure.
@@ -28,10 +28,8 @@ const EARLY_LIMIT: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Client<S> {
     pub(super) stream: S,
-    /// What has been read: the request head, and what came after it.
+    /// What has been read and not been taken: of the request head, and then of what comes behind it.
     pub(super) early: BytesMut,
-    /// How many of the bytes in `early` are the head.
-    pub(super) head_length: usize,
     /// The request was a HEAD: no answer has a body.
     pub(super) head_only: bool,
     /// A client that has ended its write side still waits for its answer.
@@ -83,22 +81,11 @@ where
         Client {
             stream,
             early: BytesMut::new(),
-            head_length: 0,
             head_only: false,
             may_half_close: false,
             send_timeout,
             trace: None,
         }
-    }
-
-    /// Takes the head out of the buffer, and the buffer with it where nothing else is left.
-    pub(super) fn forget_head(&mut self) {
-        self.early = BytesMut::from(&self.early[std::mem::take(&mut self.head_length)..]);
-    }
-
-    /// The connection as if nothing had been read from it.
-    pub(super) fn rewind(self) -> Rewind<S> {
-        Rewind::new(self.stream, self.early.freeze())
     }
 
     /// Waits for the client to leave. Reads what it sends meanwhile, as much as fits.

@@ -11,11 +11,11 @@ use super::answer::{Client, Refusal};
 use super::config::GatewayConfig;
 use super::established::{Established, Negotiated};
 use crate::error::Error;
-use crate::exchange::{Admission, Outgoing};
+use crate::exchange::Admission;
 use crate::handshake::{Declined, Switched};
 use crate::header::rules::PreparedRules;
 use crate::telemetry;
-use crate::tunnel::{Label, Tap, Tunnel};
+use crate::tunnel::{Label, Listing, Tap, Timer, Tunnel};
 
 /// A final answer of the upstream's, which the client has not been sent yet: [`Incoming::ask`](super::Incoming::ask).
 ///
@@ -24,7 +24,7 @@ use crate::tunnel::{Label, Tap, Tunnel};
 pub struct Answered<S, U> {
     pub(super) client: Client<S>,
     pub(super) answer: Final<U>,
-    pub(super) outgoing: Outgoing,
+    pub(super) listing: Option<Box<Listing>>,
     pub(super) label: Option<Label>,
     pub(super) tap: Option<Tap>,
     pub(super) config: Arc<GatewayConfig>,
@@ -45,7 +45,7 @@ pub struct Unanswered<S> {
 
 pub(super) enum Final<U> {
     Declined(Box<Declined>, U, Bytes),
-    Switched(Box<Switched>, U, Bytes),
+    Switched(Box<Switched>, U, Bytes, Timer),
 }
 
 impl<S, U> fmt::Debug for Answered<S, U> {
@@ -115,7 +115,7 @@ where
             admission,
             mut client,
             answer,
-            outgoing,
+            listing,
             label,
             tap,
             config,
@@ -127,11 +127,11 @@ where
                     Box::pin(client.relay(*declined, upstream, early, config.upgrade.read_timeout)).await;
                 relayed.map(Negotiated::Declined)
             }
-            Final::Switched(switched, upstream, from_upstream) => {
+            Final::Switched(switched, upstream, from_upstream, timer) => {
                 let tap = config.upgrade.agreed(tap, &switched);
                 let websocket = config.upgrade.websocket_of(&switched, tap.as_ref());
                 let is_framed = websocket.is_some();
-                let watched = config.upgrade.list(&switched, &outgoing, label, false, is_framed);
+                let watched = config.upgrade.list(&switched, listing, label, false, is_framed);
                 // From here on not one more byte of HTTP goes to this client.
                 let (response, protocol) = switched.into_response();
                 client.send_head(&response).await?;
@@ -140,6 +140,7 @@ where
                     .websocket(websocket)
                     .tap(tap)
                     .watched(watched)
+                    .timer(timer)
                     .leftovers(client.early.freeze(), from_upstream);
                 Ok(Negotiated::Switched(Established::new(
                     protocol, tunnel, admission,

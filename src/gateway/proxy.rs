@@ -155,12 +155,12 @@ where
         };
         let hop = forwarding.client().locate(hop, &head.headers);
         let tap = config.upgrade.tap_of(&mut request, &mut head, hop);
-        let (mut outgoing, pending) = request.forward(*head, hop, forwarding); // (4)
+        let pending = request.forward_in_place(&mut head, hop, forwarding); // (4)
         // Not before: the rules know the client's own target.
         if let Some(target) = target {
-            outgoing.uri = Uri::from(target);
+            head.uri = Uri::from(target);
         }
-        let outgoing = Outgoing::new(outgoing, hop, pending).traced(client.trace.clone());
+        let outgoing = Outgoing::new(head, hop, pending, client.trace.clone());
         let answer = match continued {
             Ok(()) => ask(&mut client, connect, &outgoing, body, &config).await,
             Err(error) => Err(error),
@@ -169,7 +169,7 @@ where
             Ok(answer) => Ok(Answered {
                 client,
                 answer,
-                outgoing,
+                listing: config.upgrade.listing(&outgoing),
                 label,
                 tap,
                 config,
@@ -233,8 +233,8 @@ where
             Answer::Declined(declined, upstream, early) => {
                 return Ok(Final::Declined(declined, upstream, early));
             }
-            Answer::Switched(switched, upstream, early) => {
-                return Ok(Final::Switched(switched, upstream, early));
+            Answer::Switched(switched, upstream, early, timer) => {
+                return Ok(Final::Switched(switched, upstream, early, timer));
             }
         };
         answer = unless_left(pin!(exchange.next()), client).await?;

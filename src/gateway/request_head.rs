@@ -2,6 +2,7 @@
 //!
 //! Knows the bytes of one connection. It must not know what the request asks for.
 
+use bytes::Bytes;
 use http::request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -11,22 +12,36 @@ use crate::handshake::Rejection;
 use crate::http1::{BodyLength, HeadLimits, HeadScan, request_from_head};
 use crate::wire;
 
-/// Reads until the head is whole, and says how long the body is. The bytes that came with it stay with the client.
+/// A request head, and the bytes that it was read from.
+pub(super) struct RequestHead {
+    pub(super) parts: Box<request::Parts>,
+    pub(super) body: BodyLength,
+    /// All that has been read: the head, and what came with it.
+    pub(super) read: Bytes,
+    /// How many of these bytes are the head.
+    pub(super) length: usize,
+}
+
+/// Reads until the head is whole. What has been read is taken from the client.
 pub(super) async fn read_head<S>(
     client: &mut Client<S>,
     limits: &HeadLimits,
-) -> Result<(Box<request::Parts>, BodyLength), HeadFailure>
+) -> Result<RequestHead, HeadFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut scan = HeadScan::request();
     loop {
         let end = scan.advance(&client.early, limits).map_err(Rejection::from)?;
-        if let Some(end) = end {
-            client.head_length = end;
-            let head = bytes::Bytes::copy_from_slice(&client.early[..end]);
-            let (head, body) = request_from_head(head, &scan).map_err(Rejection::from)?;
-            return Ok((Box::new(head), body));
+        if let Some(length) = end {
+            let read = std::mem::take(&mut client.early).freeze();
+            let (parts, body) = request_from_head(read.slice(..length), &scan).map_err(Rejection::from)?;
+            return Ok(RequestHead {
+                parts: Box::new(parts),
+                body,
+                read,
+                length,
+            });
         }
         match wire::read_some(&mut client.stream, &mut client.early, usize::MAX).await {
             Ok(0) => return Err(HeadFailure::Stream(Cause::Closed)),

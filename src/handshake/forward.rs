@@ -28,15 +28,26 @@ impl UpgradeRequest {
     /// `hop` is the client's address, or more ([`Hop`]); `forwarding` says what the origin gets beside the client's own fields. `Upgrade` names the allowed protocols only; `Connection` is ours
     /// alone. The target and the method stay as they are, and so does `Host`, unless a rule says otherwise.
     pub fn forward(
-        mut self,
+        self,
         mut parts: Parts,
         hop: impl Into<Hop>,
         forwarding: &Forwarding,
     ) -> (Parts, PendingUpgrade) {
+        let pending = self.forward_in_place(&mut parts, hop.into(), forwarding);
+        (parts, pending)
+    }
+
+    /// As [`forward`](UpgradeRequest::forward), of a request that stays where it is.
+    pub(crate) fn forward_in_place(
+        mut self,
+        parts: &mut Parts,
+        hop: Hop,
+        forwarding: &Forwarding,
+    ) -> PendingUpgrade {
         let forwarded = forwarding.client();
-        let hop = forwarded.locate(hop.into(), &parts.headers);
+        let hop = forwarded.locate(hop, &parts.headers);
         let inbound = forwarded.inbound_of(&hop);
-        let prepared = forwarding.fields().prepare(&Variables::new(&parts, &hop));
+        let prepared = forwarding.fields().prepare(&Variables::new(parts, &hop));
         let headers = &mut parts.headers;
         let without_body = self.body == BodyLength::None;
         let also = |name: &HeaderName| {
@@ -63,13 +74,12 @@ impl UpgradeRequest {
         }
         parts.version = Version::HTTP_11;
 
-        let pending = PendingUpgrade::new(
+        PendingUpgrade::new(
             self.protocols,
             self.offer,
             self.expects_continue,
             parts.method.clone(),
             prepared,
-        );
-        (parts, pending)
+        )
     }
 }

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::engine::Engine;
+#[cfg(feature = "gateway")]
+use super::engine::Timer;
 use super::websocket::{Inboxes, MessageInjector, Tap, WebSocketConfig};
 use super::{Listing, Run, TunnelConfig, TunnelWatch, Tunnels, Watched};
 use crate::telemetry::{ObservedTunnel, Parent};
@@ -40,6 +42,8 @@ pub struct Tunnel<D, U, F = Pending<()>> {
     drain: Option<F>,
     watched: Option<Watched>,
     parent: Parent,
+    #[cfg(feature = "gateway")]
+    timer: Timer,
 }
 
 /// What the caller decides and sends in a tunnel that knows its frames.
@@ -67,6 +71,8 @@ where
             drain: None,
             watched: None,
             parent: Parent::current(),
+            #[cfg(feature = "gateway")]
+            timer: Timer::default(),
         }
     }
 }
@@ -225,6 +231,13 @@ where
         self
     }
 
+    /// Its deadlines are waited for by this timer: the one by which those of its handshake were.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn timer(mut self, timer: Timer) -> Self {
+        self.timer = timer;
+        self
+    }
+
     /// The span that it comes from, where it is not the one that it is made in.
     #[cfg(feature = "hyper")]
     pub(crate) fn parent(mut self, parent: Parent) -> Self {
@@ -245,6 +258,8 @@ where
             drain,
             watched: self.watched,
             parent: self.parent,
+            #[cfg(feature = "gateway")]
+            timer: self.timer,
         }
     }
 
@@ -266,6 +281,8 @@ where
     /// If any limit is set, also a [rate](super::MessageLimits::throttle) that delays frames, when polled outside a tokio runtime with time enabled.
     pub fn run(self) -> Run<D, U, F> {
         let mut engine = Engine::new(self.config.unwrap_or_default(), true);
+        #[cfg(feature = "gateway")]
+        engine.wait_by(self.timer);
         let of_own = self.own.as_ref().map(|_| WebSocketConfig::default());
         if let Some(mut config) = self.websocket.or(of_own) {
             let inflates = self

@@ -134,6 +134,11 @@ impl<C> Lifecycle<C> {
         matches!(self.state, State::Running { first: Some(_) })
     }
 
+    /// Whether it makes a difference that a direction [stops](Event::Stopped).
+    pub(super) fn minds_stops(&self) -> bool {
+        matches!(self.state, State::Running { first: None } | State::Failing { .. })
+    }
+
     /// Whether what the streams still give is read and forgotten, until both are [quiet](Event::Quiet): bytes left unread
     /// would turn the close of a socket into a reset, which throws away what was delivered.
     pub(super) fn is_settling(&self) -> bool {

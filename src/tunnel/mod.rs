@@ -76,6 +76,8 @@ pub use builder::Tunnel;
 pub use config::{SpliceConfig, TunnelConfig};
 pub use end::{End, Operation};
 use engine::Engine;
+#[cfg(feature = "gateway")]
+pub(crate) use engine::Timer;
 #[cfg(feature = "hyper")]
 pub(crate) use engine::{Scratch, Spliced, Transfer};
 pub(crate) use registry::Watched;

@@ -19,8 +19,8 @@ use crate::exchange::Admission;
 use crate::header::{Hop, Protocol};
 use crate::telemetry::Parent;
 use crate::tunnel::{
-    AnyStream, DrainSignal, Run, Tap, Traffic, Tunnel, TunnelConfig, TunnelError, TunnelWatch, Watched,
-    WebSocketConfig,
+    AnyStream, DrainSignal, Run, Tap, Timer, Traffic, Tunnel, TunnelConfig, TunnelError, TunnelWatch,
+    Watched, WebSocketConfig,
 };
 
 /// All that a tunnel needs but the client's stream.
@@ -33,6 +33,7 @@ pub(super) struct Carry<U> {
     pub(super) drain: Option<DrainSignal>,
     pub(super) watched: Option<Watched>,
     pub(super) parent: Parent,
+    pub(super) timer: Timer,
     /// What is free again when the tunnel has ended.
     pub(super) admission: Admission,
 }
@@ -111,6 +112,7 @@ where
             .leftovers(client.read, self.from_upstream)
             .watched(self.watched)
             .parent(self.parent)
+            .timer(self.timer)
             .drain_if(self.drain);
         Some((tunnel.run(), self.admission, report))
     }

@@ -197,8 +197,8 @@ impl<C: Connect + 'static> Upgrader<C> {
         };
         let located = forwarding.client().locate(hop, &parts.headers);
         let tap = self.config.upgrade.tap_of(&mut upgrade, &mut parts, located);
-        let (outgoing, pending) = upgrade.forward(parts, located, forwarding); // (4)
-        let outgoing = Outgoing::new(outgoing, located, pending).traced(trace.clone());
+        let pending = upgrade.forward_in_place(&mut parts, located, forwarding); // (4)
+        let outgoing = Outgoing::new(Box::new(parts), located, pending, trace.clone());
         let config = &self.config.upgrade;
         // (5) to (7)
         let mut answer = match length {
@@ -217,7 +217,7 @@ impl<C: Connect + 'static> Upgrader<C> {
                 Answer::Declined(declined, upstream, early) => {
                     return self.decline(*declined, client, upstream, &early, admission);
                 }
-                Answer::Switched(switched, upstream, early) => {
+                Answer::Switched(switched, upstream, early, timer) => {
                     let report = report.map(|(listeners, extensions)| {
                         let protocol = switched.protocol().clone();
                         let attempts = (outgoing.upstream(), trace.unwrap_or_default());
@@ -233,8 +233,9 @@ impl<C: Connect + 'static> Upgrader<C> {
                         websocket,
                         tap,
                         drain: config.tunnels.as_ref().map(Tunnels::signal),
-                        watched: config.list(&switched, &outgoing, label, true, is_framed),
+                        watched: config.list(&switched, config.listing(&outgoing), label, true, is_framed),
                         parent: telemetry::Parent::current(),
+                        timer,
                         admission,
                     };
                     // It begins when hyper has sent the answer and let go of the connection.

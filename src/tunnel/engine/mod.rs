@@ -27,7 +27,7 @@ use outlet::Failure;
 pub(crate) use scratch::Scratch;
 #[cfg(not(feature = "hyper"))]
 use scratch::Scratch;
-use timer::Timer;
+pub(crate) use timer::Timer;
 #[cfg(feature = "hyper")]
 pub(crate) use transfer::{Spliced, Transfer};
 
@@ -73,6 +73,12 @@ impl Engine {
             started: now,
             drops_streams,
         }
+    }
+
+    /// Its deadlines are waited for by this timer, which may be armed already.
+    #[cfg(feature = "gateway")]
+    pub(in crate::tunnel) fn wait_by(&mut self, timer: Timer) {
+        self.timer = timer;
     }
 
     pub(in crate::tunnel) fn put_in_front(&mut self, from_downstream: Bytes, from_upstream: Bytes) {
@@ -161,7 +167,10 @@ impl Engine {
         scratch: &mut Scratch,
         streams: (&mut R, &mut W),
     ) -> bool {
-        self.pause_timers(side, now);
+        let is_framed = self.half(side).framed().is_some();
+        if is_framed {
+            self.pause_timers(side, now);
+        }
         let is_dropped = self.drops_streams && socket::is_plain(streams.1);
         let mode = self
             .lifecycle
@@ -170,11 +179,13 @@ impl Engine {
         let half = self.half_mut(side);
         let moved = half.poll(cx, now, scratch, streams, mode, splice);
         let violation = half.framed().and_then(|framed| framed.refusal());
-        if half.has_stopped() {
+        if half.has_stopped() && self.lifecycle.minds_stops() {
             self.on(Event::Stopped(side), now);
         }
-        self.time_answer(side, now);
-        let has_wishes = self.follow_wishes(side, now);
+        if is_framed {
+            self.time_answer(side, now);
+        }
+        let has_wishes = is_framed && self.follow_wishes(side, now);
         match (moved, violation) {
             (Err(failure), _) => {
                 let is_read = failure.operation == Operation::Read;

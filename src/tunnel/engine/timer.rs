@@ -4,6 +4,8 @@
 //! deadline.
 
 use std::future::Future;
+#[cfg(feature = "gateway")]
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -11,9 +13,9 @@ use pin_project_lite::pin_project;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep};
 
-/// At most one registration with the runtime's clock, made when the first deadline appears.
+/// At most one registration with the runtime's clock, made when the first deadline appears, for one deadline after another.
 #[derive(Default)]
-pub(in crate::tunnel) struct Timer {
+pub(crate) struct Timer {
     // Boxed: a tunnel without deadlines does not pay for it, and the tunnel's future stays `Unpin`.
     armed: Option<Pin<Box<Armed>>>,
 }
@@ -56,6 +58,20 @@ impl Timer {
         }
     }
 
+    /// What the future comes to. `None`: the deadline has passed before.
+    #[cfg(feature = "gateway")]
+    pub(crate) async fn limit<F: Future>(
+        &mut self,
+        deadline: Instant,
+        mut future: Pin<&mut F>,
+    ) -> Option<F::Output> {
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => self.poll(cx, Instant::now(), deadline).map(|()| None),
+        })
+        .await
+    }
+
     #[cold]
     fn arm(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let armed = self.armed.get_or_insert_with(|| {
@@ -84,6 +100,8 @@ impl Timer {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "gateway")]
+    use std::pin::pin;
     use std::time::Duration;
 
     use super::*;
@@ -106,6 +124,27 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(11), rang)
             .await
             .expect("the timer was armed");
+    }
+
+    #[cfg(feature = "gateway")]
+    #[tokio::test(start_paused = true)]
+    async fn one_timer_limits_one_future_after_another() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut timer = Timer::default();
+        assert_eq!(timer.limit(at(1), pin!(async { 7 })).await, Some(7));
+        assert!(timer.armed.is_none(), "nobody has waited");
+        // (the deadline, when the future completes), each behind the one before.
+        for (deadline, ends) in [
+            (at(10), at(2)),
+            (at(60), at(20)),
+            (at(25), at(30)),
+            (at(40), at(50)),
+        ] {
+            let completed = timer.limit(deadline, pin!(tokio::time::sleep_until(ends))).await;
+            assert_eq!(completed.is_some(), ends < deadline);
+            assert_eq!(Instant::now(), ends.min(deadline));
+        }
     }
 
     #[tokio::test(start_paused = true)]
