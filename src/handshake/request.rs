@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{Method, Version};
 
 use super::{HandshakePolicy, Rejection, Repeated, extension_names, single, subprotocol_names};
-use crate::header::{ConnectionOptions, Protocol, Protocols, hop_by_hop};
+use crate::header::{ConnectionOptions, Protocol, Protocols};
 use crate::http1::{BodyLength, HeadError, check_host};
 use crate::token::{self, MAX_ELEMENTS};
 use crate::websocket::SecWebSocketKey;
@@ -165,10 +165,7 @@ impl UpgradeRequest {
         if parts.method == Method::TRACE {
             return Err(Rejection::Trace);
         }
-        let mut options = ConnectionOptions::of(&parts.headers).iter();
-        if options.nth(hop_by_hop::MAX_OPTIONS).is_some() {
-            return Err(hop_by_hop::TooManyOptions.into());
-        }
+        ConnectionOptions::of(&parts.headers).check_count()?;
         let body = body()?;
         policy.check_origin(parts)?;
         let offer = match protocols.contains(&Protocol::WEBSOCKET) {

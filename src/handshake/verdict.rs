@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use http::header::{
     CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_PROTOCOL, TE, TRANSFER_ENCODING,
+    SEC_WEBSOCKET_PROTOCOL, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::response::Parts;
 use http::{Method, StatusCode, Version};
@@ -148,7 +148,13 @@ impl PendingUpgrade {
     }
 
     /// The one protocol that the 101 names, as it was asked for.
-    fn selected(&self, answered: &Protocols) -> Result<Protocol, BadSwitch> {
+    fn selected(&self, headers: &HeaderMap) -> Result<Protocol, BadSwitch> {
+        // Most name `websocket` and nothing else.
+        let websocket = self.protocols.iter().find(|asked| asked.is_websocket());
+        if let Some(websocket) = websocket.filter(|_| is_only_websocket(headers)) {
+            return Ok(websocket.clone());
+        }
+        let answered = Protocols::of(headers)?;
         let mut answered = answered.iter();
         let first = answered.next().ok_or(BadSwitch::UpgradeMissing)?;
         let mut others = answered.peekable();
@@ -169,15 +175,13 @@ impl PendingUpgrade {
         if !ConnectionOptions::of(&response.headers).contains("upgrade") {
             return Err(BadSwitch::Connection);
         }
-        let protocol = self.selected(&Protocols::of(&response.headers)?)?;
-        let (subprotocol, reserved_bits, deflate) = match &self.offer {
-            Some(offer) if protocol.is_websocket() => {
-                let subprotocol = offer.check(&response.headers)?;
-                let deflate = deflate(&response.headers);
-                (subprotocol, reserved_bits(&response.headers), deflate)
-            }
-            _ => (None, [false; 3], None),
+        let protocol = self.selected(&response.headers)?;
+        let (subprotocol, extensions) = match &self.offer {
+            Some(offer) if protocol.is_websocket() => offer.check(&response.headers)?,
+            _ => (None, None),
         };
+        let reserved_bits = extensions.map_or([false; 3], reserved_bits);
+        let deflate = extensions.and_then(deflate);
 
         // RFC 9110, section 10.1.4: it means nothing in a response.
         response.headers.remove(TE);
@@ -195,10 +199,16 @@ impl PendingUpgrade {
     }
 }
 
+/// Whether `Upgrade` is there once, and is the word alone.
+fn is_only_websocket(headers: &HeaderMap) -> bool {
+    single(headers, UPGRADE)
+        .is_ok_and(|line| line.is_some_and(|line| line.as_bytes().eq_ignore_ascii_case(b"websocket")))
+}
+
 /// What frames may have set by the extensions that were selected (RFC 6455, section 9.1; RFC 7692, section 6).
-fn reserved_bits(headers: &HeaderMap) -> [bool; 3] {
+fn reserved_bits(selected: &HeaderValue) -> [bool; 3] {
     let mut bits = [false; 3];
-    for name in extension_names(headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter()) {
+    for name in extension_names([selected].into_iter()) {
         match name.eq_ignore_ascii_case(b"permessage-deflate") {
             true => bits[0] = true,
             // Which bits it uses is its own affair.
@@ -209,32 +219,33 @@ fn reserved_bits(headers: &HeaderMap) -> [bool; 3] {
 }
 
 /// What was selected about compression.
-fn deflate(headers: &HeaderMap) -> Option<DeflateParameters> {
-    let selected = headers.get(SEC_WEBSOCKET_EXTENSIONS)?.to_str().ok()?;
-    DeflateParameters::read(selected)
+fn deflate(selected: &HeaderValue) -> Option<DeflateParameters> {
+    DeflateParameters::read(selected.to_str().ok()?)
 }
 
+/// What a 101 has selected of what was offered: the subprotocol, and the line of extensions.
+type Selected<'a> = (Option<HeaderValue>, Option<&'a HeaderValue>);
+
 impl WebSocketOffer {
-    /// RFC 6455, section 4.1: the checks 4 to 6 that a client makes on the server's handshake. Returns the
-    /// subprotocol selected.
-    fn check(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, BadSwitch> {
+    /// RFC 6455, section 4.1: the checks 4 to 6 that a client makes on the server's handshake.
+    fn check<'a>(&self, headers: &'a HeaderMap) -> Result<Selected<'a>, BadSwitch> {
         let accept = single(headers, SEC_WEBSOCKET_ACCEPT).map_err(|Repeated| BadSwitch::AcceptRepeated)?;
         let accept = accept.ok_or(BadSwitch::AcceptMissing)?;
         if !self.key.accept().matches(accept.as_bytes()) {
             return Err(BadSwitch::AcceptWrong);
         }
 
-        self.check_extensions(headers)?;
-        self.selected_subprotocol(headers)
+        let extensions = self.selected_extensions(headers)?;
+        Ok((self.selected_subprotocol(headers)?, extensions))
     }
 
     /// RFC 6455, section 4.1: check 5, "an extension that was not present in the client's handshake".
-    fn check_extensions(&self, headers: &HeaderMap) -> Result<(), BadSwitch> {
+    fn selected_extensions<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, BadSwitch> {
         let selected = single(headers, SEC_WEBSOCKET_EXTENSIONS);
-        let Some(selected) = selected.map_err(|Repeated| BadSwitch::ExtensionsRepeated)? else {
-            return Ok(());
+        let Some(line) = selected.map_err(|Repeated| BadSwitch::ExtensionsRepeated)? else {
+            return Ok(None);
         };
-        let selected = || extension_names([selected].into_iter()).map(<[u8]>::to_ascii_lowercase);
+        let selected = || extension_names([line].into_iter()).map(<[u8]>::to_ascii_lowercase);
         if selected().nth(MAX_ELEMENTS).is_some() {
             return Err(BadSwitch::TooManyExtensions);
         }
@@ -242,7 +253,7 @@ impl WebSocketOffer {
             .map(<[u8]>::to_ascii_lowercase)
             .collect();
         match selected().all(|name| offered.contains(&name)) {
-            true => Ok(()),
+            true => Ok(Some(line)),
             false => Err(BadSwitch::ExtensionNotOffered),
         }
     }

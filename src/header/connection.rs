@@ -12,6 +12,7 @@
 
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 
+use super::hop_by_hop::{MAX_OPTIONS, TooManyOptions};
 use crate::token;
 
 /// The connection options of a message: all elements of all `Connection` lines.
@@ -31,8 +32,23 @@ impl<'a> ConnectionOptions<'a> {
     /// `no-upgrade` and `Upgrade-Insecure-Requests` are not `upgrade`.
     #[must_use]
     pub fn contains(self, option: &str) -> bool {
-        self.iter()
-            .any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
+        self.headers.get_all(CONNECTION).iter().any(|line| {
+            let mut options = token::unquoted_elements(line.as_bytes());
+            options.any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
+        })
+    }
+
+    /// Refuses more options than there may be ([`MAX_OPTIONS`]).
+    pub(crate) fn check_count(self) -> Result<(), TooManyOptions> {
+        let mut lines = self.headers.get_all(CONNECTION).iter();
+        // A line of so many bytes has fewer: each of its options has one at least, and a comma.
+        let is_short = |line: &HeaderValue| line.len() < 2 * MAX_OPTIONS;
+        match (lines.next(), lines.next()) {
+            (None, _) => Ok(()),
+            (Some(only), None) if is_short(only) => Ok(()),
+            _ if self.iter().nth(MAX_OPTIONS).is_none() => Ok(()),
+            _ => Err(TooManyOptions),
+        }
     }
 
     /// The options in the order in which they stand.
@@ -115,6 +131,34 @@ impl Default for ConnectionMap {
         ConnectionMap {
             present: Some(HeaderValue::from_static("upgrade")),
             absent: Some(HeaderValue::from_static("close")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_options_as_there_may_be_on_however_many_lines() {
+        let options = |count: usize| vec!["a"; count].join(",");
+        let cases = [
+            (vec![], true),
+            (vec![options(MAX_OPTIONS)], true),
+            (vec![options(MAX_OPTIONS + 1)], false),
+            (vec![options(MAX_OPTIONS), String::new()], true),
+            (vec![options(MAX_OPTIONS), options(1)], false),
+            (vec![options(MAX_OPTIONS / 2), options(MAX_OPTIONS / 2)], true),
+            (vec![",".repeat(4 * MAX_OPTIONS)], true),
+            (vec!["a".repeat(4 * MAX_OPTIONS)], true),
+        ];
+        for (lines, is_fine) in cases {
+            let mut headers = HeaderMap::new();
+            for line in &lines {
+                headers.append(CONNECTION, line.parse().unwrap());
+            }
+            let checked = ConnectionOptions::of(&headers).check_count();
+            assert_eq!(checked.is_ok(), is_fine, "{lines:?}");
         }
     }
 }

@@ -18,7 +18,7 @@
 //! assert_eq!(headers["via"], "1.1 switchover");
 //! ```
 
-use std::io::Write;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -224,28 +224,31 @@ impl ForwardedRules {
     /// Sets the proxy's own fields, where those that it [removes](Self::removes) are gone. `hop` is one that has been
     /// [located](Self::locate).
     pub(crate) fn add(&self, headers: &mut HeaderMap, hop: &Hop) {
+        // As many as there are below: a map that has no room for them would grow more than once.
+        let _ = headers.try_reserve(6);
         let inbound = self.inbound_of(hop);
-        let peer = hop.peer().map(address_text);
+        let peer = address_value(hop.peer());
         let host = headers.get(HOST).cloned();
+        // First: it is made of the values that go into the map below.
+        let element = self
+            .forwarded
+            .then(|| forwarded_element(hop, peer.as_bytes(), host.as_ref()));
         if self.x_forwarded {
-            let peer = address_value(peer.as_deref());
             let client = match hop.client() {
                 client if client == hop.peer() => peer.clone(),
-                client => address_value(client.map(address_text).as_deref()),
+                client => address_value(client),
             };
             list(headers, inbound, X_FORWARDED_FOR, peer);
             headers
                 .entry(X_FORWARDED_PROTO)
                 .or_insert(HeaderValue::from_static(hop.scheme()));
-            if let Some(host) = host.clone() {
+            if let Some(host) = host {
                 headers.entry(X_FORWARDED_HOST).or_insert(host);
             }
             headers.entry(X_REAL_IP).or_insert(client);
         }
-        if self.forwarded {
-            if let Some(element) = forwarded_element(hop, peer.as_deref(), host.as_ref()) {
-                list(headers, inbound, FORWARDED, element);
-            }
+        if let Some(element) = element.flatten() {
+            list(headers, inbound, FORWARDED, element);
         }
         if let Some(via) = &self.via {
             append_element(headers, VIA, via_element(via, hop));
@@ -263,40 +266,29 @@ fn via_element(usual: &HeaderValue, hop: &Hop) -> HeaderValue {
     HeaderValue::from_bytes(&[version.as_bytes(), name].concat()).unwrap_or_else(|_| usual.clone())
 }
 
-fn address_text(address: IpAddr) -> Vec<u8> {
-    // The longest address has 39 characters.
-    let mut text = Vec::with_capacity(40);
-    match address {
-        // By hand: `Display` can pad, which costs ten times as much.
-        IpAddr::V4(address) => {
-            for (at, number) in address.octets().into_iter().enumerate() {
-                if at > 0 {
-                    text.push(b'.');
-                }
-                push_decimal(&mut text, number);
-            }
-        }
-        IpAddr::V6(address) => {
-            let _ = write!(text, "{address}");
-        }
-    }
-    text
-}
-
-fn push_decimal(text: &mut Vec<u8>, number: u8) {
-    for unit in [100, 10] {
-        if number >= unit {
-            text.push(b'0' + number / unit % 10);
-        }
-    }
-    text.push(b'0' + number % 10);
-}
-
-fn address_value(address: Option<&[u8]>) -> HeaderValue {
+fn address_value(address: Option<IpAddr>) -> HeaderValue {
     // RFC 7239, section 6.2 has the word for a peer that is not known.
-    address
-        .and_then(|address| HeaderValue::from_bytes(address).ok())
-        .unwrap_or_else(|| HeaderValue::from_static("unknown"))
+    const UNKNOWN: HeaderValue = HeaderValue::from_static("unknown");
+    match address {
+        None => UNKNOWN,
+        Some(IpAddr::V4(address)) => {
+            // The longest has 15 characters.
+            let (mut text, mut length) = ([b'.'; 16], 0);
+            for number in address.octets() {
+                // By hand: `Display` can pad, which costs ten times as much.
+                for unit in [100, 10, 1] {
+                    if number >= unit || unit == 1 {
+                        text[length] = b'0' + number / unit % 10;
+                        length += 1;
+                    }
+                }
+                // Over a dot.
+                length += 1;
+            }
+            HeaderValue::from_bytes(&text[..length - 1]).unwrap_or(UNKNOWN)
+        }
+        Some(IpAddr::V6(address)) => HeaderValue::try_from(address.to_string()).unwrap_or(UNKNOWN),
+    }
 }
 
 /// Sets a field that is a list with one element for each hop.
@@ -344,31 +336,42 @@ fn forwarding_field(name: &str) -> Forwarding {
 }
 
 /// `for=…;host=…;proto=…` (RFC 7239, section 4).
-fn forwarded_element(hop: &Hop, peer: Option<&[u8]>, host: Option<&HeaderValue>) -> Option<HeaderValue> {
-    let mut element = Vec::with_capacity(96);
-    let (before, after): (&[u8], &[u8]) = match hop.peer() {
+fn forwarded_element(hop: &Hop, peer: &[u8], host: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let [before, after]: [&[u8]; 2] = match hop.peer() {
         // RFC 7239, section 6: an IPv6 address is bracketed, and brackets want quotes.
-        Some(IpAddr::V6(_)) => (b"for=\"[", b"]\""),
-        _ => (b"for=", b""),
+        Some(IpAddr::V6(_)) => [b"for=\"[", b"]\""],
+        _ => [b"for=", b""],
     };
-    element.extend_from_slice(before);
-    element.extend_from_slice(peer.unwrap_or(b"unknown"));
-    element.extend_from_slice(after);
-    match host.map(HeaderValue::as_bytes) {
-        Some(host) if token::is_token(host) => {
-            element.extend_from_slice(b";host=");
-            element.extend_from_slice(host);
-        }
-        Some(host) => {
-            element.extend_from_slice(b";host=\"");
-            element.extend(host.iter().filter(|byte| !matches!(byte, b'"' | b'\\')));
-            element.push(b'"');
-        }
-        None => {}
-    }
-    element.extend_from_slice(b";proto=");
-    element.extend_from_slice(hop.scheme().as_bytes());
+    let host = host.map(HeaderValue::as_bytes);
+    let [host_before, host_after]: [&[u8]; 2] = match host {
+        Some(host) if token::is_token(host) => [b";host=", b""],
+        Some(_) => [b";host=\"", b"\""],
+        None => [b"", b""],
+    };
+    let host = bare(host.unwrap_or_default());
+    let scheme = hop.scheme().as_bytes();
+    // A buffer that is exactly as long becomes a value as it is.
+    let element = [
+        before,
+        peer,
+        after,
+        host_before,
+        &host,
+        host_after,
+        b";proto=",
+        scheme,
+    ]
+    .concat();
     HeaderValue::from_maybe_shared(Bytes::from(element)).ok()
+}
+
+/// A text that needs no escapes within quotes.
+fn bare(text: &[u8]) -> Cow<'_, [u8]> {
+    let needs_escape = |byte: &u8| matches!(byte, b'"' | b'\\');
+    match text.iter().any(needs_escape) {
+        false => Cow::Borrowed(text),
+        true => Cow::Owned(text.iter().copied().filter(|byte| !needs_escape(byte)).collect()),
+    }
 }
 
 /// Adds an element to a list field. All lines become one, since many back ends read only the first.

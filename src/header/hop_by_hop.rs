@@ -20,7 +20,7 @@ use std::collections::HashSet;
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 
-use super::{ConnectionOptions, rebuild, retain};
+use super::{rebuild, retain};
 use crate::token;
 
 /// Fields that end at this hop whether `Connection` nominates them or not.
@@ -182,25 +182,27 @@ impl Ends {
     fn of(headers: &HeaderMap) -> Result<Self, TooManyOptions> {
         let mut options = 0;
         let mut nominated = HashSet::new();
-        for option in ConnectionOptions::of(headers).iter() {
-            options += 1;
-            if options > MAX_OPTIONS {
-                return Err(TooManyOptions);
+        for line in headers.get_all(CONNECTION) {
+            for option in token::unquoted_elements(line.as_bytes()) {
+                options += 1;
+                if options > MAX_OPTIONS {
+                    return Err(TooManyOptions);
+                }
+                // The options that nominate nothing but what goes anyway are all that most messages have.
+                let is_common = [&b"upgrade"[..], b"keep-alive", b"close", b"te"]
+                    .iter()
+                    .any(|common| option.eq_ignore_ascii_case(common));
+                if is_common {
+                    continue;
+                }
+                // An option that is no field name nominates nothing.
+                nominated.extend(HeaderName::from_bytes(option));
             }
-            // The options that nominate nothing but what goes anyway are all that most messages have.
-            let is_common = [&b"upgrade"[..], b"keep-alive", b"close", b"te"]
-                .iter()
-                .any(|common| option.eq_ignore_ascii_case(common));
-            if is_common {
-                continue;
-            }
-            // An option that is no field name nominates nothing.
-            nominated.extend(HeaderName::from_bytes(option));
         }
-        let codings = headers.get_all(TE).iter();
-        let trailers = codings
-            .flat_map(|line| token::unquoted_elements(line.as_bytes()))
-            .any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+        let trailers = headers.get_all(TE).iter().any(|line| {
+            let mut codings = token::unquoted_elements(line.as_bytes());
+            codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+        });
         Ok(Ends {
             has_options: options > 0,
             nominated,

@@ -144,13 +144,14 @@ impl Protocols {
     ///
     /// An element that is not a protocol, or more than [`MAX_ELEMENTS`] of them.
     pub fn of(headers: &HeaderMap) -> Result<Self, ProtocolError> {
-        let lines = headers.get_all(UPGRADE).iter();
         let mut protocols = Vec::new();
-        for element in lines.flat_map(|line| token::unquoted_elements(line.as_bytes())) {
-            if protocols.len() == MAX_ELEMENTS {
-                return Err(ProtocolError::TooMany);
+        for line in headers.get_all(UPGRADE) {
+            for element in token::unquoted_elements(line.as_bytes()) {
+                if protocols.len() == MAX_ELEMENTS {
+                    return Err(ProtocolError::TooMany);
+                }
+                protocols.push(Protocol::parse(element)?);
             }
-            protocols.push(Protocol::parse(element)?);
         }
         Ok(Protocols(protocols))
     }

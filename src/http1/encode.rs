@@ -21,7 +21,7 @@ use super::names::spelling;
 /// assert_eq!(bytes, b"GET /chat?room=1 HTTP/1.1\r\nSec-WebSocket-Version: 13\r\n\r\n");
 /// ```
 pub fn encode_request(parts: &request::Parts, into: &mut Vec<u8>) {
-    into.reserve(encoded_length(&parts.headers) + 32 + parts.uri.path().len());
+    reserve(&parts.headers, into);
     into.extend_from_slice(parts.method.as_str().as_bytes());
     into.push(b' ');
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
@@ -48,7 +48,7 @@ pub fn encode_response(parts: &response::Parts, into: &mut Vec<u8>) {
 
 /// As [`encode_response`], with this reason phrase.
 pub(crate) fn encode_answer(parts: &response::Parts, reason: &[u8], into: &mut Vec<u8>) {
-    into.reserve(encoded_length(&parts.headers) + 48);
+    reserve(&parts.headers, into);
     into.extend_from_slice(b"HTTP/1.1 ");
     into.extend_from_slice(parts.status.as_str().as_bytes());
     into.push(b' ');
@@ -57,11 +57,12 @@ pub(crate) fn encode_answer(parts: &response::Parts, reason: &[u8], into: &mut V
     encode_fields(&parts.headers, into);
 }
 
-fn encoded_length(headers: &HeaderMap) -> usize {
-    headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum()
+/// Makes room for as much as heads mostly have. Where it is too little the buffer grows once more, which is cheaper than to add up
+/// all lengths of every head.
+fn reserve(headers: &HeaderMap, into: &mut Vec<u8>) {
+    const START_LINE: usize = 128;
+    const FIELD_LINE: usize = 48;
+    into.reserve(START_LINE + headers.len() * FIELD_LINE);
 }
 
 /// Appends field lines, ending with the empty line.

@@ -22,18 +22,20 @@ pub(super) fn field_lines(section: &Bytes, mut at: usize, room: usize) -> Result
         if line.is_empty() {
             return Ok(headers);
         }
-        let colon = line.iter().position(|&byte| byte == b':');
-        let colon = colon.ok_or(HeadError::FieldName)?;
+        let colon = token::find(line, b':').ok_or(HeadError::FieldName)?;
         let name = match named(&line[..colon]) {
             Some(name) => name,
             None => HeaderName::from_bytes(&line[..colon]).map_err(|_| HeadError::FieldName)?,
         };
-        let value = token::trim_ows(&line[colon + 1..]);
-        // An empty value has no place in the section to point to.
-        let value = match value.is_empty() {
-            true => Bytes::new(),
-            false => section.slice_ref(value),
-        };
+        let is_space = |byte: u8| matches!(byte, b' ' | b'\t');
+        let (mut begin, mut end) = (colon + 1, line.len());
+        while begin < end && is_space(line[begin]) {
+            begin += 1;
+        }
+        while begin < end && is_space(line[end - 1]) {
+            end -= 1;
+        }
+        let value = section.slice(at + begin..at + end);
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| HeadError::FieldValue)?;
         headers.append(name, value);
         at += line.len() + 2;

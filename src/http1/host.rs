@@ -6,6 +6,8 @@ use std::net::Ipv6Addr;
 use http::header::HOST;
 use http::{HeaderMap, Version};
 
+use crate::token;
+
 /// What is wrong with the `Host` of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -163,11 +165,15 @@ fn decode_unreserved(name: &str) -> String {
 }
 
 fn split_port(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let after_literal = bytes
-        .iter()
-        .rposition(|&byte| byte == b']')
-        .map_or(0, |at| at + 1);
-    match bytes[after_literal..].iter().position(|&byte| byte == b':') {
+    // The colons of an address in brackets belong to the address.
+    let after_literal = match bytes.first() {
+        Some(b'[') => bytes
+            .iter()
+            .rposition(|&byte| byte == b']')
+            .map_or(0, |at| at + 1),
+        _ => 0,
+    };
+    match token::find(&bytes[after_literal..], b':') {
         Some(at) => (
             &bytes[..after_literal + at],
             Some(&bytes[after_literal + at + 1..]),
@@ -182,29 +188,40 @@ fn is_ip_literal(address: &[u8]) -> bool {
 
 fn is_registered_name(host: &[u8]) -> bool {
     let mut bytes = host.iter();
-    // An encoded dot counts as one: a program that decodes the name sees one.
-    let mut label_is_empty = true;
+    // What precedes a name is as a dot: no label is empty.
+    let mut former = b'.';
     while let Some(&byte) = bytes.next() {
         let byte = match byte {
+            // An encoded dot counts as one: a program that decodes the name sees one.
             b'%' => match (bytes.next().and_then(hex), bytes.next().and_then(hex)) {
                 (Some(high), Some(low)) if high * 16 + low == b'.' => b'.',
                 (Some(_), Some(_)) => b'%',
                 _ => return false,
             },
-            byte => byte,
-        };
-        match byte {
-            b'.' if label_is_empty => return false,
-            b'.' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';'
-            | b'=' | b'%' => {}
-            _ if byte.is_ascii_alphanumeric() => {}
+            byte if IN_NAMES[usize::from(byte)] => byte,
             _ => return false,
+        };
+        if byte == b'.' && former == b'.' {
+            return false;
         }
-        label_is_empty = byte == b'.';
+        former = byte;
     }
     // A name of dots alone was refused at its first; what ends with one has a label before it.
     !host.is_empty()
 }
+
+/// What may stand in a name as it is (RFC 3986, section 3.2.2), except for a comma.
+const IN_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte as usize] = matches!(byte,
+            b'.' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+            | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z');
+        byte += 1;
+    }
+    table
+};
 
 fn hex(digit: &u8) -> Option<u8> {
     char::from(*digit)

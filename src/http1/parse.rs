@@ -13,6 +13,7 @@ use super::lists::check_request_lists;
 use super::request_line::{RequestLine, RequestLineError};
 use super::singleton::{check_request_singletons, check_response_singletons};
 use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError, check_host};
+use crate::token;
 
 /// Room for what a proxy adds to a request, so that the map does not grow again.
 const ADDED: usize = 8;
@@ -76,7 +77,7 @@ pub(crate) fn request_from_head(
         .iter()
         .position(|byte| !matches!(byte, b'\r' | b'\n'))
         .unwrap_or_default();
-    let line_length = head[line_start..].iter().position(|&byte| byte == b'\r');
+    let line_length = token::find(&head[line_start..], b'\r');
     let line_end = line_start + line_length.ok_or(RequestLineError::NoTarget)?;
     let RequestLine {
         method,
@@ -106,8 +107,7 @@ pub(crate) fn request_from_head(
 
 /// Parses the whole response head that the scan has found the end of.
 pub(crate) fn response_from_head(head: Bytes, scan: &HeadScan) -> Result<response::Parts, HeadError> {
-    let line_end = head.iter().position(|&byte| byte == b'\r');
-    let line_end = line_end.ok_or(HeadError::StartLine)?;
+    let line_end = token::find(&head, b'\r').ok_or(HeadError::StartLine)?;
     let (version, status) = status_line(&head[..line_end])?;
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = status;

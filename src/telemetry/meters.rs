@@ -3,7 +3,7 @@
 //! Every label is a word of the crate's own, the class of a status, a code of a Close that is registered, or the name of a group or of a
 //! server as the application has it. Nothing that a client sends becomes a label.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ::metrics::{
@@ -33,6 +33,9 @@ const REQUESTS: &str = "switchover_requests_total";
 const ATTEMPTS: &str = "switchover_attempts_total";
 const SERVER_STATE: &str = "switchover_server_state";
 const SERVER_TUNNELS: &str = "switchover_server_tunnels";
+
+/// The outcome of an attempt that most have.
+const ANSWERED: &str = "answered";
 
 /// In the order of [`FrameNumbers`](super::FrameNumbers).
 const OPCODES: [&str; 5] = ["text", "binary", "close", "ping", "pong"];
@@ -187,9 +190,35 @@ pub(super) fn request_answered(status: u16) {
     counter!(REQUESTS, "status" => class(status)).increment(1);
 }
 
-pub(super) fn attempt_ended(Place { group, server }: &Place, outcome: &'static str) {
-    counter!(ATTEMPTS, "group" => group.clone(), "server" => server.clone(), "outcome" => outcome)
-        .increment(1);
+/// The key of the attempts that a server has answered, which are most: made once for each server.
+#[derive(Clone, Debug)]
+pub(super) struct Answered(Key);
+
+impl Answered {
+    pub(super) fn new(group: &Arc<str>, server: &Arc<str>) -> Self {
+        Answered(attempts(group, server, ANSWERED))
+    }
+}
+
+fn attempts(group: &Arc<str>, server: &Arc<str>, outcome: &'static str) -> Key {
+    let labels = [
+        Label::new("group", group.clone()),
+        Label::new("server", server.clone()),
+        Label::from_static_parts("outcome", outcome),
+    ];
+    Key::from_parts(ATTEMPTS, labels.to_vec())
+}
+
+pub(super) fn attempt_ended(place: &Place, outcome: &'static str) {
+    let other;
+    let key = match outcome {
+        ANSWERED => &place.answered.0,
+        _ => {
+            other = attempts(&place.group, &place.server, outcome);
+            &other
+        }
+    };
+    with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
 }
 
 pub(super) fn ping_answered(side: Side, took: Duration) {
@@ -198,6 +227,9 @@ pub(super) fn ping_answered(side: Side, took: Duration) {
 
 /// What was not reported before.
 pub(crate) fn moved(moved: &Moved) {
+    if *moved == Moved::default() {
+        return;
+    }
     let sides = [
         (Side::Downstream, moved.from_downstream),
         (Side::Upstream, moved.from_upstream),
@@ -226,7 +258,8 @@ pub(crate) fn moved(moved: &Moved) {
 }
 
 /// The state of a server now, and how many tunnels it has.
-pub(crate) fn server_state(Place { group, server }: &Place, state: &'static str, tunnels: usize) {
+pub(crate) fn server_state(place: &Place, state: &'static str, tunnels: usize) {
+    let (group, server) = (&place.group, &place.server);
     for one in STATES {
         let is_it = if one == state { 1.0 } else { 0.0 };
         gauge!(SERVER_STATE, "group" => group.clone(), "server" => server.clone(), "state" => one).set(is_it);

@@ -87,10 +87,12 @@ pub(crate) fn failed(phase: &'static str, side: Side, reason: &'static str) {
 /// There is a fresh connection to an upstream.
 #[cfg(feature = "gateway")]
 pub(crate) fn connected(kind: Kind, since: Stopwatch) {
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    let took = since.took();
     #[cfg(feature = "metrics")]
-    meters::connected(kind, since.took());
+    meters::connected(kind, took);
     #[cfg(feature = "tracing")]
-    spans::connected(since.took());
+    spans::connected(took);
     let _ = (kind, since);
 }
 
@@ -117,6 +119,20 @@ pub(crate) fn request_answered(status: u16) {
 pub(crate) struct Place {
     pub(crate) group: std::sync::Arc<str>,
     pub(crate) server: std::sync::Arc<str>,
+    #[cfg(feature = "metrics")]
+    answered: meters::Answered,
+}
+
+#[cfg(feature = "gateway")]
+impl Place {
+    pub(crate) fn new(group: std::sync::Arc<str>, server: std::sync::Arc<str>) -> Self {
+        Place {
+            #[cfg(feature = "metrics")]
+            answered: meters::Answered::new(&group, &server),
+            group,
+            server,
+        }
+    }
 }
 
 /// An attempt of a request on a server of a group has ended.

@@ -82,10 +82,7 @@ impl<C> Member<C> {
         let record = Record {
             id: UpstreamId::unique(),
             identity: hash(server.name.as_bytes()),
-            place: Place {
-                group: group.clone(),
-                server: server.name.into(),
-            },
+            place: Place::new(group.clone(), server.name.into()),
             weight: server.weight,
             backup: server.backup,
             cap: server.cap,
