@@ -133,6 +133,14 @@ pub(crate) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     Some(bytes.len() - rest.len() + at)
 }
 
+/// Whether this byte is among these: as [`find`], and the last of them are looked at together too.
+pub(crate) fn contains(bytes: &[u8], byte: u8) -> bool {
+    match bytes.last_chunk::<8>() {
+        Some(last) => find(&bytes[..bytes.len() / 8 * 8], byte).is_some() || find(last, byte).is_some(),
+        None => bytes.contains(&byte),
+    }
+}
+
 /// Where `separator` first stands outside a quoted-string.
 pub(crate) fn unquoted(bytes: &[u8], separator: u8) -> Option<usize> {
     // Most elements have no quotes.
@@ -168,17 +176,15 @@ mod tests {
         for byte in [0, b':', b'_', 0x7f, 0x80, 0xff] {
             for around in [byte.wrapping_sub(1), byte.wrapping_add(1), byte ^ 0x80, b'a'] {
                 for length in 0..20 {
-                    assert_eq!(
-                        find(&vec![around; length], byte),
-                        None,
-                        "{byte:#x} in {around:#x}"
-                    );
+                    let without = vec![around; length];
+                    assert!(find(&without, byte).is_none() && !contains(&without, byte));
                     for at in 0..length {
-                        let mut bytes = vec![around; length];
+                        let mut bytes = without.clone();
                         bytes[at] = byte;
-                        assert_eq!(find(&bytes, byte), Some(at), "{byte:#x} in {around:#x}");
+                        let case = format!("{byte:#x} at {at} of {length}, in {around:#x}");
+                        assert!(find(&bytes, byte) == Some(at) && contains(&bytes, byte), "{case}");
                         bytes[at..].fill(byte);
-                        assert_eq!(find(&bytes, byte), Some(at), "from {at} on");
+                        assert_eq!(find(&bytes, byte), Some(at), "{case}, and behind it");
                     }
                 }
             }

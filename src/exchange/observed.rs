@@ -2,17 +2,17 @@
 
 use http::header::HOST;
 use http::request::Parts;
-use http::uri::Authority;
 use http::{HeaderMap, Version};
 
 use crate::header::Hop;
+use crate::http1::host_and_port;
 use crate::telemetry::{self, Asked, Kind, ObservedRequest};
 
 /// A request that is observed from now on. Of its target only the path is looked at, and of its fields the host and `traceparent`.
 pub(crate) fn observed(kind: Kind, head: &Parts, version: Version, hop: Hop) -> ObservedRequest {
     // Where nobody observes, nobody reads what these would look for.
     let is_read = telemetry::observes_requests();
-    let host = if is_read { authority(head) } else { None };
+    let host = if is_read { authority(head) } else { None }.unzip();
     let traceparent = if is_read { traceparent(&head.headers) } else { None };
     let asked = Asked {
         method: head.method.as_str(),
@@ -22,8 +22,8 @@ pub(crate) fn observed(kind: Kind, head: &Parts, version: Version, hop: Hop) -> 
             Version::HTTP_2 => "2",
             _ => "1.1",
         },
-        host: host.as_ref().map(Authority::host),
-        port: host.as_ref().and_then(Authority::port_u16),
+        host: host.0,
+        port: host.1.flatten(),
         client: hop.client(),
         client_port: hop.client_port(),
         traceparent,
@@ -31,11 +31,11 @@ pub(crate) fn observed(kind: Kind, head: &Parts, version: Version, hop: Hop) -> 
     ObservedRequest::start(kind, &asked)
 }
 
-fn authority(head: &Parts) -> Option<Authority> {
-    if let Some(authority) = head.uri.authority() {
-        return Some(authority.clone());
+fn authority(head: &Parts) -> Option<(&str, Option<u16>)> {
+    match head.uri.authority() {
+        Some(authority) => Some((authority.host(), authority.port_u16())),
+        None => host_and_port(head.headers.get(HOST)?.as_bytes()),
     }
-    head.headers.get(HOST)?.to_str().ok()?.parse().ok()
 }
 
 /// The field of W3C Trace Context, section 3.2, if it is one: a caller bridges it to its own tracer.

@@ -268,70 +268,80 @@ impl Acceptor {
     {
         let limits = &self.config.request_limits;
         let read = wire::by(deadline, pin!(read_head(&mut client, limits))).await;
-        let RequestHead {
-            parts: head,
-            body,
-            read,
-            length,
-        } = match read {
-            Ok(Ok(head)) => head,
+        let decided = match read {
+            Ok(Ok(head)) => self.decide(client, head, hop),
             Ok(Err(HeadFailure::Stream(cause))) => {
                 let error = Error::new(Phase::RequestHead, Side::Downstream, cause);
                 error.observed();
                 return Err(error);
             }
-            Ok(Err(HeadFailure::Rejected(rejection))) => {
-                return Box::pin(refuse(client, rejection, None)).await;
-            }
-            Err(_) => return Box::pin(refuse(client, Rejection::HeadTimeout, None)).await,
+            Ok(Err(HeadFailure::Rejected(rejection))) => Err(Refused(client, rejection, None)),
+            Err(_) => Err(Refused(client, Rejection::HeadTimeout, None)),
         };
+        match decided {
+            Ok(accepted) => Ok(accepted),
+            // Boxed, as all that is rare: it would set the size of what is common.
+            Err(refused) => Box::pin(refused.answer()).await,
+        }
+    }
+
+    /// Step (3): what the request is.
+    fn decide<S>(
+        &self,
+        mut client: Client<S>,
+        head: RequestHead,
+        hop: Hop,
+    ) -> Result<Accepted<S>, Refused<S>> {
+        let RequestHead {
+            parts: head,
+            body,
+            read,
+            length,
+        } = head;
         if head.method == Method::CONNECT {
-            return Box::pin(refuse(client, Rejection::Connect, Some(head))).await;
+            return Err(Refused(client, Rejection::Connect, Some(head)));
         }
         client.head_only = head.method == Method::HEAD;
         client.may_half_close = self.config.early_half_close;
-        match UpgradeRequest::parse_checked(&head, body, &self.config.upgrade.policy) {
-            Ok(Some(request)) => {
-                let admission = match self
-                    .config
-                    .upgrade
-                    .admit(|| self.config.forwarding.client().locate(hop, &head.headers))
-                {
-                    Ok(admission) => admission,
-                    Err(rejection) => return Box::pin(refuse(client, rejection, Some(head))).await,
-                };
-                // What has come behind the head is the client's early data: a copy, which does not hold on to the head.
-                client.early = BytesMut::from(&read[length..]);
-                let config = self.config.clone();
-                Ok(Accepted::Upgrade(Box::new(Incoming {
-                    client,
-                    request,
-                    head,
-                    target: None,
-                    rules: None,
-                    hop,
-                    label: None,
-                    config,
-                    admission,
-                })))
-            }
-            Ok(None) => Ok(Accepted::Ordinary(head, Rewind::new(client.stream, read))),
-            Err(rejection) => Box::pin(refuse(client, rejection, Some(head))).await,
-        }
+        let request = match UpgradeRequest::parse_checked(&head, body, &self.config.upgrade.policy) {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(Accepted::Ordinary(head, Rewind::new(client.stream, read))),
+            Err(rejection) => return Err(Refused(client, rejection, Some(head))),
+        };
+        let located = || self.config.forwarding.client().locate(hop, &head.headers);
+        let admission = match self.config.upgrade.admit(located) {
+            Ok(admission) => admission,
+            Err(rejection) => return Err(Refused(client, rejection, Some(head))),
+        };
+        // What has come behind the head is the client's early data: a copy, which does not hold on to the head.
+        client.early = BytesMut::from(&read[length..]);
+        Ok(Accepted::Upgrade(Box::new(Incoming {
+            client,
+            request,
+            head,
+            target: None,
+            rules: None,
+            hop,
+            label: None,
+            config: self.config.clone(),
+            admission,
+        })))
     }
 }
 
-/// Answers and closes.
-async fn refuse<S, T>(
-    client: Client<S>,
-    rejection: Rejection,
-    head: Option<Box<request::Parts>>,
-) -> Result<Accepted<T>, Error>
+/// A client whose request is refused, and the head of that if it was whole and sound.
+struct Refused<S>(Client<S>, Rejection, Option<Box<request::Parts>>);
+
+impl<S> Refused<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    client.refuse(answer::Refusal::from(&rejection)).await?;
-    Ok(Accepted::Rejected(rejection, head))
+    /// Answers and closes.
+    async fn answer(self) -> Result<Accepted<S>, Error> {
+        let Refused(client, rejection, head) = self;
+        client.refuse(answer::Refusal::from(&rejection)).await?;
+        Ok(Accepted::Rejected(rejection, head))
+    }
 }
 
 #[cfg(all(test, target_pointer_width = "64"))]

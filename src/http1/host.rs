@@ -96,6 +96,18 @@ pub fn validate_host(bytes: &[u8]) -> Result<(), HostError> {
     }
 }
 
+/// The name in a valid `Host` as it was sent, and the port.
+#[cfg(feature = "gateway")]
+pub(crate) fn host_and_port(host: &[u8]) -> Option<(&str, Option<u16>)> {
+    validate_host(host).ok()?;
+    let (name, port) = split_port(host);
+    let port = port.filter(|digits| !digits.is_empty()).and_then(decimal);
+    Some((
+        std::str::from_utf8(name).ok()?,
+        port.and_then(|port| port.try_into().ok()),
+    ))
+}
+
 /// The name in a `Host` in the form in which names are compared: without the port, without a dot at its end, in lower
 /// case. What nginx calls `$host`.
 ///
@@ -235,4 +247,26 @@ fn decimal(digits: &[u8]) -> Option<u32> {
             .is_ascii_digit()
             .then(|| number * 10 + u32::from(digit - b'0'))
     })
+}
+
+#[cfg(all(test, feature = "gateway"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_in_its_parts() {
+        let cases = [
+            ("a.example", Some(("a.example", None))),
+            ("A.example.:8080", Some(("A.example.", Some(8080)))),
+            ("a:", Some(("a", None))),
+            ("[::1]:80", Some(("[::1]", Some(80)))),
+            ("[::1]", Some(("[::1]", None))),
+            ("user:secret@a", None),
+            ("a:65536", None),
+            ("", None),
+        ];
+        for (host, expected) in cases {
+            assert_eq!(host_and_port(host.as_bytes()), expected, "{host}");
+        }
+    }
 }

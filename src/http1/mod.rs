@@ -55,4 +55,6 @@ pub(crate) use received::check_request_unlimited;
 #[cfg(feature = "gateway")]
 pub(crate) use encode::encode_fields;
 #[cfg(feature = "gateway")]
+pub(crate) use host::host_and_port;
+#[cfg(feature = "gateway")]
 pub(crate) use parse::{request_from_head, response_from_head, trailer_fields};

@@ -17,8 +17,9 @@ pub(crate) fn push_padded(mut number: u64, digits: usize, into: &mut String) {
         text[at] += (number % 10) as u8;
         number /= 10;
     }
-    let text = &text[at.min(MOST - digits.min(MOST))..];
-    into.push_str(std::str::from_utf8(text).unwrap_or_default());
+    for digit in &text[at.min(MOST - digits.min(MOST))..] {
+        into.push(char::from(*digit));
+    }
 }
 
 /// Appends a number of thousandths with three digits behind the point.

@@ -264,9 +264,12 @@ impl HeaderRules {
 
     fn drops(&self, name: &HeaderName) -> bool {
         // It is asked of every field of every request.
-        let has_underscore = |name: &HeaderName| token::find(name.as_str().as_bytes(), b'_').is_some();
+        let has_underscore = |name: &HeaderName| token::contains(name.as_str().as_bytes(), b'_');
         let underscored = has_underscore(name);
         let replaced = || {
+            if self.0.request.is_empty() {
+                return false;
+            }
             let replacing = self
                 .0
                 .request
