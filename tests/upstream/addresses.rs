@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use switchover::connect::{AttemptOutcome, Attempts, ConnectError};
@@ -134,25 +136,38 @@ fn tunnels(group: &Group<Fake>) -> usize {
     group.servers().iter().map(|server| server.tunnels).sum()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+#[tokio::test]
 async fn requests_that_ask_at_the_same_time_find_each_server_once() {
-    // Both have the answer before either has added what it found.
-    let both = Arc::new(Barrier::new(2));
-    let find = || async {
-        tokio::time::sleep(milliseconds(10)).await;
-        Ok(vec![address(1), address(2)])
+    // A second request runs from its beginning to its end while the first one makes the first server that it has found: it asks
+    // too, has the same answer, and adds the servers before the first one does. `make` blocks a thread, so no task is waited for.
+    let second = Arc::new(Mutex::new(None::<Group<Fake>>));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let find = {
+        let asked = asked.clone();
+        move || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            async { Ok(vec![address(1), address(2)]) }
+        }
     };
-    let make = move |address: SocketAddr| {
-        both.wait();
-        Server::new(address.to_string(), Fake::new("found"))
+    let make = {
+        let second = second.clone();
+        move |address: SocketAddr| {
+            let group = second.lock().unwrap().take();
+            if let Some(group) = group {
+                let request = pin!(connect(&group));
+                let connected = request.poll(&mut Context::from_waker(Waker::noop()));
+                assert!(matches!(connected, Poll::Ready(Ok(_))), "{connected:?}");
+                assert_eq!(servers(&group).join(""), "12");
+            }
+            Server::new(address.to_string(), Fake::new("found"))
+        }
     };
     let group = Group::builder()
         .discover("registry", find, seconds(10), make)
         .build();
-    let request = |group: Group<Fake>| tokio::spawn(async move { connect(&group).await.map(drop) });
-    let (one, another) = (request(group.clone()), request(group.clone()));
-    one.await.unwrap().unwrap();
-    another.await.unwrap().unwrap();
+    *second.lock().unwrap() = Some(group.clone());
+    connect(&group).await.unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "both have asked");
     assert_eq!(servers(&group).join(""), "12");
 }
 
