@@ -20,7 +20,7 @@ use axum::routing::{get, post};
 use switchover::header::{ForwardedRules, Forwarding};
 use switchover::service::{Refusal, ServiceConfig, Shutdown, UpgradeService};
 use switchover::tunnel::{Label, Schedule, Tunnels};
-use switchover::upstream::{UrlError, connect_to_url};
+use switchover::upstream::{UrlConnector, UrlError};
 use tokio::net::TcpListener;
 
 const USER: HeaderName = HeaderName::from_static("x-forwarded-user");
@@ -35,7 +35,7 @@ fn rooms(urls: &[String], tunnels: &Tunnels) -> Result<Router<Tunnels>, UrlError
         .on_end(|ended| println!("{}: {:?}", ended.protocol, ended.result));
     let mut rooms = HashMap::new();
     for (name, url) in ["red", "green", "blue"].into_iter().zip(urls) {
-        let room = UpgradeService::new(connect_to_url(url)?).config(config.clone());
+        let room = UpgradeService::new(UrlConnector::new().connector(url)?).config(config.clone());
         rooms.insert(format!("/room/{name}"), room);
     }
     let service = UpgradeService::by(move |parts| {
@@ -76,7 +76,7 @@ async fn serve(listener: TcpListener, app: Router, tunnels: Tunnels) -> std::io:
         .spread(Duration::from_secs(2));
     let shutdown = Shutdown::new(tunnels)
         .schedule(schedule)
-        .limit(Duration::from_secs(7));
+        .timeout(Duration::from_secs(7));
     let served = shutdown.serve(ctrl_c, |stop| {
         axum::serve(listener, service).with_graceful_shutdown(stop)
     });

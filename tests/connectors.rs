@@ -17,7 +17,7 @@ use switchover::gateway::{GatewayConfig, next_connection};
 use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig, UpgradeService};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use switchover::tls::{TlsClientConfig, TlsConnect};
-use switchover::upstream::{Group, Health, Server, UrlConnector, connect_to_url};
+use switchover::upstream::{Group, Health, Server, UrlConnector};
 use switchover::{Gateway, Outcome, UpgradeConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
@@ -72,7 +72,7 @@ async fn unix_origin(origin: &ScriptedOrigin) -> (std::path::PathBuf, JoinHandle
 async fn a_unix_socket() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let (path, _forwarding) = unix_origin(&origin).await;
-    let by_url = connect_to_url(&format!("unix:{}", path.display())).unwrap();
+    let by_url = UrlConnector::new().connector(&format!("unix:{}", path.display())).unwrap();
     let group = Group::of([Server::new("unix", UnixConnect::to(&path))]);
     for served in [
         tunnel(UnixConnect::to(&path)).await,
@@ -110,7 +110,7 @@ async fn connectors_of_different_types_in_one_group() {
 async fn a_url() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     for scheme in ["http", "ws"] {
-        let connect = connect_to_url(&format!("{scheme}://{}/", origin.address())).unwrap();
+        let connect = UrlConnector::new().connector(&format!("{scheme}://{}/", origin.address())).unwrap();
         assert_eq!(connect.pooling(), Pooling::Shared);
         let served = tunnel(connect).await;
         assert!(matches!(served.await.unwrap(), Ok(Outcome::Tunnelled { .. })));

@@ -44,11 +44,11 @@ fn deadlines_of_clients() {
             "close_timeout: 2s",
             "ping_interval: Some(30s)",
             "ping_timeout: 20s",
-            "streams: 128",
+            "max_streams: 128",
             "window: 65536",
             "send_buffer: 65536",
-            "head_bytes: 65536",
-            "head_fields: 128",
+            "max_head_bytes: 65536",
+            "max_head_fields: 128",
         ],
     );
     shows(
@@ -110,7 +110,7 @@ fn deadlines_of_tunnels() {
         &[
             "compression: Strip",
             "decision_timeout: 10s",
-            "inflated_limit: 67108864",
+            "max_inflated_bytes: 67108864",
         ],
     );
     let schedule = Schedule::default();
@@ -125,7 +125,7 @@ fn http2_upstreams() {
     shows(
         Http2Config::default(),
         &[
-            "tunnels: 128",
+            "max_tunnels: 128",
             "window: 65536",
             "send_buffer: 65536",
             "idle_timeout: 60s",

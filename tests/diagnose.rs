@@ -726,7 +726,7 @@ fn a_finding_tells_what_to_change_and_where() {
             .change()
             .contains("proxy_set_header Upgrade $http_upgrade")
     );
-    assert!(finding.source().starts_with("RFC 9110"));
+    assert!(finding.reference().starts_with("RFC 9110"));
     assert!(
         finding
             .to_string()

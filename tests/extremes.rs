@@ -491,8 +491,8 @@ async fn none_one_and_any_number() {
             "Rate::per_second",
             |s, a| {
                 let rate = Rate::per_second(a.number());
-                let limits = MessageLimits::default().control_frames(rate).messages(rate);
-                message_limits(s, limits.bytes(rate));
+                let limits = MessageLimits::default().control_frame_rate(rate).message_rate(rate);
+                message_limits(s, limits.byte_rate(rate));
             },
             &[Works],
             &[Works],
@@ -501,7 +501,7 @@ async fn none_one_and_any_number() {
             "Rate::burst, throttled",
             |s, a| {
                 let rate = Rate::per_second(1).burst(a.number());
-                let limits = MessageLimits::default().messages(rate).bytes(rate);
+                let limits = MessageLimits::default().message_rate(rate).byte_rate(rate);
                 message_limits(s, limits.throttle(true));
             },
             &[Works],
@@ -565,7 +565,7 @@ async fn none_one_and_any_number() {
         ),
         (
             "Retry::tries",
-            |s, a| s.retry = Retry::default().attempts(a.size()),
+            |s, a| s.retry = Retry::default().max_attempts(a.size()),
             &[Works],
             &[Works],
         ),

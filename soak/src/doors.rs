@@ -221,7 +221,7 @@ async fn http2(shared: &Shared) -> io::Result<SocketAddr> {
                 let Ok(stream) = acceptor.accept(stream).await else {
                     return;
                 };
-                let server = Http2Server::new(Http2ServerConfig::default().streams(256));
+                let server = Http2Server::new(Http2ServerConfig::default().max_streams(256));
                 // Its client is the other end of the chain: neither has a reason to break it.
                 match server.serve(stream, of_peer(service, peer), pending()).await {
                     Ok(Http2End::Closed | Http2End::IdleTimeout) => {}

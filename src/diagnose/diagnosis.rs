@@ -1,4 +1,4 @@
-//! The list of all findings, each under a stable name: how bad it is, what it means, what to change, and the source.
+//! The list of all findings, each under a stable name: how bad it is, what it means, what to change, and the RFC.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::handshake::Rejection;
 
 /// One entry for each diagnosis, so that its name, its meaning and its remedy stand together.
 macro_rules! registry {
-    ($($variant:ident $name:literal $severity:ident $source:literal $sentence:literal => $change:expr;)*) => {
+    ($($variant:ident $name:literal $severity:ident $reference:literal $sentence:literal => $change:expr;)*) => {
         /// What can be wrong with an upgrade. The [name](Diagnosis::name) of each is stable.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -47,10 +47,10 @@ macro_rules! registry {
                 }
             }
 
-            /// Where that is written.
-            pub const fn source(self) -> &'static str {
+            /// Where that is written: the section of an RFC.
+            pub const fn reference(self) -> &'static str {
                 match self {
-                    $(Diagnosis::$variant => $source,)*
+                    $(Diagnosis::$variant => $reference,)*
                 }
             }
         }
@@ -366,7 +366,7 @@ mod tests {
         for diagnosis in Diagnosis::ALL {
             assert!(!diagnosis.sentence().ends_with('.'), "{diagnosis}");
             assert!(diagnosis.change().ends_with('.'), "{diagnosis}");
-            assert!(diagnosis.source().starts_with("RFC "), "{diagnosis}");
+            assert!(diagnosis.reference().starts_with("RFC "), "{diagnosis}");
         }
     }
 }

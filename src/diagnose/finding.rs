@@ -113,10 +113,10 @@ impl Finding {
         }
     }
 
-    /// Where that is written.
+    /// Where that is written: the section of an RFC.
     #[must_use]
-    pub fn source(&self) -> &'static str {
-        self.diagnosis.source()
+    pub fn reference(&self) -> &'static str {
+        self.diagnosis.reference()
     }
 }
 

@@ -153,7 +153,7 @@ where
             Some(rules) => &config.forwarding.clone().header_rules(rules),
             None => &config.forwarding,
         };
-        let hop = forwarding.client().locate(hop, &head.headers);
+        let hop = forwarding.forwarded_rules().locate(hop, &head.headers);
         let tap = config.upgrade.tap_of(&mut request, &mut head, hop);
         let pending = request.forward_in_place(&mut head, hop, forwarding); // (4)
         // Not before: the rules know the client's own target.

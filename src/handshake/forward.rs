@@ -44,10 +44,10 @@ impl UpgradeRequest {
         hop: Hop,
         forwarding: &Forwarding,
     ) -> PendingUpgrade {
-        let forwarded = forwarding.client();
+        let forwarded = forwarding.forwarded_rules();
         let hop = forwarded.locate(hop, &parts.headers);
         let inbound = forwarded.inbound_of(&hop);
-        let prepared = forwarding.fields().prepare(&Variables::new(parts, &hop));
+        let prepared = forwarding.rules().prepare(&Variables::new(parts, &hop));
         let headers = &mut parts.headers;
         let without_body = self.body == BodyLength::None;
         let also = |name: &HeaderName| {

@@ -51,15 +51,14 @@ impl Forwarding {
         self
     }
 
-    /// What the origin learns about the client.
+    /// The rules of [`forwarded`](Forwarding::forwarded), to apply them to a request that is forwarded by hand.
     #[must_use]
-    pub fn client(&self) -> &ForwardedRules {
+    pub fn forwarded_rules(&self) -> &ForwardedRules {
         &self.forwarded
     }
 
     /// The rules for fields.
-    #[must_use]
-    pub fn fields(&self) -> &HeaderRules {
+    pub(crate) fn rules(&self) -> &HeaderRules {
         &self.rules
     }
 }

@@ -25,15 +25,15 @@ const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// use std::time::Duration;
 /// use switchover::http2::Http2Config;
 ///
-/// let config = Http2Config::default().tunnels(32).idle_timeout(Duration::from_secs(10));
+/// let config = Http2Config::default().max_tunnels(32).idle_timeout(Duration::from_secs(10));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Http2Config {
     pub(super) scheme: Scheme,
-    pub(super) tunnels: usize,
+    pub(super) max_tunnels: usize,
     pub(super) window: u32,
     pub(super) send_buffer: usize,
-    pub(super) head_bytes: u32,
+    pub(super) max_head_bytes: u32,
     pub(super) idle_timeout: Duration,
     pub(super) ping_interval: Option<Duration>,
     pub(super) ping_timeout: Duration,
@@ -43,10 +43,10 @@ impl Default for Http2Config {
     fn default() -> Self {
         Http2Config {
             scheme: Scheme::HTTP,
-            tunnels: 128,
+            max_tunnels: 128,
             window: 64 * 1024,
             send_buffer: 64 * 1024,
-            head_bytes: 64 * 1024,
+            max_head_bytes: 64 * 1024,
             idle_timeout: Duration::from_secs(60),
             ping_interval: Some(Duration::from_secs(30)),
             ping_timeout: Duration::from_secs(20),
@@ -68,8 +68,8 @@ impl Http2Config {
     ///
     /// A connection that fails takes all its tunnels with it, and a lost segment holds all of them up: fewer share less.
     #[must_use]
-    pub fn tunnels(mut self, most: usize) -> Self {
-        self.tunnels = most.max(1);
+    pub fn max_tunnels(mut self, most: usize) -> Self {
+        self.max_tunnels = most.max(1);
         self
     }
 
@@ -98,8 +98,8 @@ impl Http2Config {
     ///
     /// The gateway's own limit, [`response_limits`](crate::UpgradeConfig::response_limits), counts too.
     #[must_use]
-    pub fn response_bytes(mut self, bytes: u32) -> Self {
-        self.head_bytes = bytes;
+    pub fn max_head_bytes(mut self, bytes: u32) -> Self {
+        self.max_head_bytes = bytes;
         self
     }
 
@@ -130,7 +130,7 @@ impl Http2Config {
 
     /// The window of a connection: room for every tunnel's.
     pub(super) fn connection_window(&self) -> u32 {
-        let all = (self.tunnels as u64).saturating_mul(u64::from(self.window));
+        let all = (self.max_tunnels as u64).saturating_mul(u64::from(self.window));
         // Never less than what a connection starts with, which a setting cannot shrink.
         u32::try_from(all)
             .unwrap_or(LARGEST_WINDOW)
@@ -146,7 +146,7 @@ mod tests {
     fn the_window_of_a_connection_has_room_for_those_of_its_tunnels() {
         let window = |tunnels, window| {
             Http2Config::default()
-                .tunnels(tunnels)
+                .max_tunnels(tunnels)
                 .window(window)
                 .connection_window()
         };

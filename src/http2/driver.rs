@@ -76,7 +76,7 @@ fn builder(config: &Http2Config) -> client::Builder {
         .initial_window_size(config.window)
         .initial_connection_window_size(config.connection_window())
         .data_frame_budget(FRAME_BUDGET)
-        .max_header_list_size(config.head_bytes)
+        .max_header_list_size(config.max_head_bytes)
         .max_send_buffer_size(config.send_buffer)
         .max_concurrent_reset_streams(RESET_STREAMS)
         .reset_stream_duration(RESETS_REMEMBERED)

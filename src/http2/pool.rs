@@ -37,7 +37,7 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// use switchover::{Gateway, TcpConnect};
 /// use switchover::http2::{Http2Config, Http2Connect};
 ///
-/// let connect = Http2Connect::new(TcpConnect::to("chat.internal:9000")).config(Http2Config::default().tunnels(32));
+/// let connect = Http2Connect::new(TcpConnect::to("chat.internal:9000")).config(Http2Config::default().max_tunnels(32));
 /// let connect = Arc::new(connect);
 /// let one = Gateway::builder(connect.clone()).build();
 /// let another = Gateway::builder(connect).build();
@@ -137,7 +137,7 @@ impl<C: Connect> Http2Connect<C> {
     async fn open(&self, request: ConnectRequest<'_>) -> Result<(Member, Place), ConnectError> {
         let stream = self.inner.connect(request).await?;
         let Settled { sender, driver } = settle(stream, &self.config).await?;
-        let link = Link::new(sender, self.config.tunnels);
+        let link = Link::new(sender, self.config.max_tunnels);
         let member = Member::new(link.clone());
         self.executor
             .execute(Box::pin(driver.run(link, self.config.clone())));

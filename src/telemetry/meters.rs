@@ -267,8 +267,8 @@ pub(crate) fn server_state(place: &Place, state: &'static str, tunnels: usize) {
     gauge!(SERVER_TUNNELS, "group" => group.clone(), "server" => server.clone()).set(tunnels as f64);
 }
 
-/// A server is in its group no more: it is in no state.
-pub(crate) fn server_left(server: &Place) {
+/// A server has been removed from its group: it is in no state.
+pub(crate) fn server_removed(server: &Place) {
     server_state(server, "", 0);
 }
 

@@ -300,7 +300,7 @@ impl ObservedTunnel {
 }
 
 #[cfg(feature = "metrics")]
-pub(crate) use meters::{moved, server_left, server_state};
+pub(crate) use meters::{moved, server_removed, server_state};
 
 /// The side as a word for logs and metrics.
 #[cfg(any(feature = "metrics", feature = "tracing"))]

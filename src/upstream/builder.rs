@@ -23,7 +23,7 @@ use crate::connect::{self, ConnectError, TcpConnect};
 ///     .server(Server::to("10.0.0.2:9000"))
 ///     .server(Server::to("10.0.0.9:9000").backup())
 ///     .balance(Balance::LeastTunnels)
-///     .retry(Retry::default().attempts(2))
+///     .retry(Retry::default().max_attempts(2))
 ///     .connect_timeout(Duration::from_secs(1))
 ///     .build();
 /// assert_eq!(group.servers().len(), 3);

@@ -36,7 +36,7 @@ impl<C> Members<C> {
         new: Vec<Arc<Member<C>>>,
     ) -> (usize, Vec<Arc<Member<C>>>) {
         let (list, turns) = (std::mem::take(&mut self.list), std::mem::take(&mut self.turns));
-        let (kept, left): (Vec<_>, Vec<_>) =
+        let (kept, removed): (Vec<_>, Vec<_>) =
             list.into_iter().zip(turns).partition(|(member, _)| keep(member));
         (self.list, self.turns) = kept.into_iter().unzip();
         for member in new {
@@ -48,7 +48,7 @@ impl<C> Members<C> {
         }
         (
             self.list.len(),
-            left.into_iter().map(|(member, _)| member).collect(),
+            removed.into_iter().map(|(member, _)| member).collect(),
         )
     }
 

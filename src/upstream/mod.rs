@@ -92,5 +92,5 @@ pub use record::ServerStatus;
 pub use retry::Retry;
 pub use server::Server;
 pub use source::SourceStatus;
-pub use url::{UrlConnector, UrlError, connect_to_url};
+pub use url::{UrlConnector, UrlError};
 pub use view::{Attempted, Direct, ServerConnector};

@@ -18,11 +18,11 @@ use crate::connect::{AttemptEnd, AttemptOutcome, Shortage};
 ///
 /// let retry = Retry::default()
 ///     .statuses([StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE])
-///     .attempts(3);
+///     .max_attempts(3);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Retry {
-    attempts: usize,
+    max_attempts: usize,
     time_limit: Option<Duration>,
     errors: bool,
     timeouts: bool,
@@ -34,7 +34,7 @@ impl Default for Retry {
     /// After errors, timeouts and invalid heads, each server once.
     fn default() -> Self {
         Retry {
-            attempts: usize::MAX,
+            max_attempts: usize::MAX,
             time_limit: None,
             errors: true,
             timeouts: true,
@@ -48,13 +48,13 @@ impl Retry {
     /// Never: each request has one server. Servers are still ejected when they fail.
     #[must_use]
     pub fn never() -> Self {
-        Retry::default().attempts(1)
+        Retry::default().max_attempts(1)
     }
 
     /// How many servers a request may be tried on, the first included; at least one. Default: all of them, each once.
     #[must_use]
-    pub fn attempts(mut self, attempts: usize) -> Self {
-        self.attempts = attempts.max(1);
+    pub fn max_attempts(mut self, attempts: usize) -> Self {
+        self.max_attempts = attempts.max(1);
         self
     }
 
@@ -105,7 +105,7 @@ impl Retry {
 
     /// How many servers a request may be tried on, of so many.
     pub(super) fn limit(&self, servers: usize) -> usize {
-        self.attempts.min(servers)
+        self.max_attempts.min(servers)
     }
 
     /// Whether another one is tried after this.
@@ -204,10 +204,10 @@ mod tests {
             (retry(), 3, 2, 1000, true),
             (retry(), 3, 3, 0, false),
             (retry(), 1, 1, 0, false),
-            (retry().attempts(2), 3, 1, 0, true),
-            (retry().attempts(2), 3, 2, 0, false),
-            (retry().attempts(9), 3, 3, 0, false),
-            (retry().attempts(0), 3, 1, 0, false),
+            (retry().max_attempts(2), 3, 1, 0, true),
+            (retry().max_attempts(2), 3, 2, 0, false),
+            (retry().max_attempts(9), 3, 3, 0, false),
+            (retry().max_attempts(0), 3, 1, 0, false),
             (retry().time_limit(Duration::from_secs(5)), 3, 1, 4, true),
             (retry().time_limit(Duration::from_secs(5)), 3, 1, 5, false),
         ] {

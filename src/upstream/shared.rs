@@ -123,16 +123,16 @@ impl<C> Shared<C> {
     }
 
     fn change(&self, keep: impl Fn(&Member<C>) -> bool, new: Vec<Arc<Member<C>>>) {
-        let left = {
+        let removed = {
             let mut members = self.members();
-            let (count, left) = members.change(keep, new);
+            let (count, removed) = members.change(keep, new);
             self.count.store(count, Ordering::Relaxed);
-            left
+            removed
         };
-        for member in left {
-            telemetry::server_changed(member.record.place(), "left");
+        for member in removed {
+            telemetry::server_changed(member.record.place(), "removed");
             #[cfg(feature = "metrics")]
-            telemetry::server_left(member.record.place());
+            telemetry::server_removed(member.record.place());
             self.evacuate(&member);
         }
     }

@@ -42,26 +42,8 @@ pub enum UrlError {
     Name(#[from] TlsConfigError),
 }
 
-/// The connector for the upstream of a URL without TLS: `http://host:port`, `ws://host:port`, or `unix:/path`. The port is 80
-/// where none is given.
-///
-/// A text that a person has written thus becomes a connector, whatever its kind.
-///
-/// # Errors
-///
-/// [`UrlError`]; [`UrlError::Tls`] for `https` and `wss`, which are never spoken to in plain text: use a [`UrlConnector`].
-///
-/// ```
-/// use switchover::upstream::connect_to_url;
-///
-/// assert!(connect_to_url("ws://chat.internal:9000").is_ok());
-/// assert!(connect_to_url("wss://chat.internal").is_err());
-/// ```
-pub fn connect_to_url(url: &str) -> Result<AnyConnect, UrlError> {
-    UrlConnector::new().connector(url)
-}
-
-/// Makes connectors of URLs by settings of the caller's: TLS, and what belongs to each TCP connection. Cheap to clone.
+/// Makes connectors of URLs: a text that a person has written becomes a connector, whatever its kind. TLS, and what belongs to each
+/// TCP connection, are settings. Cheap to clone.
 ///
 /// ```
 /// use std::net::Ipv4Addr;
@@ -69,6 +51,8 @@ pub fn connect_to_url(url: &str) -> Result<AnyConnect, UrlError> {
 /// use switchover::upstream::UrlConnector;
 ///
 /// # fn doc(tls: TlsClientConfig) -> Result<(), switchover::upstream::UrlError> {
+/// let room = UrlConnector::new().connector("ws://chat.internal:9000")?;
+/// // `https` and `wss` are never spoken to in plain text, so they need a setting.
 /// let urls = UrlConnector::new().tls(tls).tcp(|connect| connect.local_address(Ipv4Addr::new(10, 0, 0, 2).into()));
 /// let chat = urls.connector("wss://chat.example")?;
 /// # Ok(())
@@ -85,7 +69,7 @@ pub struct UrlConnector {
 type OnTcp = dyn Fn(TcpConnect) -> TcpConnect + Send + Sync;
 
 impl UrlConnector {
-    /// With the defaults of [`connect_to_url`].
+    /// For `http`, `ws` and `unix` URLs, by the defaults of [`TcpConnect`].
     pub fn new() -> Self {
         UrlConnector::default()
     }
@@ -213,11 +197,11 @@ mod tests {
             "http://[::1]:80/",
             "http://10.0.0.1/",
         ] {
-            assert!(connect_to_url(url).is_ok(), "{url}");
+            assert!(UrlConnector::new().connector(url).is_ok(), "{url}");
         }
         #[cfg(unix)]
         for url in ["unix:/run/a.sock", "unix:///run/a.sock"] {
-            assert!(connect_to_url(url).is_ok(), "{url}");
+            assert!(UrlConnector::new().connector(url).is_ok(), "{url}");
         }
     }
 
@@ -238,7 +222,7 @@ mod tests {
             ("http://a:b", "has no port"),
             ("http://user@a", "has no valid host"),
         ] {
-            let error = connect_to_url(url).map(drop).unwrap_err().to_string();
+            let error = UrlConnector::new().connector(url).map(drop).unwrap_err().to_string();
             assert!(error.contains(expected), "{url}: {error}");
         }
     }

@@ -41,7 +41,7 @@ fn upgrade_head() -> http::request::Parts {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_tunnels_share_one_connection() {
     let upstream = Upstream::start().await;
-    let config = Http2Config::default().tunnels(200);
+    let config = Http2Config::default().max_tunnels(200);
     let gateway = RunningGateway::connecting(GatewayConfig::default(), upstream.connect_with(config)).await;
     let upstream = upstream.echo();
     let mut clients = Vec::new();
@@ -77,7 +77,7 @@ async fn more_tunnels_than_a_connection_takes_make_another() {
     let by_config = Upstream::start().await;
     let connects = [
         by_upstream.connect(),
-        by_config.connect_with(Http2Config::default().tunnels(5)),
+        by_config.connect_with(Http2Config::default().max_tunnels(5)),
     ];
     for (upstream, connect) in [by_upstream, by_config].into_iter().zip(connects) {
         let gateway = RunningGateway::connecting(GatewayConfig::default(), connect).await;

@@ -253,7 +253,7 @@ async fn an_upstream_that_does_not_read_stops_the_client_at_its_window() {
 #[tokio::test]
 async fn clients_that_do_not_read_hold_up_no_other() {
     let mut upstream = Upstream::start().await;
-    let gateway = Gateway::builder(upstream.connect_with(Http2Config::default().tunnels(25))).build();
+    let gateway = Gateway::builder(upstream.connect_with(Http2Config::default().max_tunnels(25))).build();
     let mut stalled = Vec::new();
     for _ in 0..24 {
         let (client, mut tunnel) = tunnelled_by(&gateway, &mut upstream).await;

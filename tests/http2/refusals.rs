@@ -157,7 +157,7 @@ async fn a_stream_that_is_refused() {
 #[tokio::test]
 async fn an_answer_with_a_head_that_is_too_large() {
     let mut upstream = Upstream::start().await;
-    let connect = upstream.connect_with(Http2Config::default().response_bytes(1_000));
+    let connect = upstream.connect_with(Http2Config::default().max_head_bytes(1_000));
     let answering = async {
         let answer = Response::builder()
             .header("x-large", "x".repeat(2_000))

@@ -84,7 +84,7 @@ impl App {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let signal = async { stopped.await.unwrap() };
-        let shutdown = Shutdown::new(tunnels.clone()).schedule(schedule).limit(limit);
+        let shutdown = Shutdown::new(tunnels.clone()).schedule(schedule).timeout(limit);
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let (pem, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
         let served = match tls {

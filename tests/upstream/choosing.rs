@@ -149,7 +149,7 @@ async fn no_server_is_tried_twice_for_a_request() {
 #[tokio::test]
 async fn no_more_servers_than_allowed() {
     for (retry, expected) in [
-        (Retry::default().attempts(2), 2),
+        (Retry::default().max_attempts(2), 2),
         (Retry::never(), 1),
         (Retry::default().errors(false), 1),
     ] {

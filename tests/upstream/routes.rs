@@ -47,7 +47,7 @@ async fn each_goes_on_by_its_own_rule() {
     assert_eq!(asked(), 2);
     // What a request has had under one rule it does not get under another.
     let attempts = Attempts::default();
-    connect_for(&group.retry(Retry::default().attempts(1)), &attempts)
+    connect_for(&group.retry(Retry::default().max_attempts(1)), &attempts)
         .await
         .unwrap_err();
     connect_for(&group, &attempts).await.unwrap_err();

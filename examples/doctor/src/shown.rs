@@ -100,7 +100,7 @@ impl Report<'_> {
             for (product, line) in finding.lines() {
                 writeln!(text, "    {product:<11}{line}")?;
             }
-            writeln!(text, "    source     {}", finding.source())?;
+            writeln!(text, "    reference  {}", finding.reference())?;
         }
         for line in lines(&self.examinations[index], self.secrets) {
             writeln!(text, "  | {line}")?;

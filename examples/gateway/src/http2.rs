@@ -85,7 +85,7 @@ pub(super) fn server(flags: &Flags) -> Http2Server {
         .header_timeout(flags.header_timeout)
         .idle_timeout(flags.keep_alive_timeout)
         .send_timeout(flags.send_timeout)
-        .head_bytes(limit);
+        .max_head_bytes(limit);
     Http2Server::new(config)
 }
 

@@ -87,6 +87,6 @@ pub(crate) fn retry(scope: &Scope) -> Retry {
         .time_limit(time.filter(|time| !time.is_zero()));
     match tries {
         0 => retry,
-        tries => retry.attempts(tries),
+        tries => retry.max_attempts(tries),
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn answer<S, B>(
     let (mut parts, receive) = request.into_parts();
     // The crumbs of a Cookie are one field (RFC 9113, section 8.2.3).
     let crumbs = parts.headers.get_all(http::header::COOKIE).iter().count();
-    if parts.headers.len() - crumbs.saturating_sub(1) > shared.config.head_fields {
+    if parts.headers.len() - crumbs.saturating_sub(1) > shared.config.max_head_fields {
         let mut refusal = Response::new(());
         *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         let _ = respond.send_response(refusal, true);

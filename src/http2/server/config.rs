@@ -23,11 +23,11 @@ pub struct Http2ServerConfig {
     pub(super) close_timeout: Duration,
     pub(super) ping_interval: Option<Duration>,
     pub(super) ping_timeout: Duration,
-    pub(super) streams: u32,
+    pub(super) max_streams: u32,
     pub(super) window: u32,
     pub(super) send_buffer: usize,
-    pub(super) head_bytes: u32,
-    pub(super) head_fields: usize,
+    pub(super) max_head_bytes: u32,
+    pub(super) max_head_fields: usize,
 }
 
 impl Default for Http2ServerConfig {
@@ -39,11 +39,11 @@ impl Default for Http2ServerConfig {
             close_timeout: Duration::from_secs(2),
             ping_interval: Some(Duration::from_secs(30)),
             ping_timeout: Duration::from_secs(20),
-            streams: 128,
+            max_streams: 128,
             window: 64 * 1024,
             send_buffer: 64 * 1024,
-            head_bytes: 64 * 1024,
-            head_fields: 128,
+            max_head_bytes: 64 * 1024,
+            max_head_fields: 128,
         }
     }
 }
@@ -105,8 +105,8 @@ impl Http2ServerConfig {
     /// How many requests, tunnels included, a client may have open at a time on one connection
     /// (`SETTINGS_MAX_CONCURRENT_STREAMS`), at least 1. Default 128, as nginx.
     #[must_use]
-    pub fn streams(mut self, most: u32) -> Self {
-        self.streams = most.max(1);
+    pub fn max_streams(mut self, most: u32) -> Self {
+        self.max_streams = most.max(1);
         self
     }
 
@@ -132,21 +132,21 @@ impl Http2ServerConfig {
     /// The most bytes of a request head, counted as HTTP/2 does: 32 for each field besides its name and value. Default
     /// 65,536. A larger one is answered 431.
     #[must_use]
-    pub fn head_bytes(mut self, bytes: u32) -> Self {
-        self.head_bytes = bytes;
+    pub fn max_head_bytes(mut self, bytes: u32) -> Self {
+        self.max_head_bytes = bytes;
         self
     }
 
     /// The most fields of a request head. Default 128, as for HTTP/1.1. A head with more is answered 431.
     #[must_use]
-    pub fn head_fields(mut self, most: usize) -> Self {
-        self.head_fields = most;
+    pub fn max_head_fields(mut self, most: usize) -> Self {
+        self.max_head_fields = most;
         self
     }
 
     /// The window of a connection: room for every stream's.
     pub(super) fn connection_window(&self) -> u32 {
-        let all = u64::from(self.streams) * u64::from(self.window);
+        let all = u64::from(self.max_streams) * u64::from(self.window);
         // Never less than what a connection starts with, which a setting cannot shrink.
         u32::try_from(all)
             .unwrap_or(LARGEST_WINDOW)

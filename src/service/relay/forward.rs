@@ -144,7 +144,7 @@ impl<C: Connect + 'static> Forwarder<C> {
         }
         let version = parts.version;
         let hop = hop.version(version);
-        let hop = forwarding.client().locate(hop, &parts.headers);
+        let hop = forwarding.forwarded_rules().locate(hop, &parts.headers);
         let rules = match prepare(forwarding, &mut parts, &destination, hop) {
             Ok(rules) => rules,
             Err(rejection) => return (own_rejection(rejection, exchange, closes), None),
@@ -202,7 +202,7 @@ pub(super) fn prepare(
     destination: &Destination,
     hop: Hop,
 ) -> Result<PreparedRules, Rejection> {
-    let rules = destination.rules.as_ref().unwrap_or(forwarding.fields());
+    let rules = destination.rules.as_ref().unwrap_or(forwarding.rules());
     let rules = rules.prepare(&Variables::new(parts, &hop));
     let headers = &mut parts.headers;
     if parts.version >= Version::HTTP_2 {
@@ -220,7 +220,7 @@ pub(super) fn prepare(
     if trailers {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-    forwarding.client().apply(headers, &hop);
+    forwarding.forwarded_rules().apply(headers, &hop);
     rules.apply_to_request(headers);
     if !headers.contains_key(HOST) {
         name_host(headers, &destination.authority);

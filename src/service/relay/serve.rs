@@ -94,7 +94,7 @@ where
         return client.refuse(rejection, config, trace).await;
     }
     let hop = forwarding
-        .client()
+        .forwarded_rules()
         .locate(hop.version(head.version), &head.headers);
     let mut outgoing = head.clone();
     let rules = match prepare(forwarding, &mut outgoing, &destination, hop) {

@@ -126,7 +126,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         let admission = self
             .config
             .upgrade
-            .admit(|| self.config.forwarding.client().locate(hop, &parts.headers))?;
+            .admit(|| self.config.forwarding.forwarded_rules().locate(hop, &parts.headers))?;
         Ok(Asked {
             parts,
             upgrade,
@@ -195,7 +195,7 @@ impl<C: Connect + 'static> Upgrader<C> {
             Some(rules) => &self.config.forwarding.clone().header_rules(rules),
             None => &self.config.forwarding,
         };
-        let located = forwarding.client().locate(hop, &parts.headers);
+        let located = forwarding.forwarded_rules().locate(hop, &parts.headers);
         let tap = self.config.upgrade.tap_of(&mut upgrade, &mut parts, located);
         let pending = upgrade.forward_in_place(&mut parts, located, forwarding); // (4)
         let outgoing = Outgoing::new(Box::new(parts), located, pending, trace.clone());

@@ -24,7 +24,7 @@ use crate::wire::{self, First};
 /// 2. The server stops to accept, and tunnels end one after the other, over the [spread](Schedule::spread) of the schedule; those
 ///    that know their frames with a Close 1001.
 /// 3. The call returns when the server has ended and no tunnel is open; at the latest so long after the schedule as the
-///    [limit](Shutdown::limit) says.
+///    [timeout](Shutdown::timeout) says.
 ///
 /// ```no_run
 /// use std::net::SocketAddr;
@@ -53,7 +53,7 @@ use crate::wire::{self, First};
 pub struct Shutdown {
     tunnels: Tunnels,
     schedule: Schedule,
-    limit: Duration,
+    timeout: Duration,
 }
 
 impl Shutdown {
@@ -62,7 +62,7 @@ impl Shutdown {
         Shutdown {
             tunnels,
             schedule: Schedule::default(),
-            limit: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
         }
     }
 
@@ -76,13 +76,13 @@ impl Shutdown {
     ///
     /// Requests that are being answered and tunnels that deliver what they have read need some of it. Danger: what is left then is
     /// cut off where the process ends.
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
         self
     }
 
     /// Serves until the signal has come and everything has ended. `serve` makes the server from the future by which it is to stop:
-    /// axum's `with_graceful_shutdown`, for example. Returns what the server returns, or none where it had not ended at the limit.
+    /// axum's `with_graceful_shutdown`, for example. Returns what the server returns, or none where it had not ended at the timeout.
     ///
     /// A server that ends before the signal is not waited for any longer, and its tunnels go on.
     ///
@@ -100,7 +100,7 @@ impl Shutdown {
         let Shutdown {
             tunnels,
             schedule,
-            limit,
+            timeout,
         } = self;
         let draining = tunnels.clone();
         let stop = Stop(Box::pin(async move {
@@ -118,7 +118,7 @@ impl Shutdown {
         };
         let late = async {
             tunnels.drain_started().await;
-            for time in [schedule.grace_time(), schedule.spread_time(), limit] {
+            for time in [schedule.grace_time(), schedule.spread_time(), timeout] {
                 sleep(time).await;
             }
         };

@@ -49,7 +49,7 @@ fn is_where_it_was(held: &Bytes, start: *const u8, left: usize) {
 fn messages_that_wait_for_their_rate_are_not_copied_each_time() {
     let mut framed = framed(
         MessageLimits::default()
-            .messages(Rate::per_second(1))
+            .message_rate(Rate::per_second(1))
             .throttle(true),
     );
     let mut now = Instant::now();

@@ -75,7 +75,7 @@ mirrored! {
     }
 
     virtual_time async fn what_may_not_pass_is_not_counted(near: Side) {
-        let limits = MessageLimits::default().messages(Rate::per_second(2));
+        let limits = MessageLimits::default().message_rate(Rate::per_second(2));
         let config = unlimited().half_close_timeout(seconds(10));
         let mut talk = talk(near, Table::new(1024), config, bare().limits(limits));
         for _ in 0..3 {

@@ -83,7 +83,7 @@ fn cases() -> Vec<Case> {
             "more than 3 frames in a message",
         ),
         case(
-            limits().control_frames(Rate::per_second(2)),
+            limits().control_frame_rate(Rate::per_second(2)),
             &[
                 Frame::text("a"),
                 ping(),
@@ -95,14 +95,14 @@ fn cases() -> Vec<Case> {
             "more than 2 control frames per second",
         ),
         case(
-            limits().messages(Rate::per_second(1).burst(3)),
+            limits().message_rate(Rate::per_second(1).burst(3)),
             &[Frame::text("a"), part(1), ping(), last(1), Frame::text("")],
             Frame::text("b"),
             (MessageLimit::MessageRate, 1),
             "more than 1 messages per second",
         ),
         case(
-            limits().bytes(Rate::per_second(10).burst(200)),
+            limits().byte_rate(Rate::per_second(10).burst(200)),
             &[Frame::new(OpCode::Binary, &pattern(150)), ping(), part(30)],
             last(100),
             (MessageLimit::ByteRate, 10),
@@ -270,7 +270,7 @@ mirrored! {
     }
 
     virtual_time async fn a_rate_has_room_again_after_a_while(near: Side) {
-        let mut talk = limited(near, limits().messages(Rate::per_second(1)).control_frames(Rate::per_second(1)));
+        let mut talk = limited(near, limits().message_rate(Rate::per_second(1)).control_frame_rate(Rate::per_second(1)));
         for _ in 0..5 {
             for frame in [Frame::text("tick"), ping()] {
                 talk.near.send(&frame).await;
@@ -285,7 +285,7 @@ mirrored! {
     }
 
     virtual_time async fn answers_to_the_tunnels_pings_and_a_close_are_not_counted(near: Side) {
-        let websocket = pinging(1).limits(limits().control_frames(Rate::per_second(1)));
+        let websocket = pinging(1).limits(limits().control_frame_rate(Rate::per_second(1)));
         let mut talk = talk(near, Table::new(1024), unlimited().half_close_timeout(seconds(10)), websocket);
         for _ in 0..3 {
             tokio::join!(talk.near.pong(), talk.far.pong());
@@ -298,7 +298,7 @@ mirrored! {
     }
 
     virtual_time async fn an_answer_that_is_sent_again_is_counted(near: Side) {
-        let websocket = pinging(1).limits_from(near, limits().control_frames(Rate::per_second(2)));
+        let websocket = pinging(1).limits_from(near, limits().control_frame_rate(Rate::per_second(2)));
         let mut talk = talk(near, Table::new(1024), unlimited().half_close_timeout(seconds(10)), websocket);
         let ping = talk.near.next().await.unwrap();
         let pong = Frame::new(OpCode::Pong, &ping.payload);
@@ -318,7 +318,7 @@ mirrored! {
 
     virtual_time async fn a_throttled_side_is_delayed_and_nothing_is_lost(near: Side) {
         let started = Instant::now();
-        let mut talk = limited(near, limits().messages(Rate::per_second(1).burst(2)).throttle(true));
+        let mut talk = limited(near, limits().message_rate(Rate::per_second(1).burst(2)).throttle(true));
         let messages: Vec<Frame> = ["a", "b", "c", "d", "e"].map(Frame::text).into();
         let close = Frame::close(CloseCode::NORMAL_CLOSURE, "");
         for frame in messages.iter().chain([&close]) {
@@ -339,7 +339,7 @@ mirrored! {
     }
 
     virtual_time async fn a_throttled_side_is_not_read_further_than_one_buffer(near: Side) {
-        let mut talk = limited(near, limits().messages(Rate::per_second(1)).throttle(true));
+        let mut talk = limited(near, limits().message_rate(Rate::per_second(1)).throttle(true));
         let message = Frame::new(OpCode::Binary, &pattern(1000)).bytes(near);
         let mut taken = 0;
         // The stream takes a kilobyte, the tunnel at most a buffer and what it held before.
@@ -352,7 +352,7 @@ mirrored! {
     virtual_time async fn a_side_that_waits_is_neither_idle_nor_silent(near: Side) {
         // One message of 98 bytes is paid back for ten seconds.
         let rate = Rate::per_second(10);
-        let websocket = pinging(1).limits_from(near, limits().bytes(rate).throttle(true));
+        let websocket = pinging(1).limits_from(near, limits().byte_rate(rate).throttle(true));
         let config = unlimited().idle_timeout(seconds(3)).write_timeout(seconds(3)).half_close_timeout(seconds(3));
         let started = Instant::now();
         let mut talk = talk(near, Table::new(1024), config, websocket);
@@ -374,7 +374,7 @@ mirrored! {
 
     virtual_time async fn a_drain_does_not_wait_for_a_rate(near: Side) {
         let started = Instant::now();
-        let mut talk = limited(near, limits().messages(Rate::per_second(1)).throttle(true));
+        let mut talk = limited(near, limits().message_rate(Rate::per_second(1)).throttle(true));
         for text in ["a", "b", "c"] {
             talk.near.send(&Frame::text(text)).await;
         }
@@ -389,7 +389,7 @@ mirrored! {
     }
 
     virtual_time async fn a_size_is_refused_also_where_rates_only_delay(near: Side) {
-        let all = limits().messages(Rate::per_second(1)).max_message_bytes(2).throttle(true);
+        let all = limits().message_rate(Rate::per_second(1)).max_message_bytes(2).throttle(true);
         let mut talk = limited(near, all);
         for text in ["ab", "cd", "efg"] {
             talk.near.send(&Frame::text(text)).await;
@@ -402,7 +402,7 @@ mirrored! {
     virtual_time async fn a_wait_takes_no_turns(near: Side) {
         let table = Table::new(1024);
         let (mut one, mut other) = (Peer::new(table.near_peer, near), Peer::new(table.far_peer, !near));
-        let websocket = bare().limits(limits().messages(Rate::per_second(1)).throttle(true));
+        let websocket = bare().limits(limits().message_rate(Rate::per_second(1)).throttle(true));
         let mut tunnel = Box::pin(seat(near, table.near, table.far).websocket(websocket).run());
         let mut polls = 0;
         let counted = std::future::poll_fn(|cx| {
@@ -541,9 +541,9 @@ proptest! {
         let (received, traffic) = runtime.block_on(async {
             let table = Table::with_faults(capacity, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
             let limits = limits()
-                .messages(Rate::per_second(messages).burst(burst))
-                .control_frames(Rate::per_second(control))
-                .bytes(Rate::per_second(bytes))
+                .message_rate(Rate::per_second(messages).burst(burst))
+                .control_frame_rate(Rate::per_second(control))
+                .byte_rate(Rate::per_second(bytes))
                 .throttle(true);
             let tunnel = seat(sender, table.near, table.far)
                 .config(unlimited().idle_timeout(seconds(1)))

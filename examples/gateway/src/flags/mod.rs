@@ -316,8 +316,8 @@ impl Flags {
         self.message_limits = match flag {
             "--max-message-bytes" => limits.max_message_bytes(positive(value)? as u64),
             "--max-frame-bytes" => limits.max_frame_bytes(positive(value)? as u64),
-            "--max-messages-per-second" => limits.messages(rate(value)?),
-            "--max-bytes-per-second" => limits.bytes(rate(value)?),
+            "--max-messages-per-second" => limits.message_rate(rate(value)?),
+            "--max-bytes-per-second" => limits.byte_rate(rate(value)?),
             _ => return Err("there is no such flag; see --help".to_owned()),
         };
         self.has_rate |= flag.ends_with("-per-second");

@@ -334,7 +334,7 @@ fn retry(level: &Level<'_>) -> Option<String> {
         text += &format!(".statuses([{}])", statuses.join(", "));
     }
     if let Some(tries) = tries {
-        text += &format!(".attempts({tries})");
+        text += &format!(".max_attempts({tries})");
     }
     Some(text)
 }

@@ -39,9 +39,9 @@ impl Limiter {
             limits,
             message_bytes: 0,
             fragments: 0,
-            control_frames: bucket(limits.control_frames),
-            messages: bucket(limits.messages),
-            bytes: bucket(limits.bytes),
+            control_frames: bucket(limits.control_frame_rate),
+            messages: bucket(limits.message_rate),
+            bytes: bucket(limits.byte_rate),
             answered: 0,
         }
     }
@@ -252,7 +252,7 @@ mod tests {
         let one = || Rate::per_second(1);
         let none = MessageLimits::default();
 
-        let mut limiter = Limiter::new(none.messages(one()), now);
+        let mut limiter = Limiter::new(none.message_rate(one()), now);
         assert_eq!(limiter.data_frame(now, &frame(1, false), 2), Admission::Pass);
         assert_eq!(
             limiter.data_frame(now, &frame(1, true), 2),
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(limiter.data_frame(now, &frame(1, true), 2), refused);
         assert_eq!(limiter.data_frame(second, &frame(1, true), 2), Admission::Pass);
 
-        let mut limiter = Limiter::new(none.control_frames(one()).throttle(true), now);
+        let mut limiter = Limiter::new(none.control_frame_rate(one()).throttle(true), now);
         assert_eq!(limiter.control_frame(now), Admission::Pass);
         assert_eq!(limiter.control_frame(now), Admission::Wait(second));
         assert_eq!(
@@ -273,7 +273,7 @@ mod tests {
             "no control frame"
         );
 
-        let mut limiter = Limiter::new(none.bytes(Rate::per_second(10).burst(12)), now);
+        let mut limiter = Limiter::new(none.byte_rate(Rate::per_second(10).burst(12)), now);
         assert_eq!(
             limiter.data_frame(now, &frame(10, true), 2),
             Admission::Pass,
@@ -284,8 +284,8 @@ mod tests {
 
         // What waits for one takes nothing from the other.
         let limits = none
-            .messages(Rate::per_second(2))
-            .bytes(Rate::per_second(10))
+            .message_rate(Rate::per_second(2))
+            .byte_rate(Rate::per_second(10))
             .throttle(true);
         let mut limiter = Limiter::new(limits, now);
         assert_eq!(limiter.data_frame(now, &frame(8, true), 2), Admission::Pass);

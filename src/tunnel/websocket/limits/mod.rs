@@ -26,7 +26,7 @@ use crate::websocket::CloseCode;
 ///
 /// let limits = MessageLimits::default()
 ///     .max_message_bytes(64 * 1024)
-///     .messages(Rate::per_second(10).burst(20));
+///     .message_rate(Rate::per_second(10).burst(20));
 /// let config = WebSocketConfig::default().limits(limits);
 /// # let _ = config;
 /// ```
@@ -35,9 +35,9 @@ pub struct MessageLimits {
     max_frame_bytes: Option<u64>,
     max_message_bytes: Option<u64>,
     max_fragments: Option<u64>,
-    control_frames: Option<Rate>,
-    messages: Option<Rate>,
-    bytes: Option<Rate>,
+    control_frame_rate: Option<Rate>,
+    message_rate: Option<Rate>,
+    byte_rate: Option<Rate>,
     throttle: bool,
 }
 
@@ -75,15 +75,15 @@ impl MessageLimits {
     /// A Close always passes, and so does the first answer to each ping of the tunnel's own. The same answer sent again counts. What
     /// exceeds the rate is refused with 1008 (Policy Violation).
     #[must_use]
-    pub fn control_frames(mut self, rate: impl Into<Option<Rate>>) -> Self {
-        self.control_frames = rate.into();
+    pub fn control_frame_rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
+        self.control_frame_rate = rate.into();
         self
     }
 
     /// How often the side may begin a message. Default: no limit. What exceeds it is refused with 1008 (Policy Violation).
     #[must_use]
-    pub fn messages(mut self, rate: impl Into<Option<Rate>>) -> Self {
-        self.messages = rate.into();
+    pub fn message_rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
+        self.message_rate = rate.into();
         self
     }
 
@@ -93,8 +93,8 @@ impl MessageLimits {
     /// A frame that is longer than the burst passes when the whole burst is available. What it takes beyond that is paid back
     /// before the next frame passes, so the mean rate holds.
     #[must_use]
-    pub fn bytes(mut self, rate: impl Into<Option<Rate>>) -> Self {
-        self.bytes = rate.into();
+    pub fn byte_rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
+        self.byte_rate = rate.into();
         self
     }
 
@@ -102,7 +102,7 @@ impl MessageLimits {
     ///
     /// While it waits the side is not read, so that its sender is slowed down, and at most 64 KiB of what was read are kept. What the
     /// other side sends goes on, and pings to that other side. The side that waits is not idle, and it is not sent a ping. Its Close, or
-    /// that it has gone, is seen only afterwards. A frame is never divided: with [`bytes`](MessageLimits::bytes) one huge frame may make
+    /// that it has gone, is seen only afterwards. A frame is never divided: with [`byte_rate`](MessageLimits::byte_rate) one huge frame may make
     /// the next wait for a long time, and the tunnel stays for that time. [`max_frame_bytes`](MessageLimits::max_frame_bytes) bounds it,
     /// and the [lifetime](crate::tunnel::TunnelConfig::lifetime).
     #[must_use]
@@ -161,11 +161,11 @@ pub enum MessageLimit {
     MessageBytes,
     /// [`max_fragments`](MessageLimits::max_fragments).
     Fragments,
-    /// [`control_frames`](MessageLimits::control_frames).
+    /// [`control_frame_rate`](MessageLimits::control_frame_rate).
     ControlFrameRate,
-    /// [`messages`](MessageLimits::messages).
+    /// [`message_rate`](MessageLimits::message_rate).
     MessageRate,
-    /// [`bytes`](MessageLimits::bytes).
+    /// [`byte_rate`](MessageLimits::byte_rate).
     ByteRate,
 }
 

@@ -105,7 +105,7 @@ impl Screen {
         };
         let decision = self.tapped.lock().decide(&head);
         let inflates = head.is_compressed && self.inflater.is_some();
-        let (mut message, denial) = Message::new(head, decision, inflates, self.tapped.inflated_limit);
+        let (mut message, denial) = Message::new(head, decision, inflates, self.tapped.max_inflated_bytes);
         message.is_recoded = inflates && self.has_diverged;
         if inflates && matches!(message.course, Course::Drop) {
             self.diverge();

@@ -34,7 +34,7 @@ pub struct Tap {
     compression: Compression,
     deflate: Option<DeflateParameters>,
     decision_timeout: Duration,
-    inflated_limit: u64,
+    max_inflated_bytes: u64,
 }
 
 impl Tap {
@@ -45,7 +45,7 @@ impl Tap {
             compression: Compression::default(),
             deflate: None,
             decision_timeout: Duration::from_secs(10),
-            inflated_limit: 64 << 20,
+            max_inflated_bytes: 64 << 20,
         }
     }
 
@@ -74,8 +74,8 @@ impl Tap {
     /// How many bytes a compressed message may come to that is inflated, whatever is decided about it; a message that is read has
     /// the limit of its [decision](super::Decision::Read). Default: 64 MiB. Beyond it the tunnel ends, with 1009 to its sender.
     #[must_use]
-    pub fn inflated_limit(mut self, bytes: u64) -> Self {
-        self.inflated_limit = bytes;
+    pub fn max_inflated_bytes(mut self, bytes: u64) -> Self {
+        self.max_inflated_bytes = bytes;
         self
     }
 
@@ -97,7 +97,7 @@ impl fmt::Debug for Tap {
             .field("compression", &self.compression)
             .field("deflate", &self.deflate)
             .field("decision_timeout", &self.decision_timeout)
-            .field("inflated_limit", &self.inflated_limit)
+            .field("max_inflated_bytes", &self.max_inflated_bytes)
             .finish_non_exhaustive()
     }
 }
@@ -108,7 +108,7 @@ pub(in crate::tunnel) struct Tapped {
     tap: Arc<Mutex<Box<dyn MessageTap>>>,
     pub(super) deflate: Option<DeflateParameters>,
     pub(super) decision_timeout: Duration,
-    pub(super) inflated_limit: u64,
+    pub(super) max_inflated_bytes: u64,
 }
 
 impl Tapped {
@@ -117,7 +117,7 @@ impl Tapped {
             tap: Arc::new(Mutex::new(tap.tap)),
             deflate: tap.deflate,
             decision_timeout: tap.decision_timeout,
-            inflated_limit: tap.inflated_limit,
+            max_inflated_bytes: tap.max_inflated_bytes,
         }
     }
 

@@ -164,7 +164,7 @@ impl Core {
         if stripped.trailers {
             headers.append(CONNECTION, HeaderValue::from_static("te"));
         }
-        self.forwarding.client().apply(headers, &Hop::from(peer));
+        self.forwarding.forwarded_rules().apply(headers, &Hop::from(peer));
         Ok(())
     }
 

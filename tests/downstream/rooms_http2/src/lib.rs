@@ -58,7 +58,7 @@ impl App {
         let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
         let shutdown = Shutdown::new(self.tunnels.clone())
             .schedule(Schedule::default())
-            .limit(Duration::from_secs(1));
+            .timeout(Duration::from_secs(1));
         let served = shutdown.serve(end, |stop| {
             axum::serve(listener, service).with_graceful_shutdown(stop)
         });

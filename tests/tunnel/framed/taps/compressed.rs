@@ -404,7 +404,7 @@ mirrored! {
                 *count.lock().unwrap() += piece.len();
                 None
             });
-            let tap = Tap::new(tap).deflate(agreed(true)).inflated_limit(limit);
+            let tap = Tap::new(tap).deflate(agreed(true)).max_inflated_bytes(limit);
             let mut talk = tapped(near, Table::new(100_000), bare(), tap).0;
             for frame in message(near, true, &bomb, 3) {
                 talk.near.stream.write_all(&frame).await.unwrap();

@@ -311,7 +311,7 @@ mirrored! {
 
     virtual_time async fn what_waits_for_its_rate_is_decided_about_once(near: Side) {
         let rate = switchover::tunnel::Rate::per_second(1);
-        let limits = switchover::tunnel::MessageLimits::default().messages(rate).throttle(true);
+        let limits = switchover::tunnel::MessageLimits::default().message_rate(rate).throttle(true);
         let websocket = bare().limits(limits);
         let tap = reads_text_of(near, 100).read(|_, payload| Verdict::Replace([payload, &b"!"[..]].concat().into()));
         let mut talk = tapped(near, Table::new(1000), websocket, Tap::new(tap)).0;

@@ -233,7 +233,7 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
     let mut locations = Locations::default();
     // test.conf:16: location /ws/
     let backend = upstreams["http://chat"].clone();
-    let backend = backend.retry(Retry::default().errors(true).timeouts(true).invalid_heads(false).statuses([StatusCode::from_u16(503)?]).attempts(2));
+    let backend = backend.retry(Retry::default().errors(true).timeouts(true).invalid_heads(false).statuses([StatusCode::from_u16(503)?]).max_attempts(2));
     let mut rules = plain_rules("chat")?;
     rules = rules.host("$host".parse()?);
     rules = rules.set_on_request("X-Real-IP", "$remote_addr")?;
