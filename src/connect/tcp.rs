@@ -157,6 +157,10 @@ impl TcpConnect {
     /// # Errors
     ///
     /// The name does not resolve, or no address accepts.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the attempt.
     pub async fn stream(&self) -> Result<TcpStream, ConnectError> {
         let connected = match (self.address, &self.options) {
             (Some(address), None) => TcpStream::connect(address).await,

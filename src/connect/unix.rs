@@ -39,6 +39,10 @@ impl UnixConnect {
     /// # Errors
     ///
     /// There is no such socket, or nobody accepts on it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the attempt.
     pub async fn stream(&self) -> Result<UnixStream, ConnectError> {
         let connected = UnixStream::connect(&self.path).await;
         connected.map_err(|error| ConnectError::Failed {

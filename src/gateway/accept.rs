@@ -195,6 +195,10 @@ impl Acceptor {
     /// # Errors
     ///
     /// The answer cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
     pub async fn reject<S>(
         &self,
         stream: Rewind<S>,

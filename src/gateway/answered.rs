@@ -176,6 +176,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     /// Answers 502, 503 or 504 where an answer is possible ([`Error::status`]), and closes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
     pub async fn refuse(self) -> Error {
         let Unanswered {
             admission,

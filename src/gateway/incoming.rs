@@ -78,6 +78,10 @@ where
     /// # Errors
     ///
     /// The answer cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
     pub async fn reject(self, rejection: Rejection) -> Result<Rejection, Error> {
         let refusal = Refusal::from(&rejection);
         self.answer(refusal).await.map(|()| rejection)

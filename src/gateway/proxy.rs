@@ -43,6 +43,10 @@ where
     /// # Errors
     ///
     /// As [`Gateway::serve`](super::Gateway::serve).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes both connections.
     pub async fn proxy_until<C, F>(self, connect: &C, drain: F) -> Result<Outcome<S>, Error>
     where
         C: Connect,

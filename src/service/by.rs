@@ -51,6 +51,10 @@ where
     F: Fn(&mut Parts) -> Result<S, Refusal>,
 {
     /// The response to a request, for a handler that calls the service by itself. Never an error: what fails is a response.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the request.
     pub async fn serve<B>(&self, request: Request<B>) -> Response<ProxyBody>
     where
         S: Service<Request<B>, Response = Response<ProxyBody>, Error = Infallible, Future = ResponseFuture>,

@@ -15,6 +15,8 @@
 //! - [`ScriptedOrigin`] and [`ScriptedClient`]: what a proxy stands between, acting by a script and remembering what
 //!   they saw. Every wait is bounded, and says what it waited for when it panics.
 //!
+//! Their futures are for tests: what one has read or written is lost where it is dropped before it is ready.
+//!
 //! The two go together: peers speak over loopback sockets, and the program under test wraps what it has accepted, or
 //! what its [`Connect`](crate::connect::Connect) has connected, in a [`FaultyStream`](fault::FaultyStream).
 //!

@@ -58,6 +58,10 @@ impl TlsConnect<TcpConnect> {
     /// # Errors
     ///
     /// As [`TcpConnect::stream`], and [`ConnectError::Tls`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the attempt.
     pub async fn stream(&self) -> Result<ClientStream<TcpStream>, ConnectError> {
         self.handshake(self.connect.stream().await?).await
     }
