@@ -1,24 +1,23 @@
-//! Upgrades beside WebSocket, as the command lines of Docker and Kubernetes ask for them: `docker exec` and `docker attach` by a POST
-//! with `Upgrade: tcp`, `kubectl exec` by a WebSocket with a subprotocol of its own or by SPDY.
+//! Docker's command line: `docker exec` and `docker attach` ask for an upgrade by a POST with `Upgrade: tcp`.
 //!
-//! The other end is scripted. The exchanges were recorded from Docker 28.2 and kubectl 1.32 and are repeated byte for byte; where the
-//! command lines are installed, they run too.
+//! The other end is scripted. The exchanges were recorded from Docker 28.2 and are repeated byte for byte; where the command line is
+//! installed, it runs too.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use switchover::http1::{HeadLimits, Parsed, parse_request};
-use switchover::test_util::{TIMEOUT, switching_protocols};
+use switchover::test_util::TIMEOUT;
 
 use crate::programs::{Server, runs};
 
 /// A request that a scripted server has received: its head and its body.
-type Received = (String, Vec<u8>);
+pub(crate) type Received = (String, Vec<u8>);
 
 /// A server of one kind: what it answers to a request, and how it goes on after a 101. True ends the connection.
-type Answer = fn(&str, &mut TcpStream) -> bool;
+pub(crate) type Answer = fn(&str, &mut TcpStream) -> bool;
 
 /// Serves on a port of its own, and reports all upgrade requests.
 fn serve(answer: Answer) -> (SocketAddr, Receiver<Received>) {
@@ -61,7 +60,7 @@ fn request(stream: &mut TcpStream) -> Option<Received> {
     Some((head, body))
 }
 
-fn json(stream: &mut TcpStream, status: &str, body: &str) {
+pub(crate) fn json(stream: &mut TcpStream, status: &str, body: &str) {
     let length = body.len();
     let head =
         format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
@@ -103,60 +102,8 @@ fn docker(head: &str, stream: &mut TcpStream) -> bool {
     false
 }
 
-const RESOURCES: &str = r#"{"kind":"APIResourceList","groupVersion":"v1","resources":[
-    {"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get"]},
-    {"name":"pods/exec","namespaced":true,"kind":"PodExecOptions","verbs":["create","get"]}]}"#;
-const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p1","namespace":"default"},
-    "spec":{"containers":[{"name":"c1","image":"i"}]},"status":{"phase":"Running"}}"#;
-
-/// Kubernetes' API server: over a WebSocket the output of a command and its success; over SPDY it reads what opens a stream, and ends.
-fn kubernetes(head: &str, stream: &mut TcpStream) -> bool {
-    let target = head.split(' ').nth(1).unwrap_or_default();
-    match target.split('?').next().unwrap_or_default() {
-        "/api" => json(stream, "200 OK", r#"{"kind":"APIVersions","versions":["v1"]}"#),
-        "/apis" => json(
-            stream,
-            "200 OK",
-            r#"{"kind":"APIGroupList","apiVersion":"v1","groups":[]}"#,
-        ),
-        "/api/v1" => json(stream, "200 OK", RESOURCES),
-        "/api/v1/namespaces/default/pods/p1" => json(stream, "200 OK", POD),
-        path if !path.ends_with("/exec") => json(stream, "404 Not Found", "{}"),
-        _ if head.contains("\r\nUpgrade: SPDY/3.1\r\n") => {
-            let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\
-                X-Stream-Protocol-Version: v5.channel.k8s.io\r\n\r\n";
-            let _ = stream.write_all(switch.as_bytes());
-            let mut opening = [0; 8];
-            let _ = stream.read_exact(&mut opening);
-            // It sends back what has arrived, for a client that can tell.
-            let _ = stream.write_all(&opening);
-            return true;
-        }
-        _ => {
-            let parsed = parse_request(head.as_bytes(), &HeadLimits::default());
-            let Ok(Parsed::Complete { parts, .. }) = parsed else {
-                panic!("no head: {head}");
-            };
-            let switch = String::from_utf8(switching_protocols(&parts)).expect("a head");
-            let chosen = "\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n";
-            let switch = switch.replacen("\r\n\r\n", chosen, 1);
-            let success = br#"{"metadata":{},"status":"Success"}"#;
-            let mut frames = b"\x82\x03\x01hi\x82".to_vec();
-            frames.extend([u8::try_from(success.len() + 1).expect("a short text"), 3]);
-            frames.extend(success);
-            frames.extend(b"\x88\x02\x03\xe8");
-            let _ = stream.write_all(switch.as_bytes());
-            let _ = stream.write_all(&frames);
-            // Until the client has closed.
-            let _ = stream.read_to_end(&mut Vec::new());
-            return true;
-        }
-    }
-    false
-}
-
 /// The gateway in front of a server. The protocols that may be switched to are the one line that these clients need.
-fn gateway(answer: Answer, protocols: &[&str]) -> (Server, Receiver<Received>) {
+pub(crate) fn gateway(answer: Answer, protocols: &[&str]) -> (Server, Receiver<Received>) {
     let (address, received) = serve(answer);
     let route = format!("/=http://{address}");
     let mut arguments = vec!["--route", &route];
@@ -167,7 +114,7 @@ fn gateway(answer: Answer, protocols: &[&str]) -> (Server, Receiver<Received>) {
 }
 
 /// The head that the gateway answers to a request.
-fn answered(gateway: &Server, request: &str) -> (String, TcpStream) {
+pub(crate) fn answered(gateway: &Server, request: &str) -> (String, TcpStream) {
     let mut stream = TcpStream::connect(gateway.address).expect("the gateway");
     stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     stream.write_all(request.as_bytes()).expect("a request is sent");
@@ -181,7 +128,7 @@ fn answered(gateway: &Server, request: &str) -> (String, TcpStream) {
 }
 
 /// The head, and what comes behind it when the client has ended its input.
-fn exchanged(gateway: &Server, request: &str, input: &[u8]) -> (String, Vec<u8>) {
+pub(crate) fn exchanged(gateway: &Server, request: &str, input: &[u8]) -> (String, Vec<u8>) {
     let (head, mut stream) = answered(gateway, request);
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     stream.write_all(input).expect("input is sent");
@@ -197,16 +144,6 @@ const EXEC: &str = "POST /v1.49/exec/e1/start HTTP/1.1\r\nHost: 127.0.0.1:2375\r
 const ATTACH: &str = "POST /v1.49/containers/c1/attach?stderr=1&stdin=1&stdout=1&stream=1 HTTP/1.1\r\n\
     Host: 127.0.0.1:2375\r\nUser-Agent: Docker-Client/28.2.2 (linux)\r\nContent-Length: 0\r\nConnection: Upgrade\r\n\
     Content-Type: text/plain\r\nUpgrade: tcp\r\n\r\n";
-const SPDY: &str = "POST /api/v1/namespaces/default/pods/p1/exec?command=cat&container=c1&stderr=true&stdin=true&stdout=true \
-    HTTP/1.1\r\nHost: 127.0.0.1:6443\r\nUser-Agent: kubectl/v1.32.4 (linux/amd64) kubernetes/4cb5f07\r\n\
-    Content-Length: 0\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v5.channel.k8s.io\r\n\
-    X-Stream-Protocol-Version: v4.channel.k8s.io\r\nX-Stream-Protocol-Version: v3.channel.k8s.io\r\n\
-    X-Stream-Protocol-Version: v2.channel.k8s.io\r\nX-Stream-Protocol-Version: channel.k8s.io\r\n\r\n";
-const WEBSOCKET: &str = "GET /api/v1/namespaces/default/pods/p1/exec?command=cat&container=c1&stderr=true&stdin=true&stdout=true \
-    HTTP/1.1\r\nHost: 127.0.0.1:6443\r\nUser-Agent: kubectl/v1.32.4 (linux/amd64) kubernetes/4cb5f07\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Key: FMP0MuouPvpYyxzpls7q4A==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\
-    Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n\r\n";
-
 #[test]
 fn the_exchanges_of_docker() {
     let (gateway, received) = gateway(docker, &["tcp"]);
@@ -225,60 +162,41 @@ fn the_exchanges_of_docker() {
     assert!(received.try_recv().is_err());
 }
 
-#[test]
-fn the_exchanges_of_kubectl() {
-    let (gateway, received) = gateway(kubernetes, &["websocket", "SPDY/3.1"]);
-    let opening = b"\x80\x03\0\x01\0\0\0\x29";
-    let (head, output) = exchanged(&gateway, SPDY, opening);
-    assert!(
-        head.contains("\r\nX-Stream-Protocol-Version: v5.channel.k8s.io\r\n"),
-        "{head}"
-    );
-    assert_eq!(output, opening);
-    let (head, _) = received.recv_timeout(TIMEOUT).expect("an upgrade");
-    let offered = head.matches("\r\nX-Stream-Protocol-Version: ").count();
-    assert_eq!(offered, 5, "{head}");
-
-    let (head, output) = exchanged(&gateway, WEBSOCKET, b"");
-    assert!(
-        head.contains("\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n"),
-        "{head}"
-    );
-    let output = String::from_utf8_lossy(&output);
-    assert!(
-        output.contains("\x01hi") && output.contains("Success"),
-        "{output:?}"
-    );
-}
-
-/// Whether a command line can be had. One that is missing is no failure anywhere: its exchange is in this file.
-fn is_installed(name: &str, arguments: &[&str]) -> bool {
-    let found = runs(Command::new(name).args(arguments));
+/// Whether a command line can be had. One that is missing is no failure anywhere: its exchange is beside its test.
+pub(crate) fn is_installed(name: &str, arguments: &[&str]) -> bool {
+    let found = runs(command_line(name).args(arguments));
     if !found {
         println!("skipped: {name} is not installed");
     }
     found
 }
 
-/// What it printed, given a line of input.
-fn given_a_line(command: &mut Command) -> Output {
-    let mut child = started(command);
-    let mut input = child.stdin.take().expect("an input");
-    input.write_all(b"input\n").expect("it takes a line");
-    drop(input);
-    child.wait_with_output().expect("it ends")
+/// A command line, which is ended where it takes too long.
+pub(crate) fn command_line(name: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "60", name]);
+    command
 }
 
-fn started(command: &mut Command) -> Child {
-    let home = support::scratch("command_lines");
-    command
-        .env("HOME", &home)
-        .env("KUBECONFIG", home.join("none"))
+/// Where command lines find no configuration of somebody's.
+pub(crate) fn home() -> PathBuf {
+    support::scratch("command_lines")
+}
+
+/// What it printed, given a line of input.
+pub(crate) fn given_a_line(command: &mut Command) -> Output {
+    let mut child = command
+        .env("HOME", home())
+        .env("KUBECONFIG", home().join("none"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("it starts")
+        .expect("it starts");
+    let mut input = child.stdin.take().expect("an input");
+    input.write_all(b"input\n").expect("it takes a line");
+    drop(input);
+    child.wait_with_output().expect("it ends")
 }
 
 #[test]
@@ -289,36 +207,9 @@ fn docker_itself() {
     let (gateway, received) = gateway(docker, &["tcp"]);
     let host = format!("tcp://{}", gateway.address);
     for arguments in [&["exec", "-i", "c1", "cat"][..], &["attach", "c1"]] {
-        let output = given_a_line(Command::new("docker").args(["-H", &host]).args(arguments));
+        let output = given_a_line(command_line("docker").args(["-H", &host]).args(arguments));
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         assert_eq!(output.stdout, b"input\n", "{arguments:?}: {output:?}");
         received.recv_timeout(TIMEOUT).expect("an upgrade");
     }
-}
-
-#[test]
-fn kubectl_itself() {
-    if !is_installed("kubectl", &["version", "--client"]) {
-        return;
-    }
-    let (gateway, received) = gateway(kubernetes, &["websocket", "SPDY/3.1"]);
-    let server = format!("http://{}", gateway.address);
-    let exec = ["--server", &server, "exec", "-i", "p1", "--", "cat"];
-    let output = given_a_line(Command::new("kubectl").args(exec));
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(output.stdout, b"hi", "{output:?}");
-    let (head, _) = received.recv_timeout(TIMEOUT).expect("an upgrade");
-    assert!(head.contains("\r\nUpgrade: websocket\r\n"), "{head}");
-
-    // The script speaks no SPDY beyond its first bytes, and the command waits for more.
-    let spdy = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false");
-    let mut child = started(Command::new("kubectl").env(spdy.0, spdy.1).args(exec));
-    let upgrade = received.recv_timeout(TIMEOUT);
-    let _ = child.kill();
-    let _ = child.wait();
-    let (head, _) = upgrade.expect("an upgrade");
-    assert!(
-        head.starts_with("POST ") && head.contains("\r\nUpgrade: SPDY/3.1\r\n"),
-        "{head}"
-    );
 }

@@ -14,6 +14,7 @@ mod clients;
 mod containers;
 mod frames;
 mod in_axum;
+mod kubernetes;
 #[cfg(target_os = "linux")]
 mod mistakes;
 mod over_tls;
@@ -23,5 +24,6 @@ mod podman;
 mod proxies;
 #[cfg(target_os = "linux")]
 mod rolling;
+mod spdy;
 mod taps;
 use support::{certificates, peers as programs, running_gateway};

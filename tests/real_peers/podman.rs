@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::containers::command_line;
 use crate::programs::{Server, runs};
 
 /// All that podman is asked for, in a folder of its own. Cgroups of a mixed version are hidden from it.
@@ -106,7 +107,7 @@ fn install(program: &str, below: &Path) -> std::io::Result<()> {
 }
 
 fn docker(host: &str, arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new("docker")
+    let mut child = command_line("docker")
         .args(["-H", host])
         .args(arguments)
         .env("HOME", support::scratch("docker_command_line"))
