@@ -336,7 +336,7 @@ fn table(head: &str) -> Kinds {
 #[tokio::test]
 async fn the_manual_has_every_span_and_event_with_its_fields() {
     let (recorder, _guard) = recording();
-    // A server that is gone, then a tunnel by the next; a refusal; an upgrade that is declined; nobody; an ordinary request.
+    // A server that is gone, then a tunnel by the next; a refusal; an upgrade that is declined; nobody; ordinary requests.
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gone = listener.local_addr().unwrap();
@@ -356,10 +356,11 @@ async fn the_manual_has_every_span_and_event_with_its_fields() {
     let no_content = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
     let answering = ScriptedOrigin::start(Script::answering(no_content)).await;
     let address = mounted(&answering).await;
-    for (method, status) in [("GET", 204), ("TRACE", 405)] {
+    let switch = "Connection: upgrade\r\nUpgrade: tcp\r\n";
+    for (method, fields, status) in [("GET", "", 204), ("TRACE", "", 405), ("POST", switch, 204)] {
         let mut client = ScriptedClient::connect(address).await;
         client
-            .send(format!("{method} / HTTP/1.1\r\nHost: example.com\r\n\r\n"))
+            .send(format!("{method} / HTTP/1.1\r\nHost: example.com\r\n{fields}\r\n"))
             .await;
         assert_eq!(client.head().await.status, status);
     }

@@ -139,7 +139,7 @@ impl BadSwitch {
             }
             BadSwitch::InHttp2 => "Answer an extended CONNECT with a 2xx (RFC 8441, section 5).",
             BadSwitch::Unasked => {
-                "Answer with 101 only where the request has Upgrade and the connection option upgrade."
+                "Answer with 101 only where the request has Upgrade; one that the proxy does not allow goes up without it."
             }
             BadSwitch::Connection => {
                 "Send `Connection: Upgrade` with the 101; a hop in between may have removed it."

@@ -64,6 +64,14 @@ pub(crate) fn refused(reason: &'static str) {
     let _ = reason;
 }
 
+/// An upgrade to a protocol that is not allowed is relayed as the ordinary request that it also is. Its client may wait for ever for a
+/// switch.
+#[cfg(feature = "hyper")]
+pub(crate) fn upgrade_not_allowed() {
+    #[cfg(feature = "tracing")]
+    spans::upgrade_not_allowed();
+}
+
 /// An origin has answered an upgrade with another status than 101, and that has been relayed.
 #[cfg(feature = "gateway")]
 pub(crate) fn declined(status: u16) {

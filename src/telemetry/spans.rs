@@ -76,6 +76,10 @@ pub(super) fn refused(reason: &'static str) {
     info!(target: "switchover", { "error.type" = reason }, "refused");
 }
 
+pub(super) fn upgrade_not_allowed() {
+    info!(target: "switchover", "upgrade not allowed");
+}
+
 pub(super) fn declined(status: u16) {
     info!(target: "switchover", { http.response.status_code = status }, "declined");
 }

@@ -34,6 +34,15 @@ pub(crate) struct Why {
 }
 
 impl Why {
+    /// Why an ordinary request that asks for an upgrade is one. It is answered, but its client may wait for a switch.
+    pub(crate) fn not_allowed() -> Why {
+        Why {
+            reason: Rejection::ProtocolNotAllowed.name(),
+            detail: "relayed without its upgrade: --allow-upgrade does not name the protocol".to_owned(),
+            place: None,
+        }
+    }
+
     pub(crate) fn given_up() -> Why {
         Why {
             reason: "given-up",

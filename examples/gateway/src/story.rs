@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{StatusCode, Version};
 use switchover::connect::Trace;
-use switchover::handshake::Rejection;
+use switchover::handshake::{Rejection, wants_upgrade};
 use switchover::header::{Hop, Protocol};
 use switchover::service::Relayed;
 use switchover::tunnel::{End, Traffic};
@@ -37,6 +37,7 @@ struct Telling {
     origin: String,
     /// What it asks to switch to.
     protocol: String,
+    wants_upgrade: bool,
     trace: Trace,
     stage: AtomicU8,
 }
@@ -63,6 +64,7 @@ impl Story {
                 Some(protocol) => protocol.as_str().to_owned(),
                 None => lines(&head.headers, &UPGRADE),
             },
+            wants_upgrade: wants_upgrade(head),
             trace: Trace::new(),
             stage: AtomicU8::new(UNTOLD),
             visit,
@@ -98,7 +100,7 @@ impl Story {
             Ok(relayed) => match (&relayed.failure, &relayed.rejection) {
                 (Some(failure), _) => Some(Why::from(&**failure)),
                 (None, Some(rejection)) => Some(rejection.into()),
-                (None, None) => None,
+                (None, None) => self.0.wants_upgrade.then(Why::not_allowed),
             },
             Err(error) => Some(error.into()),
         };

@@ -134,6 +134,7 @@ impl<C: Connect + 'static> Forwarder<C> {
         }
         let trace = destination.trace.clone();
         let trace = trace.or_else(|| parts.extensions.remove::<Trace>());
+        report_upgrade(&parts);
         let closes = closes_after(&parts);
         let speaks_interim = parts.version >= Version::HTTP_11 && exchange.takes_interim();
         if let Some(limit) = self.config.most_of_request_body() {
@@ -255,6 +256,13 @@ fn name_host(headers: &mut HeaderMap, authority: &Authority) {
     );
     named.extend(std::mem::take(headers));
     *headers = named;
+}
+
+/// Reports an upgrade that nobody has taken for one: the policy does not allow its protocol.
+pub(super) fn report_upgrade(parts: &request::Parts) {
+    if wants_upgrade(parts) {
+        telemetry::upgrade_not_allowed();
+    }
 }
 
 /// Whether the response to a request is the last on its connection.

@@ -16,7 +16,7 @@ use super::asked::Asked;
 use super::asking::{Asking, Unanswered};
 use super::client::{Client, Outcome};
 use super::destination::Destination;
-use super::forward::{closes_after, prepare};
+use super::forward::{closes_after, prepare, report_upgrade};
 use super::passage::{Passage, Reframe};
 use super::source::{Opened, Source};
 use super::wait::Wait;
@@ -88,6 +88,7 @@ where
         hop,
         forwarding,
     } = route;
+    report_upgrade(head);
     let trace = destination.trace.clone();
     if let Some(rejection) = refusal(config, head, length) {
         client.closes = true;

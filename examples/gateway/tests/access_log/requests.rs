@@ -43,6 +43,21 @@ async fn ordinary_requests_on_one_connection() {
 }
 
 #[tokio::test]
+async fn an_upgrade_that_is_not_allowed_is_an_ordinary_request_and_the_record_says_so() {
+    let answer = "HTTP/1.1 200 x\r\nContent-Length: 2\r\n\r\nhi";
+    let origin = ScriptedOrigin::start(Script::answering(answer)).await;
+    let mut logged = Logged::to(&origin, &[]).await;
+    let asked = "POST /exec HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n";
+    let mut client = logged.client(asked).await;
+    assert_eq!(client.response().await.1, b"hi");
+    let record = logged.record().await;
+    let reported = ["event", "protocol", "status", "reason"].map(|name| record[name].clone());
+    assert_eq!(json!(reported), json!(["request", "tcp", 200, "protocol-not-allowed"]));
+    let detail = record["detail"].as_str().expect("a detail");
+    assert!(detail.contains("--allow-upgrade"), "{detail}");
+}
+
+#[tokio::test]
 async fn an_ordinary_request_without_an_upstream() {
     let address = nobody().await;
     let mut logged = Logged::start(&[format!("--route=/=http://{address}")]).await;
