@@ -171,7 +171,7 @@ pub enum ClosePayloadError {
     #[error("the close payload is one byte long; a code has two")]
     HalfACode,
     /// A code that no Close frame may carry (RFC 6455 7.4).
-    #[error("a Close frame may not carry the code {0}")]
+    #[error("a Close frame may not carry the code {0}: codes are 1000 to 4999, without 1005, 1006 and 1015")]
     CodeNotAllowed(CloseCode),
     /// A reason that is not UTF-8 (RFC 6455 5.5.1).
     #[error("the close reason is not UTF-8")]

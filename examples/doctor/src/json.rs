@@ -62,6 +62,6 @@ fn finding(finding: &Finding, report: &Report<'_>) -> Value {
         "seen": finding.seen().map(|seen| report.secrets.mask(seen)),
         "change": finding.change(),
         "lines": lines,
-        "reference": finding.reference(),
+        "source": finding.reference(),
     })
 }

@@ -100,7 +100,7 @@ impl Report<'_> {
             for (product, line) in finding.lines() {
                 writeln!(text, "    {product:<11}{line}")?;
             }
-            writeln!(text, "    reference  {}", finding.reference())?;
+            writeln!(text, "    source     {}", finding.reference())?;
         }
         for line in lines(&self.examinations[index], self.secrets) {
             writeln!(text, "  | {line}")?;

@@ -49,8 +49,8 @@ use target::{Address, ServerUrl, Share, Target};
 fn main() -> ExitCode {
     let flags = match Flags::parse(std::env::args().skip(1)) {
         Ok(flags) => flags,
-        Err(text) if text == flags::USAGE => {
-            print!("{text}");
+        Err(text) if [flags::USAGE, flags::VERSION].contains(&&*text) => {
+            let _ = io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(why) => {

@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 
 use super::version::Version;
 
+/// What `--version` prints.
+pub(crate) const VERSION: &str = concat!("nginx_conf ", env!("CARGO_PKG_VERSION"), "\n");
+
 pub(crate) const USAGE: &str = "\
 Runs what a configuration of nginx says of proxying, upgrades above all.
 
   nginx_conf [FLAGS] FILE
 
+  -c FILE            the same as FILE alone
   -t                 say what is found in the configuration, and end
   -T                 the same, and print all of its files, as nginx does; with --explain only the explanation is printed
   -p FOLDER          where relative paths of logs and certificates begin (the folder of FILE). Those of include begin
@@ -30,6 +34,8 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
   -H, --field NAME:VALUE
                      with --explain: a field of the request, perhaps several
   --method METHOD    with --explain: GET without it
+  -V, --version      the version
+  -h, --help         this text
 
 SIGHUP reads the configuration again: new workers take the listening sockets over, and the tunnels of those before go on.
 SIGUSR1 opens the logs again. SIGQUIT ends it in order, as in nginx: nobody is let in, requests are answered, tunnels go on for as long as
@@ -56,7 +62,7 @@ pub(crate) struct Flags {
 }
 
 /// The request that `--explain` is about.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Explained {
     pub(crate) url: String,
     pub(crate) method: String,
@@ -81,10 +87,12 @@ impl Flags {
         };
         let mut arguments = arguments.into_iter();
         let mut prefix = None;
-        let mut explained = Explained {
+        let mut files = Vec::new();
+        let request = || Explained {
             method: "GET".to_owned(),
             ..Explained::default()
         };
+        let mut explained = request();
         while let Some(argument) = arguments.next() {
             let mut value = || {
                 arguments
@@ -115,18 +123,25 @@ impl Flags {
                 "--to-rust" => flags.to_rust = true,
                 "--no-hints" => flags.hints = false,
                 "-h" | "--help" => return Err(USAGE.to_owned()),
+                "-V" | "--version" => return Err(VERSION.to_owned()),
                 "-p" => prefix = Some(PathBuf::from(value()?)),
-                "-c" => flags.file = PathBuf::from(value()?),
-                flag if flag.starts_with('-') => return Err(format!("there is no flag {flag}; see --help")),
-                file => flags.file = PathBuf::from(file),
+                "-c" => files.push(PathBuf::from(value()?)),
+                flag if flag.starts_with('-') => return Err(format!("{flag}: there is no such flag; see --help")),
+                file => files.push(PathBuf::from(file)),
             }
         }
-        if !explained.url.is_empty() {
-            flags.explained = Some(explained);
+        match (explained.url.is_empty(), explained == request()) {
+            (false, _) => flags.explained = Some(explained),
+            (true, true) => {}
+            (true, false) => return Err("--method and --field need --explain URL".to_owned()),
         }
-        if flags.file.as_os_str().is_empty() {
-            return Err("which file? See --help".to_owned());
-        }
+        flags.file = match <[PathBuf; 1]>::try_from(files) {
+            Ok([file]) => file,
+            Err(files) if files.is_empty() => {
+                return Err("a FILE is needed, as /etc/nginx/nginx.conf; see --help".to_owned());
+            }
+            Err(_) => return Err("one FILE is read; its own include lines name others".to_owned()),
+        };
         let folder = || flags.file.parent().unwrap_or(Path::new("")).to_owned();
         flags.prefix = prefix.unwrap_or_else(folder);
         Ok(flags)

@@ -18,7 +18,7 @@ use switchover::tunnel::{EndRequest, MessageLimits, WebSocketConfig};
 use switchover::upstream::{Balance, BalanceError};
 use tracing_core::LevelFilter;
 
-pub(crate) use usage::USAGE;
+pub(crate) use usage::{USAGE, VERSION};
 use values::{address, admin_address, close, either, host_name, rate, set_header};
 pub(crate) use values::{duration, duration_or_zero, positive};
 
@@ -139,8 +139,11 @@ impl Flags {
                 Some((flag, value)) if flag.starts_with("--") => (flag.to_owned(), Some(value.to_owned())),
                 _ => (argument, None),
             };
-            if flag == "--help" || flag == "-h" {
-                return Err(USAGE.to_owned());
+            match &*flag {
+                "-h" | "--help" => return Err(USAGE.to_owned()),
+                "-V" | "--version" => return Err(VERSION.to_owned()),
+                _ if !usage::has(&flag) => return Err(format!("{flag}: there is no such flag; see --help")),
+                _ => {}
             }
             let value = attached
                 .or_else(|| arguments.next())

@@ -1,5 +1,13 @@
 //! What `--help` prints: each flag, what it does, and its default in brackets.
 
+/// What `--version` prints.
+pub(crate) const VERSION: &str = concat!("gateway ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// Whether there is a flag of this name. Each has a place of its own in the text.
+pub(super) fn has(flag: &str) -> bool {
+    flag.starts_with("--") && USAGE.split_whitespace().any(|word| word == flag)
+}
+
 pub(crate) const USAGE: &str = "\
 An HTTP gateway that carries upgrades, WebSocket above all, and relays everything else.
 
@@ -105,6 +113,8 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --log warn|info|debug      lines on standard error, for people: what fails; what is refused, declined, tried again or ends as
                              well; or each connection to an upstream too. Each line has the request and the tunnel that it
                              belongs to. Never a query (none)
+  --version                  the version
+  --help                     this text
 
 DURATION is a number with ms, s, m or h, above zero unless zero is its default. Without --route there is a demo: open the address that it listens on.
 ";

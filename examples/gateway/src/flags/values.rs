@@ -1,5 +1,6 @@
 //! How the values of flags are read.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
@@ -18,12 +19,13 @@ pub(super) fn either(value: &str, no: &str, yes: &str) -> Result<bool, String> {
 
 /// The first address that a name has.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    let mut addresses = text
-        .to_socket_addrs()
-        .map_err(|why| format!("an address is HOST:PORT: {why}"))?;
+    let mut addresses = text.to_socket_addrs().map_err(|why| match why.kind() {
+        ErrorKind::InvalidInput => "an address is HOST:PORT, as in 127.0.0.1:8080".to_owned(),
+        _ => format!("the host has no address: {why}"),
+    })?;
     addresses
         .next()
-        .ok_or_else(|| "the name has no address".to_owned())
+        .ok_or_else(|| "the host has no address".to_owned())
 }
 
 /// Where the administration listens. A port without an address is one of this host alone, so that nothing is public by accident.
@@ -69,7 +71,7 @@ pub(super) fn close(text: &str) -> Result<EndRequest, String> {
     let (code, reason) = text.split_once(' ').unwrap_or((text, ""));
     let code = code
         .parse()
-        .map_err(|_| "expected a code, or a code and a text")?;
+        .map_err(|_| "expected a code, or a code and a text, as in '1012 back in a minute'")?;
     EndRequest::close(CloseCode(code), reason.trim()).map_err(|why| why.to_string())
 }
 

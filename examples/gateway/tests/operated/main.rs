@@ -4,6 +4,7 @@
 mod admin;
 mod example_gateway;
 mod example_upstreams;
+mod flags;
 mod kubernetes;
 mod log;
 mod policy_flags;

@@ -12,6 +12,7 @@ mod counting;
 mod distribution;
 mod explain;
 mod findings;
+mod flags;
 mod group_departures;
 mod groups;
 mod heads;
