@@ -157,7 +157,7 @@ where
 
     /// Waits for the beginning of a final answer other than 101. Keeps what it reads for [`Exchange::next`].
     ///
-    /// RFC 9112, section 9.5: who sends a body watches for an answer that declines it, and then sends no more of it.
+    /// RFC 9112, section 9.5: a client that sends a body watches for an answer that declines it, and then sends no more of it.
     ///
     /// A 101 does not count: the tunnel starts after the body.
     pub(crate) async fn declines_early(&mut self) -> Result<(), Error> {

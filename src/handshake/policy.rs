@@ -185,7 +185,7 @@ impl HandshakePolicy {
     /// false: it is the ordinary request that is left of it (RFC 9110, section 7.8).
     ///
     /// It comes from a proxy in front that does not carry upgrades, and no origin can answer it with what the client
-    /// waits for (RFC 6455, section 4.2.1); here is who can say so. Where WebSocket is not
+    /// waits for (RFC 6455, section 4.2.1). This proxy is the first that can say so. Where WebSocket is not
     /// [allowed](HandshakePolicy::allow_only), it passes all the same.
     #[must_use]
     pub fn refuse_incomplete_handshakes(mut self, refuse: bool) -> Self {

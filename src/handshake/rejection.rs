@@ -357,7 +357,7 @@ impl Rejection {
     /// The whole answer: a short text with the reason and the hint, and `Connection: close`.
     ///
     /// The text repeats nothing that the client sent. There is no `Content-Length`: HTTP libraries set it by themselves,
-    /// and who writes bytes may go without, because the connection closes after them. An answer to a HEAD has no body.
+    /// and a caller that writes bytes may leave it out, because the connection closes after them. An answer to a HEAD has no body.
     pub fn into_response(self) -> Response<String> {
         let mut response = last_response(self.status(), format!("{self}\n{}\n", self.hint()));
         response.headers_mut().extend(self.headers());

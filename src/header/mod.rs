@@ -50,8 +50,8 @@ pub(crate) fn remove(headers: &mut HeaderMap, name: &HeaderName) {
 
 /// As [`retain`], for when something is known to go.
 pub(crate) fn rebuild(headers: &mut HeaderMap, mut keep: impl FnMut(&HeaderName) -> bool) {
-    // Room for the one or two that take the place of those that go; who adds more, as a forwarded request does, lets
-    // it grow once.
+    // Room for the one or two that take the place of those that go. A caller that adds more, as a forwarded request does,
+    // lets it grow once.
     let mut kept = HeaderMap::with_capacity(headers.len());
     let mut current = None;
     for (name, value) in std::mem::take(headers) {

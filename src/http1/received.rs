@@ -117,8 +117,8 @@ fn check_target(parts: &Parts) -> Result<(), HeadError> {
     }
 }
 
-/// RFC 9113, section 8.3.1: a `Host` that names another authority than `:authority` is malformed, and who turns the
-/// request into HTTP/1.1 makes `Host` of the authority. HTTP/2 has a framing of its own (section 8.1.1), which the
+/// RFC 9113, section 8.3.1: a `Host` that names another authority than `:authority` is malformed, and a proxy that
+/// turns the request into HTTP/1.1 makes `Host` of the authority. HTTP/2 has a framing of its own (section 8.1.1), which the
 /// server has checked.
 fn check_authority(parts: &mut Parts) -> Result<(), HeadError> {
     let Some(authority) = parts.uri.authority() else {

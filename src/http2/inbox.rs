@@ -143,7 +143,7 @@ impl Inbox {
         if frame.is_some() || state.end.is_some() || !waits {
             return frame;
         }
-        // The reader is known while it waits, and no longer: a frame that wakes one who does not read is drained by nobody.
+        // The reader is known while it waits, and no longer: a frame that wakes a task that does not read is drained by nobody.
         *lock(&self.0.reader) = Some(cx.waker().clone());
         let frame = state.next_frame(&mut own);
         if frame.is_some() || state.end.is_some() {
@@ -258,7 +258,7 @@ impl Unread {
     fn add(self: Arc<Self>, frames: Arc<Frames>) {
         let mut waiting = lock(&self.0);
         if waiting.closed {
-            // Nothing comes any more; who reads finds what there is.
+            // Nothing comes any more; a reader finds what there is.
             return;
         }
         waiting.streams.push(frames);

@@ -9,7 +9,7 @@ thread_local! {
     static LAST: RefCell<(u64, HeaderValue)> = RefCell::new((0, value(0)));
 }
 
-/// RFC 9110, section 6.6.1: who passes on a response without a `Date` adds the time at which it came.
+/// RFC 9110, section 6.6.1: a recipient that passes on a response without a `Date` adds the time at which it came.
 pub(super) fn add(headers: &mut HeaderMap) {
     if headers.contains_key(DATE) {
         return;

@@ -28,7 +28,7 @@ pub struct Choice<'a> {
 /// ```
 /// use switchover::upstream::{Balance, CustomBalance, Group, Server};
 ///
-/// // Whoever names a server gets it; the others go where the fewest tunnels are.
+/// // A request that names a server gets it; the others go where the fewest tunnels are.
 /// let named = CustomBalance::new(|request, servers| {
 ///     let name = request.head().headers.get("x-server")?.to_str().ok()?;
 ///     servers.iter().position(|server| server.is_open && server.name == name)

@@ -120,7 +120,7 @@ pub fn to_success(switched: Switched) -> response::Parts {
 /// Any other answer, as HTTP/2 and HTTP/3 have it: interim, declined, or a [`Rejection`]'s. The status stays, the fields
 /// of an HTTP/1.1 connection go (RFC 9113, section 8.2.2).
 ///
-/// Its body is framed by the stream: who relays a chunked one sends the content of its chunks.
+/// Its body is framed by the stream: a proxy that relays a chunked one sends the content of its chunks.
 ///
 /// A 426 keeps its status and its `Sec-WebSocket-Version`, and loses its `Upgrade`. RFC 9110, section 15.5.22 wants the
 /// field there and RFC 9113 forbids it; the version is what a WebSocket client needs to know.
@@ -138,7 +138,7 @@ pub fn to_response(parts: response::Parts) -> Result<response::Parts, BadSwitch>
     }
 }
 
-/// RFC 9113, section 8.2.2: who makes HTTP/2 of HTTP/1.1 removes what belongs to the connection.
+/// RFC 9113, section 8.2.2: a proxy that makes HTTP/2 of HTTP/1.1 removes what belongs to the connection.
 fn without_connection(mut parts: response::Parts) -> response::Parts {
     if hop_by_hop::strip(&mut parts.headers).is_err() {
         // What `judge` and `Rejection` make has no nominations that could be too many.

@@ -57,7 +57,7 @@ where
         config: config.clone(),
         unread: Arc::default(),
     });
-    // Whatever becomes of this future: nothing comes any more, and who reads finds what there is.
+    // Whatever becomes of this future: nothing comes any more, and a reader finds what there is.
     let _closing = Closing(shared.unread.clone());
     let (turns, stream) = turn::share(stream);
     let streams = Arc::<Streams>::default();
