@@ -139,10 +139,13 @@ impl Flags {
 
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match flag {
-            "--listen" => self.listen = Some(value.parse().map_err(|_| "expected an address and port")?),
+            "--listen" => {
+                let wrong = "expected an IP address and a port, as in 127.0.0.1:9000";
+                self.listen = Some(value.parse().map_err(|_| wrong)?);
+            }
             "--header" => self.fields.push(field(value)?),
             "--origin" if value == "none" => self.origin = PageOrigin::Absent,
-            "--origin" => self.origin = PageOrigin::Given(value.parse().map_err(|_| "not a field value")?),
+            "--origin" => self.origin = PageOrigin::Given(field_value(value)?),
             "--subprotocol" => self.subprotocols.push(value.to_owned()),
             "--idle" => self.idle = Some(duration(value)?),
             "--timeout" => self.timeout = duration(value)?,
@@ -156,9 +159,14 @@ impl Flags {
 
 fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("a field is NAME: VALUE")?;
-    let name = name.parse().map_err(|_| "not a field name")?;
-    let value = value.trim().parse().map_err(|_| "not a field value")?;
-    Ok((name, value))
+    let wrong = |_| format!("{name:?} is no name of a field: letters, digits and hyphens");
+    let name = name.parse().map_err(wrong)?;
+    Ok((name, field_value(value.trim())?))
+}
+
+fn field_value(text: &str) -> Result<HeaderValue, String> {
+    let wrong = |_| format!("{text:?} has bytes that no field may have");
+    text.parse().map_err(wrong)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

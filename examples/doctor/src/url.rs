@@ -17,7 +17,7 @@ impl Url {
     pub(crate) fn parse(text: &str) -> Result<Url, String> {
         // A fragment is not sent, and no WebSocket URL has one (RFC 6455, section 3).
         let text = text.split('#').next().unwrap_or_default();
-        let uri: Uri = text.parse().map_err(|_| "not a URL")?;
+        let uri: Uri = text.parse().map_err(|_| "not a URL, as ws://HOST:PORT/PATH")?;
         let secure = match uri.scheme_str() {
             Some("ws" | "http") => false,
             Some("wss" | "https") => true,
