@@ -249,7 +249,7 @@ fn read_request(head: &str) {
     routes.add("*.example.com/".parse().unwrap(), ()).unwrap();
     let host = parts.headers.get("host").and_then(|host| host.to_str().ok());
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let _ = routes.resolve(host, target);
+    let _ = routes.find(host, target);
 
     // The same fields in HTTP/2.
     let (mut connect, ()) = Request::connect("https://example.com/chat")

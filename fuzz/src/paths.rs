@@ -14,7 +14,7 @@ pub(crate) fn paths(data: &[u8]) {
         // It may be one of the two, and is refused then.
         let _ = routes.add(pattern, 1);
     }
-    let found = routes.resolve(Some("a.example"), target);
+    let found = routes.find(Some("a.example"), target);
     let secret = |path: &[u8]| Some(path.starts_with(b"/admin/"));
     let every = PathReading::Unanimous.choose(target, secret);
     if let Ok(found) = &found {

@@ -50,17 +50,11 @@ impl<T> Routes<T> {
     /// start, the longest wildcard at the end, every host), and of these the exact path, or else the longest prefix.
     ///
     /// `host` is the value of `Host`; its port does not count. A query may follow the path.
-    #[must_use]
-    pub fn find(&self, host: Option<&str>, path: &str) -> Option<Found<'_, T>> {
-        self.resolve(host, path).ok()
-    }
-
-    /// As [`find`](Routes::find), and says why there is none.
     ///
     /// # Errors
     ///
-    /// [`NoRoute`].
-    pub fn resolve(&self, host: Option<&str>, path: &str) -> Result<Found<'_, T>, NoRoute> {
+    /// [`NoRoute`]: none matches, or the path leads to several. It becomes a [`Rejection`](crate::handshake::Rejection), 404 or 400.
+    pub fn find(&self, host: Option<&str>, path: &str) -> Result<Found<'_, T>, NoRoute> {
         // Those with a host come first: where there are none, nobody asks for the name.
         let by_host = self
             .entries
@@ -130,7 +124,7 @@ mod tests {
         ];
         for (host, path, expected) in cases {
             let found = routes.find(host, path).map(|found| *found.value);
-            assert_eq!(found, Some(expected), "{host:?} {path}");
+            assert_eq!(found, Ok(expected), "{host:?} {path}");
         }
     }
 
@@ -142,17 +136,17 @@ mod tests {
             let refused = Err(RouteError::Duplicate(pattern.to_string()));
             assert_eq!(routes.add(pattern, "again"), refused, "{again}");
         }
-        assert_eq!(routes.find(None, "/a/b").map(|found| *found.value), Some("/a"));
+        assert_eq!(routes.find(None, "/a/b").map(|found| *found.value), Ok("/a"));
         assert_eq!(routes.values().count(), 3);
     }
 
     #[test]
     fn an_ambiguous_path_differs_from_a_missing_route() {
         let routes = routes(&["/public/", "h.example/"]);
-        let resolve = |host, path| routes.resolve(host, path).map(|found| *found.value);
-        assert_eq!(resolve(None, "/x"), Err(NoRoute::NotFound));
-        assert_eq!(resolve(None, "/public/../x"), Err(NoRoute::Ambiguous));
-        assert_eq!(resolve(Some("h.example"), "/public/../x"), Ok("h.example/"));
-        assert_eq!(resolve(None, "*"), Err(NoRoute::NotFound));
+        let find = |host, path| routes.find(host, path).map(|found| *found.value);
+        assert_eq!(find(None, "/x"), Err(NoRoute::NotFound));
+        assert_eq!(find(None, "/public/../x"), Err(NoRoute::Ambiguous));
+        assert_eq!(find(Some("h.example"), "/public/../x"), Ok("h.example/"));
+        assert_eq!(find(None, "*"), Err(NoRoute::NotFound));
     }
 }

@@ -139,10 +139,10 @@ impl Settings {
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let target = match head.uri.path_and_query().map_or("/", PathAndQuery::as_str) {
             // OPTIONS for the server as a whole: it has no path to go by, nor one to replace.
-            "*" => return Ok((self.routes.resolve(host, "/")?.value, None)),
+            "*" => return Ok((self.routes.find(host, "/")?.value, None)),
             target => target,
         };
-        let found = self.routes.resolve(host, target)?;
+        let found = self.routes.find(host, target)?;
         let replaced = match &found.value.path {
             Some(path) => Some(
                 found

@@ -33,7 +33,7 @@ impl Upstreams {
     /// The addresses for a request. `None` is nothing that a `Connect` could tell the client as a 404: see who calls this
     /// before it connects.
     pub fn find(&self, head: &Parts) -> Option<&[TcpConnect]> {
-        let found = self.routes.find(None, head.uri.path())?;
+        let found = self.routes.find(None, head.uri.path()).ok()?;
         Some(found.value)
     }
 }

@@ -146,7 +146,7 @@ impl Core {
     fn find(&self, parts: &mut request::Parts) -> Result<&Upstream, Rejection> {
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
         let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let found = self.routes.find(host, target).ok_or(Rejection::NoRoute)?;
+        let found = self.routes.find(host, target)?;
         if let Some(path) = &found.value.path {
             let replaced = found.replace_prefix(path, target).ok_or(Rejection::NoRoute)?;
             parts.uri = Uri::from(replaced);
