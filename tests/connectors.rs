@@ -72,7 +72,9 @@ async fn unix_origin(origin: &ScriptedOrigin) -> (std::path::PathBuf, JoinHandle
 async fn a_unix_socket() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let (path, _forwarding) = unix_origin(&origin).await;
-    let by_url = UrlConnector::new().connector(&format!("unix:{}", path.display())).unwrap();
+    let by_url = UrlConnector::new()
+        .connector(&format!("unix:{}", path.display()))
+        .unwrap();
     let group = Group::of([Server::new("unix", UnixConnect::to(&path))]);
     for served in [
         tunnel(UnixConnect::to(&path)).await,
@@ -110,7 +112,9 @@ async fn connectors_of_different_types_in_one_group() {
 async fn a_url() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     for scheme in ["http", "ws"] {
-        let connect = UrlConnector::new().connector(&format!("{scheme}://{}/", origin.address())).unwrap();
+        let connect = UrlConnector::new()
+            .connector(&format!("{scheme}://{}/", origin.address()))
+            .unwrap();
         assert_eq!(connect.pooling(), Pooling::Shared);
         let served = tunnel(connect).await;
         assert!(matches!(served.await.unwrap(), Ok(Outcome::Tunnelled { .. })));

@@ -491,7 +491,9 @@ async fn none_one_and_any_number() {
             "Rate::per_second",
             |s, a| {
                 let rate = Rate::per_second(a.number());
-                let limits = MessageLimits::default().control_frame_rate(rate).message_rate(rate);
+                let limits = MessageLimits::default()
+                    .control_frame_rate(rate)
+                    .message_rate(rate);
                 message_limits(s, limits.byte_rate(rate));
             },
             &[Works],

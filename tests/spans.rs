@@ -360,7 +360,9 @@ async fn the_manual_has_every_span_and_event_with_its_fields() {
     for (method, fields, status) in [("GET", "", 204), ("TRACE", "", 405), ("POST", switch, 204)] {
         let mut client = ScriptedClient::connect(address).await;
         client
-            .send(format!("{method} / HTTP/1.1\r\nHost: example.com\r\n{fields}\r\n"))
+            .send(format!(
+                "{method} / HTTP/1.1\r\nHost: example.com\r\n{fields}\r\n"
+            ))
             .await;
         assert_eq!(client.head().await.status, status);
     }

@@ -222,7 +222,11 @@ mod tests {
             ("http://a:b", "has no port"),
             ("http://user@a", "has no valid host"),
         ] {
-            let error = UrlConnector::new().connector(url).map(drop).unwrap_err().to_string();
+            let error = UrlConnector::new()
+                .connector(url)
+                .map(drop)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(expected), "{url}: {error}");
         }
     }

@@ -132,7 +132,10 @@ fn the_exchanges_of_kubectl() {
 }
 
 /// How it asks: by a WebSocket, or as it did before version 1.31.
-const WAYS: [(&str, &str); 2] = [("true", "\r\nUpgrade: websocket\r\n"), ("false", "\r\nUpgrade: SPDY/3.1\r\n")];
+const WAYS: [(&str, &str); 2] = [
+    ("true", "\r\nUpgrade: websocket\r\n"),
+    ("false", "\r\nUpgrade: SPDY/3.1\r\n"),
+];
 
 #[test]
 fn kubectl_exec_itself() {
@@ -179,7 +182,15 @@ impl Forwarded {
     fn start(gateway: &Server, by_websocket: &str) -> Self {
         let server = format!("http://{}", gateway.address);
         let mut kubectl = Command::new("kubectl")
-            .args(["--server", &server, "port-forward", "--address", "127.0.0.1", "p1", ":80"])
+            .args([
+                "--server",
+                &server,
+                "port-forward",
+                "--address",
+                "127.0.0.1",
+                "p1",
+                ":80",
+            ])
             .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", by_websocket)
             .env("HOME", home())
             .env("KUBECONFIG", home().join("none"))

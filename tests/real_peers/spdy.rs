@@ -45,7 +45,8 @@ impl<S: Read + Write> Peer<S> {
         loop {
             let mut head = [0; 8];
             self.connection.read_exact(&mut head).ok()?;
-            let [first, rest] = [0, 4].map(|at| u32::from_be_bytes(head[at..at + 4].try_into().expect("4 bytes")));
+            let [first, rest] =
+                [0, 4].map(|at| u32::from_be_bytes(head[at..at + 4].try_into().expect("4 bytes")));
             let mut payload = vec![0; (rest & 0x00ff_ffff) as usize];
             self.connection.read_exact(&mut payload).ok()?;
             match first {

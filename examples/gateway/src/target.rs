@@ -68,7 +68,9 @@ pub(super) fn route(text: &str) -> Result<(RoutePattern, Target), String> {
     let scheme = text.find("://").and_then(|scheme| text[..scheme].rfind('='));
     let socket = text.find("=unix:");
     let equals = scheme.into_iter().chain(socket).min();
-    let equals = equals.ok_or("a route is [HOST]/PREFIX=URL, and a URL begins with http://, https://, ws://, wss:// or unix:/")?;
+    let equals = equals.ok_or(
+        "a route is [HOST]/PREFIX=URL, and a URL begins with http://, https://, ws://, wss:// or unix:/",
+    )?;
     let (pattern, urls) = (&text[..equals], &text[equals + 1..]);
     let pattern = pattern.parse::<RoutePattern>().map_err(|why| why.to_string())?;
     let mut target: Option<Target> = None;

@@ -126,7 +126,9 @@ impl Flags {
                 "-V" | "--version" => return Err(VERSION.to_owned()),
                 "-p" => prefix = Some(PathBuf::from(value()?)),
                 "-c" => files.push(PathBuf::from(value()?)),
-                flag if flag.starts_with('-') => return Err(format!("{flag}: there is no such flag; see --help")),
+                flag if flag.starts_with('-') => {
+                    return Err(format!("{flag}: there is no such flag; see --help"));
+                }
                 file => files.push(PathBuf::from(file)),
             }
         }

@@ -123,10 +123,12 @@ impl<C: Connect + 'static> Upgrader<C> {
         check_request_unlimited(&mut parts)?;
         let hop = self.config.hop_of(&parts)?.version(client.version());
         let on_upgrade = Promised::of(&mut parts).ok_or(Rejection::NoUpgradeHere)?;
-        let admission = self
-            .config
-            .upgrade
-            .admit(|| self.config.forwarding.forwarded_rules().locate(hop, &parts.headers))?;
+        let admission = self.config.upgrade.admit(|| {
+            self.config
+                .forwarding
+                .forwarded_rules()
+                .locate(hop, &parts.headers)
+        })?;
         Ok(Asked {
             parts,
             upgrade,

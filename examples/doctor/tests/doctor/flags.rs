@@ -16,8 +16,14 @@ async fn wrong_flags_end_with_2() {
             "--timeout soon: expected a duration",
         ),
         (&["--header", "no colon", "ws://a/"], "NAME: VALUE"),
-        (&["--header", "a b: c", "ws://a/"], "\"a b\" is no name of a field"),
-        (&["--origin", "a\nb", "ws://a/"], "has bytes that no field may have"),
+        (
+            &["--header", "a b: c", "ws://a/"],
+            "\"a b\" is no name of a field",
+        ),
+        (
+            &["--origin", "a\nb", "ws://a/"],
+            "has bytes that no field may have",
+        ),
         (&["ws://a b/"], "not a URL, as ws://HOST:PORT/PATH"),
         (&["--listen", "localhost:9000"], "as in 127.0.0.1:9000"),
         (&["--timeout"], "--timeout needs a value"),

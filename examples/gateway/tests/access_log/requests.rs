@@ -52,7 +52,10 @@ async fn an_upgrade_that_is_not_allowed_is_an_ordinary_request_and_the_record_sa
     assert_eq!(client.response().await.1, b"hi");
     let record = logged.record().await;
     let reported = ["event", "protocol", "status", "reason"].map(|name| record[name].clone());
-    assert_eq!(json!(reported), json!(["request", "tcp", 200, "protocol-not-allowed"]));
+    assert_eq!(
+        json!(reported),
+        json!(["request", "tcp", 200, "protocol-not-allowed"])
+    );
     let detail = record["detail"].as_str().expect("a detail");
     assert!(detail.contains("--allow-upgrade"), "{detail}");
 }

@@ -5,11 +5,17 @@ use crate::program::refusal;
 #[tokio::test]
 async fn what_is_wrong_and_what_to_write_instead() {
     let cases: &[(&[&str], &str)] = &[
-        (&["--lisen", "127.0.0.1:0"], "--lisen: there is no such flag; see --help"),
+        (
+            &["--lisen", "127.0.0.1:0"],
+            "--lisen: there is no such flag; see --help",
+        ),
         (&["--lisen"], "--lisen: there is no such flag; see --help"),
         (&["chat"], "chat: there is no such flag; see --help"),
         (&["--listen"], "--listen needs a value"),
-        (&["--listen", "8080"], "--listen 8080: an address is HOST:PORT, as in 127.0.0.1:8080"),
+        (
+            &["--listen", "8080"],
+            "--listen 8080: an address is HOST:PORT, as in 127.0.0.1:8080",
+        ),
         (&["--listen", "127.0.0.1:65536"], "an address is HOST:PORT"),
         (&["--health", "here"], "--health here: an address is HOST:PORT"),
         (&["--route", "/chat"], "a route is [HOST]/PREFIX=URL"),
@@ -17,22 +23,46 @@ async fn what_is_wrong_and_what_to_write_instead() {
         (&["--route", "chat=http://a:1"], "as in /chat or example.com/chat"),
         (&["--route", "/=ftp://a"], "none of http, https, ws and wss"),
         (&["--route", "/=unix:a.sock"], "unix:/PATH"),
-        (&["--route", "/=http://a;weight=0"], "weight=0: expected a whole number above zero"),
-        (&["--route", "/=http://a;speed=9"], "none of weight=N, max-tunnels=N, backup and resolve=DURATION"),
-        (&["--route", "/=http://a", "--route", "/=http://b"], "/ has a route already"),
+        (
+            &["--route", "/=http://a;weight=0"],
+            "weight=0: expected a whole number above zero",
+        ),
+        (
+            &["--route", "/=http://a;speed=9"],
+            "none of weight=N, max-tunnels=N, backup and resolve=DURATION",
+        ),
+        (
+            &["--route", "/=http://a", "--route", "/=http://b"],
+            "/ has a route already",
+        ),
         (&["--balance", "fastest"], "round-robin, least-tunnels"),
         (&["--workers", "0"], "expected a whole number above zero"),
         (&["--read-timeout", "5"], "as in 500ms, 2s, 10m or 1h"),
-        (&["--ping-interval", "5s"], "--ping-interval needs --tunnel-mode websocket"),
+        (
+            &["--ping-interval", "5s"],
+            "--ping-interval needs --tunnel-mode websocket",
+        ),
         (&["--tunnel-mode", "frames"], "expected stream or websocket"),
-        (&["--tunnel-mode", "websocket", "--drain-close", "bye"], "as in '1012 back in a minute'"),
-        (&["--tunnel-mode", "websocket", "--drain-close", "999"], "1000 to 4999"),
+        (
+            &["--tunnel-mode", "websocket", "--drain-close", "bye"],
+            "as in '1012 back in a minute'",
+        ),
+        (
+            &["--tunnel-mode", "websocket", "--drain-close", "999"],
+            "1000 to 4999",
+        ),
         (&["--set-header", "X"], "a field is NAME: VALUE"),
-        (&["--set-header", "X: $tls"], "there is no variable $tls; there are $args"),
+        (
+            &["--set-header", "X: $tls"],
+            "there is no variable $tls; there are $args",
+        ),
         (&["--allow-upgrade", "web socket"], "a protocol is a token"),
         (&["--allow-origin", "example.com"], "an origin is scheme://host"),
         (&["--log", "all"], "expected warn, info or debug"),
-        (&["--tls-cert", "a.pem"], "--tls-cert and --tls-key need each other"),
+        (
+            &["--tls-cert", "a.pem"],
+            "--tls-cert and --tls-key need each other",
+        ),
     ];
     for (arguments, words) in cases {
         let output = refusal("gateway", arguments).await;
@@ -52,6 +82,9 @@ async fn what_is_asked_of_the_program_itself() {
     ] {
         let output = refusal("gateway", &[flag]).await;
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.starts_with(start), "{flag}: {text}");
+        assert!(
+            output.status.success() && text.starts_with(start),
+            "{flag}: {text}"
+        );
     }
 }

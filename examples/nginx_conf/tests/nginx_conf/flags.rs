@@ -17,10 +17,22 @@ fn what_is_wrong_and_what_to_write_instead() {
         (&["a.conf", "b.conf"], "one FILE is read"),
         (&["a.conf", "-c", "b.conf"], "one FILE is read"),
         (&["a.conf", "-p"], "-p needs a value"),
-        (&["--nginx-version", "new", "a.conf"], "a version is written as 1.22 or 1.30"),
-        (&["--explain", "http://a/", "-H", "X", "a.conf"], "-H X: a field is written as NAME: VALUE"),
-        (&["--method", "POST", "a.conf"], "--method and --field need --explain URL"),
-        (&["-H", "X: y", "a.conf"], "--method and --field need --explain URL"),
+        (
+            &["--nginx-version", "new", "a.conf"],
+            "a version is written as 1.22 or 1.30",
+        ),
+        (
+            &["--explain", "http://a/", "-H", "X", "a.conf"],
+            "-H X: a field is written as NAME: VALUE",
+        ),
+        (
+            &["--method", "POST", "a.conf"],
+            "--method and --field need --explain URL",
+        ),
+        (
+            &["-H", "X: y", "a.conf"],
+            "--method and --field need --explain URL",
+        ),
     ];
     for (arguments, words) in cases {
         let output = run(arguments);
@@ -40,6 +52,9 @@ fn what_is_asked_of_the_program_itself() {
     ] {
         let output = run(&[flag]);
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.starts_with(start), "{flag}: {text}");
+        assert!(
+            output.status.success() && text.starts_with(start),
+            "{flag}: {text}"
+        );
     }
 }
