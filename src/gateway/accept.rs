@@ -312,7 +312,12 @@ impl Acceptor {
             Ok(None) => return Ok(Accepted::Ordinary(head, Rewind::new(client.stream, read))),
             Err(rejection) => return Err(Refused(client, rejection, Some(head))),
         };
-        let located = || self.config.forwarding.forwarded_rules().locate(hop, &head.headers);
+        let located = || {
+            self.config
+                .forwarding
+                .forwarded_rules()
+                .locate(hop, &head.headers)
+        };
         let admission = match self.config.upgrade.admit(located) {
             Ok(admission) => admission,
             Err(rejection) => return Err(Refused(client, rejection, Some(head))),
