@@ -456,7 +456,7 @@ async fn what_was_on_its_way_to_streams_that_were_reset_is_no_fault_of_the_conne
 
 #[tokio::test(start_paused = true)]
 async fn many_small_frames_in_one_read_are_no_fault_whatever_the_windows() {
-    for config in [config(), config().streams(1)] {
+    for config in [config(), config().max_streams(1)] {
         let post = frame(HEADERS, END_HEADERS, 1, POST);
         let small = frame(DATA, 0, 1, b"ten bytes.").repeat(2000);
         let last = frame(DATA, END_STREAM, 1, b"");
