@@ -45,6 +45,7 @@ fn deadlines_of_clients() {
             "ping_interval: Some(30s)",
             "ping_timeout: 20s",
             "max_streams: 128",
+            "extended_connect: true",
             "window: 65536",
             "send_buffer: 65536",
             "max_head_bytes: 65536",

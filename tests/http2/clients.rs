@@ -499,3 +499,21 @@ async fn a_head_with_more_fields_than_the_limit_is_refused() {
         assert_eq!(response.await.unwrap().status(), status);
     }
 }
+
+/// A browser makes its WebSockets this way where it is offered, and not by HTTP/1.1 when they are refused.
+#[tokio::test(start_paused = true)]
+async fn extended_connect_is_offered_where_it_is_wanted() {
+    for offered in [true, false] {
+        let (client, stream) = duplex(SEND_BUFFER);
+        let service =
+            service_fn(|_: Request<RequestBody>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+        let server = Http2Server::new(config().extended_connect(offered));
+        tokio::spawn(async move { server.serve(stream, service, pending()).await });
+        let (mut client, connection) = h2::client::handshake(client).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("http://a/").body(()).unwrap();
+        let (response, _) = client.send_request(request, true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 200);
+        assert_eq!(client.is_extended_connect_protocol_enabled(), offered);
+    }
+}

@@ -64,7 +64,9 @@ impl Request {
     /// An answer that counts until it has been given, and no longer: at its server, and for `limit_conn`.
     fn counted(&self, response: Response<ProxyBody>) -> Response<ProxyBody> {
         let tries = self.state.lock().tries.clone();
-        let (permit, places) = (tries.and_then(|tries| tries.counted()), self.places());
+        let permit = tries.and_then(|tries| tries.counted());
+        // Those of a request on another's way last as long as that one.
+        let places = if self.is_sub { Vec::new() } else { self.places() };
         match permit.is_some() || !places.is_empty() {
             true => response.map(|body| {
                 ProxyBody::new(CountedBody {
@@ -116,6 +118,7 @@ impl Request {
                     .boxed_unsync()
             }
         };
+        self.has_its_values()?;
         let response = self
             .relay(leads, rules, http::Request::from_parts(head, body))
             .await;

@@ -32,18 +32,21 @@ impl Request {
             return Ok(Some(()));
         }
         let sub = self.sub(&uri);
-        let (status, headers) = sub.ask_alone().await;
+        let (status, headers) = self.waits_for(sub.ask_alone()).await;
         // Variables that the other has set are set here too; those of its answer by auth_request_set.
         let set = location.handling.auth_set.iter();
         let set = set.map(|(target, text)| (*target, sub.with(|asked| text.value(asked))));
         let set: Vec<_> = set.collect();
         {
-            let mut state = self.state.lock();
-            state.values.clone_from(&sub.state.lock().values);
+            let (mut state, of_sub) = (self.state.lock(), sub.state.lock());
+            state.values.clone_from(&of_sub.values);
+            // Its limits are those of this request too, for as long as this one lasts.
+            (state.limit_req, state.limit_conn) = (of_sub.limit_req, of_sub.limit_conn);
             for (target, value) in set {
                 target.set(&mut state, value);
             }
         }
+        sub.places().into_iter().for_each(|place| self.takes(place));
         match status.as_u16() {
             200..=299 => Ok(Some(())),
             403 => Err(StatusCode::FORBIDDEN.into()),
@@ -94,7 +97,7 @@ impl Request {
     /// that. What it answers is all that counts. A 101 lets nobody in, and nothing is switched. None where the client asks for a
     /// protocol that is not let through: that is an ordinary request.
     async fn ask_for_upgrade(&self, proxy: &Arc<Proxy>) -> Result<Option<(StatusCode, HeaderMap)>, Stop> {
-        let leads = self.leads(proxy).await?;
+        let (leads, rules) = self.asks(proxy).await?;
         // The door for upgrades wants a client. This one has sent a head, and waits.
         let (near, _far) = tokio::io::duplex(64 * 1024);
         let asking = Rewind::new(AnyStream::new(near), self.head_again());
@@ -104,7 +107,7 @@ impl Request {
             Ok(Accepted::Ordinary(..)) => return Ok(None),
             _ => return Err(StatusCode::INTERNAL_SERVER_ERROR.into()),
         };
-        incoming.set_header_rules(self.with(|asked| proxy.fields.request_rules(asked)));
+        incoming.set_header_rules(rules);
         if let Some(path) = leads.path.clone() {
             incoming.set_target(path);
         }

@@ -63,12 +63,22 @@ impl<'a> Certificate<'a> {
         if now > validity.not_after.timestamp() {
             return Some("certificate has expired");
         }
+        (!self.is_for_clients()).then_some("unsupported certificate purpose")
+    }
+
+    /// Whether its key may be used by a client of TLS, as OpenSSL sees it: where it says what for, that has to be among it.
+    pub(crate) fn is_for_clients(&self) -> bool {
         let is_for_clients = match self.0.extended_key_usage() {
             Ok(None) => true,
-            Ok(Some(usage)) => usage.value.client_auth || usage.value.any,
+            Ok(Some(usage)) => usage.value.client_auth,
             Err(_) => false,
         };
-        (!is_for_clients).then_some("unsupported certificate purpose")
+        is_for_clients
+            && match self.0.key_usage() {
+                Ok(None) => true,
+                Ok(Some(usage)) => usage.value.digital_signature() || usage.value.key_agreement(),
+                Err(_) => false,
+            }
     }
 
     /// `$ssl_client_s_dn`.

@@ -87,6 +87,8 @@ struct Said {
 pub(crate) struct Clients {
     said: Said,
     roots: Vec<CertificateDer<'static>>,
+    /// Of those that are named, the ones that somebody else has issued. As in OpenSSL a way through them has to end at a root.
+    between: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
     /// `ssl_client_certificate`: whose certificates clients are asked for. Those of `ssl_trusted_certificate` are not named.
     hints: Vec<DistinguishedName>,
@@ -119,6 +121,7 @@ impl Clients {
         let mut clients = Clients {
             said,
             roots: Vec::new(),
+            between: Vec::new(),
             anchors: Vec::new(),
             hints: Vec::new(),
             revoked: None,
@@ -134,6 +137,11 @@ impl Clients {
                 }
             }
         }
+        if clients.anchors.is_empty() && !is_without {
+            let text = "ssl_verify_client: no authority is named that has issued its own certificate, so that nobody is believed, as in nginx: \
+                        name the root as well";
+            around.findings.hint(&verify.place, text);
+        }
         if let Some(file) = &scope.revoked {
             let pem = read_file(file, around.prefix, around.findings)?;
             match lists(&pem) {
@@ -147,7 +155,7 @@ impl Clients {
     }
 
     fn add(&mut self, pem: &[u8], is_named: bool) -> Result<(), String> {
-        let before = self.anchors.len();
+        let mut count = 0;
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|why| why.to_string())?;
             let anchor = anchor_from_trusted_cert(&certificate)
@@ -158,10 +166,16 @@ impl Clients {
             if is_named && !is_known {
                 self.hints.push(name);
             }
-            self.anchors.push(anchor);
-            self.roots.push(certificate);
+            count += 1;
+            match Certificate::read(&certificate).is_some_and(|read| read.is_of_itself()) {
+                true => {
+                    self.anchors.push(anchor);
+                    self.roots.push(certificate);
+                }
+                false => self.between.push(certificate),
+            }
         }
-        match self.anchors.len() > before {
+        match count > 0 {
             true => Ok(()),
             false => Err("there is no certificate in it".to_owned()),
         }
@@ -178,7 +192,10 @@ impl Clients {
             return Verdict::None;
         };
         match self.verified(own, between, now) {
-            Ok(()) => Verdict::Success,
+            Ok(()) => match Certificate::read(own).is_some_and(|read| read.is_for_clients()) {
+                true => Verdict::Success,
+                false => Verdict::Failed("unsupported certificate purpose".to_owned()),
+            },
             // One of an old version, or one that is marked as an authority.
             Err(webpki::Error::UnsupportedCertVersion | webpki::Error::CaUsedAsEndEntity)
                 if self.revoked.is_none() =>
@@ -236,10 +253,11 @@ impl Clients {
             false => Ok(()),
         };
         let usage = KeyUsage::client_auth();
+        let between: Vec<CertificateDer<'_>> = between.iter().chain(&self.between).cloned().collect();
         own.verify_for_usage(
             self.algorithms.all,
             &self.anchors,
-            between,
+            &between,
             now,
             usage,
             revocation,

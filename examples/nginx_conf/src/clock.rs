@@ -107,11 +107,16 @@ impl Moment {
         let year: u64 = words.next()?.parse().ok()?;
         let mut time = words.next()?.split(':').map(|part| part.parse::<u64>().ok());
         let (hours, minutes, seconds) = (time.next()??, time.next()??, time.next()??);
+        // A leap second is one.
+        let is_sound = (1..=31).contains(&day) && hours < 24 && minutes < 60 && seconds <= 60;
+        if !is_sound || year > 9999 {
+            return None;
+        }
         // As in `of`, the other way.
         let shifted_year = year.checked_sub(u64::from(month < 2))?;
         let (era, year_of_era) = (shifted_year / 400, shifted_year % 400);
         let from_march = (month + 10) % 12;
-        let of_year = (153 * from_march + 2) / 5 + day.checked_sub(1)?;
+        let of_year = (153 * from_march + 2) / 5 + (day - 1);
         let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
         let days = (era.checked_mul(146_097)? + of_era).checked_sub(719_468)?;
         let seconds = days.checked_mul(24 * 60 * 60)? + hours * 3600 + minutes * 60 + seconds;
@@ -147,6 +152,11 @@ mod tests {
             "Thu, 01 Jan",
             "Thu, 00 Jan 0000 00:00:00 GMT",
             "Thu, 1 X 1970 0:0:0 GMT",
+            "Thu, 18446744073709551615 Jan 1970 00:00:00 GMT",
+            "Thu, 01 Jan 18446744073709551615 00:00:00 GMT",
+            "Thu, 01 Jan 1970 18446744073709551615:00:00 GMT",
+            "Thu, 01 Jan 1970 00:18446744073709551615:00 GMT",
+            "Thu, 01 Jan 1970 00:00:18446744073709551615 GMT",
         ] {
             assert_eq!(Moment::read(text), None, "{text}");
         }

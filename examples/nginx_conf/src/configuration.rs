@@ -46,6 +46,7 @@ impl Configuration {
     pub(crate) fn read(flags: &Flags, findings: &mut Findings) -> Configuration {
         let (all, sources) = tree::read(&flags.file, findings);
         let main = directives::carried_out(&all, Context::Main, findings);
+        once(&main, findings);
         let workers = one(&main, "worker_processes").map_or(1, |line| workers(line, findings));
         let mut configuration = Configuration {
             workers,
@@ -150,6 +151,16 @@ impl Configuration {
 
 fn one<'a>(lines: &[&'a Directive], name: &str) -> Option<&'a Directive> {
     lines.iter().find(|line| line.name == name).copied()
+}
+
+/// Of all that is said beside `http` there is one line, but for logs.
+fn once(lines: &[&Directive], findings: &mut Findings) {
+    for (index, line) in lines.iter().enumerate() {
+        let is_again = lines[..index].iter().any(|before| before.name == line.name);
+        if is_again && line.name != "error_log" {
+            findings.error(&line.place, format!("{} is there already", line.name));
+        }
+    }
 }
 
 fn workers(line: &Directive, findings: &mut Findings) -> usize {

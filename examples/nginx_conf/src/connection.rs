@@ -1,23 +1,21 @@
 //! A client's connection to its end: ordinary requests as long as they come, and at most one upgrade.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
 
-use http_body_util::BodyExt;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use switchover::gateway::{Accepted, Carrying};
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
-use switchover::http1::check_request;
-use switchover::service::ProxyBody;
-use switchover::tunnel::{AnyStream, Counted, DrainSignal, Rewind};
+use switchover::tunnel::{AnyStream, Counted, Drain, DrainSignal, Rewind};
+use tokio::io::AsyncReadExt;
 
+use super::http2;
 use super::limiting::Place;
 use super::opening::{self, Facts, Opened};
 use super::request::Request;
+use super::server::Listener;
 use super::worker::Worker;
 
 /// What has become of a request.
@@ -90,16 +88,16 @@ async fn requests(
         None => false,
     };
     if is_http2 {
-        Box::pin(http2(opened, facts, index, worker)).await;
+        Box::pin(http2::serve(opened, facts, index, worker)).await;
         return None;
     }
     let stream = match listener.is_http2 && facts.tls.is_none() && !facts.lacks_tls {
         false => opened.stream,
         // Without TLS, who speaks HTTP/2 begins with its preface.
-        true => match Box::pin(preface(opened, listener)).await? {
+        true => match Box::pin(preface(opened, listener, drain)).await? {
             Spoken::Http1(stream) => stream,
             Spoken::Http2(opened) => {
-                Box::pin(http2(opened, facts, index, worker)).await;
+                Box::pin(http2::serve(opened, facts, index, worker)).await;
                 return None;
             }
         },
@@ -147,11 +145,9 @@ enum Spoken {
     Http2(Opened),
 }
 
-/// What a client speaks that has said nothing yet.
-async fn preface(opened: Opened, listener: &super::server::Listener) -> Option<Spoken> {
+/// What a client speaks that has said nothing yet. None of one that does not say it in time, or not before the drain.
+async fn preface(opened: Opened, listener: &Listener, drain: &Drain) -> Option<Spoken> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    use tokio::io::AsyncReadExt;
-    let _ = listener;
     let Opened {
         tls,
         stream,
@@ -161,14 +157,21 @@ async fn preface(opened: Opened, listener: &super::server::Listener) -> Option<S
     } = opened;
     let (mut stream, front) = stream.into_parts();
     let mut read = front.to_vec();
-    let limit = std::time::Duration::from_secs(60);
-    while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
-        let mut more = [0; 64];
-        let room = more.len().min(PREFACE.len() - read.len());
-        match tokio::time::timeout(limit, stream.read(&mut more[..room])).await {
-            Ok(Ok(count @ 1..)) => read.extend_from_slice(&more[..count]),
-            _ => return None,
+    let reading = async {
+        while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
+            let mut more = [0; PREFACE.len()];
+            let room = PREFACE.len() - read.len();
+            match stream.read(&mut more[..room]).await {
+                Ok(count @ 1..) => read.extend_from_slice(&more[..count]),
+                _ => return None,
+            }
         }
+        Some(())
+    };
+    tokio::select! {
+        biased;
+        is_read = tokio::time::timeout(listener.header_timeout, reading) => is_read.ok()??,
+        () = drain.started() => return None,
     }
     let is_http2 = read == PREFACE;
     let stream = Rewind::new(stream, read.into());
@@ -182,67 +185,6 @@ async fn preface(opened: Opened, listener: &super::server::Listener) -> Option<S
             lacks_tls,
         }),
     })
-}
-
-/// All requests of a connection over HTTP/2. There are no upgrades on it, as in nginx.
-async fn http2(opened: Opened, facts: Facts, index: usize, worker: Arc<Worker>) {
-    let Opened {
-        stream, hop, proxied, ..
-    } = opened;
-    let of_requests = worker.clone();
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let (worker, facts) = (of_requests.clone(), facts.clone());
-        async move {
-            let (mut head, body) = request.into_parts();
-            if let Err(why) = check_request(&mut head) {
-                let rejection = Rejection::from(why);
-                return Ok::<_, Infallible>(rejection.into_response().map(ProxyBody::from));
-            }
-            let extensions = std::mem::take(&mut head.extensions);
-            let request = Request::new(Box::new(head), hop, proxied, Arc::new(facts), index, worker);
-            let plan = request.plan().await;
-            let body = Some(body.map_err(Into::into).boxed_unsync())
-                .filter(|body| !http_body::Body::is_end_stream(body));
-            let response = request.carry_out(plan, extensions, body).await;
-            let response = response.unwrap_or_else(|| {
-                let mut refused = hyper::Response::new(ProxyBody::from(String::new()));
-                *refused.status_mut() = http::StatusCode::BAD_REQUEST;
-                refused
-            });
-            request.end(response.status().as_u16(), None, None);
-            Ok(without_hop(response))
-        }
-    });
-    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(128)
-        .max_send_buf_size(64 << 10);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = worker.drain.started() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(why) = ended {
-        report(hop, why.to_string());
-    }
-}
-
-/// RFC 9113, section 8.2.2: what is of one hop has no place in HTTP/2.
-fn without_hop(mut response: hyper::Response<ProxyBody>) -> hyper::Response<ProxyBody> {
-    for name in [
-        "connection",
-        "upgrade",
-        "keep-alive",
-        "proxy-connection",
-        "transfer-encoding",
-    ] {
-        response.headers_mut().remove(name);
-    }
-    response
 }
 
 /// The log of errors: what was refused here, and what has failed. Nobody has to read it.

@@ -41,8 +41,8 @@ impl Request {
             }
         }
         self.state.lock().adds_to_alias = false;
-        let last = self.with(|asked| try_files.last.value(asked));
-        if let Some(status) = last.strip_prefix('=') {
+        // As it is written: what a client has sent is no status.
+        if let Some(status) = try_files.last.source().strip_prefix('=') {
             let status: StatusCode = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             // nginx sends nothing for these, and the client waits in vain.
             let is_nothing = status.is_success() && !matches!(status.as_u16(), 201 | 204);
@@ -51,6 +51,7 @@ impl Request {
                 false => status.into(),
             });
         }
+        let last = self.with(|asked| try_files.last.value(asked));
         Err(self.redirected(&last))
     }
 

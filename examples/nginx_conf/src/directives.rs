@@ -2,7 +2,7 @@
 
 use super::findings::Findings;
 use super::harmless::{FAMILIES_OF_NO_BEARING, OF_NO_BEARING};
-use super::known::{BLOCKS, CARRIED_OUT, OF_A_GROUP};
+use super::known::{ARGUMENTS, BLOCKS, CARRIED_OUT, OF_A_GROUP};
 use super::left_out::LEFT_OUT;
 use super::tree::Directive;
 
@@ -49,7 +49,7 @@ fn is_carried_out(directive: &Directive, context: Context, findings: &mut Findin
         return of_a_group(directive, findings);
     }
     if let Some((_, contexts)) = known {
-        let here = contexts.contains(&context);
+        let here = contexts.contains(&context) && has_its_arguments(directive, is_block, findings);
         if !here && context == Context::Main && contexts.contains(&Context::Http) {
             let text = format!(
                 "{name} may not stand here, but in http. A file that others include is run with one that does: \
@@ -57,7 +57,7 @@ fn is_carried_out(directive: &Directive, context: Context, findings: &mut Findin
                 place.file
             );
             findings.error(place, text);
-        } else if !here {
+        } else if !contexts.contains(&context) {
             findings.error(place, format!("{name} may not stand here"));
         }
         return here;
@@ -77,6 +77,35 @@ fn is_carried_out(directive: &Directive, context: Context, findings: &mut Findin
     false
 }
 
+/// Whether a directive has as many arguments as it takes.
+fn has_its_arguments(directive: &Directive, is_block: bool, findings: &mut Findings) -> bool {
+    let name = directive.name.as_str();
+    let (least, most) = match ARGUMENTS.iter().find(|(known, ..)| *known == name) {
+        Some((_, least, most)) => (*least, *most),
+        None if name == "server" && is_block => (0, 0),
+        None if name == "server" => (1, usize::MAX),
+        None => (1, 1),
+    };
+    let number = directive.arguments.len();
+    let is_right = (least..=most).contains(&number);
+    if !is_right {
+        let takes = match (least, most) {
+            (least, usize::MAX) => format!("{least} or more arguments"),
+            (1, 1) => "one argument".to_owned(),
+            (least, most) if least == most => format!("{least} arguments"),
+            (least, most) => format!("{least} to {most} arguments"),
+        };
+        findings.error(
+            &directive.place,
+            format!(
+                "{}: {name} takes {takes}, and here it has {number}; nginx does not start either",
+                directive.shown()
+            ),
+        );
+    }
+    is_right
+}
+
 pub(crate) fn has_no_bearing(name: &str) -> bool {
     OF_NO_BEARING.contains(&name)
         || FAMILIES_OF_NO_BEARING
@@ -87,15 +116,11 @@ pub(crate) fn has_no_bearing(name: &str) -> bool {
 fn of_a_group(directive: &Directive, findings: &mut Findings) -> bool {
     let name = directive.name.as_str();
     let known = OF_A_GROUP.contains(&name);
-    if matches!(name, "resolver" | "resolver_timeout") {
-        let text = format!("{name} is not carried out in upstream: names are looked up by the system");
-        findings.warning(&directive.place, text);
-    }
     if !known {
         findings.error(
             &directive.place,
             format!("{name} is not known in upstream; nginx does not start on what it does not know either"),
         );
     }
-    known
+    known && has_its_arguments(directive, false, findings)
 }

@@ -1,7 +1,7 @@
 //! What is judged of a request before its phases: whether its client has shown the certificate that the server wants, whether
 //! nginx would read its method and its path at all.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use switchover::route::path_as_nginx;
 
 use super::client_certificates::{Verdict, Verify};
@@ -47,6 +47,10 @@ impl Request {
         }
         if !is_method(self.head.method.as_str()) {
             return Err(StatusCode::BAD_REQUEST);
+        }
+        // As in nginx, whatever the configuration says: the one is for proxies of another kind, the other shows what was sent.
+        if matches!(self.head.method, Method::CONNECT | Method::TRACE) {
+            return Err(StatusCode::METHOD_NOT_ALLOWED);
         }
         let path = self.head.uri.path();
         let uri = match path {

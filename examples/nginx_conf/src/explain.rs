@@ -1,5 +1,6 @@
 //! `--explain`: which way a request takes, and why, and what its origin receives. Nothing is sent.
 
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -61,7 +62,11 @@ impl Request {
 pub(crate) fn run(asked: &Explained, configuration: Configuration) -> ExitCode {
     match described(asked, configuration) {
         Ok(lines) => {
-            lines.iter().for_each(|line| println!("{line}"));
+            let mut output = io::stdout().lock();
+            for line in &lines {
+                // Standard output may be closed early, by `head` for one.
+                let _ = writeln!(output, "{line}");
+            }
             ExitCode::SUCCESS
         }
         Err(why) => {
@@ -127,14 +132,18 @@ impl Request {
                 lines.extend(fields(response.headers()));
                 lines
             }
-            Plan::Proxy(proxy, _) => match self.leads(&proxy).await {
+            Plan::Proxy(proxy, location) => match self.leads(&proxy).await {
                 Err(_) => vec!["the upstream is not to be found: 502".to_owned()],
                 Ok(leads) => {
                     let path = leads
                         .path
                         .as_ref()
                         .map_or(self.own_target(), |path| path.as_str());
-                    self.goes_up(&proxy, path)
+                    let mut lines = self.goes_up(&proxy, path);
+                    if location.handling.gzip.may_be_for(&self.head) {
+                        lines.push("the answer is compressed (gzip) if its status, type and length are those of gzip".to_owned());
+                    }
+                    lines
                 }
             },
         }

@@ -3,6 +3,7 @@
 //! `Upgrade` and `Connection` are no rules: the library says itself what it does. What the configuration says in them decides
 //! one thing, as in nginx: whether an upgrade that a client asks for is asked of the upstream.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -120,7 +121,7 @@ impl Fields {
             .upstream(asked.target.map_or("", |target| &target.host))
             .host(host);
         for (index, field) in self.set.iter().enumerate() {
-            let value = field.value.value(asked).replace('$', "$$");
+            let value = unfolded(&field.value.value(asked)).replace('$', "$$");
             let is_again = self.set[..index].iter().any(|before| before.is(&field.name));
             let apply = |rules: HeaderRules, value: &str| match is_again {
                 false => rules.set_on_request(&field.name, value),
@@ -162,7 +163,7 @@ impl Fields {
                 // As far as the lines before this one have come.
                 asked.state.lock().sent = Some((status, headers.clone()));
             }
-            let value = field.value.value(asked);
+            let value = unfolded(&field.value.value(asked)).into_owned();
             let (Ok(name), Ok(value)) = (
                 HeaderName::from_bytes(field.name.as_bytes()),
                 HeaderValue::from_bytes(value.as_bytes()),
@@ -238,6 +239,18 @@ fn names(said: &[super::scope::At<String>], findings: &mut Findings) -> Vec<Head
 fn replaces(name: &str) -> bool {
     let once = [header::ETAG, header::LAST_MODIFIED, header::SERVER];
     once.iter().any(|known| name.eq_ignore_ascii_case(known.as_str()))
+}
+
+/// A value that is folded over several lines, as `$ssl_client_cert` is, in one: as whoever receives it reads it (RFC 9112, section 5.2).
+fn unfolded(value: &str) -> Cow<'_, str> {
+    match value.contains('\n') {
+        false => value.into(),
+        true => value
+            .replace("\r\n", "\n")
+            .replace("\n\t", " ")
+            .replace("\n ", " ")
+            .into(),
+    }
 }
 
 fn is_removable(name: &str) -> bool {

@@ -80,12 +80,21 @@ fn is_safe(uri: &str) -> bool {
 
 /// What is at the path of a URI.
 pub(crate) fn look(location: &Location, asked: &Asked<'_>, uri: &str) -> Named {
-    if !is_safe(uri) {
+    // Behind what an alias takes the place of, too: nginx lets /img../ out of the folder of /img.
+    let behind = location
+        .root
+        .matched
+        .as_deref()
+        .filter(|_| location.root.is_alias);
+    let behind = behind.and_then(|prefix| uri.strip_prefix(prefix));
+    if !is_safe(uri) || !behind.is_none_or(is_safe) {
         return Named::Missing;
     }
     let path = path(location, asked, uri);
     match std::fs::metadata(&path) {
         Ok(found) if found.is_dir() => Named::Folder(path),
+        // A pipe has no end, and no length.
+        Ok(found) if !found.is_file() => Named::Missing,
         // A file is no folder: `/file/` is not there.
         Ok(_) if uri.ends_with('/') => Named::Missing,
         Ok(_) => Named::File(path),

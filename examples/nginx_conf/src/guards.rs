@@ -1,5 +1,6 @@
 //! Limits and guards of a location: `limit_req`, `limit_conn`, `allow`, `deny`, `auth_basic`, `auth_request`, `satisfy`.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -7,7 +8,7 @@ use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 
 use super::access;
 use super::connection::report;
-use super::limiting::Verdict;
+use super::limiting::{LimitReq, Verdict};
 use super::location::Location;
 use super::password;
 use super::phases::Stop;
@@ -32,15 +33,20 @@ impl Request {
             let is_dry = is_on(&handling.limit_req_dry_run);
             let mut wait = std::time::Duration::ZERO;
             let (mut outcome, mut zone) = ("PASSED", "");
-            for limit in &handling.limit_reqs {
-                let key = self.with(|asked| limit.key().value(asked));
-                match limit.judge(&key) {
-                    Verdict::Passes => {}
-                    Verdict::Waits(time) if outcome == "PASSED" => {
-                        (wait, zone) = (wait.max(time), limit.zone())
+            let keyed = |limit: &LimitReq| self.with(|asked| limit.key().value(asked));
+            let limits = handling.limit_reqs.iter().map(|limit| (limit, keyed(limit)));
+            let limits: Vec<_> = limits.collect();
+            match limits.iter().find(|(limit, key)| limit.rejects(key)) {
+                Some((limit, _)) => (outcome, zone) = ("REJECTED", limit.zone()),
+                None => {
+                    for (limit, key) in &limits {
+                        match limit.judge(key) {
+                            Verdict::Passes => {}
+                            Verdict::Waits(time) => (wait, zone) = (wait.max(time), limit.zone()),
+                            // By one that came in between.
+                            Verdict::Rejected => (outcome, zone) = ("REJECTED", limit.zone()),
+                        }
                     }
-                    Verdict::Waits(_) => {}
-                    Verdict::Rejected => (outcome, zone) = ("REJECTED", limit.zone()),
                 }
             }
             if outcome == "PASSED" && !wait.is_zero() {
@@ -66,7 +72,7 @@ impl Request {
             }
             match outcome {
                 "REJECTED" if !is_dry => return Err(status(&handling.limit_req_status).into()),
-                "DELAYED" if !is_dry => tokio::time::sleep(wait).await,
+                "DELAYED" if !is_dry => self.waits_for(tokio::time::sleep(wait)).await,
                 _ => {}
             }
         }
@@ -95,6 +101,14 @@ impl Request {
             }
         }
         Ok(())
+    }
+
+    /// What a request waits for, which is of no interest if its client leaves.
+    pub(crate) async fn waits_for<T>(&self, waited: impl Future<Output = T>) -> T {
+        self.state.lock().waits = true;
+        let came = waited.await;
+        self.state.lock().waits = false;
+        came
     }
 
     /// All guards, or with `satisfy any` one of them.

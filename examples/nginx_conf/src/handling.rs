@@ -10,6 +10,7 @@ use super::access::Rule;
 use super::cookies::CookieRule;
 use super::error_page::ErrorPage;
 use super::files::Root;
+use super::gzip::Gzip;
 use super::limiting::{LimitConn, LimitReq};
 use super::measures;
 use super::referer::Referers;
@@ -61,6 +62,7 @@ pub(crate) struct Handling {
     pub(crate) resolver: Option<At<Arc<Resolver>>>,
     pub(crate) resolver_timeout: Option<At<Duration>>,
     pub(crate) merge_slashes: Option<At<bool>>,
+    pub(crate) gzip: Gzip,
 }
 
 impl Handling {
@@ -191,7 +193,7 @@ impl Handling {
             }
             "resolver_timeout" => set(&mut self.resolver_timeout, measures::time(first), place),
             "merge_slashes" => set(&mut self.merge_slashes, measures::switch(first), place),
-            _ => return None,
+            _ => return self.gzip.single(line),
         })
     }
 

@@ -57,9 +57,7 @@ impl Request {
             }
             Pass::Variable(url) => {
                 let url = self.with(|asked| url.value(asked));
-                if self.state.lock().has_failed {
-                    return Err(StatusCode::INTERNAL_SERVER_ERROR.into());
-                }
+                self.has_its_values()?;
                 // As in nginx, that is no fault of an upstream.
                 if !is_url(&url) {
                     failed(format!("{url:?} is no URL"));
@@ -85,6 +83,7 @@ impl Request {
         let wanted = sticky
             .as_ref()
             .and_then(|sticky| self.with(|asked| sticky.wanted(asked)));
+        self.has_its_values()?;
         let tries = Tries::new(key, sticky, wanted, bound);
         self.state.lock().tries = Some(tries.clone());
         self.explain(|| {

@@ -130,14 +130,19 @@ fn rate(text: &str) -> Result<u64, String> {
         .ok_or_else(wrong)
 }
 
+/// So many requests, in thousandths.
+fn thousandths(text: &str) -> Result<u64, String> {
+    measures::number(text).map(|number| (number as u64).saturating_mul(1000))
+}
+
 impl LimitReq {
     pub(crate) fn read(line: &Directive, zones: &Zones) -> Result<LimitReq, String> {
         let (mut zone, mut burst, mut delay) = (None, 0, 0);
         for parameter in &line.arguments {
             match parameter.split_once('=') {
                 Some(("zone", name)) => zone = zones.get(name).filter(|zone| zone.rate > 0).cloned(),
-                Some(("burst", value)) => burst = measures::number(value)? as u64 * 1000,
-                Some(("delay", value)) => delay = measures::number(value)? as u64 * 1000,
+                Some(("burst", value)) => burst = thousandths(value)?,
+                Some(("delay", value)) => delay = thousandths(value)?,
                 None if parameter == "nodelay" => delay = u64::MAX,
                 _ => return Err(format!("{}: there is no parameter {parameter}", line.shown())),
             }
@@ -153,6 +158,20 @@ impl LimitReq {
     /// The name of its zone.
     pub(crate) fn zone(&self) -> &str {
         &self.zone.name
+    }
+
+    /// Whether it would reject a request with this key, which is not counted yet: as in nginx, one that any limit rejects counts for none.
+    pub(crate) fn rejects(&self, key: &str) -> bool {
+        let levels = self.zone.levels();
+        let level = levels.get(key).filter(|_| !key.is_empty());
+        level.is_some_and(|level| self.excess(level, Instant::now()) > self.burst)
+    }
+
+    /// What there is to be worked off with one request more.
+    fn excess(&self, level: &Level, now: Instant) -> u64 {
+        let passed = u64::try_from(now.duration_since(level.last).as_millis()).unwrap_or(u64::MAX);
+        let worked_off = self.zone.rate.saturating_mul(passed) / 1000;
+        level.excess.saturating_add(1000).saturating_sub(worked_off)
     }
 
     /// Counts a request with this key. An empty key is not counted.
@@ -171,9 +190,7 @@ impl LimitReq {
             levels.insert(key.to_owned(), fresh);
             return Verdict::Passes;
         };
-        let passed = u64::try_from(now.duration_since(level.last).as_millis()).unwrap_or(u64::MAX);
-        let worked_off = self.zone.rate.saturating_mul(passed) / 1000;
-        let excess = (level.excess + 1000).saturating_sub(worked_off);
+        let excess = self.excess(level, now);
         if excess > self.burst {
             return Verdict::Rejected;
         }
@@ -182,7 +199,7 @@ impl LimitReq {
         match excess <= self.delay {
             true => Verdict::Passes,
             false => Verdict::Waits(Duration::from_millis(
-                (excess - self.delay) * 1000 / self.zone.rate,
+                (excess - self.delay).saturating_mul(1000) / self.zone.rate,
             )),
         }
     }
@@ -247,5 +264,59 @@ impl Zone {
             }
         }
         levels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(rate: u64) -> Arc<Zone> {
+        Arc::new(Zone {
+            name: "zone".to_owned(),
+            key: Text::literal(""),
+            rate,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Requests of ever more clients: the oldest are forgotten, and the others are not.
+    #[test]
+    fn keys_that_have_been_longest_without_a_request() {
+        let zone = zone(1);
+        let limit = LimitReq {
+            zone: zone.clone(),
+            burst: 0,
+            delay: 0,
+        };
+        for number in 0..=MOST_KEYS {
+            assert_eq!(limit.judge(&number.to_string()), Verdict::Passes, "{number}");
+            assert!(zone.state.lock().unwrap().len() <= MOST_KEYS);
+        }
+        assert!(limit.rejects(&MOST_KEYS.to_string()));
+        assert_eq!(limit.judge(&MOST_KEYS.to_string()), Verdict::Rejected);
+        assert_eq!(limit.judge(&(MOST_KEYS / 2).to_string()), Verdict::Rejected);
+        assert!(!limit.rejects("0"));
+        assert_eq!(limit.judge("0"), Verdict::Passes);
+    }
+
+    /// A client with a request open is not forgotten: another one is refused.
+    #[test]
+    fn keys_with_an_open_request() {
+        let limit = LimitConn {
+            zone: zone(0),
+            most: 1,
+        };
+        let mut places: Vec<Place> = (0..MOST_KEYS)
+            .map(|number| limit.take(&number.to_string()).unwrap().unwrap())
+            .collect();
+        assert!(limit.take("another").is_err());
+        assert!(limit.take("0").is_err());
+        places.truncate(MOST_KEYS - 1);
+        let another = limit.take("another").unwrap();
+        assert!(another.is_some());
+        assert!(limit.take("another").is_err());
+        drop((places, another));
+        assert!(limit.zone.state.lock().unwrap().is_empty());
     }
 }

@@ -9,6 +9,7 @@ use switchover::gateway::GatewayConfig;
 use switchover::handshake::HandshakePolicy;
 use switchover::header::{ForwardedRules, Forwarding, Inbound, Network, TrustedProxies};
 use switchover::http1::HeadLimits;
+use switchover::http2::Http2ServerConfig;
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::route::PathReading;
 use switchover::service::RelayConfig;
@@ -63,12 +64,22 @@ pub(crate) fn proxied(scope: &Scope) -> ProxyProtocolAcceptor {
         .into_iter()
         .filter_map(|address| Network::new(address, 0).ok());
     let anyone = TrustedProxies::new(everyone).trust_unknown(true);
-    ProxyProtocolAcceptor::new(anyone).header_timeout(or(&scope.header_timeout, MINUTE))
+    ProxyProtocolAcceptor::new(anyone).header_timeout(header_timeout(scope))
 }
 
 /// For each server that is asked.
 pub(crate) fn connect_timeout(scope: &Scope) -> Duration {
     or(&scope.connect_timeout, MINUTE)
+}
+
+/// `client_header_timeout`.
+pub(crate) fn header_timeout(scope: &Scope) -> Duration {
+    or(&scope.header_timeout, MINUTE)
+}
+
+/// `keepalive_timeout`.
+fn keep_alive(scope: &Scope) -> Duration {
+    or(&scope.keep_alive, Duration::from_secs(75))
 }
 
 /// For all of them together, of which each has its own. It ends nothing but the wait for a name that does not resolve.
@@ -83,9 +94,21 @@ impl Limits {
         GatewayConfig::default()
             .policy(HandshakePolicy::default().allow_only([]))
             .request_limits(self.request_heads(scope))
-            .header_timeout(or(&scope.header_timeout, MINUTE))
-            .keep_alive_timeout(or(&scope.keep_alive, Duration::from_secs(75)))
+            .header_timeout(header_timeout(scope))
+            .keep_alive_timeout(keep_alive(scope))
             .send_timeout(or(&scope.send_timeout, MINUTE))
+    }
+
+    /// For clients of HTTP/2, who are offered no upgrades: nginx has none there, and browsers then make them over HTTP/1.1.
+    pub(crate) fn of_http2(&self, scope: &Scope) -> Http2ServerConfig {
+        let bytes = u32::try_from(self.request_head_bytes(scope)).unwrap_or(u32::MAX);
+        Http2ServerConfig::default()
+            .extended_connect(false)
+            .header_timeout(header_timeout(scope))
+            .idle_timeout(keep_alive(scope))
+            .send_timeout(or(&scope.send_timeout, MINUTE))
+            .head_bytes(bytes)
+            .head_fields(MANY_FIELDS)
     }
 
     /// For the upgrades of a location. Their heads have been accepted already.
@@ -126,14 +149,18 @@ impl Limits {
     }
 
     fn request_heads(&self, scope: &Scope) -> HeadLimits {
+        limits(self.request_head_bytes(scope))
+    }
+
+    fn request_head_bytes(&self, scope: &Scope) -> u64 {
         let default = self.nginx_heads.then_some((4, 8 << 10));
         let said = scope.request_heads.as_ref().map(|said| said.value);
         let Some((number, size)) = said.or(default) else {
-            return limits(LARGE);
+            return LARGE;
         };
         let first = or(&scope.first_request_head, 1 << 10);
         // What does not fit the first buffer goes to the others.
-        limits(number.saturating_mul(size).saturating_add(first))
+        number.saturating_mul(size).saturating_add(first)
     }
 
     fn response_heads(&self, scope: &Scope) -> HeadLimits {

@@ -62,10 +62,10 @@ impl Listen {
     /// More than one where a range of ports is said.
     pub(crate) fn read(line: &Directive, findings: &mut Findings) -> Vec<Listen> {
         let place = &line.place;
-        let addresses: Result<Vec<Address>, String> =
-            ports(line.first()).iter().map(|text| address(text)).collect();
-        let addresses = match addresses {
-            Ok(addresses) => addresses,
+        let found: Result<Vec<Vec<Address>>, String> =
+            ports(line.first()).iter().map(|text| addresses(text)).collect();
+        let addresses: Vec<Address> = match found {
+            Ok(found) => found.into_iter().flatten().collect(),
             Err(why) => {
                 findings.error(place, format!("listen {}: {why}", line.first()));
                 return Vec::new();
@@ -78,11 +78,18 @@ impl Listen {
                 "ssl" => listen.is_tls = true,
                 "ipv6only" => listen.is_dual = parameter == "ipv6only=off",
                 "http2" => listen.is_http2 = true,
-                "spdy" | "quic" => {
+                "spdy" => {
                     findings.warning(
                         place,
                         format!("listen … {parameter}: only HTTP/1.1 and HTTP/2 are spoken here"),
                     );
+                }
+                // Over UDP: nobody listens there for TCP because of this line.
+                "quic" => {
+                    let text =
+                        "listen … quic: only HTTP/1.1 and HTTP/2 are spoken here, and this line is left out";
+                    findings.warning(place, text);
+                    return Vec::new();
                 }
                 "proxy_protocol" => listen.is_proxied = true,
                 "backlog" | "bind" | "deferred" | "fastopen" | "rcvbuf" | "reuseport" | "setfib"
@@ -116,32 +123,35 @@ fn ports(text: &str) -> Vec<String> {
     }
 }
 
-fn address(text: &str) -> Result<Address, String> {
+/// Of a name, all that it has.
+fn addresses(text: &str) -> Result<Vec<Address>, String> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return Ok(Address::Unix(PathBuf::from(path)));
+        return Ok(vec![Address::Unix(PathBuf::from(path))]);
     }
     let everywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let port = |text: &str| text.parse::<u16>().ok();
     if let Some(port) = port(text.strip_prefix("*:").unwrap_or(text)) {
-        return Ok(Address::Tcp(everywhere(port)));
+        return Ok(vec![Address::Tcp(everywhere(port))]);
     }
     if let Ok(address) = text.parse() {
-        return Ok(Address::Tcp(address));
+        return Ok(vec![Address::Tcp(address)]);
     }
     let bare = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'))
         .unwrap_or(text);
     if let Ok(host) = bare.parse::<IpAddr>() {
-        return Ok(Address::Tcp(SocketAddr::from((host, 80))));
+        return Ok(vec![Address::Tcp(SocketAddr::from((host, 80)))]);
     }
     let named = match text.rsplit_once(':') {
         Some((_, after)) if port(after).is_some() => text.to_owned(),
         _ => format!("{text}:80"),
     };
-    let mut addresses = named.to_socket_addrs().map_err(|why| why.to_string())?;
-    addresses
-        .next()
-        .map(Address::Tcp)
-        .ok_or_else(|| "the name has no address".to_owned())
+    let mut addresses: Vec<SocketAddr> = named.to_socket_addrs().map_err(|why| why.to_string())?.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    match addresses.is_empty() {
+        true => Err("the name has no address".to_owned()),
+        false => Ok(addresses.into_iter().map(Address::Tcp).collect()),
+    }
 }

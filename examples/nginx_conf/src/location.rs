@@ -150,12 +150,9 @@ pub(crate) fn read(
                 continue;
             }
         };
-        if let (Some(outer), Some(path)) = (outer_pattern.prefix(), pattern.prefix()) {
-            if !path.starts_with(outer) {
-                let text =
-                    format!("location {path} is outside location {outer}; nginx does not start either");
-                around.findings.error(&block.place, text);
-            }
+        if let Err(why) = pattern.stands_in(outer_pattern) {
+            let text = format!("location {} {why}; nginx does not start either", pattern.shown());
+            around.findings.error(&block.place, text);
         }
         let has_alias = inner.iter().any(|line| line.name == "alias");
         if let Some(root) = scope.handling.root.as_mut().filter(|_| has_alias) {

@@ -74,6 +74,32 @@ impl Pattern {
         }
     }
 
+    /// Whether a location for this may stand in one for another.
+    pub(crate) fn stands_in(&self, outer: &Pattern) -> Result<(), String> {
+        match (self, outer) {
+            (_, Pattern::None) => Ok(()),
+            (_, Pattern::Exact(_) | Pattern::Named(_)) => Err(format!(
+                "stands in location {}, of which there is nothing more to say",
+                outer.shown()
+            )),
+            (Pattern::Named(_), _) => {
+                Err("stands in another: one by a name belongs to the server".to_owned())
+            }
+            (Pattern::Exact(path) | Pattern::Prefix { path, .. }, outer) => {
+                let start = match outer {
+                    // As it is written, in nginx too.
+                    Pattern::Regex(regex) => regex.source(),
+                    outer => outer.prefix().unwrap_or_default(),
+                };
+                match path.starts_with(start) {
+                    true => Ok(()),
+                    false => Err(format!("is outside location {start}")),
+                }
+            }
+            (Pattern::Regex(_) | Pattern::None, _) => Ok(()),
+        }
+    }
+
     /// As it is written.
     pub(crate) fn shown(&self) -> String {
         match self {

@@ -213,6 +213,24 @@ mod tests {
         }
     }
 
+    /// What is longer costs no work, where the work grows with it.
+    #[test]
+    fn lengths_of_passwords() {
+        for magic in ["$1$", "$apr1$"] {
+            for (length, lets_in) in [(LONGEST, true), (LONGEST + 1, false)] {
+                let password = "a".repeat(length);
+                let hash = md5_crypt(magic, "salt", &password);
+                assert_eq!(verify(&hash, &password), lets_in, "{magic} of {length}");
+            }
+        }
+        let longest = "a".repeat(LONGEST + 1);
+        for hash in HASHES.iter().filter(|hash| hash.starts_with('$')) {
+            assert!(!verify(hash, &longest), "{hash}");
+        }
+        let plain = format!("{{PLAIN}}{longest}");
+        assert!(verify(&plain, &longest));
+    }
+
     #[test]
     fn of_any_kind() {
         for hash in HASHES {

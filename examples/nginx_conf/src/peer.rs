@@ -1,5 +1,6 @@
 //! `server` of an `upstream`: where it is, and how much of the requests it gets.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,11 +14,25 @@ use tokio::net::{TcpSocket, UnixStream};
 
 use super::findings::Findings;
 use super::measures;
+use super::resolver::Resolver;
 use super::tree::Directive;
 use super::tries;
 
 /// After this time a name is asked again where its servers are.
 const RESOLVED_EVERY: Duration = Duration::from_secs(30);
+
+/// After this time a resolver is asked again, which remembers what it has found for as long as that holds.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
+
+/// The addresses of a name with a port.
+async fn looked_up(resolver: Arc<Resolver>, name: String, limit: Duration) -> io::Result<Vec<SocketAddr>> {
+    let wrong = || io::Error::other(format!("{name} has no port"));
+    let (host, port) = name.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    let found = resolver.addresses(host, limit).await;
+    let found = found.map_err(|why| io::Error::other(format!("{host} could not be resolved: {why}")))?;
+    Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+}
 
 /// A server, as it is connected to.
 #[derive(Clone, Debug)]
@@ -130,6 +145,10 @@ pub(crate) struct OneServer {
     pub(crate) down: bool,
     /// By what `sticky` knows it.
     pub(crate) route: Option<String>,
+    /// `resolve`: asked where its name is while this is served, and not only at the start.
+    pub(crate) is_resolved: bool,
+    /// `resolver` of its group, of whom it is asked, and for how long; the system where there is none.
+    pub(crate) resolver: Option<(Arc<Resolver>, Duration)>,
 }
 
 impl OneServer {
@@ -144,6 +163,8 @@ impl OneServer {
             backup: false,
             down: false,
             route: None,
+            is_resolved: false,
+            resolver: None,
         }
     }
 
@@ -193,8 +214,8 @@ impl OneServer {
             "backup" if has_backups => self.backup = true,
             "backup" => return Err("the rule above has no backups".to_owned()),
             "down" => self.down = true,
-            // Names are asked again in any case.
-            "resolve" => {}
+            // Without a resolver of the group, the system is asked in any case.
+            "resolve" => self.is_resolved = true,
             "service" => {
                 let text =
                     format!("{parameter} is not carried out: SRV records are not looked up, only addresses");
@@ -228,9 +249,14 @@ impl OneServer {
             Address::At(address) => group.server(self.server_at(address)),
             Address::Unix(path) => group.server(self.server(self.name(), Peer::Unix(path))),
             // As nginx does: each address of a name is a server.
-            Address::Named(name) => {
-                group.resolve(name, RESOLVED_EVERY, move |address| self.server_at(address))
-            }
+            Address::Named(name) => match self.resolver.clone() {
+                None => group.resolve(name, RESOLVED_EVERY, move |address| self.server_at(address)),
+                Some((resolver, limit)) => {
+                    let asked = name.clone();
+                    let find = move || looked_up(resolver.clone(), asked.clone(), limit);
+                    group.discover(name, find, ASKED_EVERY, move |address| self.server_at(address))
+                }
+            },
         }
     }
 

@@ -109,17 +109,29 @@ impl Request {
         if let Some(real_ip) = &location.real_ip {
             self.locate(real_ip);
         }
+        self.limits(&location).await?;
         if !self.is_sub {
-            self.limits(&location).await?;
             self.access(&location).await?;
         }
         if let Some(try_files) = &location.try_files {
-            self.try_files(&location, try_files)?;
+            let tried = self.try_files(&location, try_files);
+            self.has_its_values()?;
+            tried?;
         }
+        self.has_its_values()?;
         match &location.content {
             Content::Proxy(proxy) => Ok(Plan::Proxy(proxy.clone(), location.clone())),
             Content::NotImplemented => Err(StatusCode::NOT_IMPLEMENTED.into()),
             Content::Files => self.file(&location).await,
+        }
+    }
+
+    /// Whether all variables that were asked for have a value. One whose expression has given up, or that leads to itself, has none:
+    /// nothing is decided, nor asked of an upstream, by what stands in its place.
+    pub(crate) fn has_its_values(&self) -> Phase<()> {
+        match self.state.has_failed() {
+            true => Err(StatusCode::INTERNAL_SERVER_ERROR.into()),
+            false => Ok(()),
         }
     }
 
@@ -155,10 +167,7 @@ impl Request {
                 )
             });
             self.state.lock().location = Some(location.clone());
-            if location.is_internal && !self.state.lock().is_internal {
-                return Err(StatusCode::NOT_FOUND.into());
-            }
-            self.admit_body(&location)?;
+            self.admit(&location)?;
             let location = self.excepted(location);
             let ran = self.with(|asked| rewrite::run(&location.steps, asked))?;
             self.explain_end("location", &ran.end);
@@ -196,12 +205,12 @@ impl Request {
             true => locations.find_target(self.own_target(), &uri, self.server.reading),
             false => locations.find(&uri),
         };
-        self.state.lock().is_of_location = true;
         match found {
             Ok(found) if found.lacks_slash => {
                 let args = self.state.lock().args.clone();
                 let to = uri::joined(&format!("{}/", uri::escape(&uri)), &args);
-                self.state.lock().location = Some(found.location);
+                self.state.lock().location = Some(found.location.clone());
+                self.admit(&found.location)?;
                 Err(Stop::Status(StatusCode::MOVED_PERMANENTLY, location_field(&to)))
             }
             Ok(found) => {
@@ -242,6 +251,14 @@ impl Request {
                 Err(Stop::Plan(self.text(answer.status, String::new())))
             }
             None => Err(answer.status.into()),
+        }
+    }
+
+    /// `internal`, then the size of the body: before anything else of a location, as in nginx.
+    fn admit(&self, location: &Location) -> Phase<()> {
+        match location.is_internal && !self.state.lock().is_internal {
+            true => Err(StatusCode::NOT_FOUND.into()),
+            false => self.admit_body(location),
         }
     }
 

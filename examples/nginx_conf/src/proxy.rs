@@ -29,7 +29,7 @@ use super::upstreams::Upstream;
 use super::uri;
 
 /// `resolver_timeout`, where nothing is said.
-const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A location with `proxy_pass`.
 #[derive(Debug)]

@@ -149,3 +149,29 @@ fn split(rest: &str) -> (&str, Option<String>) {
         None => (rest, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two paths that differ by case are two sockets; two names are one host.
+    #[test]
+    fn the_case_of_what_a_server_is_known_by() {
+        let mut groups = Groups::default();
+        let mut of = |url: &str| {
+            let target = Target::read(url).unwrap();
+            match target.whom(&groups).unwrap() {
+                Whom::Group(known) => known,
+                Whom::Server(address) => groups.of_one(&target.authority, address),
+            }
+        };
+        for (one, other, are_same) in [
+            ("http://unix:/tmp/One", "http://unix:/tmp/one", false),
+            ("http://unix:/tmp/two", "http://unix:/tmp/two:/path", true),
+            ("http://One.example", "http://one.EXAMPLE:80/path", true),
+            ("http://one.example", "https://one.example", false),
+        ] {
+            assert_eq!(Arc::ptr_eq(&of(one), &of(other)), are_same, "{one} {other}");
+        }
+    }
+}

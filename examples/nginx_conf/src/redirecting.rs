@@ -51,6 +51,7 @@ impl Request {
         state.args = args;
         state.is_internal = true;
         state.is_unparsed = false;
+        state.is_of_location = true;
         Stop::Go(Entry::Uri)
     }
 

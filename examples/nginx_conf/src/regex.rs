@@ -3,8 +3,9 @@
 //! What PCRE writes otherwise than the crate is put into the crate's words here. An expression that gives up on a text (too much
 //! backtracking) is an error of the request, never "no match": a guard must not open by it.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How much an expression may backtrack on one text. PCRE has ten times as much, and nobody to wait for it.
 const BACKTRACKING: usize = 1_000_000;
@@ -20,9 +21,16 @@ pub(crate) struct GivenUp;
 #[derive(Clone)]
 pub(crate) struct Regex {
     source: String,
-    compiled: Arc<fancy_regex::Regex>,
+    compiled: Arc<Compiled>,
     /// The names of groups, and their numbers.
     names: Vec<(String, usize)>,
+}
+
+struct Compiled {
+    plain: fancy_regex::Regex,
+    ignores_case: bool,
+    /// For a text that ends with a line feed, before which `$` fits too. Made when the first such text comes; none of what cannot be made.
+    of_lines: OnceLock<Option<fancy_regex::Regex>>,
 }
 
 impl fmt::Debug for Regex {
@@ -33,21 +41,18 @@ impl fmt::Debug for Regex {
 
 impl Regex {
     pub(crate) fn new(source: &str, ignores_case: bool) -> Result<Regex, String> {
-        let translated = translated(source);
-        let pattern = match ignores_case {
-            true => format!("(?i){translated}"),
-            false => translated,
-        };
-        let compiled = fancy_regex::RegexBuilder::new(&pattern)
-            .backtrack_limit(BACKTRACKING)
-            .build()
+        let plain = compiled(source, ignores_case, "$")
             .map_err(|why| format!("the regular expression \"{source}\" cannot be read: {why}"))?;
-        let names = compiled.capture_names().enumerate();
+        let names = plain.capture_names().enumerate();
         let names = names.filter_map(|(number, name)| Some((name?.to_ascii_lowercase(), number)));
         Ok(Regex {
             source: source.to_owned(),
             names: names.collect(),
-            compiled: Arc::new(compiled),
+            compiled: Arc::new(Compiled {
+                plain,
+                ignores_case,
+                of_lines: OnceLock::new(),
+            }),
         })
     }
 
@@ -70,7 +75,7 @@ impl Regex {
 
     /// Whether it has groups.
     pub(crate) fn captures_len(&self) -> usize {
-        self.compiled.captures_len()
+        self.compiled.plain.captures_len()
     }
 
     pub(crate) fn is_match(&self, text: &str) -> Result<bool, GivenUp> {
@@ -79,17 +84,54 @@ impl Regex {
 
     /// The groups of its first match. `$` fits before a line feed that ends the text too, as in PCRE.
     pub(crate) fn captures(&self, text: &str) -> Result<Option<Captures>, GivenUp> {
-        let found = self.captures_of(text)?;
-        match (found, text.strip_suffix('\n')) {
-            (None, Some(shorter)) => self.captures_of(shorter),
-            (found, _) => Ok(found),
-        }
+        let found = self
+            .for_text(text)?
+            .captures(&of_one_case(text))
+            .map_err(|_| GivenUp)?
+            .map(|groups| {
+                let range = |found: Option<fancy_regex::Match<'_>>| found.map(|found| found.range());
+                groups.iter().map(range).collect::<Vec<_>>()
+            });
+        let group = |range: Option<std::ops::Range<usize>>| {
+            range.and_then(|range| text.get(range)).map(str::to_owned)
+        };
+        Ok(found.map(|groups| groups.into_iter().map(group).collect()))
     }
 
-    fn captures_of(&self, text: &str) -> Result<Option<Captures>, GivenUp> {
-        let found = self.compiled.captures(text).map_err(|_| GivenUp)?;
-        let group = |found: Option<fancy_regex::Match<'_>>| found.map(|found| found.as_str().to_owned());
-        Ok(found.map(|groups| groups.iter().map(group).collect()))
+    fn for_text(&self, text: &str) -> Result<&fancy_regex::Regex, GivenUp> {
+        let Compiled {
+            plain,
+            ignores_case,
+            of_lines,
+        } = &*self.compiled;
+        if !text.ends_with('\n') {
+            return Ok(plain);
+        }
+        let made = of_lines.get_or_init(|| compiled(&self.source, *ignores_case, "(?=\\n?\\z)").ok());
+        made.as_ref().ok_or(GivenUp)
+    }
+}
+
+/// With `end` in place of a dollar sign.
+fn compiled(source: &str, ignores_case: bool, end: &str) -> Result<fancy_regex::Regex, fancy_regex::Error> {
+    let translated = translated(source, end);
+    let pattern = match ignores_case {
+        true => format!("(?i){translated}"),
+        false => translated,
+    };
+    fancy_regex::RegexBuilder::new(&pattern)
+        .backtrack_limit(BACKTRACKING)
+        .build()
+}
+
+/// The text without the two signs beyond ASCII that are another case of a letter in it: to PCRE they are none. What stands for them is as
+/// long.
+fn of_one_case(text: &str) -> Cow<'_, str> {
+    const LONG_S: char = '\u{17f}';
+    const KELVIN: char = '\u{212a}';
+    match text.contains([LONG_S, KELVIN]) {
+        true => text.replace(LONG_S, "\u{80}").replace(KELVIN, "\u{fffd}").into(),
+        false => text.into(),
     }
 }
 
@@ -113,7 +155,7 @@ pub(crate) fn names_in(source: &str) -> Vec<String> {
 
 /// PCRE's words in those of the crate: classes of ASCII alone, a bracket or a brace that stands for itself, names in quotation
 /// marks.
-fn translated(source: &str) -> String {
+fn translated(source: &str, end: &str) -> String {
     let mut out = String::with_capacity(source.len() + 16);
     let mut rest = source;
     let mut in_class = false;
@@ -152,6 +194,7 @@ fn translated(source: &str) -> String {
                 }
                 None => out.push_str("\\["),
             },
+            '$' if !in_class => out.push_str(end),
             '[' | '&' | '~' if in_class => out.extend(['\\', sign]),
             '[' => {
                 in_class = true;
@@ -188,9 +231,10 @@ fn translated(source: &str) -> String {
 }
 
 fn escape(escaped: Option<char>, in_class: bool) -> String {
+    const WORD: &str = "[A-Za-z0-9_]";
     let class = |inside: &str, negated: bool| match (in_class, negated) {
-        (true, _) => inside.to_owned(),
-        (false, true) => format!("[^{inside}]"),
+        (true, false) => inside.to_owned(),
+        (_, true) => format!("[^{inside}]"),
         (false, false) => format!("[{inside}]"),
     };
     match escaped {
@@ -199,9 +243,12 @@ fn escape(escaped: Option<char>, in_class: bool) -> String {
         Some('w') => class("A-Za-z0-9_", false),
         Some('s') => class("\\t\\n\\r\\x0b\\x0c ", false),
         Some('h') => class("\\t ", false),
-        Some('D') if !in_class => class("0-9", true),
-        Some('W') if !in_class => class("A-Za-z0-9_", true),
-        Some('S') if !in_class => class("\\t\\n\\r\\x0b\\x0c ", true),
+        Some('D') => class("0-9", true),
+        Some('W') => class("A-Za-z0-9_", true),
+        Some('S') => class("\\t\\n\\r\\x0b\\x0c ", true),
+        // Words are of ASCII.
+        Some('b') if !in_class => format!("(?:(?<!{WORD})(?={WORD})|(?<={WORD})(?!{WORD}))"),
+        Some('B') if !in_class => format!("(?:(?<!{WORD})(?!{WORD})|(?<={WORD})(?={WORD}))"),
         Some('Z') if !in_class => "(?=\\n?\\z)".to_owned(),
         // They stand for themselves, and the crate has other uses for them.
         Some(sign @ ('<' | '>' | '_')) => sign.to_string(),
@@ -250,7 +297,34 @@ mod tests {
         (r"\s", "\u{a0}", None),
         (r"^\Q.a(b\E$", ".a(b", Some(".a(b")),
         (r"^\p{L}+\x{41}$", "bA", Some("bA")),
+        // A line feed at the end, before which a dollar sign fits wherever it stands.
+        (r"^/(?!shut$).*", "/shut\n", None),
+        (r"^/(?!shut$).*", "/shut\n\n", Some("/shut")),
+        (r"^(?!.*\n)", "/a\n", None),
+        (r"^(.*)$", "/a\n", Some("/a")),
+        (r"[$]a", "$a", Some("$a")),
+        // Words and their ends are of ASCII.
+        (r"^/shut\b", "/shut\u{e9}", Some("/shut")),
+        (r"^/shut\B", "/shut\u{e9}", None),
+        (r"^/shut\b", "/shuts", None),
+        (r"^[\W]$", "\u{e9}", Some("\u{e9}")),
+        (r"^[\D_]+$", "\u{663}_", Some("\u{663}_")),
     ];
+
+    /// Letters have two cases, and none of them is beyond ASCII.
+    #[test]
+    fn cases_of_letters() {
+        for (pattern, text, expected) in [
+            (r"\.JS$", "/a.js", Some(".js")),
+            (r"\.js$", "/a.j\u{17f}", None),
+            (r"ok", "/o\u{212a}", None),
+            (r"(.*)\.js$", "/\u{17f}\u{212a}.JS", Some("/\u{17f}\u{212a}.JS")),
+        ] {
+            let regex = Regex::new(pattern, true).unwrap();
+            let found = regex.captures(text).unwrap().and_then(|groups| groups[0].clone());
+            assert_eq!(found.as_deref(), expected, "{pattern} in {text:?}");
+        }
+    }
 
     #[test]
     fn as_pcre_reads_it() {

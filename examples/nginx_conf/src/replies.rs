@@ -171,6 +171,9 @@ impl Request {
         let location = location.unwrap_or_else(|| self.server.own.clone());
         let headers = response.headers_mut();
         self.with(|asked| location.fields.add(headers, status, asked));
+        if !self.is_sub {
+            response = location.handling.gzip.apply(response, &self.head);
+        }
         self.state.lock().sent = Some((status, response.headers().clone()));
         response
     }

@@ -70,6 +70,7 @@ impl Request {
             method: head.method.clone(),
             values: vec![None; worker.configuration.names.len()],
             is_unparsed: true,
+            is_of_location: true,
             ..State::default()
         };
         let request = Request {
@@ -95,17 +96,20 @@ impl Request {
 
     /// One that this one asks on its way, for a path of its own. It has no query.
     pub(crate) fn sub(&self, uri: &str) -> Request {
-        let (method, values) = {
-            let state = self.state.lock();
-            (state.method.clone(), state.values.clone())
-        };
-        let state = State {
-            uri: uri.to_owned(),
-            method: Method::GET,
-            asking_method: Some(method),
-            values,
-            is_internal: true,
-            ..State::default()
+        let state = {
+            let asking = self.state.lock();
+            State {
+                uri: uri.to_owned(),
+                method: Method::GET,
+                asking_method: Some(asking.method.clone()),
+                values: asking.values.clone(),
+                is_internal: true,
+                is_of_location: true,
+                // What has been counted once is not counted again.
+                limit_req: asking.limit_req,
+                limit_conn: asking.limit_conn,
+                ..State::default()
+            }
         };
         Request {
             head: self.head.clone(),

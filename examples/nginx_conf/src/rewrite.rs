@@ -218,7 +218,7 @@ impl Rewrite {
         state.uri = path;
         state.args = args;
         state.is_unparsed = false;
-        state.is_of_location = false;
+        state.is_of_location &= self.flag != Flag::Break;
         state.is_internal = true;
         Some(Ok(End::Rewritten))
     }
@@ -228,7 +228,7 @@ impl Rewrite {
 pub(crate) fn run(steps: &[Step], asked: &Asked<'_>) -> Result<Ran, StatusCode> {
     let mut ran = Ran::default();
     run_into(steps, asked, &mut ran)?;
-    if asked.state.lock().has_failed {
+    if asked.state.has_failed() {
         return Err(StatusCode::INTERNAL_SERVER_ERROR);
     }
     Ok(ran)
@@ -246,6 +246,7 @@ fn run_into(steps: &[Step], asked: &Asked<'_>, ran: &mut Ran) -> Result<bool, St
                 // Also for a `rewrite` before it: the location stays the same, with all that guards it.
                 if matches!(ran.end, End::Rewritten) {
                     ran.end = End::Same;
+                    asked.state.lock().is_of_location = false;
                 }
                 return Ok(false);
             }

@@ -17,6 +17,7 @@ use super::names::Names;
 use super::next_upstream::Occasions;
 use super::real_ip::{Source, Trusted};
 use super::redirects::Redirection;
+use super::server::named;
 use super::text::Text;
 use super::tls_versions::{self, Versions};
 use super::tree::Directive;
@@ -143,7 +144,7 @@ impl Scope {
         let names = directives.iter().filter(|line| line.name == "server_name");
         scope
             .server_names
-            .extend(names.flat_map(|line| line.arguments.iter().cloned()));
+            .extend(names.flat_map(|line| line.arguments.iter().map(|name| named(name).to_owned())));
         let mut said = HashSet::new();
         for directive in directives {
             let is_first = said.insert(directive.name.as_str());

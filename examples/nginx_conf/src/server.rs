@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use switchover::gateway::Acceptor;
+use switchover::http2::Http2Server;
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::route::{HostPattern, Hosts, PathReading};
 use switchover::tls::TlsAcceptor;
@@ -23,8 +25,8 @@ use super::regex::{Captures, Regex};
 use super::rewrite::Step;
 use super::scope::Scope;
 use super::tls_versions;
-
 use super::tree::Directive;
+use super::variables::hostname;
 
 /// A server.
 #[derive(Debug)]
@@ -67,6 +69,10 @@ pub(crate) struct Listener {
     /// There is a page for clients that speak plain HTTP there (`error_page 497`).
     pub(crate) has_page_for_plain: bool,
     pub(crate) is_http2: bool,
+    /// For whoever speaks it.
+    pub(crate) http2: Http2Server,
+    /// How long a client may take to say which of the two it speaks.
+    pub(crate) header_timeout: Duration,
     /// `merge_slashes` of the default server: the path is read before it is known whose it is.
     pub(crate) merges_slashes: bool,
     /// Learns whose connections they are.
@@ -135,7 +141,7 @@ impl Read {
         let name = lines
             .iter()
             .find(|line| line.name == "server_name")
-            .map_or("", |line| line.first());
+            .map_or("", |line| named(line.first()));
         let mut listens: Vec<Listen> = lines
             .iter()
             .filter(|line| line.name == "listen")
@@ -180,10 +186,18 @@ impl Read {
     }
 }
 
+/// A name as it is written: `$hostname` is that of this machine.
+pub(crate) fn named(written: &str) -> &str {
+    match written {
+        "$hostname" => hostname(),
+        written => written,
+    }
+}
+
 fn names(lines: &[&Directive], findings: &mut Findings) -> (Vec<HostPattern>, Vec<Regex>) {
     let (mut names, mut regexes) = (Vec::new(), Vec::new());
     for line in lines.iter().filter(|line| line.name == "server_name") {
-        for name in &line.arguments {
+        for name in line.arguments.iter().map(|name| named(name)) {
             let wrong = |why: String| format!("server_name {name}: {why}");
             if let Some(body) = name.strip_prefix('~') {
                 // Names have no case.
@@ -196,7 +210,9 @@ fn names(lines: &[&Directive], findings: &mut Findings) -> (Vec<HostPattern>, Ve
             match name.parse::<HostPattern>() {
                 Ok(name) => names.push(name),
                 Err(_) if name.starts_with('$') => {
-                    findings.warning(&line.place, wrong("a variable is not carried out".to_owned()));
+                    let why =
+                        "only $hostname stands for something here, in nginx too: no request is for this name";
+                    findings.warning(&line.place, wrong(why.to_owned()));
                 }
                 Err(why) => findings.error(&line.place, wrong(why.to_string())),
             }
@@ -296,6 +312,8 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
         tls,
         has_page_for_plain,
         is_http2,
+        http2: Http2Server::new(around.limits.of_http2(&default.scope)),
+        header_timeout: limits::header_timeout(&default.scope),
         merges_slashes: default.server.merges_slashes,
     })
 }

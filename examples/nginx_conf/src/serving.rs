@@ -1,6 +1,9 @@
 //! A request on a client's own connection: answered, and the connection goes on, or upgraded, and it is a tunnel.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -8,8 +11,10 @@ use http_body_util::BodyExt;
 use switchover::connect::Trace;
 use switchover::gateway::{Accepted, Incoming, Negotiated, Unanswered};
 use switchover::handshake::wants_upgrade;
+use switchover::header::HeaderRules;
 use switchover::service::{ClientBody, RelayConfig, answer_one};
 use switchover::tunnel::{AnyStream, Rewind, Traffic};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::Notify;
 
 use super::asking::Body;
@@ -20,11 +25,55 @@ use super::phases::{Plan, Stop};
 use super::proxy::Proxy;
 use super::request::{CLIENT_LEFT, Request};
 
+/// So many bytes of a client are taken before it is known what becomes of its request.
+const MOST_EARLY: usize = 64 << 10;
+
 impl Request {
     pub(crate) async fn serve(self, stream: Rewind<AnyStream>) -> Served {
         self.measure(stream.front());
-        let plan = self.plan().await;
-        self.serve_by(plan, stream).await
+        match self.planned(stream).await {
+            Some((plan, stream)) => self.serve_by(plan, stream).await,
+            None => {
+                self.end(CLIENT_LEFT, Some(0), Some(0));
+                Served::Ended
+            }
+        }
+    }
+
+    /// What is to be done, and the connection. None where the client has left while its request waited: nobody waits for a limit, or
+    /// asks a guard, for somebody who has gone.
+    async fn planned(&self, stream: Rewind<AnyStream>) -> Option<(Plan, Rewind<AnyStream>)> {
+        let (mut stream, front) = stream.into_parts();
+        let (mut early, mut has_ended) = (Vec::new(), false);
+        let plan = {
+            let mut planning = pin!(self.plan());
+            poll_fn(|cx| {
+                if let Poll::Ready(plan) = planning.as_mut().poll(cx) {
+                    return Poll::Ready(Some(plan));
+                }
+                while !has_ended && early.len() < MOST_EARLY {
+                    let mut some = [0; 1024];
+                    let mut some = ReadBuf::new(&mut some);
+                    match Pin::new(&mut stream).poll_read(cx, &mut some) {
+                        Poll::Ready(Ok(())) if !some.filled().is_empty() => {
+                            early.extend_from_slice(some.filled());
+                        }
+                        Poll::Ready(_) => has_ended = true,
+                        Poll::Pending => break,
+                    }
+                }
+                match has_ended && self.state.lock().waits {
+                    true => Poll::Ready(None),
+                    false => Poll::Pending,
+                }
+            })
+            .await?
+        };
+        let front = match early.is_empty() {
+            true => front,
+            false => [&front[..], &early[..]].concat().into(),
+        };
+        Some((plan, Rewind::new(stream, front)))
     }
 
     async fn serve_by(self, plan: Plan, stream: Rewind<AnyStream>) -> Served {
@@ -100,15 +149,18 @@ impl Request {
 
     /// Asked again, by what the location allows: it begins with the head that has been read already.
     async fn upgrade(self, stream: Rewind<AnyStream>, proxy: Arc<Proxy>) -> Served {
-        let leads = match self.leads(&proxy).await {
-            Ok(leads) => leads,
+        let (leads, rules) = match self.asks(&proxy).await {
+            Ok(asks) => asks,
             Err(stop) => return self.serve_stop(stop, stream).await,
         };
         let length = head_length(stream.front());
         // For an answer that is not the upstream's.
         let head = Bytes::copy_from_slice(&stream.front()[..length]);
         match proxy.upgrades.resume(stream, self.hop()).await {
-            Ok(Accepted::Upgrade(incoming)) => self.negotiate(*incoming, &proxy, leads, head).await,
+            Ok(Accepted::Upgrade(mut incoming)) => {
+                incoming.set_header_rules(rules);
+                self.negotiate(*incoming, &proxy, leads, head).await
+            }
             // Only for protocols that never pass.
             Ok(Accepted::Ordinary(_, stream)) => {
                 let location = self.state.lock().location.clone();
@@ -128,6 +180,14 @@ impl Request {
         }
     }
 
+    /// Whom an upgrade is asked of, and with which fields.
+    pub(crate) async fn asks(&self, proxy: &Arc<Proxy>) -> Result<(Leads, HeaderRules), Stop> {
+        let leads = self.leads(proxy).await?;
+        let rules = self.with(|asked| proxy.fields.request_rules(asked));
+        self.has_its_values()?;
+        Ok((leads, rules))
+    }
+
     async fn serve_stop(self, stop: Stop, stream: Rewind<AnyStream>) -> Served {
         let plan = self.go_on(stop).await;
         Box::pin(self.serve_by(plan, stream)).await
@@ -140,7 +200,6 @@ impl Request {
         leads: Leads,
         head: Bytes,
     ) -> Served {
-        incoming.set_header_rules(self.with(|asked| proxy.fields.request_rules(asked)));
         if let Some(path) = leads.path.clone() {
             incoming.set_target(path);
         }

@@ -45,7 +45,7 @@ pub(crate) fn read(
             continue;
         }
         match hundredths(&line.name) {
-            Some(share) if sum + share <= 10_000 => {
+            Some(share) if sum.saturating_add(share) <= 10_000 => {
                 sum += share;
                 let end = sum * u64::from(u32::MAX) / 10_000;
                 split.parts.push((u32::try_from(end).ok(), value));

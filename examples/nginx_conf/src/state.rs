@@ -25,7 +25,7 @@ pub(crate) struct State {
     pub(crate) location: Option<Arc<Location>>,
     /// The URI is the client's own still, and what goes up is the target as it came.
     pub(crate) is_unparsed: bool,
-    /// The URI is the one by which the location was found.
+    /// The URI is the one by which the location was found: no `break` has kept another one since the last redirection within.
     pub(crate) is_of_location: bool,
     /// It came by a redirection of the configuration's own.
     pub(crate) is_internal: bool,
@@ -54,6 +54,8 @@ pub(crate) struct State {
     /// `$limit_req_status` and `$limit_conn_status`.
     pub(crate) limit_req: Option<&'static str>,
     pub(crate) limit_conn: Option<&'static str>,
+    /// It waits for a limit, or for what another request comes to.
+    pub(crate) waits: bool,
     /// Which way it has taken, for somebody who wants to know.
     pub(crate) story: Option<Vec<String>>,
     /// A regular expression has given up, or a variable led to itself: the request is answered 500.
@@ -91,5 +93,10 @@ impl Shared {
 
     pub(crate) fn fail(&self) {
         self.lock().has_failed = true;
+    }
+
+    /// Whether a value could not be had since this was asked last. The page of the 500 that comes of it may have its own values.
+    pub(crate) fn has_failed(&self) -> bool {
+        std::mem::take(&mut self.lock().has_failed)
     }
 }

@@ -13,6 +13,8 @@ use super::findings::Findings;
 use super::measures;
 use super::names::Names;
 use super::peer::{Address, OneServer, Peer};
+use super::proxy::RESOLVER_TIMEOUT;
+use super::resolver::Resolver;
 use super::sticky::Sticky;
 use super::text::Text;
 use super::tree::Directive;
@@ -72,7 +74,11 @@ impl Upstream {
             let text = format!("there are no servers in upstream {}", block.first());
             findings.error(&block.place, text);
         }
-        let servers: Vec<OneServer> = servers.into_iter().flatten().collect();
+        let mut servers: Vec<OneServer> = servers.into_iter().flatten().collect();
+        let resolver = resolver(lines, findings);
+        for server in servers.iter_mut().filter(|server| server.is_resolved) {
+            server.resolver.clone_from(&resolver);
+        }
         let written = servers
             .iter()
             .map(|server| (server.name(), server.written.clone()));
@@ -133,6 +139,29 @@ impl Upstream {
             sticky: None,
             is_named: false,
             idle: None,
+        }
+    }
+}
+
+/// `resolver` and `resolver_timeout`.
+fn resolver(lines: &[&Directive], findings: &mut Findings) -> Option<(Arc<Resolver>, Duration)> {
+    let line = |name: &str| lines.iter().find(|line| line.name == name);
+    let mut wrong =
+        |line: &Directive, why: String| findings.error(&line.place, format!("{}: {why}", line.shown()));
+    let limit = match line("resolver_timeout").map(|line| (line, measures::time(line.first()))) {
+        None => RESOLVER_TIMEOUT,
+        Some((_, Ok(limit))) => limit,
+        Some((line, Err(why))) => {
+            wrong(line, why);
+            return None;
+        }
+    };
+    let line = line("resolver")?;
+    match Resolver::read(line) {
+        Ok(resolver) => Some((Arc::new(resolver), limit)),
+        Err(why) => {
+            wrong(line, why);
+            None
         }
     }
 }

@@ -2,6 +2,7 @@
 //! what only a log wants to know.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -111,8 +112,7 @@ impl Plain {
             Plain::ContentLength => field(&head.headers, &CONTENT_LENGTH),
             Plain::ContentType => field(&head.headers, &CONTENT_TYPE),
             Plain::DocumentRoot | Plain::RealpathRoot => files::root(asked),
-            Plain::Hostname => std::fs::read_to_string("/proc/sys/kernel/hostname")
-                .map_or(String::new(), |name| name.trim().to_owned()),
+            Plain::Hostname => hostname().to_owned(),
             Plain::Http2 if head.version == Version::HTTP_2 && asked.facts.tls.is_some() => "h2".to_owned(),
             Plain::Http2 if head.version == Version::HTTP_2 => "h2c".to_owned(),
             Plain::Https if asked.hop.scheme() == "https" => "on".to_owned(),
@@ -186,7 +186,11 @@ impl Plain {
             Plain::UpstreamAddress => of_each(asked, |server| Some(server.server.clone())),
             Plain::UpstreamConnectTime => of_each(asked, |server| server.connected.map(seconds)),
             Plain::UpstreamHeaderTime => of_each(asked, |server| server.answered.map(seconds)),
-            Plain::UpstreamResponseTime => of_each(asked, |server| Some(seconds(server.took))),
+            // One that is still answering has taken no time yet, as in nginx.
+            Plain::UpstreamResponseTime => of_each(asked, |server| {
+                let is_over = asked.ending.is_some() || server.answered.is_none();
+                is_over.then(|| seconds(server.took))
+            }),
             Plain::UpstreamStatus => of_each(asked, |server| Some(format!("{:03}", server.status?))),
             _ => return None,
         })
@@ -237,6 +241,15 @@ fn protocol(version: Version) -> &'static str {
         Version::HTTP_2 => "HTTP/2.0",
         _ => "HTTP/1.1",
     }
+}
+
+/// The name of this machine, in small letters, as it was when it was first asked for.
+pub(crate) fn hostname() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+        name.map_or(String::new(), |name| name.trim().to_ascii_lowercase())
+    })
 }
 
 /// All lines of a field.

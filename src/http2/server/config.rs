@@ -24,6 +24,7 @@ pub struct Http2ServerConfig {
     pub(super) ping_interval: Option<Duration>,
     pub(super) ping_timeout: Duration,
     pub(super) max_streams: u32,
+    pub(super) extended_connect: bool,
     pub(super) window: u32,
     pub(super) send_buffer: usize,
     pub(super) max_head_bytes: u32,
@@ -40,6 +41,7 @@ impl Default for Http2ServerConfig {
             ping_interval: Some(Duration::from_secs(30)),
             ping_timeout: Duration::from_secs(20),
             max_streams: 128,
+            extended_connect: true,
             window: 64 * 1024,
             send_buffer: 64 * 1024,
             max_head_bytes: 64 * 1024,
@@ -107,6 +109,17 @@ impl Http2ServerConfig {
     #[must_use]
     pub fn max_streams(mut self, most: u32) -> Self {
         self.max_streams = most.max(1);
+        self
+    }
+
+    /// Whether clients may ask for an extended CONNECT (RFC 8441), which is how they open a WebSocket over HTTP/2
+    /// (`SETTINGS_ENABLE_CONNECT_PROTOCOL`). Default true.
+    ///
+    /// Set it to false where the service does not answer such requests: a browser that is offered them sends its WebSockets this
+    /// way, and does not try HTTP/1.1 when they are refused.
+    #[must_use]
+    pub fn extended_connect(mut self, offered: bool) -> Self {
+        self.extended_connect = offered;
         self
     }
 

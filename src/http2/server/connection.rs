@@ -117,8 +117,10 @@ fn builder(config: &Http2ServerConfig) -> Builder {
         .max_send_buffer_size(config.send_buffer)
         .max_concurrent_reset_streams(RESET_STREAMS)
         .reset_stream_duration(RESETS_REMEMBERED)
-        .max_local_error_reset_streams(Some(STRAY_FRAMES))
-        .enable_connect_protocol();
+        .max_local_error_reset_streams(Some(STRAY_FRAMES));
+    if config.extended_connect {
+        builder.enable_connect_protocol();
+    }
     builder
 }
 

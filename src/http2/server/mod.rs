@@ -35,7 +35,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Serves HTTP/2 to clients, each request by a tower service: one of this crate's, or an axum `Router`. Cheap to clone.
 ///
 /// 1. A connection begins with HTTP/2's preface: by prior knowledge on a plain socket, or after `h2` was agreed on by ALPN.
-/// 2. Each request is given to the service, in a task of its own. RFC 8441 is enabled: an extended CONNECT arrives as hyper
+/// 2. Each request is given to the service, in a task of its own. RFC 8441 is enabled, unless
+///    [`Http2ServerConfig::extended_connect`] says otherwise: an extended CONNECT arrives as hyper
 ///    hands it over, with a [`hyper::ext::Protocol`] among its extensions, and a [`ConnectStream`] in place of hyper's
 ///    `OnUpgrade`. The services of this crate take either.
 /// 3. Every wait has a deadline of the [configuration](Http2ServerConfig): a connection without a request, one that is

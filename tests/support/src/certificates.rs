@@ -61,6 +61,21 @@ impl Authority {
         }
     }
 
+    /// One that this authority has issued the certificate of.
+    pub fn below(&self, name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = params(&[], NOW);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Authority {
+            pem,
+            name: name.to_owned(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -75,6 +90,17 @@ impl Authority {
         let certificate = params(names, years).signed_by(&key, &self.issuer).unwrap();
         Identity {
             chain: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// A certificate whose key may encrypt keys, and sign nothing.
+    pub fn issue_for_encryption(&self, names: &[&str]) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let mut params = params(names, NOW);
+        params.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
+        Identity {
+            chain: params.signed_by(&key, &self.issuer).unwrap().pem(),
             key: key.serialize_pem(),
         }
     }

@@ -12,6 +12,8 @@ use super::names::is_lost;
 const KEEPS_NOBODY_OUT: &[&str] = &[
     "absolute_redirect",
     "access_log",
+    "auth_delay",
+    "autoindex",
     "charset",
     "charset_types",
     "client_body_timeout",
@@ -19,6 +21,8 @@ const KEEPS_NOBODY_OUT: &[&str] = &[
     "error_log",
     "error_page",
     "expires",
+    "gzip",
+    "gzip_static",
     "http2",
     "index",
     "limit_rate",

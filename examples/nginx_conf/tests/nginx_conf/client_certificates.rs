@@ -14,7 +14,7 @@ use crate::named::kinds;
 use crate::program::{Folder, Program};
 
 /// Each server by its name, with what it says of clients. All have the same certificate but the last, which has none of its own.
-const SERVERS: [(&str, &str); 10] = [
+const SERVERS: [(&str, &str); 12] = [
     ("default.example", "ssl_verify_client on; ssl_client_certificate known.pem;"),
     ("off.example", "ssl_client_certificate known.pem;"),
     ("optional.example", "ssl_verify_client optional; ssl_client_certificate known.pem;"),
@@ -34,6 +34,8 @@ const SERVERS: [(&str, &str); 10] = [
         "ssl_verify_client on; ssl_client_certificate known.pem; error_page 495 /bad; error_page 496 =418 /none;
          location = /bad { return 200 bad; } location = /none { return 200 none; }",
     ),
+    ("below.example", "ssl_verify_client on; ssl_client_certificate below.pem;"),
+    ("both.example", "ssl_verify_client on; ssl_verify_depth 2; ssl_client_certificate both.pem;"),
     ("bare.example", "ssl_verify_client optional;"),
 ];
 
@@ -89,7 +91,7 @@ const fn for_host(
     }
 }
 
-const CASES: [Case; 41] = [
+const CASES: [Case; 48] = [
     case("default.example", None, "400"),
     case("default.example", Some("known"), "200 SUCCESS CN="),
     case("default.example", Some("other"), "400"),
@@ -127,6 +129,15 @@ const CASES: [Case; 41] = [
     case("default.example", Some("revoked"), "200 SUCCESS CN="),
     case("itself.example", Some("itself"), "200 SUCCESS CN="),
     case("itself.example", Some("known"), "400"),
+    // An authority alone that another one has issued; and beside that one.
+    case("below.example", Some("below"), "400"),
+    case("below.example", Some("known"), "400"),
+    case("both.example", Some("below"), "200 SUCCESS CN="),
+    case("both.example", Some("known"), "200 SUCCESS CN="),
+    case("default.example", Some("below"), "400"),
+    // A key that signs nothing.
+    case("default.example", Some("encryption"), "400"),
+    case("any.example", Some("encryption"), "400"),
     case("paged.example", Some("other"), "400"),
     case("paged.example", None, "418 none"),
     // By what the default says: it wants one, and this server takes what comes of it.
@@ -146,6 +157,8 @@ const CASES: [Case; 41] = [
 #[tokio::test]
 async fn certificates_that_clients_show_or_do_not() {
     let (authority, other) = (Authority::new(), Authority::named("o,t+h \"er\" \u{e9}"));
+    let below = authority.below("below");
+    let both = format!("{}{}", authority.pem, below.pem);
     let (revoked, list) = authority.issue_revoked(&["client.example"]);
     let identities = [
         ("known", authority.issue(&["client.example"], NOW)),
@@ -153,6 +166,8 @@ async fn certificates_that_clients_show_or_do_not() {
         ("expired", authority.issue(&["client.example"], 2010..2011)),
         ("itself", Authority::by_itself(&["client.example"], NOW, true)),
         ("revoked", revoked),
+        ("below", below.issue(&["client.example"], NOW)),
+        ("encryption", authority.issue_for_encryption(&["client.example"])),
     ];
     let identity =
         |name: &str| -> &Identity { &identities.iter().find(|(known, _)| *known == name).unwrap().1 };
@@ -184,6 +199,8 @@ async fn certificates_that_clients_show_or_do_not() {
             ("known", &authority.pem),
             ("other", &other.pem),
             ("revoked", &list),
+            ("below", &below.pem),
+            ("both", &both),
         ] {
             std::fs::write(folder.path.join(format!("{name}.pem")), pem).unwrap();
         }

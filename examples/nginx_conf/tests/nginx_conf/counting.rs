@@ -232,3 +232,32 @@ fn a_client_that_may_end_its_write_side() {
         assert!(given.contains("\r\n\r\norigin "), "{kind:?} {given}");
     }
 }
+
+/// In a field of an answer that is still under way, it has taken no time yet; in the log it has.
+#[test]
+fn the_time_of_an_answer_that_has_begun() {
+    for kind in kinds() {
+        let (address, _) = origin("origin", false);
+        let text = format!(
+            "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; log_format times '$upstream_response_time';
+             access_log FOLDER/times times; server {{ listen LISTEN; location / {{ add_header X-Status $upstream_status always;
+             add_header X-Time \"$upstream_response_time\" always; proxy_pass http://{address}; }} }} }}\n"
+        );
+        let folder = Folder::of(address, &text);
+        let program = folder.start(kind, "test.conf", &[]);
+        let answer = answer(&program, "/").to_lowercase();
+        assert!(
+            answer.contains("\r\nx-status: 200\r\nx-time: -\r\n"),
+            "{kind:?} {answer}"
+        );
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !program.folder.read("times").starts_with("0.0") {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{kind:?} {}",
+                program.folder.read("times")
+            );
+            thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+}

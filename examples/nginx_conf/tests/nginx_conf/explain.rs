@@ -76,6 +76,25 @@ fn an_answer_of_its_own() {
     assert!(said.contains("and this one is the default"), "{said}");
 }
 
+/// What is known before there is an answer: whether this client may be given it compressed.
+#[test]
+fn an_answer_that_may_be_compressed() {
+    let words = "the answer is compressed (gzip)";
+    let takes = ["--field", "Accept-Encoding: gzip"];
+    for (lines, flags, expected) in [
+        ("gzip on;", &takes[..], true),
+        ("gzip on;", &[], false),
+        ("gzip off;", &takes[..], false),
+    ] {
+        let said = explained(
+            &format!("{lines} {SITE}"),
+            "http://chat.example:PORT/old/lobby",
+            flags,
+        );
+        assert_eq!(said.contains(words), expected, "{lines} {flags:?} {said}");
+    }
+}
+
 #[test]
 fn all_files_are_printed_as_nginx_prints_them() {
     let nobody = SocketAddr::from(([127, 0, 0, 1], 9));

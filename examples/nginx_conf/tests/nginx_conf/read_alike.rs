@@ -323,3 +323,19 @@ fn names_have_no_case_and_may_stand_twice() {
         ],
     );
 }
+
+/// `$hostname` is a name that no configuration has to write.
+#[test]
+fn a_server_by_the_name_of_the_machine() {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = format!("Host: {}\r\n", name.trim());
+    let small = name.trim().to_ascii_lowercase();
+    both_answer(
+        "server { listen LISTEN; return 404; }
+         server { listen LISTEN; server_name $hostname; location / { return 200 \"$server_name $hostname\"; } }",
+        &[
+            ("/", &host, &format!("200  {:?}", format!("{small} {small}"))),
+            ("/", "Host: another.example\r\n", "404  \"\""),
+        ],
+    );
+}

@@ -287,10 +287,37 @@ fn a_server_that_is_not_there_is_passed_by() {
     }
 }
 
+/// nginx before 1.27.3 knows no `resolver` in a group.
+#[test]
+fn a_group_with_a_resolver_of_its_own() {
+    let dns = Dns::start();
+    for (name, expected) in [
+        ("a.example", "200  \"got\""),
+        ("called.example", "200  \"got\""),
+        ("none.example", "502  \"\""),
+    ] {
+        let target = own_address();
+        let text = format!(
+            "events {{}} http {{ include FOLDER/folders.conf; access_log off;
+             upstream group {{ zone group 64k; resolver {} ipv6=off; resolver_timeout 2s; server {name}:{} resolve; }}
+             server {{ listen {target}; return 200 got; }}
+             server {{ listen LISTEN; location / {{ proxy_pass http://group; }} }} }}",
+            dns.address,
+            target.port()
+        );
+        let folder = Folder::of(own_address(), &text);
+        let program = folder.start(Kind::Ours, "test.conf", &["--strict"]);
+        for _ in 0..2 {
+            assert_eq!(ask(program.address, "/", "Host: x\r\n"), expected, "{name}");
+        }
+        assert!(dns.count(name) > 0, "{name}");
+    }
+}
+
 #[test]
 fn lines_that_are_wrong() {
     let cases = [
-        ("resolver;", "names no server"),
+        ("resolver;", "takes 1 or more arguments"),
         ("resolver valid=10s;", "names no server"),
         ("resolver 127.0.0.1 valid=x;", "is no time"),
         ("resolver 127.0.0.1 ipv6=maybe;", "on nor off"),

@@ -359,24 +359,12 @@ async fn a_number_for_each_request() {
     }
 }
 
-/// Two departures: bodies pass as they are, and a line end in a path makes no other line of a response.
+/// A departure: a line end in a path makes no other line of a response.
 #[tokio::test]
-async fn what_nginx_does_to_answers() {
-    let http = format!(
-        "gzip on; gzip_min_length 1; gzip_types text/plain;
-         server {{ listen unix:FOLDER/up; return 200 {}; }}
-         server {{ listen LISTEN; location / {{ proxy_pass http://unix:FOLDER/up; gzip_proxied any; }}
-             location /moved {{ return 301 https://a.example$uri; }} }}",
-        "x".repeat(2000)
-    );
+async fn a_line_end_in_a_path() {
+    let http = "server { listen LISTEN; location /moved { return 301 https://a.example$uri; } }";
     for kind in kinds() {
-        let program = start(kind, SocketAddr::from(([127, 0, 0, 1], 9)), &http);
-        let mut compressed = client(&program).await;
-        compressed
-            .send("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
-            .await;
-        let is_compressed = compressed.head().await.headers.contains_key("content-encoding");
-        assert_eq!(is_compressed, kind == Kind::Nginx, "{kind:?}");
+        let program = start(kind, SocketAddr::from(([127, 0, 0, 1], 9)), http);
         let mut split = client(&program).await;
         split
             .send("GET /moved%0d%0aX-Evil:%20x HTTP/1.1\r\nHost: a\r\n\r\n")

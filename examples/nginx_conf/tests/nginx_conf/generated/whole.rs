@@ -212,6 +212,7 @@ fn upstreams() -> Result<Upstreams, Failure> {
 // whole.conf:27: access_log off has no equivalent here
 // whole.conf:32: client_header_buffer_size 4k has no equivalent here
 // whole.conf:39: client_body_timeout 5 has no equivalent here
+// whole.conf:68: gzip on has no equivalent here
 
 /// `listen 127.0.0.1:8080`
 fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
