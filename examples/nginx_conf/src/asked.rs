@@ -68,12 +68,21 @@ impl Asked<'_> {
         }
     }
 
+    /// As `matches`, in `rewrite` and `if`: no match leaves no groups, as in nginx.
+    pub(crate) fn tests(&self, regex: &Regex, text: &str) -> bool {
+        let is_match = self.matches(regex, text);
+        if !is_match {
+            self.state.lock().captures.clear();
+        }
+        is_match
+    }
+
     /// Keeps the groups of a match.
     pub(crate) fn keep(&self, regex: &Regex, captures: Captures) {
         let numbers = regex.names().iter();
         let numbers = numbers.filter_map(|(name, group)| Some((*group, self.names.number(name)?)));
         let numbers: Vec<_> = numbers.collect();
-        self.state.matched(regex, captures, &numbers);
+        self.state.matched(captures, &numbers);
     }
 
     /// `$invalid_referer`: by what holds in the location.

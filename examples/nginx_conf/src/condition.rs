@@ -78,7 +78,7 @@ impl Condition {
         let holds = match &self.test {
             Test::Set => !matches!(&*value, "" | "0"),
             Test::Equals(text) => value == text.value(asked),
-            Test::Matches(regex) => asked.matches(regex, &value),
+            Test::Matches(regex) => asked.tests(regex, &value),
             Test::File(test) => test.holds(&value),
         };
         holds == self.wanted

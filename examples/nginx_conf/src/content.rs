@@ -34,9 +34,8 @@ impl Request {
                 _ => false,
             };
             if is_it {
-                let mut state = self.state.lock();
-                state.uri = name;
-                state.is_unparsed = false;
+                // Behind a `proxy_pass` that replaces nothing, the target goes up as it came, as in nginx.
+                self.state.lock().uri = name;
                 return Ok(());
             }
         }

@@ -98,7 +98,7 @@ impl CookieRule {
             From::Regex(regex) => {
                 let captures = regex.captures(value).ok().flatten()?;
                 let whole = captures.first().cloned().flatten()?;
-                asked.state.matched(regex, captures, &[]);
+                asked.state.matched(captures, &[]);
                 let to = self.to.value(asked);
                 match self.attribute {
                     // The rest of a path stays.

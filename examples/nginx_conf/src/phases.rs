@@ -9,7 +9,7 @@ use switchover::service::ProxyBody;
 
 use super::answer::NO_ANSWER;
 use super::location::{Content, Location};
-use super::locations::NotFound;
+use super::locations::{NotFound, Pattern};
 use super::proxy::Proxy;
 use super::replies;
 use super::request::Request;
@@ -254,20 +254,23 @@ impl Request {
         }
     }
 
-    /// `internal`, then the size of the body: before anything else of a location, as in nginx.
+    /// `internal`, then the size of the body: before anything else of a location that was found by its URI, as in nginx.
     fn admit(&self, location: &Location) -> Phase<()> {
+        if matches!(location.pattern, Pattern::Named(_)) {
+            return Ok(());
+        }
         match location.is_internal && !self.state.lock().is_internal {
             true => Err(StatusCode::NOT_FOUND.into()),
             false => self.admit_body(location),
         }
     }
 
-    /// `client_max_body_size`, of a length that is said.
+    /// `client_max_body_size`, of a length that is said. One that is too large for what `auth_request` asks is too large.
     fn admit_body(&self, location: &Location) -> Phase<()> {
         let length = self.head.headers.get(http::header::CONTENT_LENGTH);
         let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let is_too_large = |length: u64| location.largest_body > 0 && length > location.largest_body;
-        match length.is_some_and(is_too_large) && !self.is_sub && !self.state.lock().is_error_page {
+        match length.is_some_and(is_too_large) && !self.state.lock().is_error_page {
             true => Err(StatusCode::PAYLOAD_TOO_LARGE.into()),
             false => Ok(()),
         }

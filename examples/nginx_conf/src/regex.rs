@@ -73,11 +73,6 @@ impl Regex {
         &self.names
     }
 
-    /// Whether it has groups.
-    pub(crate) fn captures_len(&self) -> usize {
-        self.compiled.plain.captures_len()
-    }
-
     pub(crate) fn is_match(&self, text: &str) -> Result<bool, GivenUp> {
         self.captures(text).map(|found| found.is_some())
     }

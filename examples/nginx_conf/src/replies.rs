@@ -44,6 +44,9 @@ fn html(status: StatusCode) -> String {
     let reason = match status.as_u16() {
         302 => "Found",
         405 => "Not Allowed",
+        413 => "Request Entity Too Large",
+        414 => "Request-URI Too Large",
+        416 => "Requested Range Not Satisfiable",
         503 => "Service Temporarily Unavailable",
         504 => "Gateway Time-out",
         _ => status.canonical_reason().unwrap_or_default(),

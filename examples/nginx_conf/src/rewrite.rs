@@ -180,7 +180,7 @@ impl Rewrite {
     /// What comes of it for a URI; none where it does not match.
     fn apply(&self, asked: &Asked<'_>) -> Option<Result<End, StatusCode>> {
         let uri = asked.state.lock().uri.clone();
-        if !asked.matches(&self.regex, &uri) {
+        if !asked.tests(&self.regex, &uri) {
             return None;
         }
         let own = asked.state.lock().args.clone();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::location::Location;
-use super::regex::{Captures, Regex};
+use super::regex::Captures;
 use super::tries::Tries;
 
 /// The state of one request.
@@ -77,7 +77,7 @@ impl Shared {
     }
 
     /// Keeps the groups of a match, and the variables that they are named after.
-    pub(crate) fn matched(&self, regex: &Regex, captures: Captures, numbers: &[(usize, usize)]) {
+    pub(crate) fn matched(&self, captures: Captures, numbers: &[(usize, usize)]) {
         let mut state = self.lock();
         for (group, number) in numbers {
             let value = captures.get(*group).cloned().flatten();
@@ -85,10 +85,8 @@ impl Shared {
                 *slot = Some(value.unwrap_or_default());
             }
         }
-        // As in nginx: an expression without groups leaves those of the one before.
-        if regex.captures_len() > 1 || state.captures.is_empty() {
-            state.captures = captures;
-        }
+        // As in nginx: those of the expression before are gone, also if this one has none.
+        state.captures = captures;
     }
 
     pub(crate) fn fail(&self) {

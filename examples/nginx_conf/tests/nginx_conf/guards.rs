@@ -39,7 +39,11 @@ fn statuses(http: &str, server: &str, cases: &[(&str, &str)]) {
 }
 
 fn started(kind: Kind, http: &str, server: &str) -> Program {
-    let log = if http.contains("access_log") { "" } else { "access_log off;" };
+    let log = if http.contains("access_log") {
+        ""
+    } else {
+        "access_log off;"
+    };
     let text = format!(
         "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; {log} {http}
          server {{ listen LISTEN; root FOLDER/files; {server} }} }}\n"
@@ -180,6 +184,41 @@ fn a_client_that_leaves_while_it_waits() {
                 program.folder.read("left")
             );
             thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// A body that is too large for the location that `auth_request` names, and for one that is named otherwise.
+#[test]
+fn bodies_that_are_too_large_for_a_location_on_the_way() {
+    for kind in kinds() {
+        let program = started(
+            kind,
+            "",
+            "client_max_body_size 0; location = /in { auth_request /guard; proxy_pass http://LISTEN/ok; }
+             location = /ok { return 200 ok; } location = /guard { client_max_body_size 1; return 204; }
+             location = /free { auth_request /any; proxy_pass http://LISTEN/ok; } location = /any { return 204; }
+             location = /named { try_files /none @named; } location @named { client_max_body_size 1; return 201; }
+             location = /small { client_max_body_size 1; return 201; } location = /to { rewrite ^ /small last; }",
+        );
+        for (target, expected) in [
+            ("/in", "500"),
+            ("/free", "200"),
+            ("/named", "201"),
+            ("/small", "413"),
+            ("/to", "413"),
+        ] {
+            let mut stream = TcpStream::connect(program.address).unwrap();
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+            let head = format!(
+                "POST {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            // A body that nobody has read may end in a reset.
+            let _ = stream.read_to_end(&mut answer);
+            let given = String::from_utf8_lossy(answer.get(9..12).unwrap_or_default()).into_owned();
+            assert_eq!(given, expected, "{kind:?} {target}");
         }
     }
 }

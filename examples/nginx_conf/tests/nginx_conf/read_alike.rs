@@ -339,3 +339,33 @@ fn a_server_by_the_name_of_the_machine() {
         ],
     );
 }
+
+/// The groups of the last expression hold: of one without groups none, and none of one in `rewrite` or `if` that does not match.
+#[test]
+fn which_groups_there_are() {
+    both_answer(
+        "map $arg_m $m { ~^b yes; ~^(c) $1; default no; }
+         server { listen LISTEN; server_name ~^r\\.(.+)$;
+             location ~ ^/(a) { if ($arg_x ~ y) { return 200 \"[$1]\"; } return 200 \"<$1>\"; }
+             location ~ /c { return 200 <$1>; }
+             location ~ ^/(d) { set $k $m; return 200 <$1>$k; }
+             location ~ ^/(e) { rewrite e /f; return 200 <$1>; }
+             location ~ ^/(g) { if ($arg_x ~ (y)) { return 200 [$1]; } if ($arg_x !~ z) { return 200 ![$1]; } return 200 <$1>; }
+             location ~ ^/(i) { rewrite none /x; return 200 <$1>; }
+             location /h { return 200 <$1>; } }",
+        &[
+            ("/a?x=y", "Host: r.zz\r\n", "200  \"[]\""),
+            ("/a?x=n", "Host: r.zz\r\n", "200  \"<>\""),
+            ("/c", "Host: r.zz\r\n", "200  \"<>\""),
+            ("/d?m=b", "Host: r.zz\r\n", "200  \"<>yes\""),
+            ("/d?m=c", "Host: r.zz\r\n", "200  \"<c>c\""),
+            ("/d?m=x", "Host: r.zz\r\n", "200  \"<d>no\""),
+            ("/e", "Host: r.zz\r\n", "200  \"<>\""),
+            ("/g?x=y", "Host: r.zz\r\n", "200  \"[y]\""),
+            ("/g?x=n", "Host: r.zz\r\n", "200  \"![]\""),
+            ("/g?x=z", "Host: r.zz\r\n", "200  \"<>\""),
+            ("/i", "Host: r.zz\r\n", "200  \"<>\""),
+            ("/h", "Host: r.zz\r\n", "200  \"<zz>\""),
+        ],
+    );
+}
