@@ -178,6 +178,7 @@ impl Oddities {
     const NONE: Oddities = Oddities(0);
 
     /// Of a path, and the same decoded except for slashes.
+    #[expect(clippy::ptr_arg, reason = "one that is owned was encoded")]
     fn of(path: &str, decoded: &Cow<'_, [u8]>) -> Oddities {
         let Oddities(found) = Oddities::of_decoded(decoded);
         let was_encoded = matches!(decoded, Cow::Owned(_));
@@ -212,6 +213,7 @@ impl Oddities {
 }
 
 /// Whether all readings of a path, besides the one that it is sent in, are `fine`. It is given decoded too, except for slashes.
+#[expect(clippy::ptr_arg, reason = "one that is owned was encoded")]
 fn readings(path: &str, decoded: &Cow<'_, [u8]>, fine: impl Fn(Read) -> bool) -> bool {
     let oddities = Oddities::of(path, decoded);
     if oddities == Oddities::NONE {
