@@ -107,8 +107,8 @@ impl Limits {
             .header_timeout(header_timeout(scope))
             .idle_timeout(keep_alive(scope))
             .send_timeout(or(&scope.send_timeout, MINUTE))
-            .head_bytes(bytes)
-            .head_fields(MANY_FIELDS)
+            .max_head_bytes(bytes)
+            .max_head_fields(MANY_FIELDS)
     }
 
     /// For the upgrades of a location. Their heads have been accepted already.
