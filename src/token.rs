@@ -60,6 +60,11 @@ pub const fn trim_ows(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+/// Whether there is no optional white space at either end.
+pub(crate) const fn is_trimmed(bytes: &[u8]) -> bool {
+    trim_ows(bytes).len() == bytes.len()
+}
+
 /// The elements of a comma-separated list, trimmed, empty ones skipped (RFC 9110, section 5.6.1.2).
 ///
 /// A comma inside a quoted-string does not separate. A quoted-string that is never closed runs to the end.
@@ -141,6 +146,20 @@ pub(crate) fn contains(bytes: &[u8], byte: u8) -> bool {
     }
 }
 
+/// Whether a quoted-string begins in these bytes and does not end there.
+pub(crate) fn is_open(bytes: &[u8]) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in bytes {
+        let literal = std::mem::take(&mut escaped);
+        match byte {
+            b'"' if !literal => quoted = !quoted,
+            b'\\' if quoted && !literal => escaped = true,
+            _ => {}
+        }
+    }
+    quoted
+}
+
 /// Where `separator` first stands outside a quoted-string.
 pub(crate) fn unquoted(bytes: &[u8], separator: u8) -> Option<usize> {
     // Most elements have no quotes.
@@ -208,6 +227,22 @@ mod tests {
         ];
         for (value, expected) in cases {
             assert_eq!(list(value), *expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn quoted_strings_that_do_not_end() {
+        for (value, is_open_) in [
+            ("", false),
+            ("for=a", false),
+            ("for=\"a\"", false),
+            ("for=\"a", true),
+            ("for=\"a\\\"", true),
+            ("for=\"a\\\\\"", false),
+            ("for=\\\"a", true),
+            ("\"a\", \"", true),
+        ] {
+            assert_eq!(is_open(value.as_bytes()), is_open_, "{value}");
         }
     }
 

@@ -17,9 +17,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// The most that one read takes.
 const READ_SIZE: usize = 8 * 1024;
 
-/// How long the other side gets to read an answer and close, and how much it may still send (RFC 9112, section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
+/// How long the other side gets to read an answer and close (RFC 9112, section 9.6): without a byte, and while it is still sending
+/// what it had begun to send. And how much that may be.
+const SILENCE: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Reads what there is, at most `limit` bytes, onto the end of `buffer`. Zero is the end of the stream.
 ///
@@ -82,7 +84,8 @@ pub(crate) async fn at_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Outpu
 /// Ends a connection after its last response so that the peer gets to read that response.
 ///
 /// Closing a socket with bytes unread sends a reset, which throws away what the peer has not read yet. So the write
-/// side ends first, and what still comes is discarded for a while (RFC 9112, section 9.6).
+/// side ends first, and what still comes is discarded for a while (RFC 9112, section 9.6). A client in the middle of a large body
+/// reads the answer when it has sent that.
 pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let closing = async {
         stream.shutdown().await?;
@@ -90,9 +93,10 @@ pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
         let mut left = LINGER_BYTES;
         while left > 0 {
             discarded.clear();
-            match read_some(stream, &mut discarded, READ_SIZE).await? {
-                0 => break,
-                count => left = left.saturating_sub(count),
+            match timeout(SILENCE, read_some(stream, &mut discarded, READ_SIZE)).await {
+                Ok(Ok(count @ 1..)) => left = left.saturating_sub(count),
+                Ok(Ok(0)) | Err(_) => break,
+                Ok(Err(error)) => return Err(error),
             }
         }
         io::Result::Ok(())

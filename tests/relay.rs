@@ -441,6 +441,78 @@ async fn an_upstream_that_talks_in_the_pool_is_not_the_next_answer() {
 }
 
 /// Closes instead of a second answer, when the second request is there already.
+/// RFC 9110, section 8.6, and RFC 9112, section 6.1: a 204 announces nothing. What a server that does sends next may be content.
+#[tokio::test]
+async fn a_204_that_announces_content_is_the_last_of_its_connection() {
+    for (fields, connections) in [
+        ("", 1),
+        ("Content-Length: 0\r\n", 1),
+        ("Content-Length: 5\r\n", 3),
+        ("Transfer-Encoding: chunked\r\n", 3),
+    ] {
+        let answer = format!("HTTP/1.1 204 No Content\r\n{fields}\r\n");
+        let origin = ScriptedOrigin::start(always(answer.leak())).await;
+        let relay = RunningRelay::to(&origin).await;
+        let mut client = relay.client_sending(GET).await;
+        for _ in 0..2 {
+            let (head, _) = client.response().await;
+            assert_eq!(head.status, 204, "{fields:?}");
+            assert!(!head.headers.contains_key("content-length"), "{head:?}");
+            client.send(GET).await;
+        }
+        client.response().await;
+        assert_eq!(origin.connections(), connections, "{fields:?}");
+    }
+}
+
+/// An upstream that has answered before it has read the body may take the body for its next request (CL.0, 0.CL).
+#[tokio::test]
+async fn a_connection_whose_request_was_answered_before_it_was_whole_is_not_used_again() {
+    let origin = ScriptedOrigin::start(always(OK)).await;
+    let relay = RunningRelay::to(&origin).await;
+    for (rest, connections) in [
+        ("Content-Length: 5\r\n\r\nhello", 1),
+        ("Content-Length: 5\r\n\r\nhe", 1),
+        ("Content-Length: 5\r\n\r\nhello", 2),
+        ("Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n", 2),
+        ("X: 1\r\n\r\n", 3),
+    ] {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{rest}");
+        let mut client = relay.client_sending(request).await;
+        assert_eq!(client.response().await.0.status, 200, "{rest:?}");
+        assert_eq!(origin.connections(), connections, "{rest:?}");
+    }
+}
+
+/// RFC 9112, sections 9.3 and 9.6: who is answered before the request is whole learns that nothing behind it is read.
+#[tokio::test]
+async fn an_answer_before_the_request_is_whole_says_that_it_is_the_last() {
+    const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
+    for (fields, body, goes_on) in [
+        ("Content-Length: 5", "", false),
+        ("Content-Length: 5", "hell", false),
+        ("Content-Length: 5", "hello", true),
+        ("Transfer-Encoding: chunked", "", false),
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n", false),
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n", true),
+        ("X: 1", "", true),
+    ] {
+        let origin = ScriptedOrigin::start(Script::answering(REFUSED)).await;
+        let relay = RunningRelay::to(&origin).await;
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{body}");
+        let mut client = relay.client_sending(request).await;
+        let (head, received) = client.response().await;
+        assert_eq!((head.status.as_u16(), &received[..]), (403, &b"no"[..]));
+        let connection = head.headers.get("connection").map(|value| value.as_bytes());
+        let expected = (!goes_on).then_some(&b"close"[..]);
+        assert_eq!(connection, expected, "{fields:?} {body:?}");
+        match goes_on {
+            true => client.receives_nothing_for(Duration::from_millis(20)).await,
+            false => client.ends().await,
+        }
+    }
+}
+
 fn closing_when_asked_again() -> Script {
     Script::new().read_head().send(OK).read_head().close()
 }

@@ -1,4 +1,4 @@
-//! What a `Relay` takes of a request's body, for how long it waits for it, and how much it says that it has sent.
+//! What a `Relay` takes of a request's body, for how long it waits for it, how much it says that it has sent, and how it has moved it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +19,15 @@ struct Reported {
     failure: Option<Arc<Error>>,
     bytes_sent: u64,
     body_bytes_sent: u64,
+    spliced_from_downstream: u64,
+    spliced_from_upstream: u64,
 }
 
 /// A client that has sent these bytes, and what the relay that serves one request for it will say.
 async fn relaying(
     config: RelayConfig,
     origin: &ScriptedOrigin,
-    bytes: &str,
+    bytes: impl AsRef<[u8]>,
 ) -> (ScriptedClient, JoinHandle<Reported>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -45,9 +47,13 @@ async fn relaying(
             failure: relayed.failure,
             bytes_sent: relayed.bytes_sent,
             body_bytes_sent: relayed.body_bytes_sent,
+            spliced_from_downstream: relayed.spliced_from_downstream,
+            spliced_from_upstream: relayed.spliced_from_upstream,
         }
     });
-    let mut client = ScriptedClient::connect(address).await;
+    let mut client = ScriptedClient::connect(address)
+        .await
+        .timeout(Duration::from_secs(30));
     client.send(bytes).await;
     (client, reported)
 }
@@ -84,6 +90,25 @@ async fn a_length_beyond_the_limit_is_413_and_no_upstream_hears_of_it() {
     assert_eq!(head.status, 413);
     assert_eq!(head.headers["connection"], "close");
     assert!(text.contains("larger than the limit of 4 bytes"), "{text}");
+    client.ends().await;
+    drop(client);
+    assert_eq!(
+        reported.await.unwrap().status,
+        Some(StatusCode::PAYLOAD_TOO_LARGE)
+    );
+    assert_eq!(origin.connections(), 0);
+}
+
+/// A client that sends all of its body before it reads has its answer all the same.
+#[tokio::test]
+async fn a_refusal_is_not_lost_behind_what_the_client_still_sends() {
+    const LARGE: usize = 16 << 20;
+    let origin = origin().await;
+    let config = RelayConfig::default().max_request_body(5);
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n");
+    let request = [head.as_bytes(), &vec![b'x'; LARGE]].concat();
+    let (mut client, reported) = relaying(config, &origin, request).await;
+    assert_eq!(client.response().await.0.status, 413);
     client.ends().await;
     drop(client);
     assert_eq!(
@@ -147,5 +172,94 @@ async fn the_bytes_sent_are_those_that_the_client_receives() {
             (received.len() as u64, body.len() as u64),
             "{reported:?}"
         );
+    }
+}
+
+/// How a body is framed: by its length, or in chunks of this size.
+#[derive(Clone, Copy, Debug)]
+enum Framing {
+    Length,
+    Chunks(usize),
+    /// As the answer of a server of HTTP/1.0, by the end of the connection.
+    UntilClose,
+}
+
+/// The field that announces the body, and the body.
+fn framed(framing: Framing, length: usize) -> (String, Vec<u8>) {
+    let content: Vec<u8> = (0..length).map(|at| (at / 251) as u8).collect();
+    match framing {
+        Framing::Length => (format!("Content-Length: {length}\r\n"), content),
+        Framing::UntilClose => ("X: 1\r\n".to_owned(), content),
+        Framing::Chunks(size) => {
+            let mut body = Vec::new();
+            for chunk in content.chunks(size) {
+                body.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                body.extend_from_slice(chunk);
+                body.extend_from_slice(b"\r\n");
+            }
+            body.extend_from_slice(b"0\r\n\r\n");
+            ("Transfer-Encoding: chunked\r\n".to_owned(), body)
+        }
+    }
+}
+
+/// Most of a large body between plain sockets is never in this program's memory; a small one is not worth a pipe.
+#[tokio::test]
+async fn large_bodies_are_spliced_both_ways() {
+    const LARGE: usize = 4 << 20;
+    const MIB: usize = 1 << 20;
+    for (framing, length, is_spliced) in [
+        (Framing::Length, LARGE, true),
+        (Framing::Chunks(MIB), LARGE, true),
+        (Framing::Chunks(LARGE), LARGE, true),
+        (Framing::Length, 32 * 1024, false),
+        (Framing::Chunks(1024), MIB, false),
+    ] {
+        let (field, body) = framed(framing, length);
+        let answer = [format!("HTTP/1.1 200 OK\r\n{field}\r\n").as_bytes(), &body].concat();
+        let script = Script::new().read_head().read(body.len()).send(answer);
+        let origin = ScriptedOrigin::start(script).await;
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{field}\r\n");
+        let request = [head.as_bytes(), &body].concat();
+        let (mut client, reported) = relaying(RelayConfig::default(), &origin, request).await;
+        let (_, received) = client.response().await;
+        assert!(received == body, "{framing:?}: the answer arrives as it was sent");
+        client.ends().await;
+        let sent = origin.connection(0).await.received();
+        assert!(
+            sent.ends_with(&body),
+            "{framing:?}: the request arrives as it was sent"
+        );
+        drop(client);
+        let reported = reported.await.unwrap();
+        let is_possible = cfg!(all(target_os = "linux", feature = "splice"));
+        for spliced in [reported.spliced_from_downstream, reported.spliced_from_upstream] {
+            match is_spliced && is_possible {
+                true => assert!(spliced > length as u64 / 2, "{framing:?}: {reported:?}"),
+                false => assert_eq!(spliced, 0, "{framing:?}: {reported:?}"),
+            }
+            assert!(spliced <= length as u64, "{framing:?}: {reported:?}");
+        }
+    }
+}
+
+/// What has no length goes to a client of HTTP/1.0 as it comes, and to one of HTTP/1.1 in chunks that this program writes.
+#[tokio::test]
+async fn a_body_until_the_end_is_spliced_where_it_is_not_framed_again() {
+    const LARGE: usize = 4 << 20;
+    for (version, is_spliced) in [("1.0", true), ("1.1", false)] {
+        let (field, body) = framed(Framing::UntilClose, LARGE);
+        let answer = [format!("HTTP/1.0 200 OK\r\n{field}\r\n").as_bytes(), &body].concat();
+        let origin = ScriptedOrigin::start(Script::answering(answer).close()).await;
+        let request = format!("GET / HTTP/{version}\r\nHost: a\r\n\r\n");
+        let (mut client, reported) = relaying(RelayConfig::default(), &origin, request).await;
+        client.response().await;
+        drop(client);
+        let spliced = reported.await.unwrap().spliced_from_upstream;
+        let is_possible = cfg!(all(target_os = "linux", feature = "splice"));
+        match is_spliced && is_possible {
+            true => assert!(spliced > LARGE as u64 / 2, "{version}: {spliced}"),
+            false => assert_eq!(spliced, 0, "{version}"),
+        }
     }
 }

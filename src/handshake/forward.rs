@@ -10,7 +10,7 @@ use http::request::Parts;
 
 use super::{PendingUpgrade, UpgradeRequest};
 use crate::header::rules::Variables;
-use crate::header::{Forwarding, Hop, hop_by_hop};
+use crate::header::{Forwarding, Hop, hop_by_hop, max_forwards};
 use crate::http1::BodyLength;
 
 impl UpgradeRequest {
@@ -55,6 +55,7 @@ impl UpgradeRequest {
         };
         // `parse` has counted the options, which is the only thing that this could refuse.
         let _ = hop_by_hop::strip_for_switch(headers, self.protocols.to_value(), also);
+        max_forwards::count(&parts.method, headers);
         if self.body == BodyLength::Chunked {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }

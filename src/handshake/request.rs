@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{Method, Version};
 
 use super::{HandshakePolicy, Rejection, Repeated, extension_names, single, subprotocol_names};
-use crate::header::{ConnectionOptions, Protocol, Protocols};
+use crate::header::{ConnectionOptions, Protocol, Protocols, max_forwards};
 use crate::http1::{BodyLength, HeadError, check_host};
 use crate::token::{self, MAX_ELEMENTS};
 use crate::websocket::SecWebSocketKey;
@@ -156,6 +156,10 @@ impl UpgradeRequest {
             true => Protocols::of(&parts.headers)?.filtered(|protocol| policy.allows(protocol)),
             false => Protocols::default(),
         };
+        // Whoever answers it, it is not the origin, and no other protocol.
+        if !protocols.is_empty() && max_forwards::ends_here(&parts.method, &parts.headers) {
+            return Ok(None);
+        }
         if protocols.is_empty() {
             return match lost_upgrade(parts) {
                 Some(rejection) if !policy.allows_incomplete_handshakes() => Err(rejection),

@@ -374,7 +374,9 @@ fn bare(text: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Adds an element to a list field. All lines become one, since many back ends read only the first.
+/// Adds an element to a list field. All lines become one, since many back ends read only the first. Lines without an element go, and
+/// so does a `Forwarded` whose quoted-string is never closed: what the proxy adds would be a part of that string (RFC 7239, section
+/// 4).
 fn append_element(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
     let mut lines = match headers.entry(name) {
         Entry::Vacant(vacant) => {
@@ -383,9 +385,13 @@ fn append_element(headers: &mut HeaderMap, name: HeaderName, element: HeaderValu
         }
         Entry::Occupied(lines) => lines,
     };
+    let may_have_quotes = *lines.key() == FORWARDED;
     let mut joined = Vec::new();
-    for line in lines.iter() {
-        joined.extend_from_slice(line.as_bytes());
+    for line in lines.iter().map(HeaderValue::as_bytes) {
+        if token::trim_ows(line).is_empty() || may_have_quotes && token::is_open(line) {
+            continue;
+        }
+        joined.extend_from_slice(line);
         joined.extend_from_slice(b", ");
     }
     joined.extend_from_slice(element.as_bytes());

@@ -40,6 +40,11 @@ pub const FIXED: [&str; 10] = [
     "http2-settings",
 ];
 
+/// `Proxy` is no field of HTTP. A back end that takes fields as environment variables takes it for `HTTP_PROXY`, and then for the
+/// proxy of its own requests (CVE-2016-5385). No recipient behind this proxy can have a use for it, so it ends here too; an
+/// operator's rule may still set it.
+const MISTAKEN: &str = "proxy";
+
 /// Fields that a nomination cannot remove, besides all that begin with one of [`PROTECTED_PREFIXES`].
 ///
 /// They are meant for every recipient, frame the message, or carry what the origin decides by; their removal by a
@@ -91,7 +96,8 @@ pub struct Stripped {
 }
 
 /// Removes the fields that end at this hop: the [`FIXED`] ones and those that any `Connection` line nominates,
-/// except the [`PROTECTED`] ones. The order of the others stays.
+/// except the [`PROTECTED`] ones; and `Proxy`, which CGI programs mistake for the variable `HTTP_PROXY`. The order of the others
+/// stays.
 ///
 /// `Transfer-Encoding` goes too. That is right for a message whose body is framed again, as hyper does, or that has none.
 /// Who relays the body byte for byte, chunks and all, wants [`strip_keeping_coding`]: chunks behind a head that does not
@@ -213,7 +219,7 @@ impl Ends {
     /// Whether the field goes on.
     fn spare(&self, name: &HeaderName) -> bool {
         let is_nominated = !self.nominated.is_empty() && self.nominated.contains(name);
-        !is_fixed(name) && (!is_nominated || is_protected(name.as_str()))
+        !ends_anyway(name) && (!is_nominated || is_protected(name.as_str()))
     }
 
     fn restore_trailers(&self, headers: &mut HeaderMap) {
@@ -231,10 +237,16 @@ pub fn is_protected(name: &str) -> bool {
 
 /// Whether a field ends at this hop even if no `Connection` field nominates it.
 pub fn is_fixed(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    // The first byte spares most names the comparisons.
-    matches!(
-        name.as_bytes().first(),
-        Some(b'c' | b'k' | b'p' | b't' | b'u' | b'h')
-    ) && FIXED.contains(&name)
+    begins_like_one(name) && FIXED.contains(&name.as_str())
+}
+
+/// Whether a field ends at this hop whatever a message says of it.
+fn ends_anyway(name: &HeaderName) -> bool {
+    begins_like_one(name) && (FIXED.contains(&name.as_str()) || name.as_str() == MISTAKEN)
+}
+
+/// The first byte spares most names the comparisons.
+fn begins_like_one(name: &HeaderName) -> bool {
+    let first = name.as_str().as_bytes().first();
+    matches!(first, Some(b'c' | b'k' | b'p' | b't' | b'u' | b'h'))
 }

@@ -19,6 +19,7 @@ pub mod forwarded;
 mod forwarding;
 mod hop;
 pub mod hop_by_hop;
+pub(crate) mod max_forwards;
 pub mod rules;
 pub mod trailer;
 mod trusted;

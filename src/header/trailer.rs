@@ -23,7 +23,7 @@ use super::{hop_by_hop, retain};
 
 /// Fields that end here in a trailer section, besides those that end at this hop in a head
 /// ([`hop_by_hop::FIXED`]), those that begin with `If-` or `Sec-`, and what proxies say of a client.
-pub const FORBIDDEN: [&str; 30] = [
+pub const FORBIDDEN: [&str; 31] = [
     // Framing and routing.
     "host",
     "content-length",
@@ -40,6 +40,7 @@ pub const FORBIDDEN: [&str; 30] = [
     "cookie",
     "expect",
     "origin",
+    "proxy",
     "range",
     "referer",
     "user-agent",

@@ -18,7 +18,8 @@ pub enum ChunkedError {
     /// A trailer field without a valid name.
     #[error("a trailer field has an invalid name")]
     TrailerName,
-    /// Chunk extensions or trailers beyond 16 KiB.
+    /// Trailers beyond 16 KiB, the extensions of a chunk, or those of all chunks beyond what they carry: a body of a few bytes
+    /// would otherwise take as many as its sender likes.
     #[error("chunk extensions or trailer fields are longer than 16384 bytes")]
     TooLong,
     /// More trailer fields than a head may have fields by default.
@@ -26,8 +27,10 @@ pub enum ChunkedError {
     TooManyTrailers,
 }
 
-/// The most bytes of one chunk's extensions, or of all trailers.
+/// The most bytes of one chunk's extensions, of all trailers, and of all sizes and extensions beyond what chunks need.
 const LINE_LIMIT: u32 = 16 * 1024;
+/// What the size and the extensions of a chunk may take beside as much as its data, whatever came before.
+const FREE_LINE: u64 = 16;
 /// The most fields of a trailer section.
 const TRAILERS_LIMIT: u16 = 128;
 
@@ -48,6 +51,8 @@ pub struct ChunkedScanner {
     size: u64,
     /// Bytes of the line or trailer section so far.
     line: u32,
+    /// How much longer the lines of sizes have been than the data behind them accounts for.
+    excess: u64,
     /// Fields of the trailer section so far.
     trailers: u16,
 }
@@ -200,7 +205,14 @@ impl ChunkedScanner {
             (State::Size | State::Extension, b'\r') => State::SizeLineFeed,
             (State::Size, _) => self.digit(byte)?,
             (State::Extension, _) => self.text(byte, State::Extension)?,
-            (State::SizeLineFeed, b'\n') if self.size > 0 => State::Data,
+            (State::SizeLineFeed, b'\n') if self.size > 0 => {
+                let free = self.size.saturating_add(FREE_LINE);
+                self.excess = (self.excess + u64::from(self.line)).saturating_sub(free);
+                if self.excess > u64::from(LINE_LIMIT) {
+                    return Err(ChunkedError::TooLong);
+                }
+                State::Data
+            }
             (State::SizeLineFeed, b'\n') => {
                 self.line = 0;
                 State::TrailerStart
@@ -320,6 +332,36 @@ mod tests {
         ];
         for (body, expected) in cases {
             assert_eq!(scan(body.as_bytes()), *expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn the_lines_of_all_chunks_are_bounded_by_what_they_carry() {
+        let body = |extension: usize, data: usize, chunks: usize| {
+            let chunk = format!("{data:x};{}\r\n{}\r\n", "e".repeat(extension), "d".repeat(data));
+            format!("{}0\r\n\r\n", chunk.repeat(chunks))
+        };
+        for (extension, data, chunks, passes) in [
+            // As small as they come, for as long as anyone likes.
+            (0, 1, 100_000, true),
+            // A signature beside each.
+            (85, 8 * 1024, 1000, true),
+            (1000, 1, 16, true),
+            (1000, 1, 18, false),
+            (16_000, 1, 1, true),
+            (16_000, 1, 2, false),
+            (16_000, 16_000, 20, true),
+        ] {
+            let body = body(extension, data, chunks);
+            let expected = match passes {
+                true => Ok(Some(body.len())),
+                false => Err(ChunkedError::TooLong),
+            };
+            assert_eq!(
+                scan(body.as_bytes()),
+                expected,
+                "{chunks} of {extension} and {data}"
+            );
         }
     }
 

@@ -58,8 +58,9 @@ pub enum HeadError {
     /// (RFC 9112, section 5.1).
     #[error("a field line has an invalid name (white space before the colon counts)")]
     FieldName,
-    /// A field value with bytes that no value may hold.
-    #[error("a field value holds an invalid byte")]
+    /// A field value with bytes that no value may hold; in HTTP/2 and HTTP/3 with white space at an end too (RFC 9113,
+    /// section 8.2.1).
+    #[error("a field value holds an invalid byte, or in HTTP/2 white space at an end")]
     FieldValue,
     /// The `Host` field (RFC 9112, section 3.2).
     #[error(transparent)]
@@ -167,7 +168,9 @@ impl HeadError {
             HeadError::FieldName => {
                 "Send each field as NAME: VALUE, with a token for its name and no space before the colon."
             }
-            HeadError::FieldValue => "Send only visible characters, spaces and tabs in a value.",
+            HeadError::FieldValue => {
+                "Send only visible characters in a value, and spaces and tabs between them."
+            }
             HeadError::Host(HostError::NoAuthority) => {
                 "Send an :authority. A layer in front that replaces the URI keeps its scheme and authority, or sets Host first."
             }

@@ -2,7 +2,7 @@
 //!
 //! Servers are laxer than a proxy may be: they are the last to read a request, and a proxy is not.
 
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
@@ -18,7 +18,8 @@ use crate::token;
 /// [`parse_request`](super::parse_request)'s: one valid `Host` in agreement with the target, a target in a form that
 /// goes with the method, one framing.
 ///
-/// In HTTP/2 and HTTP/3, `:authority` becomes `Host` (RFC 9113, section 8.3.1). Fields that must not be repeated are there
+/// In HTTP/2 and HTTP/3, `:authority` becomes `Host` (RFC 9113, section 8.3.1), no value has white space at an end (section
+/// 8.2.1), and a `Content-Length` is there once, although it frames nothing yet. Fields that must not be repeated are there
 /// once. The head is within the [default limits](HeadLimits::default); [`check_request_within`] takes others.
 ///
 /// A layer in front that replaces the URI of an HTTP/2 request has to
@@ -73,12 +74,11 @@ pub(crate) fn check_request_unlimited(parts: &mut Parts) -> Result<(), HeadError
     normalize_empty_path(parts)?;
     check_target(parts)?;
     if parts.version >= Version::HTTP_2 {
-        // RFC 9113, section 8.2.1, leaves more than HTTP/1.1 takes in a name (RFC 9110, section 5.1).
-        let mut names = parts.headers.keys();
-        return match names.all(|name| token::is_token(name.as_str().as_bytes())) {
-            true => check_authority(parts),
-            false => Err(HeadError::FieldName),
-        };
+        check_fields(&parts.headers)?;
+        check_authority(parts)?;
+        // HTTP/2 frames the body by itself, but what goes on as HTTP/1.1 is framed by this.
+        BodyLength::of_request(parts)?;
+        return Ok(());
     }
     check_host(parts.version, &parts.headers)?;
     if let Some(authority) = parts.uri.authority() {
@@ -90,6 +90,22 @@ pub(crate) fn check_request_unlimited(parts: &mut Parts) -> Result<(), HeadError
     }
     BodyLength::of_request(parts)?;
     Ok(())
+}
+
+/// What HTTP/1.1 cannot carry of the fields of HTTP/2 and HTTP/3, or would carry as something else.
+fn check_fields(headers: &HeaderMap) -> Result<(), HeadError> {
+    // RFC 9113, section 8.2.1, leaves more than HTTP/1.1 takes in a name (RFC 9110, section 5.1).
+    if !headers
+        .keys()
+        .all(|name| token::is_token(name.as_str().as_bytes()))
+    {
+        return Err(HeadError::FieldName);
+    }
+    // The same section: a value "MUST NOT start or end with an ASCII whitespace character".
+    match headers.values().all(|value| token::is_trimmed(value.as_bytes())) {
+        true => Ok(()),
+        false => Err(HeadError::FieldValue),
+    }
 }
 
 /// RFC 3986, section 6.2.3: an empty path is the path `/`, also in front of a query.
@@ -113,6 +129,8 @@ fn check_target(parts: &Parts) -> Result<(), HeadError> {
     }
     match parts.uri.path_and_query().map(PathAndQuery::as_str) {
         Some(path) => Ok(check_path(&parts.method, path.as_bytes())?),
+        // RFC 9112, section 3.2.3: the authority-form is for CONNECT alone.
+        None if parts.method != Method::CONNECT => Err(TargetError::Form.into()),
         None => Ok(()),
     }
 }
@@ -148,6 +166,7 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::http1::FramingError;
 
     fn checked(request: http::request::Builder) -> Result<Option<String>, HeadError> {
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
@@ -181,6 +200,9 @@ mod tests {
             Err(TargetError::Authority.into())
         );
         assert_eq!(checked(get("*")), Err(TargetError::Method.into()));
+        for authority in ["other", "other:80"] {
+            assert_eq!(checked(get(authority)), Err(TargetError::Form.into()));
+        }
         let twice = get("/").header("transfer-encoding", "chunked, chunked");
         assert!(matches!(checked(twice), Err(HeadError::Framing(_))));
         let both = get("/")
@@ -225,6 +247,30 @@ mod tests {
             assert_eq!(checked(get("https://a/").header(HOST, empty_label)), invalid);
             let target = checked(get(&format!("https://{empty_label}/")));
             assert_eq!(target, Err(TargetError::Authority.into()), "{empty_label}");
+        }
+
+        for (name, value, error) in [
+            ("content-length", "5", None),
+            ("content-length", "", Some(FramingError::InvalidLength.into())),
+            ("content-length", "+5", Some(FramingError::InvalidLength.into())),
+            ("content-length", "5, 5", Some(FramingError::InvalidLength.into())),
+            ("x-a", "b\tc", None),
+            ("x-a", "", None),
+            ("x-a", " b", Some(HeadError::FieldValue)),
+            ("x-a", "b\t", Some(HeadError::FieldValue)),
+        ] {
+            let expected = error.map_or(Ok(Some("a".into())), Err);
+            let request = get("https://a/").header(name, value);
+            assert_eq!(checked(request), expected, "{name}: {value:?}");
+        }
+        for other in ["0", "5"] {
+            let request = get("https://a/").header("content-length", "5");
+            let twice = request.header("content-length", other);
+            assert_eq!(
+                checked(twice),
+                Err(FramingError::RepeatedLength.into()),
+                "{other}"
+            );
         }
 
         assert_eq!(checked(get("/")), Err(HostError::NoAuthority.into()));

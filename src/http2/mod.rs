@@ -52,8 +52,8 @@ mod turn;
 
 pub use config::Http2Config;
 pub use pool::{Http2Connect, Task};
-pub(crate) use server::Paces;
 pub use server::{ConnectStream, Http2End, Http2Server, Http2ServerConfig, Http2ServerStream, RequestBody};
+pub(crate) use server::{InterimResponses, Paces};
 pub use stream::Http2Stream;
 
 #[cfg(doc)]

@@ -6,6 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::connect::{AttemptOutcome, Attempts};
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::BadSwitch;
@@ -80,6 +82,14 @@ impl Failure {
     /// A response that cannot be relayed.
     pub(super) fn unusable(why: BadSwitch) -> Self {
         Failure::new(Phase::ResponseHead, why)
+    }
+
+    /// The status of the answer. A client whose request cannot be read to its end is at fault itself, if it is still there.
+    pub(super) fn status(&self) -> StatusCode {
+        self.error.status().unwrap_or(match self.error.side() {
+            Side::Downstream => StatusCode::BAD_REQUEST,
+            Side::Upstream => StatusCode::BAD_GATEWAY,
+        })
     }
 
     /// Whether the upstream had closed a kept connection, and says nothing by it.

@@ -1,10 +1,10 @@
-//! Interim responses are passed on (RFC 9110, section 15.2). hyper's server cannot send them, so this file writes them beside it,
-//! between hyper's own messages.
+//! Interim responses are passed on (RFC 9110, section 15.2). The crate's own server of HTTP/2 takes them. hyper's server cannot send
+//! them, so this file writes them beside it, between hyper's own messages, where the stream below it is the crate's.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::header::{CONTENT_LENGTH, HeaderName};
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version, response};
 
 use super::failure::Failure;
 use crate::error::Error;
@@ -22,8 +22,7 @@ pub(super) struct Exchange(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     interim: Vec<u8>,
-    /// Nobody can write interim responses here.
-    no_interim: bool,
+    to: To,
     /// The client has been sent an interim response, or is about to be.
     passed_interim: bool,
     /// hyper has the response. A body that was dropped before was one of a response that was not taken.
@@ -35,6 +34,19 @@ struct State {
     outcome: Outcome,
 }
 
+/// Who sends interim responses to the client.
+#[derive(Debug, Default)]
+enum To {
+    /// The stream under hyper, beside hyper's own messages.
+    #[default]
+    Stream,
+    /// The crate's own server of HTTP/2.
+    #[cfg(feature = "http2")]
+    Http2(crate::http2::InterimResponses),
+    /// The client is out of reach but for hyper, which cannot.
+    Nobody,
+}
+
 /// The status that the client is sent, and what it reports, if it is the proxy's own.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
@@ -43,21 +55,51 @@ pub(super) struct Outcome {
     pub(super) rejection: Option<Rejection>,
 }
 
+impl To {
+    /// What the server of a request has put among its extensions.
+    fn of(extensions: &http::Extensions) -> Self {
+        #[cfg(feature = "http2")]
+        if let Some(interim) = extensions.get::<crate::http2::InterimResponses>() {
+            return To::Http2(interim.clone());
+        }
+        let _ = extensions;
+        To::Nobody
+    }
+}
+
+/// Where the interim responses to an upgrade go: to a client of the crate's own server of HTTP/2. They have been made ready.
+#[derive(Debug)]
+pub(super) struct OfUpgrade(To);
+
+impl OfUpgrade {
+    pub(super) fn of(extensions: &http::Extensions) -> Self {
+        OfUpgrade(To::of(extensions))
+    }
+
+    pub(super) fn send(&self, head: Option<response::Parts>) {
+        match (&self.0, head) {
+            #[cfg(feature = "http2")]
+            (To::Http2(interim), Some(head)) => interim.send(http::Response::from_parts(head, ())),
+            _ => {}
+        }
+    }
+}
+
 impl Exchange {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing here panics while it holds the lock; and if it did, the state would still be sound.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One whose client is out of reach but for hyper.
-    pub(super) fn without_interim() -> Self {
+    /// One for a request that a server has taken in which is not under this crate's control, or is its server of HTTP/2.
+    pub(super) fn of(extensions: &http::Extensions) -> Self {
         let exchange = Exchange::default();
-        exchange.state().no_interim = true;
+        exchange.state().to = To::of(extensions);
         exchange
     }
 
     pub(super) fn takes_interim(&self) -> bool {
-        !self.state().no_interim
+        !matches!(self.state().to, To::Nobody)
     }
 
     /// Takes an interim response of the upstream's. A 100 is not taken: hyper's server sends its own where the
@@ -75,9 +117,13 @@ impl Exchange {
             return;
         }
         let mut state = self.state();
+        let state = &mut *state;
         state.passed_interim = true;
-        if state.interim.len() < LIMIT {
-            encode_response(&parts, &mut state.interim);
+        match &state.to {
+            To::Stream if state.interim.len() < LIMIT => encode_response(&parts, &mut state.interim),
+            To::Stream | To::Nobody => {}
+            #[cfg(feature = "http2")]
+            To::Http2(interim) => interim.send(http::Response::from_parts(parts, ())),
         }
     }
 

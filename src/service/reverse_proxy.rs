@@ -31,7 +31,7 @@ use crate::header::HeaderRules;
 ///
 /// The reason of a response of the proxy's own is in its extensions: a [`Rejection`](crate::handshake::Rejection), or
 /// an [`Error`](crate::Error) in an `Arc`. Interim responses of the upstream end here, since hyper's server cannot send
-/// them.
+/// them; the crate's own server of HTTP/2 (`Http2Server`) sends them.
 ///
 /// ```
 /// use axum::Router;

@@ -82,6 +82,30 @@ fn claims_of_a_trusted_proxy_grow_by_one_element() {
     );
 }
 
+/// What is not closed would swallow what the proxy adds.
+#[test]
+fn elements_of_a_trusted_proxy_that_are_none() {
+    let rules = ForwardedRules::default().inbound(Inbound::Append);
+    let own = "for=192.0.2.1;host=a.example;proto=http";
+    for (lines, expected) in [
+        (&["for=\"[::1]\""][..], format!("for=\"[::1]\", {own}")),
+        (&["for=\"6.6.6.6"], own.to_owned()),
+        (&["for=\"6.6.6.6", "for=7.7.7.7"], format!("for=7.7.7.7, {own}")),
+        (&["for=\"6.6.6.6\\\""], own.to_owned()),
+        (&[""], own.to_owned()),
+        (&["", "for=7.7.7.7", " "], format!("for=7.7.7.7, {own}")),
+    ] {
+        let claims: String = lines
+            .iter()
+            .map(|line| format!("Forwarded: {line}\r\n"))
+            .collect();
+        let headers = applied(&rules, &peer("192.0.2.1"), &claims);
+        assert_eq!(all(&headers, "forwarded"), [expected], "{lines:?}");
+    }
+    let headers = applied(&rules, &peer("192.0.2.1"), "X-Forwarded-For:\r\n");
+    assert_eq!(all(&headers, "x-forwarded-for"), ["192.0.2.1"]);
+}
+
 #[test]
 fn claims_that_are_trusted_stay_as_they_came() {
     let rules = ForwardedRules::default().inbound(Inbound::Trust);

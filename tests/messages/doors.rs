@@ -11,7 +11,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use switchover::TcpConnect;
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
-use switchover::service::{Destination, Relay, RelayConfig, ReverseProxy};
+use switchover::header::Hop;
+use switchover::http2::{Http2Server, Http2ServerConfig};
+use switchover::service::{Destination, Relay, RelayConfig, ReverseProxy, ServiceConfig};
 use switchover::test_util::{ScriptedClient, TIMEOUT};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -27,13 +29,21 @@ pub(crate) enum Door {
     Mounted,
     /// The same, to a client of HTTP/2.
     Mounted2,
+    /// `ReverseProxy` in the crate's own server for HTTP/2.
+    Own2,
 }
 
-pub(crate) const DOORS: [Door; 4] = [Door::Relay, Door::Relay2, Door::Mounted, Door::Mounted2];
+pub(crate) const DOORS: [Door; 5] = [
+    Door::Relay,
+    Door::Relay2,
+    Door::Mounted,
+    Door::Mounted2,
+    Door::Own2,
+];
 
 impl Door {
     pub(crate) fn is_http_2(self) -> bool {
-        matches!(self, Door::Relay2 | Door::Mounted2)
+        matches!(self, Door::Relay2 | Door::Mounted2 | Door::Own2)
     }
 }
 
@@ -104,8 +114,8 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let mut serving = JoinSet::new();
         match door {
-            Door::Relay | Door::Relay2 => {
-                let relay = Relay::new(config);
+            Door::Relay | Door::Relay2 | Door::Own2 => {
+                let relay = Relay::new(config.clone());
                 serving.spawn(async move {
                     let mut connections = JoinSet::new();
                     loop {
@@ -114,6 +124,7 @@ impl Proxy {
                         let relay = relay.clone();
                         match door {
                             Door::Relay => connections.spawn(serve(stream, peer, relay, origin)),
+                            Door::Own2 => connections.spawn(serve_own(stream, peer, config.clone(), origin)),
                             _ => connections.spawn(serve_http_2(stream, peer, relay, origin)),
                         };
                     }
@@ -149,6 +160,17 @@ impl Proxy {
             address,
             _serving: serving,
         }
+    }
+
+    /// A client of HTTP/2, and what drives its connection.
+    pub(crate) async fn client_of_http_2(&self) -> (h2::client::SendRequest<Bytes>, JoinSet<()>) {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (send, connection) = h2::client::handshake(stream).await.unwrap();
+        let mut driving = JoinSet::new();
+        driving.spawn(async move {
+            let _ = connection.await;
+        });
+        (send, driving)
     }
 
     /// A client of HTTP/1.1 that has sent these bytes.
@@ -211,12 +233,7 @@ impl Proxy {
     }
 
     async fn ask_http_2(&self, message: Message) -> Answer {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
-        let mut driving = JoinSet::new();
-        driving.spawn(async move {
-            let _ = connection.await;
-        });
+        let (mut send, _driving) = self.client_of_http_2().await;
         let mut request = Request::builder()
             .method(message.method)
             .uri("http://a.example/a");
@@ -269,7 +286,15 @@ impl Proxy {
 async fn serve(stream: TcpStream, peer: SocketAddr, relay: Relay, origin: SocketAddr) {
     let acceptor = Acceptor::new(GatewayConfig::default());
     let mut accepted = acceptor.accept(stream, peer).await;
-    while let Ok(Accepted::Ordinary(head, stream)) = accepted {
+    loop {
+        let (head, stream) = match accepted {
+            Ok(Accepted::Ordinary(head, stream)) => (head, stream),
+            Ok(Accepted::Upgrade(incoming)) => {
+                let _ = incoming.proxy(&TcpConnect::to(origin.to_string())).await;
+                return;
+            }
+            _ => return,
+        };
         let destination = Destination::new(origin.to_string().parse().unwrap());
         let relayed = relay.serve(stream, &head, destination, peer.into()).await;
         let Some(stream) = relayed.ok().and_then(|relayed| relayed.stream) else {
@@ -277,6 +302,14 @@ async fn serve(stream: TcpStream, peer: SocketAddr, relay: Relay, origin: Socket
         };
         accepted = acceptor.resume(stream, peer).await;
     }
+}
+
+async fn serve_own(stream: TcpStream, peer: SocketAddr, config: RelayConfig, origin: SocketAddr) {
+    let proxy = ReverseProxy::new(TcpConnect::to(origin.to_string()))
+        .config(ServiceConfig::default().hop(move |_| Hop::from(peer)))
+        .relay(config);
+    let server = Http2Server::new(Http2ServerConfig::default());
+    let _ = server.serve(stream, proxy, std::future::pending()).await;
 }
 
 async fn serve_http_2(stream: TcpStream, peer: SocketAddr, relay: Relay, origin: SocketAddr) {

@@ -2,7 +2,9 @@
 //! in a way of its own.
 
 mod answers;
+mod attacks;
 mod doors;
+mod hops;
 mod origin;
 mod requests;
 mod trailers;

@@ -188,8 +188,7 @@ fn check_fields(headers: &HeaderMap) -> Result<(), MalformedConnect> {
     {
         return Err(MalformedConnect::Te);
     }
-    let is_trimmed = |value: &HeaderValue| token::trim_ows(value.as_bytes()).len() == value.len();
-    match headers.values().all(is_trimmed) {
+    match headers.values().all(|value| token::is_trimmed(value.as_bytes())) {
         true => Ok(()),
         false => Err(MalformedConnect::FieldValue),
     }

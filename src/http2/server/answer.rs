@@ -20,6 +20,7 @@ use tower_service::Service;
 
 use super::body::RequestBody;
 use super::config::Http2ServerConfig;
+use super::interim::InterimResponses;
 use super::open::Open;
 use super::stream::{ConnectStream, Http2ServerStream};
 use super::{BoxError, Paces, date};
@@ -62,6 +63,8 @@ pub(super) async fn answer<S, B>(
         parts.extensions.insert(protocol);
     }
     parts.extensions.insert(Paces);
+    let interim = InterimResponses::default();
+    parts.extensions.insert(interim.clone());
     let (body, connect) = match parts.method {
         Method::CONNECT => {
             let (handover, stream) = ConnectStream::new();
@@ -69,12 +72,15 @@ pub(super) async fn answer<S, B>(
             let inbox = Inbox::new(receive, shared.unread.clone());
             (RequestBody::none(), Some((handover, inbox)))
         }
-        _ => (RequestBody::new(&parts.headers, receive, &shared.unread), None),
+        _ => {
+            let body = RequestBody::new(&parts.headers, receive, &shared.unread, &interim);
+            (body, None)
+        }
     };
     let request = Request::from_parts(parts, body);
-    let Some(response) = ask(service, request, &mut respond).await else {
-        return;
-    };
+    let response = ask(service, request, &mut respond, &interim).await;
+    interim.close();
+    let Some(response) = response else { return };
     let (mut parts, body) = response.into_parts();
     clean(&mut parts.headers);
     match connect {
@@ -94,11 +100,12 @@ pub(super) async fn answer<S, B>(
     }
 }
 
-/// The service's response. None if there is none to be sent: the client has given up the request, or the service has failed.
+/// The service's response, with the interim ones sent before it. None if there is none to be sent: the client has given up the request, or the service has failed.
 async fn ask<S, B>(
     mut service: S,
     request: Request<RequestBody>,
     respond: &mut SendResponse<Payload>,
+    interim: &InterimResponses,
 ) -> Option<Response<B>>
 where
     S: Service<Request<RequestBody>, Response = Response<B>>,
@@ -108,9 +115,18 @@ where
             poll_fn(|cx| service.poll_ready(cx)).await?;
             service.call(request).await
         });
-        poll_fn(|cx| match answered.as_mut().poll(cx) {
-            Poll::Ready(response) => Poll::Ready(Some(response)),
-            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        poll_fn(|cx| {
+            let answered = answered.as_mut().poll(cx);
+            while let Poll::Ready(queued) = interim.poll_queued(cx) {
+                for response in queued {
+                    // It fails where the client has given up, which is found below.
+                    let _ = respond.send_informational(response);
+                }
+            }
+            match answered {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending => respond.poll_reset(cx).map(|_| None),
+            }
         })
         .await?
     };

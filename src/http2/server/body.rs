@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
-use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
+use super::interim::InterimResponses;
 use crate::http2::inbox::{Inbox, Part, Unread};
 
 /// The body of a request that an [`Http2Server`](super::Http2Server) has taken in.
@@ -24,6 +25,8 @@ pub struct RequestBody {
     inbox: Option<Inbox>,
     /// What is left, where the client has said so.
     left: Option<u64>,
+    /// The client sends it when it has been asked to.
+    expects_continue: Option<InterimResponses>,
 }
 
 impl RequestBody {
@@ -32,10 +35,17 @@ impl RequestBody {
         RequestBody {
             inbox: None,
             left: Some(0),
+            expects_continue: None,
         }
     }
 
-    pub(super) fn new(headers: &HeaderMap, stream: RecvStream, unread: &Arc<Unread>) -> Self {
+    /// The client is asked for it when it is first read, if it waits for that (RFC 9110, section 10.1.1).
+    pub(super) fn new(
+        headers: &HeaderMap,
+        stream: RecvStream,
+        unread: &Arc<Unread>,
+        interim: &InterimResponses,
+    ) -> Self {
         if stream.is_end_stream() {
             return RequestBody::none();
         }
@@ -46,6 +56,7 @@ impl RequestBody {
         RequestBody {
             inbox: Some(Inbox::new(stream, unread.clone())),
             left: length.and_then(|length| length.parse().ok()),
+            expects_continue: expects_continue(headers).then(|| interim.clone()),
         }
     }
 }
@@ -58,6 +69,11 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(interim) = self.expects_continue.take() {
+            let mut response = Response::new(());
+            *response.status_mut() = StatusCode::CONTINUE;
+            interim.send(response);
+        }
         let Some(inbox) = &self.inbox else {
             return Poll::Ready(None);
         };
@@ -87,4 +103,9 @@ impl Body for RequestBody {
             (Some(_), None) => SizeHint::default(),
         }
     }
+}
+
+fn expects_continue(headers: &HeaderMap) -> bool {
+    let mut expected = headers.get_all(EXPECT).iter();
+    expected.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod connection;
 mod date;
+mod interim;
 mod open;
 mod stream;
 
@@ -28,6 +29,7 @@ use tower_service::Service;
 use super::pool::Task;
 pub use body::RequestBody;
 pub use config::Http2ServerConfig;
+pub(crate) use interim::InterimResponses;
 pub use stream::{ConnectStream, Http2ServerStream};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -77,7 +77,7 @@ impl<R: Source> AnswerBody<R> {
     /// The body has been read whole.
     fn finish(&mut self) {
         let Some(opened) = self.opened.take() else { return };
-        if self.is_kept && self.upload.is_done() && opened.connection.buffer.is_empty() {
+        if self.is_kept && opened.connection.buffer.is_empty() {
             self.source.keep(opened);
         }
     }

@@ -11,6 +11,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::answer_body::AnswerBody;
 use super::asked::Asked;
+use super::connection;
 use super::destination::Destination;
 use super::passage::Broken;
 use super::source::{Opened, Source};
@@ -19,7 +20,7 @@ use super::wait::{For, Wait};
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::MAX_INTERIM;
 use crate::header::rules::PreparedRules;
-use crate::header::{ConnectionOptions, final_answer, remove};
+use crate::header::{final_answer, remove};
 use crate::http1::{BodyLength, HeadError, encode_request};
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
@@ -106,7 +107,7 @@ impl Call<'_> {
             telemetry::answered(Kind::Request, asked_at);
         }
         asked.has_begun |= upload.has_begun();
-        match head.and_then(|head| self.judge(head)) {
+        match head.and_then(|head| self.judge(head, upload.is_done())) {
             Ok((head, length, is_kept)) => Ok(Answered {
                 opened,
                 upload,
@@ -123,17 +124,19 @@ impl Call<'_> {
     }
 
     /// Makes of the upstream's head the one that the client gets. With it, how long its body is, and whether the upstream keeps its
-    /// connection.
-    fn judge(&self, mut head: response::Parts) -> Result<(response::Parts, BodyLength, bool), Failure> {
+    /// connection. `is_asked`: it has the request whole.
+    fn judge(
+        &self,
+        mut head: response::Parts,
+        is_asked: bool,
+    ) -> Result<(response::Parts, BodyLength, bool), Failure> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // Nobody has asked for a switch here. Status alone opens nothing.
             return Err(Failure::unasked_switch());
         }
         let length = BodyLength::of_response(&head, &self.method)
             .map_err(|error| Failure::new(Phase::ResponseHead, HeadError::from(error)))?;
-        let is_kept = head.version == Version::HTTP_11
-            && length != BodyLength::UntilClose
-            && !ConnectionOptions::of(&head.headers).contains("close");
+        let is_kept = connection::is_kept(&head, length, is_asked);
         let was_chunked = head.headers.contains_key(TRANSFER_ENCODING);
         final_answer::make_ready(&mut head.headers, head.status, self.version, self.closes)
             .map_err(|error| Failure::unusable(error.into()))?;

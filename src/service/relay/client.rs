@@ -13,10 +13,10 @@ use http::{Method, Response, StatusCode, Version, response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Relayed;
+use super::answered::Answered;
 use super::asking::{gist, limit_of};
 use super::connection::Connection;
 use super::passage::{Broken, Passage};
-use super::serve::Answered;
 use super::source::Source;
 use super::wait::{For, Wait};
 use crate::connect::Trace;
@@ -57,6 +57,15 @@ pub(super) struct Outcome {
     pub(super) status: StatusCode,
     pub(super) failure: Option<Arc<Error>>,
     pub(super) rejection: Option<Rejection>,
+}
+
+/// How many bytes of a request and its response have moved.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moved {
+    sent: u64,
+    sent_of_body: u64,
+    spliced_from_downstream: u64,
+    spliced_from_upstream: u64,
 }
 
 impl<S> Client<S>
@@ -149,8 +158,7 @@ where
             error.observed();
             return Err(error);
         }
-        let is_whole = upload.is_done();
-        if is_kept && is_whole && opened.connection.buffer.is_empty() {
+        if is_kept && opened.connection.buffer.is_empty() {
             source.keep(opened);
         } else {
             drop(opened);
@@ -160,8 +168,13 @@ where
             failure: None,
             rejection: None,
         };
-        let bytes_sent = interim.saturating_add(sent);
-        Ok(self.end(outcome, is_whole, (bytes_sent, body_sent)).await)
+        let moved = Moved {
+            sent: interim.saturating_add(sent),
+            sent_of_body: body_sent,
+            spliced_from_downstream: upload.transfer.spliced(),
+            spliced_from_upstream: download.transfer.spliced(),
+        };
+        Ok(self.end(outcome, upload.is_read(), moved).await)
     }
 
     pub(super) fn poll_relay<U>(
@@ -294,23 +307,25 @@ where
             error.observed();
             return Err(error);
         }
-        Ok(self.end(outcome, is_whole, (bytes_sent, body_length)).await)
+        let moved = Moved {
+            sent: bytes_sent,
+            sent_of_body: body_length,
+            ..Moved::default()
+        };
+        Ok(self.end(outcome, is_whole, moved).await)
     }
 
     /// The response is out: the connection goes on, or is closed.
-    pub(super) async fn end(
-        mut self,
-        outcome: Outcome,
-        is_whole: bool,
-        (sent, of_body): (u64, u64),
-    ) -> Relayed<S> {
+    pub(super) async fn end(mut self, outcome: Outcome, is_whole: bool, moved: Moved) -> Relayed<S> {
         telemetry::request_answered(outcome.status.as_u16());
         let mut relayed = Relayed {
             status: Some(outcome.status),
             failure: outcome.failure,
             rejection: outcome.rejection,
-            bytes_sent: sent,
-            body_bytes_sent: of_body,
+            bytes_sent: moved.sent,
+            body_bytes_sent: moved.sent_of_body,
+            spliced_from_downstream: moved.spliced_from_downstream,
+            spliced_from_upstream: moved.spliced_from_upstream,
             stream: None,
         };
         if is_whole && !self.closes && !(self.has_ended && self.ahead.is_empty()) {

@@ -9,11 +9,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::response;
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::{StatusCode, Version, response};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::error::{Cause, Phase};
-use crate::http1::{HeadError, HeadLimits, HeadScan, response_from_head};
+use crate::header::ConnectionOptions;
+use crate::http1::{BodyLength, HeadError, HeadLimits, HeadScan, response_from_head};
 use crate::service::failure::Failure;
 
 /// The most that one read of a head takes.
@@ -114,6 +116,26 @@ impl<S: AsyncRead + Unpin> Connection<S> {
         self.reason = (!is_usual).then(|| Bytes::copy_from_slice(reason));
         Ok(parts)
     }
+}
+
+/// Whether the upstream keeps its connection for another request after an answer with this head and this body, to a request that
+/// it had whole (`is_asked`) before it answered.
+///
+/// One that answers earlier may take what comes then for another request, and what stands at its end for the beginning of the
+/// request that is sent next.
+pub(super) fn is_kept(head: &response::Parts, length: BodyLength, is_asked: bool) -> bool {
+    is_asked
+        && head.version == Version::HTTP_11
+        && length != BodyLength::UntilClose
+        && !ConnectionOptions::of(&head.headers).contains("close")
+        && !(head.status == StatusCode::NO_CONTENT && announces_content(&head.headers))
+}
+
+/// RFC 9112, section 6.1, and RFC 9110, section 8.6: a 204 announces no content. A server that does so may send it, and the answer
+/// to the next request would begin with it.
+fn announces_content(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    headers.contains_key(TRANSFER_ENCODING) || lengths.any(|length| length != "0")
 }
 
 fn invalid(error: HeadError) -> Failure {

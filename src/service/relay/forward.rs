@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
+use http::{HeaderMap, Method, Request, Response, Uri, Version, request};
 use http_body::Body;
 
 use super::asked::Asked;
 use super::call::Call;
 use super::destination::Destination;
+use super::last_hop;
 use super::one_request::OnStream;
 use super::source::Sources;
 use crate::connect::{Connect, Trace};
@@ -17,7 +18,7 @@ use crate::error::Error;
 use crate::exchange::observed;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::header::rules::{PreparedRules, Variables};
-use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, hop_by_hop, remove};
+use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, hop_by_hop, max_forwards, remove};
 use crate::http1::{BodyLength, check_request_within};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
@@ -94,7 +95,7 @@ impl<C: Connect + 'static> Forwarder<C> {
         let is_http1 = parts.version < Version::HTTP_2;
         let exchange = match on_stream {
             Some(OnStream(exchange)) => exchange,
-            None => Arc::new(Exchange::without_interim()),
+            None => Arc::new(Exchange::of(&parts.extensions)),
         };
         let request = Request::from_parts(parts, body);
         let (mut response, failure) = self
@@ -142,6 +143,9 @@ impl<C: Connect + 'static> Forwarder<C> {
                 let rejection = Rejection::BodyTooLarge { limit };
                 return (own_rejection(rejection, exchange, true), None);
             }
+        }
+        if let Some(response) = last_hop::answer(&parts) {
+            return (own_response(response, exchange, closes), None);
         }
         let version = parts.version;
         let hop = hop.version(version);
@@ -210,6 +214,7 @@ pub(super) fn prepare(
         cookie::join_crumbs(headers);
     }
     let trailers = hop_by_hop::strip(headers)?.trailers;
+    max_forwards::count(&parts.method, headers);
     // hyper's server answers the expectation itself, when the body is first asked for.
     remove(headers, &EXPECT);
     if let Some(authority) = parts.uri.authority() {
@@ -282,7 +287,7 @@ fn failed(
     closes: bool,
 ) -> (Response<ProxyBody>, Option<Arc<Error>>) {
     failure.error.observed();
-    let status = failure.error.status().unwrap_or(StatusCode::BAD_GATEWAY);
+    let status = failure.status();
     let response = last_response(status, failure.error.public_text());
     (own_response(response, exchange, closes), Some(failure.error))
 }

@@ -1,6 +1,7 @@
 //! Ordinary requests: on a client's raw connection, which comes back with what follows the request, or from a server of hyper's.
 
 mod answer_body;
+mod answered;
 mod asked;
 mod asking;
 mod call;
@@ -10,6 +11,7 @@ mod destination;
 mod downstream;
 mod forward;
 mod idle;
+mod last_hop;
 mod one_request;
 mod passage;
 mod serve;
@@ -58,6 +60,12 @@ pub struct Relayed<S> {
     pub bytes_sent: u64,
     /// How many of them stand behind the head of the final response.
     pub body_bytes_sent: u64,
+    /// How many bytes of the request's body the kernel has moved to the upstream without a copy in this program (Linux, between
+    /// plain sockets, in bulk). The others were copied.
+    pub spliced_from_downstream: u64,
+    /// As [`spliced_from_downstream`](Self::spliced_from_downstream), of the response's body. They are among the
+    /// [`body_bytes_sent`](Self::body_bytes_sent).
+    pub spliced_from_upstream: u64,
     /// The connection with what follows the request, if it can go on. Hand it to
     /// [`Acceptor::resume`](crate::gateway::Acceptor::resume).
     pub stream: Option<Rewind<S>>,
@@ -164,7 +172,8 @@ impl<C: Connect + 'static> Relay<C> {
     /// The request is held to the rules of the crate's own parser first
     /// ([`check_request`](crate::http1::check_request)): 400 or 501 otherwise, with the
     /// [`Rejection`](crate::handshake::Rejection) in the response's extensions. Where the upstream fails, it is 502 or
-    /// 504, with the [`Error`] there, in an `Arc`. Interim responses end here.
+    /// 504, with the [`Error`] there, in an `Arc`. Interim responses end here, unless the server is the crate's own
+    /// (`Http2Server`).
     ///
     /// # Cancel safety
     ///

@@ -192,6 +192,8 @@ where
         rejection: outcome.rejection,
         bytes_sent: sent.total,
         body_bytes_sent: sent.body.unwrap_or_default(),
+        spliced_from_downstream: 0,
+        spliced_from_upstream: 0,
         stream: None,
     };
     if goes_on && parts.read_buf.is_empty() {

@@ -7,41 +7,30 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use bytes::BytesMut;
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
-use http::{Method, StatusCode, Version, request, response};
+use http::header::{EXPECT, HeaderValue, TRANSFER_ENCODING};
+use http::{Method, Version, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Relayed;
+use super::answered::{Answered, judge};
 use super::asked::Asked;
 use super::asking::{Asking, Unanswered};
 use super::client::{Client, Outcome};
 use super::destination::Destination;
 use super::forward::{closes_after, prepare, report_upgrade};
+use super::last_hop;
 use super::passage::{Passage, Reframe};
-use super::source::{Opened, Source};
+use super::source::Source;
 use super::wait::Wait;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Rejection, last_response};
 use crate::header::rules::PreparedRules;
-use crate::header::{ConnectionOptions, Forwarding, Hop, final_answer, remove};
+use crate::header::{ConnectionOptions, Forwarding, Hop};
 use crate::http1::{BodyLength, HeadError, encode_request};
 use crate::service::config::RelayConfig;
-use crate::service::date;
-use crate::service::failure::Failure;
 use crate::side::Side;
 use crate::telemetry::{self, Kind, Stopwatch};
 use crate::tunnel::{self, Rewind, SpliceConfig, Transfer};
-
-/// An upstream's answer, to be relayed.
-pub(super) struct Answered<K, S> {
-    pub(super) opened: Opened<K, S>,
-    pub(super) upload: Passage,
-    pub(super) head: response::Parts,
-    pub(super) reframe: Reframe,
-    pub(super) length: BodyLength,
-    /// The upstream keeps its connection.
-    pub(super) is_kept: bool,
-}
 
 /// What the caller decides about a request.
 pub(super) struct Route<'a> {
@@ -94,6 +83,14 @@ where
         client.closes = true;
         return client.refuse(rejection, config, trace).await;
     }
+    if let Some(response) = last_hop::answer(head) {
+        let outcome = Outcome {
+            status: response.status(),
+            failure: None,
+            rejection: None,
+        };
+        return client.answer(response, outcome, config, trace).await;
+    }
     let hop = forwarding
         .forwarded_rules()
         .locate(hop.version(head.version), &head.headers);
@@ -120,7 +117,7 @@ where
         }
         Err(Unanswered::Failed(failure)) => {
             failure.error.observed();
-            let status = failure.error.status().unwrap_or(StatusCode::BAD_GATEWAY);
+            let status = failure.status();
             let response = last_response(status, failure.error.public_text());
             let outcome = Outcome {
                 status,
@@ -259,52 +256,4 @@ where
         ..
     } = asking;
     judge(client, opened, upload, head, rules).map_err(Unanswered::Failed)
-}
-
-/// Makes of the upstream's answer the one that the client gets.
-fn judge<S, K, U>(
-    client: &mut Client<S>,
-    opened: Opened<K, U>,
-    upload: Passage,
-    mut head: response::Parts,
-    rules: &PreparedRules,
-) -> Result<Answered<K, U>, Failure> {
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        // Nobody has asked for a switch here. Status alone opens nothing.
-        return Err(Failure::unasked_switch());
-    }
-    let length = BodyLength::of_response(&head, &client.method)
-        .map_err(|error| Failure::new(Phase::ResponseHead, HeadError::from(error)))?;
-    let is_kept = head.version == Version::HTTP_11
-        && length != BodyLength::UntilClose
-        && !ConnectionOptions::of(&head.headers).contains("close");
-    let reframe = match length {
-        BodyLength::Chunked if client.version < Version::HTTP_11 => Reframe::Unchunk,
-        BodyLength::UntilClose if client.version >= Version::HTTP_11 => Reframe::Chunk,
-        _ => Reframe::Not,
-    };
-    // In HTTP/1.0 only the end of the connection ends what has no length.
-    let until_close =
-        reframe == Reframe::Unchunk || length == BodyLength::UntilClose && reframe == Reframe::Not;
-    let closes = client.closes || until_close;
-    let headers = &mut head.headers;
-    final_answer::make_ready(headers, head.status, client.version, closes)
-        .map_err(|error| Failure::unusable(error.into()))?;
-    if matches!(length, BodyLength::Chunked | BodyLength::UntilClose) {
-        remove(headers, &CONTENT_LENGTH);
-        if !until_close {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-    }
-    rules.apply_to_response(headers, head.status);
-    date::add(headers);
-    client.closes = closes;
-    Ok(Answered {
-        opened,
-        upload,
-        head,
-        reframe,
-        length,
-        is_kept,
-    })
 }

@@ -85,7 +85,14 @@ impl Upload {
                 None => self.end(None)?,
                 Some(Err(_)) => return Poll::Ready(Err(Broken::Reader(Cause::Closed))),
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.put(cx, writer, &data)?,
+                    Ok(data) => {
+                        self.put(cx, writer, &data)?;
+                        // A body that is known to be whole is not asked again: its server may take a turn to say so.
+                        let is_whole = self.body.as_ref().is_some_and(RequestBody::is_end_stream);
+                        if self.left == Some(0) && is_whole {
+                            self.end(None)?;
+                        }
+                    }
                     Err(other) => self.end(other.into_trailers().ok())?,
                 },
             }

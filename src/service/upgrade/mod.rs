@@ -29,6 +29,7 @@ use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::declined::DeclinedBody;
 use crate::service::dialect::Dialect;
+use crate::service::interim::OfUpgrade;
 use crate::service::paced::Pace;
 use crate::service::peer;
 use crate::service::relay::rejected;
@@ -185,6 +186,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         upgrade.take_expectation(&mut parts);
         let mut trace = parts.extensions.remove::<Trace>();
         let label = parts.extensions.get::<Label>().cloned();
+        let interim = OfUpgrade::of(&parts.extensions);
         let report = self
             .config
             .listeners()
@@ -214,8 +216,11 @@ impl<C: Connect + 'static> Upgrader<C> {
         };
         loop {
             match answer {
-                // Interim responses end here: hyper's server has no way to send them.
-                Answer::Interim(exchange, _) => answer = exchange.next().await?,
+                // hyper's server has no way to send it.
+                Answer::Interim(exchange, head) => {
+                    interim.send(head);
+                    answer = exchange.next().await?;
+                }
                 Answer::Declined(declined, upstream, early) => {
                     return self.decline(*declined, client, upstream, &early, admission);
                 }

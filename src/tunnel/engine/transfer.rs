@@ -35,6 +35,7 @@ pub(crate) struct Transfer {
     /// The last transfer was large enough to be spliced.
     is_bulk: bool,
     delivered: u64,
+    spliced: u64,
     is_unflushed: bool,
 }
 
@@ -59,6 +60,7 @@ impl Transfer {
             splice,
             is_bulk: true,
             delivered: 0,
+            spliced: 0,
             is_unflushed: false,
         }
     }
@@ -76,6 +78,11 @@ impl Transfer {
     /// How many bytes the writer has taken.
     pub(crate) fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    /// How many of these have come through a pipe.
+    pub(crate) fn spliced(&self) -> u64 {
+        self.spliced
     }
 
     /// Writes what is queued.
@@ -96,6 +103,7 @@ impl Transfer {
                 }
                 Poll::Ready(Ok(count)) => {
                     self.delivered += count as u64;
+                    self.spliced += count as u64;
                     self.pipe = Some(pipe);
                 }
                 Poll::Ready(Err(error)) if pipe::is_refusal(&error) => {

@@ -1,0 +1,75 @@
+//! What an upstream's answer becomes for a client on a raw connection: its head, the framing of its body, and whether either connection
+//! goes on after it.
+
+use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use http::{StatusCode, Version, response};
+
+use super::client::Client;
+use super::connection;
+use super::passage::{Passage, Reframe};
+use super::source::Opened;
+use crate::error::Phase;
+use crate::header::rules::PreparedRules;
+use crate::header::{final_answer, remove};
+use crate::http1::{BodyLength, HeadError};
+use crate::service::date;
+use crate::service::failure::Failure;
+
+/// An upstream's answer, to be relayed.
+pub(super) struct Answered<K, S> {
+    pub(super) opened: Opened<K, S>,
+    pub(super) upload: Passage,
+    pub(super) head: response::Parts,
+    pub(super) reframe: Reframe,
+    pub(super) length: BodyLength,
+    /// The upstream keeps its connection.
+    pub(super) is_kept: bool,
+}
+
+/// Makes of the upstream's answer the one that the client gets.
+pub(super) fn judge<S, K, U>(
+    client: &mut Client<S>,
+    opened: Opened<K, U>,
+    upload: Passage,
+    mut head: response::Parts,
+    rules: &PreparedRules,
+) -> Result<Answered<K, U>, Failure> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody has asked for a switch here. Status alone opens nothing.
+        return Err(Failure::unasked_switch());
+    }
+    let length = BodyLength::of_response(&head, &client.method)
+        .map_err(|error| Failure::new(Phase::ResponseHead, HeadError::from(error)))?;
+    let is_kept = connection::is_kept(&head, length, upload.is_done());
+    let reframe = match length {
+        BodyLength::Chunked if client.version < Version::HTTP_11 => Reframe::Unchunk,
+        BodyLength::UntilClose if client.version >= Version::HTTP_11 => Reframe::Chunk,
+        _ => Reframe::Not,
+    };
+    // In HTTP/1.0 only the end of the connection ends what has no length.
+    let until_close =
+        reframe == Reframe::Unchunk || length == BodyLength::UntilClose && reframe == Reframe::Not;
+    // RFC 9112, section 9.3: an answer that comes before the request is whole may be the last. Whether the client sends the rest is
+    // not known, and it should know that nothing behind it will be read (section 9.6).
+    let closes = client.closes || until_close || !upload.is_read();
+    let headers = &mut head.headers;
+    final_answer::make_ready(headers, head.status, client.version, closes)
+        .map_err(|error| Failure::unusable(error.into()))?;
+    if matches!(length, BodyLength::Chunked | BodyLength::UntilClose) {
+        remove(headers, &CONTENT_LENGTH);
+        if !until_close {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+    rules.apply_to_response(headers, head.status);
+    date::add(headers);
+    client.closes = closes;
+    Ok(Answered {
+        opened,
+        upload,
+        head,
+        reframe,
+        length,
+        is_kept,
+    })
+}
