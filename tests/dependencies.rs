@@ -11,14 +11,7 @@ fn packages(target: &[&str]) -> BTreeMap<(String, String), String> {
 
 fn packages_of(arguments: &[&str]) -> BTreeMap<(String, String), String> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--package",
-            "switchover",
-            "--offline",
-            "--edges",
-            "normal",
-        ])
+        .args(["tree", "--package", "switchover", "--locked", "--edges", "normal"])
         .args(["--prefix", "none", "--format", "{lib}|{p}|{l}"])
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -32,7 +32,7 @@ fn tree(format: &str, arguments: &[&str]) -> Vec<String> {
             "tree",
             "--package",
             "switchover",
-            "--offline",
+            "--locked",
             "--edges",
             "normal",
             "--prefix",

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::bounded::within;
 use switchover::connect::{Shortage, TcpConnect};
 use switchover::gateway::next_connection;
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
@@ -87,7 +88,10 @@ async fn without_descriptors() {
         client.send(UPGRADE_REQUEST.split_once("\r\n").unwrap().1).await;
         let (head, body) = client.response().await;
         drop((exhausted, client));
-        let error = served.recv().await.unwrap().unwrap_err();
+        let error = within("a connection to end", served.recv())
+            .await
+            .unwrap()
+            .unwrap_err();
         let text = String::from_utf8(body).unwrap();
         assert_eq!(head.status, 503, "{error:?}: {text}");
         assert_eq!(error.reason().name(), "out-of-resources", "{error}");

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::bounded::within;
 use switchover::tunnel::{SpliceConfig, Traffic, Tunnel, TunnelConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,12 +32,13 @@ async fn bulk(pipe_size: u32, exhaust: impl FnOnce()) -> Traffic {
     let tunnel = tokio::spawn(Tunnel::new(near, far).config(config).run());
     let sent: Vec<u8> = (0..BULK).map(|at| (at % 251) as u8).collect();
     let mut received = vec![0; BULK];
-    let (sending, receiving) = tokio::join!(near_peer.write_all(&sent), far_peer.read_exact(&mut received));
+    let moving = async { tokio::join!(near_peer.write_all(&sent), far_peer.read_exact(&mut received)) };
+    let (sending, receiving) = within("the bulk to arrive", moving).await;
     sending.unwrap();
     receiving.unwrap();
     assert!(sent == received, "other bytes than were sent");
     drop((near_peer, far_peer));
-    tunnel.await.unwrap().unwrap()
+    within("the tunnel to end", tunnel).await.unwrap().unwrap()
 }
 
 #[tokio::test]

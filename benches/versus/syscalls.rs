@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::bulk::Flow;
 use super::load::Direction;
+use super::peers::Peer;
 use super::process::{self, Process};
 use super::run::Bench;
 use super::upstream::Upstream;
@@ -78,6 +79,10 @@ const UNITS: [Unit; 6] = [
 /// is not finished. Of thousands of units it must not turn a whole number into one above it.
 const SLACK: f64 = 0.01;
 
+/// How often a unit is counted that is beyond its bound. A machine that does something else meanwhile adds calls, a wake-up here and there,
+/// and takes none away: what a call too many has cost is there every time.
+const TRIES: usize = 5;
+
 /// Counts for every peer. False if a bound is exceeded that was asked for.
 pub(crate) async fn count(bench: &Bench) -> io::Result<bool> {
     if Command::new("strace")
@@ -92,38 +97,68 @@ pub(crate) async fn count(bench: &Bench) -> io::Result<bool> {
     let mut holds = true;
     for peer in &bench.peers {
         for unit in UNITS.into_iter().filter(|unit| bench.options.counts(unit.name)) {
-            let upstream = Upstream::start()?;
-            let (proxy, process) = peer.start(upstream.address, bench.directory.path(), bench.cores, None)?;
-            let Some(process) = process else { continue };
-            let counted = work(unit.work, proxy, &process, &upstream, bench.directory.path()).await;
-            let (calls, units) = match counted {
-                Ok(counted) => counted,
-                Err(error) => {
-                    println!("{:<16}{:<17}no number: {error}", peer.name, unit.name);
-                    holds &= !bench.options.gates.iter().any(|gate| gate == unit.name);
-                    continue;
-                }
-            };
-            let each = calls.values().sum::<u64>() as f64 / units;
-            print!("{:<16}{:<17}{each:8.2}", peer.name, unit.name);
+            let is_gate = bench.options.gates.iter().any(|gate| gate == unit.name);
             let bound = match (peer.is_gateway(), peer.knows_frames()) {
                 (true, _) => Some(unit.bounds[0]),
                 (_, true) => Some(unit.bounds[1]),
                 _ => None,
             };
-            let is_gate = bench.options.gates.iter().any(|gate| gate == unit.name);
-            if let Some(bound) = bound.filter(|_| is_gate) {
+            let bound = bound.filter(|_| is_gate);
+            let counted = match least(bench, peer, unit.work, bound).await {
+                Ok(Some(counted)) => counted,
+                Ok(None) => continue,
+                Err(error) => {
+                    println!("{:<16}{:<17}no number: {error}", peer.name, unit.name);
+                    holds &= !is_gate;
+                    continue;
+                }
+            };
+            let each = counted.each();
+            print!("{:<16}{:<17}{each:8.2}", peer.name, unit.name);
+            if let Some(bound) = bound {
                 let fits = each <= bound + SLACK;
                 print!("  {} {bound}", if fits { "<=" } else { "EXCEEDS" });
                 holds &= fits;
             }
-            println!("  {}", breakdown(&calls, units));
+            println!("  {}", breakdown(&counted.calls, counted.units));
         }
     }
     Ok(holds)
 }
 
 type Calls = BTreeMap<String, u64>;
+
+/// The calls, and how many units of work they were for.
+struct Counted {
+    calls: Calls,
+    units: f64,
+}
+
+impl Counted {
+    fn each(&self) -> f64 {
+        self.calls.values().sum::<u64>() as f64 / self.units
+    }
+}
+
+/// The least of a few counts where the first ones are beyond the bound. None of a peer that is no process.
+async fn least(bench: &Bench, peer: &Peer, unit: Work, bound: Option<f64>) -> io::Result<Option<Counted>> {
+    let mut least: Option<Counted> = None;
+    for _ in 0..TRIES {
+        let upstream = Upstream::start()?;
+        let (proxy, process) = peer.start(upstream.address, bench.directory.path(), bench.cores, None)?;
+        let Some(process) = process else { return Ok(None) };
+        let (calls, units) = work(unit, proxy, &process, &upstream, bench.directory.path()).await?;
+        let counted = Counted { calls, units };
+        let is_within = bound.is_none_or(|bound| counted.each() <= bound + SLACK);
+        if least.as_ref().is_none_or(|least| counted.each() < least.each()) {
+            least = Some(counted);
+        }
+        if is_within {
+            break;
+        }
+    }
+    Ok(least)
+}
 
 /// Does the work while the calls are counted. Returns them, and how many units there were.
 async fn work(

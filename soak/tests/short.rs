@@ -13,7 +13,7 @@ fn soak(arguments: &str) -> Child {
 
 /// The exit code, and all that was said.
 fn ended(run: Child) -> (Option<i32>, String) {
-    let output = run.wait_with_output().expect("the program ends");
+    let output = support::bounded::output_of(run, "soak");
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }

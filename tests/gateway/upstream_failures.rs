@@ -34,13 +34,16 @@ async fn an_upstream_that_refuses_connections() {
     );
 }
 
+/// No name, of which a resolver knows without asking anybody: servers of names may be slow to say so.
+const NO_NAME: &str = "no..such.host:80";
+
 #[tokio::test]
 async fn an_upstream_name_that_does_not_resolve() {
-    let connect = TcpConnect::to("no-such-host.invalid:80");
+    let connect = TcpConnect::to(NO_NAME);
     let mut gateway = RunningGateway::connecting(GatewayConfig::default(), connect).await;
     let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
     let text = refused(&mut client, 502).await;
-    assert!(!text.contains("no-such-host"), "{text:?}");
+    assert!(!text.contains("such.host"), "{text:?}");
     drop(client);
     assert_eq!(gateway.failed().await.0, "connect upstream");
 }

@@ -3,7 +3,6 @@
 //! What a machine lacks is skipped with a printed line. With `SWITCHOVER_PEERS=required` a skip is a failure.
 
 use std::convert::Infallible;
-use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use support::peers::Server;
 use switchover::TcpConnect;
 use switchover::connect::{Connect, ConnectError, ConnectRequest};
 use switchover::gateway::GatewayConfig;
@@ -207,19 +207,8 @@ async fn node() {
         return;
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/http2_server.mjs");
-    let mut command = Command::new("node");
-    let mut child = command.arg(script).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let _node = Program(child);
-    let port = line
-        .trim()
-        .strip_prefix("listening ")
-        .expect("it prints that it listens");
-
-    let connect = Http2Connect::new(TcpConnect::to(format!("127.0.0.1:{port}")));
+    let node = Server::start(Command::new("node").arg(script));
+    let connect = Http2Connect::new(TcpConnect::to(node.address.to_string()));
     let gateway = RunningGateway::connecting(GatewayConfig::default(), connect).await;
     let request = UPGRADE_REQUEST.replacen("Host:", "Sec-WebSocket-Protocol: a, b\r\nHost:", 1);
     let mut client = gateway.client_sending(request).await;

@@ -11,16 +11,12 @@ use http::{Response, request};
 use switchover::TcpConnect;
 use switchover::connect::{Connect, ConnectError, ConnectRequest, Pooling};
 use switchover::http2::{Http2Config, Http2Connect};
-use switchover::test_util::TIMEOUT;
 use switchover::test_util::fault::{Faults, FaultyStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-pub(crate) async fn within<T>(awaited: &str, future: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(TIMEOUT, future).await;
-    done.unwrap_or_else(|_| panic!("waited {TIMEOUT:?} in vain for {awaited}"))
-}
+pub(crate) use support::bounded::within;
 
 /// Connects, and has the connection behave badly from then on.
 pub(crate) struct FaultyConnect(pub(crate) TcpConnect, pub(crate) Faults);

@@ -4,8 +4,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
+use support::bounded::{self, PROGRAM_TIMEOUT};
 use support::descriptors::may_hold;
-use switchover::test_util::{TIMEOUT, UPGRADE_REQUEST};
+use switchover::test_util::UPGRADE_REQUEST;
 
 use crate::programs::{Server, has_chromium, node, passes};
 
@@ -37,8 +38,7 @@ fn head(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 fn tunnel(gateway: SocketAddr, path: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(gateway).unwrap();
-    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let mut stream = bounded::connect(gateway);
     let request = UPGRADE_REQUEST.replacen("/chat", path, 1);
     stream.write_all(request.as_bytes()).unwrap();
     assert!(head(&mut stream).starts_with(b"HTTP/1.1 101 "));
@@ -47,7 +47,7 @@ fn tunnel(gateway: SocketAddr, path: &str) -> TcpStream {
 
 /// Reads frames until the Close with this code, and closes.
 fn closed_with(mut stream: TcpStream, code: u16) -> thread::JoinHandle<()> {
-    stream.set_read_timeout(None).unwrap();
+    stream.set_read_timeout(Some(PROGRAM_TIMEOUT)).unwrap();
     thread::spawn(move || {
         let mut start = [0; 4];
         stream.read_exact(&mut start).expect("a Close");
@@ -75,7 +75,7 @@ fn an_operator_sees_and_steers_the_gateway() {
         );
         let flags: Vec<&str> = [route.as_str(), gone].into_iter().chain(flag).collect();
         let (gateway, page) = gateway(&flags);
-        let mut refused = TcpStream::connect(gateway.address).unwrap();
+        let mut refused = bounded::connect(gateway.address);
         refused
             .write_all(
                 UPGRADE_REQUEST
@@ -136,10 +136,7 @@ fn five_thousand_tunnels_are_one_page_of_a_hundred() {
     let (gateway, page) = gateway(&[&route]);
     let open: Vec<_> = (0..MANY).map(|_| tunnel(gateway.address, "/")).collect();
     let mut chromium = node("browser_admin.mjs");
-    let output = chromium
-        .args([&page, "many", &open.len().to_string()])
-        .output()
-        .unwrap();
+    let output = bounded::output(chromium.args([&page, "many", &open.len().to_string()]));
     let text = String::from_utf8_lossy(&output.stdout);
     println!("{text}");
     assert!(output.status.success(), "{text}");

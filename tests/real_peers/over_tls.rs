@@ -105,7 +105,7 @@ fn curl_reads_the_demo_page() {
         ("--http2", "HTTP/2 200 \r\n"),
     ] {
         let output = Command::new("curl")
-            .args(["--silent", "--include", "--max-time", "5", flag, "--cacert"])
+            .args(["--silent", "--include", "--max-time", "20", flag, "--cacert"])
             .arg(&files.ca)
             .arg(format!("https://{}/", gateway.address))
             .output()
@@ -131,7 +131,7 @@ fn a_client_that_says_nothing_holds_up_no_other() {
     );
     let silent = TcpStream::connect(example.address).expect("a connection");
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--max-time", "5", "--cacert"])
+        .args(["--silent", "--show-error", "--max-time", "20", "--cacert"])
         .arg(&files.ca)
         .arg(format!("https://{}/", example.address))
         .output()

@@ -4,9 +4,10 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+pub(crate) use support::own_address;
 
 use crate::programs::{has, runs};
 
@@ -92,15 +93,6 @@ impl Kind {
             }
         }
     }
-}
-
-/// An address for one proxy alone. A port that was free a moment ago may be anybody's by the time that the proxy wants it,
-/// so each process of tests has an address of the loopback network to itself, and counts its ports.
-pub(crate) fn own_address() -> SocketAddr {
-    static PORT: AtomicU16 = AtomicU16::new(8000);
-    let [_, high, middle, low] = std::process::id().to_be_bytes();
-    let port = PORT.fetch_add(1, Ordering::Relaxed);
-    SocketAddr::from(([127, 64 + high % 64, middle, low], port))
 }
 
 fn own_directory(address: SocketAddr) -> PathBuf {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use support::bounded::{until, within};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
@@ -30,8 +32,8 @@ fn gateway((listen, health): Place, origin: SocketAddr) -> Server {
         format!("--route=/=http://{origin}"),
         "--accept-proxy-protocol=127.0.0.0/8".to_owned(),
         "--set-header=X-Client: $remote_addr".to_owned(),
-        // Twice as long as the balancer needs to notice, and more.
-        "--drain-delay=400ms".to_owned(),
+        // Ten times as long as the balancer needs to notice, and more: on a busy machine its probes are late.
+        "--drain-delay=1500ms".to_owned(),
         "--drain-timeout=1m".to_owned(),
     ]))
 }
@@ -52,9 +54,28 @@ async fn echoed(client: &mut ScriptedClient) {
     client.receives(b"are you there?").await;
 }
 
-/// Waits until the probes of the balancer have found what is true.
-async fn noticed() {
-    sleep(Duration::from_millis(300)).await;
+/// Waits until the probes of the balancer have found what is true: it sends nobody where nobody listens.
+async fn noticed(balancer: SocketAddr) {
+    let noticing = async {
+        let mut in_a_row = 0;
+        while in_a_row < 4 * REPLICAS {
+            in_a_row = if answers(balancer).await { in_a_row + 1 } else { 0 };
+        }
+    };
+    within("the balancer to send everyone where somebody listens", noticing).await;
+}
+
+/// Whether an upgrade is agreed to.
+async fn answers(balancer: SocketAddr) -> bool {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((CLIENT, 0).into()).unwrap();
+    let mut answer = [0; 12];
+    let asking = async {
+        let mut stream = socket.connect(balancer).await?;
+        stream.write_all(UPGRADE_REQUEST.as_bytes()).await?;
+        stream.read_exact(&mut answer).await
+    };
+    asking.await.is_ok() && &answer == b"HTTP/1.1 101"
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,7 +92,7 @@ async fn gateways_are_replaced_and_no_client_notices() {
         .map(|place| gateway(*place, origin.address()))
         .collect();
     let balancer = Proxy::balancer(&places);
-    noticed().await;
+    noticed(balancer.address).await;
 
     let mut long: Vec<ScriptedClient> = Vec::new();
     for _ in 0..3 * REPLICAS {
@@ -92,13 +113,19 @@ async fn gateways_are_replaced_and_no_client_notices() {
     let mut former = Vec::new();
     for place in &places[REPLICAS..] {
         gateways.push(gateway(*place, origin.address()));
-        noticed().await;
+        noticed(balancer.address).await;
         let leaving = gateways.remove(0);
         let before = short.load(Ordering::Relaxed);
         leaving.terminate();
-        // Past the delay: its listener is closed, and nobody is sent there.
-        sleep(Duration::from_millis(900)).await;
-        assert!(short.load(Ordering::Relaxed) > before, "clients go on to come");
+        // Past the delay its listener is closed, and nobody is sent there.
+        until("its listener to be closed", || {
+            std::net::TcpStream::connect(leaving.address).is_err()
+        })
+        .await;
+        until("clients to go on coming", || {
+            short.load(Ordering::Relaxed) > before
+        })
+        .await;
         former.push(leaving);
     }
     over.store(true, Ordering::Relaxed);

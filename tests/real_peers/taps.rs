@@ -9,6 +9,7 @@ use axum::response::Html;
 use axum::routing::get;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use support::bounded;
 use switchover::service::{ServiceConfig, UpgradeService};
 use switchover::test_util::UPGRADE_REQUEST;
 use switchover::tunnel::{Compression, Decision, MessageHead, MessageTap, Tap, Verdict};
@@ -95,7 +96,7 @@ fn nothing_changes_for_the_ends_whatever_a_tap_reads_or_replaces() {
 
 /// What an application answers to an offer of the extension.
 fn agreed(address: SocketAddr) -> String {
-    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    let mut stream = bounded::connect(address);
     let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
     let asking = UPGRADE_REQUEST
         .replacen("/chat", "/live", 1)
@@ -150,10 +151,7 @@ fn one_message_that_is_too_big_ends_its_connection_and_no_other() {
                 (node("ws_client.mjs"), "1 MiB both ways"),
                 (python("websockets_client.py"), "one mebibyte both ways"),
             ] {
-                let output = client
-                    .arg(format!("ws://{}/live", app.address))
-                    .output()
-                    .expect("it starts");
+                let output = bounded::output(client.arg(format!("ws://{}/live", app.address)));
                 let text = String::from_utf8_lossy(&output.stdout);
                 let failed: Vec<&str> = text.lines().filter(|line| !line.starts_with("ok ")).collect();
                 assert_eq!(failed.len(), 1, "{side}: {text}");

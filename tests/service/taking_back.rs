@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use support::bounded::within;
 use switchover::Tunnel;
 use switchover::service::take_back;
 use switchover::test_util::{ScriptedClient, UPGRADE_REQUEST};
@@ -93,7 +94,8 @@ async fn what_is_known_is_taken_back_with_the_bytes_that_were_read() {
             client.receives(b"early").await;
             client.send("late").await;
             client.receives(b"late").await;
-            assert_eq!(taken.recv().await, Some(expected), "{kind}, auto: {is_auto}");
+            let taken = within("a stream to be taken back", taken.recv()).await;
+            assert_eq!(taken, Some(expected), "{kind}, auto: {is_auto}");
             client.end_writes().await;
             client.ends().await;
         }

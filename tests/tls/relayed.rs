@@ -133,7 +133,7 @@ async fn requests_share_a_connection_over_tls_and_none_with_plain_text() {
         assert_eq!(TlsFailure::of(&plain), Some(TlsFailure::NotTls));
     };
     tokio::join!(serving, asking, answering);
-    let failure = failed.recv().await.unwrap();
+    let failure = patiently("a failure", failed.recv()).await.unwrap();
     assert!(matches!(failure.reason(), Cause::SpeaksTls), "{failure}");
 }
 

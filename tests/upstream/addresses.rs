@@ -275,12 +275,12 @@ async fn a_name_that_resolves_and_one_that_does_not() {
         let names: Vec<_> = group.servers().into_iter().map(|server| server.name).collect();
         assert!(names.contains(&format!("127.0.0.1:{port}")), "{names:?}");
 
-        let proxy = door.to(every("no-such-host.invalid:80")).await;
+        let proxy = door.to(every("no..such.host:80")).await;
         let mut client = proxy.client_sending(UPGRADE_REQUEST).await;
         assert_eq!(client.head().await.status, 502, "{door:?}");
     }
     let nowhere = Group::builder()
-        .resolve("no-such-host.invalid:80", seconds(10), |address| {
+        .resolve("no..such.host:80", seconds(10), |address| {
             Server::to(address.to_string())
         })
         .build();

@@ -6,6 +6,7 @@
 #![allow(clippy::missing_panics_doc, reason = "a launcher that fails is a failed test")]
 
 pub mod black_hole;
+pub mod bounded;
 pub mod certificates;
 pub mod descriptors;
 pub mod nginx;
@@ -15,7 +16,9 @@ pub mod running_gateway;
 pub mod tls_files;
 pub mod tls_peer;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The root of the repository.
 #[must_use]
@@ -29,6 +32,16 @@ pub fn scratch(name: &str) -> PathBuf {
     let folder = built().join("tmp").join(name);
     std::fs::create_dir_all(&folder).expect("a folder can be made");
     folder
+}
+
+/// An address for one program alone. A port that was free a moment ago may be anybody's by the time that the program wants it, so
+/// each process of tests has an address of the loopback network to itself, and counts its ports.
+#[must_use]
+pub fn own_address() -> SocketAddr {
+    static PORT: AtomicU16 = AtomicU16::new(8000);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let port = PORT.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from(([127, 64 + high % 64, middle, low], port))
 }
 
 /// Where Cargo puts what it builds in the profile of this test: `target/PROFILE`.

@@ -5,8 +5,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::{bounded, own_address};
 
 /// Longer than any of these programs takes to start, or to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -85,15 +87,6 @@ fn directory() -> PathBuf {
     crate::scratch(&name)
 }
 
-/// An address for one process alone. A port that was free a moment ago may be anybody's by the time that the process wants
-/// it, so each process of tests has an address of the loopback network to itself, and counts its ports.
-fn own_address() -> SocketAddr {
-    static PORT: AtomicU16 = AtomicU16::new(8000);
-    let [_, high, middle, low] = std::process::id().to_be_bytes();
-    let port = PORT.fetch_add(1, Ordering::Relaxed);
-    SocketAddr::from(([127, 64 + high % 64, middle, low], port))
-}
-
 /// Starts a program that reads its address from a file.
 fn start(directory: PathBuf, name: &str, config: &str, command: impl Fn(&Path) -> Command) -> Peer {
     let address = own_address();
@@ -124,10 +117,7 @@ fn start(directory: PathBuf, name: &str, config: &str, command: impl Fn(&Path) -
 
 /// What a server answers, as text, to its end.
 pub fn answer(address: SocketAddr, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    stream
-        .set_read_timeout(Some(TIMEOUT))
-        .expect("a timeout can be set");
+    let mut stream = bounded::connect(address);
     stream.write_all(request).expect("it reads");
     let mut answer = Vec::new();
     // A server that refuses a request may reset the connection behind its answer.

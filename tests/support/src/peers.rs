@@ -5,10 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use switchover::test_util::TIMEOUT;
 
+use crate::bounded::output;
 pub use crate::executable;
+
+/// Longer than any of these programs takes to start, an interpreter on a busy machine among them.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A program that prints `listening ADDRESS` or `listening PORT`, and ends with this value.
 pub struct Server {
@@ -24,30 +29,30 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
-        let mut output = BufReader::new(child.stdout.take().expect("its output is piped"));
-        let mut line = String::new();
-        output.read_line(&mut line).expect("its output can be read");
-        assert!(
-            line.starts_with("listening"),
-            "it prints that it listens, not {line:?}"
-        );
-        let place = line.trim().rsplit(' ').next().unwrap_or_default();
-        let address = match place.parse() {
-            Ok(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            Err(_) => place.parse().expect("an address or a port"),
-        };
-        // What else it prints is read, so that it never waits for that, whether anyone asks or not.
+        let output = BufReader::new(child.stdout.take().expect("its output is piped"));
+        // All that it prints is read, so that it never waits for that, whether anyone asks or not.
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
         });
-        Server {
+        let mut server = Server {
             child,
-            address,
+            address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             output: lines,
-        }
+        };
+        let line = server.output.recv_timeout(START_TIMEOUT).unwrap_or_default();
+        assert!(
+            line.starts_with("listening"),
+            "it prints that it listens, not {line:?}"
+        );
+        let place = line.trim().rsplit(' ').next().unwrap_or_default();
+        server.address = match place.parse() {
+            Ok(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            Err(_) => place.parse().expect("an address or a port"),
+        };
+        server
     }
 
     /// What it prints from here on, until so many lines begin like this.
@@ -161,7 +166,7 @@ pub fn runs(command: &mut Command) -> bool {
 }
 
 pub fn passes(client: &mut Command) {
-    let output = client.output().expect("the client starts");
+    let output = output(client);
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(

@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Output, Stdio};
 
-use switchover::test_util::{ScriptedClient, TIMEOUT};
+use switchover::test_util::ScriptedClient;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
 
+use crate::bounded::within;
 use crate::executable;
 
 /// A program that prints where it listens, and ends with this value.
@@ -24,7 +24,7 @@ pub async fn refusal(example: &str, arguments: &[&str]) -> Output {
         .args(arguments)
         .kill_on_drop(true)
         .output();
-    timeout(TIMEOUT, output).await.expect("it ends").unwrap()
+    within("the example to end", output).await.unwrap()
 }
 
 impl Program {
@@ -42,7 +42,8 @@ impl Program {
             .spawn()
             .expect("the example starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines.next_line().await.unwrap().expect("a line");
+        let line = within("the example to listen", lines.next_line()).await;
+        let line = line.unwrap().expect("a line");
         let address = line.strip_prefix("listening on ").expect("where it listens");
         let address = address.parse().unwrap();
         Program {
@@ -59,8 +60,9 @@ impl Program {
 
     /// What it prints next; none at its end.
     pub async fn line(&mut self) -> Option<String> {
-        let line = timeout(TIMEOUT, self.lines.next_line()).await;
-        line.expect("a line, or the end").unwrap()
+        within("a line, or the end", self.lines.next_line())
+            .await
+            .unwrap()
     }
 
     pub async fn client(&self) -> ScriptedClient {
@@ -73,12 +75,12 @@ impl Program {
 
     pub async fn signal(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        let reported = Command::new("kill").args([signal, &id]).status().await;
+        let mut kill = Command::new("kill");
+        let reported = within("a signal to be sent", kill.args([signal, &id]).status()).await;
         assert!(reported.unwrap().success());
     }
 
     pub async fn ends(&mut self) -> ExitStatus {
-        let ended = timeout(TIMEOUT, self.child.wait()).await;
-        ended.expect("it ends").unwrap()
+        within("the example to end", self.child.wait()).await.unwrap()
     }
 }

@@ -31,7 +31,8 @@ impl Program {
             .spawn()
             .expect("the gateway starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines.next_line().await.unwrap().expect("a line");
+        let line = patiently("the gateway to listen", lines.next_line()).await;
+        let line = line.unwrap().expect("a line");
         let address = line.strip_prefix("listening on ").expect("where it listens");
         let address = address.parse().unwrap();
         Program {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use switchover::http1::{HeadLimits, Parsed, parse_request};
-use switchover::test_util::{TIMEOUT, UPGRADE_REQUEST, switching_protocols};
+use switchover::test_util::{UPGRADE_REQUEST, switching_protocols};
 use switchover::tunnel::AnyStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,12 +22,7 @@ pub struct Peer {
     unread: Vec<u8>,
 }
 
-pub async fn patiently<T>(awaited: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(TIMEOUT, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("waited in vain for {awaited}"),
-    }
-}
+pub use crate::bounded::within as patiently;
 
 /// A connection, with TLS for `localhost` if there is a configuration for it.
 pub async fn connect(address: SocketAddr, tls: Option<ClientConfig>) -> io::Result<Peer> {

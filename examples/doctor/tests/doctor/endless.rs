@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use support::bounded::within;
 use support::executable;
 use switchover::test_util::switching_protocols;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -294,10 +295,15 @@ async fn no_reader_of_its_output() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    let mut line = String::new();
-    let mut output = std::io::BufReader::new(listening.stdout.take().expect("it is piped"));
-    std::io::BufRead::read_line(&mut output, &mut line).expect("it can be read");
-    drop(output);
+    let output = listening.stdout.take().expect("it is piped");
+    let (sender, line) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line);
+        let _ = sender.send(read.map(|_| line));
+    });
+    let line = within("the line that says where it listens", line).await;
+    let line = line.expect("it is read").expect("it can be read");
     let address = line
         .trim()
         .rsplit(' ')
@@ -331,14 +337,18 @@ async fn an_interrupt_ends_it() {
         .spawn()
         .expect("it starts");
     let id = waiting.id().to_string();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .expect("kill runs")
-            .success()
-    );
-    let status = waiting.wait().expect("it ends");
+    // Again and again: one that comes before `env` has done its work may be ignored.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let status = loop {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if let Some(status) = waiting.try_wait().expect("it can be asked") {
+            break status;
+        }
+        if Instant::now() > deadline {
+            let _ = waiting.kill();
+        }
+        let interrupt = Command::new("kill").args(["-INT", &id]).status();
+        assert!(interrupt.expect("kill runs").success());
+    };
     assert_eq!(status.signal(), Some(2), "{status}");
 }

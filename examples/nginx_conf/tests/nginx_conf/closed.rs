@@ -2,8 +2,8 @@
 //! that a server looks for, on paths and methods. Each found by comparing small configurations at random.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 
+use support::bounded::connect;
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 
 use crate::named::{configured, kinds};
@@ -21,7 +21,7 @@ fn alike(server: &str, cases: &[(&str, &str, &str)]) {
 
 /// The first line of the answer to a head.
 fn first_line(address: std::net::SocketAddr, head: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
+    let mut stream = connect(address);
     write!(stream, "{head}\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -132,7 +132,7 @@ fn heads_with_nginx_paths(http: &str, cases: &[(&str, &str)]) {
         let folder = Folder::of(([127, 0, 0, 1], 9).into(), &text);
         let program = folder.start(kind, "test.conf", &["--nginx-paths"]);
         for (head, expected) in cases {
-            let mut stream = TcpStream::connect(program.address).unwrap();
+            let mut stream = connect(program.address);
             write!(stream, "{head}\r\nConnection: close\r\n\r\n").unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();

@@ -1,17 +1,19 @@
 //! What counts against a server, which address it is spoken to from, and fields that an answer within leaves behind.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+use support::bounded::{TIMEOUT, connect};
 
 use crate::named::kinds;
 use crate::program::{Folder, Program};
 
 /// All of an answer.
 fn answer(program: &Program, target: &str) -> String {
-    let mut stream = TcpStream::connect(program.address).unwrap();
+    let mut stream = connect(program.address);
     let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
@@ -186,7 +188,7 @@ fn how_long_a_request_counts() {
             };
             // Answered, and the client keeps its connection, which the proxy closes or does not.
             for connection in ["keep-alive", "close"] {
-                let mut client = TcpStream::connect(program.address).unwrap();
+                let mut client = connect(program.address);
                 write!(
                     client,
                     "GET / HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n"
@@ -201,12 +203,12 @@ fn how_long_a_request_counts() {
                 assert_eq!(status(), "200", "{kind:?} {limited} {connection}");
             }
             // Not answered, until the client ends its write side.
-            let mut client = TcpStream::connect(program.address).unwrap();
+            let mut client = connect(program.address);
             write!(client, "GET /waits HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-            assert_eq!(reported.recv().unwrap(), "asked");
+            assert_eq!(reported.recv_timeout(TIMEOUT).unwrap(), "asked");
             assert!(status().starts_with('5'), "{kind:?} {limited}");
             client.shutdown(std::net::Shutdown::Write).unwrap();
-            assert_eq!(reported.recv().unwrap(), "left", "{kind:?}");
+            assert_eq!(reported.recv_timeout(TIMEOUT).unwrap(), "left", "{kind:?}");
             assert!(is_free(), "{kind:?} {limited}");
             assert_eq!(client.read(&mut [0]).unwrap_or(0), 0, "{kind:?} {limited}");
         }
@@ -224,7 +226,7 @@ fn a_client_that_may_end_its_write_side() {
         );
         let folder = Folder::of(address, &text);
         let program = folder.start(kind, "test.conf", &["--strict"]);
-        let mut client = TcpStream::connect(program.address).unwrap();
+        let mut client = connect(program.address);
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let mut given = String::new();

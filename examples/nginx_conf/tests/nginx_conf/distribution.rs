@@ -1,7 +1,9 @@
 //! `hash`, `hash … consistent` and `ip_hash`: a request has the same server as under nginx. `sticky`: it has the same one again.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+
+use support::bounded::connect;
 
 use crate::program::{Folder, Kind, has_nginx, own_address};
 use crate::read_alike::ask;
@@ -85,7 +87,7 @@ fn the_same_server_as_under_nginx() {
 
 /// The body of an answer, and the cookie that it sets.
 fn visit(address: SocketAddr, target: &str, cookie: &str) -> (String, Option<String>) {
-    let mut stream = TcpStream::connect(address).unwrap();
+    let mut stream = connect(address);
     let request =
         format!("GET {target} HTTP/1.1\r\nHost: a\r\nCookie: x=y; {cookie}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();

@@ -5,8 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use support::bounded;
+pub(crate) use support::own_address;
 
 /// Longer than either takes to start.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -42,15 +45,6 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// An address for one program alone. A port that was free a moment ago may be anybody's by the time that it is wanted, so
-/// each process of tests has an address of the loopback network to itself, and counts its ports.
-pub(crate) fn own_address() -> SocketAddr {
-    static PORT: AtomicU16 = AtomicU16::new(8000);
-    let [_, high, middle, low] = std::process::id().to_be_bytes();
-    let port = PORT.fetch_add(1, Ordering::Relaxed);
-    SocketAddr::from(([127, 64 + high % 64, middle, low], port))
 }
 
 impl Folder {
@@ -117,7 +111,7 @@ impl Folder {
     pub(crate) fn tested(&self, name: &str, flags: &[&str]) -> Output {
         let mut command = Command::new(support::executable("nginx_conf"));
         command.arg("-t").args(flags).arg(self.path.join(name));
-        command.output().expect("the example starts")
+        bounded::output(&mut command)
     }
 
     /// What nginx says of it.
@@ -125,7 +119,7 @@ impl Folder {
         let mut command = Command::new("nginx");
         command.args(["-t", "-e", "stderr", "-p"]).arg(&self.path);
         command.arg("-c").arg(self.path.join(name));
-        command.output().expect("nginx starts")
+        bounded::output(&mut command)
     }
 
     pub(crate) fn start(self, kind: Kind, name: &str, flags: &[&str]) -> Program {
@@ -164,11 +158,15 @@ impl Folder {
 impl Program {
     fn wait(&mut self, kind: Kind) {
         if kind == Kind::Ours {
-            let mut output = BufReader::new(self.child.stdout.take().expect("its output is piped"));
-            let mut line = String::new();
-            output.read_line(&mut line).expect("its output can be read");
-            assert!(line.starts_with("listening on "), "{line:?} {}", self.errors());
-            std::thread::spawn(move || output.lines().for_each(drop));
+            let output = BufReader::new(self.child.stdout.take().expect("its output is piped"));
+            // All that it prints is read, so that it never waits for that.
+            let (sender, lines) = std::sync::mpsc::channel();
+            std::thread::spawn(move || output.lines().for_each(|line| drop(sender.send(line))));
+            let line = lines.recv_timeout(TIMEOUT).ok().and_then(Result::ok);
+            let listens = line
+                .as_ref()
+                .is_some_and(|line| line.starts_with("listening on "));
+            assert!(listens, "{line:?} {}", self.errors());
             return;
         }
         let deadline = Instant::now() + TIMEOUT;

@@ -2,8 +2,9 @@
 //! has read them.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
+
+use support::bounded::connect;
 
 use crate::program::{Folder, Kind, has_nginx};
 
@@ -13,8 +14,7 @@ fn nobody() -> SocketAddr {
 
 /// Status, `Location` and body of the answer to a request with these lines.
 pub(crate) fn ask(address: SocketAddr, target: &str, lines: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut stream = connect(address);
     let request = format!("GET {target} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();

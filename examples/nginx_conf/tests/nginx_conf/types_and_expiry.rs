@@ -1,15 +1,15 @@
 //! Of which type an answer is, in which charset, and how long it may be kept: under both alike.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
+
+use support::bounded::connect;
 
 use crate::program::{Folder, Kind, has_nginx};
 
 /// Status, and the lines of these fields, `;` between the fields and `,` between lines.
 fn ask(address: SocketAddr, target: &str, names: &[&str]) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut stream = connect(address);
     let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
