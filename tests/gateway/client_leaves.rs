@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::running_gateway::RunningGateway;
 
-const SOON: Duration = Duration::from_secs(1);
+/// Long before any deadline of the gateway.
+const SOON: Duration = Duration::from_secs(8);
 
 fn closes(client: ScriptedClient) {
     drop(client);

@@ -45,14 +45,16 @@ async fn a_head_that_drips() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let gateway = RunningGateway::with(GatewayConfig::default().header_timeout(SHORT), &origin).await;
     let mut client = gateway.client().await;
+    // All of it, in several times the deadline: where bytes re-armed that, this would be an upgrade.
     let started = Instant::now();
     for byte in UPGRADE_REQUEST.as_bytes().chunks(1) {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        if client.try_send(byte).await.is_err() || started.elapsed() > SHORT * 3 {
+        if client.try_send(byte).await.is_err() {
             break;
         }
     }
-    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() > SHORT * 2);
+    assert_eq!(client.head().await.status, 408);
     assert_eq!(origin.connections(), 0, "no byte re-arms the deadline");
 }
 
@@ -76,7 +78,8 @@ async fn slow_heads_hold_up_nobody() {
     let started = Instant::now();
     let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
     assert_eq!(client.head().await.status, 101);
-    assert!(started.elapsed() < Duration::from_secs(1));
+    // Long before the deadline of those heads.
+    assert!(started.elapsed() < Duration::from_secs(8));
 }
 
 #[tokio::test]
@@ -114,7 +117,7 @@ async fn an_upstream_that_accepts_and_is_silent() {
             }
         };
         assert_eq!(status, 504, "{described}");
-        assert!(started.elapsed() < Duration::from_secs(1), "{described}");
+        assert!(started.elapsed() < Duration::from_secs(8), "{described}");
         drop(client);
         let (place, text) = gateway.failed().await;
         assert!(
@@ -128,16 +131,18 @@ async fn an_upstream_that_accepts_and_is_silent() {
 #[tokio::test]
 async fn the_handshake_deadline_is_disarmed_at_the_101() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    // Long enough for the handshake on a busy machine.
+    let limit = Duration::from_secs(1);
     let config = GatewayConfig::default()
-        .handshake_timeout(SHORT)
-        .header_timeout(SHORT)
-        .connect_timeout(SHORT)
-        .read_timeout(SHORT)
-        .send_timeout(SHORT);
+        .handshake_timeout(limit)
+        .header_timeout(limit)
+        .connect_timeout(limit)
+        .read_timeout(limit)
+        .send_timeout(limit);
     let gateway = RunningGateway::with(config, &origin).await;
     let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
     assert_eq!(client.head().await.status, 101);
-    client.receives_nothing_for(SHORT * 3).await;
+    client.receives_nothing_for(limit * 3 / 2).await;
     client.send(b"still there").await;
     client.receives(b"still there").await;
 }

@@ -87,7 +87,7 @@ async fn bytes_after_a_refusal_of_the_proxy_do_not_reset_it_away() {
 #[tokio::test]
 async fn a_flood_before_the_101_is_held_back_and_then_arrives_whole() {
     const FLOOD: usize = 1024 * 1024;
-    const THINKING: Duration = Duration::from_millis(800);
+    const THINKING: Duration = Duration::from_millis(2500);
     let script = Script::new().read_head().pause(THINKING).switch();
     let origin = ScriptedOrigin::start(script).await;
     let gateway = Gateway::builder(TcpConnect::to(origin.address().to_string()))
@@ -151,7 +151,7 @@ async fn a_client_that_floods_and_leaves_frees_the_upstream() {
         }
         connection.end().await;
         assert!(
-            left.elapsed() < Duration::from_secs(1),
+            left.elapsed() < Duration::from_secs(8),
             "freed after {:?}",
             left.elapsed()
         );

@@ -67,7 +67,7 @@ async fn with_nothing_open_it_ends_after_its_notice() {
     program.terminate().await;
     assert!(program.ends().await.success());
     assert!(
-        reported.elapsed() < Duration::from_secs(5),
+        reported.elapsed() < TIMEOUT,
         "{:?}",
         reported.elapsed()
     );

@@ -39,7 +39,9 @@ async fn bulk(from: Side, bytes: usize, listed_in: Option<&Tunnels>) -> Traffic 
         let mut piece = vec![0; 256 * 1024];
         let mut left = bytes;
         while left > 0 {
-            left -= receiver.read(&mut piece).await.unwrap();
+            let count = receiver.read(&mut piece).await.unwrap();
+            assert!(count > 0, "the end, {left} bytes too early");
+            left -= count;
             if let Some(tunnels) = listed_in {
                 // Also while it is open, and nothing twice.
                 tunnels.record_metrics();

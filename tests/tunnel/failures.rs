@@ -27,7 +27,7 @@ mirrored! {
         let error = far_peer.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         let error = tunnel.await.unwrap().unwrap_err();
-        assert!(started.elapsed() < seconds(1), "{:?}", started.elapsed());
+        assert!(started.elapsed() < seconds(5), "{:?}", started.elapsed());
         assert_eq!((error.side(), error.operation()), (near, Operation::Read));
         assert_eq!(error.io_error().kind(), ErrorKind::ConnectionReset);
     }
@@ -77,7 +77,7 @@ mirrored! {
         let started = Instant::now();
         reset(near_peer);
         let error = tunnel.await.unwrap().unwrap_err();
-        assert!(started.elapsed() < seconds(1), "{:?}", started.elapsed());
+        assert!(started.elapsed() < seconds(5), "{:?}", started.elapsed());
         assert_eq!(error.side(), near);
         assert!(delivered_from(!near, error.traffic()) > 0);
         let found = [sender.await.unwrap().kind(), far_reader.read(&mut [0; 1]).await.map_or_else(|e| e.kind(), |_| ErrorKind::UnexpectedEof)];
@@ -96,7 +96,7 @@ mirrored! {
                 sleep(milliseconds(10)).await;
             }
         };
-        timeout(seconds(1), writing).await.expect("far does not learn that near is gone");
+        timeout(seconds(5), writing).await.expect("far does not learn that near is gone");
         let error = tunnel.await.unwrap().unwrap_err();
         assert_eq!((error.side(), error.operation()), (near, Operation::Write));
     }

@@ -166,7 +166,7 @@ mirrored! {
             // The other has not ended its stream, and need not for this.
             let traffic = tunnel.await.unwrap().expect("no failure");
             assert_eq!(traffic.end(), End::Closed { first: near });
-            assert!(started.elapsed() < milliseconds(200), "{:?}", started.elapsed());
+            assert!(started.elapsed() < seconds(5), "{:?}", started.elapsed());
             assert_eq!(other.next().await, None, "an end in order");
         }
     }

@@ -179,13 +179,16 @@ async fn asked_to_end_it_does_at_once_if_nothing_is_open() {
         let mut gateway = Gateway::start(&["--workers", workers]).await;
         drop(gateway.tunnel().await);
         let mut silent = gateway.0.client().await;
-        // Long enough to be accepted: what is not has nobody to close it in order.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // Until it is accepted: what is not has nobody to close it in order. Whichever worker it came to has accepted it when it has
+        // accepted one that came later.
+        for _ in 0..16 {
+            drop(gateway.tunnel().await);
+        }
         let since = Instant::now();
         gateway.0.terminate().await;
         silent.ends().await;
         assert!(gateway.0.ends().await.success());
-        assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     }
 }
 
@@ -218,7 +221,7 @@ async fn asked_to_end_it_ends_its_tunnels_at_the_drain_timeout() {
     assert!(since.elapsed() >= Duration::from_millis(500));
     drop(tunnel);
     assert!(gateway.0.ends().await.success());
-    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
 }
 
 #[tokio::test]
