@@ -166,7 +166,7 @@ async fn the_status_tells_of_every_server() {
 async fn a_drain_is_told_before_it_starts_and_to_its_end() {
     for workers in ["1", "2"] {
         let mut gateway =
-            Gateway::start(&["--drain-delay=300ms", "--drain-timeout=1m", "--workers", workers]).await;
+            Gateway::start(&["--drain-delay=1500ms", "--drain-timeout=1m", "--workers", workers]).await;
         let (_, mut tunnel) = gateway.upgrade("/chat").await;
         gateway.program.terminate().await;
         becomes(gateway.health, "/ready", 503).await;
