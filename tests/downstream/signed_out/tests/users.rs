@@ -60,7 +60,7 @@ async fn one_that_is_signed_out_loses_its_tunnels_within_a_second_and_nobody_els
 
 #[tokio::test]
 async fn a_token_that_is_renewed_keeps_its_tunnel_past_the_old_expiry() {
-    let (app, _origin) = running(Duration::from_millis(500)).await;
+    let (app, _origin) = running(Duration::from_secs(2)).await;
     let mut renewed = tunnel_of(app, "alice").await;
     let mut expired = tunnel_of(app, "bob").await;
     called(app, "/renew/alice").await;
