@@ -549,3 +549,38 @@ fn both_doors_have_every_setter_of_their_upgrades() {
         );
     }
 }
+
+/// A test that waits without a limit hangs where it should fail. What has a limit is in `support::bounded`.
+#[test]
+fn no_test_waits_without_a_limit() {
+    const ENDLESS: [&str; 7] = [
+        "Barrier",
+        "Condvar",
+        "thread::park",
+        ".recv().unwrap()",
+        ".recv().expect(",
+        ".wait_with_output()",
+        "set_read_timeout(None)",
+    ];
+    let folders = root().join("tests").read_dir().unwrap();
+    let folders = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    // Of others, and of strangers.
+    let own = folders.filter(|name| !["peers", "downstream", "layers.rs"].contains(&name.as_str()));
+    let own: Vec<String> = own.map(|name| format!("../tests/{name}")).collect();
+    let programs = [
+        "../examples/doctor/tests",
+        "../examples/gateway/tests",
+        "../examples/nginx_conf/tests",
+        "../fuzz/tests",
+        "../soak/tests",
+    ];
+    let paths: Vec<&str> = own.iter().map(String::as_str).chain(programs).collect();
+    let mut found = Vec::new();
+    for (path, lines) in code(&paths) {
+        let endless = lines
+            .iter()
+            .filter(|line| ENDLESS.iter().any(|word| line.contains(word)));
+        found.extend(endless.map(|line| format!("{}: {line}", path.display())));
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
