@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use support::black_hole::BlackHole;
+use support::bounded::within;
 use support::certificates::Authority;
 use switchover::connect::{
     AddressError, AnyConnect, Connect, ConnectError, Pooling, Shortage, TcpConnect, UnixConnect,
@@ -137,7 +138,7 @@ async fn seen_from(connect: &TcpConnect, listener: &TcpListener) -> SocketAddr {
     let (connected, accepted) = tokio::join!(connect.stream(), listener.accept());
     let (mut stream, (mut peer, address)) = (connected.unwrap(), accepted.unwrap());
     stream.write_all(b"x").await.unwrap();
-    assert_eq!(peer.read_u8().await.unwrap(), b'x');
+    assert_eq!(within("a byte", peer.read_u8()).await.unwrap(), b'x');
     address
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use support::bounded::within;
 use switchover::TcpConnect;
 use switchover::gateway::Gateway;
 use switchover::handshake::Rejection;
@@ -128,7 +129,13 @@ async fn served(group: &Group) -> String {
         client.write_all(request().as_bytes()).await.unwrap();
         let mut read = Vec::new();
         while !read.windows(4).any(|end| end == b"\r\n\r\n") {
-            assert!(client.read_buf(&mut read).await.unwrap() > 0, "{read:?}");
+            assert!(
+                within("bytes, or the end", client.read_buf(&mut read))
+                    .await
+                    .unwrap()
+                    > 0,
+                "{read:?}"
+            );
         }
         String::from_utf8(read).unwrap()
     };

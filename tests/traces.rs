@@ -10,6 +10,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use http::StatusCode;
+use support::bounded::within;
 use switchover::connect::{AttemptOutcome, ConnectError, Trace};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig, Negotiated};
 use switchover::handshake::{BadSwitch, Rejection};
@@ -73,7 +74,11 @@ async fn negotiated<C: Connect + 'static>(
         Ok(Negotiated::Declined(StatusCode::SWITCHING_PROTOCOLS))
     });
     let mut received = Vec::new();
-    let _ = tokio::io::AsyncReadExt::read_to_end(client.stream(), &mut received).await;
+    let _ = within(
+        "the end",
+        tokio::io::AsyncReadExt::read_to_end(client.stream(), &mut received),
+    )
+    .await;
     drop(client);
     (negotiating.await.unwrap(), trace, received)
 }

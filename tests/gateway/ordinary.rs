@@ -1,5 +1,6 @@
 //! Requests that are no upgrade come back to the caller as if nobody had read them.
 
+use support::bounded::within;
 use switchover::gateway::Outcome;
 use switchover::test_util::{Script, ScriptedOrigin};
 use tokio::io::AsyncReadExt;
@@ -32,7 +33,7 @@ async fn an_ordinary_request_comes_back_byte_for_byte() {
             };
             assert!(request.contains(head.method.as_str()));
             let mut bytes = Vec::new();
-            stream.read_to_end(&mut bytes).await.unwrap();
+            within("the end", stream.read_to_end(&mut bytes)).await.unwrap();
             assert_eq!(
                 bytes.escape_ascii().to_string(),
                 request.as_bytes().escape_ascii().to_string()
@@ -55,6 +56,8 @@ async fn an_ordinary_request_is_handed_back_as_soon_as_its_head_is_whole() {
     client.send("hello").await;
     client.end_writes().await;
     let mut bytes = String::new();
-    stream.read_to_string(&mut bytes).await.unwrap();
+    within("the end", stream.read_to_string(&mut bytes))
+        .await
+        .unwrap();
     assert!(bytes.ends_with("\r\n\r\nhello"));
 }

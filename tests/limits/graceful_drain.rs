@@ -66,9 +66,5 @@ async fn with_nothing_open_it_ends_after_its_notice() {
     let reported = Instant::now();
     program.terminate().await;
     assert!(program.ends().await.success());
-    assert!(
-        reported.elapsed() < TIMEOUT,
-        "{:?}",
-        reported.elapsed()
-    );
+    assert!(reported.elapsed() < TIMEOUT, "{:?}", reported.elapsed());
 }

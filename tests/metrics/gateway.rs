@@ -1,6 +1,7 @@
 //! What is reported to the recorder of the crate `metrics`, through the raw door.
 
 use metrics_util::debugging::DebuggingRecorder;
+use support::bounded::within;
 use switchover::Side;
 use switchover::gateway::{Gateway, Outcome};
 use switchover::test_util::UPGRADE_REQUEST;
@@ -18,7 +19,7 @@ const UPGRADE_RESPONSE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: web
 async fn exchange(client: &mut DuplexStream, request: &str, answer: &str) {
     client.write_all(request.as_bytes()).await.unwrap();
     let mut head = vec![0; answer.len()];
-    client.read_exact(&mut head).await.unwrap();
+    within("bytes", client.read_exact(&mut head)).await.unwrap();
     assert!(
         String::from_utf8_lossy(&head).starts_with(answer),
         "{}",
@@ -58,13 +59,15 @@ async fn each_event_is_recorded_with_the_words_of_its_type() {
         origin.accept().await.unwrap()
     };
     let mut head = vec![0; 4096];
-    let count = accepted.read(&mut head).await.unwrap();
+    let count = within("bytes, or the end", accepted.read(&mut head))
+        .await
+        .unwrap();
     assert!(count > 0);
     accepted.write_all(UPGRADE_RESPONSE.as_bytes()).await.unwrap();
     exchange(&mut client, "", "HTTP/1.1 101").await;
     client.write_all(b"hello").await.unwrap();
     let mut hello = [0; 5];
-    accepted.read_exact(&mut hello).await.unwrap();
+    within("bytes", accepted.read_exact(&mut hello)).await.unwrap();
     while tunnels
         .iter()
         .next()
@@ -156,7 +159,7 @@ async fn each_event_is_recorded_with_the_words_of_its_type() {
             .write_all(b"\x81\x02hi\x02\x01a\x80\x01b\x8a\x00")
             .await
             .unwrap();
-        client.read_exact(&mut [0; 12]).await.unwrap();
+        within("bytes", client.read_exact(&mut [0; 12])).await.unwrap();
         while listed && tunnels.iter().next().unwrap().frames_from(Side::Upstream) != Some(4) {
             tokio::task::yield_now().await;
         }

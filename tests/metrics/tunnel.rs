@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use support::bounded::within;
 use switchover::Side;
 use switchover::tunnel::{EndRequest, Listing, Traffic, Tunnel, TunnelConfig, Tunnels, WebSocketConfig};
 use switchover::websocket::CloseCode;
@@ -39,7 +40,9 @@ async fn bulk(from: Side, bytes: usize, listed_in: Option<&Tunnels>) -> Traffic 
         let mut piece = vec![0; 256 * 1024];
         let mut left = bytes;
         while left > 0 {
-            let count = receiver.read(&mut piece).await.unwrap();
+            let count = within("bytes, or the end", receiver.read(&mut piece))
+                .await
+                .unwrap();
             assert!(count > 0, "the end, {left} bytes too early");
             left -= count;
             if let Some(tunnels) = listed_in {
@@ -134,15 +137,15 @@ async fn closes_are_counted_by_the_one_that_sent_them_and_by_code() {
                 match first {
                     Side::Downstream => {
                         client.write_all(&from_client).await.unwrap();
-                        assert!(origin.read(&mut read).await.unwrap() > 0);
+                        assert!(within("bytes, or the end", origin.read(&mut read)).await.unwrap() > 0);
                         origin.write_all(&from_origin).await.unwrap();
-                        assert!(client.read(&mut read).await.unwrap() > 0);
+                        assert!(within("bytes, or the end", client.read(&mut read)).await.unwrap() > 0);
                     }
                     Side::Upstream => {
                         origin.write_all(&from_origin).await.unwrap();
-                        assert!(client.read(&mut read).await.unwrap() > 0);
+                        assert!(within("bytes, or the end", client.read(&mut read)).await.unwrap() > 0);
                         client.write_all(&from_client).await.unwrap();
-                        assert!(origin.read(&mut read).await.unwrap() > 0);
+                        assert!(within("bytes, or the end", origin.read(&mut read)).await.unwrap() > 0);
                     }
                 }
                 drop((client, origin));
@@ -173,8 +176,8 @@ async fn a_close_of_the_tunnels_own_is_the_proxys() {
         let request = EndRequest::close(CloseCode(4001), "signed out").unwrap();
         assert_eq!(tunnels.end_where(|_| true, &request, Duration::ZERO), 1);
         let mut read = [0; 64];
-        assert!(client.read(&mut read).await.unwrap() > 0);
-        assert!(origin.read(&mut read).await.unwrap() > 0);
+        assert!(within("bytes, or the end", client.read(&mut read)).await.unwrap() > 0);
+        assert!(within("bytes, or the end", origin.read(&mut read)).await.unwrap() > 0);
         client.write_all(&close(true, &[15, 161])).await.unwrap();
         origin.write_all(&close(false, &[15, 161])).await.unwrap();
         drop((client, origin));
@@ -192,11 +195,11 @@ async fn a_close_of_the_tunnels_own_is_the_proxys() {
 /// Answers a ping after 20 ms. Towards the origin frames are masked.
 async fn answer(stream: &mut DuplexStream, side: Side) {
     let mut head = [0; 2];
-    stream.read_exact(&mut head).await.unwrap();
+    within("bytes", stream.read_exact(&mut head)).await.unwrap();
     assert_eq!(head[0], 0x89);
     let mask_length = if side == Side::Upstream { 4 } else { 0 };
     let mut rest = vec![0; usize::from(head[1] & 0x7f) + mask_length];
-    stream.read_exact(&mut rest).await.unwrap();
+    within("bytes", stream.read_exact(&mut rest)).await.unwrap();
     let (mask, payload) = rest.split_at(mask_length);
     let length = payload.len() as u8;
     let pong = match side {

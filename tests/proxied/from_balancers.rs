@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use support::bounded::within;
 use switchover::header::{Hop, TrustedProxies};
 use switchover::proxy_protocol::{Proxied, ProxyAcceptError, ProxyProtocolAcceptor};
 use switchover::proxy_protocol::{ProxyHeader, Transport};
@@ -89,7 +90,9 @@ async fn whose_connection_it_is() {
                 client.write_all(b"more").await.unwrap();
                 client.shutdown().await.unwrap();
                 let mut read = Vec::new();
-                proxied.stream.read_to_end(&mut read).await.unwrap();
+                within("the end", proxied.stream.read_to_end(&mut read))
+                    .await
+                    .unwrap();
                 assert_eq!(read, [rest, b"more"].concat());
             }
         }
@@ -142,7 +145,9 @@ async fn whoever_is_no_balancer_is_not_believed() {
     let mut proxied = accepted.unwrap();
     assert_eq!((proxied.hop, proxied.header), (Hop::from(peer), None));
     let mut read = Vec::new();
-    proxied.stream.read_to_end(&mut read).await.unwrap();
+    within("the end", proxied.stream.read_to_end(&mut read))
+        .await
+        .unwrap();
     assert_eq!(read, V1);
 
     // A balancer must speak as one in any case.

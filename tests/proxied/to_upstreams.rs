@@ -1,5 +1,6 @@
 //! What upstreams hear first.
 
+use support::bounded::within;
 use switchover::connect::{Connect, TcpConnect};
 use switchover::gateway::{Gateway, GatewayConfig};
 use switchover::header::Hop;
@@ -15,7 +16,9 @@ use tokio::net::{TcpListener, TcpStream};
 async fn received(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
-        let count = stream.read_buf(&mut bytes).await.unwrap();
+        let count = within("bytes, or the end", stream.read_buf(&mut bytes))
+            .await
+            .unwrap();
         assert!(count > 0, "ended after {}", bytes.escape_ascii());
     }
     bytes

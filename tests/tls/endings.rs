@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use support::bounded::within;
 use switchover::Side;
 use switchover::test_util::TIMEOUT;
 use switchover::tunnel::{AnyStream, End, Operation, Traffic, Tunnel, TunnelConfig, TunnelError};
@@ -103,7 +104,9 @@ async fn a_peer_that_closes_without_closing_words_has_ended() {
         far_peer.write_all(b"and yet it moves").await.unwrap();
         far_peer.shutdown().await.unwrap();
         let mut answer = Vec::new();
-        near_peer.read_to_end(&mut answer).await.unwrap();
+        within("the end", near_peer.read_to_end(&mut answer))
+            .await
+            .unwrap();
         assert_eq!(answer, b"and yet it moves");
         let traffic = ended(running).await.expect("an end in order");
         assert_eq!(traffic.end(), End::Closed { first: near });
@@ -117,7 +120,7 @@ async fn a_reset_is_a_failure_and_arrives_as_one() {
         near_peer.write_all(b"the last words").await.unwrap();
         near_peer.flush().await.unwrap();
         let mut last = [0; 14];
-        far_peer.read_exact(&mut last).await.unwrap();
+        within("bytes", far_peer.read_exact(&mut last)).await.unwrap();
         near_peer.get_ref().0.set_zero_linger().unwrap();
         drop(near_peer);
 

@@ -1,6 +1,7 @@
 //! The program gateway as a process, in front of several servers, and among proxies that speak the PROXY protocol.
 #![cfg(unix)]
 
+use support::bounded::within;
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use tokio::net::TcpListener;
 
@@ -155,7 +156,11 @@ async fn from_a_balancer_and_to_an_upstream_by_the_proxy_protocol() {
     let mut client = ScriptedClient::connect(behind.address).await;
     client.send(UPGRADE_REQUEST).await;
     let mut reported = Vec::new();
-    let _ = tokio::io::AsyncReadExt::read_to_end(client.stream(), &mut reported).await;
+    let _ = within(
+        "the end",
+        tokio::io::AsyncReadExt::read_to_end(client.stream(), &mut reported),
+    )
+    .await;
     assert!(reported.is_empty());
 }
 

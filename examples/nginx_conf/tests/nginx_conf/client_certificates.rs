@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use support::bounded::within;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -52,7 +53,7 @@ async fn answer(program: &Program, connector: &TlsConnector, name: &'static str,
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     // Some end without the last words of TLS.
-    let _ = stream.read_to_string(&mut answer).await;
+    let _ = within("the end", stream.read_to_string(&mut answer)).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     let status = head.get(9..12).unwrap_or("-");
     match status {

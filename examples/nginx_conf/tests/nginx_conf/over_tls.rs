@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use support::bounded::within;
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,13 +40,13 @@ async fn echoes_on(stream: TcpStream, authority: &Authority, name: &'static str)
     stream.write_all(UPGRADE_REQUEST.as_bytes()).await.unwrap();
     let mut received = Vec::new();
     while !received.ends_with(b"\r\n\r\n") {
-        received.push(stream.read_u8().await.unwrap());
+        received.push(within("a byte", stream.read_u8()).await.unwrap());
     }
     let head = String::from_utf8(received).unwrap();
     if head.starts_with("HTTP/1.1 101 ") {
         stream.write_all(b"hello").await.unwrap();
         let mut echo = [0; 5];
-        stream.read_exact(&mut echo).await.unwrap();
+        within("bytes", stream.read_exact(&mut echo)).await.unwrap();
         assert_eq!(&echo, b"hello");
     }
     head[9..12].to_owned()

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use support::bounded::within;
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use tokio::io::AsyncReadExt;
 
@@ -164,7 +165,7 @@ async fn by_the_header_of_the_proxy_protocol() {
         client.send(REQUESTS[0]).await;
         let mut rest = Vec::new();
         // Closed in order or not.
-        let _ = client.stream().read_to_end(&mut rest).await;
+        let _ = within("the end", client.stream().read_to_end(&mut rest)).await;
         assert_eq!(rest, b"", "{kind:?}");
     }
 }
