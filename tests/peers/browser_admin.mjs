@@ -30,16 +30,16 @@ const rows = (page) => page.locator("#tunnels tbody tr");
 
 /** Waits until so many rows are shown. */
 const shows = (page, count) =>
-  page.waitForFunction((count) => document.querySelectorAll("#tunnels tbody tr").length === count, count, { timeout: 20_000 });
+  page.waitForFunction((count) => document.querySelectorAll("#tunnels tbody tr").length === count, count, { timeout: 60_000 });
 
 async function steer(page) {
   if (token) {
     await check("nothing is shown without the token", async () => {
-      await page.locator("#sign-in").waitFor({ timeout: 10_000 });
+      await page.locator("#sign-in").waitFor({ timeout: 30_000 });
       assert.ok(await page.locator("main").isHidden());
       await page.fill("#token", "a token that is wrong");
       await page.keyboard.press("Enter");
-      await page.getByText("the token is missing or wrong").waitFor({ timeout: 10_000 });
+      await page.getByText("the token is missing or wrong").waitFor({ timeout: 30_000 });
       await page.fill("#token", token);
       await page.keyboard.press("Enter");
     });
@@ -51,7 +51,7 @@ async function steer(page) {
     assert.ok(!(await page.content()).includes("secret"), "a query may hold a credential");
   });
   await check("a failure with its remedy", async () => {
-    await page.locator("#failures .remedy").first().waitFor({ timeout: 10_000 });
+    await page.locator("#failures .remedy").first().waitFor({ timeout: 30_000 });
     assert.match(await page.innerText("#failures"), /connect · upstream · refused/);
   });
   await check("sorted by a head of a column, by the keyboard", async () => {
@@ -66,7 +66,7 @@ async function steer(page) {
     await page.fill("#text", "ROOM");
     await shows(page, 1);
     await page.fill("#text", "nothing has this");
-    await page.getByText("no tunnel", { exact: true }).waitFor({ timeout: 10_000 });
+    await page.getByText("no tunnel", { exact: true }).waitFor({ timeout: 30_000 });
     await page.fill("#text", "");
     await shows(page, 3);
   });
@@ -84,7 +84,7 @@ async function steer(page) {
     assert.match(await page.innerText("#end-what"), new RegExp(`:${number} to `));
     await page.fill("#code", "1006");
     await page.keyboard.press("Enter");
-    await page.locator("#end-dialog .problem", { hasText: "code or reason" }).waitFor({ timeout: 10_000 });
+    await page.locator("#end-dialog .problem", { hasText: "code or reason" }).waitFor({ timeout: 30_000 });
     await page.fill("#code", "4001");
     await page.fill("#reason", "signed out");
     await page.click("#end-now");
@@ -94,19 +94,19 @@ async function steer(page) {
   await check("a server is taken out and put back", async () => {
     const row = page.locator("#servers tbody tr").first();
     await row.getByRole("button", { name: /^Take out/ }).click();
-    await row.locator(".chip", { hasText: "down" }).waitFor({ timeout: 10_000 });
+    await row.locator(".chip", { hasText: "down" }).waitFor({ timeout: 30_000 });
     await row.getByRole("button", { name: /^Put back/ }).click();
-    await row.locator(".chip", { hasText: "healthy" }).waitFor({ timeout: 10_000 });
+    await row.locator(".chip", { hasText: "healthy" }).waitFor({ timeout: 30_000 });
   });
   await check("why it ended", async () => {
-    await page.locator("#ends tr", { hasText: "requested" }).waitFor({ timeout: 10_000 });
+    await page.locator("#ends tr", { hasText: "requested" }).waitFor({ timeout: 30_000 });
   });
   await check("drained by the button", async () => {
     await page.click("#drain");
     await page.fill("#grace", "1s");
     await page.click("#drain-now");
-    await page.locator("#state", { hasText: "draining" }).waitFor({ timeout: 10_000 });
-    await page.getByText("The gateway does not answer.").waitFor({ timeout: 20_000 });
+    await page.locator("#state", { hasText: "draining" }).waitFor({ timeout: 30_000 });
+    await page.getByText("The gateway does not answer.").waitFor({ timeout: 60_000 });
   });
 }
 
@@ -133,16 +133,16 @@ async function many(page) {
   const count = Number(number);
   const written = count.toLocaleString("en");
   await check(`a page of ${count} tunnels`, async () => {
-    await page.getByText(`1 to 100 of ${written}`).waitFor({ timeout: 20_000 });
+    await page.getByText(`1 to 100 of ${written}`).waitFor({ timeout: 60_000 });
     assert.equal(await rows(page).count(), 100);
   });
   await check("the next page and back", async () => {
     await page.selectOption("#sort", "rate");
     await page.getByText(`1 to 100 of ${written}`).waitFor();
     await page.click("#after");
-    await page.getByText(`101 to 200 of ${written}`).waitFor({ timeout: 10_000 });
+    await page.getByText(`101 to 200 of ${written}`).waitFor({ timeout: 30_000 });
     await page.click("#first");
-    await page.getByText(`1 to 100 of ${written}`).waitFor({ timeout: 10_000 });
+    await page.getByText(`1 to 100 of ${written}`).waitFor({ timeout: 30_000 });
   });
   await check("frames while the page is updated", async () => {
     const answers = [];

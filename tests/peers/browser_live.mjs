@@ -158,10 +158,10 @@ try {
   } else await check("the page", async () => {
     await page.goto(url);
     assert.equal(await page.innerText("#version"), protocol);
-    await page.getByText("its WebSocket is open").waitFor({ timeout: 10_000 });
+    await page.getByText("its WebSocket is open").waitFor({ timeout: 30_000 });
     await page.fill("#text", "gr\u00fc\u00df dich, \u{1f44b}");
     await page.click("button");
-    await page.getByText("received gr\u00fc\u00df dich, \u{1f44b}").waitFor({ timeout: 10_000 });
+    await page.getByText("received gr\u00fc\u00df dich, \u{1f44b}").waitFor({ timeout: 30_000 });
   });
   if (option !== "--page-only") await tryEcho(page);
   await check("every handshake had the answer of its version", async () => {

@@ -24,7 +24,7 @@ class Peer:
             self.url,
             compression="deflate" if self.deflate else None,
             max_size=16 * MEBIBYTE,
-            open_timeout=10,
+            open_timeout=30,
             proxy=None,
             **options,
         )

@@ -88,8 +88,8 @@ fn chromium_over_http_2() {
     }
     let seen = Seen::of("chromium-h2", &[], "h2");
     let connections = seen.printed("connection: ");
-    // One, or another that Chromium has opened before it knew what is spoken here.
-    assert!(connections.len() <= 2, "{connections:?}");
+    // One, and others that Chromium has opened before it knew what is spoken here. Not one for each WebSocket.
+    assert!(connections.len() < OPENED / 2, "{connections:?}");
     assert!(
         connections.iter().all(|agreed| *agreed == "h2"),
         "{connections:?}"
