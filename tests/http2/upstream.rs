@@ -1,6 +1,5 @@
 //! An upstream that speaks HTTP/2 by the crate `h2`, and does what a test tells it, stream by stream.
 
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
