@@ -44,7 +44,9 @@ macro_rules! mirrored {
     (@test real_time, $name:ident, $near:expr) => {
         #[tokio::test]
         async fn $name() {
-            tokio::time::timeout(std::time::Duration::from_secs(20), case($near)).await.expect("the case hangs");
+            // Bulk takes its time where the processor has other things to do.
+            let limit = crate::seconds(90);
+            tokio::time::timeout(limit, case($near)).await.expect("the case hangs");
         }
     };
 }

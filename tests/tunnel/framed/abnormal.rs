@@ -244,7 +244,7 @@ mirrored! {
 
     real_time async fn over_sockets_one_that_took_not_all_does_not_see_an_end_in_order(near: Side) {
         let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
-        let config = unlimited().write_timeout(milliseconds(300)).half_close_timeout(seconds(10));
+        let config = unlimited().write_timeout(milliseconds(300)).half_close_timeout(seconds(2));
         let websocket = WebSocketConfig::default();
         let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).websocket(websocket).run());
         let (reading, mut writing) = near_peer.into_split();

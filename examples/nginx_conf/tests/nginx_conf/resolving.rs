@@ -323,7 +323,7 @@ fn lines_that_are_wrong() {
         ("resolver 127.0.0.1 ipv6=maybe;", "on nor off"),
         ("resolver 127.0.0.1 ipv4=off ipv6=off;", "cannot both be off"),
         ("resolver 127.0.0.1 colour=red;", "there is no parameter"),
-        ("resolver no..name;", "is not found"),
+        ("resolver name.invalid;", "is not found"),
         ("resolver_timeout x;", "is no time"),
     ];
     for (line, words) in cases {
