@@ -196,7 +196,7 @@ pub(crate) fn given_a_line(command: &mut Command) -> Output {
     let mut input = child.stdin.take().expect("an input");
     input.write_all(b"input\n").expect("it takes a line");
     drop(input);
-    child.wait_with_output().expect("it ends")
+    support::bounded::output_of(child, "the command line")
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn docker(host: &str, arguments: &[&str], input: &[u8]) -> Output {
     let input = input.to_vec();
     // Beside the output, which would otherwise fill its pipe.
     let writing = std::thread::spawn(move || drop(standard_input.write_all(&input)));
-    let output = child.wait_with_output().expect("docker ends");
+    let output = support::bounded::output_of(child, "docker");
     writing.join().expect("it is written");
     output
 }
