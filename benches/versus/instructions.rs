@@ -43,22 +43,22 @@ const UNITS: [Unit; 4] = [
     Unit {
         name: "echo",
         work: Work::RoundTrip,
-        bounds: &[("gateway", 7_000.0), ("axum", 7_200.0)],
+        bounds: &[("gateway", 6_420.0), ("axum", 6_850.0)],
     },
     Unit {
         name: "request",
         work: Work::Request,
-        bounds: &[("gateway", 50_000.0), ("axum", 51_000.0)],
+        bounds: &[("gateway", 46_100.0), ("axum", 49_700.0)],
     },
     Unit {
         name: "handshake",
         work: Work::Handshake,
-        bounds: &[("gateway", 79_500.0), ("axum", 98_500.0)],
+        bounds: &[("gateway", 69_600.0), ("axum", 90_100.0)],
     },
     Unit {
         name: "idle",
         work: Work::Tunnel,
-        bounds: &[("gateway", 1_630.0)],
+        bounds: &[("gateway", 1_600.0)],
     },
 ];
 

@@ -178,10 +178,9 @@ impl Oddities {
     const NONE: Oddities = Oddities(0);
 
     /// Of a path, and the same decoded except for slashes.
-    #[expect(clippy::ptr_arg, reason = "one that is owned was encoded")]
-    fn of(path: &str, decoded: &Cow<'_, [u8]>) -> Oddities {
+    fn of(path: &str, decoded: &[u8]) -> Oddities {
         let Oddities(found) = Oddities::of_decoded(decoded);
-        let was_encoded = matches!(decoded, Cow::Owned(_));
+        let was_encoded = token::find(path.as_bytes(), b'%').is_some();
         // What was decoded once and still looks encoded is text; only the sender's own `%2F` counts.
         match was_encoded && path.as_bytes().windows(3).any(is_encoded_slash) {
             true => Oddities(found | ENCODED_SLASH),
@@ -213,8 +212,7 @@ impl Oddities {
 }
 
 /// Whether all readings of a path, besides the one that it is sent in, are `fine`. It is given decoded too, except for slashes.
-#[expect(clippy::ptr_arg, reason = "one that is owned was encoded")]
-fn readings(path: &str, decoded: &Cow<'_, [u8]>, fine: impl Fn(Read) -> bool) -> bool {
+fn readings(path: &str, decoded: &[u8], fine: impl Fn(Read) -> bool) -> bool {
     let oddities = Oddities::of(path, decoded);
     if oddities == Oddities::NONE {
         return true;
@@ -222,7 +220,8 @@ fn readings(path: &str, decoded: &Cow<'_, [u8]>, fine: impl Fn(Read) -> bool) ->
     if path.len() > LONGEST {
         return false;
     }
-    let decoded = [decoded, &decode(path, DECODE_SLASHES)];
+    let all_decoded = decode(path, DECODE_SLASHES);
+    let decoded = [decoded, &all_decoded[..]];
     // Slashes that are next to each other only once others are decoded are merged too.
     let variations = oddities.0 & !DOTS | MERGE;
     (0..DOTS).filter(|how| how & !variations == 0).all(|how| {
