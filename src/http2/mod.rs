@@ -26,7 +26,7 @@
 //! they are delivered, so a client that does not read holds up its own tunnel and no other.
 //!
 //! The other way it is the upstream that decides: one whose window for a connection is no larger than that of a stream
-//! lets a tunnel that it does not read hold up all others of the connection. [`Http2Config::tunnels`] says how many.
+//! lets a tunnel that it does not read hold up all others of the connection. [`Http2Config::max_tunnels`] says how many.
 //!
 //! # What ends what
 //!
