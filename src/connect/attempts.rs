@@ -88,6 +88,11 @@ pub trait Candidate: Send + Sync {
     fn shared_name(&self) -> Option<Arc<str>> {
         self.name().map(Arc::from)
     }
+
+    /// The name of the group that the upstream is one of, for a registry of tunnels. Default: none, or it has no name.
+    fn shared_group(&self) -> Option<Arc<str>> {
+        None
+    }
 }
 
 /// The end of an attempt, and what its request has cost by then.
@@ -231,12 +236,18 @@ impl Attempts {
 
     /// The name of the last candidate.
     pub(crate) fn name(&self) -> Option<Arc<str>> {
-        let last = {
-            let state = self.state();
-            let (first, _) = state.first.as_ref()?;
-            state.others.last().unwrap_or(first).clone()
-        };
-        last.shared_name()
+        self.last()?.shared_name()
+    }
+
+    /// The name of its group.
+    pub(crate) fn group(&self) -> Option<Arc<str>> {
+        self.last()?.shared_group()
+    }
+
+    fn last(&self) -> Option<Arc<dyn Candidate>> {
+        let state = self.state();
+        let (first, _) = state.first.as_ref()?;
+        Some(state.others.last().unwrap_or(first).clone())
     }
 
     /// How many attempts have begun.

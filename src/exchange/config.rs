@@ -116,8 +116,13 @@ impl UpgradeConfig {
     pub(crate) fn websocket_of(&self, switched: &Switched, tap: Option<&Tap>) -> Option<WebSocketConfig> {
         let config = self.websocket.clone().or(tap.map(|_| WebSocketConfig::default()));
         let config = config.filter(|_| switched.protocol().is_websocket())?;
-        let bits = config.allowed_reserved_bits();
-        Some(config.reserved_bits(bits.unwrap_or(switched.reserved_bits())))
+        if config.allowed_reserved_bits().is_some() {
+            return Some(config);
+        }
+        let bits = switched.reserved_bits();
+        let config = config.reserved_bits(bits);
+        // Another extension may use the same bit in frames of its own.
+        Some(config.permessage_deflate(bits == [true, false, false]))
     }
 
     /// How long connecting to the upstream may take; then 504. Default 10 seconds.

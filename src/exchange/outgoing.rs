@@ -81,7 +81,10 @@ impl Outgoing {
 
     /// What a registry says of its tunnel: the client, and the upstream that has agreed.
     pub(super) fn listing(&self) -> Listing {
-        let listing = Listing::default().client_at(self.hop.client(), self.hop.client_port());
+        let mut listing = Listing::default().client_at(self.hop.client(), self.hop.client_port());
+        if let Some(group) = self.attempts.group() {
+            listing = listing.group(group);
+        }
         match self.attempts.name() {
             Some(name) => listing.upstream(name),
             None => listing,

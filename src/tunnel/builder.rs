@@ -280,7 +280,7 @@ where
     ///
     /// If any limit is set, also a [rate](super::MessageLimits::throttle) that delays frames, when polled outside a tokio runtime with time enabled.
     pub fn run(self) -> Run<D, U, F> {
-        let mut engine = Engine::new(self.config.unwrap_or_default(), true);
+        let mut engine = Engine::new(self.config.unwrap_or_default());
         #[cfg(feature = "gateway")]
         engine.wait_by(self.timer);
         let of_own = self.own.as_ref().map(|_| WebSocketConfig::default());
@@ -291,7 +291,9 @@ where
                 .and_then(|own| own.tap.as_ref())
                 .is_some_and(Tap::inflates);
             if inflates && config.allowed_reserved_bits().is_none() {
-                config = config.reserved_bits([true, false, false]);
+                config = config
+                    .reserved_bits([true, false, false])
+                    .permessage_deflate(true);
             }
             engine.frame(&config);
             if let Some(own) = self.own {

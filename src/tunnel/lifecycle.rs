@@ -32,6 +32,7 @@
 
 mod deadline;
 mod event;
+mod state;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -42,6 +43,7 @@ pub(super) use event::{Action, Event, Outcome, ShutdownMode};
 pub(super) use view::{Direction, Frames, Limits, View};
 
 use event::Due;
+use state::{Closed, Closing, Draining, Failing, Settling, State};
 
 use super::end::{End, Operation};
 use super::websocket::Refusal;
@@ -56,63 +58,6 @@ const SIDES: [Side; 2] = [Side::Downstream, Side::Upstream];
 /// The state of a tunnel. `C` is what is kept of a failure.
 pub(super) struct Lifecycle<C> {
     state: State<C>,
-}
-
-enum State<C> {
-    /// Both directions for themselves.
-    Running {
-        first: Option<Side>,
-    },
-    /// Nothing is read any more; what was read is delivered.
-    Draining {
-        since: Instant,
-        end: End,
-    },
-    /// The same of a tunnel that knows its frames: each side is sent a Close. Boxed, as all that is rare.
-    Closing(Box<Closing<C>>),
-    /// Both sides have sent a Close, and the stream of one has failed since: what is left of what it had sent is delivered.
-    Closed {
-        since: Instant,
-        first: Side,
-    },
-    /// The stream of one side has failed; what it had sent is delivered.
-    Failing {
-        since: Instant,
-        side: Side,
-        cause: C,
-    },
-    /// Nothing left to move; the kernel gets a moment.
-    Settling {
-        until: Instant,
-        outcome: Outcome<C>,
-    },
-    Ended,
-}
-
-struct Closing<C> {
-    since: Instant,
-    end: End,
-    /// Of the stream whose failure has ended the tunnel.
-    cause: Option<C>,
-    /// Until when the sides may answer, once both have been sent a Close.
-    answers_until: Option<Instant>,
-    /// Until when a Close may go out that has waited in vain for the other side's.
-    last_until: Option<Instant>,
-    /// Both directions have ended.
-    settles_until: Option<Instant>,
-}
-
-impl<C> Closing<C> {
-    fn new(now: Instant, end: End, cause: Option<C>) -> Self {
-        Closing {
-            since: now,
-            end,
-            cause,
-            answers_until: None,
-            last_until: None,
-            settles_until: None,
-        }
-    }
 }
 
 impl<C> Lifecycle<C> {
@@ -143,7 +88,7 @@ impl<C> Lifecycle<C> {
     /// would turn the close of a socket into a reset, which throws away what was delivered.
     pub(super) fn is_settling(&self) -> bool {
         match &self.state {
-            State::Settling { outcome, .. } => matches!(outcome, Outcome::Ended(_)),
+            State::Settling(settling) => matches!(settling.outcome, Outcome::Ended(_)),
             State::Closing(closing) => closing.settles_until.is_some(),
             _ => false,
         }
@@ -165,7 +110,7 @@ impl<C> Lifecycle<C> {
         match self.state {
             // What follows is a reset, or a stream dropped without its closing words. Anything else would make a
             // stream that was cut short look complete.
-            State::Failing { .. } => ShutdownMode::Silent,
+            State::Failing(_) => ShutdownMode::Silent,
             // The second end of two: the socket is closed in the next moment, which says the same.
             State::Running { .. } if is_dropped_at_the_end && has_other_ended => ShutdownMode::Silent,
             _ => ShutdownMode::Orderly,
@@ -202,7 +147,7 @@ impl<C> Lifecycle<C> {
             Event::Refused(side, refusal) => match self.state {
                 State::Running { .. } => self.close(refused(side, refusal), now),
                 // What comes is not for the other side, and nobody can be notified.
-                State::Failing { .. } if !view.from(side).has_stopped => vec![Action::Stop(side)],
+                State::Failing(_) if !view.from(side).has_stopped => vec![Action::Stop(side)],
                 _ => Vec::new(),
             },
             Event::EndWanted(end) => self.end_wanted(end, now, limits),
@@ -218,8 +163,8 @@ impl<C> Lifecycle<C> {
         match &mut self.state {
             State::Running { first: first @ None } => *first = Some(side),
             // What it had sent has gone out, and a Close behind it: the other side may answer that.
-            State::Failing { side: failed, .. }
-                if *failed == side && view.frames(side, |frames| frames.has_injected_close) =>
+            State::Failing(failing)
+                if failing.side == side && view.frames(side, |frames| frames.has_injected_close) =>
             {
                 self.close_failed(side, None, now);
             }
@@ -230,7 +175,7 @@ impl<C> Lifecycle<C> {
     /// The stream of `side` has failed, or had before, and the other side gets a Close.
     fn close_failed(&mut self, side: Side, cause: Option<C>, now: Instant) {
         let (side, cause) = match std::mem::replace(&mut self.state, State::Ended) {
-            State::Failing { side, cause, .. } => (side, Some(cause)),
+            State::Failing(failing) => (failing.side, Some(failing.cause)),
             _ => (side, cause),
         };
         self.state = State::Closing(Box::new(Closing::new(now, End::Failed { side }, cause)));
@@ -243,7 +188,7 @@ impl<C> Lifecycle<C> {
         if limits.websocket.is_some() {
             return self.close(end, now);
         }
-        self.state = State::Draining { since: now, end };
+        self.state = State::Draining(Box::new(Draining { since: now, end }));
         SIDES.map(Action::Stop).into()
     }
 
@@ -284,24 +229,24 @@ impl<C> Lifecycle<C> {
                 }) =>
             {
                 let first = first.unwrap_or(side);
-                self.state = State::Closed { since: now, first };
+                self.state = State::Closed(Box::new(Closed { since: now, first }));
                 actions.push(Action::Stop(side));
                 return actions;
             }
-            State::Running { .. } | State::Failing { .. }
+            State::Running { .. } | State::Failing(_)
                 if is_read && view.frames(side, |frames| frames.can_close_abnormally) =>
             {
                 self.close_failed(side, Some(cause), now);
                 let (to, end) = (!side, End::Failed { side });
                 actions.extend([Action::Close { to, end }, Action::Forget(side)]);
             }
-            State::Failing { .. } | State::Closed { .. } => {}
+            State::Failing(_) | State::Closed(_) => {}
             _ => {
-                self.state = State::Failing {
+                self.state = State::Failing(Box::new(Failing {
                     since: now,
                     side,
                     cause,
-                }
+                }));
             }
         }
         // Dead both ways if it cannot be read: what it had sent before still goes out. If it takes nothing, what it had sent
@@ -353,24 +298,19 @@ impl<C> Lifecycle<C> {
                 let first = first.unwrap_or(Side::Downstream);
                 return vec![Action::End(Outcome::Ended(End::Closed { first }))];
             }
-            State::Closed { first, .. } => {
+            State::Closed(closed) => {
                 // What has come in the meantime must not turn the close of a socket into a reset.
-                let ended = Action::End(Outcome::Ended(End::Closed { first }));
+                let ended = Action::End(Outcome::Ended(End::Closed { first: closed.first }));
                 return vec![Action::Discard, ended];
             }
-            State::Draining { end, .. } => {
-                self.state = State::Settling {
-                    until: now.after(settle_time),
-                    outcome: Outcome::Ended(end),
-                }
-            }
-            State::Failing { side, cause, .. } => {
+            State::Draining(draining) => self.settle(now.after(settle_time), Outcome::Ended(draining.end)),
+            State::Failing(failing) => {
+                let Failing { side, cause, .. } = *failing;
                 let until = match can_reset[!side as usize] {
                     true => view.from(side).moved_at.after(settle_time),
                     false => now,
                 };
-                let outcome = Outcome::Failed { side, cause };
-                self.state = State::Settling { until, outcome };
+                self.settle(until, Outcome::Failed { side, cause });
             }
             State::Closing(mut closing) => {
                 closing.settles_until.get_or_insert(now.after(settle_time));
@@ -379,6 +319,10 @@ impl<C> Lifecycle<C> {
             other => self.state = other,
         }
         Vec::new()
+    }
+
+    fn settle(&mut self, until: Instant, outcome: Outcome<C>) {
+        self.state = State::Settling(Box::new(Settling { until, outcome }));
     }
 
     fn deadline_passed(
@@ -438,19 +382,23 @@ impl<C> Lifecycle<C> {
         let outcome = match std::mem::replace(&mut self.state, State::Ended) {
             State::Ended => return Vec::new(),
             State::Running { .. } => Outcome::Ended(end),
-            State::Draining { end, .. } => Outcome::Ended(end),
+            State::Draining(draining) => Outcome::Ended(draining.end),
             State::Closing(closing) => match (closing.end, closing.cause) {
                 (End::Failed { side }, Some(cause)) => Outcome::Failed { side, cause },
                 (end, _) => Outcome::Ended(end),
             },
-            State::Closed { first, .. } => {
+            State::Closed(closed) => {
                 // What was said before the Closes has not arrived, and that is no end in order.
                 let stuck = SIDES.into_iter().find(|side| view.from(*side).has_tail);
                 let write_timeout = |side: Side| End::WriteTimeout { side: !side };
-                Outcome::Ended(stuck.map_or(End::Closed { first }, write_timeout))
+                let closed = End::Closed { first: closed.first };
+                Outcome::Ended(stuck.map_or(closed, write_timeout))
             }
-            State::Failing { side, cause, .. } => Outcome::Failed { side, cause },
-            State::Settling { outcome, .. } => outcome,
+            State::Failing(failing) => Outcome::Failed {
+                side: failing.side,
+                cause: failing.cause,
+            },
+            State::Settling(settling) => settling.outcome,
         };
         vec![Action::End(outcome)]
     }

@@ -65,6 +65,7 @@ mod registry;
 mod run;
 mod stream;
 mod traffic;
+mod waker_key;
 mod websocket;
 
 use std::future::poll_fn;
@@ -75,9 +76,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use builder::Tunnel;
 pub use config::{SpliceConfig, TunnelConfig};
 pub use end::{End, Operation};
-use engine::Engine;
 #[cfg(feature = "gateway")]
 pub(crate) use engine::Timer;
+use engine::{Engine, Ownership};
 #[cfg(feature = "hyper")]
 pub(crate) use engine::{Scratch, Spliced, Transfer};
 pub(crate) use registry::Watched;
@@ -136,6 +137,6 @@ where
     D: AsyncRead + AsyncWrite + Unpin + 'static,
     U: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut engine = Engine::new(Arc::new(TunnelConfig::unlimited()), false);
-    poll_fn(|cx| engine.poll(cx, downstream, upstream, None)).await
+    let mut engine = Engine::new(Arc::new(TunnelConfig::unlimited()));
+    poll_fn(|cx| engine.poll(cx, downstream, upstream, Ownership::Borrowed, None)).await
 }

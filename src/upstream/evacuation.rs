@@ -6,13 +6,15 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::record::Record;
 use crate::clock::scaled;
 use crate::tunnel::{EndRequest, TunnelWatch, Tunnels};
 
 /// How the tunnels of a server end that leaves its [`Group`](super::Group): because discovery does not find it any more, because it is
 /// [set down](super::Group::set_down), or because it is ejected for longer than a [limit](Evacuation::ejected_longer_than).
 ///
-/// Clients then come back, and get another server. Only tunnels in the registry are ended, so both have to be given the same one:
+/// Clients then come back, and get another server. A tunnel that opens to a server that has left, or is down, because its handshake was
+/// under way, ends in its turn as well. Only tunnels in the registry are ended, so both have to be given the same one:
 /// the group, and the door ([`UpgradeConfig::tunnels`](crate::UpgradeConfig::tunnels)).
 ///
 /// ```
@@ -126,13 +128,12 @@ impl Evacuation {
         self.ejection
     }
 
-    /// Ends the tunnels to the server with this very name: another group may call one of its own the same.
-    pub(super) fn begin(&self, server: &Arc<str>) {
-        let leads_there = |upstream: &Arc<str>| Arc::ptr_eq(upstream, server);
-        self.tunnels.end_where(
-            |tunnel| tunnel.shared_upstream().is_some_and(leads_there),
-            &self.request,
-            self.window,
-        );
+    /// Ends the tunnels to this very server: another group may call one of its own the same. Those that are on their way to it end as
+    /// well, unless it is only ejected: the next of them shows that it is back.
+    pub(super) fn begin(&self, server: &Arc<Record>) {
+        let record = Arc::downgrade(server);
+        let leaves = move || record.upgrade().is_some_and(|record| record.is_leaving());
+        self.tunnels
+            .evacuate(&server.shared_name(), leaves, &self.request, self.window);
     }
 }

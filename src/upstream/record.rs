@@ -65,6 +65,8 @@ pub(super) struct Record {
     is_troubled: AtomicBool,
     /// It was taken out by hand.
     is_down: AtomicBool,
+    /// It is in its group no more.
+    has_left: AtomicBool,
     /// It is back, and nobody has looked yet.
     is_back: AtomicBool,
     tried: AtomicU64,
@@ -90,6 +92,7 @@ impl<C> Member<C> {
             condition: Mutex::default(),
             is_troubled: AtomicBool::new(false),
             is_down: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             is_back: AtomicBool::new(found.is_some()),
             tried: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -150,6 +153,16 @@ impl Record {
             self.is_back.store(!down, Ordering::Release);
         }
         is_changed
+    }
+
+    /// Its group does not have it any more.
+    pub(super) fn leave(&self) {
+        self.has_left.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing new is to be sent there, by hand or because it has left.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_down() || self.has_left.load(Ordering::Acquire)
     }
 
     pub(super) fn weight(&self) -> u32 {

@@ -133,13 +133,14 @@ impl<C> Shared<C> {
             telemetry::server_changed(member.record.place(), "removed");
             #[cfg(feature = "metrics")]
             telemetry::server_removed(member.record.place());
+            member.record.leave();
             self.evacuate(&member);
         }
     }
 
     fn evacuate(&self, member: &Member<C>) {
         if let Some(evacuation) = &self.evacuation {
-            evacuation.begin(&member.record.shared_name());
+            evacuation.begin(&member.record);
         }
     }
 

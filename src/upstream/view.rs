@@ -171,4 +171,9 @@ impl Candidate for Trial {
     fn shared_name(&self) -> Option<Arc<str>> {
         Some(self.record.shared_name())
     }
+
+    fn shared_group(&self) -> Option<Arc<str>> {
+        let group = &self.record.place().group;
+        Some(group.clone()).filter(|name| !name.is_empty())
+    }
 }

@@ -40,6 +40,8 @@ pub struct FrameScanner {
     /// How much payload of the data frame that has begun is still to come.
     remaining: u64,
     reserved_bits: [bool; 3],
+    /// RSV1 is that of compressed messages.
+    compresses: bool,
     sender: Side,
     in_message: bool,
 }
@@ -63,6 +65,7 @@ impl FrameScanner {
         Self {
             remaining: 0,
             reserved_bits: [false; 3],
+            compresses: false,
             sender,
             in_message: false,
         }
@@ -72,6 +75,16 @@ impl FrameScanner {
     #[must_use]
     pub const fn reserved_bits(mut self, allowed: [bool; 3]) -> Self {
         self.reserved_bits = allowed;
+        self
+    }
+
+    /// Whether RSV1 is the bit of compressed messages, and therefore only in their first frames. Default: false.
+    ///
+    /// RFC 7692 6: an endpoint "MUST NOT set the "Per-Message Compressed" bit of control frames and non-first fragments of a data
+    /// message".
+    #[must_use]
+    pub const fn permessage_deflate(mut self, agreed: bool) -> Self {
+        self.compresses = agreed;
         self
     }
 
@@ -136,7 +149,9 @@ impl FrameScanner {
     }
 
     fn check(&self, header: &FrameHeader) -> Result<(), FrameError> {
-        header.check_reserved_bits(self.reserved_bits)?;
+        let [rsv1, rsv2, rsv3] = self.reserved_bits;
+        let begins = matches!(header.opcode, OpCode::Text | OpCode::Binary);
+        header.check_reserved_bits([rsv1 && (begins || !self.compresses), rsv2, rsv3])?;
         header.check_mask(self.sender)?;
         // RFC 6455 5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another message".
         match header.opcode {
@@ -339,6 +354,36 @@ mod tests {
         let mut scanner = FrameScanner::new(Side::Upstream).reserved_bits([true, false, false]);
         assert!(scanner.advance(b"\xc1\x00").is_ok());
         assert_eq!(scanner.advance(b"\xa1\x00"), Err(FrameError::ReservedBit(2)));
+    }
+
+    #[test]
+    fn rfc7692_6_the_bit_of_compression_is_in_first_frames_alone() {
+        let with = |agreed| {
+            let scanner = FrameScanner::new(Side::Upstream);
+            scanner
+                .reserved_bits([true, false, false])
+                .permessage_deflate(agreed)
+        };
+        for (name, frame, is_first) in [
+            ("text", b"\xc1\x00", true),
+            ("binary", b"\xc2\x00", true),
+            ("a continuation", b"\xc0\x00", false),
+            ("a ping", b"\xc9\x00", false),
+            ("a close", b"\xc8\x00", false),
+        ] {
+            for agreed in [false, true] {
+                let mut scanner = with(agreed);
+                if name == "a continuation" {
+                    assert!(scanner.advance(b"\x41\x00").is_ok());
+                }
+                let found = scanner.advance(frame).map(drop);
+                let expected = match is_first || !agreed {
+                    true => Ok(()),
+                    false => Err(FrameError::ReservedBit(1)),
+                };
+                assert_eq!(found, expected, "{name}, {agreed}");
+            }
+        }
     }
 
     #[test]

@@ -91,15 +91,15 @@ async fn any_other_protocol_stays_bytes() {
 
 #[tokio::test]
 async fn the_bits_that_frames_may_have_are_those_of_the_extensions() {
-    // RSV1, RSV2.
-    let frames: [&[u8]; 2] = [b"\xc1\x01x", b"\xa1\x01x"];
+    // RSV1, RSV2; RSV1 in a ping.
+    let frames: [&[u8]; 3] = [b"\xc1\x01x", b"\xa1\x01x", b"\xc9\x01x"];
     for (extensions, passes) in [
-        ("", [false, false]),
+        ("", [false; 3]),
         (
             "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n",
-            [true, false],
+            [true, false, false],
         ),
-        ("Sec-WebSocket-Extensions: x-other\r\n", [true, true]),
+        ("Sec-WebSocket-Extensions: x-other\r\n", [true; 3]),
     ] {
         for (frame, passes) in frames.into_iter().zip(passes) {
             let script = Script::new().read_head().answer(move |request| {

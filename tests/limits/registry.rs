@@ -49,6 +49,7 @@ async fn it_shows_what_is_known_of_a_tunnel_until_that_has_ended() {
     let tunnels = Tunnels::new();
     let listing = Listing::default()
         .client(([192, 0, 2, 7], 50_000))
+        .group("chats")
         .upstream("a:9000")
         .protocol("chat")
         .label(Label::new(7_u64));
@@ -66,8 +67,8 @@ async fn it_shows_what_is_known_of_a_tunnel_until_that_has_ended() {
         (Some([192, 0, 2, 7].into()), Some(50_000))
     );
     assert_eq!(
-        (found.upstream(), found.protocol()),
-        (Some("a:9000"), Some("chat"))
+        (found.group(), found.upstream(), found.protocol()),
+        (Some("chats"), Some("a:9000"), Some("chat"))
     );
     assert_eq!((found.label::<u64>(), found.label::<&str>()), (Some(&7), None));
     assert_eq!(

@@ -151,6 +151,65 @@ async fn one_that_discovery_does_not_find_any_more() {
     }
 }
 
+/// An origin that agrees a little later.
+async fn slow_origin() -> ScriptedOrigin {
+    let script = Script::new().read_head().pause(milliseconds(200)).switch().echo();
+    ScriptedOrigin::start(script).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_on_its_way_ends_with_the_others() {
+    for door in DOORS {
+        let only = slow_origin().await;
+        let name = only.address().to_string();
+        let tunnels = Tunnels::new();
+        let group = Group::builder()
+            .name("chats")
+            .server(crate::server(&only))
+            .evacuation(evacuation(&tunnels))
+            .build();
+        let proxy = mounted(door, &group, &tunnels).await;
+        let mut client = proxy.client_sending(UPGRADE_REQUEST).await;
+        only.connection(0).await.head().await;
+        assert!(group.set_down(&name, true));
+        assert_eq!(client.head().await.status, 101);
+        client.receives(CLOSE).await;
+        // Once it is back, it keeps what it gets.
+        assert!(group.set_down(&name, false));
+        let mut client = opened(&proxy).await;
+        client.receives_nothing_for(WINDOW).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_on_its_way_to_a_server_that_is_lost_ends_with_the_others() {
+    for door in DOORS {
+        let (first, second) = (slow_origin().await, origin().await);
+        let tunnels = Tunnels::new();
+        let addresses = Arc::new(Mutex::new(vec![first.address()]));
+        let found = addresses.clone();
+        let find = move || {
+            let found = found.lock().unwrap().clone();
+            async move { Ok(found) }
+        };
+        let group = Group::builder()
+            .discover("chat", find, milliseconds(1), |address| {
+                Server::to(address.to_string())
+            })
+            .evacuation(evacuation(&tunnels).window(Duration::ZERO))
+            .build();
+        let proxy = mounted(door, &group, &tunnels).await;
+        let mut client = proxy.client_sending(UPGRADE_REQUEST).await;
+        first.connection(0).await.head().await;
+        *addresses.lock().unwrap() = vec![second.address()];
+        // The request that finds out. The answer before is good for a millisecond.
+        tokio::time::sleep(milliseconds(5)).await;
+        let _other = opened(&proxy).await;
+        assert_eq!(client.head().await.status, 101);
+        client.receives(CLOSE).await;
+    }
+}
+
 #[tokio::test]
 async fn all_that_are_down_get_nothing() {
     let only = origin().await;

@@ -49,8 +49,15 @@ pub(in crate::tunnel) struct Engine {
     timer: Timer,
     config: Arc<TunnelConfig>,
     pub(in crate::tunnel) started: Instant,
-    /// Whether the streams are dropped when the tunnel ends, so that a plain socket need not be shut down twice.
-    drops_streams: bool,
+}
+
+/// What becomes of the streams when the tunnel has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::tunnel) enum Ownership {
+    /// They are dropped, so that a plain socket need not be shut down twice.
+    Dropped,
+    /// They are the caller's.
+    Borrowed,
 }
 
 /// What has come of an event.
@@ -62,7 +69,7 @@ pub(in crate::tunnel) struct Done {
 }
 
 impl Engine {
-    pub(in crate::tunnel) fn new(config: Arc<TunnelConfig>, drops_streams: bool) -> Self {
+    pub(in crate::tunnel) fn new(config: Arc<TunnelConfig>) -> Self {
         let now = Instant::now();
         Engine {
             from_downstream: Box::new(Half::new(now, config.splice_config())),
@@ -71,7 +78,6 @@ impl Engine {
             timer: Timer::default(),
             config,
             started: now,
-            drops_streams,
         }
     }
 
@@ -110,6 +116,7 @@ impl Engine {
         cx: &mut Context<'_>,
         downstream: &mut D,
         upstream: &mut U,
+        ownership: Ownership,
         appointed: Option<Instant>,
     ) -> Poll<Result<Traffic, TunnelError>> {
         let now = Instant::now();
@@ -117,9 +124,21 @@ impl Engine {
         let mut outcome = None;
         while outcome.is_none() {
             // Again after a failure, because that changes what is left to do for either direction.
-            while self.move_from(Side::Downstream, cx, now, &mut scratch, (downstream, upstream))
-                | self.move_from(Side::Upstream, cx, now, &mut scratch, (upstream, downstream))
-                || self.conclude_closes(cx, now, &mut scratch, downstream, upstream)
+            while self.move_from(
+                Side::Downstream,
+                cx,
+                now,
+                &mut scratch,
+                (downstream, upstream),
+                ownership,
+            ) | self.move_from(
+                Side::Upstream,
+                cx,
+                now,
+                &mut scratch,
+                (upstream, downstream),
+                ownership,
+            ) || self.conclude_closes(cx, now, &mut scratch, downstream, upstream)
             {}
             outcome = self.poll_end(cx, now, &mut scratch, downstream, upstream);
             if outcome.is_some() {
@@ -166,12 +185,13 @@ impl Engine {
         now: Instant,
         scratch: &mut Scratch,
         streams: (&mut R, &mut W),
+        ownership: Ownership,
     ) -> bool {
         let is_framed = self.half(side).framed().is_some();
         if is_framed {
             self.pause_timers(side, now);
         }
-        let is_dropped = self.drops_streams && socket::is_plain(streams.1);
+        let is_dropped = ownership == Ownership::Dropped && socket::is_plain(streams.1);
         let mode = self
             .lifecycle
             .shutdown_mode(self.half(!side).has_ended(), is_dropped);

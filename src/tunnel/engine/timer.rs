@@ -7,11 +7,13 @@ use std::future::Future;
 #[cfg(feature = "gateway")]
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep};
+
+use crate::tunnel::waker_key::WakerKey;
 
 /// At most one registration with the runtime's clock, made when the first deadline appears, for one deadline after another.
 #[derive(Default)]
@@ -25,9 +27,8 @@ pin_project! {
     struct Armed {
         #[pin]
         sleep: Sleep,
-        waker: Waker,
-        // Not if the task had used up its cooperative budget: it is not registered then.
-        registered: bool,
+        // The clock has that waker until the deadline. None if the task had used up its cooperative budget: nothing is registered then.
+        registered: Option<WakerKey>,
     }
 }
 
@@ -44,13 +45,12 @@ impl Timer {
         if now >= deadline {
             return Poll::Ready(());
         }
-        match &mut self.armed {
+        match &self.armed {
             // It is due in time, and it wakes this task. Nothing to be done, which is so for every message.
             Some(armed)
-                if armed.registered
-                    && now < armed.sleep.deadline()
+                if now < armed.sleep.deadline()
                     && armed.sleep.deadline() <= deadline
-                    && armed.waker.will_wake(cx.waker()) =>
+                    && armed.registered == Some(WakerKey::of(cx.waker())) =>
             {
                 Poll::Pending
             }
@@ -77,22 +77,22 @@ impl Timer {
         let armed = self.armed.get_or_insert_with(|| {
             Box::pin(Armed {
                 sleep: tokio::time::sleep_until(deadline),
-                waker: cx.waker().clone(),
-                registered: false,
+                registered: None,
             })
         });
         let mut armed = armed.as_mut().project();
-        armed.waker.clone_from(cx.waker());
         if armed.sleep.deadline() > deadline {
             armed.sleep.as_mut().reset(deadline);
         }
-        *armed.registered = has_budget_remaining();
+        let key = WakerKey::of(cx.waker());
+        let registered = || has_budget_remaining().then_some(key);
+        *armed.registered = registered();
         while armed.sleep.as_mut().poll(cx).is_ready() {
             if armed.sleep.deadline() >= deadline {
                 return Poll::Ready(());
             }
             armed.sleep.as_mut().reset(deadline);
-            *armed.registered = has_budget_remaining();
+            *armed.registered = registered();
         }
         Poll::Pending
     }
@@ -102,6 +102,7 @@ impl Timer {
 mod tests {
     #[cfg(feature = "gateway")]
     use std::pin::pin;
+    use std::task::Waker;
     use std::time::Duration;
 
     use super::*;

@@ -5,8 +5,9 @@
 use std::time::{Duration, Instant};
 
 use super::event::Due;
+use super::state::{Closing, State};
 use super::view::{Limits, View};
-use super::{Closing, Lifecycle, SIDES, State};
+use super::{Lifecycle, SIDES};
 use crate::clock::After;
 use crate::side::Side;
 use crate::tunnel::websocket::WebSocketSettings;
@@ -23,12 +24,12 @@ impl<C> Lifecycle<C> {
         let mut next = Earliest(None);
         match &self.state {
             State::Ended => return None,
-            State::Settling { until, .. } => return Some((*until, Due::Drop)),
+            State::Settling(settling) => return Some((settling.until, Due::Drop)),
             // What brought it about has passed already.
             State::Closing(closing) => return Some((closing.deadline(half_close_limit), Due::Drop)),
-            State::Draining { since, .. } | State::Failing { since, .. } | State::Closed { since, .. } => {
-                next.consider(*since, half_close_limit, Due::Drop);
-            }
+            State::Draining(draining) => next.consider(draining.since, half_close_limit, Due::Drop),
+            State::Failing(failing) => next.consider(failing.since, half_close_limit, Due::Drop),
+            State::Closed(closed) => next.consider(closed.since, half_close_limit, Due::Drop),
             State::Running { .. } => {
                 let ended = SIDES.into_iter().find(|side| view.from(*side).has_ended);
                 if let Some(side) = ended {

@@ -17,7 +17,7 @@ use crate::tunnel::registry::wakers::Waiter;
 /// [`Drain::started`](crate::tunnel::Drain::started).
 ///
 /// Made to be polled along with every message: until the drain has started, a poll by the task that polled before is
-/// one atomic load and a comparison of wakers. 48 bytes, 16 more in the drain while it waits, and a timer only from
+/// one atomic load and a comparison. 40 bytes, 16 more in the drain while it waits, and a timer only from
 /// the start of a drain with a schedule until its turn.
 ///
 /// ```
@@ -186,7 +186,7 @@ mod tests {
     fn it_is_small_and_goes_anywhere() {
         fn goes_anywhere<T: Send + Sync + Unpin>() {}
         goes_anywhere::<DrainSignal>();
-        assert_eq!(size_of::<Option<DrainSignal>>(), 48);
+        assert_eq!(size_of::<Option<DrainSignal>>(), 40);
     }
 
     #[test]

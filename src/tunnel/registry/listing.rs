@@ -63,6 +63,7 @@ impl fmt::Debug for Label {
 pub struct Listing {
     pub(super) client: Option<IpAddr>,
     pub(super) port: Option<u16>,
+    pub(super) group: Option<Arc<str>>,
     pub(super) upstream: Option<Arc<str>>,
     pub(super) protocol: Option<Arc<str>>,
     pub(super) label: Option<Label>,
@@ -95,6 +96,15 @@ impl Listing {
         self
     }
 
+    /// What the group is called that the server is one of. Default: none, or it has no name.
+    ///
+    /// Servers of one name in different groups are told apart by it.
+    #[must_use]
+    pub fn group(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.group = Some(name.into());
+        self
+    }
+
     /// What both sides speak. Default: not known.
     #[must_use]
     pub fn protocol(mut self, protocol: impl Into<Arc<str>>) -> Self {
@@ -121,6 +131,7 @@ impl Listing {
 /// What many tunnels have in common.
 pub(super) struct Kind {
     pub(super) tunnels: Tunnels,
+    pub(super) group: Option<Arc<str>>,
     pub(super) upstream: Option<Arc<str>>,
     pub(super) protocol: Option<Arc<str>>,
 }

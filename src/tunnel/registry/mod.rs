@@ -12,6 +12,8 @@ mod events;
 mod finished;
 mod id;
 mod iter;
+#[cfg(feature = "gateway")]
+mod leaving;
 mod listing;
 mod peer_cap;
 mod table;
@@ -192,6 +194,28 @@ impl Tunnels {
         selected.len()
     }
 
+    /// Ends the tunnels to the upstream with this very name, as [`end_where`](Tunnels::end_where) does, and those that open to it as long
+    /// as it `leaves`: they were on their way.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn evacuate(
+        &self,
+        upstream: &Arc<str>,
+        leaves: impl Fn() -> bool + Send + Sync + 'static,
+        request: &EndRequest,
+        window: Duration,
+    ) {
+        let leaving = leaving::Leaving::new(upstream, leaves, request.clone(), window);
+        // First: one that opens meanwhile has a turn by this, or is found below.
+        let over = self.table().note_leaving(upstream, leaving);
+        drop(over);
+        let leads_there = |name: &Arc<str>| Arc::ptr_eq(name, upstream);
+        self.end_where(
+            |tunnel| tunnel.shared_upstream().is_some_and(leads_there),
+            request,
+            window,
+        );
+    }
+
     /// Ends all tunnels as the schedule says, with [`End::Drained`](super::End::Drained), and refuses new upgrades with 503 from now
     /// on ([`Rejection::Draining`](crate::handshake::Rejection::Draining)).
     pub fn drain(&self, schedule: Schedule) {
@@ -237,6 +261,9 @@ impl Tunnels {
         let watched = Watched::of(entry);
         if let Some(at) = inserted.drained_at.filter(|_| !is_signalled) {
             watched.watch().end_at(at, End::Drained, EndRequest::default());
+        }
+        if let Some((at, request)) = inserted.evacuated_at {
+            watched.watch().end_at(at, End::Requested, request);
         }
         for queue in inserted.subscribers {
             queue.push(TunnelEvent::Opened(watched.watch()));

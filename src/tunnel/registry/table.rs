@@ -11,15 +11,22 @@ use tokio::time::Instant;
 use super::drain_state::Window;
 use super::entry::Entry;
 use super::events::Queue;
+#[cfg(feature = "gateway")]
+use super::leaving::Leaving;
 use super::listing::{Kind, Listing};
 use super::wakers::{Wakers, Woken};
 use super::{TunnelId, Tunnels};
 #[cfg(feature = "metrics")]
 use crate::telemetry::Moved;
 use crate::tunnel::traffic::Traffic;
+use crate::tunnel::websocket::EndRequest;
 
 /// So many places are kept when no tunnel is left.
 const FEW: usize = 64;
+
+/// What a kind is found by: its group, its upstream and its protocol. The first two are known by where their names are, which no others
+/// have as long as the kind exists.
+type KindKey = (usize, usize, Option<Arc<str>>);
 
 #[derive(Default)]
 pub(super) struct Table {
@@ -28,15 +35,17 @@ pub(super) struct Table {
     len: usize,
     /// How many tunnels there have been.
     opened: u64,
-    /// What tunnels have in common. An upstream is known by where its name is, which no other has as long as the kind exists.
-    kinds: HashMap<(usize, Option<Arc<str>>), Weak<Kind>>,
+    /// What tunnels have in common.
+    kinds: HashMap<KindKey, Weak<Kind>>,
     /// From so many on, those that nobody has any more are taken out.
     purged_from: usize,
     subscribers: Vec<Weak<Queue>>,
     finished: Wakers,
     window: Option<Window>,
-    /// How many have opened since the drain started.
+    /// How many have opened since a drain started, or to a server that leaves.
     late: u32,
+    #[cfg(feature = "gateway")]
+    leaving: Vec<Leaving>,
     #[cfg(feature = "metrics")]
     bytes: Reported,
 }
@@ -64,6 +73,8 @@ pub(super) struct Inserted {
     pub(super) subscribers: Vec<Arc<Queue>>,
     /// When it is to end, because a drain has started.
     pub(super) drained_at: Option<Instant>,
+    /// When it is to end and with which words, because its upstream leaves.
+    pub(super) evacuated_at: Option<(Instant, EndRequest)>,
 }
 
 /// What is to be done for a tunnel that has ended.
@@ -119,18 +130,50 @@ impl Table {
             Some(place) => *place = Some(entry.clone()),
             None => self.slots.push(Some(entry.clone())),
         }
-        let drained_at = self.window.map(|window| {
-            // Multiples of the golden ratio are even at any number of them.
-            const GOLDEN: u32 = 2_654_435_769;
-            self.late = self.late.wrapping_add(1);
-            let part = f64::from(self.late.wrapping_mul(GOLDEN)) / f64::from(u32::MAX);
-            window.turn(Instant::now(), part as f32)
-        });
+        let drained_at = self.window.map(|window| self.late_turn(window));
         let inserted = Inserted {
             subscribers: self.subscribers(),
             drained_at,
+            evacuated_at: self.evacuated_at(&entry),
         };
         (entry, inserted)
+    }
+
+    /// The turn of one more tunnel that has come after the turns were given out.
+    fn late_turn(&mut self, window: Window) -> Instant {
+        // Multiples of the golden ratio are even at any number of them.
+        const GOLDEN: u32 = 2_654_435_769;
+        self.late = self.late.wrapping_add(1);
+        let part = f64::from(self.late.wrapping_mul(GOLDEN)) / f64::from(u32::MAX);
+        window.turn(Instant::now(), part as f32)
+    }
+
+    #[cfg(feature = "gateway")]
+    fn evacuated_at(&mut self, entry: &Entry) -> Option<(Instant, EndRequest)> {
+        if self.leaving.is_empty() {
+            return None;
+        }
+        let upstream = entry.kind.as_ref()?.upstream.as_ref()?;
+        let is_it = |leaving: &&Leaving| leaving.is(upstream) && !leaving.is_over();
+        let leaving = self.leaving.iter().find(is_it)?;
+        let (window, request) = (leaving.window(), leaving.request().clone());
+        Some((self.late_turn(window), request))
+    }
+
+    #[cfg(not(feature = "gateway"))]
+    fn evacuated_at(&mut self, _: &Entry) -> Option<(Instant, EndRequest)> {
+        None
+    }
+
+    /// Tunnels that open to this upstream from now on are to end, as long as it leaves. Returns what is to be dropped.
+    #[cfg(feature = "gateway")]
+    pub(super) fn note_leaving(&mut self, upstream: &Arc<str>, leaving: Leaving) -> Vec<Leaving> {
+        let is_over = |former: &Leaving| former.is(upstream) || former.is_over();
+        let former = std::mem::take(&mut self.leaving).into_iter();
+        let (over, rest) = former.partition(is_over);
+        self.leaving = rest;
+        self.leaving.push(leaving);
+        over
     }
 
     #[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
@@ -173,12 +216,14 @@ impl Table {
 
     fn kind(&mut self, tunnels: &Tunnels, listing: &Listing) -> Arc<Kind> {
         let upstream = listing.upstream.as_ref().map_or(0, |name| name.as_ptr().addr());
-        let key = (upstream, listing.protocol.clone());
+        let group = listing.group.as_ref().map_or(0, |name| name.as_ptr().addr());
+        let key = (group, upstream, listing.protocol.clone());
         if let Some(kind) = self.kinds.get(&key).and_then(Weak::upgrade) {
             return kind;
         }
         let kind = Arc::new(Kind {
             tunnels: tunnels.clone(),
+            group: listing.group.clone(),
             upstream: listing.upstream.clone(),
             protocol: listing.protocol.clone(),
         });

@@ -107,6 +107,13 @@ impl TunnelWatch {
         self.entry.kind.as_ref()?.upstream.as_ref()
     }
 
+    /// What the group is called that this server is one of, as [`upstream::Builder::name`](crate::upstream::Builder::name) has it.
+    /// `None` where it has no name, or there is no group.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        self.entry.kind.as_ref()?.group.as_deref()
+    }
+
     /// What both sides speak.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {

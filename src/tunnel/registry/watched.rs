@@ -78,7 +78,7 @@ impl Watched {
         if let Some(frames) = self.entry.frames() {
             for side in [Side::Downstream, Side::Upstream] {
                 if let Some(framed) = engine.half(side).framed() {
-                    frames.note(side, framed.counts_revision(), || framed.counts());
+                    frames.note(side, framed.counts_revision(), || framed.counted());
                 }
             }
         }

@@ -25,8 +25,9 @@ use crate::websocket::{CloseCode, CloseFrame};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebSocketConfig {
     settings: Arc<WebSocketSettings>,
-    // By itself, because it may be another one for each tunnel.
+    // By themselves, because they may be others for each tunnel.
     reserved_bits: Option<[bool; 3]>,
+    permessage_deflate: bool,
 }
 
 /// What tunnels share of it.
@@ -184,6 +185,17 @@ impl WebSocketConfig {
     #[must_use]
     pub fn allowed_reserved_bits(&self) -> Option<[bool; 3]> {
         self.reserved_bits
+    }
+
+    /// RSV1 is that of compressed messages, as both sides have agreed.
+    #[must_use]
+    pub(crate) fn permessage_deflate(mut self, agreed: bool) -> Self {
+        self.permessage_deflate = agreed;
+        self
+    }
+
+    pub(in crate::tunnel) fn has_permessage_deflate(&self) -> bool {
+        self.permessage_deflate
     }
 
     pub(in crate::tunnel) fn settings(&self) -> &Arc<WebSocketSettings> {

@@ -3,12 +3,11 @@
 //! Knows headers and instants. It must not know who looks at the numbers.
 
 use std::fmt;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Framed;
 use super::injected::Pings;
+use super::{Framed, RoundTrips};
 use crate::side::Side;
 use crate::telemetry::{self, FrameNumbers};
 use crate::tunnel::engine::Engine;
@@ -107,69 +106,6 @@ impl fmt::Debug for FrameCounts {
     }
 }
 
-/// How long one side took to answer pings that the tunnel injects: from [`Traffic::round_trips`](crate::tunnel::Traffic::round_trips) and
-/// [`TunnelWatch::round_trips`](crate::tunnel::TunnelWatch::round_trips). Exact to a microsecond.
-///
-/// A time runs from when the ping was written to when the pong was read. What the side was sent or had sent before is ahead of both, so
-/// this is how long a message takes there and back, and not the time of the network alone. An answer is not timed if its ping or
-/// the answer had to wait because the other side took no bytes, or for a rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RoundTrips {
-    pub(in crate::tunnel) count: u32,
-    /// In microseconds.
-    pub(in crate::tunnel) last: u32,
-    pub(in crate::tunnel) smallest: u32,
-    pub(in crate::tunnel) sum: u64,
-}
-
-impl RoundTrips {
-    pub(super) const NONE: Self = RoundTrips {
-        count: 0,
-        last: 0,
-        smallest: 0,
-        sum: 0,
-    };
-
-    /// How many answers were timed.
-    #[must_use]
-    pub fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// The last time. `None` where no answer was timed.
-    #[must_use]
-    pub fn last(&self) -> Option<Duration> {
-        self.some(self.last.into())
-    }
-
-    /// The smallest time.
-    #[must_use]
-    pub fn smallest(&self) -> Option<Duration> {
-        self.some(self.smallest.into())
-    }
-
-    /// The mean of all times.
-    #[must_use]
-    pub fn mean(&self) -> Option<Duration> {
-        self.some(self.sum / u64::from(self.count.max(1)))
-    }
-
-    fn some(&self, micros: u64) -> Option<Duration> {
-        (self.count > 0).then(|| Duration::from_micros(micros))
-    }
-
-    fn add(&mut self, time: Duration) {
-        let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-        self.smallest = match self.count {
-            0 => micros,
-            _ => self.smallest.min(micros),
-        };
-        self.last = micros;
-        self.sum = self.sum.saturating_add(micros.into());
-        self.count = self.count.saturating_add(1);
-    }
-}
-
 /// What is counted of what one side sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::tunnel) struct Counts {
@@ -177,13 +113,36 @@ pub(in crate::tunnel) struct Counts {
     pub(in crate::tunnel) round_trips: RoundTrips,
 }
 
+/// The same in the form in which it is kept.
+pub(in crate::tunnel) struct Counted<'a> {
+    pub(in crate::tunnel) tally: Tally,
+    /// What the tally is of.
+    pub(in crate::tunnel) is_binary: bool,
+    /// In place of the tally.
+    pub(in crate::tunnel) full: Option<&'a FrameCounts>,
+    /// Answers to the tunnel's pings, which are in neither.
+    pub(in crate::tunnel) answers: u32,
+    pub(in crate::tunnel) round_trips: RoundTrips,
+}
+
+impl Counted<'_> {
+    pub(in crate::tunnel) fn frame_counts(&self) -> FrameCounts {
+        let tally = || self.tally.to_counts(self.is_binary);
+        let mut frames = self.full.copied().unwrap_or_else(tally);
+        let answers = u64::from(self.answers);
+        frames.numbers[PONGS] += answers;
+        frames.numbers[KINDS + PONGS] += answers * Pings::LENGTH as u64;
+        frames
+    }
+}
+
 /// What is counted as long as it is little: messages of one kind, and answers to the tunnel's pings beside them. Few tunnels see
 /// anything else, and this takes an eighth of the memory.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
-    frames: u32,
-    messages: u32,
-    bytes: u32,
+pub(in crate::tunnel) struct Tally {
+    pub(in crate::tunnel) frames: u32,
+    pub(in crate::tunnel) messages: u32,
+    pub(in crate::tunnel) bytes: u32,
 }
 
 impl Tally {
@@ -273,14 +232,19 @@ impl Framed {
         counts.get_or_insert_with(|| Box::new(tally.to_counts(is_binary)))
     }
 
+    pub(in crate::tunnel) fn counted(&self) -> Counted<'_> {
+        Counted {
+            tally: self.tally,
+            is_binary: self.is_binary,
+            full: self.rare().counts.as_deref(),
+            answers: self.extra.answers,
+            round_trips: self.extra.round_trips,
+        }
+    }
+
     pub(in crate::tunnel) fn counts(&self) -> Counts {
-        let counted = self.rare().counts.as_deref().copied();
-        let mut frames = counted.unwrap_or_else(|| self.tally.to_counts(self.is_binary));
-        let answers = u64::from(self.extra.answers);
-        frames.numbers[PONGS] += answers;
-        frames.numbers[KINDS + PONGS] += answers * Pings::LENGTH as u64;
         Counts {
-            frames,
+            frames: self.counted().frame_counts(),
             round_trips: self.extra.round_trips,
         }
     }
@@ -345,22 +309,6 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::websocket::ControlFrame;
-
-    #[test]
-    fn of_round_trips_the_last_the_smallest_and_the_mean_are_kept() {
-        let micros = Duration::from_micros;
-        let mut trips = RoundTrips::default();
-        assert_eq!((trips.last(), trips.smallest(), trips.mean()), (None, None, None));
-        for (time, last, smallest, mean) in [(30, 30, 30, 30), (10, 10, 10, 20), (50, 50, 10, 30)] {
-            trips.add(micros(time));
-            let found = (trips.last(), trips.smallest(), trips.mean());
-            let expected = [last, smallest, mean].map(|time| Some(micros(time)));
-            assert_eq!([found.0, found.1, found.2], expected);
-        }
-        trips.add(Duration::MAX);
-        trips.add(Duration::ZERO);
-        assert_eq!((trips.count(), trips.smallest()), (5, Some(Duration::ZERO)));
-    }
 
     #[test]
     fn what_is_counted_in_little_room_is_the_same_as_in_much() {

@@ -17,6 +17,7 @@ mod limits;
 mod output;
 mod queue;
 mod rare;
+mod round_trips;
 mod splicing;
 mod tap;
 mod tapped;
@@ -31,9 +32,8 @@ use tokio::time::Instant;
 pub(in crate::tunnel) use closes::{Closes, WebSocketTraffic};
 pub use config::WebSocketConfig;
 pub(in crate::tunnel) use config::WebSocketSettings;
-pub(in crate::tunnel) use counts::Counts;
-use counts::Tally;
-pub use counts::{FrameCounts, RoundTrips};
+pub use counts::FrameCounts;
+pub(in crate::tunnel) use counts::{Counted, Counts, Tally};
 pub use end_request::EndRequest;
 pub(in crate::tunnel) use injected::Injected;
 use limits::Limiter;
@@ -41,6 +41,7 @@ pub use limits::{MessageLimit, MessageLimits, Rate};
 use output::Output;
 pub(in crate::tunnel) use output::Piece;
 use rare::{Extra, Lazy, Rare};
+pub use round_trips::RoundTrips;
 pub use tap::{Compression, Decision, InjectError, MessageHead, MessageInjector, MessageTap, Tap, Verdict};
 pub(in crate::tunnel) use tap::{Inbox, Inboxes, Tapped};
 use tapped::Own;
@@ -89,7 +90,9 @@ impl Framed {
             extra.rare.limiter = Some(Box::new(Limiter::new(*limits, now.into_std())));
         }
         Framed {
-            scanner: FrameScanner::new(sender).reserved_bits(reserved_bits),
+            scanner: FrameScanner::new(sender)
+                .reserved_bits(reserved_bits)
+                .permessage_deflate(config.has_permessage_deflate()),
             last_read_at: now,
             settings: Arc::clone(settings),
             handed: 0,
@@ -153,7 +156,7 @@ impl Framed {
                     end = Some(at);
                 }
             }
-            if self.is_interrupted(output.length(at)) {
+            if self.is_interrupted() {
                 self.hold(read.rest(at));
                 break;
             }

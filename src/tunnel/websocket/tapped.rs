@@ -91,17 +91,14 @@ impl Framed {
     /// How much of what was read is looked at next.
     pub(super) fn next_piece<'a>(&self, read: &'a [u8]) -> &'a [u8] {
         match self.screen().and_then(Screen::inflates_at_once) {
-            Some((most, _)) if self.scanner.remaining() > 0 => &read[..read.len().min(most)],
+            Some(most) if self.scanner.remaining() > 0 => &read[..read.len().min(most)],
             _ => read,
         }
     }
 
-    /// Whether what was read waits, with so much on its way out.
-    pub(super) fn is_interrupted(&mut self, length: usize) -> bool {
-        let is_enough = match self.screen().and_then(Screen::inflates_at_once) {
-            Some((_, most)) => length >= most,
-            None => false,
-        };
+    /// Whether the rest of what was read waits: for its next turn, or for a decision.
+    pub(super) fn is_interrupted(&mut self) -> bool {
+        let is_enough = self.screen_mut().is_some_and(Screen::has_inflated_enough);
         let waits = is_enough || self.is_paused();
         if let Some(own) = self.own_mut() {
             own.is_interrupted = waits;

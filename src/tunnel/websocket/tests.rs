@@ -100,6 +100,71 @@ fn messages_that_wait_for_decisions_are_not_copied_each_time() {
     assert!(out == read);
 }
 
+#[cfg(feature = "deflate")]
+#[test]
+fn what_is_inflated_in_one_turn_is_bounded() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Counts what it is shown.
+    struct Shown(Decision, Arc<AtomicUsize>);
+    impl MessageTap for Shown {
+        fn decide(&mut self, _: &MessageHead) -> Decision {
+            self.0.clone()
+        }
+        fn read(&mut self, _: &MessageHead, payload: &Bytes) -> Verdict {
+            self.1.fetch_add(payload.len(), Ordering::Relaxed);
+            Verdict::Pass
+        }
+        fn observe(&mut self, _: &MessageHead, piece: &[u8], _: bool) -> Option<EndRequest> {
+            self.1.fetch_add(piece.len(), Ordering::Relaxed);
+            None
+        }
+    }
+
+    /// A message of so many zeros, each independent of those before it.
+    fn bomb(length: usize) -> Vec<u8> {
+        let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+        let mut payload = Vec::with_capacity(length / 500 + 100);
+        compress
+            .compress_vec(&vec![b'0'; length], &mut payload, flate2::FlushCompress::Sync)
+            .unwrap();
+        payload.truncate(payload.len() - 4);
+        let mut bytes = message(OpCode::Binary, true, &payload);
+        bytes[0] |= 0x40;
+        bytes
+    }
+
+    const MEGABYTE: usize = 1 << 20;
+    let agreed = crate::websocket::DeflateParameters::read("permessage-deflate; server_no_context_takeover");
+    for (decision, length) in [
+        (Decision::Observe, 40 * MEGABYTE),
+        (Decision::Observe, 60_000),
+        (Decision::Read(60_000), 60_000),
+    ] {
+        let bomb = bomb(length);
+        let read = bomb.repeat(64 * 1024 / bomb.len());
+        let shown = Arc::new(AtomicUsize::new(0));
+        let tap = Tap::new(Shown(decision.clone(), shown.clone())).deflate(agreed);
+        let config = WebSocketConfig::default().reserved_bits([true, false, false]);
+        let mut framed = Framed::new(Side::Upstream, Instant::now(), &config);
+        framed.extra.rare.own = Some(Box::new(Own::under(tap, Side::Upstream)));
+        let (now, mut cx) = (Instant::now(), Context::from_waker(Waker::noop()));
+        let (mut out, mut before) = (framed.pass(now, &read).to_vec(), 0);
+        loop {
+            let made = shown.load(Ordering::Relaxed) - before;
+            assert!(made <= 3 * MEGABYTE / 2, "{decision:?}: {made} bytes in one turn");
+            before += made;
+            match framed.poll_injected(&mut cx, now) {
+                Some(bytes) => out.extend_from_slice(&bytes),
+                None => break,
+            }
+        }
+        assert!(out == read, "{decision:?}");
+        assert_eq!(before, length * (read.len() / bomb.len()), "{decision:?}");
+    }
+}
+
 /// Decides by turns.
 struct ByTurns(Vec<Decision>);
 

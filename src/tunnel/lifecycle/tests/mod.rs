@@ -58,17 +58,17 @@ fn running(_: Instant) -> State<char> {
 
 fn draining(since: Instant) -> State<char> {
     let end = End::Requested;
-    State::Draining { since, end }
+    State::Draining(Box::new(Draining { since, end }))
 }
 
 fn failing(since: Instant) -> State<char> {
     let (side, cause) = (Upstream, 'x');
-    State::Failing { since, side, cause }
+    State::Failing(Box::new(Failing { since, side, cause }))
 }
 
 fn closed(since: Instant) -> State<char> {
     let first = Upstream;
-    State::Closed { since, first }
+    State::Closed(Box::new(Closed { since, first }))
 }
 
 fn drained(now: Instant) -> State<char> {
@@ -86,7 +86,7 @@ fn failed_and_closing(now: Instant) -> State<char> {
 
 fn settling(until: Instant) -> State<char> {
     let outcome = Outcome::Ended(End::Drained);
-    State::Settling { until, outcome }
+    State::Settling(Box::new(Settling { until, outcome }))
 }
 
 fn ended(_: Instant) -> State<char> {

@@ -67,12 +67,12 @@ const BOTH_ENDED: Event<char> = Event::BothEnded {
 fn state_name<C>(lifecycle: &Lifecycle<C>) -> &'static str {
     match &lifecycle.state {
         State::Running { .. } => "running",
-        State::Draining { .. } => "draining",
+        State::Draining(_) => "draining",
         State::Closing(closing) if closing.settles_until.is_some() => "closing, settling",
         State::Closing(_) => "closing",
-        State::Closed { .. } => "closed",
-        State::Failing { .. } => "failing",
-        State::Settling { .. } => "settling",
+        State::Closed(_) => "closed",
+        State::Failing(_) => "failing",
+        State::Settling(_) => "settling",
         State::Ended => "ended",
     }
 }

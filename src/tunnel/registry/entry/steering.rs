@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{Entry, TICK};
 use crate::clock::After;
 use crate::tunnel::end::End;
+use crate::tunnel::waker_key::WakerKey;
 use crate::tunnel::websocket::EndRequest;
 
 #[derive(Default)]
@@ -51,7 +52,7 @@ impl Entry {
 
     /// Wakes this task when the tunnel's end is appointed.
     pub(in crate::tunnel::registry) fn register(&self, waker: &Waker) {
-        let key = key_of(waker);
+        let key = WakerKey::of(waker).number();
         if self.waker.load(Ordering::Relaxed) == key {
             return;
         }
@@ -131,10 +132,4 @@ impl Appointed {
             .flatten()
             .min_by_key(|(at, ..)| *at)
     }
-}
-
-/// What distinguishes a waker from others as long as both exist: where its data and its functions are. Never zero.
-fn key_of(waker: &Waker) -> usize {
-    let vtable = std::ptr::from_ref(waker.vtable()).addr();
-    (waker.data().addr() ^ vtable.rotate_left(usize::BITS / 2)).max(1)
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Timeout, timeout};
+use tokio::time::timeout;
 
 use super::collected::{self, Collected};
 use super::message::Denial;
@@ -26,9 +26,6 @@ pub(super) struct Held {
     is_recoded: bool,
 }
 
-/// The future that decides.
-pub(super) type Deciding = Pin<Box<dyn Future<Output = Verdict> + Send>>;
-
 /// What a verdict comes to.
 pub(super) enum Outcome {
     /// These bytes go out. `is_original`: the receiver knows what the sender has sent.
@@ -42,7 +39,7 @@ pub(super) enum Outcome {
 
 /// A message that was read, until it is decided about.
 pub(super) struct Undecided {
-    decision: Pin<Box<Timeout<Deciding>>>,
+    decision: Pin<Box<dyn Future<Output = Option<Verdict>> + Send>>,
     held: Held,
 }
 
@@ -86,7 +83,8 @@ impl Held {
             Verdict::Drop => (Vec::new(), false),
             Verdict::Close(request) => return Outcome::Refused(Denial::Both(request)),
             Verdict::Wait(decision) => {
-                let decision = Box::pin(timeout(limit, decision));
+                // The time begins when the decision is asked for: what goes out before the message may have to wait.
+                let decision = Box::pin(async move { timeout(limit, decision).await.ok() });
                 return Outcome::Undecided(Undecided { decision, held: self });
             }
         };
@@ -97,7 +95,7 @@ impl Held {
 impl Undecided {
     /// The verdict, and the message that it is about. `None`: it has not come in time.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Verdict>> {
-        self.decision.as_mut().poll(cx).map(Result::ok)
+        self.decision.as_mut().poll(cx)
     }
 
     pub(super) fn into_held(self) -> Held {

@@ -17,6 +17,10 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 pub(super) struct Inflater {
     window: Option<Box<Decompress>>,
     takes_over: bool,
+    /// What came last was the end of a block that says that it is the last one.
+    has_ended: bool,
+    /// How much it has made since that was [enough](Inflater::has_made) last.
+    made: u64,
 }
 
 impl Inflater {
@@ -26,11 +30,22 @@ impl Inflater {
         Some(Inflater {
             window: None,
             takes_over,
+            has_ended: false,
+            made: 0,
         })
     }
 
     pub(super) fn takes_over(&self) -> bool {
         self.takes_over
+    }
+
+    /// Whether it has made so much since it was so last.
+    pub(super) fn has_made(&mut self, enough: u64) -> bool {
+        let is_enough = self.made >= enough;
+        if is_enough {
+            self.made = 0;
+        }
+        is_enough
     }
 
     /// Inflates what comes next of a message, and gives it away in pieces. `left` is how much the message may still come to.
@@ -44,23 +59,32 @@ impl Inflater {
         let window = self
             .window
             .get_or_insert_with(|| Box::new(Decompress::new(false)));
-        step(window, piece, left, give)?;
+        let before = *left;
+        if !piece.is_empty() {
+            self.has_ended = step(window, piece, left, give)?;
+        }
         if is_last {
-            step(window, &TAIL, left, give)?;
+            // Behind the end of a stream the tail would be a part of the next one, and what its sender writes next another part: the
+            // receiver, for which the stream is over, would read something else.
+            if !std::mem::take(&mut self.has_ended) {
+                step(window, &TAIL, left, give)?;
+            }
             if !self.takes_over {
                 window.reset(false);
             }
         }
+        self.made = self.made.saturating_add(before.saturating_sub(*left));
         Ok(())
     }
 }
 
+/// Whether the input ends where a stream does.
 fn step(
     window: &mut Decompress,
     mut input: &[u8],
     left: &mut u64,
     give: &mut dyn FnMut(&[u8]),
-) -> Result<(), Deflated> {
+) -> Result<bool, Deflated> {
     let mut space = [0; PIECE];
     loop {
         let (taken, made) = (window.total_in(), window.total_out());
@@ -79,16 +103,16 @@ fn step(
             Status::StreamEnd => {
                 window.reset(false);
                 if input.is_empty() {
-                    return Ok(());
+                    return Ok(true);
                 }
             }
             _ if taken == 0 && made == 0 => {
                 return match input.is_empty() {
-                    true => Ok(()),
+                    true => Ok(false),
                     false => Err(Deflated::Invalid),
                 };
             }
-            _ if input.is_empty() && made < space.len() => return Ok(()),
+            _ if input.is_empty() && made < space.len() => return Ok(false),
             _ => {}
         }
     }

@@ -12,9 +12,9 @@ use super::{MessageHead, Verdict};
 use crate::side::Side;
 use crate::websocket::{DeflateParameters, FrameHeader, OpCode, apply_mask};
 
-/// So much that was inflated goes out before more is.
-const INFLATED_TURN: usize = 64 * 1024;
-/// So much is inflated at once: it comes to a thousand times as much at most.
+/// So much is inflated in one turn: what was read may come to a thousand times as much, and others wait meanwhile.
+const INFLATED_TURN: u64 = 64 * 1024;
+/// So much is inflated before that is looked at: it comes to a thousand times as much at most.
 const INFLATED_PIECE: usize = 1024;
 
 /// What becomes of a piece of the sender's.
@@ -292,9 +292,19 @@ impl Screen {
         self.is_refused
     }
 
-    /// How much payload is looked at before it goes out, if it grows; and how much may have gone out before the next.
-    pub(in crate::tunnel::websocket) fn inflates_at_once(&self) -> Option<(usize, usize)> {
-        let grows = self.message.as_ref().is_some_and(|message| message.is_recoded);
-        grows.then_some((INFLATED_PIECE, INFLATED_TURN))
+    /// How much payload is looked at at once, where it is inflated.
+    pub(in crate::tunnel::websocket) fn inflates_at_once(&self) -> Option<usize> {
+        let is_compressed = self
+            .message
+            .as_ref()
+            .is_some_and(|message| message.head.is_compressed);
+        let inflates = is_compressed && self.inflater.is_some() && self.looks_inside();
+        inflates.then_some(INFLATED_PIECE)
+    }
+
+    /// Whether so much was inflated that others have their turn now. Says so once.
+    pub(in crate::tunnel::websocket) fn has_inflated_enough(&mut self) -> bool {
+        let inflater = self.inflater.as_mut();
+        inflater.is_some_and(|inflater| inflater.has_made(INFLATED_TURN))
     }
 }

@@ -64,7 +64,8 @@ impl Tap {
         self
     }
 
-    /// How long [`Verdict::Wait`](super::Verdict::Wait) may take. Default: 10 seconds. Then the tunnel ends with 1011.
+    /// How long [`Verdict::Wait`](super::Verdict::Wait) may take, from when its future is polled first. Default: 10 seconds. Then the
+    /// tunnel ends with 1011. What the message stands behind goes out before.
     #[must_use]
     pub fn decision_timeout(mut self, limit: Duration) -> Self {
         self.decision_timeout = limit;

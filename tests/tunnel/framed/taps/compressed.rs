@@ -364,12 +364,16 @@ mirrored! {
     }
 
     virtual_time async fn rfc7692_7_2_3_examples(near: Side) {
-        let cases: [(&str, bool, &[&[u8]]); 6] = [
+        let stored = b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00";
+        let cases: [(&str, bool, &[&[u8]]); 8] = [
             ("7.2.3.1, one block", true, &[b"\xf2\x48\xcd\xc9\xc9\x07\x00"]),
             ("7.2.3.2, the window of the message before", true, &[b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf2\x00\x11\x00\x00"]),
             ("no window", false, &[b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf2\x48\xcd\xc9\xc9\x07\x00"]),
-            ("7.2.3.3, no compression", true, &[b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"]),
+            ("7.2.3.3, no compression", true, &[stored]),
             ("7.2.3.4, BFINAL", true, &[b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", b"\xf2\x48\xcd\xc9\xc9\x07\x00"]),
+            // The receiver begins a new stream with the next message. The tap has to do the same, or it is shown something else.
+            ("BFINAL without the byte behind it", true, &[b"\xf3\x48\xcd\xc9\xc9\x07\x00", stored, stored]),
+            ("and without a window", false, &[b"\xf3\x48\xcd\xc9\xc9\x07\x00", stored]),
             ("7.2.3.5, two blocks", true, &[b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"]),
         ];
         for (name, takes_over, payloads) in cases {
@@ -385,6 +389,20 @@ mirrored! {
                 let (received, traffic) = carry(near, &sent, step, Tap::new(tap).deflate(agreed(takes_over))).await;
                 assert_eq!((received, *count.lock().unwrap()), (sent, payloads.len()), "{name}, {}", traffic.end());
             }
+        }
+    }
+
+    virtual_time async fn only_the_first_frame_of_a_message_says_that_it_is_compressed(near: Side) {
+        let frames = message(near, true, &Deflater::new(true).deflate(b"hello"), 2);
+        let ping = Frame::new(OpCode::Ping, b"").bytes(near);
+        for (name, at) in [("the second", [&frames[0][..], &frames[1]]), ("a ping", [&frames[0], &ping])] {
+            let [first, mut second] = at.map(<[u8]>::to_vec);
+            second[0] |= 0x40;
+            let tap = Tap::new(Closures::new(|_| Decision::Pass)).deflate(agreed(true));
+            let (received, traffic) = carry(near, &[&first[..], &second].concat(), usize::MAX, tap).await;
+            let error = switchover::websocket::FrameError::ReservedBit(1);
+            assert_eq!(traffic.end(), End::Violation { side: near, error }, "{name}");
+            assert_eq!(messages(&received, near)[0].raw, first, "{name}");
         }
     }
 

@@ -81,6 +81,30 @@ mirrored! {
         assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::Refused { side: near });
     }
 
+    virtual_time async fn its_time_does_not_run_while_what_was_sent_before_is_not_taken(near: Side) {
+        let tap = reads_text_of(near, 100).read(|_, _| {
+            Verdict::wait(async {
+                sleep(seconds(1)).await;
+                Verdict::Pass
+            })
+        });
+        // One read gives both messages, and the other side takes little at a time.
+        let ((mut one, near_stream), (far_stream, other)) = (tokio::io::duplex(10_000), tokio::io::duplex(100));
+        let tunnel = seat(near, near_stream, far_stream)
+            .config(unlimited())
+            .websocket(bare())
+            .tap(Tap::new(tap).decision_timeout(seconds(3)));
+        let tunnel = tokio::spawn(tunnel.run());
+        let large = Frame::new(OpCode::Binary, &pattern(1500));
+        one.write_all(&[large.bytes(near), Frame::text("may I?").bytes(near)].concat()).await.unwrap();
+        sleep(seconds(20)).await;
+        let mut other = Peer::new(other, !near);
+        assert_eq!(other.next().await, Some(large));
+        assert_eq!(other.next().await, Some(Frame::text("may I?")));
+        drop((one, other));
+        let _ = tunnel.await.unwrap();
+    }
+
     virtual_time async fn a_side_that_is_not_read_is_not_taken_for_dead(near: Side) {
         let (tap, decide) = asking(near);
         let tap = Tap::new(tap).decision_timeout(seconds(1000));
