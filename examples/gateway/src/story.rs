@@ -252,10 +252,16 @@ fn target(target: Option<&PathAndQuery>, keeps_query: bool) -> String {
     }
 }
 
+/// The host that was asked for. User information in front of it makes the request invalid, and may be a password: of that only
+/// that it was there.
 fn host(head: &Parts) -> String {
-    match head.uri.authority() {
+    let host = match head.uri.authority() {
         Some(authority) => authority.as_str().to_owned(),
         None => lines(&head.headers, &HOST),
+    };
+    match host.rfind('@') {
+        Some(at) => format!("...{}", &host[at..]),
+        None => host,
     }
 }
 
@@ -266,4 +272,26 @@ fn lines(headers: &HeaderMap, name: &HeaderName) -> String {
         .map(|line| String::from_utf8_lossy(line.as_bytes()))
         .collect();
     lines.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn of_user_information_is_known_that_it_was_there() {
+        for (target, field, expected) in [
+            ("http://example.com/", "", "example.com"),
+            ("http://user:secret@example.com/", "", "...@example.com"),
+            ("/", "example.com:80", "example.com:80"),
+            ("/", "user:secret@example.com", "...@example.com"),
+            ("/", "a@b@example.com", "...@example.com"),
+        ] {
+            let request = Request::builder().uri(target).header(HOST, field).body(());
+            let (head, ()) = request.unwrap().into_parts();
+            assert_eq!(host(&head), expected, "{target} {field}");
+        }
+    }
 }

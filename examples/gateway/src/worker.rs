@@ -252,7 +252,7 @@ async fn upgrade(
                 })
             });
             Some(Carried {
-                tunnel: established.run_until(Box::pin(worker.drain.signal())),
+                tunnel: established.run_until(worker.drain.signal()),
                 report,
             })
         }

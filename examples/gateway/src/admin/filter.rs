@@ -13,6 +13,7 @@ pub(super) struct Filter {
     ids: Vec<TunnelId>,
     client: Option<IpAddr>,
     server: Option<String>,
+    route: Option<String>,
     protocol: Option<String>,
     state: Option<String>,
     host: Option<String>,
@@ -22,10 +23,11 @@ pub(super) struct Filter {
     idle_longer_than: Option<Duration>,
 }
 
-pub(super) const FILTERS: [&str; 10] = [
+pub(super) const FILTERS: [&str; 11] = [
     "id",
     "client",
     "server",
+    "route",
     "protocol",
     "state",
     "host",
@@ -53,6 +55,8 @@ impl Filter {
         let client = query.parsed("client", |client| {
             client
                 .parse()
+                // Clients are shown so, too.
+                .map(|client: IpAddr| client.to_canonical())
                 .map_err(|_| "expected an IP address without a port".to_owned())
         });
         let state = query.parsed("state", |state| match STATES.contains(&state) {
@@ -63,6 +67,7 @@ impl Filter {
             ids: ids?.unwrap_or_default(),
             client: client?,
             server: text("server")?,
+            route: text("route")?,
             protocol: text("protocol")?,
             state: state?,
             host: text("host")?,
@@ -77,6 +82,7 @@ impl Filter {
     pub(super) fn is_empty(&self) -> bool {
         let texts = [
             &self.server,
+            &self.route,
             &self.protocol,
             &self.state,
             &self.host,
@@ -103,6 +109,7 @@ impl Filter {
         (self.ids.is_empty() || tunnel.id().is_some_and(|id| self.ids.contains(&id)))
             && self.client.is_none_or(|client| tunnel.client() == Some(client))
             && fits(&self.server, tunnel.upstream())
+            && fits(&self.route, tunnel.group())
             && fits(&self.protocol, tunnel.protocol())
             && fits(&self.state, Some(tunnel.state().name()))
             && fits(&self.host, asked.map(Asked::host))

@@ -27,8 +27,9 @@ pub(super) struct History(Mutex<State>);
 #[derive(Default)]
 struct State {
     totals: VecDeque<Totals>,
-    /// How many samples there were.
+    /// How many samples there were, and when the last one was taken: after a halt of the machine the next comes late.
     sampled: u64,
+    sampled_at: Option<Instant>,
     /// Bytes of tunnels that have ended.
     ended_bytes: u64,
     /// Ends that came too fast to be counted.
@@ -110,8 +111,12 @@ impl History {
 
 impl State {
     fn sample(&mut self, tunnels: &Tunnels, ends: &mut Subscription, failed: u64) {
-        self.sampled += 1;
-        let is_watched = self.watched_until.is_some_and(|until| Instant::now() < until);
+        let now = Instant::now();
+        let passed = self
+            .sampled_at
+            .map_or(EVERY, |at| now.duration_since(at).max(EVERY));
+        (self.sampled, self.sampled_at) = (self.sampled + 1, Some(now));
+        let is_watched = self.watched_until.is_some_and(|until| now < until);
         let mut open_bytes = 0;
         for tunnel in tunnels.iter() {
             let bytes = tunnel.from_downstream() + tunnel.from_upstream();
@@ -126,7 +131,7 @@ impl State {
                     sampled: 0,
                     ring: [0.0; RATES],
                 });
-                rates.add(bytes, self.sampled);
+                rates.add(bytes, self.sampled, passed);
             }
         }
         self.rates.retain(|_, rates| rates.sampled == self.sampled);
@@ -156,8 +161,8 @@ fn place(sampled: u64) -> usize {
 }
 
 impl Rates {
-    fn add(&mut self, bytes: u64, sampled: u64) {
-        let rate = bytes.saturating_sub(self.bytes) as f32 / EVERY.as_secs_f32();
+    fn add(&mut self, bytes: u64, sampled: u64, passed: Duration) {
+        let rate = bytes.saturating_sub(self.bytes) as f32 / passed.as_secs_f32();
         self.ring[place(sampled)] = rate;
         (self.bytes, self.sampled) = (bytes, sampled);
     }

@@ -122,6 +122,8 @@ fn shown(tunnel: &TunnelWatch) -> Value {
         "client": tunnel.client(),
         "client_port": tunnel.client_port(),
         "server": tunnel.upstream(),
+        // A group is called by the pattern of its route.
+        "route": tunnel.group(),
         "host": asked.map(Asked::host),
         "path": asked.map(Asked::path),
         "protocol": tunnel.protocol(),

@@ -1,5 +1,6 @@
 //! The flags of the gateway: what each means, and a clear word about one that is wrong.
 
+mod frames;
 mod usage;
 mod values;
 
@@ -8,18 +9,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use switchover::Side;
 use switchover::handshake::{HandshakePolicy, OriginPattern};
 use switchover::header::rules::HeaderRules;
 use switchover::header::{Network, NetworkError, Protocol};
 use switchover::proxy_protocol::Version;
 use switchover::route::RoutePattern;
-use switchover::tunnel::{EndRequest, MessageLimits, WebSocketConfig};
+use switchover::tunnel::WebSocketConfig;
 use switchover::upstream::{Balance, BalanceError};
 use tracing_core::LevelFilter;
 
+use frames::FrameFlags;
 pub(crate) use usage::{USAGE, VERSION};
-use values::{address, admin_address, close, either, host_name, rate, set_header};
+use values::{address, admin_address, either, host_name, set_header};
 pub(crate) use values::{duration, duration_or_zero, positive};
 
 use super::access_log::{AccessLog, Writing};
@@ -44,15 +45,7 @@ pub(crate) struct Flags {
     pub(crate) header_timeout: Duration,
     pub(crate) keep_alive_timeout: Duration,
     pub(crate) linger_timeout: Duration,
-    knows_frames: bool,
-    ping_interval: Option<Duration>,
-    pong_timeout: Option<Duration>,
-    /// Of what clients send, and the flag that was the first to set one.
-    message_limits: MessageLimits,
-    message_limit_by: Option<String>,
-    has_rate: bool,
-    delays: Option<bool>,
-    drain_close: Option<EndRequest>,
+    frames: FrameFlags,
     pub(crate) drain_timeout: Duration,
     pub(crate) drain_spread: Duration,
     pub(crate) drain_delay: Duration,
@@ -96,14 +89,7 @@ impl Default for Flags {
             header_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
             linger_timeout: Duration::from_secs(30),
-            knows_frames: false,
-            ping_interval: None,
-            pong_timeout: None,
-            message_limits: MessageLimits::default(),
-            message_limit_by: None,
-            has_rate: false,
-            delays: None,
-            drain_close: None,
+            frames: FrameFlags::default(),
             drain_timeout: Duration::from_secs(30),
             drain_spread: Duration::ZERO,
             drain_delay: Duration::ZERO,
@@ -158,22 +144,8 @@ impl Flags {
         if flags.drain_spread > flags.drain_timeout {
             return Err("--drain-spread is a part of --drain-timeout, and cannot be longer".to_owned());
         }
-        if flags.ping_interval.is_some() && !flags.knows_frames {
-            return Err("--ping-interval needs --tunnel-mode websocket".to_owned());
-        }
-        if flags.pong_timeout.is_some() && flags.ping_interval.is_none() {
-            return Err("--pong-timeout needs --ping-interval".to_owned());
-        }
+        flags.frames.check()?;
         flags.check_admin()?;
-        if let (Some(flag), false) = (&flags.message_limit_by, flags.knows_frames) {
-            return Err(format!("{flag} needs --tunnel-mode websocket"));
-        }
-        if flags.drain_close.is_some() && !flags.knows_frames {
-            return Err("--drain-close needs --tunnel-mode websocket".to_owned());
-        }
-        if flags.delays.is_some() && !flags.has_rate {
-            return Err("--over-rate needs --max-messages-per-second or --max-bytes-per-second".to_owned());
-        }
         if flags.listen.is_empty() {
             flags.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
         }
@@ -201,19 +173,7 @@ impl Flags {
 
     /// How tunnels treat the frames of a WebSocket, if they know them.
     pub(crate) fn websocket(&self) -> Option<WebSocketConfig> {
-        let default = WebSocketConfig::default();
-        let pong_timeout = self.pong_timeout.unwrap_or(default.pong_limit());
-        let config = default
-            .ping_interval(self.ping_interval)
-            // Less than there is for it at the end of a drain.
-            .close_timeout(Duration::from_millis(1500))
-            .pong_timeout(pong_timeout)
-            .drain_close(self.drain_close.clone().unwrap_or_default())
-            .limits_from(
-                Side::Downstream,
-                self.message_limits.throttle(self.delays.unwrap_or_default()),
-            );
-        self.knows_frames.then_some(config)
+        self.frames.config()
     }
 
     /// Which upgrades are let through.
@@ -296,12 +256,8 @@ impl Flags {
             "--access-log" => self.access_log = Some(value.to_owned()),
             "--access-log-query" => self.access_log_query = either(value, "drop", "keep")?,
             "--log" => self.log = Some(log::level(value)?),
-            "--tunnel-mode" => self.knows_frames = either(value, "stream", "websocket")?,
-            "--ping-interval" => self.ping_interval = Some(duration(value)?),
-            "--pong-timeout" => self.pong_timeout = Some(duration(value)?),
-            "--drain-close" => self.drain_close = Some(close(value)?),
-            "--over-rate" => self.delays = Some(either(value, "close", "delay")?),
-            _ => return self.set_message_limit(flag, value),
+            _ if self.frames.set(flag, value)? => {}
+            _ => return Err("there is no such flag; see --help".to_owned()),
         }
         Ok(())
     }
@@ -311,20 +267,6 @@ impl Flags {
             return Err(format!("{pattern} has a route already"));
         }
         self.routes.push((pattern, target));
-        Ok(())
-    }
-
-    fn set_message_limit(&mut self, flag: &str, value: &str) -> Result<(), String> {
-        let limits = self.message_limits;
-        self.message_limits = match flag {
-            "--max-message-bytes" => limits.max_message_bytes(positive(value)? as u64),
-            "--max-frame-bytes" => limits.max_frame_bytes(positive(value)? as u64),
-            "--max-messages-per-second" => limits.message_rate(rate(value)?),
-            "--max-bytes-per-second" => limits.byte_rate(rate(value)?),
-            _ => return Err("there is no such flag; see --help".to_owned()),
-        };
-        self.has_rate |= flag.ends_with("-per-second");
-        self.message_limit_by.get_or_insert_with(|| flag.to_owned());
         Ok(())
     }
 }

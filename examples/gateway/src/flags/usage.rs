@@ -55,13 +55,24 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --pong-timeout DURATION    how long such a side may stay silent then; needs --ping-interval (10s)
   --max-message-bytes N      the longest message that a client may send over a WebSocket, and
   --max-frame-bytes N        the longest frame. What is longer goes nowhere: the client is sent a Close 1009, the upstream a
-                             1001. These and the next two need --tunnel-mode websocket (no limit)
+                             1001. These and the next four need --tunnel-mode websocket (no limit)
+  --max-fragments N          the most frames that a message of a client may have: at one more it is sent a Close 1008 (no limit)
   --max-messages-per-second N[,BURST]
                              how many messages a client may send, and how many at once (no limit; BURST is N)
   --max-bytes-per-second N[,BURST]
                              how many bytes a client may send in messages, and how many at once (no limit; BURST is N)
-  --over-rate close|delay    what becomes of a message beyond these two: the client is sent a Close 1008 and the upstream a
-                             1001, or the message waits, and the client is not read meanwhile (close)
+  --max-control-frames-per-second N[,BURST]
+                             how many pings and pongs a client may send, and how many at once, the first answer to each ping of
+                             the gateway's not counted (no limit; BURST is N)
+  --over-rate close|delay    what becomes of a frame beyond these three: the client is sent a Close 1008 and the upstream a
+                             1001, or the frame waits, and the client is not read meanwhile (close)
+  --limit-close 'CODE[ TEXT]'
+                             the Close for the upstream of a client that has exceeded a limit (1001)
+  --abnormal-close 'CODE[ TEXT]'|none
+                             the Close for a client whose upstream ends or fails without one, or takes no bytes any more; or none,
+                             and its connection ends without; needs --tunnel-mode websocket (1011)
+  --abnormal-close-upstream 'CODE[ TEXT]'|none
+                             the same for an upstream whose client has gone (1001)
   --drain-timeout DURATION   after SIGTERM, how long tunnels may go on (30s); a second SIGTERM ends them at once
   --drain-spread DURATION    the last part of that time, over which the tunnels that are left end one after the other, and
                              not all at once (0s)

@@ -75,6 +75,14 @@ pub(super) fn close(text: &str) -> Result<EndRequest, String> {
     EndRequest::close(CloseCode(code), reason.trim()).map_err(|why| why.to_string())
 }
 
+/// The same, or no Close.
+pub(super) fn close_or_none(text: &str) -> Result<Option<EndRequest>, String> {
+    match text {
+        "none" => Ok(None),
+        _ => close(text).map(Some),
+    }
+}
+
 pub(crate) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     match text.trim_end_matches(|byte: char| byte.is_ascii_lowercase()) {
         "0" => Ok(Duration::ZERO),

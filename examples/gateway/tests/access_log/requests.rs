@@ -418,3 +418,21 @@ async fn queries_are_left_out_and_long_texts_cut() {
         );
     }
 }
+
+#[tokio::test]
+async fn no_record_has_user_information() {
+    let origin =
+        ScriptedOrigin::start(Script::answering("HTTP/1.1 200 x\r\nContent-Length: 0\r\n\r\n")).await;
+    for (target, host) in [
+        ("http://user:secret@example.com/app", "example.com"),
+        ("/app", "user:secret@example.com"),
+    ] {
+        let mut logged = Logged::to(&origin, &[]).await;
+        let mut client = logged
+            .client(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+            .await;
+        assert_eq!(client.head().await.status, 400);
+        let line = logged.raw().await;
+        assert!(line.contains("refused") && !line.contains("secret"), "{line}");
+    }
+}

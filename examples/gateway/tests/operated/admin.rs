@@ -122,6 +122,7 @@ async fn a_tunnel_is_listed_with_what_is_known_of_it() {
     let expected = [
         ("client", json!("127.0.0.1")),
         ("server", json!(gateway.origin.address().to_string())),
+        ("route", json!("/")),
         ("path", json!("/room")),
         ("protocol", json!("websocket")),
         ("state", json!("open")),
@@ -154,6 +155,9 @@ async fn filters_select() {
         ("?path=/room".to_owned(), 0),
         ("?client=127.0.0.1".to_owned(), 2),
         ("?client=127.0.0.2".to_owned(), 0),
+        ("?client=::ffff:127.0.0.1".to_owned(), 2),
+        ("?route=/".to_owned(), 2),
+        ("?route=/other".to_owned(), 0),
         (format!("?server={server}"), 2),
         ("?server=nobody".to_owned(), 0),
         (format!("?host={host}&path=/other"), 1),

@@ -145,9 +145,15 @@ async fn flags_that_cannot_be_say_why() {
         ("--max-messages-per-second", "10", "needs --tunnel-mode websocket"),
         ("--max-bytes-per-second", "10,x", "expected N or N,BURST"),
         ("--max-message-bytes", "0", "a whole number above zero"),
-        ("--over-rate", "delay", "needs --max-messages-per-second or"),
+        ("--over-rate", "delay", "needs one of the limits per second"),
         ("--drain-close", "1012", "needs --tunnel-mode websocket"),
         ("--drain-close", "1006", "1006"),
+        ("--max-fragments", "3", "needs --tunnel-mode websocket"),
+        ("--max-control-frames-per-second", "0", "expected N or N,BURST"),
+        ("--abnormal-close", "1013", "needs --tunnel-mode websocket"),
+        ("--abnormal-close", "1005", "1005"),
+        ("--abnormal-close-upstream", "never", "expected a code"),
+        ("--limit-close", "none", "expected a code"),
         ("--over-rate", "drop", "expected close or delay"),
         ("--pong-timeout", "20s", "--pong-timeout needs --ping-interval"),
     ] {
@@ -245,6 +251,80 @@ async fn asked_to_end_it_says_goodbye_in_websockets_words() {
         tunnel.send(b"\x88\x82\0\0\0\0\x03\xe9").await;
         tunnel.ends().await;
         assert!(gateway.0.ends().await.success());
+    }
+}
+
+/// The Close that `client` has sent, unmasked.
+async fn close_at(origin: &ScriptedOrigin) -> Vec<u8> {
+    let connection = origin.connection(0).await;
+    connection.end().await;
+    let received = connection.received();
+    let frame = received
+        .windows(2)
+        .position(|start| start[0] == 0x88 && start[1] >= 0x82)
+        .map(|start| &received[start..])
+        .expect("a Close with a code");
+    let (mask, payload) = frame[2..].split_at(4);
+    payload
+        .iter()
+        .zip(mask.iter().cycle())
+        .map(|(byte, key)| byte ^ key)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_client_whose_server_has_gone_is_sent_what_the_operator_wants() {
+    let lost = b"\x88\x25\x03\xf3the server has gone without a Close";
+    for (more, close) in [
+        (&[][..], &lost[..]),
+        (&["--abnormal-close", "1013 later"], b"\x88\x07\x03\xf5later"),
+        (&["--abnormal-close", "none"], b""),
+    ] {
+        let origin = ScriptedOrigin::start(Script::new().read_head().switch().close()).await;
+        let route = format!("--route=/=http://{}", origin.address());
+        let gateway = Gateway::start(&[&["--tunnel-mode", "websocket", &route], more].concat()).await;
+        let mut client = gateway.tunnel().await;
+        client.receives(close).await;
+        client.end_writes().await;
+        client.ends().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_client_has_gone_or_exceeds_a_limit_is_sent_what_the_operator_wants() {
+    // Two frames that begin a message, and three pings.
+    let fragments = b"\x01\x80\0\0\0\0\x00\x80\0\0\0\0";
+    let pings = b"\x89\x80\0\0\0\0\x89\x80\0\0\0\0";
+    let mode = ["--tunnel-mode", "websocket"];
+    for (more, sent, close) in [
+        (
+            &["--abnormal-close-upstream", "1000 bye"][..],
+            &b""[..],
+            &b"\x03\xe8bye"[..],
+        ),
+        (
+            &["--max-fragments", "1"],
+            fragments,
+            b"\x03\xe9the client exceeded a limit",
+        ),
+        (
+            &[
+                "--max-control-frames-per-second",
+                "1",
+                "--limit-close",
+                "4000 over",
+            ],
+            pings,
+            b"\x0f\xa0over",
+        ),
+    ] {
+        let origin = ScriptedOrigin::start(Script::new().read_head().switch().read(1 << 20)).await;
+        let route = format!("--route=/=http://{}", origin.address());
+        let gateway = Gateway::start(&[&mode, &[route.as_str()][..], more].concat()).await;
+        let mut client = gateway.tunnel().await;
+        client.send(sent).await;
+        client.end_writes().await;
+        assert_eq!(close_at(&origin).await, close, "{more:?}");
     }
 }
 
