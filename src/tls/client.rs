@@ -2,19 +2,18 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
-use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::client::UnbufferedClientConnection;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::failure::{NoCommonProtocol, TlsFailure};
-use super::stream::shake_hands;
-use super::{ClientStream, HTTP_1_1, HTTP_2, TlsClientConfig, TlsConfigError};
+use super::{HTTP_1_1, HTTP_2, TlsClientConfig, TlsConfigError};
 use crate::connect::{Connect, ConnectError, ConnectRequest, PoolKey, Pooling, TcpConnect};
+
+/// TLS on a connection to an upstream.
+pub type ClientStream<S> = tokio_rustls::client::TlsStream<S>;
 
 /// Connects with another connector, and speaks TLS on the connection.
 ///
@@ -36,7 +35,7 @@ use crate::connect::{Connect, ConnectError, ConnectRequest, PoolKey, Pooling, Tc
 pub struct TlsConnect<C = TcpConnect> {
     connect: C,
     name: ServerName<'static>,
-    config: Arc<ClientConfig>,
+    connector: TlsConnector,
     protocol: &'static [u8],
 }
 
@@ -87,7 +86,7 @@ impl<C> TlsConnect<C> {
         Ok(TlsConnect {
             connect,
             name: ServerName::try_from(bare.to_owned()).map_err(invalid)?,
-            config: config.asking(HTTP_1_1),
+            connector: TlsConnector::from(config.rustls()),
             protocol: HTTP_1_1,
         })
     }
@@ -98,7 +97,7 @@ impl<C> TlsConnect<C> {
         TlsConnect {
             connect,
             name: self.name.clone(),
-            config: self.config.clone(),
+            connector: self.connector.clone(),
             protocol: self.protocol,
         }
     }
@@ -108,28 +107,18 @@ impl<C> TlsConnect<C> {
     #[must_use]
     pub fn http2(mut self) -> Self {
         self.protocol = HTTP_2;
-        Arc::make_mut(&mut self.config).alpn_protocols = vec![HTTP_2.to_vec()];
         self
     }
 
-    async fn handshake<S>(&self, mut stream: S) -> Result<ClientStream<S>, ConnectError>
+    async fn handshake<S>(&self, stream: S) -> Result<ClientStream<S>, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let connection = UnbufferedClientConnection::new(self.config.clone(), self.name.clone());
-        let connection = connection.map_err(|error| self.failed(io::Error::other(error)))?;
-        let payload = TlsClientConfig::largest_payload(&self.config);
+        let connector = self.connector.with_alpn(vec![self.protocol.to_vec()]);
         // Boxed: it is ten times as large as anything beside it, and gone after the handshake.
-        let shaking = Box::pin(shake_hands(
-            &mut stream,
-            connection,
-            BytesMut::new(),
-            payload,
-            None,
-        ));
-        let established = shaking.await.map_err(|error| self.failed(error))?;
-        let stream = ClientStream::new(stream, established);
-        let agreed = stream.session().alpn_protocol();
+        let stream = Box::pin(connector.connect(self.name.clone(), stream)).await;
+        let stream = stream.map_err(|error| self.failed(error))?;
+        let agreed = stream.get_ref().1.alpn_protocol();
         match agreed {
             Some(agreed) if agreed == self.protocol => Ok(stream),
             None if self.protocol == HTTP_1_1 => Ok(stream),

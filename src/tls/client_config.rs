@@ -9,7 +9,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::own_root::OwnRootVerifier;
 use super::pem::{self, Identity};
-use super::{TlsConfigError, certified_key, provider, stream};
+use super::{TlsConfigError, certified_key, provider};
 
 /// How the proxy speaks TLS to upstreams. Cheap to clone.
 ///
@@ -48,25 +48,13 @@ impl TlsClientConfig {
         }
     }
 
-    /// A configuration of the caller's own, with everything that it says but the ALPN protocols and `enable_early_data`.
+    /// A configuration of the caller's own, with everything that it says but the ALPN protocols.
     pub fn from_rustls(config: impl Into<Arc<ClientConfig>>) -> Self {
         TlsClientConfig(config.into())
     }
 
-    /// For connections on which this protocol is asked for. Their sessions resume each other's.
-    pub(super) fn asking(&self, protocol: &[u8]) -> Arc<ClientConfig> {
-        let mut config = ClientConfig::clone(&self.0);
-        config.alpn_protocols = vec![protocol.to_vec()];
-        // Early data can be sent again by whoever has recorded it (RFC 8446, section 8).
-        config.enable_early_data = false;
-        // To this crate alone: no connection of this configuration is rustls' own behind its handshake.
-        config.enable_secret_extraction = true;
-        Arc::new(config)
-    }
-
-    /// The payload of a record at most.
-    pub(super) fn largest_payload(config: &ClientConfig) -> usize {
-        stream::largest_payload(config.max_fragment_size)
+    pub(super) fn rustls(&self) -> Arc<ClientConfig> {
+        self.0.clone()
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use super::config_error::pem_names::ROOTS;
 use super::pem::{self, Identity};
 use super::tickets::Tickets;
-use super::{HTTP_1_1, HTTP_2, TlsConfigError, certified_key, provider, stream};
+use super::{HTTP_1_1, HTTP_2, TlsConfigError, certified_key, provider};
 
 /// How the proxy speaks TLS to clients. Cheap to clone.
 ///
@@ -53,8 +53,8 @@ impl TlsServerConfig {
         }
     }
 
-    /// A configuration of the caller's own, with everything that it says but the ALPN protocols and `max_early_data_size`: for
-    /// certificates that are chosen by the client's SNI, for example, which [`certified_key`](super::certified_key()) reads.
+    /// A configuration of the caller's own, with everything that it says but the ALPN protocols: for certificates
+    /// that are chosen by the client's SNI, for example, which [`certified_key`](super::certified_key()) reads.
     ///
     /// How sessions resume is what it says, too. rustls' own default is the last 256 sessions, which is few:
     /// [`session_tickets`](Self::session_tickets) makes it as many as there are.
@@ -65,7 +65,7 @@ impl TlsServerConfig {
     /// Offers HTTP/2 by ALPN, in front of HTTP/1.1. Default: only HTTP/1.1.
     ///
     /// Which of them a client has agreed to is then the caller's to look at, before it hands the stream on:
-    /// [`stream.session().alpn_protocol()`](super::TlsSession::alpn_protocol).
+    /// `stream.get_ref().1.alpn_protocol()`.
     #[must_use]
     pub fn http2(self) -> Self {
         self.offering(&[HTTP_2, HTTP_1_1])
@@ -101,20 +101,11 @@ impl TlsServerConfig {
     fn offering(mut self, protocols: &[&[u8]]) -> Self {
         let config = Arc::make_mut(&mut self.0);
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        // Early data can be sent again by whoever has recorded it (RFC 8446, section 8).
-        config.max_early_data_size = 0;
-        // To this crate alone: no connection of this configuration is rustls' own behind its handshake.
-        config.enable_secret_extraction = true;
         self
     }
 
     pub(super) fn rustls(&self) -> Arc<ServerConfig> {
         self.0.clone()
-    }
-
-    /// The payload of a record at most.
-    pub(super) fn largest_payload(&self) -> usize {
-        stream::largest_payload(self.0.max_fragment_size)
     }
 }
 
@@ -137,8 +128,7 @@ impl TlsServerBuilder {
     /// Demands a certificate of every client, issued by one of these. Called again, adds to them. Default: none is
     /// asked for.
     ///
-    /// Who the client is stays with the stream: [`session().peer_certificates()`](super::TlsSession::peer_certificates). Nothing of it goes
-    /// upstream.
+    /// Who the client is stays with rustls: `stream.get_ref().1.peer_certificates()`. Nothing of it goes upstream.
     pub fn client_roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.client_roots.push(pem.into());
         self

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
-use switchover::tls::TlsSession;
 use switchover::tls::rustls::pki_types::UnixTime;
-use switchover::tls::rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
+use switchover::tls::rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
 
 use super::certificate::Certificate;
 use super::certificates::Certificates;
@@ -159,7 +158,7 @@ impl TlsFacts {
         }
     }
 
-    pub(crate) fn of(connection: &TlsSession, certificates: &Certificates) -> TlsFacts {
+    pub(crate) fn of(connection: &ServerConnection, certificates: &Certificates) -> TlsFacts {
         let protocol = match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
