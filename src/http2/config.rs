@@ -11,10 +11,11 @@ use http::uri::Scheme;
 pub(super) const FRAME_BUDGET: usize = 64 * 1024 * 1024;
 
 /// How many streams that were reset are remembered, and for how long. Frames that were on their way to one of them are ignored; to
-/// one that is forgotten they are an error, of which h2 counts as many as it bears over the whole life of a connection. Its own
-/// second is too short for a peer that is busy, and with it for all the tunnels of a connection that is kept for days.
+/// one that is forgotten they are an error, of which h2 counts as many as it bears over the whole life of a connection. It forgets the
+/// newest ones where there is no room, so that both numbers matter: a thousand tunnels that are dropped at once, and 256 streams in
+/// each second.
 pub(super) const RESET_STREAMS: usize = 1024;
-pub(super) const RESETS_REMEMBERED: Duration = Duration::from_secs(30);
+pub(super) const RESETS_REMEMBERED: Duration = Duration::from_secs(4);
 
 /// The largest window that HTTP/2 has (RFC 9113, section 6.9.1).
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;

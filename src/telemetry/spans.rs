@@ -76,6 +76,7 @@ pub(super) fn refused(reason: &'static str) {
     info!(target: "switchover", { "error.type" = reason }, "refused");
 }
 
+#[cfg(feature = "hyper")]
 pub(super) fn upgrade_not_allowed() {
     info!(target: "switchover", "upgrade not allowed");
 }

@@ -117,16 +117,16 @@ where
         });
         poll_fn(|cx| {
             let answered = answered.as_mut().poll(cx);
+            // Nothing is sent on a stream that has been reset (RFC 9113, section 5.1). h2 would.
+            if answered.is_pending() && respond.poll_reset(cx).is_ready() {
+                return Poll::Ready(None);
+            }
             while let Poll::Ready(queued) = interim.poll_queued(cx) {
                 for response in queued {
-                    // It fails where the client has given up, which is found below.
                     let _ = respond.send_informational(response);
                 }
             }
-            match answered {
-                Poll::Ready(response) => Poll::Ready(Some(response)),
-                Poll::Pending => respond.poll_reset(cx).map(|_| None),
-            }
+            answered.map(Some)
         })
         .await?
     };

@@ -107,7 +107,7 @@ impl Call<'_> {
             telemetry::answered(Kind::Request, asked_at);
         }
         asked.has_begun |= upload.has_begun();
-        match head.and_then(|head| self.judge(head, upload.is_done())) {
+        match head.and_then(|head| self.judge(head, upload.is_sent())) {
             Ok((head, length, is_kept)) => Ok(Answered {
                 opened,
                 upload,

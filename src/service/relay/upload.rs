@@ -45,9 +45,15 @@ impl Upload {
         }
     }
 
-    /// Whether the upstream has it whole.
+    /// Whether it has ended, and the upstream has it whole.
     pub(super) fn is_done(&self) -> bool {
         self.is_done
+    }
+
+    /// Whether the upstream has been sent all that it waits for. Of a body whose length its head gives that may be before its end: in
+    /// HTTP/2 the end may come in a frame of its own.
+    pub(super) fn is_sent(&self) -> bool {
+        self.is_done || self.left == Some(0) && !self.transfer.has_queued()
     }
 
     /// Whether the body has been asked for its first byte.
