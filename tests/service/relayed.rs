@@ -1,9 +1,17 @@
 //! Ordinary requests through the reverse proxy, under the same rules as the raw door's.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame};
 use switchover::TcpConnect;
 use switchover::connect::{Connect, ConnectError, ConnectRequest};
 use switchover::service::{RelayConfig, ReverseProxy};
@@ -56,6 +64,56 @@ async fn requests_and_then_an_upgrade_on_one_connection() {
             2,
             "{server:?}: the first is used again, the second is the tunnel's"
         );
+    }
+}
+
+/// The client's stream of HTTP/2 as it is where END_STREAM comes in a frame of its own: all of the content, and not the end.
+struct Unended(Option<Bytes>);
+
+impl Body for Unended {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.0.take() {
+            Some(content) => Poll::Ready(Some(Ok(Frame::data(content)))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_that_has_been_sent_the_whole_length_of_a_body() {
+    for (content, connections) in [("hello", 1), ("hell", 2)] {
+        let first = |index: usize| match index {
+            0 => Script::new()
+                .read_head()
+                .read(content.len())
+                .send(OK)
+                .read_head()
+                .send(OK),
+            _ => Script::answering(OK),
+        };
+        let origin = ScriptedOrigin::start_with(first).await;
+        let proxy = to(&origin);
+        let post = Request::post("http://a/")
+            .header("host", "a")
+            .header("content-length", "5")
+            .extension(SocketAddr::from(([127, 0, 0, 1], 1)))
+            .body(Unended(Some(content.into())))
+            .unwrap();
+        let answer = proxy.serve(post).await.into_body().collect().await.unwrap();
+        assert_eq!(answer.to_bytes(), "hi");
+        let get = Request::get("http://a/")
+            .header("host", "a")
+            .extension(SocketAddr::from(([127, 0, 0, 1], 1)))
+            .body(String::new())
+            .unwrap();
+        assert_eq!(proxy.serve(get).await.status(), 200);
+        assert_eq!(origin.connections(), connections, "{content}");
     }
 }
 

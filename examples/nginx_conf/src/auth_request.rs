@@ -37,6 +37,9 @@ impl Request {
         let set = location.handling.auth_set.iter();
         let set = set.map(|(target, text)| (*target, sub.with(|asked| text.value(asked))));
         let set: Vec<_> = set.collect();
+        if sub.state.has_failed() {
+            self.state.fail();
+        }
         {
             let (mut state, of_sub) = (self.state.lock(), sub.state.lock());
             state.values.clone_from(&of_sub.values);

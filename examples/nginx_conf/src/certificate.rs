@@ -55,6 +55,12 @@ impl<'a> Certificate<'a> {
 
     /// Why it does not hold for a client at this time, in the words of OpenSSL.
     pub(crate) fn wrong_at(&self, now: UnixTime) -> Option<&'static str> {
+        self.out_of_time_at(now)
+            .or_else(|| (!self.is_for_clients()).then_some("unsupported certificate purpose"))
+    }
+
+    /// Whether its time has not come, or is over.
+    pub(crate) fn out_of_time_at(&self, now: UnixTime) -> Option<&'static str> {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let validity = self.0.validity();
         if now < validity.not_before.timestamp() {
@@ -63,7 +69,7 @@ impl<'a> Certificate<'a> {
         if now > validity.not_after.timestamp() {
             return Some("certificate has expired");
         }
-        (!self.is_for_clients()).then_some("unsupported certificate purpose")
+        None
     }
 
     /// Whether its key may be used by a client of TLS, as OpenSSL sees it: where it says what for, that has to be among it.

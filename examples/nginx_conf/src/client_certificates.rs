@@ -215,17 +215,19 @@ impl Clients {
         let Some(read) = Certificate::read(own) else {
             return Verdict::Failed("certificate cannot be read".to_owned());
         };
-        let is_issued = |root: &CertificateDer<'_>| {
-            let root = Certificate::read(root);
-            root.is_some_and(|root| read.is_issued_by(&root))
-        };
-        if !self.roots.iter().any(is_issued) {
+        let issuers = self.roots.iter().filter_map(|root| Certificate::read(root));
+        let mut wrong = issuers
+            .filter(|root| read.is_issued_by(root))
+            .map(|root| root.out_of_time_at(now))
+            .peekable();
+        if wrong.peek().is_none() {
             return Verdict::Unknown(match read.is_of_itself() {
                 true => "self-signed certificate".to_owned(),
                 false => "unable to verify the first certificate".to_owned(),
             });
         }
-        match read.wrong_at(now) {
+        let of_root = wrong.reduce(|one, other| one.and(other)).flatten();
+        match read.wrong_at(now).or(of_root) {
             Some(why) => Verdict::Failed(why.to_owned()),
             None => Verdict::Success,
         }
@@ -248,9 +250,28 @@ impl Clients {
             }
         };
         let most = self.said.depth;
-        let is_short = |path: &VerifiedPath<'_>| match path.intermediate_certificates().count() > most {
-            true => Err(webpki::Error::MaximumPathDepthExceeded),
-            false => Ok(()),
+        // An anchor has no dates for webpki. OpenSSL looks at all certificates of a path.
+        let is_in_time = |anchor: &TrustAnchor<'_>| {
+            let mut roots = self
+                .anchors
+                .iter()
+                .zip(&self.roots)
+                .filter(|(known, _)| *known == anchor);
+            roots.any(|(_, root)| {
+                Certificate::read(root).is_some_and(|root| root.out_of_time_at(now).is_none())
+            })
+        };
+        let is_fit = |path: &VerifiedPath<'_>| {
+            if path.intermediate_certificates().count() > most {
+                return Err(webpki::Error::MaximumPathDepthExceeded);
+            }
+            match is_in_time(path.anchor()) {
+                true => Ok(()),
+                false => Err(webpki::Error::CertExpired {
+                    time: now,
+                    not_after: now,
+                }),
+            }
         };
         let usage = KeyUsage::client_auth();
         let between: Vec<CertificateDer<'_>> = between.iter().chain(&self.between).cloned().collect();
@@ -261,7 +282,7 @@ impl Clients {
             now,
             usage,
             revocation,
-            Some(&is_short),
+            Some(&is_fit),
         )
         .map(drop)
     }

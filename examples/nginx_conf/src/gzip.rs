@@ -12,6 +12,7 @@ use switchover::service::ProxyBody;
 
 use super::clock::Moment;
 use super::compressed_body::Compressed;
+use super::findings::Place;
 use super::measures;
 use super::regex::Regex;
 use super::scope::{At, set};
@@ -44,14 +45,51 @@ const PROXIED: [&str; 9] = [
     "any",
 ];
 
+/// The first line of a level puts an end to those of the outer one.
+fn add<T>(
+    list: &mut Option<At<Vec<T>>>,
+    is_first: bool,
+    more: Result<Vec<T>, String>,
+    place: &Place,
+) -> Result<(), String> {
+    match list.as_mut().filter(|_| !is_first) {
+        Some(list) => more.map(|more| list.value.extend(more)),
+        None => set(list, more, place),
+    }
+}
+
 impl Gzip {
+    /// A line of a list, of which a level may have several. None for another one.
+    pub(crate) fn list(&mut self, line: &Directive, is_first: bool) -> Option<Result<(), String>> {
+        let place = &line.place;
+        let words = || line.arguments.clone();
+        Some(match &*line.name {
+            "gzip_types" => add(&mut self.types, is_first, Ok(words()), place),
+            "gzip_proxied" => {
+                let unknown = line
+                    .arguments
+                    .iter()
+                    .find(|word| !PROXIED.contains(&word.as_str()));
+                let words = unknown.map_or_else(|| Ok(words()), |word| Err(format!("there is no {word}")));
+                add(&mut self.proxied, is_first, words, place)
+            }
+            "gzip_disable" => {
+                let regexes = line.arguments.iter().map(|argument| match argument.as_str() {
+                    "msie6" => Regex::new("MSIE [456]\\.(?!.*SV1)", false),
+                    regex => Regex::new(regex, true),
+                });
+                add(&mut self.disabled, is_first, regexes.collect(), place)
+            }
+            _ => return None,
+        })
+    }
+
     /// A line of its own. None for another one.
     pub(crate) fn single(&mut self, line: &Directive) -> Option<Result<(), String>> {
         let (first, place) = (line.first(), &line.place);
         Some(match &*line.name {
             "gzip" => set(&mut self.is_on, measures::switch(first), place),
             "gzip_vary" => set(&mut self.has_vary, measures::switch(first), place),
-            "gzip_types" => set(&mut self.types, Ok(line.arguments.clone()), place),
             "gzip_min_length" => set(&mut self.least, measures::size(first), place),
             "gzip_comp_level" => {
                 let level = measures::number(first).and_then(|level| match level {
@@ -64,23 +102,6 @@ impl Gzip {
                 "1.0" | "1.1" => set(&mut self.for_1_0, Ok(first == "1.0"), place),
                 other => Err(format!("{other:?} is neither 1.0 nor 1.1")),
             },
-            "gzip_proxied" => {
-                let unknown = line
-                    .arguments
-                    .iter()
-                    .find(|word| !PROXIED.contains(&word.as_str()));
-                match unknown {
-                    Some(word) => Err(format!("there is no {word}")),
-                    None => set(&mut self.proxied, Ok(line.arguments.clone()), place),
-                }
-            }
-            "gzip_disable" => {
-                let regexes = line.arguments.iter().map(|argument| match argument.as_str() {
-                    "msie6" => Regex::new("MSIE [456]\\.(?!.*SV1)", false),
-                    regex => Regex::new(regex, true),
-                });
-                set(&mut self.disabled, regexes.collect(), place)
-            }
             _ => return None,
         })
     }

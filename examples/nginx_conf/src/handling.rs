@@ -131,7 +131,7 @@ impl Handling {
                 self.ignored.extend(line.arguments.iter().cloned());
                 Ok(())
             }
-            _ => return None,
+            _ => return self.gzip.list(line, is_first),
         })
     }
 

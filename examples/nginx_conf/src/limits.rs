@@ -104,6 +104,10 @@ impl Limits {
         let bytes = u32::try_from(self.request_head_bytes(scope)).unwrap_or(u32::MAX);
         Http2ServerConfig::default()
             .extended_connect(false)
+            // nginx asks for no sign of life: a client that reads slowly has its PING behind what it has not read.
+            .ping_interval(None)
+            // Uploads from far away wait for a round trip for each window.
+            .window(256 * 1024)
             .header_timeout(header_timeout(scope))
             .idle_timeout(keep_alive(scope))
             .send_timeout(or(&scope.send_timeout, MINUTE))

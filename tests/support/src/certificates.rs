@@ -48,8 +48,13 @@ impl Authority {
     }
 
     pub fn named(name: &str) -> Self {
+        Self::of(name, NOW)
+    }
+
+    /// One whose own certificate holds from the first to the last of these years.
+    pub fn of(name: &str, years: Range<i32>) -> Self {
         let key = KeyPair::generate().unwrap();
-        let mut params = params(&[], NOW);
+        let mut params = params(&[], years);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, name);

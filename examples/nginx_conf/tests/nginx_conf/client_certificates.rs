@@ -15,7 +15,7 @@ use crate::named::kinds;
 use crate::program::{Folder, Program};
 
 /// Each server by its name, with what it says of clients. All have the same certificate but the last, which has none of its own.
-const SERVERS: [(&str, &str); 12] = [
+const SERVERS: [(&str, &str); 14] = [
     ("default.example", "ssl_verify_client on; ssl_client_certificate known.pem;"),
     ("off.example", "ssl_client_certificate known.pem;"),
     ("optional.example", "ssl_verify_client optional; ssl_client_certificate known.pem;"),
@@ -38,6 +38,8 @@ const SERVERS: [(&str, &str); 12] = [
     ("below.example", "ssl_verify_client on; ssl_client_certificate below.pem;"),
     ("both.example", "ssl_verify_client on; ssl_verify_depth 2; ssl_client_certificate both.pem;"),
     ("bare.example", "ssl_verify_client optional;"),
+    ("past.example", "ssl_verify_client on; ssl_client_certificate past.pem;"),
+    ("any-past.example", "ssl_verify_client optional_no_ca; ssl_client_certificate past.pem;"),
 ];
 
 const SHOWN: &str = "$ssl_client_verify $ssl_client_s_dn/$ssl_client_i_dn $ssl_client_s_dn_legacy $ssl_client_i_dn_legacy \
@@ -92,7 +94,7 @@ const fn for_host(
     }
 }
 
-const CASES: [Case; 48] = [
+const CASES: [Case; 51] = [
     case("default.example", None, "400"),
     case("default.example", Some("known"), "200 SUCCESS CN="),
     case("default.example", Some("other"), "400"),
@@ -136,6 +138,10 @@ const CASES: [Case; 48] = [
     case("both.example", Some("below"), "200 SUCCESS CN="),
     case("both.example", Some("known"), "200 SUCCESS CN="),
     case("default.example", Some("below"), "400"),
+    // An authority whose own time is over.
+    case("past.example", Some("of past"), "400"),
+    case("any-past.example", Some("of past"), "400"),
+    case("any-past.example", None, "200 NONE "),
     // A key that signs nothing.
     case("default.example", Some("encryption"), "400"),
     case("any.example", Some("encryption"), "400"),
@@ -159,6 +165,7 @@ const CASES: [Case; 48] = [
 async fn certificates_that_clients_show_or_do_not() {
     let (authority, other) = (Authority::new(), Authority::named("o,t+h \"er\" \u{e9}"));
     let below = authority.below("below");
+    let past = Authority::of("past", 2010..2011);
     let both = format!("{}{}", authority.pem, below.pem);
     let (revoked, list) = authority.issue_revoked(&["client.example"]);
     let identities = [
@@ -168,6 +175,7 @@ async fn certificates_that_clients_show_or_do_not() {
         ("itself", Authority::by_itself(&["client.example"], NOW, true)),
         ("revoked", revoked),
         ("below", below.issue(&["client.example"], NOW)),
+        ("of past", past.issue(&["client.example"], NOW)),
         ("encryption", authority.issue_for_encryption(&["client.example"])),
     ];
     let identity =
@@ -201,6 +209,7 @@ async fn certificates_that_clients_show_or_do_not() {
             ("other", &other.pem),
             ("revoked", &list),
             ("below", &below.pem),
+            ("past", &past.pem),
             ("both", &both),
         ] {
             std::fs::write(folder.path.join(format!("{name}.pem")), pem).unwrap();

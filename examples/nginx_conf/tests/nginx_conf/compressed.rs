@@ -127,6 +127,12 @@ fn what_is_compressed_and_for_whom() {
             "200 gzip  ",
         ),
         ("gzip_types *;", "GET / HTTP/1.1", TAKES, "200 gzip  "),
+        (
+            "gzip_types text/css; gzip_types text/plain;",
+            "GET / HTTP/1.1",
+            TAKES,
+            "200 gzip  ",
+        ),
         ("", "GET /short HTTP/1.1", TAKES, "200   "),
         (
             "gzip_min_length 5; gzip_comp_level 9;",
