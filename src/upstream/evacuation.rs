@@ -132,7 +132,8 @@ impl Evacuation {
     /// well, unless it is only ejected: the next of them shows that it is back.
     pub(super) fn begin(&self, server: &Arc<Record>) {
         let record = Arc::downgrade(server);
-        let leaves = move || record.upgrade().is_some_and(|record| record.is_leaving());
+        // One that nobody has any more has left its group.
+        let leaves = move || record.upgrade().is_none_or(|record| record.is_leaving());
         self.tunnels
             .evacuate(&server.shared_name(), leaves, &self.request, self.window);
     }
