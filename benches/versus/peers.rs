@@ -119,7 +119,18 @@ fn build_gateway() -> Result<PathBuf, String> {
         .ok_or("the bench is in no target directory")?;
     let target = release.parent().ok_or("the bench is in no target directory")?;
     let path = target.join("dist/gateway");
-    let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo has told this program of its package: build scripts that look at it would run again, and all that needs them be compiled.
+    for (name, _) in env::vars_os() {
+        let told = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if name
+            .to_str()
+            .is_some_and(|name| told.iter().any(|told| name.starts_with(told)))
+        {
+            cargo.env_remove(name);
+        }
+    }
+    let built = cargo
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args([
             "build",
