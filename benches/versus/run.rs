@@ -180,7 +180,7 @@ impl Bench {
             Load::Bulk { streams, direction } => {
                 bulk::measure(proxy, process, &upstream, (streams, direction), duration).await
             }
-            Load::Fair { tunnels } => fair::measure(proxy, &upstream, tunnels, duration).await,
+            Load::Fair { tunnels } => fair::measure(proxy, tunnels, duration).await,
             Load::Http2 { connections, streams } => match &certificate {
                 Some(certificate) => {
                     http2::measure(proxy, process, certificate, (64, connections, streams), duration).await
