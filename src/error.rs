@@ -100,6 +100,9 @@ pub enum Cause {
     /// The side has closed its connection, or its write side, before its part was done.
     #[error("the connection was closed before it was complete")]
     Closed,
+    /// The upstream has closed its connection within the head of its answer.
+    #[error("the connection was closed within the head of the answer")]
+    HeadCutShort,
     /// The upstream has sent bytes before it was asked (CVE-2026-1642).
     #[error("bytes arrived before the request was sent")]
     TalksFirst,
@@ -154,7 +157,7 @@ impl Cause {
     ///
     /// Of a stream `reset` (also where bytes met a connection that was closed already), `timed-out`, the name of a
     /// [`Shortage`] or `io`; `timed-out`,
-    /// `closed`, `talks-first`, `speaks-tls`, `no-tls`, `too-many-interim`, `invalid-body`, `body-too-large`; else the name of
+    /// `closed`, `head-cut-short`, `talks-first`, `speaks-tls`, `no-tls`, `too-many-interim`, `invalid-body`, `body-too-large`; else the name of
     /// the [`ConnectError`], [`HeadError`] or [`BadSwitch`].
     pub fn name(&self) -> &'static str {
         match self {
@@ -162,6 +165,7 @@ impl Cause {
             Cause::Connect(error) => error.name(),
             Cause::TimedOut(_) => "timed-out",
             Cause::Closed => "closed",
+            Cause::HeadCutShort => "head-cut-short",
             Cause::TalksFirst => "talks-first",
             Cause::SpeaksTls => "speaks-tls",
             Cause::Tls { .. } => "no-tls",
@@ -290,7 +294,7 @@ impl Error {
             Cause::Io(error) => Shortage::of(error).map_or(AttemptOutcome::Failed, AttemptOutcome::Shortage),
             Cause::Connect(error) => error.outcome(),
             Cause::TimedOut(_) => AttemptOutcome::TimedOut,
-            Cause::Closed | Cause::Tls { .. } => AttemptOutcome::Failed,
+            Cause::Closed | Cause::HeadCutShort | Cause::Tls { .. } => AttemptOutcome::Failed,
             _ => AttemptOutcome::Invalid,
         }
     }
@@ -333,6 +337,9 @@ impl Error {
             (Cause::TimedOut(limit), _) => format!("the upstream did not answer within {limit:?}"),
             (Cause::Closed | Cause::Io(_), _) => {
                 "the upstream closed the connection without an answer".to_owned()
+            }
+            (Cause::HeadCutShort, _) => {
+                "the upstream closed the connection within the head of its answer".to_owned()
             }
             (Cause::Switch(bad), _) => {
                 format!("the upstream's answer is not acceptable: {bad}\n{}", bad.hint())

@@ -6,6 +6,7 @@ use http::{Request, Response, StatusCode};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::service::{ClientBody, Destination, ProxyBody, Relay, RelayConfig, answer_one};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin};
+use switchover::tunnel::Drain;
 use tokio::net::TcpListener;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
@@ -36,11 +37,14 @@ async fn answer(
 }
 
 async fn start(origin: &ScriptedOrigin) -> SocketAddr {
+    start_with(origin, RelayConfig::default()).await
+}
+
+async fn start_with(origin: &ScriptedOrigin, config: RelayConfig) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, origin) = (listener.local_addr().unwrap(), origin.address());
     tokio::spawn(async move {
-        let config = RelayConfig::default();
-        let relay = Relay::new(config.clone());
+        let relay = Relay::new(RelayConfig::default());
         let acceptor = Acceptor::new(GatewayConfig::default());
         loop {
             let (stream, peer) = listener.accept().await.unwrap();
@@ -122,4 +126,23 @@ async fn an_upgrade_ends_with_its_answer() {
     let (head, _) = client.response().await;
     assert_eq!(head.headers["connection"], "close");
     assert_eq!(client.rest().await, b"");
+}
+
+#[tokio::test]
+async fn from_the_start_of_a_drain_each_answer_is_the_last() {
+    let script = (0..2).fold(Script::new(), |script, _| script.read_head().send(OK));
+    let origin = ScriptedOrigin::start_with(move |_| script.clone()).await;
+    for path in ["/own", "/"] {
+        let drain = Drain::new();
+        let config = RelayConfig::default().drain(drain.clone());
+        let mut client = ScriptedClient::connect(start_with(&origin, config).await).await;
+        client.send(get(path, "")).await;
+        let (head, _) = client.response().await;
+        assert!(!head.headers.contains_key("connection"), "{path}: {head:?}");
+        drain.complete_now();
+        client.send(get(path, "")).await;
+        let (head, _) = client.response().await;
+        assert_eq!(head.headers["connection"], "close", "{path}");
+        client.ends().await;
+    }
 }

@@ -9,7 +9,7 @@ use switchover::header::rules::{HeaderRules, Statuses};
 use switchover::header::{Forwarding, Hop};
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
-use switchover::tunnel::Rewind;
+use switchover::tunnel::{Drain, Rewind};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -769,4 +769,172 @@ async fn a_kept_connection_without_a_request_ends() {
     let mut slow = relay.client_sending(format!("{GET}GET / HT")).await;
     assert_eq!(slow.response().await.0.status, 200);
     assert_eq!(slow.response().await.0.status, 408);
+}
+
+/// RFC 9112, section 9.6: the last answer on a connection says so.
+#[tokio::test]
+async fn from_the_start_of_a_drain_each_answer_is_the_last() {
+    let closing = Script::new().read_head().close();
+    for (request, script, kept) in [
+        (GET, always(OK), None),
+        ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", closing.clone(), None),
+        (
+            "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
+            closing,
+            None,
+        ),
+        (
+            "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
+            always(OK),
+            Some("keep-alive"),
+        ),
+    ] {
+        let origin = ScriptedOrigin::start(script).await;
+        let drain = Drain::new();
+        let relay = RunningRelay::with(RelayConfig::default().drain(drain.clone()), &origin).await;
+        let mut client = relay.client_sending(request).await;
+        let (before, _) = client.response().await;
+        let connection = before
+            .headers
+            .get("connection")
+            .map(|value| value.to_str().unwrap());
+        assert_eq!(connection, kept, "{request:?}");
+        drain.complete_now();
+        client.send(request).await;
+        let (after, _) = client.response().await;
+        assert_eq!(after.status, before.status, "{request:?}");
+        assert_eq!(after.headers["connection"], "close", "{request:?}");
+        client.ends().await;
+    }
+    // One that is under way: it is the answer that knows.
+    let origin = ScriptedOrigin::start(Script::new().read_head().read(1).send(OK)).await;
+    let drain = Drain::new();
+    let relay = RunningRelay::with(RelayConfig::default().drain(drain.clone()), &origin).await;
+    let mut client = relay
+        .client_sending("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
+        .await;
+    origin.connection(0).await.head().await;
+    drain.complete_now();
+    client.send("x").await;
+    assert_eq!(client.response().await.0.headers["connection"], "close");
+    client.ends().await;
+}
+
+/// The time for the head of an answer is another than that between two reads of a body.
+#[tokio::test]
+async fn the_head_of_an_answer_and_its_body_have_deadlines_of_their_own() {
+    let (short, long) = (Duration::from_millis(300), Duration::from_secs(60));
+    let hint = "HTTP/1.1 103 x\r\n\r\n";
+    let hints = (0..20).fold(Script::new().read_head(), |script, _| {
+        script.pause(short / 3).send(hint)
+    });
+    let config = RelayConfig::default().read_timeout(long).head_timeout(short);
+    for script in [Script::new().read_head().read(1), hints] {
+        let origin = ScriptedOrigin::start(script).await;
+        let relay = RunningRelay::with(config.clone(), &origin).await;
+        let mut client = relay.client_sending(GET).await;
+        let mut head = client.head().await;
+        while head.status == 103 {
+            head = client.head().await;
+        }
+        assert_eq!(head.status, 504);
+    }
+    let config = RelayConfig::default().read_timeout(short).head_timeout(long);
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi";
+    let origin = ScriptedOrigin::start(Script::new().read_head().send(half).read(1)).await;
+    let relay = RunningRelay::with(config, &origin).await;
+    let mut client = relay.client_sending(GET).await;
+    assert_eq!(client.head().await.status, 200);
+    client.rest_until_reset().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_on_behind_the_head_of_its_answer() {
+    const PIECES: usize = 8;
+    let limit = Duration::from_secs(1);
+    let config = RelayConfig::default().read_timeout(limit);
+    let script = Script::new()
+        .read_head()
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        .read(PIECES)
+        .send("hi");
+    let origin = ScriptedOrigin::start(script).await;
+    let relay = RunningRelay::with(config, &origin).await;
+    let request = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {PIECES}\r\n\r\n");
+    let mut client = relay.client_sending(request).await;
+    assert_eq!(client.head().await.status, 200);
+    for _ in 0..PIECES {
+        tokio::time::sleep(limit / 4).await;
+        client.send("x").await;
+    }
+    client.receives(b"hi").await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_cut_short_is_a_502_that_says_so() {
+    let origin =
+        ScriptedOrigin::start(Script::new().read_head().send("HTTP/1.1 200 OK\r\nA: b").close()).await;
+    let relay = RunningRelay::to(&origin).await;
+    let (head, body) = relay.client_sending(GET).await.response().await;
+    assert_eq!(head.status, 502);
+    let text = String::from_utf8(body).unwrap();
+    assert!(
+        text.contains("closed the connection within the head of its answer"),
+        "{text}"
+    );
+}
+
+/// White space behind the size of a chunk is no part of what goes on: recipients differ about it.
+#[tokio::test]
+async fn padding_of_chunk_sizes_ends_here() {
+    let (padded, plain) = (
+        "5 \t\r\nhello\r\n3  ;a=b\r\n, w\r\n0 \r\nX-Sum: 7\r\n\r\n",
+        "5\r\nhello\r\n3;a=b\r\n, w\r\n0\r\nX-Sum: 7\r\n\r\n",
+    );
+    let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{padded}");
+    let script = |answer: &str, size| {
+        let script = Script::new().read_head().read(plain.len());
+        script.send_in_pieces(answer, size)
+    };
+    for size in [1, answer.len()] {
+        let origin = ScriptedOrigin::start(script(&answer, size)).await;
+        let relay = RunningRelay::to(&origin).await;
+        let mut client = relay
+            .client_sending(
+                "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n",
+            )
+            .await;
+        let connection = origin.connection(0).await;
+        let head = connection.head().await;
+        match size {
+            1 => client.send_byte_by_byte(padded).await,
+            _ => client.send(padded).await,
+        }
+        assert_eq!(client.head().await.status, 200);
+        assert_eq!(String::from_utf8(client.rest().await).unwrap(), plain);
+        let received = String::from_utf8(connection.received()).unwrap();
+        assert_eq!(received.strip_prefix(&head).unwrap(), plain);
+    }
+}
+
+/// RFC 9112, section 3.2: nobody is asked without a `Host`, and its value is the upstream's.
+#[tokio::test]
+async fn a_request_of_http_1_0_without_a_host() {
+    let request = "GET / HTTP/1.0\r\n\r\n";
+    let origin = ScriptedOrigin::start(always(OK)).await;
+    let relay = RunningRelay::to(&origin).await;
+    relay.client_sending(request).await.response().await;
+    let head = origin.connection(0).await.head().await;
+    let expected = format!("GET / HTTP/1.1\r\nHost: {}\r\n", origin.address());
+    assert!(head.starts_with(&expected), "{head}");
+
+    let rules = HeaderRules::default().upstream("backend:1");
+    let relay = Relay::new(RelayConfig::default()).forwarding(Forwarding::default().header_rules(rules));
+    let relay = RunningRelay::of(relay, &origin).await;
+    relay.client_sending(request).await.response().await;
+    let head = origin.connection(1).await.head().await;
+    assert!(
+        head.starts_with("GET / HTTP/1.1\r\nHost: backend:1\r\n"),
+        "{head}"
+    );
 }

@@ -162,6 +162,8 @@ where
     /// A 101 does not count: the tunnel starts after the body.
     pub(crate) async fn declines_early(&mut self) -> Result<(), Error> {
         let declined = self.begins_to_decline().await;
+        // The rest of the answer has its time from here on: that of the request has passed with its body.
+        self.is_asked();
         self.outgoing.reported(declined)
     }
 
@@ -243,7 +245,13 @@ where
                 return response_from_head(head, &scan).map_err(invalid);
             }
             match wire::read_some(&mut self.upstream, &mut self.buffer, usize::MAX).await {
-                Ok(0) => return Err(Error::new(Phase::ResponseHead, Side::Upstream, Cause::Closed)),
+                Ok(0) => {
+                    let cause = match self.buffer.is_empty() {
+                        true => Cause::Closed,
+                        false => Cause::HeadCutShort,
+                    };
+                    return Err(Error::new(Phase::ResponseHead, Side::Upstream, cause));
+                }
                 Ok(_) => {}
                 Err(error) => return Err(failed(error)),
             }

@@ -5,7 +5,7 @@ use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use http::{Method, Response, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
@@ -157,9 +157,10 @@ impl Acceptor {
         F: Future<Output = ()>,
     {
         async move {
-            if client.early.is_empty() {
+            let mut drain = pin!(drain);
+            while !has_begun(&mut client.early) {
                 let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
-                let begun = timeout_at(begins_by, wire::first(pin!(read), pin!(drain))).await;
+                let begun = timeout_at(begins_by, wire::first(pin!(read), drain.as_mut())).await;
                 if !matches!(begun, Ok(First::Left(Ok(count))) if count > 0) {
                     // A connection that ends without a request, in whatever way, has done nothing wrong.
                     return Ok(Accepted::Closed);
@@ -336,6 +337,18 @@ impl Acceptor {
             admission,
         })))
     }
+}
+
+/// Whether these are the first bytes of a request. RFC 9112, section 2.2: empty lines before it are ignored. Some clients send one
+/// behind a body, and wait with the next request.
+fn has_begun(early: &mut BytesMut) -> bool {
+    let lines = early.chunks_exact(2).take_while(|two| two == b"\r\n");
+    let lines = lines.count() * 2;
+    let has_begun = !matches!(&early[lines..], b"" | b"\r");
+    if !has_begun {
+        early.advance(lines);
+    }
+    has_begun
 }
 
 /// A client whose request is refused, and the head of that if it was whole and sound.

@@ -15,6 +15,7 @@ use super::relayed_body::RelayedBody;
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Rejection, last_response};
+use crate::header::date;
 use crate::http1::encode_response;
 use crate::side::Side;
 use crate::telemetry;
@@ -141,6 +142,7 @@ where
                     .insert(CONTENT_LENGTH, HeaderValue::from(body.len())),
             ),
         }
+        date::add(&mut parts.headers);
         let mut bytes = Vec::new();
         encode_response(&parts, &mut bytes);
         let head_length = bytes.len();
@@ -193,7 +195,9 @@ where
         let status = declined.response().status;
         let mut scanner = RelayedBody::new(declined.body_length());
         let mut pending = Vec::new();
-        encode_response(declined.response(), &mut pending);
+        let mut head = declined.into_response();
+        date::add(&mut head.headers);
+        encode_response(&head, &mut pending);
         let mut head_length = Some(pending.len());
         let mut read = BytesMut::from(&early[..]);
         let relayed = loop {

@@ -27,8 +27,16 @@ impl RelayedBody {
     /// The rule of the chunked coding that the bytes break. What came before is in `out`.
     pub(super) fn advance(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, ChunkedError> {
         let was_complete = self.scanner.is_complete();
-        let before = self.scanner.advance_to_trailers(bytes)?;
-        out.extend_from_slice(&bytes[..before]);
+        let mut before = 0;
+        loop {
+            let count = self.scanner.advance_to_trailers(&bytes[before..])?;
+            out.extend_from_slice(&bytes[before..before + count]);
+            let padding = self.scanner.skip_padding(&bytes[before + count..])?;
+            before += count + padding;
+            if padding == 0 {
+                break;
+            }
+        }
         if !self.scanner.is_in_trailers() || was_complete {
             return Ok(before);
         }

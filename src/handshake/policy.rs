@@ -87,7 +87,8 @@ impl HandshakePolicy {
     ///
     /// Protocols that are not allowed are never forwarded: a request that names only such ones is treated as if it
     /// had no `Upgrade` (RFC 9110, section 7.8). Danger: `h2c` opens a tunnel in which the origin takes further
-    /// requests that no rule of the proxy sees.
+    /// requests that no rule of the proxy sees. Nor does an origin that keeps to RFC 7540 switch to it, because the field
+    /// `HTTP2-Settings` ends at this hop.
     #[must_use]
     pub fn allow(mut self, protocol: Protocol) -> Self {
         self.protocols.add(protocol);

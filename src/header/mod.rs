@@ -14,6 +14,8 @@
 
 pub mod connection;
 pub(crate) mod cookie;
+#[cfg(feature = "gateway")]
+pub(crate) mod date;
 pub(crate) mod final_answer;
 pub mod forwarded;
 mod forwarding;

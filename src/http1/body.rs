@@ -51,12 +51,21 @@ impl BodyScanner {
         }
     }
 
-    /// As [`advance`](BodyScanner::advance), up to a trailer section.
+    /// As [`advance`](BodyScanner::advance), up to [padding](Self::skip_padding) or a trailer section.
     #[cfg(feature = "gateway")]
     pub(crate) fn advance_to_trailers(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
         match &mut self.0 {
             State::Chunked(scanner) => scanner.advance_to_trailers(bytes),
             _ => self.advance(bytes),
+        }
+    }
+
+    /// Goes on behind padding of a chunk's size, and returns how much there is of it: it is left out of what is relayed as it is.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn skip_padding(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
+        match &mut self.0 {
+            State::Chunked(scanner) => scanner.skip_padding(bytes),
+            _ => Ok(0),
         }
     }
 
@@ -76,7 +85,7 @@ impl BodyScanner {
         }
     }
 
-    /// Looks at the next bytes up to the trailer section, if there is one: how many of them come before it, and how many of those
+    /// Looks at the next bytes up to [padding](Self::skip_padding) or the trailer section, if there is one: how many of them come before it, and how many of those
     /// are content.
     #[cfg(feature = "hyper")]
     pub(crate) fn advance_data(&mut self, bytes: &[u8]) -> Result<(usize, u64), ChunkedError> {

@@ -63,6 +63,8 @@ enum State {
     #[default]
     SizeStart,
     Size,
+    /// In white space behind the digits.
+    SizeSpace,
     Extension,
     SizeLineFeed,
     Data,
@@ -98,11 +100,12 @@ impl ChunkedScanner {
         Ok(at)
     }
 
-    /// As [`advance`](ChunkedScanner::advance), up to the trailer section, which the empty line belongs to.
+    /// As [`advance`](ChunkedScanner::advance), up to [padding](Self::skip_padding) or the trailer section, which the empty line
+    /// belongs to.
     #[cfg(feature = "gateway")]
     pub(super) fn advance_to_trailers(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
         let mut at = 0;
-        while at < bytes.len() && !self.is_in_trailers() {
+        while at < bytes.len() && !self.is_in_trailers() && !self.is_padding(bytes[at]) {
             at += match self.state {
                 State::Data => self.split(&bytes[at..])?.1,
                 _ => {
@@ -147,11 +150,32 @@ impl ChunkedScanner {
         Ok((framing, data))
     }
 
-    /// Looks at the next bytes up to the trailer section: how many of them come before it, and how many of those are data.
+    /// Goes on behind white space that follows the digits of a size, and returns how much there is of it. Whoever relays the coding
+    /// as it is leaves it out: recipients differ about it.
+    ///
+    /// RFC 9112, section 7.1.1: there may be white space before an extension, which a recipient removes (RFC 9110, section 5.6.3).
+    /// Without an extension no rule permits it; servers are known that pad each size to the same length.
+    #[cfg(feature = "gateway")]
+    pub(super) fn skip_padding(&mut self, bytes: &[u8]) -> Result<usize, ChunkedError> {
+        let mut at = 0;
+        while at < bytes.len() && self.is_padding(bytes[at]) {
+            self.state = self.step(bytes[at])?;
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    #[cfg(feature = "gateway")]
+    fn is_padding(&self, byte: u8) -> bool {
+        matches!(byte, b' ' | b'\t') && matches!(self.state, State::Size | State::SizeSpace)
+    }
+
+    /// Looks at the next bytes up to [padding](Self::skip_padding) or the trailer section: how many of them come before it, and how
+    /// many of those are data.
     #[cfg(feature = "hyper")]
     pub(super) fn advance_data(&mut self, bytes: &[u8]) -> Result<(usize, u64), ChunkedError> {
         let (mut at, mut data) = (0, 0);
-        while at < bytes.len() && !self.is_in_trailers() {
+        while at < bytes.len() && !self.is_in_trailers() && !self.is_padding(bytes[at]) {
             if self.state == State::Data {
                 let run = self.skip_data((bytes.len() - at) as u64);
                 at += run as usize;
@@ -201,8 +225,10 @@ impl ChunkedScanner {
                 (self.size, self.line) = (0, 0);
                 self.digit(byte)?
             }
-            (State::Size, b';') => State::Extension,
-            (State::Size | State::Extension, b'\r') => State::SizeLineFeed,
+            (State::Size | State::SizeSpace, b';') => State::Extension,
+            (State::Size | State::SizeSpace | State::Extension, b'\r') => State::SizeLineFeed,
+            (State::Size | State::SizeSpace, b' ' | b'\t') => self.count().map(|()| State::SizeSpace)?,
+            (State::SizeSpace, _) => return Err(ChunkedError::Size),
             (State::Size, _) => self.digit(byte)?,
             (State::Extension, _) => self.text(byte, State::Extension)?,
             (State::SizeLineFeed, b'\n') if self.size > 0 => {
@@ -320,7 +346,12 @@ mod tests {
             ("0\r\n\n", Err(ChunkedError::TrailerName)),
             ("\r\n", Err(ChunkedError::Size)),
             (" 5\r\n", Err(ChunkedError::Size)),
-            ("5 \r\nhello", Err(ChunkedError::Size)),
+            ("5 \r\nhello\r\n0 \t\r\n\r\n", Ok(Some(18))),
+            ("5 \t;a=b\r\nhello\r\n0 ; c\r\n\r\n", Ok(Some(25))),
+            ("5 5\r\nhello", Err(ChunkedError::Size)),
+            ("5 a\r\nhello", Err(ChunkedError::Size)),
+            ("5 \nhello", Err(ChunkedError::Size)),
+            ("5\x0b\r\nhello", Err(ChunkedError::Size)),
             ("+5\r\nhello", Err(ChunkedError::Size)),
             ("0x5\r\nhello", Err(ChunkedError::Size)),
             ("-1\r\n", Err(ChunkedError::Size)),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use http::header::HOST;
-use http::{HeaderMap, Version};
+use http::{HeaderMap, HeaderValue, Version};
 
 use crate::token;
 
@@ -57,6 +57,15 @@ pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HostError
         (None, _) => Ok(()),
         (Some(_), Some(_)) => Err(HostError::Repeated),
         (Some(host), None) => validate_host(host.as_bytes()),
+    }
+}
+
+/// As [`check_host`], beside a target that names the authority. It takes the place of the field (RFC 9112, section 3.2.2), which may
+/// be empty therefore: it is for a target whose authority is not known (section 3.2).
+pub(super) fn check_replaced_host(version: Version, headers: &HeaderMap) -> Result<(), HostError> {
+    match check_host(version, headers) {
+        Err(HostError::Invalid) if headers.get(HOST).is_some_and(HeaderValue::is_empty) => Ok(()),
+        checked => checked,
     }
 }
 

@@ -9,6 +9,7 @@ use http::{Method, StatusCode, Version, request, response};
 #[cfg(feature = "gateway")]
 use super::ChunkedError;
 use super::fields::field_lines;
+use super::host::check_replaced_host;
 use super::lists::check_request_lists;
 use super::request_line::{RequestLine, RequestLineError};
 use super::singleton::{check_request_singletons, check_response_singletons};
@@ -87,7 +88,10 @@ pub(crate) fn request_from_head(
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestLineError::Method)?;
     let target = RequestTarget::from_shared(&method, head.slice_ref(target))?;
     let mut headers = field_lines(&head, line_end + 2, scan.fields() + ADDED)?;
-    check_host(version, &headers)?;
+    match target {
+        RequestTarget::Absolute { .. } => check_replaced_host(version, &headers)?,
+        _ => check_host(version, &headers)?,
+    }
     check_request_singletons(&headers)?;
     check_request_lists(&headers)?;
     if let RequestTarget::Absolute { authority, .. } = &target {

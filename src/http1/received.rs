@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
-use super::host::is_same_host;
+use super::host::{check_replaced_host, is_same_host};
 use super::lists::check_request_lists;
 use super::singleton::check_request_singletons;
 use super::target::check_path;
@@ -80,13 +80,15 @@ pub(crate) fn check_request_unlimited(parts: &mut Parts) -> Result<(), HeadError
         BodyLength::of_request(parts)?;
         return Ok(());
     }
-    check_host(parts.version, &parts.headers)?;
-    if let Some(authority) = parts.uri.authority() {
-        if parts.method != Method::CONNECT {
+    let replacing = parts.uri.authority().filter(|_| parts.method != Method::CONNECT);
+    match replacing {
+        Some(authority) => {
+            check_replaced_host(parts.version, &parts.headers)?;
             // RFC 9112, section 3.2.2: a proxy ignores the Host received and replaces it by the target's.
             let host = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Authority)?;
             parts.headers.insert(HOST, host);
         }
+        None => check_host(parts.version, &parts.headers)?,
     }
     BodyLength::of_request(parts)?;
     Ok(())

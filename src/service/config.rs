@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::http1::HeadLimits;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsClientConfig;
+use crate::tunnel::Drain;
 
 /// Deadlines and limits of a [`Relay`](super::Relay).
 ///
@@ -18,6 +19,7 @@ use crate::tls::TlsClientConfig;
 pub struct RelayConfig {
     connect: Duration,
     pub(super) read: Duration,
+    head: Option<Duration>,
     send: Duration,
     request_body: Option<Duration>,
     max_request_body: Option<u64>,
@@ -26,6 +28,7 @@ pub struct RelayConfig {
     pub(super) request_limits: HeadLimits,
     pub(super) allow_trace: bool,
     pub(super) early_half_close: bool,
+    drain: Option<Drain>,
     #[cfg(feature = "rustls")]
     pub(super) tls: Option<TlsClientConfig>,
 }
@@ -35,6 +38,7 @@ impl Default for RelayConfig {
         RelayConfig {
             connect: Duration::from_secs(10),
             read: Duration::from_secs(60),
+            head: None,
             send: Duration::from_secs(60),
             request_body: None,
             max_request_body: None,
@@ -43,6 +47,7 @@ impl Default for RelayConfig {
             request_limits: HeadLimits::default(),
             allow_trace: false,
             early_half_close: true,
+            drain: None,
             #[cfg(feature = "rustls")]
             tls: None,
         }
@@ -57,11 +62,21 @@ impl RelayConfig {
         self
     }
 
-    /// How long either side may let the relay wait for its next bytes: the upstream for its answer (then 504) and
-    /// between two reads of its body, the client between two reads of its request's body. Default 60 seconds.
+    /// How long either side may let the relay wait for its next bytes: the upstream for its answer (then 504; another time by
+    /// [`head_timeout`](RelayConfig::head_timeout)) and between two reads of its body, the client between two reads of its request's
+    /// body. Default 60 seconds.
     #[must_use]
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.read = limit;
+        self
+    }
+
+    /// How long the upstream may take for the head of its answer once it has the whole request; then 504. Interim responses do not
+    /// prolong it. Default: none, and the [`read_timeout`](RelayConfig::read_timeout) is for each wait, interim responses
+    /// included.
+    #[must_use]
+    pub fn head_timeout(mut self, limit: Duration) -> Self {
+        self.head = Some(limit);
         self
     }
 
@@ -143,6 +158,18 @@ impl RelayConfig {
         self
     }
 
+    /// From the start of this drain on, each answer is the last one on its connection of HTTP/1.x, and says so
+    /// (`Connection: close`; RFC 9112, section 9.6). Default: none.
+    ///
+    /// Without it a client that keeps its connection sends its next request to a process that is about to end. Whether the drain
+    /// has started is looked up when the head of an answer is made. A connection of HTTP/2 ends by a GOAWAY instead, which is its
+    /// server's business, and hyper's graceful shutdown of an HTTP/1.1 server does the same as this.
+    #[must_use]
+    pub fn drain(mut self, drain: Drain) -> Self {
+        self.drain = Some(drain);
+        self
+    }
+
     /// How TLS is spoken to destinations [over TLS](super::Destination::over_tls). Default: not at all; such a
     /// destination is a 502 then.
     #[cfg(feature = "rustls")]
@@ -150,6 +177,10 @@ impl RelayConfig {
     pub fn tls(mut self, config: TlsClientConfig) -> Self {
         self.tls = Some(config);
         self
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.drain.as_ref().is_some_and(Drain::has_started)
     }
 
     pub(super) fn connect_limit(&self) -> Duration {
@@ -162,6 +193,14 @@ impl RelayConfig {
 
     pub(super) fn read_limit(&self) -> Duration {
         self.read
+    }
+
+    /// For the head of an answer, and whether interim responses prolong it.
+    pub(super) fn head_limit(&self) -> (Duration, bool) {
+        match self.head {
+            Some(limit) => (limit, false),
+            None => (self.read, true),
+        }
     }
 
     pub(super) fn request_body_limit(&self) -> Duration {

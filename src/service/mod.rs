@@ -81,7 +81,6 @@
 mod body;
 mod by;
 mod config;
-mod date;
 mod declined;
 mod dialect;
 mod erased;

@@ -1,6 +1,8 @@
 //! RFC 9112, section 3.2: the forms of a request target, and `Host`.
 
-use switchover::http1::{HeadError, HostError, TargetError, encode_request, host_name, validate_host};
+use switchover::http1::{
+    HeadError, HostError, TargetError, check_request, encode_request, host_name, validate_host,
+};
 use switchover::route::HostPattern;
 
 use crate::parsed::request;
@@ -202,7 +204,10 @@ fn host_fields_that_are_refused() {
         let error = request(format!("GET / HTTP/1.1\r\n{fields}\r\n")).unwrap_err();
         assert_eq!(error, HeadError::Host(*expected), "{fields:?}");
         assert_eq!(error.status(), 400);
-        // The authority of the target does not make up for it.
+        // The authority of the target does not make up for it, unless the field is empty.
+        if fields.trim_end() == "Host:" {
+            continue;
+        }
         let error = request(format!("GET http://a/ HTTP/1.1\r\n{fields}\r\n")).unwrap_err();
         assert_eq!(error, HeadError::Host(*expected), "absolute: {fields:?}");
     }
@@ -258,4 +263,37 @@ fn http_1_0_without_host() {
     assert!(request("GET / HTTP/1.0\r\n\r\n").is_ok());
     let error = request("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n").unwrap_err();
     assert_eq!(error, HeadError::Host(HostError::Repeated));
+}
+
+/// Section 3.2.2: a proxy ignores the `Host` beside a target that names the authority. Section 3.2 has it empty where a client knows of
+/// no authority.
+#[test]
+fn an_empty_host_beside_an_absolute_target() {
+    let parts = request("GET http://a:1/ HTTP/1.1\r\nHost:\r\n\r\n").unwrap();
+    assert_eq!(parts.headers["host"], "a:1");
+    let uri = "http://a:1/".parse::<http::Uri>().unwrap();
+    let (mut parts, ()) = http::Request::get(uri)
+        .header("host", "")
+        .body(())
+        .unwrap()
+        .into_parts();
+    check_request(&mut parts).unwrap();
+    assert_eq!(parts.headers["host"], "a:1");
+}
+
+/// `http` has no value for them, and a proxy that encodes them changes what was asked for.
+#[test]
+fn characters_that_no_uri_has_are_refused_where_they_cannot_go_on_as_they_came() {
+    for (target, passes) in [
+        ("/\"{}", true),
+        ("/<", false),
+        ("/>", false),
+        ("/?a=\"", false),
+        ("/?a=<", false),
+        ("/?a=>", false),
+        ("/?a={|}", true),
+    ] {
+        let read = request(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(read.is_ok(), passes, "{target}");
+    }
 }

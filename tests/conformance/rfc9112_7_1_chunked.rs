@@ -44,6 +44,7 @@ fn chunked_bodies_that_end() {
         "a\r\n0\r\n\r\n0\r\n\r\n\r\n0\r\n\r\n",
         "0A\r\n0123456789\r\n0\r\n\r\n",
         "1;a\r\nx\r\n1;a=b;c=\"d;e\"\r\ny\r\n0;last\r\n\r\n",
+        "5 ;a=b\r\nhello\r\n0\t\r\n\r\n",
         "0\r\nTrailer: x\r\n\r\n",
         "0\r\nA:\r\nB: \u{e9}\t\r\n\r\n",
     ] {
@@ -72,8 +73,8 @@ fn chunked_bodies_that_are_refused() {
     for body in [
         "\r\n0\r\n\r\n",
         " 0\r\n\r\n",
-        "0 \r\n\r\n",
-        "0\t\r\n\r\n",
+        "0 0\r\n\r\n",
+        "0\t\n\r\n",
         "+0\r\n\r\n",
         "-0\r\n\r\n",
         "0x0\r\n\r\n",

@@ -27,7 +27,7 @@ impl Connect for NeverConnects {
 async fn a_head_that_does_not_end() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let mut gateway = RunningGateway::with(GatewayConfig::default().header_timeout(SHORT), &origin).await;
-    for begun in ["G", "\r\n", &UPGRADE_REQUEST[..UPGRADE_REQUEST.len() - 1]] {
+    for begun in ["G", "\r\nG", &UPGRADE_REQUEST[..UPGRADE_REQUEST.len() - 1]] {
         let mut client = gateway.client_sending(begun).await;
         refused(&mut client, 408).await;
         drop(client);
@@ -157,4 +157,30 @@ async fn a_client_that_does_not_take_its_answer() {
     assert_eq!(gateway.failed().await.0, "response downstream");
     drop(client);
     origin.connection(0).await.end().await;
+}
+
+/// RFC 9112, section 2.2: an empty line before a request is none of it. Some clients send one behind a body.
+#[tokio::test]
+async fn empty_lines_are_no_request() {
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let mut gateway = RunningGateway::with(GatewayConfig::default().header_timeout(SHORT), &origin).await;
+    for lines in ["\r\n", "\r\n\r\n", "\r\n\r"] {
+        // Until the deadline, and until the client leaves.
+        for leaves in [false, true] {
+            let mut client = gateway.client().await;
+            client.send_byte_by_byte(lines).await;
+            if leaves {
+                client.end_writes().await;
+            }
+            client.ends().await;
+            let served = gateway.served().await;
+            assert!(matches!(served, Ok(Outcome::Closed)), "{lines:?}: {served:?}");
+        }
+    }
+    let gateway = RunningGateway::to(&origin).await;
+    let mut client = gateway.client().await;
+    client
+        .send_byte_by_byte(format!("\r\n\r\n{UPGRADE_REQUEST}"))
+        .await;
+    assert_eq!(client.head().await.status, 101);
 }

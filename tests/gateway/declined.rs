@@ -45,6 +45,7 @@ async fn answers_are_relayed_whole() {
                 (head.status.as_u16(), &head.headers["connection"]),
                 (status, &"close".parse().unwrap())
             );
+            assert!(head.headers.contains_key("date"), "{head:?}");
             let rest = client.rest().await;
             assert!(rest == body.as_bytes(), "{status}: {} bytes", rest.len());
             drop(client);
@@ -193,4 +194,32 @@ async fn a_redirect_is_relayed_and_not_followed() {
     assert_eq!(client.head().await.headers["location"], location.as_str());
     client.ends().await;
     assert_eq!((origin.connections(), elsewhere.connections()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_date_of_the_origins_stays() {
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let answer = format!("HTTP/1.1 403 x\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n");
+    let origin = ScriptedOrigin::start(Script::answering(answer)).await;
+    let gateway = RunningGateway::to(&origin).await;
+    let (head, _) = gateway.client_sending(UPGRADE_REQUEST).await.response().await;
+    let dates: Vec<_> = head.headers.get_all("date").iter().collect();
+    assert_eq!(dates, [date]);
+}
+
+/// Some servers pad the sizes of chunks. What recipients read differently does not go on.
+#[tokio::test]
+async fn padding_of_chunk_sizes_ends_here() {
+    let chunks = "5 \t ;a=b\r\nhello\r\n3   \r\n, w\r\n0 \r\nX-Checksum: 1\r\n\r\n";
+    let answer = format!("HTTP/1.1 404 x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+    for script in [
+        Script::answering(answer.clone()),
+        Script::new().read_head().send_in_pieces(answer.clone(), 1),
+    ] {
+        let origin = ScriptedOrigin::start(script).await;
+        let gateway = RunningGateway::to(&origin).await;
+        let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
+        assert_eq!(client.head().await.status, 404);
+        assert_eq!(client.rest().await, CHUNKS.as_bytes());
+    }
 }

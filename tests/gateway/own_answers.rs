@@ -73,12 +73,14 @@ async fn to_an_ordinary_request() {
         responded.unwrap();
         let fields = |text: &str| {
             let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-            let mut lines: Vec<String> = head.split("\r\n").map(str::to_owned).collect();
+            let lines = head.split("\r\n").filter(|line| !line.starts_with("Date: "));
+            let mut lines: Vec<String> = lines.map(str::to_owned).collect();
             lines.sort();
             (lines, body.to_owned())
         };
         let text = String::from_utf8(bytes).unwrap();
         assert_eq!(fields(&text), fields(expected), "{request:?}");
+        assert_eq!(text.matches("\r\nDate: ").count(), 1, "{text:?}");
     }
 }
 

@@ -265,3 +265,26 @@ async fn a_body_that_stops() {
     assert!(text.contains("50ms"), "names the limit: {text:?}");
     origin.connection(0).await.end().await;
 }
+
+/// The time for its answer begins where it begins to answer, however long the body has taken by then.
+#[tokio::test]
+async fn an_origin_that_declines_late_in_two_segments() {
+    let limit = Duration::from_millis(300);
+    let script = Script::new()
+        .read_head()
+        .read(2)
+        .send("HTTP/1.1 403 x\r\nContent-")
+        .pause(Duration::from_millis(30))
+        .send("Length: 2\r\n\r\nno");
+    let origin = ScriptedOrigin::start(script).await;
+    let gateway = RunningGateway::with(allowing_bodies().handshake_timeout(limit), &origin).await;
+    let mut client = gateway
+        .client_sending(request_with("Content-Length: 5\r\n"))
+        .await;
+    for byte in ["h", "e"] {
+        tokio::time::sleep(limit).await;
+        client.send(byte).await;
+    }
+    assert_eq!(client.head().await.status, 403);
+    assert_eq!(client.rest().await, b"no");
+}

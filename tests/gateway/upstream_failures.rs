@@ -91,10 +91,18 @@ async fn an_upstream_that_closes_without_a_whole_answer() {
         let mut gateway = RunningGateway::to(&origin).await;
         let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
         let mut head = client.head().await;
-        if head.status == 103 {
+        let has_interim = head.status == 103;
+        if has_interim {
             head = client.head().await;
         }
         assert_eq!(head.status, 502, "{described}");
+        let text = String::from_utf8(client.rest().await).unwrap();
+        let is_cut_short = described.contains("Answer") && !has_interim;
+        let words = match is_cut_short {
+            true => "closed the connection within the head of its answer",
+            false => "closed the connection without an answer",
+        };
+        assert!(text.contains(words), "{described}: {text}");
         drop(client);
         assert!(gateway.failed().await.0.ends_with("upstream"), "{described}");
     }

@@ -16,6 +16,7 @@ use switchover::TcpConnect;
 use switchover::connect::{Connect, ConnectError, ConnectRequest};
 use switchover::service::{RelayConfig, ReverseProxy};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::tunnel::Drain;
 use tokio::net::TcpStream;
 
 use crate::content;
@@ -339,5 +340,54 @@ async fn an_unasked_switch_is_reported_as_one_whatever_stands_behind_it() {
         assert_eq!(response.status(), 502, "{behind:?}");
         let failure: &std::sync::Arc<switchover::Error> = response.extensions().get().expect("why it failed");
         assert_eq!(failure.reason().name(), "switch-unasked", "{behind:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_on_behind_the_head_of_its_answer() {
+    const PIECES: usize = 8;
+    let limit = Duration::from_secs(1);
+    for server in SERVERS {
+        let script = Script::new()
+            .read_head()
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            .read(PIECES)
+            .send("hi");
+        let origin = ScriptedOrigin::start(script).await;
+        let proxy = to(&origin).relay(RelayConfig::default().read_timeout(limit));
+        let mounted = Mounted::on(server, proxy).await;
+        let mut client = ScriptedClient::connect(mounted.address).await;
+        client
+            .send(format!(
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {PIECES}\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(client.head().await.status, 200, "{server:?}");
+        for _ in 0..PIECES {
+            tokio::time::sleep(limit / 4).await;
+            client.send("x").await;
+        }
+        client.receives(b"hi").await;
+    }
+}
+
+#[tokio::test]
+async fn from_the_start_of_a_drain_each_answer_is_the_last() {
+    for server in SERVERS {
+        let script = (0..2).fold(Script::new(), |script, _| script.read_head().send(OK));
+        let origin = ScriptedOrigin::start(script).await;
+        let drain = Drain::new();
+        let proxy = to(&origin).relay(RelayConfig::default().drain(drain.clone()));
+        let mounted = Mounted::on(server, proxy).await;
+        let mut client = ScriptedClient::connect(mounted.address).await;
+        let get = "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n";
+        client.send(get).await;
+        let (head, _) = client.response().await;
+        assert!(!head.headers.contains_key("connection"), "{server:?}: {head:?}");
+        drain.complete_now();
+        client.send(get).await;
+        let (head, _) = client.response().await;
+        assert_eq!(head.headers["connection"], "close", "{server:?}");
+        client.ends().await;
     }
 }

@@ -107,7 +107,12 @@ impl Flags {
         let arguments = arguments.into_iter().map(|argument| text(argument.into()));
         let arguments: Vec<String> = arguments.collect::<Result<_, _>>()?;
         let mut arguments = arguments.into_iter();
+        // Those that were given, in their order.
+        let mut given = Vec::new();
         while let Some(argument) = arguments.next() {
+            if argument.starts_with("--") {
+                given.push(argument.clone());
+            }
             match &*argument {
                 "-h" | "--help" => return Ok(Wish::Text(USAGE.to_owned())),
                 "-V" | "--version" => {
@@ -133,7 +138,23 @@ impl Flags {
         match (flags.urls.is_empty(), flags.listen) {
             (true, None) => Err("a URL is needed, or --listen; see --help".to_owned()),
             (false, Some(_)) => Err("--listen goes without a URL".to_owned()),
-            _ => Ok(Wish::Examine(flags)),
+            (true, Some(_)) => match given.iter().find(|flag| *flag != "--listen") {
+                Some(other) => Err(format!("--listen goes without {other}")),
+                None => Ok(Wish::Examine(flags)),
+            },
+            (false, None) => flags.check_tls().map(|()| Wish::Examine(flags)),
+        }
+    }
+
+    /// A flag that changes nothing is a mistake about another one.
+    fn check_tls(&self) -> Result<(), String> {
+        let is_secure = self.urls.iter().any(|url| url.secure);
+        match &self.ca {
+            Some(_) if !is_secure => Err("--ca is for wss:// and https://, and no URL is one".to_owned()),
+            Some(_) if self.insecure => {
+                Err("--insecure trusts any certificate: leave --ca out, or --insecure".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 

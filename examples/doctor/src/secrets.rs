@@ -1,6 +1,7 @@
 //! What is not shown unless it is asked for: the values of credentials and cookies, and of the parameters in URLs. A report is
 //! made to be passed on.
 
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderName, HeaderValue};
 
 use super::flags::Flags;
@@ -36,6 +37,9 @@ impl Secrets {
         let mut given: Vec<String> = Vec::new();
         for (name, value) in &flags.fields {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            if *name == SEC_WEBSOCKET_PROTOCOL {
+                given.extend(value.split(',').filter_map(|name| token_in(name.trim())));
+            }
             if is_secret(name.as_str()) {
                 // `Bearer TOKEN`, `a=1; b=2`: each value by itself too.
                 given.extend(value.split([' ', ';', '=', ',']).map(str::to_owned));
@@ -46,8 +50,7 @@ impl Secrets {
             let query = url.target.query().unwrap_or_default();
             given.extend(query.split(['&', '=']).skip(1).step_by(2).map(str::to_owned));
         }
-        let long = |name: &&String| name.len() > LONGEST_NAME;
-        given.extend(flags.subprotocols.iter().filter(long).cloned());
+        given.extend(flags.subprotocols.iter().filter_map(|name| token_in(name)));
         given.retain(|value| value.len() >= SHORTEST);
         // The longest first: one may be a part of another.
         given.sort_by_key(|value| std::cmp::Reverse(value.len()));
@@ -88,15 +91,31 @@ impl Secrets {
     }
 }
 
+/// What is secret of a subprotocol: of `base64url.bearer.authorization.k8s.io.TOKEN` what stands behind the last dot, and of any other
+/// long one all.
+fn token_in(name: &str) -> Option<String> {
+    let words = ["auth", "bearer", "jwt"];
+    let named = name
+        .rsplit_once('.')
+        .filter(|(kind, _)| PARTS.iter().chain(&words).any(|part| kind.contains(part)));
+    match named {
+        Some((_, token)) => Some(token.to_owned()),
+        None => (name.len() > LONGEST_NAME).then(|| name.to_owned()),
+    }
+}
+
 fn is_secret(name: &str) -> bool {
     let name = name.trim().to_ascii_lowercase();
     let of_handshake = name.starts_with("sec-websocket-");
     let auth = name.contains("auth") && !name.ends_with("authenticate") && !name.contains("authority");
-    FIELDS.contains(&&*name) || !of_handshake && (auth || PARTS.iter().any(|part| name.contains(part)))
+    let key = name.ends_with("-key") || name.contains("signature") || name.contains("jwt");
+    FIELDS.contains(&&*name) || !of_handshake && (auth || key || PARTS.iter().any(|part| name.contains(part)))
 }
 
-/// `?room=1&token=2` without what stands behind each `=`.
+/// `?room=1&token=2` and `#token=3` without what stands behind each `=`, and `https://name:password@host` without what stands before
+/// the `@`.
 fn without_parameters(text: &str) -> String {
+    let text = &without_user(text);
     let ends = |char: char| char.is_whitespace() || matches!(char, '"' | '\'' | '<' | '>' | ')' | ',');
     let mut shown = String::with_capacity(text.len());
     let (mut in_query, mut in_value) = (false, false);
@@ -104,7 +123,7 @@ fn without_parameters(text: &str) -> String {
     while let Some(char) = characters.next() {
         if ends(char) {
             (in_query, in_value) = (false, false);
-        } else if char == '?' {
+        } else if char == '?' || char == '#' {
             in_query = characters.peek().is_some_and(|next| !ends(*next));
             in_value = false;
         } else if in_query && char == '&' {
@@ -117,6 +136,23 @@ fn without_parameters(text: &str) -> String {
             continue;
         }
         shown.push(char);
+    }
+    shown
+}
+
+fn without_user(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end =
+            part.find(|char: char| char.is_whitespace() || matches!(char, '/' | '?' | '#' | '"' | '<' | '>'));
+        let (authority, rest) = part.split_at(end.unwrap_or(part.len()));
+        shown.push_str("://");
+        match authority.rsplit_once('@') {
+            Some((_, host)) => shown.extend([&HIDDEN.to_string(), "@", host]),
+            None => shown.push_str(authority),
+        }
+        shown.push_str(rest);
     }
     shown
 }
@@ -167,6 +203,13 @@ mod tests {
             ("no token 0123456789 here", "no token … here"),
             ("<a href=\"/?a=b\">c=d</a>", "<a href=\"/?a=…\">c=d</a>"),
             ("why? a=b", "why? a=b"),
+            (
+                "https://app/#access_token=a&x=1 b=c",
+                "https://app/#access_token=…&x=… b=c",
+            ),
+            ("/?a=b#c=d", "/?a=…#c=…"),
+            ("# a=b", "# a=b"),
+            ("to https://me:pass@word@a/b@c, or", "to https://…@a/b@c, or"),
             ("abcdefgh", "…"),
             ("\u{1b}[31m\u{202e}", "\u{fffd}[31m\u{fffd}"),
         ];
@@ -180,9 +223,31 @@ mod tests {
             ("WWW-Authenticate: Basic", "WWW-Authenticate: Basic"),
             ("Sec-WebSocket-Key: abc", "Sec-WebSocket-Key: abc"),
             ("Location: /login?a=b", "Location: /login?a=…"),
+            ("X-Functions-Key: abc", "X-Functions-Key: (3 bytes, not shown)"),
         ];
         for (line, expected) in fields {
             assert_eq!(secrets.mask_field(line), expected);
+        }
+    }
+
+    #[test]
+    fn tokens_among_the_subprotocols() {
+        const KUBERNETES: &str = "base64url.bearer.authorization.k8s.io.";
+        let long = "x".repeat(LONGEST_NAME + 1);
+        for (name, hidden) in [
+            (format!("{KUBERNETES}0123456789"), format!("{KUBERNETES}…")),
+            (long, "…".to_owned()),
+            ("v4.channel.k8s.io".to_owned(), "v4.channel.k8s.io".to_owned()),
+        ] {
+            let field = format!("Sec-WebSocket-Protocol: v1, {name}");
+            for flags in [["--header", &field], ["--subprotocol", &name]] {
+                let secrets = secrets(&[flags[0], flags[1], "ws://a/"]);
+                assert_eq!(
+                    secrets.mask_field(&format!("A: {name}, b")),
+                    format!("A: {hidden}, b"),
+                    "{flags:?}"
+                );
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery};
+use switchover::http1::validate_host;
 
 /// A URL of ws, wss, http or https.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ impl Url {
         if authority.as_str().contains('@') {
             return Err("give credentials by --header 'Authorization: …'".to_owned());
         }
+        validate_host(authority.as_str().as_bytes())
+            .map_err(|_| format!("{authority} is not a host with an optional port up to 65535"))?;
         let target = uri.path_and_query().cloned();
         Ok(Url {
             secure,

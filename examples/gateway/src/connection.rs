@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use switchover::Error;
 use switchover::gateway::Carrying;
-use switchover::header::Protocol;
+use switchover::header::{Hop, Protocol};
 use switchover::tunnel::{AnyStream, Counted, DrainSignal, Permit, Traffic};
 use tokio::net::TcpStream;
 
@@ -59,14 +59,16 @@ impl Connection {
     pub(crate) fn new(
         stream: TcpStream,
         peer: SocketAddr,
+        listener: SocketAddr,
         visit: Option<Box<Visit>>,
         worker: Arc<Worker>,
     ) -> Self {
         let open = worker.open();
-        let requests = match opening::plain(stream, peer, &worker) {
+        let hop = Hop::from(peer).at_port(listener.port());
+        let requests = match opening::plain(stream, hop, &worker) {
             Ok(opened) => worker::speaking(opened, peer, visit, worker),
             Err(stream) => Box::pin(async move {
-                let opening = Box::pin(opening::open(stream, peer, visit.as_deref(), &worker));
+                let opening = Box::pin(opening::open(stream, hop, peer, visit.as_deref(), &worker));
                 worker::speaking(opening.await?, peer, visit, worker).await
             }),
         };

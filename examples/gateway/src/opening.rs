@@ -24,7 +24,7 @@ pub(crate) struct Opened {
 }
 
 /// A connection on which nothing stands before HTTP.
-pub(crate) fn plain(stream: TcpStream, peer: SocketAddr, worker: &Worker) -> Result<Opened, TcpStream> {
+pub(crate) fn plain(stream: TcpStream, hop: Hop, worker: &Worker) -> Result<Opened, TcpStream> {
     let Settings { proxied, tls, .. } = &*worker.settings;
     if proxied.is_some() || tls.is_some() || worker.settings.flags.send_proxy_protocol.is_some() {
         return Err(stream);
@@ -32,7 +32,7 @@ pub(crate) fn plain(stream: TcpStream, peer: SocketAddr, worker: &Worker) -> Res
     Ok(Opened {
         stream: AnyStream::from(stream),
         front: Bytes::new(),
-        hop: Hop::from(peer),
+        hop,
         is_http2: false,
     })
 }
@@ -40,12 +40,12 @@ pub(crate) fn plain(stream: TcpStream, peer: SocketAddr, worker: &Worker) -> Res
 /// Opens a connection that has just been accepted. None if it has ended, or has been closed.
 pub(crate) async fn open(
     stream: TcpStream,
+    mut hop: Hop,
     peer: SocketAddr,
     visit: Option<&Visit>,
     worker: &Worker,
 ) -> Option<Opened> {
     let settings = &worker.settings;
-    let mut hop = Hop::from(peer);
     if settings.flags.send_proxy_protocol.is_some() {
         hop = hop.at(stream.local_addr().ok()?);
     }

@@ -11,7 +11,7 @@ use http::request;
 use http::uri::PathAndQuery;
 use switchover::gateway::{Acceptor, GatewayConfig};
 use switchover::handshake::Rejection;
-use switchover::header::{Forwarding, TrustedProxies};
+use switchover::header::TrustedProxies;
 use switchover::http1::HeadLimits;
 use switchover::http2::Http2Server;
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
@@ -58,7 +58,6 @@ impl Settings {
         drain: &Drain,
     ) -> io::Result<Self> {
         let (tls, client) = (tls::acceptor(&flags)?, tls::client(&flags)?);
-        let forwarding = Forwarding::default().header_rules(flags.header_rules.clone());
         let head_wait = flags
             .handshake_timeout
             .or(flags.read_timeout)
@@ -84,7 +83,6 @@ impl Settings {
         let mut service = ServiceConfig::default()
             .upgrade(upgrade.clone())
             .request_limits(limits)
-            .forwarding(forwarding.clone())
             .tunnels(listed);
         let failures = Arc::new(Failures::new(flags.admin.is_some()));
         if log.is_some() || failures.is_kept() {
@@ -93,7 +91,6 @@ impl Settings {
         let routes = routes(&mut flags, client.as_ref(), &service)?;
         let config = GatewayConfig::default()
             .upgrade(upgrade.tunnels(tunnels.clone()))
-            .forwarding(forwarding)
             .request_limits(limits)
             .header_timeout(flags.header_timeout)
             .allow_early_half_close(flags.early_half_close)
@@ -101,11 +98,13 @@ impl Settings {
             .send_timeout(flags.send_timeout);
         let relay = RelayConfig::default()
             .connect_timeout(flags.connect_timeout)
-            .read_timeout(head_wait.max(body_wait))
+            .read_timeout(body_wait)
+            .head_timeout(head_wait)
             .send_timeout(flags.send_timeout)
             .response_limits(limits)
             .request_limits(limits)
-            .allow_trace(flags.allows_trace);
+            .allow_trace(flags.allows_trace)
+            .drain(drain.clone());
         let proxied = match flags.balancers.is_empty() {
             true => None,
             false => {
@@ -157,8 +156,7 @@ impl Settings {
     /// A relay to each upstream, by its number, for one runtime.
     pub(crate) fn relays(&self) -> Vec<Relay<Group<Server>>> {
         let relay = |upstream: &Upstream| {
-            Relay::through(upstream.group.clone(), self.relay.clone())
-                .forwarding(self.acceptor.forwarding().clone())
+            Relay::through(upstream.group.clone(), self.relay.clone()).forwarding(upstream.forwarding.clone())
         };
         self.upstreams().into_iter().map(relay).collect()
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use switchover::route::RoutePattern;
 
 use super::flags::{duration, positive};
@@ -14,6 +14,22 @@ pub(crate) struct Target {
     pub(crate) servers: Vec<ServerUrl>,
     /// What replaces the matched prefix.
     pub(crate) path: Option<String>,
+}
+
+impl Target {
+    /// The host that requests are for, by the first URL: without a port that goes without saying. As in nginx, that of a socket is
+    /// `localhost`.
+    pub(crate) fn host(&self) -> String {
+        let first = self.servers.first();
+        match first.map(|server| (&server.address, server.tls)) {
+            Some((Address::Tcp(authority), tls)) => {
+                let usual = if tls { ":443" } else { ":80" };
+                let authority = authority.as_str();
+                authority.strip_suffix(usual).unwrap_or(authority).to_owned()
+            }
+            Some((Address::Unix(_), _)) | None => "localhost".to_owned(),
+        }
+    }
 }
 
 /// A server of a route.
@@ -114,6 +130,8 @@ fn server(url: &str) -> Result<(ServerUrl, Option<String>), String> {
     }
     let path = path.map(checked_path).transpose()?;
     let authority = match host.rsplit_once(':') {
+        // RFC 3986, section 3.2.3: an empty one is as none.
+        Some((host, "")) => format!("{host}:{port}"),
         Some((_, port)) if !port.ends_with(']') => host.to_owned(),
         _ => format!("{host}:{port}"),
     };
@@ -151,6 +169,9 @@ fn on_socket(rest: &str, share: Share) -> Result<(ServerUrl, Option<String>), St
 fn checked_path(path: String) -> Result<String, String> {
     match path.contains(['?', '#']) {
         true => Err("the URL of a route has a path at most, no query and no fragment".to_owned()),
+        false if path.parse::<PathAndQuery>().is_err() => Err(
+            "the path of a URL has no spaces and no other bytes that are to be percent-encoded".to_owned(),
+        ),
         false => Ok(path),
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use switchover::connect::{
     AnyConnect, Connect, ConnectError, ConnectRequest, Pooling, TcpConnect, UnixConnect,
 };
+use switchover::header::{Forwarding, HeaderRules};
 use switchover::proxy_protocol::{ProxyProtocolConnect, Version};
 use switchover::route::RoutePattern;
 use switchover::service::{ServiceConfig, UpgradeService};
@@ -24,6 +25,10 @@ pub(crate) struct Upstream {
     pub(crate) group: Group<Server>,
     /// What replaces the matched prefix.
     pub(crate) path: Option<String>,
+    /// What an origin is sent beside the client's own fields.
+    pub(crate) forwarding: Forwarding,
+    /// The rules among it, if there are any.
+    pub(crate) rules: Option<HeaderRules>,
     /// For clients that speak HTTP/2.
     pub(crate) upgrades: UpgradeService<Group<Server>>,
 }
@@ -37,6 +42,7 @@ impl Upstream {
         tls: Option<&TlsClientConfig>,
         service: &ServiceConfig,
     ) -> io::Result<Self> {
+        let rules = flags.header_rules.clone().upstream(&target.host());
         let mut group = Group::builder()
             .name(pattern.to_string())
             .balance(flags.balance.clone());
@@ -53,8 +59,12 @@ impl Upstream {
             };
         }
         let group = group.build();
-        let upgrades = UpgradeService::new(group.clone()).config(service.clone());
+        let forwarding = Forwarding::default().header_rules(rules.clone());
+        let service = service.clone().forwarding(forwarding.clone());
+        let upgrades = UpgradeService::new(group.clone()).config(service);
         Ok(Upstream {
+            forwarding,
+            rules: Some(rules).filter(|_| flags.header_rules != HeaderRules::default()),
             index,
             pattern: pattern.to_string(),
             group,

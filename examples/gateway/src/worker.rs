@@ -118,7 +118,7 @@ async fn accept(
                 worker.accepts.notify_one();
                 let log = worker.settings.log.as_ref();
                 let visit = log.map(|log| Box::new(Visit::new(log, address, peer)));
-                tokio::spawn(Connection::new(stream, peer, visit, worker.clone()));
+                tokio::spawn(Connection::new(stream, peer, address, visit, worker.clone()));
             }
             // The peer was gone before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -227,6 +227,9 @@ async fn upgrade(
     };
     if let Some(target) = target {
         incoming.set_target(target);
+    }
+    if let Some(rules) = &upstream.rules {
+        incoming.set_header_rules(rules.clone());
     }
     let is_kept = settings.failures.is_kept();
     if is_kept {

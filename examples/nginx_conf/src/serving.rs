@@ -90,6 +90,7 @@ impl Request {
                 return Served::Ended;
             }
         };
+        let config = config.drain(self.worker.drain.clone());
         self.answer(stream, plan, &config).await
     }
 
@@ -165,7 +166,7 @@ impl Request {
             Ok(Accepted::Ordinary(_, stream)) => {
                 let location = self.state.lock().location.clone();
                 let location = location.unwrap_or_else(|| self.server.own.clone());
-                let config = proxy.relay.clone();
+                let config = proxy.relay.clone().drain(self.worker.drain.clone());
                 self.answer(stream, Plan::Proxy(proxy, location), &config).await
             }
             Ok(Accepted::Rejected(why, _)) => {

@@ -41,6 +41,12 @@ impl PreparedRules {
         }
     }
 
+    /// The host and port of the upstream, where the rules [know it](HeaderRules::upstream).
+    #[cfg(feature = "hyper")]
+    pub(crate) fn upstream(&self) -> Option<&str> {
+        Some(&*self.rules.0.upstream).filter(|name| !name.is_empty())
+    }
+
     /// Whether there are rules for requests.
     pub fn touches_requests(&self) -> bool {
         !self.request.is_empty()

@@ -10,9 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::time::{Sleep, sleep};
@@ -23,8 +21,8 @@ use super::config::Http2ServerConfig;
 use super::interim::InterimResponses;
 use super::open::Open;
 use super::stream::{ConnectStream, Http2ServerStream};
-use super::{BoxError, Paces, date};
-use crate::header::retain;
+use super::{BoxError, Paces};
+use crate::header::{date, retain};
 use crate::http2::inbox::{Inbox, Unread};
 use crate::http2::outlet::Outlet;
 use crate::http2::payload::Payload;
@@ -141,11 +139,7 @@ fn clean(headers: &mut HeaderMap) {
     const FORBIDDEN: [HeaderName; 4] = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE];
     let others = |name: &HeaderName| ["keep-alive", "proxy-connection"].contains(&name.as_str());
     retain(headers, |name| !FORBIDDEN.contains(name) && !others(name));
-    if !headers.contains_key(DATE) {
-        if let Some(now) = date::now() {
-            headers.insert(DATE, now);
-        }
-    }
+    date::add(headers);
 }
 
 /// Sends a response, and stays until the connection has taken all of it or the client has given up.

@@ -8,7 +8,6 @@ mod body;
 mod clock;
 mod config;
 mod connection;
-mod date;
 mod interim;
 mod open;
 mod stream;

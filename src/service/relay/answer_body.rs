@@ -90,7 +90,13 @@ impl<R: Source> AnswerBody<R> {
         if self.upload.is_done() || self.gave_up {
             return Ok(());
         }
-        match self.upload.poll(cx, &mut opened.connection.stream) {
+        let before = self.upload.transfer.delivered();
+        let sent = self.upload.poll(cx, &mut opened.connection.stream);
+        if self.upload.transfer.delivered() != before {
+            // An upstream that takes the rest of a request is not silent.
+            self.stall.progress();
+        }
+        match sent {
             Poll::Ready(Err(Broken::Writer(_))) => {
                 self.gave_up = true;
                 Ok(())

@@ -10,9 +10,9 @@ use super::passage::{Passage, Reframe};
 use super::source::Opened;
 use crate::error::Phase;
 use crate::header::rules::PreparedRules;
-use crate::header::{final_answer, remove};
+use crate::header::{date, final_answer, remove};
 use crate::http1::{BodyLength, HeadError};
-use crate::service::date;
+use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 
 /// An upstream's answer, to be relayed.
@@ -33,6 +33,7 @@ pub(super) fn judge<S, K, U>(
     upload: Passage,
     mut head: response::Parts,
     rules: &PreparedRules,
+    config: &RelayConfig,
 ) -> Result<Answered<K, U>, Failure> {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody has asked for a switch here. Status alone opens nothing.
@@ -51,7 +52,7 @@ pub(super) fn judge<S, K, U>(
         reframe == Reframe::Unchunk || length == BodyLength::UntilClose && reframe == Reframe::Not;
     // RFC 9112, section 9.3: an answer that comes before the request is whole may be the last. Whether the client sends the rest is
     // not known, and it should know that nothing behind it will be read (section 9.6).
-    let closes = client.closes || until_close || !upload.is_read();
+    let closes = client.closes || until_close || !upload.is_read() || config.is_draining();
     let headers = &mut head.headers;
     final_answer::make_ready(headers, head.status, client.version, closes)
         .map_err(|error| Failure::unusable(error.into()))?;

@@ -115,12 +115,17 @@ where
         cx: &mut Context<'_>,
         waits_for: For,
     ) -> Poll<Result<response::Parts, Unanswered>> {
-        let limit = limit_of(self.config, waits_for);
-        let progress = self
-            .upload
-            .progress()
-            .wrapping_add(self.client.interim.delivered())
-            .wrapping_add(self.interim as u64);
+        let mut limit = limit_of(self.config, waits_for);
+        let mut progress = self.upload.progress();
+        let mut prolongs = true;
+        if waits_for == For::Answer {
+            (limit, prolongs) = self.config.head_limit();
+        }
+        if prolongs {
+            progress = progress
+                .wrapping_add(self.client.interim.delivered())
+                .wrapping_add(self.interim as u64);
+        }
         ready!(self.wait.poll(cx, waits_for, progress, limit));
         Poll::Ready(Err(match waits_for {
             For::Sending | For::Answer => Unanswered::Failed(Failure::late(limit)),

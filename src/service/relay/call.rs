@@ -137,8 +137,9 @@ impl Call<'_> {
         let length = BodyLength::of_response(&head, &self.method)
             .map_err(|error| Failure::new(Phase::ResponseHead, HeadError::from(error)))?;
         let is_kept = connection::is_kept(&head, length, is_asked);
+        let closes = self.closes || self.config.is_draining();
         let was_chunked = head.headers.contains_key(TRANSFER_ENCODING);
-        final_answer::make_ready(&mut head.headers, head.status, self.version, self.closes)
+        final_answer::make_ready(&mut head.headers, head.status, self.version, closes)
             .map_err(|error| Failure::unusable(error.into()))?;
         if was_chunked {
             remove(&mut head.headers, &CONTENT_LENGTH);
@@ -227,12 +228,13 @@ impl Asking<'_> {
             }
         }
         // The client's time is kept by the body itself.
-        let (waits_for, limit) = match upload.is_done() || self.gave_up {
-            true => (For::Answer, self.call.config.read_limit()),
-            false if upload.transfer.has_queued() => (For::Sending, self.call.config.send_limit()),
+        let (waits_for, (limit, prolongs)) = match upload.is_done() || self.gave_up {
+            true => (For::Answer, self.call.config.head_limit()),
+            false if upload.transfer.has_queued() => (For::Sending, (self.call.config.send_limit(), true)),
             false => return Poll::Pending,
         };
-        let progress = upload.transfer.delivered().wrapping_add(self.interim as u64);
+        let interim = if prolongs { self.interim as u64 } else { 0 };
+        let progress = upload.transfer.delivered().wrapping_add(interim);
         ready!(self.wait.poll(cx, waits_for, progress, limit));
         Poll::Ready(Err(Failure::late(limit)))
     }

@@ -22,10 +22,9 @@ use super::wait::{For, Wait};
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::Rejection;
-use crate::header::{hop_by_hop, remove};
+use crate::header::{date, hop_by_hop, remove};
 use crate::http1::{BodyLength, encode_answer, encode_response};
 use crate::service::config::RelayConfig;
-use crate::service::date;
 use crate::side::Side;
 use crate::telemetry;
 use crate::tunnel::{self, Rewind, SpliceConfig, Transfer};
@@ -224,7 +223,11 @@ where
             false => For::Answer,
         };
         let limit = limit_of(config, waits_for);
-        let progress = download.progress();
+        let progress = match waits_for {
+            For::Client => download.progress(),
+            // An upstream that takes the rest of a request is not silent.
+            _ => download.progress().wrapping_add(upload.progress()),
+        };
         ready!(wait.poll(cx, waits_for, progress, limit));
         match waits_for {
             For::Client => failed(Side::Downstream, Cause::Io(io::ErrorKind::TimedOut.into())),
@@ -259,7 +262,7 @@ where
         let (mut head, text) = response.into_parts();
         // What is left of the request would be taken for another.
         let is_whole = self.length == BodyLength::None;
-        self.closes |= !is_whole;
+        self.closes |= !is_whole || config.is_draining();
         remove(&mut head.headers, &CONNECTION);
         let connection = match (self.closes, self.version) {
             (true, _) => Some("close"),

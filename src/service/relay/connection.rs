@@ -93,6 +93,9 @@ impl<S: AsyncRead + Unpin> Connection<S> {
                 return Poll::Ready(Err(self.failure(error)));
             }
             let read = read.filled();
+            if read.is_empty() && !self.buffer.is_empty() {
+                return Poll::Ready(Err(Failure::new(Phase::ResponseHead, Cause::HeadCutShort)));
+            }
             if read.is_empty() {
                 return Poll::Ready(Err(self.failure(io::ErrorKind::UnexpectedEof.into())));
             }

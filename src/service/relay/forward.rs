@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, Uri, Version, request};
 use http_body::Body;
 
@@ -136,7 +136,7 @@ impl<C: Connect + 'static> Forwarder<C> {
         let trace = destination.trace.clone();
         let trace = trace.or_else(|| parts.extensions.remove::<Trace>());
         report_upgrade(&parts);
-        let closes = closes_after(&parts);
+        let mut closes = closes_after(&parts);
         let speaks_interim = parts.version >= Version::HTTP_11 && exchange.takes_interim();
         if let Some(limit) = self.config.most_of_request_body() {
             if body.size_hint().lower() > limit {
@@ -145,6 +145,7 @@ impl<C: Connect + 'static> Forwarder<C> {
             }
         }
         if let Some(response) = last_hop::answer(&parts) {
+            closes |= self.config.is_draining();
             return (own_response(response, exchange, closes), None);
         }
         let version = parts.version;
@@ -175,7 +176,10 @@ impl<C: Connect + 'static> Forwarder<C> {
         };
         match answered {
             Ok((head, body)) => (Response::from_parts(head, body), None),
-            Err(failure) => failed(failure, exchange, closes),
+            Err(failure) => {
+                closes |= self.config.is_draining();
+                failed(failure, exchange, closes)
+            }
         }
     }
 }
@@ -229,7 +233,10 @@ pub(super) fn prepare(
     forwarding.forwarded_rules().apply(headers, &hop);
     rules.apply_to_request(headers);
     if !headers.contains_key(HOST) {
-        name_host(headers, &destination.authority);
+        name_host(
+            headers,
+            rules.upstream().unwrap_or(destination.authority.as_str()),
+        );
     }
 
     let mut uri = http::uri::Parts::default();
@@ -252,13 +259,9 @@ pub(super) fn prepare(
 
 /// RFC 9112, section 3.2: a request of HTTP/1.1 has a `Host`, which one of HTTP/1.0 need not have. It is the first field (RFC 9110,
 /// section 7.2).
-fn name_host(headers: &mut HeaderMap, authority: &Authority) {
+fn name_host(headers: &mut HeaderMap, authority: &str) {
     let mut named = HeaderMap::with_capacity(headers.len() + 1);
-    named.extend(
-        HeaderValue::from_str(authority.as_str())
-            .ok()
-            .map(|host| (HOST, host)),
-    );
+    named.extend(HeaderValue::from_str(authority).ok().map(|host| (HOST, host)));
     named.extend(std::mem::take(headers));
     *headers = named;
 }

@@ -26,6 +26,7 @@ use super::forward::closes_after;
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::Rejection;
+use crate::header::ConnectionOptions;
 use crate::http1::{BodyLength, HeadError, HeadLimits, HeadScan};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
@@ -102,9 +103,14 @@ where
         let answered = answer(request);
         async move {
             let mut response = answered.await;
-            if closes {
+            if closes || config.is_draining() {
                 let headers = response.headers_mut();
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                // RFC 9110, section 7.8: `Upgrade` wants its connection option.
+                let options = match ConnectionOptions::of(headers).contains("upgrade") {
+                    true => "close, upgrade",
+                    false => "close",
+                };
+                headers.insert(CONNECTION, HeaderValue::from_static(options));
             }
             let failure = response.extensions().get::<Arc<Error>>().cloned();
             (response, failure)

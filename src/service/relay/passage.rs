@@ -199,7 +199,8 @@ impl Passage {
                 let (before, content) = self.scanner.advance_data(bytes).map_err(invalid)?;
                 self.counted(content)?;
                 self.put(cx, writer, &bytes[..before])?;
-                before
+                let padding = self.scanner.skip_padding(&bytes[before..]).map_err(invalid)?;
+                before + padding
             }
             Reframe::Chunk => {
                 self.counted(bytes.len() as u64)?;

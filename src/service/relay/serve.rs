@@ -255,5 +255,5 @@ where
         upload,
         ..
     } = asking;
-    judge(client, opened, upload, head, rules).map_err(Unanswered::Failed)
+    judge(client, opened, upload, head, rules, config).map_err(Unanswered::Failed)
 }

@@ -100,6 +100,8 @@ pub async fn refused(client: &mut ScriptedClient, status: u16) -> String {
     let body = String::from_utf8(body).unwrap();
     assert_eq!(head.status, status, "{body:?}");
     assert!(head.headers["connection"].to_str().unwrap().starts_with("close"));
+    // RFC 9110, section 6.6.1.
+    assert!(head.headers.contains_key("date"), "{head:?}");
     client.ends().await;
     body
 }

@@ -32,6 +32,22 @@ async fn wrong_flags_end_with_2() {
             "--listen goes without a URL",
         ),
         (&["--ca", "/no/such/file", "wss://a/"], "--ca /no/such/file"),
+        (
+            &["--ca", "/no/such/file", "ws://a/"],
+            "--ca is for wss:// and https://",
+        ),
+        (&["--insecure", "--ca", "a.pem", "wss://a/"], "leave --ca out"),
+        (
+            &["--listen", "127.0.0.1:0", "--json"],
+            "--listen goes without --json",
+        ),
+        (
+            &["--idle", "1s", "--listen", "127.0.0.1:0"],
+            "--listen goes without --idle",
+        ),
+        (&["ws://127.0.0.1:99999/"], "127.0.0.1:99999 is not a host"),
+        (&["ws://127.0.0.1:90OO/"], "127.0.0.1:90OO"),
+        (&["ws://a..b/"], "a..b is not a host"),
         (&["--unreported-of", "x", "ws://a/"], "there is no such flag"),
         (&["ws://a/", "--unreported-of"], "there is no such flag"),
         (&["--timeout", "9999999999h", "ws://a/"], "up to 1000h"),

@@ -20,7 +20,7 @@ use tracing_core::LevelFilter;
 
 use frames::FrameFlags;
 pub(crate) use usage::{USAGE, VERSION};
-use values::{address, admin_address, either, host_name, set_header};
+use values::{address, either, host_name, set_header, upgrade};
 pub(crate) use values::{duration, duration_or_zero, positive};
 
 use super::access_log::{AccessLog, Writing};
@@ -66,7 +66,7 @@ pub(crate) struct Flags {
     origins: Vec<OriginPattern>,
     pub(crate) header_rules: HeaderRules,
     access_log: Option<String>,
-    access_log_query: bool,
+    access_log_query: Option<bool>,
     pub(crate) log: Option<LevelFilter>,
 }
 
@@ -110,7 +110,7 @@ impl Default for Flags {
             origins: Vec::new(),
             header_rules: HeaderRules::default(),
             access_log: None,
-            access_log_query: false,
+            access_log_query: None,
             log: None,
         }
     }
@@ -146,6 +146,7 @@ impl Flags {
         }
         flags.frames.check()?;
         flags.check_admin()?;
+        flags.check_use()?;
         if flags.listen.is_empty() {
             flags.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
         }
@@ -164,10 +165,35 @@ impl Flags {
         }
     }
 
+    /// A flag that changes nothing is a mistake about another one.
+    fn check_use(&self) -> Result<(), String> {
+        if self.access_log_query.is_some() && self.access_log.is_none() {
+            return Err("--access-log-query needs --access-log".to_owned());
+        }
+        let mut servers = self.routes.iter().flat_map(|(_, target)| &target.servers);
+        if self.upstream_ca.is_some() && !servers.any(|server| server.tls) {
+            return Err("--upstream-ca needs a --route to https or wss".to_owned());
+        }
+        let of_websocket = [
+            ("--allow-origin", !self.origins.is_empty()),
+            ("--subprotocols tokens", self.subprotocol_tokens),
+            ("--incomplete-handshakes refuse", self.refuses_incomplete),
+            ("--tunnel-mode websocket", self.frames.config().is_some()),
+        ];
+        let is_allowed =
+            self.any_upgrade || self.upgrades.is_empty() || self.upgrades.iter().any(Protocol::is_websocket);
+        match of_websocket.iter().find(|(_, is_set)| *is_set && !is_allowed) {
+            Some((flag, _)) => Err(format!(
+                "{flag} needs --allow-upgrade websocket beside the others"
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Where requests are logged, if anywhere, and what waits for that.
     pub(crate) fn access_log(&self) -> io::Result<Option<(AccessLog, Writing)>> {
         let place = self.access_log.as_deref();
-        let opened = place.map(|place| AccessLog::open(place, self.access_log_query));
+        let opened = place.map(|place| AccessLog::open(place, self.access_log_query.unwrap_or_default()));
         opened.transpose()
     }
 
@@ -227,7 +253,7 @@ impl Flags {
             "--drain-spread" => self.drain_spread = duration_or_zero(value)?,
             "--drain-delay" => self.drain_delay = duration_or_zero(value)?,
             "--health" => self.health = Some(address(value)?),
-            "--admin" => self.admin = Some(admin_address(value)?),
+            "--admin" => self.admin = Some(address(value)?),
             "--admin-token-file" => self.admin_token_file = Some(value.into()),
             "--admin-host" => self.admin_hosts.push(host_name(value)?),
             "--max-tunnels" => self.max_tunnels = Some(positive(value)?),
@@ -235,9 +261,7 @@ impl Flags {
             "--max-header-bytes" => self.max_header_bytes = positive(value)?,
             "--trace" => self.allows_trace = either(value, "refuse", "relay")?,
             "--allow-upgrade" if value == "*" => self.any_upgrade = true,
-            "--allow-upgrade" => self
-                .upgrades
-                .push(value.parse::<Protocol>().map_err(|why| why.to_string())?),
+            "--allow-upgrade" => self.upgrades.push(upgrade(value)?),
             "--incomplete-handshakes" => self.refuses_incomplete = either(value, "relay", "refuse")?,
             "--upgrade-body" => {
                 self.upgrade_body = match value {
@@ -254,7 +278,7 @@ impl Flags {
                 .push(value.parse::<OriginPattern>().map_err(|why| why.to_string())?),
             "--set-header" => self.header_rules = set_header(self.header_rules.clone(), value)?,
             "--access-log" => self.access_log = Some(value.to_owned()),
-            "--access-log-query" => self.access_log_query = either(value, "drop", "keep")?,
+            "--access-log-query" => self.access_log_query = Some(either(value, "drop", "keep")?),
             "--log" => self.log = Some(log::level(value)?),
             _ if self.frames.set(flag, value)? => {}
             _ => return Err("there is no such flag; see --help".to_owned()),

@@ -37,8 +37,9 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --workers N                threads, each with its own runtime and its own listening sockets (1)
   --connect-timeout DURATION connecting to an upstream, TLS handshake included; then 504 (10s)
   --handshake-timeout DURATION
-                             from the connection to the head of the answer; then 504 (as --read-timeout, or 60s)
-  --read-timeout DURATION    a tunnel without a byte in either direction ends (5m); also the wait for an answer
+                             from the connection, or from the end of the request's body, to the head of the answer; then 504
+                             (as --read-timeout, or 60s)
+  --read-timeout DURATION    a tunnel without a byte in either direction ends (5m); also the wait for more of a body (60s)
   --send-timeout DURATION    a side that does not take bytes meant for it (60s)
   --header-timeout DURATION  a request head, from the first byte to the last; then 408. Before it, as long again for the
                              TLS handshake (30s)
@@ -84,9 +85,7 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --health ADDR              answer probes here, also while draining: /live, /ready (503 from SIGTERM on) and /status
   --admin ADDR               see and steer the gateway here, also while draining: a page for a browser, /metrics (Prometheus),
                              and as JSON /tunnels, /servers, /failures and /summary; POST ends tunnels, drains, and takes
-                             servers out. ADDR is
-                             PORT or :PORT on 127.0.0.1, or HOST:PORT; one that other hosts can reach needs
-                             --admin-token-file. The operators page of the manual has the whole list (none)
+                             servers out. An address that other hosts can reach needs --admin-token-file. The operators page of the manual has the whole list (none)
   --admin-token-file FILE    the administration answers only those that send the token in the first line of FILE, 16 to 1024
                              characters, as 'Authorization: Bearer TOKEN'; the page asks for it. Needs --admin
   --admin-host NAME          another name, without a port, by which clients may ask for the administration. Every other
@@ -97,10 +96,12 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              (no limit)
   --max-header-bytes N       the largest head, request or response (65536)
   --set-header 'NAME: VALUE' set a field on requests, with nginx's variables: 'X-Real-IP: $remote_addr'; repeatable.
-                             An empty value removes the field. Host is set too, to '$host' as to any other value
+                             An empty value removes the field. Host is set too, to '$host' as to any other value.
+                             $proxy_host is the host of the route's first URL, $server_port the port of --listen or
+                             that of the PROXY protocol header, and there is no $server_name
   --trace refuse|relay       a TRACE is answered 405 (refuse), or goes upstream
-  --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket). '*' is any but HTTP: h2c needs its
-                             name
+  --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket). '*' is any but HTTP; h2c is
+                             none of them
   --upgrade-body auto|allow|refuse
                              a body in an upgrade request, which goes up before the tunnel begins: in all but WebSocket
                              handshakes, in all, or in none (auto)
@@ -127,5 +128,5 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --version                  the version
   --help                     this text
 
-DURATION is a number with ms, s, m or h, above zero unless zero is its default. Without --route there is a demo: open the address that it listens on.
+ADDR is HOST:PORT, or PORT or :PORT for 127.0.0.1 alone. DURATION is a number with ms, s, m or h, above zero unless zero is its default. Without --route there is a demo: open the address that it listens on.
 ";

@@ -4,7 +4,10 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use switchover::header::rules::{HeaderRules, HostRule};
+use http::HeaderValue;
+use http::header::HOST;
+use switchover::header::rules::{HeaderRules, HostRule, Template, Variables};
+use switchover::header::{Hop, Protocol};
 use switchover::tunnel::{EndRequest, Rate};
 use switchover::websocket::CloseCode;
 
@@ -17,23 +20,21 @@ pub(super) fn either(value: &str, no: &str, yes: &str) -> Result<bool, String> {
     }
 }
 
-/// The first address that a name has.
+/// Where to listen: the first address of a name, or a port. A port without an address is one of this host alone, so that nothing is
+/// public by accident.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
     let mut addresses = text.to_socket_addrs().map_err(|why| match why.kind() {
-        ErrorKind::InvalidInput => "an address is HOST:PORT, as in 127.0.0.1:8080".to_owned(),
+        ErrorKind::InvalidInput => {
+            "an address is HOST:PORT, as in 127.0.0.1:8080, or a PORT of 127.0.0.1".to_owned()
+        }
         _ => format!("the host has no address: {why}"),
     })?;
     addresses
         .next()
         .ok_or_else(|| "the host has no address".to_owned())
-}
-
-/// Where the administration listens. A port without an address is one of this host alone, so that nothing is public by accident.
-pub(super) fn admin_address(text: &str) -> Result<SocketAddr, String> {
-    match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
-        Ok(port) => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
-        Err(_) => address(text),
-    }
 }
 
 /// A name without a port.
@@ -109,12 +110,44 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A protocol that may be switched to.
+pub(super) fn upgrade(text: &str) -> Result<Protocol, String> {
+    let protocol = text.parse::<Protocol>().map_err(|why| why.to_string())?;
+    match protocol.name().eq_ignore_ascii_case("h2c") {
+        // RFC 7540, section 3.2.1: its request has a field for one hop, and RFC 9113, section 3.1 has withdrawn it.
+        true => Err(
+            "an upgrade to h2c does not pass a proxy; with --tls-cert clients may speak HTTP/2 here"
+                .to_owned(),
+        ),
+        false => Ok(protocol),
+    }
+}
+
 pub(super) fn set_header(rules: HeaderRules, text: &str) -> Result<HeaderRules, String> {
     let (name, value) = text.split_once(':').ok_or("a field is NAME: VALUE")?;
     let value = value.trim();
+    if names_a_server(value) {
+        return Err(
+            "no name is configured here that $server_name could be; write the name itself".to_owned(),
+        );
+    }
     match name.eq_ignore_ascii_case("host") {
         true => value.parse::<HostRule>().map(|host| rules.host(host)),
         false => rules.set_on_request(name, value),
     }
     .map_err(|why| why.to_string())
+}
+
+/// Whether it depends on the name of a server.
+fn names_a_server(value: &str) -> bool {
+    let Ok(template) = value.parse::<Template>() else {
+        return false;
+    };
+    let mut request = http::Request::new(());
+    // Without one, `$host` would be the name too.
+    request.headers_mut().insert(HOST, HeaderValue::from_static("a"));
+    let (parts, ()) = request.into_parts();
+    let hop = Hop::unknown();
+    let value = |name| template.value(&Variables::new(&parts, &hop).server_name(name));
+    value("a") != value("b")
 }

@@ -26,6 +26,15 @@ impl Gateway {
         client
     }
 
+    /// Waits for the start of a drain.
+    async fn listens_no_longer(&self) {
+        let since = Instant::now();
+        while tokio::net::TcpStream::connect(self.0.address).await.is_ok() {
+            assert!(since.elapsed() < TIMEOUT, "it still listens");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     async fn tunnel(&self) -> ScriptedClient {
         let mut client = self.asking().await;
         assert_eq!(client.head().await.status, 101);
@@ -203,11 +212,7 @@ async fn asked_to_end_it_lets_tunnels_go_on_and_nobody_in() {
     let mut gateway = Gateway::start(&[]).await;
     let mut tunnel = gateway.tunnel().await;
     gateway.0.terminate().await;
-    let since = Instant::now();
-    while tokio::net::TcpStream::connect(gateway.0.address).await.is_ok() {
-        assert!(since.elapsed() < TIMEOUT, "it still listens");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    gateway.listens_no_longer().await;
     for _ in 0..3 {
         tunnel.send(FRAME[0]).await;
         tunnel.receives(FRAME[1]).await;
@@ -343,4 +348,115 @@ async fn asked_twice_to_end_it_waits_for_nobodys_goodbye() {
     tunnel.receives(b"\x88\x0f\x03\xe9shutting down").await;
     assert!(gateway.0.ends().await.success());
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn rules_know_the_port_and_the_upstream() {
+    let script = || {
+        Script::new()
+            .read_head()
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .read_head()
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    };
+    let origin = ScriptedOrigin::start(script()).await;
+    let there = origin.address();
+    let gateway = Gateway::start(&[
+        "--route",
+        &format!("/=http://{there},http://localhost:1;backup"),
+        "--set-header",
+        "X-Port: $server_port",
+        "--set-header",
+        "Host: $proxy_host",
+    ])
+    .await;
+    let here = gateway.0.address.port();
+    let requests = ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", UPGRADE_REQUEST];
+    for (index, request) in requests.into_iter().enumerate() {
+        let mut client = gateway.0.client().await;
+        client.send(request).await;
+        assert_eq!(client.head().await.status, 200);
+        let head = match index {
+            0 => origin.connection(0).await.head().await,
+            // The one that was kept is not for an upgrade.
+            _ => origin.connection(1).await.head().await,
+        };
+        assert!(head.contains(&format!("\r\nHost: {there}\r\n")), "{head}");
+        assert!(head.contains(&format!("\r\nX-Port: {here}\r\n")), "{head}");
+    }
+    // Without a rule, where a request has none.
+    let origin = ScriptedOrigin::start(script()).await;
+    let there = origin.address();
+    let gateway = Gateway::start(&["--route", &format!("/=http://{there}")]).await;
+    let mut client = gateway.0.client().await;
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    assert_eq!(client.head().await.status, 200);
+    let head = origin.connection(0).await.head().await;
+    assert!(head.contains(&format!("\r\nHost: {there}\r\n")), "{head}");
+}
+
+#[tokio::test]
+async fn asked_to_end_it_says_so_to_clients_that_keep_their_connections() {
+    let script = || {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let script = Script::new().read_head().send(answer);
+        script.read_head().read(1).send(answer)
+    };
+    let origin = ScriptedOrigin::start(script()).await;
+    let route = format!("/=http://{}", origin.address());
+    let mut gateway = Gateway::start(&["--route", &route]).await;
+    let mut client = gateway.0.client().await;
+    let post = |length: usize| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    client.send(post(0)).await;
+    let (head, _) = client.response().await;
+    assert!(!head.headers.contains_key("connection"), "{head:?}");
+    client.send(post(1)).await;
+    let connection = origin.connection(0).await;
+    let since = Instant::now();
+    while connection.requests() < 2 {
+        assert!(since.elapsed() < TIMEOUT, "the second request has not come");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    gateway.0.terminate().await;
+    gateway.listens_no_longer().await;
+    // Its answer comes after the signal.
+    client.send("x").await;
+    let (head, _) = client.response().await;
+    assert_eq!(
+        (head.status.as_u16(), &head.headers["connection"]),
+        (200, &"close".parse().unwrap())
+    );
+    client.ends().await;
+    drop(client);
+    assert!(gateway.0.ends().await.success());
+}
+
+#[tokio::test]
+async fn the_handshake_timeout_is_for_all_requests_and_the_read_timeout_for_bodies() {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi";
+    for (flags, script, status) in [
+        (
+            ["--handshake-timeout=300ms", "--read-timeout=1m"],
+            Script::new().read_head().read(1),
+            504,
+        ),
+        (
+            ["--handshake-timeout=1m", "--read-timeout=300ms"],
+            Script::new().read_head().send(half).read(1),
+            200,
+        ),
+    ] {
+        let origin = ScriptedOrigin::start(script).await;
+        let route = format!("--route=/=http://{}", origin.address());
+        let gateway = Gateway::start(&[&route, flags[0], flags[1]]).await;
+        let mut client = gateway.0.client().await;
+        client
+            .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .await;
+        assert_eq!(client.head().await.status, status, "{flags:?}");
+        match status {
+            504 => drop(client.rest().await),
+            _ => drop(client.rest_until_reset().await),
+        }
+    }
 }

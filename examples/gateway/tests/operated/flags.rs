@@ -13,14 +13,39 @@ async fn what_is_wrong_and_what_to_write_instead() {
         (&["chat"], "chat: there is no such flag; see --help"),
         (&["--listen"], "--listen needs a value"),
         (
-            &["--listen", "8080"],
-            "--listen 8080: an address is HOST:PORT, as in 127.0.0.1:8080",
+            &["--listen", "localhost"],
+            "--listen localhost: an address is HOST:PORT, as in 127.0.0.1:8080",
+        ),
+        (&["--listen", ":65536"], "an address is HOST:PORT"),
+        (&["--set-header", "Host: ${Server_Name}"], "$server_name"),
+        (&["--set-header", "X: $host $server_name"], "$server_name"),
+        (
+            &["--allow-upgrade", "H2C"],
+            "an upgrade to h2c does not pass a proxy",
+        ),
+        (
+            &["--access-log-query", "drop"],
+            "--access-log-query needs --access-log",
+        ),
+        (
+            &["--upstream-ca", "/none", "--route", "/=http://a"],
+            "--upstream-ca needs a --route to https or wss",
+        ),
+        (
+            &["--allow-upgrade", "tcp", "--allow-origin", "https://a.test"],
+            "--allow-origin needs --allow-upgrade websocket",
+        ),
+        (
+            &["--allow-upgrade", "tcp", "--tunnel-mode", "websocket"],
+            "--tunnel-mode websocket needs --allow-upgrade websocket",
         ),
         (&["--listen", "127.0.0.1:65536"], "an address is HOST:PORT"),
         (&["--health", "here"], "--health here: an address is HOST:PORT"),
         (&["--route", "/chat"], "a route is [HOST]/PREFIX=URL"),
         (&["--route", "/=127.0.0.1:9000"], "a URL begins with http://"),
         (&["--route", "chat=http://a:1"], "as in /chat or example.com/chat"),
+        (&["--route", "/=http://a/b c"], "no spaces"),
+        (&["--route", "/=http://a:", "--log", "none"], "--log none"),
         (&["--route", "/=ftp://a"], "none of http, https, ws and wss"),
         (&["--route", "/=unix:a.sock"], "unix:/PATH"),
         (

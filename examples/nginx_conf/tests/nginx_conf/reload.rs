@@ -119,3 +119,37 @@ fn nobody_reads_standard_error() {
     let _ = child.kill();
     let _ = child.wait();
 }
+
+/// As nginx's: a client that keeps its connection is told with the answer that nothing follows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_behind_the_signal_is_the_last_on_its_connection() {
+    for name in ["-QUIT", "-HUP"] {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let origin = ScriptedOrigin::start(Script::new().read_head().read(1).send(answer)).await;
+        let mut program = Folder::of(origin.address(), &text("one")).start(Kind::Ours, "test.conf", &[]);
+        let address = program.address;
+        let mut client = ScriptedClient::connect(address).await;
+        client
+            .send(format!("POST / HTTP/1.1\r\n{HOST}Content-Length: 1\r\n\r\n"))
+            .await;
+        origin.connection(0).await.head().await;
+        program.folder.write("test.conf", &text("two"), origin.address());
+        signal(&program, name);
+        awaited("the drain starts", || match name {
+            "-HUP" => says(address, "two"),
+            _ => std::net::TcpStream::connect(address).is_err(),
+        });
+        client.send("x").await;
+        let (head, _) = client.response().await;
+        assert_eq!(
+            (head.status.as_u16(), &head.headers["connection"]),
+            (200, &"close".parse().unwrap())
+        );
+        client.ends().await;
+        drop(client);
+        if name == "-HUP" {
+            signal(&program, "-QUIT");
+        }
+        assert!(program.ends().await);
+    }
+}

@@ -10,7 +10,7 @@ thread_local! {
 }
 
 /// RFC 9110, section 6.6.1: a recipient that passes on a response without a `Date` adds the time at which it came.
-pub(super) fn add(headers: &mut HeaderMap) {
+pub(crate) fn add(headers: &mut HeaderMap) {
     if headers.contains_key(DATE) {
         return;
     }
