@@ -50,11 +50,14 @@ pub(crate) async fn read_already<S: AsyncRead + Unpin>(stream: &mut S) -> Option
     }
 }
 
-/// What the future comes to, unless the deadline passes first.
-pub(crate) async fn by<F: Future>(deadline: Instant, mut future: Pin<&mut F>) -> Result<F::Output, Elapsed> {
+/// What the future comes to, unless the deadline passes first. Nobody asks for that where there is nothing to wait for.
+pub(crate) async fn by<F: Future>(
+    deadline: impl FnOnce() -> Instant,
+    mut future: Pin<&mut F>,
+) -> Result<F::Output, Elapsed> {
     match at_once(future.as_mut()).await {
         Poll::Ready(output) => Ok(output),
-        Poll::Pending => timeout_at(deadline, future).await,
+        Poll::Pending => timeout_at(deadline(), future).await,
     }
 }
 

@@ -204,7 +204,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("tunnel", &["clock", "side", "telemetry", "websocket"]),
     ("wire", &[]),
     ("test_util", &["http1", "websocket"]),
-    ("connect", &["clock", "header", "telemetry", "tunnel"]),
+    ("connect", &["clock", "header", "http1", "telemetry", "tunnel"]),
     (
         "proxy_protocol/acceptor",
         &["header", "proxy_protocol", "tunnel", "wire"],

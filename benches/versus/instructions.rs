@@ -48,7 +48,7 @@ const UNITS: [Unit; 4] = [
     Unit {
         name: "request",
         work: Work::Request,
-        bounds: &[("gateway", 46_100.0), ("axum", 49_700.0)],
+        bounds: &[("gateway", 37_300.0), ("axum", 49_700.0)],
     },
     Unit {
         name: "handshake",

@@ -89,6 +89,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::header::Hop;
+use crate::http1::RequestLines;
 
 /// Step (5) of the walk: makes a connection to an upstream.
 ///
@@ -179,16 +180,32 @@ impl PoolKey {
 /// What a connector may choose by.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectRequest<'a> {
-    head: &'a Parts,
+    head: Head<'a>,
     hop: Hop,
     attempts: Option<&'a Attempts>,
     deadline: Option<Instant>,
     pool_key: Option<PoolKey>,
 }
 
+/// The head of the request. Most connectors do not look at it.
+#[derive(Clone, Copy, Debug)]
+enum Head<'a> {
+    Parts(&'a Parts),
+    Lines(&'a RequestLines),
+}
+
 impl<'a> ConnectRequest<'a> {
     /// A request with the head that is about to be sent and the hop that it came over.
     pub fn new(head: &'a Parts, hop: Hop) -> Self {
+        ConnectRequest::with(Head::Parts(head), hop)
+    }
+
+    /// As [`new`](ConnectRequest::new), with a head of which [`Parts`] are made if a connector wants them.
+    pub(crate) fn of_lines(head: &'a RequestLines, hop: Hop) -> Self {
+        ConnectRequest::with(Head::Lines(head), hop)
+    }
+
+    fn with(head: Head<'a>, hop: Hop) -> Self {
         ConnectRequest {
             head,
             hop,
@@ -223,7 +240,19 @@ impl<'a> ConnectRequest<'a> {
     /// The head that is about to be sent upstream.
     #[must_use]
     pub fn head(&self) -> &'a Parts {
-        self.head
+        match self.head {
+            Head::Parts(parts) => parts,
+            Head::Lines(lines) => lines.parts(),
+        }
+    }
+
+    /// The same request, of which the attempts and the key are not the connector's business.
+    pub(crate) fn of_its_own(self) -> Self {
+        ConnectRequest {
+            attempts: None,
+            pool_key: None,
+            ..self
+        }
     }
 
     /// The hop that the request came over, with the client's address.

@@ -31,7 +31,7 @@ use crate::clock::After;
 use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Judged, Switched};
-use crate::http1::{HeadError, HeadLimits, HeadScan, encode_request, response_from_head};
+use crate::http1::{HeadError, HeadLimits, HeadScan, response_from_head};
 use crate::side::Side;
 use crate::telemetry::{self, Kind, Stopwatch};
 use crate::tunnel::Timer;
@@ -130,7 +130,7 @@ where
             asked_at: Stopwatch::start(),
         };
         let mut head = Vec::new();
-        encode_request(outgoing.head(), &mut head);
+        outgoing.head().encode(&mut head);
         exchange.write(&head).await?;
         Ok(exchange)
     }
@@ -242,7 +242,8 @@ where
         loop {
             if let Some(end) = scan.advance(&self.buffer, &self.limits.head).map_err(invalid)? {
                 let head = self.buffer.split_to(end).freeze();
-                return response_from_head(head, &scan).map_err(invalid);
+                let parsed = response_from_head(head, &scan).map_err(invalid)?;
+                return Ok(parsed.into_parts());
             }
             match wire::read_some(&mut self.upstream, &mut self.buffer, usize::MAX).await {
                 Ok(0) => {

@@ -3,19 +3,20 @@
 #[cfg(feature = "hyper")]
 use std::sync::Arc;
 
-use http::{StatusCode, request};
+use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::connect::{AttemptOutcome, Attempts, ConnectRequest, Trace};
 use crate::error::{Error, Phase};
 use crate::handshake::PendingUpgrade;
 use crate::header::Hop;
+use crate::http1::RequestLines;
 use crate::tunnel::Listing;
 
 /// A request that goes upstream, and what has been tried for it.
 pub(crate) struct Outgoing {
     // Boxed: it passes through many hands.
-    head: Box<request::Parts>,
+    head: Box<RequestLines>,
     hop: Hop,
     pending: PendingUpgrade,
     attempts: Attempts,
@@ -23,24 +24,19 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// With a trace, what becomes of it is written down for a log.
-    pub(crate) fn new(
-        head: Box<request::Parts>,
-        hop: Hop,
-        pending: PendingUpgrade,
-        trace: Option<Trace>,
-    ) -> Self {
+    pub(crate) fn new(head: RequestLines, hop: Hop, pending: PendingUpgrade, trace: Option<Trace>) -> Self {
         if let Some(trace) = &trace {
             trace.located(hop);
         }
         Outgoing {
-            head,
+            head: Box::new(head),
             hop,
             pending,
             attempts: Attempts::default().traced(trace),
         }
     }
 
-    pub(super) fn head(&self) -> &request::Parts {
+    pub(super) fn head(&self) -> &RequestLines {
         &self.head
     }
 
@@ -53,7 +49,7 @@ impl Outgoing {
         if let Some(trace) = self.attempts.trace() {
             trace.sets_out(None);
         }
-        ConnectRequest::new(&self.head, self.hop)
+        ConnectRequest::of_lines(&self.head, self.hop)
             .tracked(&self.attempts)
             .until(deadline)
     }
@@ -110,6 +106,6 @@ impl Outgoing {
 
     /// RFC 9110, section 9.2.2: a proxy must not repeat by itself what is not idempotent.
     fn is_repeatable(&self) -> bool {
-        self.head.method.is_idempotent()
+        self.head.method().is_idempotent()
     }
 }

@@ -166,7 +166,6 @@ impl Acceptor {
                     return Ok(Accepted::Closed);
                 }
             }
-            let deadline = deadline.unwrap_or_else(|| Instant::now().after(self.config.header_timeout));
             Box::pin(self.read(client, hop, deadline)).await
         }
     }
@@ -267,11 +266,17 @@ impl Acceptor {
         client.refuse(refusal).await
     }
 
-    async fn read<S>(&self, mut client: Client<S>, hop: Hop, deadline: Instant) -> Result<Accepted<S>, Error>
+    async fn read<S>(
+        &self,
+        mut client: Client<S>,
+        hop: Hop,
+        deadline: Option<Instant>,
+    ) -> Result<Accepted<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let limits = &self.config.request_limits;
+        let deadline = || deadline.unwrap_or_else(|| Instant::now().after(self.config.header_timeout));
         let read = wire::by(deadline, pin!(read_head(&mut client, limits))).await;
         let decided = match read {
             Ok(Ok(head)) => self.decide(client, head, hop),

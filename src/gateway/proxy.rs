@@ -159,11 +159,7 @@ where
         };
         let hop = forwarding.forwarded_rules().locate(hop, &head.headers);
         let tap = config.upgrade.tap_of(&mut request, &mut head, hop);
-        let pending = request.forward_in_place(&mut head, hop, forwarding); // (4)
-        // Not before: the rules know the client's own target.
-        if let Some(target) = target {
-            head.uri = Uri::from(target);
-        }
+        let (head, pending) = request.forward_to(*head, target.map(Uri::from), hop, forwarding); // (4)
         let outgoing = Outgoing::new(head, hop, pending, client.trace.clone());
         let answer = match continued {
             Ok(()) => ask(&mut client, connect, &outgoing, body, &config).await,

@@ -1,24 +1,28 @@
 //! Step (4) of the walk: this file makes the request that goes upstream. It removes hop-by-hop fields first and adds the proxy's
 //! own fields after that.
 
-use http::Version;
+#[cfg(feature = "gateway")]
+use http::Uri;
 use http::header::{
     CONTENT_LENGTH, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
     TRANSFER_ENCODING,
 };
 use http::request::Parts;
+use http::{Method, Version};
 
 use super::{PendingUpgrade, UpgradeRequest};
-use crate::header::rules::Variables;
-use crate::header::{Forwarding, Hop, hop_by_hop, max_forwards};
-use crate::http1::BodyLength;
+use crate::header::rules::{PreparedRules, Variables};
+use crate::header::{ForwardedRules, Forwarding, Hop, hop_by_hop, max_forwards};
+use crate::http1::{AnyFields, BodyLength};
+#[cfg(feature = "gateway")]
+use crate::http1::{FieldList, RequestLines};
 
 impl UpgradeRequest {
     /// Takes `Expect: 100-continue` out of a request with a body. If it was there, the caller owes the client a 100:
     /// a proxy may ask for the content by itself (RFC 9110, section 10.1.1).
     #[cfg(feature = "gateway")]
     pub(crate) fn take_expectation(&mut self, parts: &mut Parts) -> bool {
-        crate::header::remove(&mut parts.headers, &http::header::EXPECT);
+        parts.headers.take_out(&http::header::EXPECT);
         std::mem::take(&mut self.expects_continue)
     }
 
@@ -33,54 +37,95 @@ impl UpgradeRequest {
         hop: impl Into<Hop>,
         forwarding: &Forwarding,
     ) -> (Parts, PendingUpgrade) {
-        let pending = self.forward_in_place(&mut parts, hop.into(), forwarding);
+        let rewriting = Rewriting::of(&parts, hop.into(), forwarding);
+        let pending = self.rewrite(&parts.method, &mut parts.headers, rewriting);
+        parts.version = Version::HTTP_11;
         (parts, pending)
     }
 
-    /// As [`forward`](UpgradeRequest::forward), of a request that stays where it is.
-    pub(crate) fn forward_in_place(
-        mut self,
-        parts: &mut Parts,
+    /// As [`forward`](UpgradeRequest::forward), of a request that is about to be sent, to this target if it is another than the
+    /// client's.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn forward_to(
+        self,
+        parts: Parts,
+        target: Option<Uri>,
         hop: Hop,
         forwarding: &Forwarding,
+    ) -> (RequestLines, PendingUpgrade) {
+        // The rules know the client's own target.
+        let rewriting = Rewriting::of(&parts, hop, forwarding);
+        let mut fields = FieldList::of(&parts.headers);
+        let pending = self.rewrite(&parts.method, &mut fields, rewriting);
+        let target = target.unwrap_or(parts.uri);
+        let head = RequestLines::new(parts.method, target, fields, parts.extensions);
+        (head, pending)
+    }
+
+    fn rewrite(
+        mut self,
+        method: &Method,
+        fields: &mut impl AnyFields,
+        rewriting: Rewriting<'_>,
     ) -> PendingUpgrade {
-        let forwarded = forwarding.forwarded_rules();
-        let hop = forwarded.locate(hop, &parts.headers);
+        let Rewriting {
+            forwarded,
+            hop,
+            rules,
+        } = rewriting;
         let inbound = forwarded.inbound_of(&hop);
-        let prepared = forwarding.rules().prepare(&Variables::new(parts, &hop));
-        let headers = &mut parts.headers;
         let without_body = self.body == BodyLength::None;
         let also = |name: &HeaderName| {
-            without_body && name == CONTENT_LENGTH || forwarded.removes(inbound, name) || prepared.drops(name)
+            without_body && name == CONTENT_LENGTH || forwarded.removes(inbound, name) || rules.drops(name)
         };
         // `parse` has counted the options, which is the only thing that this could refuse.
-        let _ = hop_by_hop::strip_for_switch(headers, self.protocols.to_value(), also);
-        max_forwards::count(&parts.method, headers);
+        let _ = hop_by_hop::strip_for_switch(fields, self.protocols.to_value(), also);
+        max_forwards::count(method, fields);
         if self.body == BodyLength::Chunked {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            fields.set(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         if let Some([only]) = self.offer.as_ref().map(|offer| &offer.subprotocols[..]) {
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, only.clone());
+            fields.set(SEC_WEBSOCKET_PROTOCOL, only.clone());
         }
-        forwarded.add(headers, &hop);
-        prepared.set_on_request(headers);
+        forwarded.add(fields, &hop);
+        rules.set_on_request(fields);
         // What a rule has taken out has not been offered.
-        if let Some(offer) = self.offer.as_mut().filter(|_| prepared.touches_requests()) {
-            if !headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+        if let Some(offer) = self.offer.as_mut().filter(|_| rules.touches_requests()) {
+            if !fields.contains(&SEC_WEBSOCKET_EXTENSIONS) {
                 offer.extensions.clear();
             }
-            if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+            if !fields.contains(&SEC_WEBSOCKET_PROTOCOL) {
                 offer.subprotocols.clear();
             }
         }
-        parts.version = Version::HTTP_11;
-
         PendingUpgrade::new(
             self.protocols,
             self.offer,
             self.expects_continue,
-            parts.method.clone(),
-            prepared,
+            method.clone(),
+            rules,
         )
+    }
+}
+
+/// What the client's fields are rewritten by.
+struct Rewriting<'a> {
+    forwarded: &'a ForwardedRules,
+    /// With the client that is behind trusted proxies.
+    hop: Hop,
+    /// The operator's rules, with what they say of this request.
+    rules: PreparedRules,
+}
+
+impl<'a> Rewriting<'a> {
+    /// While the request is still the client's.
+    fn of(parts: &Parts, hop: Hop, forwarding: &'a Forwarding) -> Self {
+        let forwarded = forwarding.forwarded_rules();
+        let hop = forwarded.locate(hop, &parts.headers);
+        Rewriting {
+            forwarded,
+            hop,
+            rules: forwarding.rules().prepare(&Variables::new(parts, &hop)),
+        }
     }
 }

@@ -218,10 +218,10 @@ impl HandshakePolicy {
     /// Makes a 426 name what is allowed, where that is not WebSocket (RFC 9110, section 15.5.22).
     #[cfg(feature = "hyper")]
     pub(crate) fn name_in_426(&self, headers: &mut HeaderMap) {
-        use crate::header::remove;
+        use crate::http1::AnyFields;
 
         if headers.contains_key(UPGRADE) && !self.allows(&Protocol::WEBSOCKET) {
-            remove(headers, &SEC_WEBSOCKET_VERSION);
+            headers.take_out(&SEC_WEBSOCKET_VERSION);
             headers.insert(UPGRADE, self.protocols.to_value());
         }
     }

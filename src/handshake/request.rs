@@ -42,7 +42,7 @@ impl UpgradeRequest {
         let chosen: Vec<&[u8]> = elements.filter(names_chosen).collect();
         let chosen = HeaderValue::from_bytes(&chosen.join(&b", "[..]));
         offer.extensions = chosen.into_iter().filter(|line| !line.is_empty()).collect();
-        crate::header::remove(headers, &SEC_WEBSOCKET_EXTENSIONS);
+        crate::http1::AnyFields::take_out(headers, &SEC_WEBSOCKET_EXTENSIONS);
         if let Some(line) = offer.extensions.first() {
             headers.insert(SEC_WEBSOCKET_EXTENSIONS, line.clone());
         }

@@ -13,6 +13,7 @@
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 
 use super::hop_by_hop::{MAX_OPTIONS, TooManyOptions};
+use crate::http1::AnyFields;
 use crate::token;
 
 /// The connection options of a message: all elements of all `Connection` lines.
@@ -32,10 +33,7 @@ impl<'a> ConnectionOptions<'a> {
     /// `no-upgrade` and `Upgrade-Insecure-Requests` are not `upgrade`.
     #[must_use]
     pub fn contains(self, option: &str) -> bool {
-        self.headers.get_all(CONNECTION).iter().any(|line| {
-            let mut options = token::unquoted_elements(line.as_bytes());
-            options.any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
-        })
+        has_option(self.headers, option)
     }
 
     /// Refuses more options than there may be ([`MAX_OPTIONS`]).
@@ -58,6 +56,14 @@ impl<'a> ConnectionOptions<'a> {
             .iter()
             .flat_map(|line| token::unquoted_elements(line.as_bytes()))
     }
+}
+
+/// Whether a connection option is there, as [`ConnectionOptions::contains`] says, whatever holds the fields.
+pub(crate) fn has_option(fields: &impl AnyFields, option: &str) -> bool {
+    fields.lines(&CONNECTION).any(|line| {
+        let mut options = token::unquoted_elements(line);
+        options.any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
+    })
 }
 
 /// A `Connection` value chosen by the presence of `Upgrade`: nginx's
@@ -120,7 +126,7 @@ impl ConnectionMap {
             Some(value) => {
                 headers.insert(CONNECTION, value);
             }
-            None => super::retain(headers, |name| name != CONNECTION),
+            None => headers.take_out(&CONNECTION),
         }
     }
 }

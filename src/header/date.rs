@@ -3,32 +3,32 @@
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{DATE, HeaderMap, HeaderValue};
+use http::header::DATE;
+
+use crate::http1::AnyFields;
 
 thread_local! {
-    static LAST: RefCell<(u64, HeaderValue)> = RefCell::new((0, value(0)));
+    static LAST: RefCell<(u64, String)> = RefCell::new((0, text(0)));
 }
 
 /// RFC 9110, section 6.6.1: a recipient that passes on a response without a `Date` adds the time at which it came.
-pub(crate) fn add(headers: &mut HeaderMap) {
-    if headers.contains_key(DATE) {
+pub(crate) fn add(fields: &mut impl AnyFields) {
+    if fields.contains(&DATE) {
         return;
     }
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs());
-    let date = LAST.try_with(|last| {
+    let is_added = LAST.try_with(|last| {
         let mut last = last.borrow_mut();
         if last.0 != seconds {
-            *last = (seconds, value(seconds));
+            *last = (seconds, text(seconds));
         }
-        last.1.clone()
+        // Letters, digits, commas and colons are sound in every value.
+        fields.add_if_none(DATE, last.1.as_bytes())
     });
-    headers.insert(DATE, date.unwrap_or_else(|_| value(seconds)));
-}
-
-fn value(seconds: u64) -> HeaderValue {
-    // Letters, digits, commas and colons are valid in every value.
-    HeaderValue::try_from(text(seconds)).unwrap_or(HeaderValue::from_static(""))
+    if is_added.is_err() {
+        fields.add_if_none(DATE, text(seconds).as_bytes());
+    }
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.

@@ -1,11 +1,12 @@
 //! What a client gets of a final answer's fields that concern the connection. The same for an upgrade that was declined and for an
 //! ordinary request.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, UPGRADE};
 use http::{StatusCode, Version};
 
+use super::Protocol;
 use super::hop_by_hop::{self, TooManyOptions};
-use super::{Protocol, remove};
+use crate::http1::AnyFields;
 use crate::token;
 
 /// Removes the fields that end at this hop, and sets those of the hop to the client: `Connection: close` where the connection
@@ -15,22 +16,22 @@ use crate::token;
 ///
 /// More connection options than a message may have.
 pub(crate) fn make_ready(
-    headers: &mut HeaderMap,
+    fields: &mut impl AnyFields,
     status: StatusCode,
     client: Version,
     closes: bool,
 ) -> Result<(), TooManyOptions> {
-    let upgrade = match client < Version::HTTP_2 && headers.contains_key(UPGRADE) {
-        true => offered(headers, status),
+    let upgrade = match client < Version::HTTP_2 && fields.contains(&UPGRADE) {
+        true => offered(fields, status),
         // RFC 9113, section 8.2.2: HTTP/2 has no Upgrade.
         false => Vec::new(),
     };
-    hop_by_hop::strip(headers)?;
     // RFC 9110, section 8.6: none in a 204, and several that agree go on as one.
-    if status == StatusCode::NO_CONTENT {
-        remove(headers, &CONTENT_LENGTH);
-    } else if let Some(length) = headers.get(CONTENT_LENGTH).cloned() {
-        headers.insert(CONTENT_LENGTH, length);
+    let is_empty = status == StatusCode::NO_CONTENT;
+    hop_by_hop::strip_and(fields, |name| is_empty && *name == CONTENT_LENGTH)?;
+    if fields.lines(&CONTENT_LENGTH).nth(1).is_some() {
+        let length = fields.first(&CONTENT_LENGTH).unwrap_or_default().to_vec();
+        fields.set_text(CONTENT_LENGTH, &length);
     }
     let connection = match (closes, upgrade.is_empty()) {
         _ if client >= Version::HTTP_2 => return Ok(()),
@@ -41,8 +42,10 @@ pub(crate) fn make_ready(
         (false, true) if client == Version::HTTP_10 => "keep-alive",
         (false, true) => return Ok(()),
     };
-    headers.insert(CONNECTION, HeaderValue::from_static(connection));
-    headers.extend(upgrade.into_iter().map(|value| (UPGRADE, value)));
+    fields.set(CONNECTION, HeaderValue::from_static(connection));
+    for value in upgrade {
+        fields.add(UPGRADE, value);
+    }
     Ok(())
 }
 
@@ -51,15 +54,15 @@ pub(crate) fn make_ready(
 /// RFC 9110, section 15.5.22: a 426 MUST have it, and keeps it as it is. Another error may name the protocol in which the request
 /// would have been served (section 7.8), and keeps it too; but what an origin offers in place of the connection's own HTTP or TLS
 /// (`h2`, `h2c`, `HTTP/2.0`, `TLS/1.2`) is meant for the proxy. The same goes for all that stands beside an answer to what was asked.
-fn offered(headers: &HeaderMap, status: StatusCode) -> Vec<HeaderValue> {
-    let lines = headers.get_all(UPGRADE).iter();
+fn offered(fields: &impl AnyFields, status: StatusCode) -> Vec<HeaderValue> {
+    let lines = fields.lines(&UPGRADE);
     if status == StatusCode::UPGRADE_REQUIRED {
-        return lines.cloned().collect();
+        return lines.flat_map(HeaderValue::from_bytes).collect();
     }
     if !status.is_client_error() && !status.is_server_error() {
         return Vec::new();
     }
-    let elements = lines.flat_map(|line| token::unquoted_elements(line.as_bytes()));
+    let elements = lines.flat_map(token::unquoted_elements);
     let protocols =
         elements.filter_map(|element| std::str::from_utf8(element).ok()?.parse::<Protocol>().ok());
     protocols
@@ -77,6 +80,8 @@ fn replaces_the_connection(protocol: &Protocol) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn ready(status: u16, client: Version, closes: bool, lines: &[(&'static str, &str)]) -> Vec<String> {

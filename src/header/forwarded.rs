@@ -19,13 +19,15 @@
 //! ```
 
 use std::borrow::Cow;
+use std::io::Write;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
+use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 
-use super::{Hop, TrustedProxies, retain};
+use super::{Hop, TrustedProxies};
+use crate::http1::AnyFields;
 use crate::token;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -191,7 +193,7 @@ impl ForwardedRules {
     pub fn apply(&self, headers: &mut HeaderMap, hop: &Hop) {
         let hop = self.locate(*hop, headers);
         let inbound = self.inbound_of(&hop);
-        retain(headers, |name| !self.removes(inbound, name));
+        headers.keep_only(|name| !self.removes(inbound, name));
         self.add(headers, &hop);
     }
 
@@ -223,78 +225,98 @@ impl ForwardedRules {
 
     /// Sets the proxy's own fields, where those that it [removes](Self::removes) are gone. `hop` is one that has been
     /// [located](Self::locate).
-    pub(crate) fn add(&self, headers: &mut HeaderMap, hop: &Hop) {
+    pub(crate) fn add(&self, fields: &mut impl AnyFields, hop: &Hop) {
         // As many as there are below: a map that has no room for them would grow more than once.
-        let _ = headers.try_reserve(6);
+        fields.make_room(6);
         let inbound = self.inbound_of(hop);
-        let peer = address_value(hop.peer());
-        let host = headers.get(HOST).cloned();
-        // First: it is made of the values that go into the map below.
+        let peer = AddressText::of(hop.peer());
         let element = self
             .forwarded
-            .then(|| forwarded_element(hop, peer.as_bytes(), host.as_ref()));
+            .then(|| forwarded_element(hop, &peer, fields.first(&HOST)));
         if self.x_forwarded {
-            let client = match hop.client() {
-                client if client == hop.peer() => peer.clone(),
-                client => address_value(client),
+            list(fields, inbound, X_FORWARDED_FOR, &peer);
+            fields.add_if_none(X_FORWARDED_PROTO, hop.scheme().as_bytes());
+            fields.copy_if_none(&HOST, X_FORWARDED_HOST);
+            match hop.client() {
+                client if client == hop.peer() => fields.add_if_none(X_REAL_IP, &peer),
+                client => fields.add_if_none(X_REAL_IP, &AddressText::of(client)),
             };
-            list(headers, inbound, X_FORWARDED_FOR, peer);
-            headers
-                .entry(X_FORWARDED_PROTO)
-                .or_insert(HeaderValue::from_static(hop.scheme()));
-            if let Some(host) = host {
-                headers.entry(X_FORWARDED_HOST).or_insert(host);
-            }
-            headers.entry(X_REAL_IP).or_insert(client);
         }
-        if let Some(element) = element.flatten() {
-            list(headers, inbound, FORWARDED, element);
+        if let Some(element) = element {
+            list(fields, inbound, FORWARDED, &element);
         }
         if let Some(via) = &self.via {
-            append_element(headers, VIA, via_element(via, hop));
+            append_element(fields, VIA, &via_element(via.as_bytes(), hop));
         }
     }
 }
 
 /// The version that the request came in, and the proxy's name (RFC 9110, section 7.6.3).
-fn via_element(usual: &HeaderValue, hop: &Hop) -> HeaderValue {
-    let version = hop.received_protocol();
-    if usual.as_bytes().starts_with(version.as_bytes()) {
-        return usual.clone();
+fn via_element<'a>(usual: &'a [u8], hop: &Hop) -> Cow<'a, [u8]> {
+    let version = hop.received_protocol().as_bytes();
+    if usual.starts_with(version) {
+        return Cow::Borrowed(usual);
     }
-    let name = usual.as_bytes().get(version.len()..).unwrap_or_default();
-    HeaderValue::from_bytes(&[version.as_bytes(), name].concat()).unwrap_or_else(|_| usual.clone())
+    let name = usual.get(version.len()..).unwrap_or_default();
+    Cow::Owned([version, name].concat())
 }
 
-fn address_value(address: Option<IpAddr>) -> HeaderValue {
-    // RFC 7239, section 6.2 has the word for a peer that is not known.
-    const UNKNOWN: HeaderValue = HeaderValue::from_static("unknown");
-    match address {
-        None => UNKNOWN,
-        Some(IpAddr::V4(address)) => {
-            // The longest has 15 characters.
-            let (mut text, mut length) = ([b'.'; 16], 0);
-            for number in address.octets() {
-                // By hand: `Display` can pad, which costs ten times as much.
-                for unit in [100, 10, 1] {
-                    if number >= unit || unit == 1 {
-                        text[length] = b'0' + number / unit % 10;
-                        length += 1;
+/// An address as text, without an allocation.
+struct AddressText {
+    /// The longest address of IPv6 has 39 characters, and 45 where its end is one of IPv4.
+    text: [u8; 45],
+    length: usize,
+}
+
+impl AddressText {
+    fn of(address: Option<IpAddr>) -> Self {
+        let (mut text, mut length) = ([b'.'; 45], 0);
+        match address {
+            Some(IpAddr::V4(address)) => {
+                for number in address.octets() {
+                    // By hand: `Display` can pad, which costs ten times as much.
+                    for unit in [100, 10, 1] {
+                        if number >= unit || unit == 1 {
+                            text[length] = b'0' + number / unit % 10;
+                            length += 1;
+                        }
                     }
+                    // Over a dot.
+                    length += 1;
                 }
-                // Over a dot.
-                length += 1;
+                length -= 1;
             }
-            HeaderValue::from_bytes(&text[..length - 1]).unwrap_or(UNKNOWN)
+            Some(IpAddr::V6(address)) => {
+                let mut left = &mut text[..];
+                // There is room for the longest.
+                let _ = write!(left, "{address}");
+                length = 45 - left.len();
+            }
+            // RFC 7239, section 6.2 has the word for a peer that is not known.
+            None => {
+                let unknown = b"unknown";
+                length = unknown.len();
+                text[..length].copy_from_slice(unknown);
+            }
         }
-        Some(IpAddr::V6(address)) => HeaderValue::try_from(address.to_string()).unwrap_or(UNKNOWN),
+        AddressText { text, length }
+    }
+}
+
+impl Deref for AddressText {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.text[..self.length]
     }
 }
 
 /// Sets a field that is a list with one element for each hop.
-fn list(headers: &mut HeaderMap, inbound: Inbound, name: HeaderName, element: HeaderValue) {
-    if inbound != Inbound::Trust || !headers.contains_key(&name) {
-        append_element(headers, name, element);
+fn list(fields: &mut impl AnyFields, inbound: Inbound, name: HeaderName, element: &[u8]) {
+    if inbound == Inbound::Trust {
+        fields.add_if_none(name, element);
+    } else {
+        append_element(fields, name, element);
     }
 }
 
@@ -336,13 +358,12 @@ fn forwarding_field(name: &str) -> Forwarding {
 }
 
 /// `for=…;host=…;proto=…` (RFC 7239, section 4).
-fn forwarded_element(hop: &Hop, peer: &[u8], host: Option<&HeaderValue>) -> Option<HeaderValue> {
+fn forwarded_element(hop: &Hop, peer: &[u8], host: Option<&[u8]>) -> Vec<u8> {
     let [before, after]: [&[u8]; 2] = match hop.peer() {
         // RFC 7239, section 6: an IPv6 address is bracketed, and brackets want quotes.
         Some(IpAddr::V6(_)) => [b"for=\"[", b"]\""],
         _ => [b"for=", b""],
     };
-    let host = host.map(HeaderValue::as_bytes);
     let [host_before, host_after]: [&[u8]; 2] = match host {
         Some(host) if token::is_token(host) => [b";host=", b""],
         Some(_) => [b";host=\"", b"\""],
@@ -350,8 +371,7 @@ fn forwarded_element(hop: &Hop, peer: &[u8], host: Option<&HeaderValue>) -> Opti
     };
     let host = bare(host.unwrap_or_default());
     let scheme = hop.scheme().as_bytes();
-    // A buffer that is exactly as long becomes a value as it is.
-    let element = [
+    [
         before,
         peer,
         after,
@@ -361,8 +381,7 @@ fn forwarded_element(hop: &Hop, peer: &[u8], host: Option<&HeaderValue>) -> Opti
         b";proto=",
         scheme,
     ]
-    .concat();
-    HeaderValue::from_maybe_shared(Bytes::from(element)).ok()
+    .concat()
 }
 
 /// A text that needs no escapes within quotes.
@@ -377,25 +396,19 @@ fn bare(text: &[u8]) -> Cow<'_, [u8]> {
 /// Adds an element to a list field. All lines become one, since many back ends read only the first. Lines without an element go, and
 /// so does a `Forwarded` whose quoted-string is never closed: what the proxy adds would be a part of that string (RFC 7239, section
 /// 4).
-fn append_element(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
-    let mut lines = match headers.entry(name) {
-        Entry::Vacant(vacant) => {
-            vacant.insert(element);
-            return;
-        }
-        Entry::Occupied(lines) => lines,
-    };
-    let may_have_quotes = *lines.key() == FORWARDED;
+fn append_element(fields: &mut impl AnyFields, name: HeaderName, element: &[u8]) {
+    if fields.add_if_none(name.clone(), element) {
+        return;
+    }
+    let may_have_quotes = name == FORWARDED;
     let mut joined = Vec::new();
-    for line in lines.iter().map(HeaderValue::as_bytes) {
+    for line in fields.lines(&name) {
         if token::trim_ows(line).is_empty() || may_have_quotes && token::is_open(line) {
             continue;
         }
         joined.extend_from_slice(line);
         joined.extend_from_slice(b", ");
     }
-    joined.extend_from_slice(element.as_bytes());
-    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
-        lines.insert(value);
-    }
+    joined.extend_from_slice(element);
+    fields.set_text(name, &joined);
 }

@@ -20,7 +20,7 @@ use std::collections::HashSet;
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 
-use super::{rebuild, retain};
+use crate::http1::AnyFields;
 use crate::token;
 
 /// Fields that end at this hop whether `Connection` nominates them or not.
@@ -137,14 +137,11 @@ pub fn strip_keeping_coding(headers: &mut HeaderMap) -> Result<Stripped, TooMany
 
 /// As [`strip`], and removes what `also` names, in one go.
 pub(crate) fn strip_and(
-    headers: &mut HeaderMap,
+    headers: &mut impl AnyFields,
     also: impl Fn(&HeaderName) -> bool,
 ) -> Result<Stripped, TooManyOptions> {
     let ends = Ends::of(headers)?;
-    match ends.has_options {
-        false => retain(headers, |name| ends.spare(name) && !also(name)),
-        true => rebuild(headers, |name| ends.spare(name) && !also(name)),
-    }
+    headers.keep_only(|name| ends.spare(name) && !also(name));
     ends.restore_trailers(headers);
     Ok(Stripped {
         trailers: ends.trailers,
@@ -153,9 +150,9 @@ pub(crate) fn strip_and(
 
 /// As [`strip_and`], and then `Connection` asks for or agrees to the switch that `upgrade` names. Both are set in any case.
 ///
-/// The lines of both fields are replaced where they stand. Where nothing else goes, the map is not built again.
+/// The lines of both fields are replaced where they stand. Where nothing else goes, a map is not built again.
 pub(crate) fn strip_for_switch(
-    headers: &mut HeaderMap,
+    headers: &mut impl AnyFields,
     upgrade: HeaderValue,
     also: impl Fn(&HeaderName) -> bool,
 ) -> Result<(), TooManyOptions> {
@@ -163,33 +160,30 @@ pub(crate) fn strip_for_switch(
     let mut connection = "upgrade";
     if let Ok(ends) = &ends {
         let is_replaced = |name: &HeaderName| *name == CONNECTION || *name == UPGRADE;
-        retain(headers, |name| {
-            is_replaced(name) || ends.spare(name) && !also(name)
-        });
+        headers.keep_only(|name| is_replaced(name) || ends.spare(name) && !also(name));
         ends.restore_trailers(headers);
         if ends.trailers {
             connection = "upgrade, te";
         }
     }
-    headers.insert(CONNECTION, HeaderValue::from_static(connection));
-    headers.insert(UPGRADE, upgrade);
+    headers.set(CONNECTION, HeaderValue::from_static(connection));
+    headers.set(UPGRADE, upgrade);
     ends.map(|_| ())
 }
 
 /// What a message says of the fields that end at this hop.
 struct Ends {
-    has_options: bool,
     /// By name and not by line: a field is looked up once, however long the `Connection` lines are.
     nominated: HashSet<HeaderName>,
     trailers: bool,
 }
 
 impl Ends {
-    fn of(headers: &HeaderMap) -> Result<Self, TooManyOptions> {
+    fn of(fields: &impl AnyFields) -> Result<Self, TooManyOptions> {
         let mut options = 0;
         let mut nominated = HashSet::new();
-        for line in headers.get_all(CONNECTION) {
-            for option in token::unquoted_elements(line.as_bytes()) {
+        for line in fields.lines(&CONNECTION) {
+            for option in token::unquoted_elements(line) {
                 options += 1;
                 if options > MAX_OPTIONS {
                     return Err(TooManyOptions);
@@ -205,15 +199,11 @@ impl Ends {
                 nominated.extend(HeaderName::from_bytes(option));
             }
         }
-        let trailers = headers.get_all(TE).iter().any(|line| {
-            let mut codings = token::unquoted_elements(line.as_bytes());
+        let trailers = fields.lines(&TE).any(|line| {
+            let mut codings = token::unquoted_elements(line);
             codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
         });
-        Ok(Ends {
-            has_options: options > 0,
-            nominated,
-            trailers,
-        })
+        Ok(Ends { nominated, trailers })
     }
 
     /// Whether the field goes on.
@@ -222,9 +212,9 @@ impl Ends {
         !ends_anyway(name) && (!is_nominated || is_protected(name.as_str()))
     }
 
-    fn restore_trailers(&self, headers: &mut HeaderMap) {
+    fn restore_trailers(&self, fields: &mut impl AnyFields) {
         if self.trailers {
-            headers.insert(TE, HeaderValue::from_static("trailers"));
+            fields.set(TE, HeaderValue::from_static("trailers"));
         }
     }
 }
@@ -237,16 +227,25 @@ pub fn is_protected(name: &str) -> bool {
 
 /// Whether a field ends at this hop even if no `Connection` field nominates it.
 pub fn is_fixed(name: &HeaderName) -> bool {
-    begins_like_one(name) && FIXED.contains(&name.as_str())
+    may_be_one(name) && FIXED.contains(&name.as_str())
 }
 
 /// Whether a field ends at this hop whatever a message says of it.
 fn ends_anyway(name: &HeaderName) -> bool {
-    begins_like_one(name) && (FIXED.contains(&name.as_str()) || name.as_str() == MISTAKEN)
+    may_be_one(name) && (FIXED.contains(&name.as_str()) || name.as_str() == MISTAKEN)
 }
 
-/// The first byte spares most names the comparisons.
-fn begins_like_one(name: &HeaderName) -> bool {
-    let first = name.as_str().as_bytes().first();
-    matches!(first, Some(b'c' | b'k' | b'p' | b't' | b'u' | b'h'))
+/// The length spares most names the comparisons, and then the first byte.
+fn may_be_one(name: &HeaderName) -> bool {
+    const LENGTHS: u32 = {
+        let (mut lengths, mut at) = (1 << MISTAKEN.len(), 0);
+        while at < FIXED.len() {
+            lengths |= 1 << FIXED[at].len();
+            at += 1;
+        }
+        lengths
+    };
+    let name = name.as_str().as_bytes();
+    let has_such_length = name.len() < 32 && LENGTHS & 1 << name.len() != 0;
+    has_such_length && matches!(name.first(), Some(b'c' | b'k' | b'p' | b't' | b'u' | b'h'))
 }

@@ -1,22 +1,24 @@
 //! `Max-Forwards` counts the hops of an OPTIONS or a TRACE (RFC 9110, section 7.6.2). Other methods do not have it.
 
 use http::Method;
-use http::header::{HeaderMap, HeaderValue, MAX_FORWARDS};
+use http::header::{HeaderValue, MAX_FORWARDS};
+
+use crate::http1::AnyFields;
 
 /// Whether a request has come as far as its client wants, and this proxy answers it "as the final recipient".
-pub(crate) fn ends_here(method: &Method, headers: &HeaderMap) -> bool {
-    is_counted(method) && headers.get(MAX_FORWARDS).and_then(number) == Some(0)
+pub(crate) fn ends_here(method: &Method, fields: &impl AnyFields) -> bool {
+    is_counted(method) && fields.first(&MAX_FORWARDS).and_then(number) == Some(0)
 }
 
 /// Counts the hop to the next recipient. A value that is no number is the origin's to judge.
-pub(crate) fn count(method: &Method, headers: &mut HeaderMap) {
+pub(crate) fn count(method: &Method, fields: &mut impl AnyFields) {
     if !is_counted(method) {
         return;
     }
-    let Some(left) = headers.get(MAX_FORWARDS).and_then(number) else {
+    let Some(left) = fields.first(&MAX_FORWARDS).and_then(number) else {
         return;
     };
-    headers.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+    fields.set(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
 }
 
 fn is_counted(method: &Method) -> bool {
@@ -24,8 +26,7 @@ fn is_counted(method: &Method) -> bool {
 }
 
 /// `1*DIGIT`. One that is too large for this proxy becomes the largest that it supports, as the section permits.
-fn number(value: &HeaderValue) -> Option<u64> {
-    let digits = value.as_bytes();
+fn number(digits: &[u8]) -> Option<u64> {
     let are_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     are_digits.then(|| {
         let digits = digits.iter().map(|digit| u64::from(digit - b'0'));
@@ -37,6 +38,8 @@ fn number(value: &HeaderValue) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]

@@ -19,7 +19,8 @@
 use http::header::{HeaderMap, HeaderName};
 
 use super::forwarded::is_forwarding_field;
-use super::{hop_by_hop, retain};
+use super::hop_by_hop;
+use crate::http1::AnyFields;
 
 /// Fields that end here in a trailer section, besides those that end at this hop in a head
 /// ([`hop_by_hop::FIXED`]), those that begin with `If-` or `Sec-`, and what proxies say of a client.
@@ -72,5 +73,5 @@ pub fn is_allowed(name: &HeaderName) -> bool {
 
 /// Removes what must not go on. The order of the others stays.
 pub fn strip(trailers: &mut HeaderMap) {
-    retain(trailers, is_allowed);
+    trailers.keep_only(is_allowed);
 }

@@ -1,8 +1,9 @@
-//! Heads as bytes: fields in the order of the map, repetitions kept, names in the spelling of the RFCs.
+//! Heads as bytes: fields in the order of the map or the list, repetitions kept, names in the spelling of the RFCs.
 
 use http::header::HeaderName;
-use http::{HeaderMap, request, response};
+use http::{Method, StatusCode, Uri, request, response};
 
+use super::any_fields::AnyFields;
 use super::names::spelling;
 
 /// Appends a request head, ending with the empty line. The version written is always HTTP/1.1.
@@ -21,17 +22,22 @@ use super::names::spelling;
 /// assert_eq!(bytes, b"GET /chat?room=1 HTTP/1.1\r\nSec-WebSocket-Version: 13\r\n\r\n");
 /// ```
 pub fn encode_request(parts: &request::Parts, into: &mut Vec<u8>) {
-    reserve(&parts.headers, into);
-    into.extend_from_slice(parts.method.as_str().as_bytes());
+    encode_asked(&parts.method, &parts.uri, &parts.headers, into);
+}
+
+/// As [`encode_request`], whatever holds the fields.
+pub(super) fn encode_asked(method: &Method, uri: &Uri, fields: &impl AnyFields, into: &mut Vec<u8>) {
+    reserve(fields, into);
+    into.extend_from_slice(method.as_str().as_bytes());
     into.push(b' ');
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
     // RFC 9112, section 3.2.1: an empty path is sent as "/", also where a query follows it.
     if target.starts_with('?') {
         into.push(b'/');
     }
     into.extend_from_slice(target.as_bytes());
     into.extend_from_slice(b" HTTP/1.1\r\n");
-    encode_fields(&parts.headers, into);
+    encode_fields(fields, into);
 }
 
 /// Appends a response head, ending with the empty line. The version written is always HTTP/1.1.
@@ -39,40 +45,42 @@ pub fn encode_request(parts: &request::Parts, into: &mut Vec<u8>) {
 /// The reason phrase is the canonical one of the status, or empty where it has none: no recipient may rely on it
 /// (RFC 9112, section 4).
 pub fn encode_response(parts: &response::Parts, into: &mut Vec<u8>) {
-    encode_answer(
-        parts,
-        parts.status.canonical_reason().unwrap_or_default().as_bytes(),
-        into,
-    );
+    encode_answer(parts.status, None, &parts.headers, into);
 }
 
-/// As [`encode_response`], with this reason phrase.
-pub(crate) fn encode_answer(parts: &response::Parts, reason: &[u8], into: &mut Vec<u8>) {
-    reserve(&parts.headers, into);
+/// As [`encode_response`], with this reason phrase if it is not the canonical one, and whatever holds the fields.
+pub(crate) fn encode_answer(
+    status: StatusCode,
+    reason: Option<&[u8]>,
+    fields: &impl AnyFields,
+    into: &mut Vec<u8>,
+) {
+    let canonical = || status.canonical_reason().unwrap_or_default().as_bytes();
+    reserve(fields, into);
     into.extend_from_slice(b"HTTP/1.1 ");
-    into.extend_from_slice(parts.status.as_str().as_bytes());
+    into.extend_from_slice(status.as_str().as_bytes());
     into.push(b' ');
-    into.extend_from_slice(reason);
+    into.extend_from_slice(reason.unwrap_or_else(canonical));
     into.extend_from_slice(b"\r\n");
-    encode_fields(&parts.headers, into);
+    encode_fields(fields, into);
 }
 
 /// Makes room for as much as heads mostly have. Where it is too little the buffer grows once more, which is cheaper than to add up
 /// all lengths of every head.
-fn reserve(headers: &HeaderMap, into: &mut Vec<u8>) {
+fn reserve(fields: &impl AnyFields, into: &mut Vec<u8>) {
     const START_LINE: usize = 128;
     const FIELD_LINE: usize = 48;
-    into.reserve(START_LINE + headers.len() * FIELD_LINE);
+    into.reserve(START_LINE + fields.count() * FIELD_LINE);
 }
 
 /// Appends field lines, ending with the empty line.
-pub(crate) fn encode_fields(headers: &HeaderMap, into: &mut Vec<u8>) {
-    for (name, value) in headers {
+pub(crate) fn encode_fields(fields: &impl AnyFields, into: &mut Vec<u8>) {
+    fields.each(|name, value| {
         encode_name(name, into);
         into.extend_from_slice(b": ");
-        into.extend_from_slice(value.as_bytes());
+        into.extend_from_slice(value);
         into.extend_from_slice(b"\r\n");
-    }
+    });
     into.extend_from_slice(b"\r\n");
 }
 

@@ -1,26 +1,77 @@
-//! The field lines of a head or of a trailer section, as a map.
+//! The field lines of a head or of a trailer section, as a map or as a list.
 //!
 //! Where the section ends, and how long it may be, has been decided. What a field means is not decided here.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 use super::HeadError;
+#[cfg(feature = "gateway")]
+use super::field_list::FieldList;
 use super::names::named;
 use super::scan::first_control;
 use crate::token;
 
-/// Parses the lines that begin at this offset, up to the empty line. There is room for this many in the map before it has to grow.
+/// What field lines are received in.
+pub(crate) trait Received: Sized {
+    /// Nothing yet, of this section, with room for so many lines.
+    fn within(section: &Bytes, room: usize) -> Self;
+
+    /// A line, with where its value stands in the section. It holds no control bytes but tabs.
+    fn receive(&mut self, section: &Bytes, name: HeaderName, value: Range<usize>) -> Result<(), HeadError>;
+}
+
+impl Received for HeaderMap {
+    fn within(_: &Bytes, room: usize) -> Self {
+        HeaderMap::with_capacity(room)
+    }
+
+    fn receive(&mut self, section: &Bytes, name: HeaderName, value: Range<usize>) -> Result<(), HeadError> {
+        let value = HeaderValue::from_maybe_shared(section.slice(value));
+        self.append(name, value.map_err(|_| HeadError::FieldValue)?);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "gateway")]
+impl Received for FieldList {
+    fn within(section: &Bytes, room: usize) -> Self {
+        FieldList::within(section.clone(), room)
+    }
+
+    fn receive(&mut self, _: &Bytes, name: HeaderName, value: Range<usize>) -> Result<(), HeadError> {
+        FieldList::receive(self, name, value);
+        Ok(())
+    }
+}
+
+/// Parses the lines that begin at this offset, up to the empty line. There is room for this many before more has to be made.
 ///
-/// A line is a token, a colon at once behind it, and a value without control bytes (RFC 9112, section 5). It ends with CRLF.
-pub(super) fn field_lines(section: &Bytes, mut at: usize, room: usize) -> Result<HeaderMap, HeadError> {
-    let mut headers = HeaderMap::with_capacity(room);
+/// A line is a token, a colon at once behind it, and a value without control bytes (RFC 9112, section 5). It ends with CRLF. `ends` is
+/// where the line feeds of the first of them stand, by a scan of the same bytes that has found no control bytes in them but tabs.
+pub(super) fn field_lines<F: Received>(
+    section: &Bytes,
+    mut at: usize,
+    room: usize,
+    ends: &[u16],
+) -> Result<F, HeadError> {
+    let mut fields = F::within(section, room);
+    let mut ends = ends.iter();
     loop {
         let rest = section.get(at..).unwrap_or_default();
-        let line = &rest[..line_length(rest).ok_or(HeadError::FieldName)?];
+        let known = ends
+            .next()
+            .and_then(|end| known_line(rest, at, usize::from(*end)));
+        let (length, is_sound) = match known {
+            Some(length) => (length, true),
+            None => first_line(rest).ok_or(HeadError::FieldName)?,
+        };
+        let line = &rest[..length];
         if line.is_empty() {
-            return Ok(headers);
+            return Ok(fields);
         }
         let colon = token::find(line, b':').ok_or(HeadError::FieldName)?;
         let name = match named(&line[..colon]) {
@@ -35,22 +86,37 @@ pub(super) fn field_lines(section: &Bytes, mut at: usize, room: usize) -> Result
         while begin < end && is_space(line[end - 1]) {
             end -= 1;
         }
-        let value = section.slice(at + begin..at + end);
-        let value = HeaderValue::from_maybe_shared(value).map_err(|_| HeadError::FieldValue)?;
-        headers.append(name, value);
+        // The name has none.
+        if !is_sound {
+            return Err(HeadError::FieldValue);
+        }
+        fields.receive(section, name, at + begin..at + end)?;
         at += line.len() + 2;
     }
 }
 
-/// The length of the line that these bytes begin with, without its CRLF.
-fn line_length(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
+/// The length of the line that these bytes begin with, which stand at this offset, where a scan has seen its line feed.
+fn known_line(bytes: &[u8], at: usize, line_feed: usize) -> Option<usize> {
+    let length = line_feed.checked_sub(at + 1)?;
+    debug_assert_eq!(
+        first_line(bytes),
+        Some((length, true)),
+        "the scan was of other bytes"
+    );
+    bytes.get(length..)?.starts_with(b"\r\n").then_some(length)
+}
+
+/// The length of the line that these bytes begin with, without its CRLF, and whether it has no control bytes but tabs.
+fn first_line(bytes: &[u8]) -> Option<(usize, bool)> {
+    let (mut at, mut is_sound) = (0, true);
     loop {
         at += first_control(&bytes[at..]);
         match bytes.get(at..at + 2)? {
-            b"\r\n" => return Some(at),
-            _ => at += 1,
+            b"\r\n" => return Some((at, is_sound)),
+            [b'\t', _] => {}
+            _ => is_sound = false,
         }
+        at += 1;
     }
 }
 
@@ -85,7 +151,7 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             let text = String::from_utf8_lossy(bytes);
-            let parsed = field_lines(&Bytes::from_static(bytes), 0, 0);
+            let parsed = field_lines::<HeaderMap>(&Bytes::from_static(bytes), 0, 0, &[]);
             let parsed = parsed.as_ref().map(|headers| {
                 let line = |(name, value): (&'static HeaderName, &'static HeaderValue)| {
                     (name.as_str(), value.as_bytes())
@@ -94,6 +160,13 @@ mod tests {
                 headers.iter().map(line).collect::<Vec<_>>()
             });
             assert_eq!(parsed, expected.as_ref().map(|lines| lines.to_vec()), "{text:?}");
+            // And as a list, of which the same map is made.
+            #[cfg(feature = "gateway")]
+            {
+                let list = field_lines::<FieldList>(&Bytes::from_static(bytes), 0, 0, &[]);
+                let map = field_lines::<HeaderMap>(&Bytes::from_static(bytes), 0, 0, &[]);
+                assert_eq!(list.map(|list| list.to_map()), map, "{text:?}");
+            }
         }
     }
 
@@ -125,7 +198,10 @@ mod tests {
             ),
         ) {
             let section = Bytes::from([pieces.concat(), b"\r\n\r\n".to_vec()].concat());
-            if let Ok(headers) = field_lines(&section, 0, 0) {
+            let parsed = field_lines::<HeaderMap>(&section, 0, 0, &[]);
+            #[cfg(feature = "gateway")]
+            prop_assert_eq!(&field_lines::<FieldList>(&section, 0, 0, &[]).map(|list| list.to_map()), &parsed);
+            if let Ok(headers) = parsed {
                 let mut ours = headers
                     .iter()
                     .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))

@@ -1,8 +1,9 @@
 //! How long the body of a message is (RFC 9112, section 6.3), and which framings are refused as ambiguous.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, StatusCode, Version, request, response};
+use http::{Method, StatusCode, Version, request, response};
 
+use super::any_fields::AnyFields;
 use crate::token;
 
 /// How the end of a message's body is found.
@@ -66,13 +67,18 @@ impl BodyLength {
     ///
     /// [`FramingError`]: the answer is 501 for an unknown coding and 400 for the rest.
     pub fn of_request(parts: &request::Parts) -> Result<Self, FramingError> {
-        if is_chunked(parts.version, &parts.headers)? {
+        Self::of_asked(parts.version, &parts.headers)
+    }
+
+    /// As [`of_request`](Self::of_request), whatever holds the fields.
+    pub(crate) fn of_asked(version: Version, fields: &impl AnyFields) -> Result<Self, FramingError> {
+        if is_chunked(version, fields)? {
             return Ok(BodyLength::Chunked);
         }
-        let mut lines = parts.headers.get_all(CONTENT_LENGTH).iter();
+        let mut lines = fields.lines(&CONTENT_LENGTH);
         let length = match (lines.next(), lines.next()) {
             (None, _) => return Ok(BodyLength::None),
-            (Some(line), None) => decimal(line.as_bytes()).ok_or(FramingError::InvalidLength)?,
+            (Some(line), None) => decimal(line).ok_or(FramingError::InvalidLength)?,
             (Some(_), Some(_)) => return Err(FramingError::RepeatedLength),
         };
         Ok(match length {
@@ -87,12 +93,22 @@ impl BodyLength {
     ///
     /// [`FramingError`]: the answer to the client is 502.
     pub fn of_response(parts: &response::Parts, method: &Method) -> Result<Self, FramingError> {
-        if parts.status.is_informational() {
+        Self::of_answer(parts.version, parts.status, &parts.headers, method)
+    }
+
+    /// As [`of_response`](Self::of_response), whatever holds the fields.
+    pub(crate) fn of_answer(
+        version: Version,
+        status: StatusCode,
+        fields: &impl AnyFields,
+        method: &Method,
+    ) -> Result<Self, FramingError> {
+        if status.is_informational() {
             return Ok(BodyLength::None);
         }
-        let chunked = is_chunked(parts.version, &parts.headers)?;
-        let length = content_length(&parts.headers)?;
-        let without_body = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let chunked = is_chunked(version, fields)?;
+        let length = content_length(fields)?;
+        let without_body = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         Ok(match length {
             _ if without_body || *method == Method::HEAD => BodyLength::None,
             _ if chunked => BodyLength::Chunked,
@@ -104,20 +120,19 @@ impl BodyLength {
 }
 
 /// Whether the single coding `chunked` is applied. Anything else in `Transfer-Encoding` is refused.
-fn is_chunked(version: Version, headers: &HeaderMap) -> Result<bool, FramingError> {
-    if !headers.contains_key(TRANSFER_ENCODING) {
+fn is_chunked(version: Version, fields: &impl AnyFields) -> Result<bool, FramingError> {
+    if !fields.contains(&TRANSFER_ENCODING) {
         return Ok(false);
     }
-    if headers.contains_key(CONTENT_LENGTH) {
+    if fields.contains(&CONTENT_LENGTH) {
         return Err(FramingError::Both);
     }
     if version < Version::HTTP_11 {
         return Err(FramingError::CodingInHttp10);
     }
-    let mut codings = headers
-        .get_all(TRANSFER_ENCODING)
-        .iter()
-        .flat_map(|line| token::unquoted_elements(line.as_bytes()));
+    let mut codings = fields
+        .lines(&TRANSFER_ENCODING)
+        .flat_map(|line| token::unquoted_elements(line));
     let (mut chunked, mut others, mut last_is_chunked) = (0, 0, false);
     for coding in &mut codings {
         last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
@@ -135,10 +150,10 @@ fn is_chunked(version: Version, headers: &HeaderMap) -> Result<bool, FramingErro
 }
 
 /// The value that all `Content-Length` lines agree on (RFC 9110, section 8.6).
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, FramingError> {
+fn content_length(fields: &impl AnyFields) -> Result<Option<u64>, FramingError> {
     let mut agreed = None;
-    for line in headers.get_all(CONTENT_LENGTH) {
-        let length = decimal(line.as_bytes()).ok_or(FramingError::InvalidLength)?;
+    for line in fields.lines(&CONTENT_LENGTH) {
+        let length = decimal(line).ok_or(FramingError::InvalidLength)?;
         if agreed.is_some_and(|agreed| agreed != length) {
             return Err(FramingError::RepeatedLength);
         }

@@ -18,10 +18,13 @@
 //! assert_eq!(&bytes[consumed..], b"the rest");
 //! ```
 
+mod any_fields;
 mod body;
 mod chunked;
 mod encode;
 mod error;
+#[cfg(feature = "gateway")]
+mod field_list;
 mod fields;
 mod framing;
 mod host;
@@ -31,6 +34,8 @@ mod names;
 mod parse;
 mod received;
 mod request_line;
+#[cfg(feature = "gateway")]
+mod request_lines;
 mod scan;
 mod singleton;
 mod target;
@@ -50,11 +55,20 @@ pub use request_line::RequestLineError;
 pub use scan::HeadScan;
 pub use target::{RequestTarget, TargetError};
 
+pub(crate) use any_fields::AnyFields;
+#[cfg(feature = "gateway")]
+pub(crate) use field_list::FieldList;
+#[cfg(feature = "gateway")]
+pub(crate) use fields::Received;
 pub(crate) use received::check_request_unlimited;
+#[cfg(feature = "gateway")]
+pub(crate) use request_lines::RequestLines;
+#[cfg(feature = "hyper")]
+pub(crate) use scan::end_of_head;
 
 #[cfg(feature = "gateway")]
 pub(crate) use encode::encode_fields;
 #[cfg(feature = "gateway")]
 pub(crate) use host::host_and_port;
 #[cfg(feature = "gateway")]
-pub(crate) use parse::{request_from_head, response_from_head, trailer_fields};
+pub(crate) use parse::{ResponseHead, request_from_head, response_from_head, trailer_fields};

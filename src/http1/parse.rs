@@ -1,23 +1,19 @@
 //! What the lines of a head mean. The scan has said where it ends and that its bytes are sound.
 
 use bytes::Bytes;
-#[cfg(feature = "gateway")]
-use http::HeaderMap;
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Version, request, response};
 
 #[cfg(feature = "gateway")]
 use super::ChunkedError;
-use super::fields::field_lines;
+use super::any_fields::AnyFields;
+use super::fields::{Received, field_lines};
 use super::host::check_replaced_host;
 use super::lists::check_request_lists;
 use super::request_line::{RequestLine, RequestLineError};
 use super::singleton::{check_request_singletons, check_response_singletons};
 use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError, check_host};
 use crate::token;
-
-/// Room for what a proxy adds to a request, so that the map does not grow again.
-const ADDED: usize = 8;
 
 /// What there is so far of a head.
 #[derive(Debug)]
@@ -65,6 +61,7 @@ pub fn parse_response(buffer: &[u8], limits: &HeadLimits) -> Result<Parsed<respo
     match scan.advance(buffer, limits)? {
         None => Ok(Parsed::Partial),
         Some(consumed) => response_from_head(Bytes::copy_from_slice(&buffer[..consumed]), &scan)
+            .map(ResponseHead::into_parts)
             .map(|parts| Parsed::Complete { parts, consumed }),
     }
 }
@@ -87,7 +84,7 @@ pub(crate) fn request_from_head(
     } = RequestLine::parse(&head[line_start..line_end])?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestLineError::Method)?;
     let target = RequestTarget::from_shared(&method, head.slice_ref(target))?;
-    let mut headers = field_lines(&head, line_end + 2, scan.fields() + ADDED)?;
+    let mut headers: HeaderMap = field_lines(&head, line_end + 2, scan.fields(), scan.field_ends())?;
     match target {
         RequestTarget::Absolute { .. } => check_replaced_host(version, &headers)?,
         _ => check_host(version, &headers)?,
@@ -109,19 +106,42 @@ pub(crate) fn request_from_head(
     Ok((parts, body))
 }
 
+/// A response head, with its fields in a map or in a list.
+#[derive(Clone, Debug)]
+pub(crate) struct ResponseHead<F> {
+    pub(crate) status: StatusCode,
+    pub(crate) version: Version,
+    pub(crate) fields: F,
+}
+
+impl ResponseHead<HeaderMap> {
+    /// The head as the type of `http`.
+    pub(crate) fn into_parts(self) -> response::Parts {
+        let (mut parts, ()) = http::Response::new(()).into_parts();
+        parts.status = self.status;
+        parts.version = self.version;
+        parts.headers = self.fields;
+        parts
+    }
+}
+
 /// Parses the whole response head that the scan has found the end of.
-pub(crate) fn response_from_head(head: Bytes, scan: &HeadScan) -> Result<response::Parts, HeadError> {
+pub(crate) fn response_from_head<F>(head: Bytes, scan: &HeadScan) -> Result<ResponseHead<F>, HeadError>
+where
+    F: AnyFields + Received,
+{
     let line_end = token::find(&head, b'\r').ok_or(HeadError::StartLine)?;
     let (version, status) = status_line(&head[..line_end])?;
-    let (mut parts, ()) = http::Response::new(()).into_parts();
-    parts.status = status;
-    parts.version = version;
     // Room for one or two that a proxy adds.
-    parts.headers = field_lines(&head, line_end + 2, scan.fields() + 2)?;
-    check_response_singletons(&parts.headers)?;
+    let fields: F = field_lines(&head, line_end + 2, scan.fields() + 2, scan.field_ends())?;
+    check_response_singletons(&fields)?;
     // The framing is known only with the request's method, but what no method makes right is refused here.
-    BodyLength::of_response(&parts, &Method::GET)?;
-    Ok(parts)
+    BodyLength::of_answer(version, status, &fields, &Method::GET)?;
+    Ok(ResponseHead {
+        status,
+        version,
+        fields,
+    })
 }
 
 /// RFC 9112, section 4. No recipient needs the reason phrase; servers are known that leave out the space before an empty one.
@@ -143,5 +163,5 @@ fn status_line(line: &[u8]) -> Result<(Version, StatusCode), HeadError> {
 #[cfg(feature = "gateway")]
 pub(crate) fn trailer_fields(section: &[u8]) -> Result<HeaderMap, ChunkedError> {
     let lines = section.iter().filter(|byte| **byte == b'\n').count();
-    field_lines(&Bytes::copy_from_slice(section), 0, lines).map_err(|_| ChunkedError::TrailerName)
+    field_lines(&Bytes::copy_from_slice(section), 0, lines, &[]).map_err(|_| ChunkedError::TrailerName)
 }

@@ -3,6 +3,8 @@
 //! Knows lines and limits, not what they mean.
 
 use super::{HeadError, HeadLimits, RequestLineError};
+#[cfg(feature = "hyper")]
+use crate::token;
 
 /// RFC 8446, section 5.1: what begins the records of TLS that a peer may send first, and the byte after it, which is the
 /// same in all versions.
@@ -36,6 +38,23 @@ pub struct HeadScan {
     /// RFC 9112, section 2.2: a server ignores an empty line before the request line. A client has no such duty.
     skip_empty_lines: bool,
     end: Option<usize>,
+    line_ends: LineEnds,
+}
+
+/// Where the first lines end, so that nobody looks for that a second time.
+#[derive(Clone, Debug)]
+struct LineEnds {
+    ends: [u16; 32],
+    count: usize,
+}
+
+impl LineEnds {
+    fn add(&mut self, position: usize) {
+        if let (Some(end), Ok(position)) = (self.ends.get_mut(self.count), u16::try_from(position)) {
+            *end = position;
+            self.count += 1;
+        }
+    }
 }
 
 impl HeadScan {
@@ -49,6 +68,10 @@ impl HeadScan {
             after_carriage_return: false,
             skip_empty_lines: true,
             end: None,
+            line_ends: LineEnds {
+                ends: [0; 32],
+                count: 0,
+            },
         }
     }
 
@@ -108,6 +131,14 @@ impl HeadScan {
         self.lines.saturating_sub(1)
     }
 
+    /// Where the line feeds of the field lines stand: of the first of them, as many as are known.
+    pub(super) fn field_ends(&self) -> &[u16] {
+        self.line_ends
+            .ends
+            .get(1..self.line_ends.count)
+            .unwrap_or_default()
+    }
+
     fn take(&mut self, byte: u8, limits: &HeadLimits) -> Result<(), HeadError> {
         let offset = self.position;
         if self.after_carriage_return {
@@ -158,6 +189,7 @@ impl HeadScan {
             return Ok(());
         }
         self.lines += 1;
+        self.line_ends.add(self.position);
         if self.fields() > limits.fields() {
             return Err(HeadError::TooManyFields {
                 limit: limits.fields(),
@@ -174,6 +206,22 @@ impl HeadScan {
             HeadError::TooLarge { limit }
         }
     }
+}
+
+/// The length of the head that these bytes begin with, which is known to be whole and sound: only its end is looked for. RFC 9112,
+/// section 2.2: empty lines may come before it.
+#[cfg(feature = "hyper")]
+pub(crate) fn end_of_head(bytes: &[u8]) -> usize {
+    let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+    let mut at = bytes.iter().take_while(is_line_end).count();
+    // The line feeds are few, and the empty line is the one that follows another at once.
+    while let Some(next) = token::find(&bytes[at..], b'\n') {
+        at += next + 1;
+        if bytes[at..].starts_with(b"\r\n") {
+            return at + 2;
+        }
+    }
+    bytes.len()
 }
 
 /// Where the first control byte of these stands: below the space, or DEL. Their length if there is none.
@@ -212,6 +260,30 @@ const fn controls(word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(feature = "hyper")]
+    fn the_end_of_a_sound_head() {
+        let heads = [
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nX:\r\nY: \t\r\n\r\n",
+        ];
+        for head in heads {
+            for behind in [
+                "",
+                "\r\n",
+                "\r\n\r\n",
+                "body",
+                "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            ] {
+                let bytes = [head, behind].concat();
+                assert_eq!(end_of_head(bytes.as_bytes()), head.len(), "{bytes:?}");
+                let scanned = HeadScan::request().advance(bytes.as_bytes(), &HeadLimits::default());
+                assert_eq!(scanned, Ok(Some(head.len())), "{bytes:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_first_control_byte_is_found_wherever_it_stands_and_whatever_is_around_it() {

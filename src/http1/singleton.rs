@@ -11,6 +11,7 @@
 use http::header::{self, HeaderMap, HeaderName};
 
 use super::HeadError;
+use super::any_fields::AnyFields;
 
 /// Fields of a request that are refused when they are repeated, whatever their values.
 const OF_A_REQUEST: [HeaderName; 16] = [
@@ -42,21 +43,21 @@ pub(super) fn check_request_singletons(headers: &HeaderMap) -> Result<(), HeadEr
 }
 
 /// Checks that a response has one value of each of its singletons.
-pub(super) fn check_response_singletons(headers: &HeaderMap) -> Result<(), HeadError> {
-    check(headers, &OF_A_RESPONSE, |one, other| one == other)
+pub(super) fn check_response_singletons(fields: &impl AnyFields) -> Result<(), HeadError> {
+    check(fields, &OF_A_RESPONSE, |one, other| one == other)
 }
 
 fn check(
-    headers: &HeaderMap,
+    fields: &impl AnyFields,
     singletons: &[HeaderName],
-    may_stand_beside: fn(&http::HeaderValue, &http::HeaderValue) -> bool,
+    may_stand_beside: fn(&[u8], &[u8]) -> bool,
 ) -> Result<(), HeadError> {
     // Most heads repeat nothing.
-    if headers.len() == headers.keys_len() {
+    if fields.repeats_nothing() {
         return Ok(());
     }
     let is_repeated = |name: &&HeaderName| {
-        let mut lines = headers.get_all(*name).iter();
+        let mut lines = fields.lines(name);
         let first = lines.next();
         first.is_some_and(|first| lines.any(|other| !may_stand_beside(first, other)))
     };

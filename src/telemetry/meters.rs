@@ -187,7 +187,15 @@ pub(super) fn answered(kind: Kind, took: Duration) {
 
 #[cfg(feature = "hyper")]
 pub(super) fn request_answered(status: u16) {
-    counter!(REQUESTS, "status" => class(status)).increment(1);
+    let key = match class(status) {
+        "1xx" => series!(REQUESTS, "status" => "1xx"),
+        "2xx" => series!(REQUESTS, "status" => "2xx"),
+        "3xx" => series!(REQUESTS, "status" => "3xx"),
+        "4xx" => series!(REQUESTS, "status" => "4xx"),
+        "5xx" => series!(REQUESTS, "status" => "5xx"),
+        _ => series!(REQUESTS, "status" => "other"),
+    };
+    with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
 }
 
 /// The key of the attempts that a server has answered, which are most: made once for each server.

@@ -207,10 +207,14 @@ impl<C: Send + Sync, V: ServerConnector<C>> Connect for Group<C, V> {
         if !self.shared.are_poolable(&*self.via) {
             return None;
         }
-        let own = Attempts::default();
-        let attempts = request.attempts().unwrap_or(&own);
-        let chosen = self.shared.choose_for_request(&request, attempts, &self.policy);
-        Some(chosen.ok()?.pool_key)
+        let choose = |attempts: &Attempts| {
+            let chosen = self.shared.choose_for_request(&request, attempts, &self.policy);
+            Some(chosen.ok()?.pool_key)
+        };
+        match request.attempts() {
+            Some(attempts) => choose(attempts),
+            None => choose(&Attempts::default()),
+        }
     }
 }
 

@@ -91,7 +91,8 @@ impl<C> Shared<C> {
     pub(super) async fn refresh(&self) -> Result<(), ConnectError> {
         let mut failure = None;
         for (index, source) in self.sources.iter().enumerate() {
-            let refreshed = source.refresh(|addresses| self.found(index, source, addresses));
+            // Boxed: most groups have no sources, and it would set the size of all that is asked of them.
+            let refreshed = Box::pin(source.refresh(|addresses| self.found(index, source, addresses)));
             failure = refreshed.await.err().or(failure);
         }
         self.evacuate_ejected();
@@ -240,11 +241,7 @@ impl<C> Shared<C> {
 
     /// The request as the connector of a server sees it. What it may try by itself is its own business.
     fn inner<'a>(request: &ConnectRequest<'a>) -> ConnectRequest<'a> {
-        let inner = ConnectRequest::new(request.head(), request.hop());
-        match request.deadline() {
-            Some(deadline) => inner.until(deadline),
-            None => inner,
-        }
+        request.of_its_own()
     }
 
     /// Connects to a server that was chosen. As long as there may be others, it has no more than its share of the time.

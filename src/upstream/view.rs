@@ -122,17 +122,19 @@ impl fmt::Debug for Policy {
 pub(super) struct Trial {
     record: Arc<Record>,
     policy: Arc<Policy>,
-    since: Instant,
+    /// When it began, where somebody asks for that.
+    since: Option<Instant>,
     /// Of an ordinary request that counts.
     permit: Mutex<Option<Permit>>,
 }
 
 impl Trial {
     pub(super) fn new(record: Arc<Record>, policy: Arc<Policy>, permit: Option<Permit>) -> Arc<Self> {
+        let since = policy.observer.as_ref().map(|_| Instant::now());
         Arc::new(Trial {
             record,
             policy,
-            since: Instant::now(),
+            since,
             permit: Mutex::new(permit),
         })
     }
@@ -157,7 +159,7 @@ impl Candidate for Trial {
             observer(&Attempted {
                 server: self.record.name(),
                 outcome,
-                took: self.since.elapsed(),
+                took: self.since.map(|since| since.elapsed()).unwrap_or_default(),
                 permit: &self.permit,
             });
         }

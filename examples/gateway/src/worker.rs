@@ -156,11 +156,12 @@ fn requests(
     // No `async fn`, which would hold each argument twice.
     async move {
         let (settings, drain) = (&worker.settings, &worker.drain);
-        let (acceptor, end) = (&settings.acceptor, drain.started());
+        // One for all requests of the connection.
+        let (acceptor, mut end) = (&settings.acceptor, drain.started());
         let mut accepted = match has_begun {
-            false => acceptor.accept_until(stream.into_parts().0, hop, end).await,
+            false => acceptor.accept_until(stream.into_parts().0, hop, &mut end).await,
             // It has begun, together with what a balancer says of it.
-            true => acceptor.resume_until(stream, hop, end).await,
+            true => acceptor.resume_until(stream, hop, &mut end).await,
         };
         loop {
             match accepted {
@@ -169,9 +170,8 @@ fn requests(
                     return Box::pin(upgrade(incoming, peer, visit, &worker)).await;
                 }
                 Ok(Accepted::Ordinary(head, stream)) => {
-                    let next =
-                        Box::pin(ordinary(*head, stream, hop, peer, visit.as_deref(), &worker)).await?;
-                    accepted = settings.acceptor.resume_until(next, hop, drain.started()).await;
+                    let next = Box::pin(ordinary(head, stream, hop, peer, visit.as_deref(), &worker)).await?;
+                    accepted = acceptor.resume_until(next, hop, &mut end).await;
                 }
                 Ok(Accepted::Rejected(why, head)) => {
                     settings.refused(peer, &why);
@@ -272,7 +272,7 @@ async fn upgrade(
 
 /// Relays one ordinary request. Returns the connection if it can carry another.
 async fn ordinary(
-    head: request::Parts,
+    head: Box<request::Parts>,
     stream: Rewind<AnyStream>,
     hop: Hop,
     peer: SocketAddr,

@@ -9,8 +9,8 @@ use http::{Method, StatusCode, Uri, Version, request, response};
 
 use super::{PROTOCOL, value};
 use crate::handshake::{BadSwitch, Rejection, Switched};
-use crate::header::{Protocol, cookie, hop_by_hop, rebuild};
-use crate::http1::{BodyLength, HeadError, HeadLimits, HostError, check_request_unlimited};
+use crate::header::{Protocol, cookie, hop_by_hop};
+use crate::http1::{AnyFields, BodyLength, HeadError, HeadLimits, HostError, check_request_unlimited};
 use crate::token;
 use crate::websocket::SecWebSocketKey;
 
@@ -88,7 +88,7 @@ pub fn to_upgrade(
     // RFC 9110, section 7.2: the first field of a request should be Host. The check has made it of :authority.
     headers.extend(parts.headers.get(HOST).map(|host| (HOST, host.clone())));
     let taken = [HOST, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
-    rebuild(&mut parts.headers, |name| !taken.contains(name));
+    parts.headers.keep_only(|name| !taken.contains(name));
     headers.extend(parts.headers);
     cookie::join_crumbs(&mut headers);
     let connection = if headers.contains_key(TE) {
@@ -113,7 +113,7 @@ pub fn to_upgrade(
 pub fn to_success(switched: Switched) -> response::Parts {
     let (mut parts, _) = switched.into_response();
     parts.status = StatusCode::OK;
-    rebuild(&mut parts.headers, |name| name != SEC_WEBSOCKET_ACCEPT);
+    parts.headers.take_out(&SEC_WEBSOCKET_ACCEPT);
     without_connection(parts)
 }
 
@@ -142,7 +142,7 @@ pub fn to_response(parts: response::Parts) -> Result<response::Parts, BadSwitch>
 fn without_connection(mut parts: response::Parts) -> response::Parts {
     if hop_by_hop::strip(&mut parts.headers).is_err() {
         // What `judge` and `Rejection` make has no nominations that could be too many.
-        rebuild(&mut parts.headers, |name| !hop_by_hop::is_fixed(name));
+        parts.headers.keep_only(|name| !hop_by_hop::is_fixed(name));
     }
     parts.version = Version::HTTP_2;
     parts

@@ -5,7 +5,7 @@ use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 
 use super::redirects::{self, PreparedRedirect};
 use super::{Action, HeaderRules};
-use crate::header::{remove, retain};
+use crate::http1::AnyFields;
 
 /// The rules with the values for one request, for it and for its response.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ impl PreparedRules {
     /// Applies the rules to the request. Call it after [`hop_by_hop::strip`](crate::header::hop_by_hop::strip) and
     /// [`ForwardedRules::apply`](crate::header::ForwardedRules::apply).
     pub fn apply_to_request(&self, headers: &mut HeaderMap) {
-        retain(headers, |name| !self.drops(name));
+        headers.keep_only(|name| !self.drops(name));
         self.set_on_request(headers);
     }
 
@@ -32,12 +32,12 @@ impl PreparedRules {
     }
 
     /// As [`apply_to_request`](Self::apply_to_request), where what they [drop](Self::drops) is gone.
-    pub(crate) fn set_on_request(&self, headers: &mut HeaderMap) {
+    pub(crate) fn set_on_request(&self, fields: &mut impl AnyFields) {
         if let Some(host) = &self.host {
-            headers.insert(HOST, host.clone());
+            fields.set(HOST, host.clone());
         }
         for ((name, action), value) in self.rules.0.request.iter().zip(&self.request) {
-            action.apply(headers, name, value);
+            action.apply(fields, name, value);
         }
     }
 
@@ -60,26 +60,27 @@ impl PreparedRules {
     /// Applies the rules to the response, final or 101. Call it after
     /// [`hop_by_hop::strip`](crate::header::hop_by_hop::strip).
     pub fn apply_to_response(&self, headers: &mut HeaderMap, status: StatusCode) {
-        redirects::apply(&self.redirects, headers);
+        self.apply_to_answer(headers, status);
+    }
+
+    /// As [`apply_to_response`](Self::apply_to_response), whatever holds the fields.
+    pub(crate) fn apply_to_answer(&self, fields: &mut impl AnyFields, status: StatusCode) {
+        redirects::apply(&self.redirects, fields);
         for ((name, action, statuses), value) in self.rules.0.response.iter().zip(&self.response) {
             if statuses.contains(status) {
-                action.apply(headers, name, value);
+                action.apply(fields, name, value);
             }
         }
     }
 }
 
 impl Action {
-    fn apply(&self, headers: &mut HeaderMap, name: &HeaderName, value: &Option<HeaderValue>) {
+    fn apply(&self, fields: &mut impl AnyFields, name: &HeaderName, value: &Option<HeaderValue>) {
         match (self, value.clone()) {
-            (Action::Set(_), Some(value)) => {
-                headers.insert(name.clone(), value);
-            }
-            (Action::Add(_), Some(value)) => {
-                headers.append(name.clone(), value);
-            }
+            (Action::Set(_), Some(value)) => fields.set(name.clone(), value),
+            (Action::Add(_), Some(value)) => fields.add(name.clone(), value),
             (Action::Add(_), None) => {}
-            (Action::Set(_) | Action::Remove, _) => remove(headers, name),
+            (Action::Set(_) | Action::Remove, _) => fields.take_out(name),
         }
     }
 }

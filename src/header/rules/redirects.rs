@@ -1,10 +1,11 @@
 //! This file rewrites where an upstream redirects a client: the start of an address that only the proxy can reach becomes the start
 //! of the address that the client knows.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, REFRESH};
+use http::header::{HeaderName, HeaderValue, LOCATION, REFRESH};
 
 use super::template::Template;
 use super::variables::Variables;
+use crate::http1::AnyFields;
 
 /// One rule, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,20 +37,20 @@ impl Redirect {
 }
 
 /// Changes `Location`, and the address in `Refresh`, by the first rule that fits.
-pub(super) fn apply(redirects: &[PreparedRedirect], headers: &mut HeaderMap) {
+pub(super) fn apply(redirects: &[PreparedRedirect], fields: &mut impl AnyFields) {
     if redirects.is_empty() {
         return;
     }
     let mut change = |name: HeaderName, begin: fn(&[u8]) -> Option<usize>| {
-        let Some(value) = headers.get_mut(name) else {
+        let Some(value) = fields.first(&name) else {
             return;
         };
-        let changed = begin(value.as_bytes()).and_then(|begin| {
+        let changed = begin(value).and_then(|begin| {
             let mut rules = redirects.iter();
-            rules.find_map(|redirect| redirect.changed(value.as_bytes(), begin))
+            rules.find_map(|redirect| redirect.changed(value, begin))
         });
         if let Some(changed) = changed {
-            *value = changed;
+            fields.change_first(&name, changed);
         }
     };
     change(LOCATION, |_| Some(0));
@@ -75,6 +76,8 @@ fn address_in_refresh(value: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
     use crate::header::Hop;
     use crate::header::rules::HeaderRules;

@@ -22,7 +22,8 @@ use super::interim::InterimResponses;
 use super::open::Open;
 use super::stream::{ConnectStream, Http2ServerStream};
 use super::{BoxError, Paces};
-use crate::header::{date, retain};
+use crate::header::date;
+use crate::http1::AnyFields;
 use crate::http2::inbox::{Inbox, Unread};
 use crate::http2::outlet::Outlet;
 use crate::http2::payload::Payload;
@@ -138,7 +139,7 @@ where
 fn clean(headers: &mut HeaderMap) {
     const FORBIDDEN: [HeaderName; 4] = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE];
     let others = |name: &HeaderName| ["keep-alive", "proxy-connection"].contains(&name.as_str());
-    retain(headers, |name| !FORBIDDEN.contains(name) && !others(name));
+    headers.keep_only(|name| !FORBIDDEN.contains(name) && !others(name));
     date::add(headers);
 }
 

@@ -2,24 +2,23 @@
 //! goes on after it.
 
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use http::{StatusCode, Version, response};
+use http::{StatusCode, Version};
 
+use super::asking::Leg;
 use super::client::Client;
 use super::connection;
-use super::passage::{Passage, Reframe};
-use super::source::Opened;
+use super::passage::Reframe;
 use crate::error::Phase;
 use crate::header::rules::PreparedRules;
-use crate::header::{date, final_answer, remove};
-use crate::http1::{BodyLength, HeadError};
+use crate::header::{date, final_answer};
+use crate::http1::{AnyFields, BodyLength, FieldList, HeadError, ResponseHead};
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 
 /// An upstream's answer, to be relayed.
 pub(super) struct Answered<K, S> {
-    pub(super) opened: Opened<K, S>,
-    pub(super) upload: Passage,
-    pub(super) head: response::Parts,
+    pub(super) leg: Box<Leg<K, S>>,
+    pub(super) head: ResponseHead<FieldList>,
     pub(super) reframe: Reframe,
     pub(super) length: BodyLength,
     /// The upstream keeps its connection.
@@ -29,9 +28,8 @@ pub(super) struct Answered<K, S> {
 /// Makes of the upstream's answer the one that the client gets.
 pub(super) fn judge<S, K, U>(
     client: &mut Client<S>,
-    opened: Opened<K, U>,
-    upload: Passage,
-    mut head: response::Parts,
+    leg: Box<Leg<K, U>>,
+    mut head: ResponseHead<FieldList>,
     rules: &PreparedRules,
     config: &RelayConfig,
 ) -> Result<Answered<K, U>, Failure> {
@@ -39,9 +37,9 @@ pub(super) fn judge<S, K, U>(
         // Nobody has asked for a switch here. Status alone opens nothing.
         return Err(Failure::unasked_switch());
     }
-    let length = BodyLength::of_response(&head, &client.method)
+    let length = BodyLength::of_answer(head.version, head.status, &head.fields, &client.method)
         .map_err(|error| Failure::new(Phase::ResponseHead, HeadError::from(error)))?;
-    let is_kept = connection::is_kept(&head, length, upload.is_done());
+    let is_kept = connection::is_kept(&head, length, leg.upload.is_done());
     let reframe = match length {
         BodyLength::Chunked if client.version < Version::HTTP_11 => Reframe::Unchunk,
         BodyLength::UntilClose if client.version >= Version::HTTP_11 => Reframe::Chunk,
@@ -52,22 +50,21 @@ pub(super) fn judge<S, K, U>(
         reframe == Reframe::Unchunk || length == BodyLength::UntilClose && reframe == Reframe::Not;
     // RFC 9112, section 9.3: an answer that comes before the request is whole may be the last. Whether the client sends the rest is
     // not known, and it should know that nothing behind it will be read (section 9.6).
-    let closes = client.closes || until_close || !upload.is_read() || config.is_draining();
-    let headers = &mut head.headers;
-    final_answer::make_ready(headers, head.status, client.version, closes)
+    let closes = client.closes || until_close || !leg.upload.is_read() || config.is_draining();
+    let fields = &mut head.fields;
+    final_answer::make_ready(fields, head.status, client.version, closes)
         .map_err(|error| Failure::unusable(error.into()))?;
     if matches!(length, BodyLength::Chunked | BodyLength::UntilClose) {
-        remove(headers, &CONTENT_LENGTH);
+        fields.take_out(&CONTENT_LENGTH);
         if !until_close {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            fields.set(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
     }
-    rules.apply_to_response(headers, head.status);
-    date::add(headers);
+    rules.apply_to_answer(fields, head.status);
+    date::add(fields);
     client.closes = closes;
     Ok(Answered {
-        opened,
-        upload,
+        leg,
         head,
         reframe,
         length,

@@ -1,17 +1,18 @@
 //! What goes upstream, the same to whichever upstream it goes; what each of them has made of it; and when another may be asked:
 //! where nothing can happen twice.
 
-use http::{StatusCode, request};
+use http::StatusCode;
 
 use crate::connect::{AttemptOutcome, Attempts, ConnectRequest, Trace};
 use crate::error::Phase;
 use crate::header::Hop;
+use crate::http1::RequestLines;
 use crate::service::failure::Failure;
 
 /// A request that goes upstream, and what has been tried for it.
 pub(in crate::service) struct Asked {
-    pub(super) head: request::Parts,
-    pub(super) hop: Hop,
+    pub(super) head: RequestLines,
+    hop: Hop,
     has_body: bool,
     attempts: Attempts,
     wants_fresh: bool,
@@ -22,7 +23,7 @@ pub(in crate::service) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn new(head: request::Parts, hop: Hop, has_body: bool, trace: Option<Trace>) -> Self {
+    pub(super) fn new(head: RequestLines, hop: Hop, has_body: bool, trace: Option<Trace>) -> Self {
         if let Some(trace) = &trace {
             trace.located(hop);
         }
@@ -51,7 +52,12 @@ impl Asked {
 
     /// What a connector may choose by.
     pub(super) fn connect_request(&self) -> ConnectRequest<'_> {
-        ConnectRequest::new(&self.head, self.hop).tracked(&self.attempts)
+        self.connect_request_untracked().tracked(&self.attempts)
+    }
+
+    /// The same, of an attempt that has begun.
+    pub(super) fn connect_request_untracked(&self) -> ConnectRequest<'_> {
+        ConnectRequest::of_lines(&self.head, self.hop)
     }
 
     /// Whether it goes over a fresh connection: the upstream had closed a kept one.
@@ -93,6 +99,6 @@ impl Asked {
     /// Whether it may be sent although it may have been received before (RFC 9110, section 9.2.2), and the client has not
     /// received it either.
     fn is_repeatable(&self) -> bool {
-        !self.has_body && self.head.method.is_idempotent() && !self.has_passed_interim
+        !self.has_body && self.head.method().is_idempotent() && !self.has_passed_interim
     }
 }

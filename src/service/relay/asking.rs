@@ -3,16 +3,17 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use http::{StatusCode, response};
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::asked::Asked;
 use super::client::Client;
 use super::passage::{Broken, Passage};
 use super::source::Opened;
-use super::wait::{For, Wait};
+use super::wait::For;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::MAX_INTERIM;
+use crate::http1::{FieldList, ResponseHead};
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
 use crate::side::Side;
@@ -25,15 +26,19 @@ pub(super) enum Unanswered {
     Failed(Failure),
 }
 
+/// A request on its connection to an upstream. Boxed: it passes through many hands.
+pub(super) struct Leg<K, U> {
+    pub(super) opened: Opened<K, U>,
+    pub(super) upload: Passage,
+}
+
 /// The request goes up, and its answer is waited for.
 pub(super) struct Asking<'a, S, K, U> {
     pub(super) config: &'a RelayConfig,
     pub(super) client: &'a mut Client<S>,
-    pub(super) opened: Opened<K, U>,
-    pub(super) upload: Passage,
+    pub(super) leg: &'a mut Leg<K, U>,
     /// The upstream takes no more of the request. It may have answered nevertheless.
     pub(super) gave_up: bool,
-    pub(super) wait: Wait,
     pub(super) interim: usize,
 }
 
@@ -47,10 +52,10 @@ where
         &mut self,
         cx: &mut Context<'_>,
         asked: &mut Asked,
-    ) -> Poll<Result<response::Parts, Unanswered>> {
+    ) -> Poll<Result<ResponseHead<FieldList>, Unanswered>> {
         loop {
             self.poll_upload(cx)?;
-            asked.has_begun |= self.upload.has_begun();
+            asked.has_begun |= self.leg.upload.has_begun();
             // The next interim response is read when the last has been written.
             let client = &mut *self.client;
             if client.interim.has_queued() {
@@ -60,7 +65,7 @@ where
                     Poll::Pending => return self.poll_late(cx, For::Client),
                 }
             }
-            match self.opened.connection.poll_head(cx, &self.config.limits) {
+            match self.leg.opened.connection.poll_head(cx, &self.config.limits) {
                 Poll::Ready(Err(failure)) => return Poll::Ready(Err(Unanswered::Failed(failure))),
                 Poll::Ready(Ok(head)) if is_interim(&head) => {
                     self.interim += 1;
@@ -74,14 +79,15 @@ where
                 Poll::Pending => break,
             }
         }
-        let waits_for = match self.upload.is_done() || self.gave_up {
+        let upload = &self.leg.upload;
+        let waits_for = match upload.is_done() || self.gave_up {
             true => {
                 if let Poll::Ready(error) = self.client.poll_ahead(cx) {
                     return Poll::Ready(Err(Unanswered::Client(error)));
                 }
                 For::Answer
             }
-            false if self.upload.transfer.has_queued() || self.upload.is_read() => For::Sending,
+            false if upload.transfer.has_queued() || upload.is_read() => For::Sending,
             false => For::Upload,
         };
         self.poll_late(cx, waits_for)
@@ -91,11 +97,9 @@ where
         if self.gave_up {
             return Ok(());
         }
-        let connection = &mut self.opened.connection;
-        let client = &mut *self.client;
-        let sent = self
-            .upload
-            .poll(cx, &mut client.stream, &mut client.ahead, &mut connection.stream);
+        let Leg { opened, upload } = &mut *self.leg;
+        let (client, writer) = (&mut *self.client, &mut opened.connection.stream);
+        let sent = upload.poll(cx, &mut client.stream, &mut client.ahead, writer);
         match sent {
             Poll::Ready(Err(Broken::Reader(cause))) => Err(Unanswered::Failed(of_request(cause))),
             Poll::Ready(Err(Broken::TooLarge(limit))) => {
@@ -114,9 +118,9 @@ where
         &mut self,
         cx: &mut Context<'_>,
         waits_for: For,
-    ) -> Poll<Result<response::Parts, Unanswered>> {
+    ) -> Poll<Result<ResponseHead<FieldList>, Unanswered>> {
         let mut limit = limit_of(self.config, waits_for);
-        let mut progress = self.upload.progress();
+        let mut progress = self.leg.upload.progress();
         let mut prolongs = true;
         if waits_for == For::Answer {
             (limit, prolongs) = self.config.head_limit();
@@ -126,7 +130,8 @@ where
                 .wrapping_add(self.client.interim.delivered())
                 .wrapping_add(self.interim as u64);
         }
-        ready!(self.wait.poll(cx, waits_for, progress, limit));
+        let wait = &mut self.leg.opened.connection.wait;
+        ready!(wait.poll(cx, waits_for, progress, limit));
         Poll::Ready(Err(match waits_for {
             For::Sending | For::Answer => Unanswered::Failed(Failure::late(limit)),
             For::Upload => Unanswered::Failed(of_request(Cause::TimedOut(limit))),
@@ -135,7 +140,7 @@ where
     }
 }
 
-pub(super) fn is_interim(head: &response::Parts) -> bool {
+fn is_interim(head: &ResponseHead<FieldList>) -> bool {
     head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
 }
 

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version, response};
 use hyper::ext::ReasonPhrase;
 
@@ -16,12 +16,12 @@ use super::destination::Destination;
 use super::passage::Broken;
 use super::source::{Opened, Source};
 use super::upload::Upload;
-use super::wait::{For, Wait};
+use super::wait::For;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::MAX_INTERIM;
+use crate::header::final_answer;
 use crate::header::rules::PreparedRules;
-use crate::header::{final_answer, remove};
-use crate::http1::{BodyLength, HeadError, encode_request};
+use crate::http1::{AnyFields, BodyLength, HeadError, ResponseHead};
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
@@ -95,11 +95,10 @@ impl Call<'_> {
         let mut opened = source.open(asked, self.destination, self.config).await?;
         let asked_at = Stopwatch::start();
         let mut upload = Upload::new(body.take(), self.length);
-        encode_request(&asked.head, upload.transfer.queue());
+        asked.head.encode(upload.transfer.queue());
         let mut asking = Asking {
             call: self,
             gave_up: false,
-            wait: Wait::default(),
             interim: 0,
         };
         let head = poll_fn(|cx| asking.poll(cx, &mut opened, &mut upload, asked)).await;
@@ -127,22 +126,23 @@ impl Call<'_> {
     /// connection. `is_asked`: it has the request whole.
     fn judge(
         &self,
-        mut head: response::Parts,
+        head: ResponseHead<HeaderMap>,
         is_asked: bool,
     ) -> Result<(response::Parts, BodyLength, bool), Failure> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // Nobody has asked for a switch here. Status alone opens nothing.
             return Err(Failure::unasked_switch());
         }
-        let length = BodyLength::of_response(&head, &self.method)
+        let length = BodyLength::of_answer(head.version, head.status, &head.fields, &self.method)
             .map_err(|error| Failure::new(Phase::ResponseHead, HeadError::from(error)))?;
         let is_kept = connection::is_kept(&head, length, is_asked);
         let closes = self.closes || self.config.is_draining();
+        let mut head = head.into_parts();
         let was_chunked = head.headers.contains_key(TRANSFER_ENCODING);
         final_answer::make_ready(&mut head.headers, head.status, self.version, closes)
             .map_err(|error| Failure::unusable(error.into()))?;
         if was_chunked {
-            remove(&mut head.headers, &CONTENT_LENGTH);
+            head.headers.take_out(&CONTENT_LENGTH);
         }
         self.rules.apply_to_response(&mut head.headers, head.status);
         head.version = Version::HTTP_11;
@@ -185,7 +185,6 @@ struct Asking<'a> {
     call: &'a Call<'a>,
     /// The upstream takes no more of the request. It may have answered nevertheless.
     gave_up: bool,
-    wait: Wait,
     interim: usize,
 }
 
@@ -197,7 +196,7 @@ impl Asking<'_> {
         opened: &mut Opened<K, U>,
         upload: &mut Upload,
         asked: &mut Asked,
-    ) -> Poll<Result<response::Parts, Failure>>
+    ) -> Poll<Result<ResponseHead<HeaderMap>, Failure>>
     where
         U: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
     {
@@ -214,7 +213,7 @@ impl Asking<'_> {
             }
         }
         while let Poll::Ready(head) = connection.poll_head(cx, &self.call.config.limits) {
-            let head = head?;
+            let head: ResponseHead<HeaderMap> = head?;
             if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Poll::Ready(Ok(head));
             }
@@ -223,7 +222,7 @@ impl Asking<'_> {
                 return Poll::Ready(Err(Failure::new(Phase::ResponseHead, Cause::TooManyInterim)));
             }
             if self.call.speaks_interim {
-                self.call.exchange.interim(head.status, &head.headers);
+                self.call.exchange.interim(head.status, &head.fields);
                 asked.has_passed_interim |= self.call.exchange.has_passed_interim();
             }
         }
@@ -235,7 +234,7 @@ impl Asking<'_> {
         };
         let interim = if prolongs { self.interim as u64 } else { 0 };
         let progress = upload.transfer.delivered().wrapping_add(interim);
-        ready!(self.wait.poll(cx, waits_for, progress, limit));
+        ready!(connection.wait.poll(cx, waits_for, progress, limit));
         Poll::Ready(Err(Failure::late(limit)))
     }
 }

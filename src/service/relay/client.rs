@@ -9,12 +9,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
-use http::{Method, Response, StatusCode, Version, response};
+use http::{Method, Response, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Relayed;
 use super::answered::Answered;
-use super::asking::{gist, limit_of};
+use super::asking::{Leg, gist, limit_of};
 use super::connection::Connection;
 use super::passage::{Broken, Passage};
 use super::source::Source;
@@ -22,8 +22,8 @@ use super::wait::{For, Wait};
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::Rejection;
-use crate::header::{date, hop_by_hop, remove};
-use crate::http1::{BodyLength, encode_answer, encode_response};
+use crate::header::{date, hop_by_hop};
+use crate::http1::{AnyFields, BodyLength, FieldList, ResponseHead, encode_answer, encode_response};
 use crate::service::config::RelayConfig;
 use crate::side::Side;
 use crate::telemetry;
@@ -58,9 +58,17 @@ pub(super) struct Outcome {
     pub(super) rejection: Option<Rejection>,
 }
 
+/// A response that is out.
+pub(super) struct Done {
+    outcome: Outcome,
+    /// The request has been read to its end.
+    is_whole: bool,
+    moved: Moved,
+}
+
 /// How many bytes of a request and its response have moved.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Moved {
+struct Moved {
     sent: u64,
     sent_of_body: u64,
     spliced_from_downstream: u64,
@@ -72,15 +80,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     /// Queues an interim response for the client, if it is for it. A 100 is not: it has been sent the proxy's own.
-    pub(super) fn queue_interim(&mut self, mut head: response::Parts) -> bool {
+    pub(super) fn queue_interim(&mut self, mut head: ResponseHead<FieldList>) -> bool {
         if head.status == StatusCode::CONTINUE || self.version < Version::HTTP_11 {
             return false;
         }
         // RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
-        if hop_by_hop::strip_and(&mut head.headers, |name| name == CONTENT_LENGTH).is_err() {
+        if hop_by_hop::strip_and(&mut head.fields, |name| name == CONTENT_LENGTH).is_err() {
             return false;
         }
-        encode_response(&head, self.interim.queue());
+        encode_answer(head.status, None, &head.fields, self.interim.queue());
         true
     }
 
@@ -105,47 +113,42 @@ where
         }
     }
 
-    /// Relays an answer, and gives back what can go on of both connections.
+    /// Relays an answer, and gives back the upstream's connection if it can go on.
     pub(super) async fn relay<R: Source>(
-        mut self,
+        &mut self,
         answered: Answered<R::Place, R::Stream>,
         source: &R,
         config: &RelayConfig,
-        trace: Option<Trace>,
-    ) -> Result<Relayed<S>, Error> {
+        trace: Option<&Trace>,
+    ) -> Result<Done, Error> {
         let Answered {
-            mut opened,
-            mut upload,
+            mut leg,
             head,
             reframe,
             length,
             is_kept,
         } = answered;
         let mut download = Passage::new(length, reframe, Some(SpliceConfig::default()));
-        let reason = match &opened.connection.reason {
-            Some(reason) => reason,
-            None => head.status.canonical_reason().unwrap_or_default().as_bytes(),
-        };
-        encode_answer(&head, reason, download.transfer.queue());
+        let reason = leg.opened.connection.reason.as_deref();
+        encode_answer(head.status, reason, &head.fields, download.transfer.queue());
         let head_length = download.transfer.queue().len() as u64;
-        let mut wait = Wait::default();
         let mut gave_up = false;
+        leg.opened.connection.wait.start_again();
         let relayed = poll_fn(|cx| {
-            let connection = &mut opened.connection;
+            let Leg { opened, upload } = &mut *leg;
             self.poll_relay(
                 cx,
                 config,
-                connection,
-                (&mut upload, &mut gave_up),
+                &mut opened.connection,
+                (upload, &mut gave_up),
                 &mut download,
-                &mut wait,
             )
         })
         .await;
         let interim = self.interim.delivered();
         let sent = download.transfer.delivered();
         let body_sent = sent.saturating_sub(head_length);
-        if let Some(trace) = &trace {
+        if let Some(trace) = trace {
             trace.sent(interim.saturating_add(sent), body_sent);
             if sent >= head_length {
                 trace.answered(head.status);
@@ -157,6 +160,7 @@ where
             error.observed();
             return Err(error);
         }
+        let Leg { opened, upload } = *leg;
         if is_kept && opened.connection.buffer.is_empty() {
             source.keep(opened);
         } else {
@@ -173,7 +177,12 @@ where
             spliced_from_downstream: upload.transfer.spliced(),
             spliced_from_upstream: download.transfer.spliced(),
         };
-        Ok(self.end(outcome, upload.is_read(), moved).await)
+        let is_whole = upload.is_read();
+        Ok(Done {
+            outcome,
+            is_whole,
+            moved,
+        })
     }
 
     pub(super) fn poll_relay<U>(
@@ -183,7 +192,6 @@ where
         connection: &mut Connection<U>,
         (upload, gave_up): (&mut Passage, &mut bool),
         download: &mut Passage,
-        wait: &mut Wait,
     ) -> Poll<Result<(), Error>>
     where
         U: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -228,7 +236,7 @@ where
             // An upstream that takes the rest of a request is not silent.
             _ => download.progress().wrapping_add(upload.progress()),
         };
-        ready!(wait.poll(cx, waits_for, progress, limit));
+        ready!(connection.wait.poll(cx, waits_for, progress, limit));
         match waits_for {
             For::Client => failed(Side::Downstream, Cause::Io(io::ErrorKind::TimedOut.into())),
             _ => failed(Side::Upstream, Cause::TimedOut(limit)),
@@ -263,7 +271,7 @@ where
         // What is left of the request would be taken for another.
         let is_whole = self.length == BodyLength::None;
         self.closes |= !is_whole || config.is_draining();
-        remove(&mut head.headers, &CONNECTION);
+        head.headers.take_out(&CONNECTION);
         let connection = match (self.closes, self.version) {
             (true, _) => Some("close"),
             (false, Version::HTTP_10) => Some("keep-alive"),
@@ -315,11 +323,25 @@ where
             sent_of_body: body_length,
             ..Moved::default()
         };
-        Ok(self.end(outcome, is_whole, moved).await)
+        let done = Done {
+            outcome,
+            is_whole,
+            moved,
+        };
+        let (relayed, left) = self.end(done);
+        if let Some(mut stream) = left {
+            wire::close(&mut stream).await;
+        }
+        Ok(relayed)
     }
 
-    /// The response is out: the connection goes on, or is closed.
-    pub(super) async fn end(mut self, outcome: Outcome, is_whole: bool, moved: Moved) -> Relayed<S> {
+    /// The response is out: the connection goes on, or its stream comes back to be closed.
+    pub(super) fn end(self, done: Done) -> (Relayed<S>, Option<S>) {
+        let Done {
+            outcome,
+            is_whole,
+            moved,
+        } = done;
         telemetry::request_answered(outcome.status.as_u16());
         let mut relayed = Relayed {
             status: Some(outcome.status),
@@ -333,9 +355,8 @@ where
         };
         if is_whole && !self.closes && !(self.has_ended && self.ahead.is_empty()) {
             relayed.stream = Some(Rewind::new(self.stream, self.ahead.freeze()));
-        } else {
-            wire::close(&mut self.stream).await;
+            return (relayed, None);
         }
-        relayed
+        (relayed, Some(self.stream))
     }
 }

@@ -9,13 +9,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
-use http::{StatusCode, Version, response};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{StatusCode, Version};
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::wait::Wait;
 use crate::error::{Cause, Phase};
-use crate::header::ConnectionOptions;
-use crate::http1::{BodyLength, HeadError, HeadLimits, HeadScan, response_from_head};
+use crate::header::connection::has_option;
+use crate::http1::{
+    AnyFields, BodyLength, HeadError, HeadLimits, HeadScan, Received, ResponseHead, response_from_head,
+};
 use crate::service::failure::Failure;
 
 /// The most that one read of a head takes.
@@ -33,6 +36,8 @@ pub(super) struct Connection<S> {
     pub(super) reason: Option<Bytes>,
     /// Something of an answer to this request has come.
     has_answered: bool,
+    /// For all that its message waits for.
+    pub(super) wait: Wait,
 }
 
 impl<S: AsyncRead + Unpin> Connection<S> {
@@ -44,6 +49,7 @@ impl<S: AsyncRead + Unpin> Connection<S> {
             is_kept: false,
             reason: None,
             has_answered: false,
+            wait: Wait::default(),
         }
     }
 
@@ -52,6 +58,7 @@ impl<S: AsyncRead + Unpin> Connection<S> {
         self.scan = HeadScan::response();
         self.is_kept = true;
         self.has_answered = false;
+        self.wait.start_again();
     }
 
     /// Whether it can still be used, now that it has waited: the upstream has not ended it, and has said nothing.
@@ -74,11 +81,14 @@ impl<S: AsyncRead + Unpin> Connection<S> {
     }
 
     /// The next response head. What follows it stays in the buffer.
-    pub(super) fn poll_head(
+    pub(super) fn poll_head<F>(
         &mut self,
         cx: &mut Context<'_>,
         limits: &HeadLimits,
-    ) -> Poll<Result<response::Parts, Failure>> {
+    ) -> Poll<Result<ResponseHead<F>, Failure>>
+    where
+        F: AnyFields + Received,
+    {
         loop {
             if !self.buffer.is_empty() {
                 let end = self.scan.advance(&self.buffer, limits).map_err(invalid)?;
@@ -111,13 +121,16 @@ impl<S: AsyncRead + Unpin> Connection<S> {
         }
     }
 
-    fn parsed(&mut self, head: Bytes) -> Result<response::Parts, Failure> {
-        let parts = response_from_head(head.clone(), &self.scan).map_err(invalid)?;
+    fn parsed<F>(&mut self, bytes: Bytes) -> Result<ResponseHead<F>, Failure>
+    where
+        F: AnyFields + Received,
+    {
+        let head = response_from_head::<F>(bytes.clone(), &self.scan).map_err(invalid)?;
         self.scan = HeadScan::response();
-        let reason = reason_of(&head);
-        let is_usual = parts.status.canonical_reason().map(str::as_bytes) == Some(reason);
+        let reason = reason_of(&bytes);
+        let is_usual = head.status.canonical_reason().map(str::as_bytes) == Some(reason);
         self.reason = (!is_usual).then(|| Bytes::copy_from_slice(reason));
-        Ok(parts)
+        Ok(head)
     }
 }
 
@@ -126,19 +139,19 @@ impl<S: AsyncRead + Unpin> Connection<S> {
 ///
 /// One that answers earlier may take what comes then for another request, and what stands at its end for the beginning of the
 /// request that is sent next.
-pub(super) fn is_kept(head: &response::Parts, length: BodyLength, is_asked: bool) -> bool {
+pub(super) fn is_kept<F: AnyFields>(head: &ResponseHead<F>, length: BodyLength, is_asked: bool) -> bool {
     is_asked
         && head.version == Version::HTTP_11
         && length != BodyLength::UntilClose
-        && !ConnectionOptions::of(&head.headers).contains("close")
-        && !(head.status == StatusCode::NO_CONTENT && announces_content(&head.headers))
+        && !has_option(&head.fields, "close")
+        && !(head.status == StatusCode::NO_CONTENT && announces_content(&head.fields))
 }
 
 /// RFC 9112, section 6.1, and RFC 9110, section 8.6: a 204 announces no content. A server that does so may send it, and the answer
 /// to the next request would begin with it.
-fn announces_content(headers: &HeaderMap) -> bool {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    headers.contains_key(TRANSFER_ENCODING) || lengths.any(|length| length != "0")
+fn announces_content(fields: &impl AnyFields) -> bool {
+    let mut lengths = fields.lines(&CONTENT_LENGTH);
+    fields.contains(&TRANSFER_ENCODING) || lengths.any(|length| length != b"0")
 }
 
 fn invalid(error: HeadError) -> Failure {

@@ -1,5 +1,7 @@
 //! What the caller decides about one ordinary request: its upstream, its target, and its header rules.
 
+use std::sync::LazyLock;
+
 use http::uri::{Authority, PathAndQuery, Scheme};
 
 use crate::connect::Trace;
@@ -19,7 +21,8 @@ impl Default for Destination {
     /// Where the connector leads of a relay that has one ([`Relay::through`](crate::service::Relay::through)), with the client's own
     /// target.
     fn default() -> Self {
-        Destination::new(Authority::from_static("upstream"))
+        static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::from_static("upstream"));
+        Destination::new(AUTHORITY.clone())
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, Uri, Version, request};
+use http::{Extensions, Method, Request, Response, Uri, Version, request};
 use http_body::Body;
 
 use super::asked::Asked;
@@ -18,8 +18,8 @@ use crate::error::Error;
 use crate::exchange::observed;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::header::rules::{PreparedRules, Variables};
-use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, hop_by_hop, max_forwards, remove};
-use crate::http1::{BodyLength, check_request_within};
+use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, hop_by_hop, max_forwards};
+use crate::http1::{AnyFields, BodyLength, FieldList, RequestLines, check_request_within};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
@@ -135,8 +135,9 @@ impl<C: Connect + 'static> Forwarder<C> {
         }
         let trace = destination.trace.clone();
         let trace = trace.or_else(|| parts.extensions.remove::<Trace>());
-        report_upgrade(&parts);
-        let mut closes = closes_after(&parts);
+        let wants_switch = wants_upgrade(&parts);
+        report_upgrade(wants_switch);
+        let mut closes = wants_switch || ends_with_its_response(&parts);
         let speaks_interim = parts.version >= Version::HTTP_11 && exchange.takes_interim();
         if let Some(limit) = self.config.most_of_request_body() {
             if body.size_hint().lower() > limit {
@@ -151,12 +152,22 @@ impl<C: Connect + 'static> Forwarder<C> {
         let version = parts.version;
         let hop = hop.version(version);
         let hop = forwarding.forwarded_rules().locate(hop, &parts.headers);
-        let rules = match prepare(forwarding, &mut parts, &destination, hop) {
-            Ok(rules) => rules,
+        let route = Route {
+            forwarding,
+            destination: &destination,
+            hop,
+        };
+        let rules = route.rules(&parts);
+        if version >= Version::HTTP_2 {
+            cookie::join_crumbs(&mut parts.headers);
+        }
+        let mut fields = FieldList::of(&parts.headers);
+        let uri = match route.rewrite(&parts, &mut fields, &rules) {
+            Ok(uri) => uri,
             Err(rejection) => return (own_rejection(rejection, exchange, closes), None),
         };
         let has_body = !body.is_end_stream();
-        let length = frame(&mut parts.headers, has_body);
+        let length = frame(&mut fields, has_body);
         let body = has_body.then(|| RequestBody::new(body, exchange.clone(), &self.config));
         let call = Call {
             config: &self.config,
@@ -169,7 +180,8 @@ impl<C: Connect + 'static> Forwarder<C> {
             closes,
             speaks_interim,
         };
-        let mut asked = Asked::new(parts, hop, has_body, trace);
+        let head = outgoing(parts.method, uri, fields, parts.extensions);
+        let mut asked = Asked::new(head, hop, has_body, trace);
         let answered = match &self.sources {
             Sources::Named(named) => call.ask(named, &mut asked, body).await,
             Sources::Through(through) => call.ask(through, &mut asked, body).await,
@@ -185,90 +197,106 @@ impl<C: Connect + 'static> Forwarder<C> {
 }
 
 /// Gives the head of a request that goes up the framing that its body has, whatever its method (RFC 9112, section 6.3).
-fn frame(headers: &mut HeaderMap, has_body: bool) -> BodyLength {
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+fn frame(fields: &mut FieldList, has_body: bool) -> BodyLength {
+    let announced = fields
+        .first(&CONTENT_LENGTH)
+        .and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
     match (announced, has_body) {
         (None, false) | (Some(0), false) => BodyLength::None,
         (Some(_), false) => {
             // A layer has taken the body away. The upstream would wait for it.
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            fields.set(CONTENT_LENGTH, HeaderValue::from_static("0"));
             BodyLength::None
         }
         (Some(length), true) => BodyLength::Exactly(length),
         (None, true) => {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            fields.set(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             BodyLength::Chunked
         }
     }
 }
 
-/// Makes of the client's head the one that goes upstream. Returns the rules for the response.
-pub(super) fn prepare(
-    forwarding: &Forwarding,
-    parts: &mut request::Parts,
-    destination: &Destination,
-    hop: Hop,
-) -> Result<PreparedRules, Rejection> {
-    let rules = destination.rules.as_ref().unwrap_or(forwarding.rules());
-    let rules = rules.prepare(&Variables::new(parts, &hop));
-    let headers = &mut parts.headers;
-    if parts.version >= Version::HTTP_2 {
-        cookie::join_crumbs(headers);
-    }
-    let trailers = hop_by_hop::strip(headers)?.trailers;
-    max_forwards::count(&parts.method, headers);
-    // hyper's server answers the expectation itself, when the body is first asked for.
-    remove(headers, &EXPECT);
-    if let Some(authority) = parts.uri.authority() {
-        // RFC 9112, section 3.2.2: the target's authority wins.
-        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-            headers.insert(HOST, host);
-        }
-    }
-    if trailers {
-        headers.insert(CONNECTION, HeaderValue::from_static("te"));
-    }
-    forwarding.forwarded_rules().apply(headers, &hop);
-    rules.apply_to_request(headers);
-    if !headers.contains_key(HOST) {
-        name_host(
-            headers,
-            rules.upstream().unwrap_or(destination.authority.as_str()),
-        );
-    }
-
-    let mut uri = http::uri::Parts::default();
-    let own_target = parts.uri.path_and_query().cloned();
-    // The pool keeps connections apart by scheme and authority.
-    uri.scheme = Some(destination.scheme.clone());
-    uri.authority = Some(destination.authority.clone());
-    uri.path_and_query = destination
-        .target
-        .clone()
-        .or(own_target)
-        .or(Some(PathAndQuery::from_static("/")));
-    parts.uri = Uri::from_parts(uri).map_err(|_| Rejection::NoRoute)?;
-    parts.version = Version::HTTP_11;
-    // A connector may choose by what layers have put among the extensions. The server's own right to the connection is for
-    // this hop alone.
-    drop(Promised::of(parts));
-    Ok(rules)
+/// What the caller has decided about a request: it makes of the client's head the one that goes upstream.
+pub(super) struct Route<'a> {
+    pub(super) forwarding: &'a Forwarding,
+    pub(super) destination: &'a Destination,
+    /// With the client that is behind trusted proxies, once that is known.
+    pub(super) hop: Hop,
 }
 
-/// RFC 9112, section 3.2: a request of HTTP/1.1 has a `Host`, which one of HTTP/1.0 need not have. It is the first field (RFC 9110,
-/// section 7.2).
-fn name_host(headers: &mut HeaderMap, authority: &str) {
-    let mut named = HeaderMap::with_capacity(headers.len() + 1);
-    named.extend(HeaderValue::from_str(authority).ok().map(|host| (HOST, host)));
-    named.extend(std::mem::take(headers));
-    *headers = named;
+impl Route<'_> {
+    /// The operator's rules, with what they say of this request.
+    pub(super) fn rules(&self, parts: &request::Parts) -> PreparedRules {
+        let rules = self.destination.rules.as_ref();
+        let rules = rules.unwrap_or(self.forwarding.rules());
+        rules.prepare(&Variables::new(parts, &self.hop))
+    }
+
+    /// Makes of the client's fields those that go upstream. Returns the target as it goes there.
+    pub(super) fn rewrite(
+        &self,
+        parts: &request::Parts,
+        fields: &mut FieldList,
+        rules: &PreparedRules,
+    ) -> Result<Uri, Rejection> {
+        let forwarded = self.forwarding.forwarded_rules();
+        let inbound = forwarded.inbound_of(&self.hop);
+        // hyper's server answers the expectation itself, when the body is first asked for.
+        let also =
+            |name: &HeaderName| *name == EXPECT || forwarded.removes(inbound, name) || rules.drops(name);
+        let trailers = hop_by_hop::strip_and(fields, also)?.trailers;
+        max_forwards::count(&parts.method, fields);
+        if let Some(authority) = parts.uri.authority() {
+            // RFC 9112, section 3.2.2: the target's authority wins.
+            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+                fields.set(HOST, host);
+            }
+        }
+        if trailers {
+            fields.set(CONNECTION, HeaderValue::from_static("te"));
+        }
+        forwarded.add(fields, &self.hop);
+        rules.set_on_request(fields);
+        if !fields.contains(&HOST) {
+            // RFC 9112, section 3.2: a request of HTTP/1.1 has a `Host`, which one of HTTP/1.0 need not have. It is the first
+            // field (RFC 9110, section 7.2).
+            let host = rules.upstream().unwrap_or(self.destination.authority.as_str());
+            if let Ok(host) = HeaderValue::from_str(host) {
+                fields.add_in_front(HOST, &host);
+            }
+        }
+        self.target(&parts.uri)
+    }
+
+    fn target(&self, uri: &Uri) -> Result<Uri, Rejection> {
+        let mut target = http::uri::Parts::default();
+        // The pool keeps connections apart by scheme and authority.
+        target.scheme = Some(self.destination.scheme.clone());
+        target.authority = Some(self.destination.authority.clone());
+        let own = || uri.path_and_query().cloned();
+        let path_and_query = self.destination.target.clone().or_else(own);
+        target.path_and_query = path_and_query.or(Some(PathAndQuery::from_static("/")));
+        Uri::from_parts(target).map_err(|_| Rejection::NoRoute)
+    }
+}
+
+/// The head that goes upstream.
+///
+/// A connector may choose by what layers have put among the extensions. The server's own right to the connection is for this hop
+/// alone.
+pub(super) fn outgoing(
+    method: Method,
+    uri: Uri,
+    fields: FieldList,
+    mut extensions: Extensions,
+) -> RequestLines {
+    drop(Promised::of(&mut extensions));
+    RequestLines::new(method, uri, fields, extensions)
 }
 
 /// Reports an upgrade that nobody has taken for one: the policy does not allow its protocol.
-pub(super) fn report_upgrade(parts: &request::Parts) {
-    if wants_upgrade(parts) {
+pub(super) fn report_upgrade(wants_switch: bool) {
+    if wants_switch {
         telemetry::upgrade_not_allowed();
     }
 }
@@ -280,7 +308,7 @@ pub(super) fn closes_after(parts: &request::Parts) -> bool {
 
 /// RFC 9112, section 9.3: in HTTP/1.0 a connection closes unless the client asks otherwise. hyper does so without a field that says it,
 /// because it answers HTTP/1.0; the HTTP/1.1 that goes out says it (section 9.6).
-fn ends_with_its_response(parts: &request::Parts) -> bool {
+pub(super) fn ends_with_its_response(parts: &request::Parts) -> bool {
     parts.version == Version::HTTP_10 && !ConnectionOptions::of(&parts.headers).contains("keep-alive")
 }
 

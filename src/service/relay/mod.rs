@@ -40,9 +40,9 @@ use crate::telemetry::Kind;
 use crate::tunnel::Rewind;
 pub(super) use answer_body::Frames;
 pub use destination::Destination;
+use forward::Route;
 pub(super) use forward::{Forwarder, rejected};
 pub use one_request::{ClientBody, answer_one};
-use serve::Route;
 use source::Named;
 pub(super) use source::Sources;
 
@@ -220,9 +220,9 @@ impl<C: Connect + 'static> Relay<C> {
     {
         let (config, forwarding) = (&self.forwarder.config, &self.forwarding);
         let route = Route {
-            destination,
-            hop,
             forwarding,
+            destination: &destination,
+            hop,
         };
         let observed = exchange::observed(Kind::Request, head, head.version, hop);
         let serving = async {

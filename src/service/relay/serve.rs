@@ -14,30 +14,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Relayed;
 use super::answered::{Answered, judge};
 use super::asked::Asked;
-use super::asking::{Asking, Unanswered};
+use super::asking::{Asking, Leg, Unanswered};
 use super::client::{Client, Outcome};
 use super::destination::Destination;
-use super::forward::{closes_after, prepare, report_upgrade};
+use super::forward::{Route, ends_with_its_response, outgoing, report_upgrade};
 use super::last_hop;
 use super::passage::{Passage, Reframe};
 use super::source::Source;
-use super::wait::Wait;
 use crate::error::{Cause, Error, Phase};
-use crate::handshake::{Rejection, last_response};
+use crate::handshake::{Rejection, last_response, wants_upgrade};
+use crate::header::connection::has_option;
 use crate::header::rules::PreparedRules;
-use crate::header::{ConnectionOptions, Forwarding, Hop};
-use crate::http1::{BodyLength, HeadError, encode_request};
+use crate::http1::{AnyFields, BodyLength, FieldList, HeadError, end_of_head};
 use crate::service::config::RelayConfig;
 use crate::side::Side;
 use crate::telemetry::{self, Kind, Stopwatch};
 use crate::tunnel::{self, Rewind, SpliceConfig, Transfer};
-
-/// What the caller decides about a request.
-pub(super) struct Route<'a> {
-    pub(super) destination: Destination,
-    pub(super) hop: Hop,
-    pub(super) forwarding: &'a Forwarding,
-}
+use crate::wire;
 
 /// Serves the request at the start of `stream`.
 pub(super) async fn serve<S, R>(
@@ -45,14 +38,15 @@ pub(super) async fn serve<S, R>(
     config: &RelayConfig,
     stream: Rewind<S>,
     head: &request::Parts,
-    route: Route<'_>,
+    mut route: Route<'_>,
 ) -> Result<Relayed<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     R: Source,
 {
     let refused = |error: HeadError| Error::new(Phase::RequestHead, Side::Downstream, Cause::Head(error));
-    let length = BodyLength::of_request(head).map_err(|error| refused(error.into()))?;
+    let mut fields = FieldList::of(&head.headers);
+    let length = BodyLength::of_asked(head.version, &fields).map_err(|error| refused(error.into()))?;
     let (stream, front) = stream.into_parts();
     let behind = end_of_head(&front);
     let ahead = match behind == front.len() {
@@ -60,6 +54,8 @@ where
         false => BytesMut::from(&front[behind..]),
     };
     drop(front);
+    let wants_switch = wants_upgrade(head);
+    report_upgrade(wants_switch);
     let mut client = Client {
         stream,
         ahead,
@@ -69,19 +65,14 @@ where
         version: head.version,
         method: head.method.clone(),
         length,
-        expects_continue: expects_continue(head, length),
-        closes: closes_after(head) || ConnectionOptions::of(&head.headers).contains("close"),
+        expects_continue: expects_continue(head.version, &fields, length),
+        closes: wants_switch || ends_with_its_response(head) || has_option(&fields, "close"),
     };
-    let Route {
-        destination,
-        hop,
-        forwarding,
-    } = route;
-    report_upgrade(head);
+    let destination = route.destination;
     let trace = destination.trace.clone();
     if let Some(rejection) = refusal(config, head, length) {
         client.closes = true;
-        return client.refuse(rejection, config, trace).await;
+        return Box::pin(client.refuse(rejection, config, trace)).await;
     }
     if let Some(response) = last_hop::answer(head) {
         let outcome = Outcome {
@@ -89,23 +80,30 @@ where
             failure: None,
             rejection: None,
         };
-        return client.answer(response, outcome, config, trace).await;
+        return Box::pin(client.answer(response, outcome, config, trace)).await;
     }
-    let hop = forwarding
-        .forwarded_rules()
-        .locate(hop.version(head.version), &head.headers);
-    let mut outgoing = head.clone();
-    let rules = match prepare(forwarding, &mut outgoing, &destination, hop) {
-        Ok(rules) => rules,
-        Err(rejection) => return client.refuse(rejection, config, trace).await,
+    let forwarded = route.forwarding.forwarded_rules();
+    route.hop = forwarded.locate(route.hop.version(head.version), &head.headers);
+    let rules = route.rules(head);
+    let uri = match route.rewrite(head, &mut fields, &rules) {
+        Ok(uri) => uri,
+        Err(rejection) => return Box::pin(client.refuse(rejection, config, trace)).await,
     };
     if length == BodyLength::Chunked {
-        let chunked = HeaderValue::from_static("chunked");
-        outgoing.headers.insert(TRANSFER_ENCODING, chunked);
+        fields.set(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    let mut asked = Asked::new(outgoing, hop, length != BodyLength::None, trace.clone());
-    match ask(source, config, &mut client, &mut asked, &destination, &rules).await {
-        Ok(answered) => client.relay(answered, source, config, trace).await,
+    let outgoing = outgoing(head.method.clone(), uri, fields, head.extensions.clone());
+    let mut asked = Asked::new(outgoing, route.hop, length != BodyLength::None, trace.clone());
+    match ask(source, config, &mut client, &mut asked, destination, &rules).await {
+        Ok(answered) => {
+            let done = client.relay(answered, source, config, trace.as_ref()).await?;
+            let (relayed, left) = client.end(done);
+            if let Some(mut stream) = left {
+                // Boxed, as all that comes once for a connection: it would set the size of what comes for each request.
+                Box::pin(wire::close(&mut stream)).await;
+            }
+            Ok(relayed)
+        }
         Err(Unanswered::Client(error)) => {
             let sent = client.interim.delivered();
             if let Some(trace) = &trace {
@@ -124,7 +122,7 @@ where
                 failure: Some(failure.error),
                 rejection: None,
             };
-            client.answer(response, outcome, config, trace).await
+            Box::pin(client.answer(response, outcome, config, trace)).await
         }
     }
 }
@@ -142,29 +140,10 @@ fn refusal(config: &RelayConfig, head: &request::Parts, length: BodyLength) -> O
     }
 }
 
-/// The head is known to be sound and whole: only its end is looked for. RFC 9112, section 2.2: empty lines may come before it.
-fn end_of_head(bytes: &[u8]) -> usize {
-    let start = bytes
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count();
-    let mut at = start;
-    // The line feeds are few, and the empty line is the one that follows another at once.
-    while let Some(next) = bytes[at..].iter().position(|byte| *byte == b'\n') {
-        at += next + 1;
-        if bytes[at..].starts_with(b"\r\n") {
-            return at + 2;
-        }
-    }
-    bytes.len()
-}
-
 /// RFC 9110, section 10.1.1: only in HTTP/1.1, and only before a body.
-fn expects_continue(head: &request::Parts, length: BodyLength) -> bool {
-    let expected = head.headers.get(EXPECT).map(HeaderValue::as_bytes);
-    length != BodyLength::None
-        && head.version >= Version::HTTP_11
-        && expected.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
+fn expects_continue(version: Version, fields: &FieldList, length: BodyLength) -> bool {
+    let is_it = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
+    length != BodyLength::None && version >= Version::HTTP_11 && fields.first(&EXPECT).is_some_and(is_it)
 }
 
 /// The head of an answer that the client can get. A server that fails is followed by another as long as the connector has one and
@@ -231,8 +210,9 @@ where
         .await?
     };
     let splice = Some(SpliceConfig::default());
-    let mut upload = Passage::new(client.length, Reframe::Not, splice).at_most(config.most_of_request_body());
-    encode_request(&asked.head, upload.transfer.queue());
+    let upload = Passage::new(client.length, Reframe::Not, splice).at_most(config.most_of_request_body());
+    let mut leg = Box::new(Leg { opened, upload });
+    asked.head.encode(leg.upload.transfer.queue());
     if std::mem::take(&mut client.expects_continue) && client.ahead.is_empty() {
         let queue = client.interim.queue();
         queue.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -240,20 +220,13 @@ where
     let mut asking = Asking {
         config,
         client,
-        opened,
-        upload,
+        leg: &mut leg,
         gave_up: false,
-        wait: Wait::default(),
         interim: 0,
     };
     let asked_at = Stopwatch::start();
     let head = poll_fn(|cx| asking.poll(cx, asked)).await?;
     telemetry::answered(Kind::Request, asked_at);
-    let Asking {
-        client,
-        opened,
-        upload,
-        ..
-    } = asking;
-    judge(client, opened, upload, head, rules, config).map_err(Unanswered::Failed)
+    drop(asking);
+    judge(client, leg, head, rules, config).map_err(Unanswered::Failed)
 }

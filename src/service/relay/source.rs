@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,14 +11,14 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::asked::Asked;
 use super::connection::Connection;
 use super::destination::Destination;
 use super::idle::Idle;
 use crate::clock::After;
-use crate::connect::{AddressError, Connect, ConnectError, ConnectRequest, PoolKey, TcpConnect};
+use crate::connect::{AddressError, Connect, ConnectError, PoolKey, TcpConnect};
 use crate::error::{Cause, Phase};
 use crate::service::config::RelayConfig;
 use crate::service::failure::Failure;
@@ -26,6 +27,7 @@ use crate::telemetry::{self, Kind, Stopwatch};
 #[cfg(feature = "rustls")]
 use crate::tls::TlsConnect;
 use crate::tunnel::AnyStream;
+use crate::wire;
 
 /// Where connections come from.
 pub(in crate::service) trait Source: Clone + Send + Sync + 'static {
@@ -85,7 +87,8 @@ impl Source for Named {
             .path_and_query("/");
         // A scheme, an authority and a path: nothing in it can be wrong.
         let uri = uri.build().unwrap_or_default();
-        let stream = fresh(config, |_| connect(&uri, config)).await?;
+        // Boxed, because it is rare: it would set the size of what is common.
+        let stream = Box::pin(fresh(config, |_| connect(&uri, config))).await?;
         asked.connected();
         Ok(Opened::kept(Connection::new(stream), place))
     }
@@ -135,25 +138,25 @@ impl<C: Connect + 'static> Source for Through<C> {
         let connect = &*self.connect;
         let choose =
             |deadline| async move { Ok(connect.pool_key(asked.connect_request().until(deadline)).await) };
-        let Some(place) = within(config, choose).await? else {
-            let stream = fresh(config, |deadline| {
-                connect.connect(asked.connect_request().until(deadline))
-            })
-            .await?;
-            asked.connected();
-            return Ok(Opened {
-                connection: Connection::new(stream),
-                place: None,
-            });
-        };
-        if let Some(connection) = taken(&self.idle, &place, asked).await {
-            return Ok(Opened::kept(connection, place));
+        let place = within(config, choose).await?;
+        if let Some(place) = place {
+            if let Some(connection) = taken(&self.idle, &place, asked).await {
+                return Ok(Opened::kept(connection, place));
+            }
         }
-        // The connection is for this request, and for any other after it. The choice of the place has begun the attempt.
-        let request = ConnectRequest::new(&asked.head, asked.hop).pooled(place);
-        let stream = fresh(config, |deadline| connect.connect(request.until(deadline))).await?;
+        let request = match place {
+            None => asked.connect_request(),
+            // The connection is for this request, and for any other after it. The choice of the place has begun the attempt.
+            Some(place) => asked.connect_request_untracked().pooled(place),
+        };
+        // Boxed, because it is rare: it would set the size of what is common.
+        let connecting = Box::pin(fresh(config, |deadline| connect.connect(request.until(deadline))));
+        let stream = connecting.await?;
         asked.connected();
-        Ok(Opened::kept(Connection::new(stream), place))
+        Ok(Opened {
+            connection: Connection::new(stream),
+            place,
+        })
     }
 
     fn keep(&self, opened: Opened<PoolKey, C::Stream>) {
@@ -202,7 +205,7 @@ where
 {
     let limit = config.connect_limit();
     let deadline = Instant::now().after(limit);
-    timeout_at(deadline, step(deadline))
+    wire::by(|| deadline, pin!(step(deadline)))
         .await
         .map_err(|_| Failure::new(Phase::Connect, Cause::TimedOut(limit)))?
         .map_err(|error| Failure::new(Phase::Connect, error))

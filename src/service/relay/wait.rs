@@ -1,4 +1,4 @@
-//! How long a side may make a message wait. One timer for all waits of a request: it fires, and looks.
+//! How long a side may make a message wait. One timer for all waits of a connection: it fires, and looks.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -31,6 +31,12 @@ pub(super) struct Wait {
 }
 
 impl Wait {
+    /// What is waited for next is another message. The timer stays set: it is cheaper to let it fire once for nothing than to set one
+    /// for each message.
+    pub(super) fn start_again(&mut self) {
+        (self.of, self.deadline) = (None, None);
+    }
+
     /// Nothing has moved since `progress` was the same. Ready when that has lasted for too long.
     pub(super) fn poll(
         &mut self,

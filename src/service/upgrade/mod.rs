@@ -23,8 +23,8 @@ use crate::connect::{Connect, Trace};
 use crate::error::{Error, Phase};
 use crate::exchange::{self, Admission, Answer, Exchange, Outgoing};
 use crate::handshake::{BadSwitch, Declined, Rejection, UpgradeRequest, last_response};
-use crate::header::{HeaderRules, Hop, remove};
-use crate::http1::{BodyLength, check_request_unlimited};
+use crate::header::{HeaderRules, Hop};
+use crate::http1::{AnyFields, BodyLength, check_request_unlimited};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::declined::DeclinedBody;
@@ -123,7 +123,7 @@ impl<C: Connect + 'static> Upgrader<C> {
     fn admit(&self, mut parts: Parts, upgrade: UpgradeRequest, client: Dialect) -> Result<Asked, Rejection> {
         check_request_unlimited(&mut parts)?;
         let hop = self.config.hop_of(&parts)?.version(client.version());
-        let on_upgrade = Promised::of(&mut parts).ok_or(Rejection::NoUpgradeHere)?;
+        let on_upgrade = Promised::of(&mut parts.extensions).ok_or(Rejection::NoUpgradeHere)?;
         let admission = self.config.upgrade.admit(|| {
             self.config
                 .forwarding
@@ -201,8 +201,8 @@ impl<C: Connect + 'static> Upgrader<C> {
         };
         let located = forwarding.forwarded_rules().locate(hop, &parts.headers);
         let tap = self.config.upgrade.tap_of(&mut upgrade, &mut parts, located);
-        let pending = upgrade.forward_in_place(&mut parts, located, forwarding); // (4)
-        let outgoing = Outgoing::new(Box::new(parts), located, pending, trace.clone());
+        let (head, pending) = upgrade.forward_to(parts, None, located, forwarding); // (4)
+        let outgoing = Outgoing::new(head, located, pending, trace.clone());
         let config = &self.config.upgrade;
         // (5) to (7)
         let mut answer = match length {
@@ -271,7 +271,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         let unusable = |bad: BadSwitch| Error::new(Phase::ResponseHead, Side::Upstream, bad);
         let mut parts = client.declined(declined).map_err(unusable)?;
         // hyper frames what it sends by itself.
-        remove(&mut parts.headers, &TRANSFER_ENCODING);
+        parts.headers.take_out(&TRANSFER_ENCODING);
         let pace = Pace {
             limit: self.config.upgrade.tunnel.write_limit(),
             tasks: self.config.tasks.clone(),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
+use http::Extensions;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
@@ -95,12 +95,12 @@ pub(in crate::service) enum Promised {
 
 impl Promised {
     /// What the server has put among the extensions of the request.
-    pub(in crate::service) fn of(parts: &mut Parts) -> Option<Promised> {
+    pub(in crate::service) fn of(extensions: &mut Extensions) -> Option<Promised> {
         #[cfg(feature = "http2")]
-        if let Some(stream) = parts.extensions.remove() {
+        if let Some(stream) = extensions.remove() {
             return Some(Promised::Http2(stream));
         }
-        parts.extensions.remove().map(Promised::Hyper)
+        extensions.remove().map(Promised::Hyper)
     }
 }
 

@@ -1,0 +1,325 @@
+//! The fields of a message on its way through: lines in their order, and their values in one piece of text.
+//!
+//! A map hashes each name, holds each value by itself, and is cheap where it is asked often. The fields of a request that is forwarded
+//! are asked a few times, changed once and written. Where somebody wants the map, it is made of the list.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::any_fields::AnyFields;
+
+/// Room for what a proxy adds to a request, and for values of a length that is common: the list does not grow again.
+const ADDED: usize = 8;
+const VALUE: usize = 24;
+
+/// Field lines, each with a name and a value that are sound: no value holds a control byte but tabs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FieldList {
+    /// The bytes that values were received in.
+    section: Bytes,
+    /// Those of all other values.
+    text: Vec<u8>,
+    lines: Vec<Line>,
+    /// The marks of all names that were ever here: most questions are about fields that are not.
+    marks: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Line {
+    name: HeaderName,
+    value: Place,
+}
+
+/// Where a value stands.
+#[derive(Clone, Debug)]
+enum Place {
+    Section(Range<usize>),
+    Text(Range<usize>),
+}
+
+impl FieldList {
+    /// An empty list, of lines whose values stand in these bytes.
+    pub(super) fn within(section: Bytes, room: usize) -> Self {
+        FieldList {
+            section,
+            text: Vec::new(),
+            lines: Vec::with_capacity(room),
+            marks: 0,
+        }
+    }
+
+    /// A line as it was received.
+    pub(super) fn receive(&mut self, name: HeaderName, value: Range<usize>) {
+        let value = Place::Section(value);
+        self.marks |= mark(&name);
+        self.lines.push(Line { name, value });
+    }
+
+    /// The lines of a map.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let room = headers.len() + ADDED;
+        let mut list = FieldList::within(Bytes::new(), room);
+        list.text.reserve(room * VALUE);
+        for (name, value) in headers {
+            list.push(name.clone(), value.as_bytes());
+        }
+        list
+    }
+
+    /// The same as a map.
+    pub(crate) fn to_map(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(self.lines.len());
+        for line in &self.lines {
+            // All are sound: none is missing.
+            if let Ok(value) = HeaderValue::from_bytes(self.bytes(&line.value)) {
+                headers.append(line.name.clone(), value);
+            }
+        }
+        headers
+    }
+
+    /// A line in front of all others.
+    pub(crate) fn add_in_front(&mut self, name: HeaderName, value: &HeaderValue) {
+        let value = self.written(value.as_bytes());
+        self.marks |= mark(&name);
+        self.lines.insert(0, Line { name, value });
+    }
+
+    fn bytes(&self, place: &Place) -> &[u8] {
+        let bytes = match place {
+            Place::Section(range) => self.section.get(range.clone()),
+            Place::Text(range) => self.text.get(range.clone()),
+        };
+        bytes.unwrap_or_default()
+    }
+
+    fn written(&mut self, value: &[u8]) -> Place {
+        let begin = self.text.len();
+        self.text.extend_from_slice(value);
+        Place::Text(begin..self.text.len())
+    }
+
+    fn push(&mut self, name: HeaderName, value: &[u8]) {
+        let value = self.written(value);
+        self.marks |= mark(&name);
+        self.lines.push(Line { name, value });
+    }
+
+    fn may_have(&self, name: &HeaderName) -> bool {
+        self.marks & mark(name) != 0
+    }
+
+    fn position(&self, name: &HeaderName) -> Option<usize> {
+        if !self.may_have(name) {
+            return None;
+        }
+        self.lines.iter().position(|line| line.name == *name)
+    }
+}
+
+/// One bit for each name, which others may have too.
+#[inline]
+fn mark(name: &HeaderName) -> u64 {
+    let name = name.as_str().as_bytes();
+    match name {
+        [first, .., last] => 1 << ((name.len() + 2 * usize::from(*first) + 7 * usize::from(*last)) % 64),
+        _ => 1,
+    }
+}
+
+impl AnyFields for FieldList {
+    fn count(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn repeats_nothing(&self) -> bool {
+        self.lines.len() < 2
+    }
+
+    fn first(&self, name: &HeaderName) -> Option<&[u8]> {
+        let at = self.position(name)?;
+        Some(self.bytes(&self.lines[at].value))
+    }
+
+    fn lines(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        let lines = match self.may_have(name) {
+            true => &self.lines[..],
+            false => &[],
+        };
+        let of_field = lines.iter().filter(move |line| line.name == *name);
+        of_field.map(|line| self.bytes(&line.value))
+    }
+
+    fn contains(&self, name: &HeaderName) -> bool {
+        self.position(name).is_some()
+    }
+
+    fn each(&self, mut each: impl FnMut(&HeaderName, &[u8])) {
+        for line in &self.lines {
+            each(&line.name, self.bytes(&line.value));
+        }
+    }
+
+    fn make_room(&mut self, lines: usize) {
+        self.lines.reserve(lines);
+    }
+
+    fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.set_text(name, value.as_bytes());
+    }
+
+    fn set_text(&mut self, name: HeaderName, value: &[u8]) {
+        let Some(at) = self.position(&name) else {
+            return self.push(name, value);
+        };
+        self.lines[at].value = self.written(value);
+        let mut is_first = true;
+        self.lines
+            .retain(|line| line.name != name || std::mem::take(&mut is_first));
+    }
+
+    fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        self.push(name, value.as_bytes());
+    }
+
+    fn add_if_none(&mut self, name: HeaderName, value: &[u8]) -> bool {
+        let is_new = !self.contains(&name);
+        if is_new {
+            self.push(name, value);
+        }
+        is_new
+    }
+
+    fn copy_if_none(&mut self, from: &HeaderName, to: HeaderName) {
+        if let (Some(at), None) = (self.position(from), self.position(&to)) {
+            let value = self.lines[at].value.clone();
+            self.marks |= mark(&to);
+            self.lines.push(Line { name: to, value });
+        }
+    }
+
+    fn change_first(&mut self, name: &HeaderName, value: HeaderValue) {
+        if let Some(at) = self.position(name) {
+            self.lines[at].value = self.written(value.as_bytes());
+        }
+    }
+
+    fn keep_only(&mut self, mut keep: impl FnMut(&HeaderName) -> bool) {
+        self.lines.retain(|line| keep(&line.name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{ACCEPT, HOST};
+    use proptest::prelude::*;
+
+    use super::super::fields::field_lines;
+    use super::*;
+
+    const NAMES: [HeaderName; 4] = [
+        HOST,
+        ACCEPT,
+        HeaderName::from_static("x-a"),
+        HeaderName::from_static("x-b"),
+    ];
+
+    #[derive(Clone, Copy, Debug)]
+    enum Change {
+        Set,
+        SetText,
+        Add,
+        AddIfNone,
+        CopyIfNone,
+        ChangeFirst,
+        TakeOut,
+        KeepOnly,
+    }
+
+    fn change(fields: &mut impl AnyFields, change: Change, name: &HeaderName, value: &HeaderValue) {
+        let (owned, value) = (name.clone(), value.clone());
+        match change {
+            Change::Set => fields.set(owned, value),
+            Change::Add => fields.add(owned, value),
+            Change::SetText => fields.set_text(owned, value.as_bytes()),
+            Change::AddIfNone => {
+                let is_new = !fields.contains(name);
+                assert_eq!(fields.add_if_none(owned, value.as_bytes()), is_new);
+            }
+            Change::CopyIfNone => fields.copy_if_none(&HOST, owned),
+            Change::ChangeFirst => fields.change_first(name, value),
+            Change::TakeOut => fields.take_out(name),
+            Change::KeepOnly => fields.keep_only(|other| other.as_str() <= name.as_str()),
+        }
+    }
+
+    /// All that can be asked.
+    fn answers(fields: &impl AnyFields) -> Vec<String> {
+        let mut names: Vec<(HeaderName, Vec<String>)> = Vec::new();
+        fields.each(|name, value| {
+            let text = String::from_utf8_lossy(value);
+            match names.iter().position(|(other, _)| other == name) {
+                Some(at) => names[at].1.push(text.into_owned()),
+                None => names.push((name.clone(), vec![text.into_owned()])),
+            }
+        });
+        let mut found = vec![format!("{} {names:?}", fields.count())];
+        for name in &NAMES {
+            let lines: Vec<&[u8]> = fields.lines(name).collect();
+            assert_eq!(fields.contains(name), !lines.is_empty());
+            assert_eq!(fields.first(name), lines.first().copied());
+            assert!(!fields.repeats_nothing() || lines.len() < 2);
+            found.push(format!("{lines:?}"));
+        }
+        found
+    }
+
+    fn any_change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            Just(Change::Set),
+            Just(Change::SetText),
+            Just(Change::Add),
+            Just(Change::AddIfNone),
+            Just(Change::CopyIfNone),
+            Just(Change::ChangeFirst),
+            Just(Change::TakeOut),
+            Just(Change::KeepOnly),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        /// Whatever happens to both, a list and a map have the same fields in the same order, each with the same lines in theirs.
+        #[test]
+        fn a_list_is_changed_as_a_map_is(
+            received in prop::collection::vec((0..4usize, "[a-z]{0,2}"), 0..6),
+            changes in prop::collection::vec((any_change(), 0..4usize, "[a-z]{0,2}"), 0..8),
+        ) {
+            let lines = received.iter().map(|(name, value)| format!("{}: {value}\r\n", NAMES[*name]));
+            let section = Bytes::from(lines.collect::<String>() + "\r\n");
+            let mut list: FieldList = field_lines(&section, 0, 0, &[]).unwrap();
+            let mut map: HeaderMap = field_lines(&section, 0, 0, &[]).unwrap();
+            prop_assert_eq!(answers(&list), answers(&map));
+            for (kind, name, value) in changes {
+                let value = HeaderValue::from_str(&value).unwrap();
+                change(&mut list, kind, &NAMES[name], &value);
+                change(&mut map, kind, &NAMES[name], &value);
+                prop_assert_eq!(answers(&list), answers(&map));
+            }
+            prop_assert_eq!(&list.to_map(), &map);
+            prop_assert_eq!(&FieldList::of(&map).to_map(), &map);
+        }
+    }
+
+    #[test]
+    fn a_line_in_front_is_the_first() {
+        let mut list = FieldList::of(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("a"))]));
+        list.add_in_front(HOST, &HeaderValue::from_static("b"));
+        let mut names = Vec::new();
+        list.each(|name, _| names.push(name.clone()));
+        assert_eq!(names, [HOST, ACCEPT]);
+    }
+}
