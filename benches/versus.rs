@@ -69,6 +69,9 @@ mod run;
 #[path = "versus/syscalls.rs"]
 mod syscalls;
 #[cfg(target_os = "linux")]
+#[path = "versus/tls.rs"]
+mod tls;
+#[cfg(target_os = "linux")]
 #[path = "versus/upstream.rs"]
 mod upstream;
 

@@ -18,7 +18,7 @@ use super::{client, frames};
 /// Streams that run until dropped, and what has come out of them.
 pub(crate) struct Flow {
     clients: JoinSet<io::Result<()>>,
-    down: Arc<AtomicU64>,
+    pub(crate) down: Arc<AtomicU64>,
     up: Arc<AtomicU64>,
 }
 
@@ -29,16 +29,26 @@ impl Flow {
         streams: usize,
         direction: Direction,
     ) -> io::Result<Flow> {
-        let down = Arc::new(AtomicU64::new(0));
-        let mut clients = JoinSet::new();
+        let mut flow = Flow::new(upstream);
         for stream in client::open_many(proxy, direction.path(), streams).await? {
-            clients.spawn(run(stream, direction, down.clone()));
+            let down = flow.down.clone();
+            flow.add(run(stream, direction, down));
         }
-        Ok(Flow {
-            clients,
-            down,
+        Ok(flow)
+    }
+
+    /// Without a stream.
+    pub(crate) fn new(upstream: &Upstream) -> Flow {
+        Flow {
+            clients: JoinSet::new(),
+            down: Arc::new(AtomicU64::new(0)),
             up: upstream.received.clone(),
-        })
+        }
+    }
+
+    /// A client that adds what it reads to `down`.
+    pub(crate) fn add(&mut self, client: impl Future<Output = io::Result<()>> + Send + 'static) {
+        self.clients.spawn(client);
     }
 
     /// Bytes that have arrived, at either end.
@@ -64,7 +74,15 @@ pub(crate) async fn measure(
     (streams, direction): (usize, Direction),
     duration: Duration,
 ) -> io::Result<Measured> {
-    let mut flow = Flow::start(proxy, upstream, streams, direction).await?;
+    let flow = Flow::start(proxy, upstream, streams, direction).await?;
+    measure_flow(flow, process, duration).await
+}
+
+pub(crate) async fn measure_flow(
+    mut flow: Flow,
+    process: Option<&Process>,
+    duration: Duration,
+) -> io::Result<Measured> {
     sleep(duration.min(Duration::from_secs(1)) / 3).await;
 
     let (since, bytes, cpu) = (Instant::now(), flow.arrived(), process.map(Process::cpu));

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -20,8 +20,16 @@ pub(crate) async fn open(proxy: SocketAddr, path: &str) -> io::Result<TcpStream>
 }
 
 async fn handshake(proxy: SocketAddr, path: &str) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(proxy).await?;
+    let stream = TcpStream::connect(proxy).await?;
     stream.set_nodelay(true)?;
+    switch(stream, proxy, path).await
+}
+
+/// Asks for the tunnel on a connection.
+pub(crate) async fn switch<S>(mut stream: S, proxy: SocketAddr, path: &str) -> io::Result<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let key = frames::key();
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {proxy}\r\nUser-Agent: versus/1\r\nOrigin: http://{proxy}\r\n\
@@ -55,14 +63,26 @@ fn check(head: &[u8], accept: &str) -> io::Result<()> {
 
 /// Opens so many tunnels, some of them at a time.
 pub(crate) async fn open_many(proxy: SocketAddr, path: &str, count: usize) -> io::Result<Vec<TcpStream>> {
+    many(count, || {
+        let path = path.to_owned();
+        async move { open(proxy, &path).await }
+    })
+    .await
+}
+
+/// As many as `count`, some of them at a time.
+pub(crate) async fn many<S, F>(count: usize, open: impl Fn() -> F) -> io::Result<Vec<S>>
+where
+    S: Send + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+{
     const AT_A_TIME: usize = 32;
     let mut opened = Vec::with_capacity(count);
     let mut opening = JoinSet::new();
     let mut begun = 0;
     while opened.len() < count {
         while begun < count && opening.len() < AT_A_TIME {
-            let path = path.to_owned();
-            opening.spawn(async move { open(proxy, &path).await });
+            opening.spawn(open());
             begun += 1;
         }
         match opening.join_next().await {

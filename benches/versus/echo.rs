@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
 
 use super::load::{Measured, Metric};
@@ -23,6 +22,19 @@ pub(crate) async fn measure(
     duration: Duration,
 ) -> io::Result<Measured> {
     let streams = client::open_many(proxy, &format!("/echo?{payload}"), connections).await?;
+    measure_on(streams, process, payload, duration).await
+}
+
+/// The same on connections that are open.
+pub(crate) async fn measure_on<S>(
+    streams: Vec<S>,
+    process: Option<&Process>,
+    payload: usize,
+    duration: Duration,
+) -> io::Result<Measured>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (streams, _) = exchange(streams, payload, duration / 5, u64::MAX).await?;
 
     // All connections are silent before and after, so all of the work falls in between.
@@ -47,12 +59,15 @@ pub(crate) async fn quiet(process: Option<&Process>) -> Option<Duration> {
 
 /// Exchanges messages on all streams until the time is up or each has done `at_most`. Returns the streams, silent, and
 /// the number of round trips.
-pub(crate) async fn exchange(
-    streams: Vec<TcpStream>,
+pub(crate) async fn exchange<S>(
+    streams: Vec<S>,
     payload: usize,
     duration: Duration,
     at_most: u64,
-) -> io::Result<(Vec<TcpStream>, u64)> {
+) -> io::Result<(Vec<S>, u64)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let stop = Arc::new(AtomicBool::new(false));
     let message: Arc<[u8]> = frames::from_client(payload).into();
     let answer = frames::from_server(payload).len();
@@ -74,16 +89,20 @@ pub(crate) async fn exchange(
     Ok((streams, round_trips))
 }
 
-async fn converse(
-    mut stream: TcpStream,
+async fn converse<S>(
+    mut stream: S,
     message: Arc<[u8]>,
     answer: usize,
     at_most: u64,
     stop: Arc<AtomicBool>,
-) -> io::Result<(TcpStream, u64)> {
+) -> io::Result<(S, u64)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut round_trips = 0;
     while round_trips < at_most && !stop.load(Ordering::Relaxed) {
         stream.write_all(&message).await?;
+        stream.flush().await?;
         let mut awaited = answer;
         while awaited > 0 {
             match upstream::read_and_forget(&mut stream).await? {

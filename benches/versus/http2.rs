@@ -34,6 +34,8 @@ pub(crate) struct Certificate {
     /// Both in one file, as HAProxy wants it.
     pub(crate) both: PathBuf,
     client: Arc<ClientConfig>,
+    /// For a client that speaks HTTP/1.1.
+    pub(crate) http1: Arc<ClientConfig>,
 }
 
 impl Certificate {
@@ -42,11 +44,14 @@ impl Certificate {
         let identity = authority.issue(&["localhost"], NOW);
         let mut client = authority.client(&VERSIONS, None);
         client.alpn_protocols = vec![b"h2".to_vec()];
+        let mut http1 = authority.client(&VERSIONS, None);
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         let certificate = Certificate {
             chain: directory.join("chain.pem"),
             key: directory.join("key.pem"),
             both: directory.join("both.pem"),
             client: Arc::new(client),
+            http1: Arc::new(http1),
         };
         fs::write(&certificate.chain, &identity.chain)?;
         fs::write(&certificate.key, &identity.key)?;

@@ -23,10 +23,23 @@ pub(crate) async fn measure_handshakes(
     duration: Duration,
 ) -> io::Result<Measured> {
     const AT_A_TIME: usize = 16;
-    shake_hands(proxy, AT_A_TIME, duration / 5, u64::MAX).await?;
+    let hands = |duration| shake_hands(proxy, AT_A_TIME, duration, u64::MAX);
+    measure_handshakes_by(hands, process, duration).await
+}
+
+/// The same with whatever makes handshakes for so long, and says how many.
+pub(crate) async fn measure_handshakes_by<F>(
+    shake_hands: impl Fn(Duration) -> F,
+    process: Option<&Process>,
+    duration: Duration,
+) -> io::Result<Measured>
+where
+    F: Future<Output = io::Result<u64>>,
+{
+    shake_hands(duration / 5).await?;
     let before = echo::quiet(process).await;
     let since = Instant::now();
-    let count = shake_hands(proxy, AT_A_TIME, duration, u64::MAX).await?;
+    let count = shake_hands(duration).await?;
     let took = since.elapsed();
     let mut measured = vec![(Metric::Handshakes, count as f64 / took.as_secs_f64())];
     if let (Some(before), Some(after)) = (before, echo::quiet(process).await) {
@@ -43,14 +56,31 @@ pub(crate) async fn shake_hands(
     duration: Duration,
     at_most: u64,
 ) -> io::Result<u64> {
+    shake_hands_by(duration, at_a_time, at_most, move || {
+        client::open(proxy, "/echo?64")
+    })
+    .await
+}
+
+/// The same with whatever opens one.
+pub(crate) async fn shake_hands_by<S, F>(
+    duration: Duration,
+    at_a_time: usize,
+    at_most: u64,
+    open: impl Fn() -> F + Clone + Send + 'static,
+) -> io::Result<u64>
+where
+    S: Send,
+    F: Future<Output = io::Result<S>> + Send,
+{
     let stop = Arc::new(AtomicBool::new(false));
     let mut clients = JoinSet::new();
     for _ in 0..at_a_time {
-        let stop = stop.clone();
+        let (stop, open) = (stop.clone(), open.clone());
         clients.spawn(async move {
             let mut count = 0;
             while count < at_most && !stop.load(Ordering::Relaxed) {
-                drop(client::open(proxy, "/echo?64").await?);
+                drop(open().await?);
                 count += 1;
             }
             io::Result::Ok(count)
@@ -72,11 +102,24 @@ pub(crate) async fn shake_hands(
 /// looks at memory and processor time while they are silent; and at memory again when they are gone.
 pub(crate) async fn measure(proxy: SocketAddr, process: &Process, tunnels: usize) -> io::Result<Measured> {
     // What is allocated once, by the first connections, is not the price of a tunnel.
-    drop(carry_one(proxy, 64.min(tunnels)).await?);
+    let open = |count| carry_one(proxy, count);
+    measure_opened_by(open, process, tunnels).await
+}
+
+/// The same with whatever opens so many tunnels.
+pub(crate) async fn measure_opened_by<S, F>(
+    open: impl Fn(usize) -> F,
+    process: &Process,
+    tunnels: usize,
+) -> io::Result<Measured>
+where
+    F: Future<Output = io::Result<Vec<S>>>,
+{
+    drop(open(64.min(tunnels)).await?);
     sleep(Duration::from_millis(500)).await;
     let before = settled_memory(process).await;
 
-    let streams = carry_one(proxy, tunnels).await?;
+    let streams = open(tunnels).await?;
     let full = settled_memory(process).await;
     let cpu = process.cpu();
     sleep(IDLE).await;

@@ -1,6 +1,7 @@
 //! The loads by name, and what each of them measures.
 
 use super::requests::Exchange;
+use super::tls;
 
 /// Work that every proxy is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(crate) enum Load {
     Fair { tunnels: usize },
     /// As `Echo`, in WebSockets over HTTP/2 and TLS: so many tunnels on each of so many connections.
     Http2 { connections: usize, streams: usize },
+    /// TLS from the client, plain to the upstream.
+    Tls(tls::Work),
     /// Ordinary requests, answered one by one.
     Requests(Exchange),
     /// Connect, upgrade, read the 101, close.
@@ -29,6 +32,14 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Direction::Down => "down",
+            Direction::Up => "up",
+            Direction::Both => "both",
+        }
+    }
+
     pub(crate) fn path(self) -> &'static str {
         match self {
             Direction::Down => "/source",
@@ -55,6 +66,7 @@ pub(crate) fn all(connections: &[usize]) -> Vec<Load> {
         let streams = 64;
         loads.push(Load::Http2 { connections, streams });
     }
+    loads.extend(tls::Work::ALL.map(Load::Tls));
     for (up, down, connections) in [
         (0, 100, 64),
         (0, 1 << 20, 16),
@@ -76,15 +88,11 @@ impl Load {
         match self {
             Load::Echo { payload, connections } => format!("echo-{payload}-{connections}"),
             Load::Bulk { streams, direction } => {
-                let direction = match direction {
-                    Direction::Down => "down",
-                    Direction::Up => "up",
-                    Direction::Both => "both",
-                };
-                format!("bulk-{streams}-{direction}")
+                format!("bulk-{streams}-{}", direction.name())
             }
             Load::Fair { tunnels } => format!("fair-{tunnels}"),
             Load::Http2 { connections, streams } => format!("h2-{connections}-{streams}"),
+            Load::Tls(work) => work.name(),
             Load::Requests(Exchange { up: 0, down, .. }) => format!("requests-{}", size(down)),
             Load::Requests(Exchange { up, .. }) => format!("requests-up-{}", size(up)),
             Load::Handshake => "handshake".to_owned(),

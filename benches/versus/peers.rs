@@ -172,6 +172,11 @@ impl Peer {
         )
     }
 
+    /// Whether it takes TLS from clients.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        !matches!(self.kind, Kind::Direct | Kind::Baseline(_))
+    }
+
     /// Starts the proxy in front of `upstream`, with TLS and HTTP/2 if there is a certificate. Returns where to connect, and
     /// the process where there is one.
     pub(crate) fn start(
@@ -216,7 +221,7 @@ impl Peer {
             }
             Kind::Nginx { buffer } => {
                 let file = directory.join("nginx.conf");
-                fs::write(&file, nginx(address, upstream, buffer, directory))?;
+                fs::write(&file, nginx(address, upstream, buffer, directory, certificate))?;
                 let mut command = Command::new("nginx");
                 command
                     .arg("-e")
@@ -230,7 +235,7 @@ impl Peer {
             Kind::Haproxy { splices } => {
                 let file = directory.join("haproxy.cfg");
                 let tls = certificate.map_or_else(String::new, |certificate| {
-                    format!("ssl crt {} alpn h2", certificate.both.display())
+                    format!("ssl crt {} alpn h2,http/1.1", certificate.both.display())
                 });
                 fs::write(&file, haproxy(address, upstream, *splices, &tls))?;
                 let mut command = Command::new("haproxy");
@@ -247,7 +252,19 @@ impl Peer {
     }
 }
 
-fn nginx(address: SocketAddr, upstream: SocketAddr, buffer: &str, directory: &Path) -> String {
+fn nginx(
+    address: SocketAddr,
+    upstream: SocketAddr,
+    buffer: &str,
+    directory: &Path,
+    certificate: Option<&Certificate>,
+) -> String {
+    let (ssl, tls) = certificate.map_or_else(Default::default, |certificate| {
+        let (chain, key) = (certificate.chain.display(), certificate.key.display());
+        let tls =
+            format!("ssl_certificate {chain}; ssl_certificate_key {key}; ssl_session_cache shared:tls:10m;");
+        ("ssl", tls)
+    });
     let directory = directory.display();
     format!(
         "daemon off; master_process off; worker_processes 1;
@@ -260,7 +277,8 @@ http {{
     map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
     upstream origin {{ server {upstream}; keepalive 64; }}
     server {{
-        listen {address} backlog=4096;
+        listen {address} {ssl} backlog=4096;
+        {tls}
         location / {{
             proxy_pass http://origin;
             proxy_http_version 1.1;

@@ -19,7 +19,7 @@ use super::options::{self, Options};
 use super::peers::{self, Peer};
 use super::report::{Report, Sample};
 use super::upstream::Upstream;
-use super::{bulk, echo, fair, http2, idle, instructions, plot, requests, syscalls};
+use super::{bulk, echo, fair, http2, idle, instructions, plot, requests, syscalls, tls};
 
 /// No single measurement takes longer: a proxy that hangs is a failure, not a wait.
 const AT_MOST: Duration = Duration::from_secs(120);
@@ -168,7 +168,8 @@ impl Bench {
         let directory = self.directory.path();
         let certificate = match load {
             Load::Http2 { .. } if !peer.speaks_http2() => return Ok(Measured::new()),
-            Load::Http2 { .. } => Some(Certificate::create(directory)?),
+            Load::Tls(_) if !peer.speaks_tls() => return Ok(Measured::new()),
+            Load::Http2 { .. } | Load::Tls(_) => Some(Certificate::create(directory)?),
             _ => None,
         };
         let (proxy, process) = peer.start(upstream.address, directory, self.cores, certificate.as_ref())?;
@@ -186,6 +187,19 @@ impl Bench {
                     http2::measure(proxy, process, certificate, (64, connections, streams), duration).await
                 }
                 None => Ok(Measured::new()),
+            },
+            Load::Tls(work) => match (&certificate, process) {
+                (Some(certificate), Some(process)) => {
+                    let scene = tls::Scene {
+                        proxy,
+                        process,
+                        upstream: &upstream,
+                        client: certificate.http1.clone(),
+                        tunnels: self.options.tunnels,
+                    };
+                    tls::measure(&scene, work, duration).await
+                }
+                _ => Ok(Measured::new()),
             },
             Load::Requests(exchange) => requests::measure(proxy, process, exchange, duration).await,
             Load::Handshake => idle::measure_handshakes(proxy, process, duration).await,
