@@ -378,7 +378,7 @@ fn names_of_reasons_stay_what_they_are() {
         (Rejection::OriginNotAllowed.name(), "origin-not-allowed"),
         (Rejection::SubprotocolNotAllowed.name(), "subprotocol-not-allowed"),
         (Rejection::NoRoute.name(), "no-route"),
-        (Rejection::PeerLimit.name(), "too-many-tunnels-of-peer"),
+        (Rejection::PeerLimit.name(), "peer-limit"),
         (Rejection::Draining.name(), "draining"),
         (BadSwitch::AcceptWrong.name(), "switch-accept-wrong"),
         (BadSwitch::Success.name(), "success-without-switch"),

@@ -17,6 +17,7 @@ pub(crate) fn observed(kind: Kind, head: &Parts, version: Version, hop: Hop) -> 
     let asked = Asked {
         method: head.method.as_str(),
         path: head.uri.path(),
+        scheme: hop.scheme(),
         version: match version {
             Version::HTTP_10 => "1.0",
             Version::HTTP_2 => "2",

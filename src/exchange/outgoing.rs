@@ -11,6 +11,7 @@ use crate::error::{Error, Phase};
 use crate::handshake::PendingUpgrade;
 use crate::header::Hop;
 use crate::http1::RequestLines;
+use crate::telemetry::{self, Parent};
 use crate::tunnel::Listing;
 
 /// A request that goes upstream, and what has been tried for it.
@@ -73,6 +74,15 @@ impl Outgoing {
     #[cfg(feature = "hyper")]
     pub(crate) fn upstream(&self) -> Option<Arc<str>> {
         self.attempts.name()
+    }
+
+    /// The span that its tunnel comes from, with the upstream that has agreed.
+    pub(crate) fn parent(&self) -> Parent {
+        let parent = Parent::current();
+        match telemetry::observes_requests() {
+            true => parent.leading_to(self.attempts.group(), self.attempts.name()),
+            false => parent,
+        }
     }
 
     /// What a registry says of its tunnel: the client, and the upstream that has agreed.

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::exchange::Admission;
 use crate::handshake::{Declined, Switched};
 use crate::header::rules::PreparedRules;
-use crate::telemetry;
+use crate::telemetry::{self, Parent};
 use crate::tunnel::{Label, Listing, Tap, Timer, Tunnel};
 
 /// A final answer of the upstream's, which the client has not been sent yet: [`Incoming::ask`](super::Incoming::ask).
@@ -26,6 +26,7 @@ pub struct Answered<S, U> {
     pub(super) answer: Final<U>,
     pub(super) listing: Option<Box<Listing>>,
     pub(super) label: Option<Label>,
+    pub(super) parent: Parent,
     pub(super) tap: Option<Tap>,
     pub(super) config: Arc<GatewayConfig>,
     // Last: its place is free when its connections are closed.
@@ -117,6 +118,7 @@ where
             answer,
             listing,
             label,
+            parent,
             tap,
             config,
         } = self;
@@ -140,6 +142,7 @@ where
                     .websocket(websocket)
                     .tap(tap)
                     .watched(watched)
+                    .parent(parent.speaking(&protocol))
                     .timer(timer)
                     .leftovers(client.early.freeze(), from_upstream);
                 Ok(Negotiated::Switched(Established::new(

@@ -170,6 +170,7 @@ where
                 client,
                 answer,
                 listing: config.upgrade.listing(&outgoing),
+                parent: outgoing.parent(),
                 label,
                 tap,
                 config,

@@ -206,7 +206,7 @@ impl Rejection {
             Rejection::NoRoute => "no-route",
             Rejection::AmbiguousPath => "ambiguous-path",
             Rejection::TooManyTunnels => "too-many-tunnels",
-            Rejection::PeerLimit => "too-many-tunnels-of-peer",
+            Rejection::PeerLimit => "peer-limit",
             Rejection::BodyTooLarge { .. } => "body-too-large",
             Rejection::UpgradeRequired => "upgrade-required",
             Rejection::Draining => "draining",

@@ -3,16 +3,20 @@
 //! Every label is a word of the crate's own, the class of a status, a code of a Close that is registered, or the name of a group or of a
 //! server as the application has it. Nothing that a client sends becomes a label.
 
-use std::sync::{Arc, PoisonError, RwLock};
+mod words;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use ::metrics::{
-    Key, Label, Level, Metadata, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    Key, Label, Level, Metadata, Unit, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram, with_recorder,
 };
 
 use super::{Bytes, Closer, Kind, Moved, Place, TunnelEnd, side_name};
 use crate::side::Side;
+use words::Words;
 
 const OPEN: &str = "switchover_tunnels_open";
 const OPENED: &str = "switchover_tunnels_opened_total";
@@ -37,6 +41,76 @@ const SERVER_TUNNELS: &str = "switchover_server_tunnels";
 /// The outcome of an attempt that most have.
 const ANSWERED: &str = "answered";
 
+/// How an attempt may end. A server has the first three series from its beginning, and each other one when there is something in it.
+const OUTCOMES: [&str; 9] = [
+    ANSWERED,
+    "failed",
+    "timed-out",
+    "connected",
+    "invalid",
+    "stale",
+    "given-up",
+    "out-of-resources",
+    "no-local-address",
+];
+
+/// What the words of a series are, for all that have words alone.
+static REFUSED_BY: Words<1> = Words::new(REFUSED, ["reason"]);
+static DECLINED_BY: Words<1> = Words::new(DECLINED, ["status"]);
+static FAILED_BY: Words<3> = Words::new(FAILED, ["phase", "side", "reason"]);
+static ENDED_BY: Words<2> = Words::new(ENDED, ["reason", "side"]);
+static CLOSES_BY: Words<2> = Words::new(CLOSES, ["from", "code"]);
+static BYTES_BY: Words<2> = Words::new(BYTES, ["from", "mode"]);
+static FRAMES_BY: Words<2> = Words::new(FRAMES, ["from", "opcode"]);
+static MESSAGES_BY: Words<2> = Words::new(MESSAGES, ["from", "opcode"]);
+static PAYLOAD_BY: Words<2> = Words::new(PAYLOAD, ["from", "opcode"]);
+
+const SIDES: [&str; 2] = ["downstream", "upstream"];
+
+/// Ends that are about a side, and those that are about none.
+const ENDS_OF_SIDES: [&str; 8] = [
+    "closed",
+    "half-close-timeout",
+    "write-timeout",
+    "ping-timeout",
+    "refused",
+    "violation",
+    "limit-exceeded",
+    "failed",
+];
+const ENDS: [&str; 8] = [
+    "idle",
+    "lifetime",
+    "drained",
+    "requested",
+    "evacuated",
+    "rebalanced",
+    "expired",
+    "dropped",
+];
+
+/// What most often fails. A series for every word there is would be hundreds, nearly all of them empty for ever.
+const USUAL_FAILURES: [[&str; 3]; 10] = [
+    ["connect", "upstream", "refused"],
+    ["connect", "upstream", "timed-out"],
+    ["connect", "upstream", "unresolved"],
+    ["connect", "upstream", "no-upstream"],
+    ["response-head", "upstream", "timed-out"],
+    ["response-head", "upstream", "closed"],
+    ["response-head", "upstream", "reset"],
+    ["request-head", "downstream", "reset"],
+    ["tunnel", "downstream", "reset"],
+    ["tunnel", "upstream", "reset"],
+];
+const USUAL_REFUSALS: [&str; 6] = [
+    "too-many-tunnels",
+    "peer-limit",
+    "draining",
+    "no-route",
+    "origin-not-allowed",
+    "protocol-not-allowed",
+];
+
 /// In the order of [`FrameNumbers`](super::FrameNumbers).
 const OPCODES: [&str; 5] = ["text", "binary", "close", "ping", "pong"];
 
@@ -52,6 +126,12 @@ const STATES: [&str; 5] = ["healthy", "failing", "ejected", "probing", "down"];
 /// Most metrics are recorded where something happens. Bytes of open tunnels and the states of servers are recorded when the
 /// application asks for it, before each scrape or at intervals: [`Tunnels::record_metrics`](crate::tunnel::Tunnels::record_metrics) and
 /// [`Group::record_metrics`](crate::upstream::Group::record_metrics).
+///
+/// Series whose words are known from the start are registered with 0, so that a first event is an increase: of tunnels open, opened,
+/// ended and their bytes all, and of failures, refusals and declined upgrades the usual ones.
+///
+/// These calls also touch each series that was recorded before, and of servers those that are in their groups: an exporter that forgets
+/// what nobody has touched for a while forgets the servers that are gone for good, and nothing else. So their number stays bounded.
 ///
 /// ```
 /// use switchover::tunnel::Tunnels;
@@ -133,9 +213,10 @@ pub fn describe_metrics() {
     describe_gauge!(
         SERVER_STATE,
         Unit::Count,
-        "1 for the state that a server is in, and 0 for the others."
+        "How many servers of this name are in a state: 1 or 0, unless several share the name."
     );
     describe_gauge!(SERVER_TUNNELS, Unit::Count, "Tunnels that a server has.");
+    register();
 }
 
 /// The key of a series that every request or tunnel adds to. It is made when the program is compiled: the macros of the crate
@@ -161,20 +242,71 @@ macro_rules! series {
 
 const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
+/// Series that are there from the start.
+fn register() {
+    for reason in ENDS_OF_SIDES {
+        SIDES.iter().for_each(|side| ENDED_BY.add([reason, side], 0));
+    }
+    ENDS.iter().for_each(|reason| ENDED_BY.add([reason, "none"], 0));
+    for side in SIDES {
+        ["copied", "spliced"]
+            .iter()
+            .for_each(|mode| BYTES_BY.add([side, mode], 0));
+    }
+    USUAL_FAILURES
+        .into_iter()
+        .for_each(|words| FAILED_BY.add(words, 0));
+    USUAL_REFUSALS
+        .into_iter()
+        .for_each(|reason| REFUSED_BY.add([reason], 0));
+    for status in ["2xx", "3xx", "4xx", "5xx"] {
+        DECLINED_BY.add([status], 0);
+    }
+    touch();
+}
+
+/// Touches each series that is not of a server and was recorded before, so that an exporter does not take it for one that is idle.
+pub(crate) fn touch() {
+    for words in [&REFUSED_BY, &DECLINED_BY] {
+        words.touch();
+    }
+    for words in [
+        &ENDED_BY,
+        &CLOSES_BY,
+        &BYTES_BY,
+        &FRAMES_BY,
+        &MESSAGES_BY,
+        &PAYLOAD_BY,
+    ] {
+        words.touch();
+    }
+    FAILED_BY.touch();
+    with_recorder(|recorder| {
+        #[cfg(feature = "hyper")]
+        for status in ["2xx", "3xx", "4xx", "5xx"] {
+            recorder
+                .register_counter(requests(status), &METADATA)
+                .increment(0);
+        }
+        recorder.register_counter(series!(OPENED), &METADATA).increment(0);
+        recorder.register_gauge(series!(OPEN), &METADATA).increment(0.0);
+    });
+}
+
 fn record(key: &'static Key, took: Duration) {
     with_recorder(|recorder| recorder.register_histogram(key, &METADATA).record(took));
 }
 
 pub(super) fn refused(reason: &'static str) {
-    counter!(REFUSED, "reason" => reason).increment(1);
+    REFUSED_BY.add([reason], 1);
 }
 
 pub(super) fn declined(status: u16) {
-    counter!(DECLINED, "status" => class(status)).increment(1);
+    DECLINED_BY.add([class(status)], 1);
 }
 
 pub(super) fn failed(phase: &'static str, side: Side, reason: &'static str) {
-    counter!(FAILED, "phase" => phase, "side" => side_name(side), "reason" => reason).increment(1);
+    FAILED_BY.add([phase, side_name(side), reason], 1);
 }
 
 pub(super) fn connected(kind: Kind, took: Duration) {
@@ -187,24 +319,38 @@ pub(super) fn answered(kind: Kind, took: Duration) {
 
 #[cfg(feature = "hyper")]
 pub(super) fn request_answered(status: u16) {
-    let key = match class(status) {
+    let key = requests(class(status));
+    with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
+}
+
+#[cfg(feature = "hyper")]
+fn requests(class: &'static str) -> &'static Key {
+    match class {
         "1xx" => series!(REQUESTS, "status" => "1xx"),
         "2xx" => series!(REQUESTS, "status" => "2xx"),
         "3xx" => series!(REQUESTS, "status" => "3xx"),
         "4xx" => series!(REQUESTS, "status" => "4xx"),
         "5xx" => series!(REQUESTS, "status" => "5xx"),
         _ => series!(REQUESTS, "status" => "other"),
-    };
-    with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
+    }
 }
 
-/// The key of the attempts that a server has answered, which are most: made once for each server.
-#[derive(Clone, Debug)]
-pub(super) struct Answered(Key);
+/// The series of the attempts on a server.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    /// The key of those that it has answered, which are most.
+    answered: Key,
+    /// Which of the [`OUTCOMES`] there have been.
+    seen: AtomicU16,
+}
 
-impl Answered {
+impl Attempts {
     pub(super) fn new(group: &Arc<str>, server: &Arc<str>) -> Self {
-        Answered(attempts(group, server, ANSWERED))
+        Attempts {
+            answered: attempts(group, server, ANSWERED),
+            // What everyone asks for.
+            seen: AtomicU16::new(0b111),
+        }
     }
 }
 
@@ -217,16 +363,38 @@ fn attempts(group: &Arc<str>, server: &Arc<str>, outcome: &'static str) -> Key {
     Key::from_parts(ATTEMPTS, labels.to_vec())
 }
 
-pub(super) fn attempt_ended(place: &Place, outcome: &'static str) {
+fn add_attempts(place: &Place, outcome: &'static str, count: u64) {
     let other;
     let key = match outcome {
-        ANSWERED => &place.answered.0,
+        ANSWERED => &place.attempts.answered,
         _ => {
             other = attempts(&place.group, &place.server, outcome);
             &other
         }
     };
-    with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
+    with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(count));
+}
+
+pub(super) fn attempt_ended(place: &Place, outcome: &'static str) {
+    let bit = OUTCOMES
+        .iter()
+        .position(|own| *own == outcome)
+        .map_or(0, |at| 1 << at);
+    let seen = &place.attempts.seen;
+    if seen.load(Ordering::Relaxed) & bit == 0 {
+        seen.fetch_or(bit, Ordering::Relaxed);
+    }
+    add_attempts(place, outcome, 1);
+}
+
+/// Touches the series of a server that is in its group.
+pub(crate) fn touch_server(place: &Place) {
+    let seen = place.attempts.seen.load(Ordering::Relaxed);
+    for (at, outcome) in OUTCOMES.into_iter().enumerate() {
+        if seen & (1 << at) != 0 {
+            add_attempts(place, outcome, 0);
+        }
+    }
 }
 
 pub(super) fn ping_answered(side: Side, took: Duration) {
@@ -245,7 +413,7 @@ pub(crate) fn moved(moved: &Moved) {
     for (side, Bytes { copied, spliced }) in sides {
         for (mode, bytes) in [("copied", copied), ("spliced", spliced)] {
             if bytes > 0 {
-                counter!(BYTES, "from" => side_name(side), "mode" => mode).increment(bytes);
+                BYTES_BY.add([side_name(side), mode], bytes);
             }
         }
     }
@@ -255,50 +423,59 @@ pub(crate) fn moved(moved: &Moved) {
         }
         let (frames, others) = numbers.split_at(OPCODES.len());
         let (payload, messages) = others.split_at(OPCODES.len());
-        for (name, numbers) in [(FRAMES, frames), (PAYLOAD, payload), (MESSAGES, messages)] {
+        for (words, numbers) in [
+            (&FRAMES_BY, frames),
+            (&PAYLOAD_BY, payload),
+            (&MESSAGES_BY, messages),
+        ] {
             for (opcode, number) in OPCODES.into_iter().zip(numbers) {
                 if *number > 0 {
-                    counter!(name, "from" => side_name(side), "opcode" => opcode).increment(*number);
+                    words.add([side_name(side), opcode], *number);
                 }
             }
         }
     }
 }
 
-/// The state of a server now, and how many tunnels it has.
-pub(crate) fn server_state(place: &Place, state: &'static str, tunnels: usize) {
-    let (group, server) = (&place.group, &place.server);
-    for one in STATES {
-        let is_it = if one == state { 1.0 } else { 0.0 };
-        gauge!(SERVER_STATE, "group" => group.clone(), "server" => server.clone(), "state" => one).set(is_it);
+/// The servers of one name in a group: how many of them are in each state, and how many tunnels they have.
+pub(crate) struct ServersAt {
+    group: Arc<str>,
+    server: Arc<str>,
+    states: [usize; STATES.len()],
+    tunnels: usize,
+}
+
+impl ServersAt {
+    /// None so far.
+    pub(crate) fn of(place: &Place) -> Self {
+        ServersAt {
+            group: place.group.clone(),
+            server: place.server.clone(),
+            states: Default::default(),
+            tunnels: 0,
+        }
     }
-    gauge!(SERVER_TUNNELS, "group" => group.clone(), "server" => server.clone()).set(tunnels as f64);
-}
 
-/// A server has been removed from its group: it is in no state.
-pub(crate) fn server_removed(server: &Place) {
-    server_state(server, "", 0);
-}
+    pub(crate) fn is_at(&self, place: &Place) -> bool {
+        self.server == place.server
+    }
 
-/// The key of [`ENDED`] with these words. They are few and the crate's own, so each key is made once and kept.
-fn ended(reason: &'static str, side: &'static str) -> &'static Key {
-    static MADE: RwLock<Vec<([&str; 2], &Key)>> = RwLock::new(Vec::new());
-    let words = [reason, side];
-    let find = |made: &[([&str; 2], &'static Key)]| Some(made.iter().find(|(of, _)| *of == words)?.1);
-    let found = find(&MADE.read().unwrap_or_else(PoisonError::into_inner));
-    found.unwrap_or_else(|| {
-        let mut made = MADE.write().unwrap_or_else(PoisonError::into_inner);
-        find(&made).unwrap_or_else(|| {
-            let labels =
-                [("reason", reason), ("side", side)].map(|(key, word)| Label::from_static_parts(key, word));
-            let key = Box::leak(Box::new(Key::from_static_labels(
-                ENDED,
-                Box::leak(Box::new(labels)),
-            )));
-            made.push((words, key));
-            key
-        })
-    })
+    /// One more, in no state if it has left its group.
+    pub(crate) fn add(&mut self, state: Option<&'static str>, tunnels: usize) {
+        for (name, count) in STATES.into_iter().zip(&mut self.states) {
+            *count = count.saturating_add(usize::from(state == Some(name)));
+        }
+        self.tunnels = self.tunnels.saturating_add(tunnels);
+    }
+
+    pub(crate) fn record(&self) {
+        let (group, server) = (&self.group, &self.server);
+        for (state, count) in STATES.into_iter().zip(self.states) {
+            gauge!(SERVER_STATE, "group" => group.clone(), "server" => server.clone(), "state" => state)
+                .set(count as f64);
+        }
+        gauge!(SERVER_TUNNELS, "group" => group.clone(), "server" => server.clone()).set(self.tunnels as f64);
+    }
 }
 
 /// A tunnel that counts as open.
@@ -318,15 +495,14 @@ impl OpenTunnel {
 
     pub(super) fn end(mut self, end: &TunnelEnd) {
         self.has_ended = true;
-        let key = ended(end.reason, end.side.map_or("none", side_name));
-        with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
+        ENDED_BY.add([end.reason, end.side.map_or("none", side_name)], 1);
         record(series!(DURATION), end.took);
         for (closer, code) in end.closes.into_iter().flatten() {
             let from = match closer {
                 Closer::Side(side) => side_name(side),
                 Closer::Proxy => "proxy",
             };
-            counter!(CLOSES, "from" => from, "code" => code_name(code)).increment(1);
+            CLOSES_BY.add([from, code_name(code)], 1);
         }
         if let Some(bytes) = &end.moved {
             moved(bytes);
@@ -338,7 +514,7 @@ impl Drop for OpenTunnel {
     fn drop(&mut self) {
         with_recorder(|recorder| recorder.register_gauge(series!(OPEN), &METADATA).decrement(1.0));
         if !self.has_ended {
-            counter!(ENDED, "reason" => "dropped", "side" => "none").increment(1);
+            ENDED_BY.add(["dropped", "none"], 1);
         }
     }
 }

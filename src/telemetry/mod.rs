@@ -122,13 +122,13 @@ pub(crate) fn request_answered(status: u16) {
 
 /// The name of a server, and that of its group, which is empty where the group has none.
 #[cfg(feature = "gateway")]
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[cfg_attr(not(any(feature = "metrics", feature = "tracing")), allow(dead_code))]
 pub(crate) struct Place {
     pub(crate) group: std::sync::Arc<str>,
     pub(crate) server: std::sync::Arc<str>,
     #[cfg(feature = "metrics")]
-    answered: meters::Answered,
+    attempts: meters::Attempts,
 }
 
 #[cfg(feature = "gateway")]
@@ -136,7 +136,7 @@ impl Place {
     pub(crate) fn new(group: std::sync::Arc<str>, server: std::sync::Arc<str>) -> Self {
         Place {
             #[cfg(feature = "metrics")]
-            answered: meters::Answered::new(&group, &server),
+            attempts: meters::Attempts::new(&group, &server),
             group,
             server,
         }
@@ -230,11 +230,17 @@ pub(crate) enum Closer {
     Proxy,
 }
 
-/// The span that a tunnel comes from.
+/// The span that a tunnel comes from, and what its own says of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Parent {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
+    #[cfg(feature = "tracing")]
+    group: Option<std::sync::Arc<str>>,
+    #[cfg(feature = "tracing")]
+    server: Option<std::sync::Arc<str>>,
+    #[cfg(feature = "tracing")]
+    protocol: Option<Box<str>>,
 }
 
 impl Parent {
@@ -243,7 +249,40 @@ impl Parent {
         Parent {
             #[cfg(feature = "tracing")]
             span: tracing::Span::current(),
+            #[cfg(feature = "tracing")]
+            group: None,
+            #[cfg(feature = "tracing")]
+            server: None,
+            #[cfg(feature = "tracing")]
+            protocol: None,
         }
+    }
+
+    /// Where the tunnel leads: the group and the server.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn leading_to(
+        mut self,
+        group: Option<std::sync::Arc<str>>,
+        server: Option<std::sync::Arc<str>>,
+    ) -> Self {
+        #[cfg(feature = "tracing")]
+        {
+            (self.group, self.server) = (group, server);
+        }
+        #[cfg(not(feature = "tracing"))]
+        let _ = (&mut self, group, server);
+        self
+    }
+
+    /// What both sides speak.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn speaking(mut self, protocol: &impl std::fmt::Display) -> Self {
+        #[cfg(feature = "tracing")]
+        if observes_requests() {
+            self.protocol = Some(protocol.to_string().into());
+        }
+        let _ = (&mut self, protocol);
+        self
     }
 }
 
@@ -283,12 +322,12 @@ pub(crate) struct ObservedTunnel {
 }
 
 impl ObservedTunnel {
-    /// The tunnel is about to run.
-    pub(crate) fn start(parent: &Parent) -> Self {
-        let _ = parent;
+    /// The tunnel is about to run. It has an id where it is in a registry.
+    pub(crate) fn start(parent: &Parent, id: Option<&dyn std::fmt::Display>) -> Self {
+        let _ = (parent, id);
         ObservedTunnel {
             #[cfg(feature = "tracing")]
-            span: spans::tunnel(&parent.span),
+            span: spans::tunnel(parent, id),
             #[cfg(feature = "metrics")]
             open: Some(meters::OpenTunnel::start()),
         }
@@ -308,7 +347,7 @@ impl ObservedTunnel {
 }
 
 #[cfg(feature = "metrics")]
-pub(crate) use meters::{moved, server_removed, server_state};
+pub(crate) use meters::{ServersAt, moved, touch, touch_server};
 
 /// The side as a word for logs and metrics.
 #[cfg(any(feature = "metrics", feature = "tracing"))]

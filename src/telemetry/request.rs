@@ -14,6 +14,7 @@ use super::Kind;
 pub(crate) struct Asked<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
+    pub(crate) scheme: &'static str,
     pub(crate) version: &'static str,
     pub(crate) host: Option<&'a str>,
     pub(crate) port: Option<u16>,

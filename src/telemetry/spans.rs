@@ -1,12 +1,13 @@
 //! Spans and events, through the crate `tracing`: names and fields are those of OpenTelemetry's semantic conventions where it has
 //! any. Never a query, a credential, or a field of the client's beside `traceparent`.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use tracing::field::Empty;
 use tracing::{Span, debug, info, info_span, warn};
 
-use super::{Asked, Place, TunnelEnd, side_name};
+use super::{Asked, Parent, Place, TunnelEnd, side_name};
 use crate::side::Side;
 
 macro_rules! span_of {
@@ -16,6 +17,7 @@ macro_rules! span_of {
             $name,
             otel.kind = "server",
             http.request.method = $asked.method,
+            url.scheme = $asked.scheme,
             url.path = $asked.path,
             network.protocol.name = "http",
             network.protocol.version = $asked.version,
@@ -49,11 +51,15 @@ pub(super) fn record_end(span: &Span, status: Option<u16>, error: Option<&'stati
 }
 
 /// The span of a tunnel, if anybody observes it. It is not entered when bytes move: that would be a cost for each message.
-pub(super) fn tunnel(parent: &Span) -> Option<Box<Span>> {
+pub(super) fn tunnel(parent: &Parent, id: Option<&dyn Display>) -> Option<Box<Span>> {
     let span = info_span!(
         target: "switchover",
-        parent: parent,
+        parent: &parent.span,
         "tunnel",
+        switchover.tunnel = id.map(tracing::field::display),
+        switchover.group = parent.group.as_deref(),
+        switchover.server = parent.server.as_deref(),
+        network.protocol.name = parent.protocol.as_deref(),
         switchover.end = Empty,
         switchover.side = Empty,
         switchover.bytes.from_downstream = Empty,

@@ -238,8 +238,8 @@ where
         self
     }
 
-    /// The span that it comes from, where it is not the one that it is made in.
-    #[cfg(feature = "hyper")]
+    /// The span that it comes from, and what is known of it, where that is not only the span that it is made in.
+    #[cfg(feature = "gateway")]
     pub(crate) fn parent(mut self, parent: Parent) -> Self {
         self.parent = parent;
         self
@@ -301,7 +301,9 @@ where
             }
         }
         engine.put_in_front(self.from_downstream, self.from_upstream);
-        let observed = ObservedTunnel::start(&self.parent);
+        let id = self.watched.as_ref().and_then(Watched::id);
+        let id = id.as_ref().map(|id| id as &dyn fmt::Display);
+        let observed = ObservedTunnel::start(&self.parent, id);
         Run::new(
             self.downstream,
             self.upstream,

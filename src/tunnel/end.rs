@@ -37,6 +37,10 @@ pub enum End {
     Drained,
     /// [`TunnelWatch::end`](super::TunnelWatch::end) or [`Tunnels::end_where`](super::Tunnels::end_where) asked for it.
     Requested,
+    /// Its server leaves the group, and the tunnels of the server are [evacuated](crate::manual::operators).
+    Evacuated,
+    /// A server is back in the group, and this tunnel was [more than the share](crate::manual::operators) of its own server.
+    Rebalanced,
     /// The instant has passed that [`TunnelWatch::expire_at`](super::TunnelWatch::expire_at) was given.
     Expired,
     /// A side was silent, and stayed so for the [time for an answer](super::WebSocketConfig::pong_timeout) after it was sent a
@@ -78,8 +82,8 @@ pub enum End {
 
 impl End {
     /// In a word, for logs and metrics: `closed`, `idle`, `half-close-timeout`, `write-timeout`, `lifetime`, `drained`,
-    /// `requested`, `expired`, `ping-timeout`, `refused`, `violation`, `limit-exceeded`, `failed`. None of them changes in a minor
-    /// version.
+    /// `requested`, `evacuated`, `rebalanced`, `expired`, `ping-timeout`, `refused`, `violation`, `limit-exceeded`, `failed`. None of
+    /// them changes in a minor version.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -90,6 +94,8 @@ impl End {
             End::Lifetime => "lifetime",
             End::Drained => "drained",
             End::Requested => "requested",
+            End::Evacuated => "evacuated",
+            End::Rebalanced => "rebalanced",
             End::Expired => "expired",
             End::PingTimeout { .. } => "ping-timeout",
             End::Refused { .. } => "refused",
@@ -127,6 +133,8 @@ impl fmt::Display for End {
             End::Lifetime => f.write_str("lifetime over"),
             End::Drained => f.write_str("drained"),
             End::Requested => f.write_str("ended on request"),
+            End::Evacuated => f.write_str("ended because its server leaves"),
+            End::Rebalanced => f.write_str("ended because another server is back"),
             End::Expired => f.write_str("expired"),
             End::PingTimeout { side } => write!(f, "{side} did not answer a ping"),
             End::Refused { side } => write!(f, "a message from {side} was refused"),

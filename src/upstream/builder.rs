@@ -74,9 +74,10 @@ impl<C> Builder<C> {
     /// an address is.
     ///
     /// The name is resolved by the first request, and again by the first one after each interval, which waits for the
-    /// answer up to a second; nothing goes on in the background. Servers whose addresses are there still stay what they
+    /// answer up to a second; nothing goes on in the background, unless [`Group::maintain`] runs there. Servers whose addresses are there still stay what they
     /// were; those of others get no more requests, and their tunnels go on, unless there
-    /// is an [evacuation](Builder::evacuation). While the name does not resolve, the former
+    /// is an [evacuation](Builder::evacuation). One that is found again while it has tunnels is the server that it was, and has them. An
+    /// answer has to have all addresses: a name that answers with some of them by turns is not for this. While the name does not resolve, the former
     /// answer holds, and it is asked for again every second; where there is none, connecting fails with
     /// [`ConnectError::Resolve`].
     ///

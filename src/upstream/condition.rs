@@ -161,13 +161,15 @@ impl Condition {
         }
     }
 
-    /// Whether it has not worked for longer than this since it was ejected first. Says so once.
+    /// Whether it is ejected, and has not worked for longer than this since it was ejected first. Says so once.
     pub(super) fn is_lost(&mut self, now: Instant, limit: Duration) -> bool {
         let Some(ejection) = &mut self.ejection else {
             return false;
         };
+        // One that is to be probed may work: nobody has tried.
+        let is_out = now < ejection.until;
         let is_over = now.saturating_duration_since(ejection.since) > limit;
-        is_over && !std::mem::replace(&mut ejection.is_reported, true)
+        is_out && is_over && !std::mem::replace(&mut ejection.is_reported, true)
     }
 
     pub(super) fn health(&self, now: Instant, tolerance: &Tolerance) -> Health {
@@ -293,8 +295,13 @@ mod tests {
         for _ in 0..3 {
             condition.failed(start + seconds(20), &TOLERANCE, 0.5);
         }
-        assert!(!condition.is_lost(start + seconds(30), limit));
-        assert!(condition.is_lost(start + seconds(36), limit));
+        // Out until 30, and nobody has asked it for anything since.
+        for at in [30, 31, 36, 3600] {
+            assert!(!condition.is_lost(start + seconds(at), limit), "{at}");
+        }
+        condition.begin(start + seconds(40));
+        condition.failed(start + seconds(40), &TOLERANCE, 0.5);
+        assert!(condition.is_lost(start + seconds(41), limit));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::record::Record;
 use crate::clock::scaled;
 use crate::tunnel::{EndRequest, TunnelWatch, Tunnels};
@@ -14,8 +16,11 @@ use crate::tunnel::{EndRequest, TunnelWatch, Tunnels};
 /// [set down](super::Group::set_down), or because it is ejected for longer than a [limit](Evacuation::ejected_longer_than).
 ///
 /// Clients then come back, and get another server. A tunnel that opens to a server that has left, or is down, because its handshake was
-/// under way, ends in its turn as well. Only tunnels in the registry are ended, so both have to be given the same one:
+/// under way, ends in its turn as well, and each ends with [`End::Evacuated`](crate::tunnel::End::Evacuated). Where the server comes back
+/// meanwhile, those that have not had their turn go on. Only tunnels in the registry are ended, so both have to be given the same one:
 /// the group, and the door ([`UpgradeConfig::tunnels`](crate::UpgradeConfig::tunnels)).
+///
+/// A group looks at its servers when a request comes; [`Group::maintain`](super::Group::maintain) makes it look by itself.
 ///
 /// ```
 /// use std::time::Duration;
@@ -73,9 +78,9 @@ impl Evacuation {
         self
     }
 
-    /// A server that has been ejected for longer than this, without a success in between, leaves too. Default: none does.
+    /// A server that is ejected, and has been out for longer than this without a success in between, leaves too. Default: none does.
     ///
-    /// It is looked at when a request comes; the tunnels of a group that nobody asks for anything go on.
+    /// One whose ejection is over is probed by the next request, and does not leave before that has failed.
     #[must_use]
     pub fn ejected_longer_than(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.ejection = limit.into();
@@ -86,8 +91,8 @@ impl Evacuation {
     /// weight. Default: none do, and the server that is back gets new tunnels alone.
     ///
     /// One comes back when it is [no longer down](super::Group::set_down), when discovery finds it, and when a request succeeds after an
-    /// ejection; the tunnels that end are chosen by the next request. Backups neither count nor lose any. Too high a rate, and
-    /// clients come back faster than the servers take them.
+    /// ejection. Backups neither count nor lose any. Each ends with [`End::Rebalanced`](crate::tunnel::End::Rebalanced). Where several
+    /// come back, the rate holds for all of them together. Too high a rate, and clients come back faster than the servers take them.
     #[must_use]
     pub fn rebalance(mut self, per_second: impl Into<Option<NonZeroU32>>) -> Self {
         self.rebalance = per_second.into();
@@ -98,16 +103,25 @@ impl Evacuation {
         self.rebalance.is_some()
     }
 
-    /// Ends what these servers, each with its weight, have above their shares.
-    pub(super) fn begin_rebalance(&self, servers: &[(Arc<str>, u32)]) {
-        let Some(rate) = self.rebalance else { return };
+    /// What these servers, each with its weight, have above their shares, and how long it takes at least to end that.
+    ///
+    /// Tunnels that are to end in any case do not count: they leave without being asked.
+    pub(super) fn above_shares(&self, servers: &[(Arc<str>, u32)]) -> (Vec<TunnelWatch>, Duration) {
+        let Some(rate) = self.rebalance else {
+            return Default::default();
+        };
         let place = |tunnel: &TunnelWatch| {
             let upstream = tunnel.shared_upstream()?;
             servers.iter().position(|(name, _)| Arc::ptr_eq(name, upstream))
         };
         let mut excess = vec![0_usize; servers.len()];
-        for at in self.tunnels.iter().filter_map(|tunnel| place(&tunnel)) {
-            excess[at] = excess[at].saturating_add(1);
+        let staying = |tunnel: TunnelWatch| match tunnel.is_to_end() {
+            true => None,
+            false => Some((place(&tunnel)?, tunnel)),
+        };
+        let staying: Vec<_> = self.tunnels.iter().filter_map(staying).collect();
+        for (at, _) in &staying {
+            excess[*at] = excess[*at].saturating_add(1);
         }
         let all: usize = excess.iter().sum();
         let weights: f64 = servers.iter().map(|(_, weight)| f64::from(*weight)).sum();
@@ -117,11 +131,20 @@ impl Evacuation {
         }
         let to_end: usize = excess.iter().sum();
         let window = scaled(Duration::from_secs(1), to_end as f64 / f64::from(rate.get()));
-        let select = |tunnel: &TunnelWatch| {
-            let left = place(tunnel).and_then(|at| excess.get_mut(at));
-            left.is_some_and(|left| left.checked_sub(1).map(|rest| *left = rest).is_some())
+        let mut is_above = |at: usize| match excess[at].checked_sub(1) {
+            Some(rest) => {
+                excess[at] = rest;
+                true
+            }
+            None => false,
         };
-        self.tunnels.end_where(select, &self.request, window);
+        let above = staying.into_iter().filter(|(at, _)| is_above(*at));
+        (above.map(|(_, tunnel)| tunnel).collect(), window)
+    }
+
+    /// Ends these tunnels, one after the other over a window from this instant on.
+    pub(super) fn move_away(&self, tunnels: &[TunnelWatch], from: Instant, window: Duration) {
+        self.tunnels.rebalance(tunnels, &self.request, from, window);
     }
 
     pub(super) fn ejection_limit(&self) -> Option<Duration> {
@@ -136,5 +159,10 @@ impl Evacuation {
         let leaves = move || record.upgrade().is_none_or(|record| record.is_leaving());
         self.tunnels
             .evacuate(&server.shared_name(), leaves, &self.request, self.window);
+    }
+
+    /// The server leaves no more: those of its tunnels that have not had their turn go on.
+    pub(super) fn take_back(&self, server: &Arc<Record>) {
+        self.tunnels.stay(&server.shared_name());
     }
 }

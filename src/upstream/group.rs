@@ -1,7 +1,10 @@
 //! Connects a request to one server of the group after another, until one accepts.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+
+use tokio::time::sleep_until;
 
 use super::Retry;
 use super::builder::Builder;
@@ -116,7 +119,8 @@ impl<C, V> Group<C, V> {
     /// Takes the servers with this name out of the group, or puts them back in. False if there is none.
     ///
     /// One that is down gets no requests, whatever the health of the others; its tunnels go on, unless there is an
-    /// [evacuation](Builder::evacuation). One that discovery loses and finds again is not down any more.
+    /// [evacuation](Builder::evacuation). Put back in, it keeps the tunnels that have not ended by then. One that discovery loses and
+    /// finds again is not down any more.
     #[must_use]
     pub fn set_down(&self, name: &str, down: bool) -> bool {
         self.shared.set_down(name, down)
@@ -133,24 +137,50 @@ impl<C, V> Group<C, V> {
     /// [`switchover_server_state` and `switchover_server_tunnels`](crate::describe_metrics): before each scrape, or at intervals.
     /// Feature `metrics`.
     ///
-    /// Servers with the same name are one in the metrics, unless their groups have different [names](Builder::name).
+    /// Servers of the group with the same name are one in the metrics, with the sums of their numbers; and of groups with the same
+    /// [name](Builder::name) the one that is recorded last counts. One that discovery has lost is in no state, and has its tunnels until
+    /// they have ended; after that it is not recorded again, so that an exporter may forget it when it is idle.
     #[cfg(feature = "metrics")]
     pub fn record_metrics(&self) {
-        let records: Vec<_> = self
-            .shared
-            .members()
-            .iter()
-            .map(|member| member.record.clone())
-            .collect();
-        for record in records {
-            record.record_metrics();
-        }
+        self.shared.record_metrics();
     }
 
     /// What is known of the names that servers are found by.
     #[must_use]
     pub fn sources(&self) -> Vec<SourceStatus> {
         self.shared.sources()
+    }
+}
+
+impl<C: Send + Sync, V> Group<C, V> {
+    /// Keeps the group up to date where no request does: asks where servers are when it is time to, and ends the tunnels that an
+    /// [evacuation](Builder::evacuation) is to end. Never completes. The crate starts no task by itself: run it in one of your own, once for
+    /// a group and all its clones.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use switchover::upstream::{Group, Server};
+    ///
+    /// let group = Group::of([Server::to("10.0.0.1:9000"), Server::to("10.0.0.2:9000")]);
+    /// let maintained = group.clone();
+    /// let task = tokio::spawn(async move { maintained.maintain().await });
+    /// # task.abort();
+    /// # }
+    /// ```
+    ///
+    /// It looks once a second, and whenever a name is to be [resolved](Builder::resolve) again. Without it the next request does what is
+    /// due, and waits for an answer about a name up to a second. A name that cannot be resolved is found in [`sources`](Group::sources).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the maintenance, and a question that is under way; nothing else is lost.
+    pub async fn maintain(&self) -> Infallible {
+        loop {
+            // What has failed is in the sources, and is asked for again.
+            let _ = self.shared.refresh().await;
+            sleep_until(self.shared.next_look()).await;
+        }
     }
 }
 

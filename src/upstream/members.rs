@@ -8,10 +8,15 @@ use super::record::{Member, Record, chance};
 use crate::connect::{Attempts, ConnectError};
 use crate::tunnel::Permit;
 
+/// At most so many servers are remembered that have left.
+const GONE: usize = 1024;
+
 /// The servers of a group, in a fixed order, and whose turn it is.
 pub(super) struct Members<C> {
     list: Vec<Arc<Member<C>>>,
     turns: Vec<i64>,
+    /// Those that have left and still have tunnels. One that comes back is the server that it was.
+    gone: Vec<Arc<Member<C>>>,
 }
 
 impl<C> Default for Members<C> {
@@ -19,6 +24,7 @@ impl<C> Default for Members<C> {
         Members {
             list: Vec::new(),
             turns: Vec::new(),
+            gone: Vec::new(),
         }
     }
 }
@@ -26,6 +32,17 @@ impl<C> Default for Members<C> {
 impl<C> Members<C> {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Member<C>>> {
         self.list.iter()
+    }
+
+    /// Those that have left, as far as they are remembered.
+    #[cfg(feature = "metrics")]
+    pub(super) fn gone(&self) -> impl Iterator<Item = &Arc<Member<C>>> {
+        self.gone.iter()
+    }
+
+    /// Forgets those that have left and have no tunnels any more.
+    pub(super) fn forget_gone(&mut self) {
+        self.gone.retain(|member| member.record.tunnels() > 0);
     }
 
     /// Adds servers, and takes away those that are not to be kept. Those that stay keep their turns, and one that somebody
@@ -42,14 +59,32 @@ impl<C> Members<C> {
         for member in new {
             let is_there = |other: &Arc<Member<C>>| other.found.is_some() && other.found == member.found;
             if !self.list.iter().any(is_there) {
+                let is_it =
+                    |other: &Arc<Member<C>>| is_there(other) && other.record.name() == member.record.name();
+                let former = self
+                    .gone
+                    .iter()
+                    .position(is_it)
+                    .map(|at| self.gone.swap_remove(at));
+                let member = former
+                    .inspect(|former| former.record.come_back())
+                    .unwrap_or(member);
                 self.list.push(member);
                 self.turns.push(0);
             }
         }
-        (
-            self.list.len(),
-            removed.into_iter().map(|(member, _)| member).collect(),
-        )
+        let removed: Vec<_> = removed.into_iter().map(|(member, _)| member).collect();
+        for member in &removed {
+            member.record.leave();
+        }
+        self.gone.extend(removed.iter().cloned());
+        let too_many = self.gone.len().saturating_sub(GONE);
+        self.gone.drain(..too_many);
+        if !cfg!(feature = "metrics") {
+            // With metrics they are recorded once more.
+            self.forget_gone();
+        }
+        (self.list.len(), removed)
     }
 
     /// Chooses a server, where what counts has its place from now on.

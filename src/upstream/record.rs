@@ -115,12 +115,14 @@ impl Record {
         &self.place
     }
 
-    /// Records its state and its tunnels.
+    /// What it is in, in a word: none where it has left its group.
     #[cfg(feature = "metrics")]
-    pub(super) fn record_metrics(&self) {
-        let status = self.status();
-        let state = if status.down { "down" } else { status.health.name() };
-        telemetry::server_state(&self.place, state, status.tunnels);
+    pub(super) fn state(&self) -> Option<&'static str> {
+        match () {
+            () if self.has_left.load(Ordering::Acquire) => None,
+            () if self.is_down() => Some("down"),
+            () => Some(self.condition().health(Instant::now(), &self.tolerance).name()),
+        }
     }
 
     pub(super) fn shared_name(&self) -> Arc<str> {
@@ -158,6 +160,20 @@ impl Record {
     /// Its group does not have it any more.
     pub(super) fn leave(&self) {
         self.has_left.store(true, Ordering::Release);
+    }
+
+    /// Its group has it again: what was known against it was known of the time before.
+    pub(super) fn come_back(&self) {
+        *self.condition() = Condition::default();
+        self.is_troubled.store(false, Ordering::Release);
+        self.is_down.store(false, Ordering::Release);
+        self.has_left.store(false, Ordering::Release);
+        self.is_back.store(true, Ordering::Release);
+    }
+
+    /// How many tunnels it has.
+    pub(super) fn tunnels(&self) -> usize {
+        self.cap.open()
     }
 
     /// Whether nothing new is to be sent there, by hand or because it has left.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::balance::Balance;
 use super::evacuation::Evacuation;
 use super::members::Members;
-use super::record::Member;
+use super::record::{Member, Record};
 use super::server::Server;
 use super::source::{Source, SourceStatus};
 use super::view::{Policy, ServerConnector, Trial};
@@ -20,6 +20,11 @@ use crate::clock::After;
 use crate::connect::{Attempts, ConnectError, ConnectRequest, PoolKey, Pooling};
 use crate::telemetry;
 use crate::tunnel::Permit;
+
+/// How often a group looks at its servers where no request makes it look.
+const LOOK: Duration = Duration::from_secs(1);
+/// And at most.
+const LEAST_LOOK: Duration = Duration::from_millis(10);
 
 pub(super) struct Shared<C> {
     /// What the group is called; empty where it has no name.
@@ -32,6 +37,8 @@ pub(super) struct Shared<C> {
     count: Arc<AtomicUsize>,
     connect_timeout: Duration,
     evacuation: Option<Evacuation>,
+    /// When the last tunnel ends that was chosen for a server that came back.
+    rebalanced_until: Mutex<Option<Instant>>,
     /// The number of the last pool key that was given to a server.
     pool_keys: AtomicU64,
 }
@@ -55,6 +62,7 @@ impl<C> Shared<C> {
             count: Arc::default(),
             connect_timeout,
             evacuation,
+            rebalanced_until: Mutex::default(),
             pool_keys: AtomicU64::new(PoolKey::SHARED.number()),
         };
         let members = servers.into_iter().map(|server| shared.member(server, None));
@@ -95,8 +103,7 @@ impl<C> Shared<C> {
             let refreshed = Box::pin(source.refresh(|addresses| self.found(index, source, addresses)));
             failure = refreshed.await.err().or(failure);
         }
-        self.evacuate_ejected();
-        self.rebalance();
+        self.look_after();
         match failure {
             Some(error) if self.members().iter().next().is_none() => Err(error),
             _ => Ok(()),
@@ -132,54 +139,87 @@ impl<C> Shared<C> {
         };
         for member in removed {
             telemetry::server_changed(member.record.place(), "removed");
-            #[cfg(feature = "metrics")]
-            telemetry::server_removed(member.record.place());
-            member.record.leave();
-            self.evacuate(&member);
+            self.settle(&member.record);
         }
     }
 
-    fn evacuate(&self, member: &Member<C>) {
-        if let Some(evacuation) = &self.evacuation {
+    /// Ends the tunnels of a server that leaves, or lets them go on where it leaves no more.
+    fn settle(&self, record: &Arc<Record>) {
+        let Some(evacuation) = &self.evacuation else {
+            return;
+        };
+        loop {
+            let leaves = record.is_leaving();
+            match leaves {
+                true => evacuation.begin(record),
+                false => evacuation.take_back(record),
+            }
+            // Of two that change it at the same time, the last one counts.
+            if record.is_leaving() == leaves {
+                return;
+            }
+        }
+    }
+
+    /// Does what the time has made necessary: ends tunnels of servers that have been ejected for too long, and tunnels of the others
+    /// where one is back.
+    fn look_after(&self) {
+        let Some(evacuation) = &self.evacuation else {
+            return;
+        };
+        self.evacuate_ejected(evacuation);
+        let is_back = |member: &&Arc<Member<C>>| member.record.take_back();
+        let back: Vec<_> = self.members().iter().filter(is_back).cloned().collect();
+        for member in &back {
+            self.settle(&member.record);
+        }
+        if !back.is_empty() && evacuation.rebalances() {
+            self.rebalance(evacuation);
+        }
+    }
+
+    /// When to look again for what the time has made necessary.
+    pub(super) fn next_look(&self) -> Instant {
+        let now = Instant::now();
+        let dues = self.sources.iter().filter_map(Source::due);
+        dues.fold(now.after(LOOK), Instant::min)
+            .max(now.after(LEAST_LOOK))
+    }
+
+    /// Ends the tunnels of servers that have been ejected for too long, once for each time.
+    fn evacuate_ejected(&self, evacuation: &Evacuation) {
+        let Some(limit) = evacuation.ejection_limit() else {
+            return;
+        };
+        let is_lost = |member: &&Arc<Member<C>>| member.record.is_lost(limit);
+        let lost: Vec<_> = self.members().iter().filter(is_lost).cloned().collect();
+        for member in lost {
             evacuation.begin(&member.record);
         }
     }
 
-    /// Ends the tunnels of servers that have been ejected for too long, once for each time.
-    fn evacuate_ejected(&self) {
-        let limit = self.evacuation.as_ref().and_then(Evacuation::ejection_limit);
-        let Some(limit) = limit else { return };
-        let is_lost = |member: &&Arc<Member<C>>| member.record.is_lost(limit);
-        let lost: Vec<_> = self.members().iter().filter(is_lost).cloned().collect();
-        for member in lost {
-            self.evacuate(&member);
-        }
-    }
-
     /// Ends tunnels of the other servers where one is back.
-    fn rebalance(&self) {
-        let Some(evacuation) = self
-            .evacuation
-            .as_ref()
-            .filter(|evacuation| evacuation.rebalances())
-        else {
-            return;
-        };
+    fn rebalance(&self, evacuation: &Evacuation) {
         let servers: Vec<_> = {
             let members = self.members();
-            let mut is_any_back = false;
-            for member in members.iter() {
-                is_any_back |= member.record.take_back();
-            }
-            if !is_any_back {
-                return;
-            }
             let records = members.iter().map(|member| &member.record);
             let fit = records.filter(|record| !record.is_down() && !record.is_backup() && record.is_open());
             fit.map(|record| (record.shared_name(), record.weight()))
                 .collect()
         };
-        evacuation.begin_rebalance(&servers);
+        let (tunnels, window) = evacuation.above_shares(&servers);
+        let now = Instant::now();
+        let from = {
+            let mut until = self
+                .rebalanced_until
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // The rate is that of all servers that come back.
+            let from = until.map_or(now, |until| until.max(now));
+            *until = Some(from.after(window));
+            from
+        };
+        evacuation.move_away(&tunnels, from, window);
     }
 
     /// Takes the servers with this name out, or back in. False if there is none.
@@ -189,12 +229,37 @@ impl<C> Shared<C> {
         for member in &found {
             if member.record.set_down(down) {
                 telemetry::server_changed(member.record.place(), if down { "down" } else { "up" });
-                if down {
-                    self.evacuate(member);
-                }
+                self.settle(&member.record);
             }
         }
+        self.look_after();
         !found.is_empty()
+    }
+
+    /// Records the state of each server, and how many tunnels it has. Those of the same name are one.
+    #[cfg(feature = "metrics")]
+    pub(super) fn record_metrics(&self) {
+        let records: Vec<_> = {
+            let mut members = self.members();
+            let of_all = members.iter().chain(members.gone());
+            let records = of_all.map(|member| member.record.clone()).collect();
+            members.forget_gone();
+            records
+        };
+        let mut places: Vec<telemetry::ServersAt> = Vec::new();
+        for record in records {
+            let (place, state) = (record.place(), record.state());
+            if state.is_some() {
+                telemetry::touch_server(place);
+            }
+            let at = places.iter().position(|servers| servers.is_at(place));
+            let at = at.unwrap_or_else(|| {
+                places.push(telemetry::ServersAt::of(place));
+                places.len() - 1
+            });
+            places[at].add(state, record.tunnels());
+        }
+        places.iter().for_each(telemetry::ServersAt::record);
     }
 
     /// Chooses a server for a tunnel, which has its place, and begins the attempt there.

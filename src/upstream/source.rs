@@ -80,6 +80,11 @@ impl<C> Source<C> {
         }
     }
 
+    /// When to ask again; none before the first answer.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.state().due
+    }
+
     /// Asks for the addresses if it is time to, and hands them over. One request asks; the others go on with what there is,
     /// if there is anything.
     ///

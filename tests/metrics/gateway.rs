@@ -231,3 +231,58 @@ async fn the_names_of_groups_distinguish_servers_of_one_name() {
             .contains_key("switchover_server_tunnels{group=chat,server=192.0.2.9:9000}")
     );
 }
+
+/// Servers that a name has lost, and found again.
+#[tokio::test]
+async fn a_server_that_is_lost_is_in_no_state_and_has_its_tunnels_until_they_end() {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use switchover::connect::{Connect, ConnectRequest};
+    use switchover::header::Hop;
+
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = origin.local_addr().unwrap();
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let guard = metrics::set_default_local_recorder(&recorder);
+    switchover::describe_metrics();
+    let addresses = Arc::new(Mutex::new(vec![address]));
+    let found = addresses.clone();
+    let find = move || {
+        let found = found.lock().unwrap().clone();
+        async move { Ok(found) }
+    };
+    let group = Group::builder()
+        .name("chat")
+        .discover("chat", find, Duration::ZERO, |address| {
+            Server::to(address.to_string())
+        })
+        .build();
+    let head = http::Request::new(()).into_parts().0;
+    let request = || ConnectRequest::new(&head, Hop::from(address));
+    let open = within("a connection", group.connect(request())).await.unwrap();
+    let state = |state: &str| format!("switchover_server_state{{group=chat,server={address},state={state}}}");
+    let tunnels = format!("switchover_server_tunnels{{group=chat,server={address}}}");
+    let mut recorded = Recorded::default();
+    let mut shows = |healthy: u64, open: u64| {
+        group.record_metrics();
+        recorded.update(&snapshotter);
+        assert_eq!(
+            (recorded.of(&state("healthy")), recorded.of(&tunnels)),
+            (healthy, open)
+        );
+    };
+    shows(1, 1);
+    addresses.lock().unwrap().clear();
+    assert!(group.connect(request()).await.is_err());
+    shows(0, 1);
+    addresses.lock().unwrap().push(address);
+    let again = within("a connection", group.connect(request())).await.unwrap();
+    shows(1, 2);
+    addresses.lock().unwrap().clear();
+    assert!(group.connect(request()).await.is_err());
+    drop((open, again));
+    shows(0, 0);
+    drop(guard);
+}

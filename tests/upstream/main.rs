@@ -13,6 +13,7 @@ mod flapping;
 mod health;
 #[cfg(unix)]
 mod leaving;
+mod moving;
 mod next_server;
 mod relayed;
 mod routes;

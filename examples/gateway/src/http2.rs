@@ -13,7 +13,7 @@ use switchover::header::Hop;
 use switchover::http1::check_request_within;
 use switchover::http2::{Http2Server, Http2ServerConfig, RequestBody};
 use switchover::service::{Destination, ProxyBody, ServiceConfig};
-use switchover::tunnel::{AnyStream, Label};
+use switchover::tunnel::{AnyStream, Label, TunnelWatch};
 use tower_service::Service;
 
 use super::admin::Asked;
@@ -94,7 +94,7 @@ pub(super) fn reporting(config: ServiceConfig, failures: Arc<Failures>) -> Servi
     config
         .on_start(|started| {
             if let Some(story) = started.extensions.get::<Story>() {
-                story.opened(started.protocol);
+                story.opened(started.protocol, started.watch.as_ref().and_then(TunnelWatch::id));
             }
         })
         .on_end(move |ended| {

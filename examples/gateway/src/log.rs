@@ -104,16 +104,13 @@ impl Subscriber for Lines {
         let parent = belongs_to(span.parent(), span.is_contextual());
         let mut spans = self.spans();
         let id = spans.open(span.metadata(), parent);
-        if let Some(fields) = spans.fields(id) {
-            span.record(&mut Fields::of(fields));
-        }
+        spans.write_fields(id, |fields| span.record(&mut Fields::of(fields)));
         Id::from_u64(id)
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
-        if let Some(fields) = self.spans().fields(span.into_u64()) {
-            values.record(&mut Fields::of(fields));
-        }
+        self.spans()
+            .write_fields(span.into_u64(), |fields| values.record(&mut Fields::of(fields)));
     }
 
     fn record_follows_from(&self, _span: &Id, _follows: &Id) {}

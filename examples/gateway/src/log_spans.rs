@@ -7,6 +7,9 @@ use tracing_core::Metadata;
 /// So many places keep their buffers when their spans have closed: what many have needed is not kept for the few.
 const KEPT: usize = 1024;
 
+/// So many places at least are made at a time.
+const FEW: usize = 64;
+
 /// All spans of the process. The id of a span is its place and one.
 #[derive(Default)]
 pub(super) struct Spans {
@@ -36,6 +39,10 @@ impl Spans {
                 at
             }
             None => {
+                if self.places.len() == self.places.capacity() {
+                    // Doubled, as a vector grows otherwise, half of it would be there for nothing.
+                    self.places.reserve_exact(FEW + self.places.len() / 8);
+                }
                 self.places.push(Place {
                     metadata,
                     parent,
@@ -52,8 +59,16 @@ impl Spans {
         self.places.get_mut(usize::try_from(id).ok()?.checked_sub(1)?)
     }
 
-    pub(super) fn fields(&mut self, id: u64) -> Option<&mut String> {
-        Some(&mut self.at(id)?.fields)
+    /// Has fields written behind those that a span has.
+    pub(super) fn write_fields(&mut self, id: u64, write: impl FnOnce(&mut String)) {
+        let is_kept = id <= KEPT as u64;
+        if let Some(place) = self.at(id) {
+            write(&mut place.fields);
+            if !is_kept {
+                // Among so many it stays as long as its tunnel does.
+                place.fields.shrink_to_fit();
+            }
+        }
     }
 
     pub(super) fn metadata(&mut self, id: u64) -> Option<&'static Metadata<'static>> {
@@ -134,10 +149,24 @@ mod tests {
     };
 
     #[test]
+    fn many_that_are_open_hold_what_they_say_and_no_more() {
+        let mut spans = Spans::default();
+        for _ in 0..2 * KEPT {
+            let id = spans.open(&UPGRADE, None);
+            spans.write_fields(id, |fields| fields.push_str("url.path=\"/chat\""));
+            spans.write_fields(id, |fields| fields.push_str(" http.response.status_code=101"));
+        }
+        for place in &spans.places[KEPT..] {
+            assert_eq!(place.fields.capacity(), place.fields.len());
+        }
+        assert!(spans.places.capacity() <= spans.places.len() * 9 / 8 + FEW);
+    }
+
+    #[test]
     fn a_span_stays_as_long_as_anything_refers_to_it_and_its_place_is_taken_by_the_next() {
         let mut spans = Spans::default();
         let outer = spans.open(&UPGRADE, None);
-        spans.fields(outer).unwrap().push_str("a=1");
+        spans.write_fields(outer, |fields| fields.push_str("a=1"));
         let inner = spans.open(&UPGRADE, Some(outer));
         spans.refer_to(inner);
         assert!(!spans.release(inner) && !spans.release(outer));
@@ -150,7 +179,7 @@ mod tests {
         let again = [spans.open(&UPGRADE, None), spans.open(&UPGRADE, None)];
         assert!(again.contains(&outer) && again.contains(&inner), "{again:?}");
         for id in again {
-            assert_eq!(spans.fields(id).unwrap(), "");
+            spans.write_fields(id, |fields| assert_eq!(fields, ""));
             assert!(spans.release(id));
         }
     }

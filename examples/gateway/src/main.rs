@@ -162,6 +162,12 @@ fn run(mut flags: Flags) -> io::Result<()> {
 
     runtime.block_on(async {
         tokio::spawn(terminated(signals, drain.clone(), settings.clone()));
+        for upstream in settings.upstreams() {
+            if upstream.is_maintained(&settings.flags) {
+                let group = upstream.group.clone();
+                tokio::spawn(async move { group.maintain().await });
+            }
+        }
         let ended = worker::run(of_first, settings, drain).await;
         // Signals are noticed here, also by the tunnels that another worker still has.
         all_ended.recv().await;
@@ -208,7 +214,7 @@ fn signals() -> io::Result<(Signal, Signal)> {
 }
 
 /// Starts the drain some time after the first of the signals, and ends it at the second. A drain that an operator has started by
-/// the administration is as one of the first signal.
+/// the administration goes on at the first one: who supervises the process sends that without knowing of the drain.
 async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Drain, settings: Arc<Settings>) {
     let mut signalled = async || {
         tokio::select! {
@@ -216,17 +222,7 @@ async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Dra
             _ = interrupt.recv() => {}
         }
     };
-    let is_asked_for = tokio::select! {
-        biased;
-        () = drain.started() => true,
-        () = signalled() => false,
-    };
-    if is_asked_for {
-        signalled().await;
-        settings.hurry.complete_now();
-        drain.complete_now();
-        return;
-    }
+    signalled().await;
     // The load balancer notices first, and sends clients until then.
     settings.leave();
     let flags = &settings.flags;
@@ -234,8 +230,11 @@ async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Dra
     let schedule = Schedule::default()
         .grace(flags.drain_timeout - spread)
         .spread(spread);
-    if timeout(flags.drain_delay, signalled()).await.is_err() {
-        drain.start(schedule);
+    let is_asked_for = drain.has_started();
+    if is_asked_for || timeout(flags.drain_delay, signalled()).await.is_err() {
+        if !is_asked_for {
+            drain.start(schedule);
+        }
         signalled().await;
     }
     settings.hurry.complete_now();

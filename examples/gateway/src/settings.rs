@@ -45,7 +45,7 @@ pub(crate) struct Settings {
     /// Started when the drain is to be over at once.
     pub(crate) hurry: Drain,
     pub(crate) log: Option<AccessLog>,
-    /// Where tunnels are listed, if an operator can see them.
+    /// Where tunnels are listed, if an operator can see them or they may end because of their servers.
     pub(crate) tunnels: Option<Tunnels>,
     pub(crate) failures: Arc<Failures>,
 }
@@ -79,16 +79,17 @@ impl Settings {
             .cap(flags.max_tunnels.map(Cap::new))
             .peer_cap(flags.max_tunnels_per_client.map(PeerCap::new));
         let listed = Tunnels::from(drain.clone());
-        let tunnels = flags.admin.is_some().then(|| listed.clone());
+        let is_listed = flags.admin.is_some() || flags.evacuates();
+        let tunnels = is_listed.then(|| listed.clone());
         let mut service = ServiceConfig::default()
             .upgrade(upgrade.clone())
             .request_limits(limits)
-            .tunnels(listed);
+            .tunnels(listed.clone());
         let failures = Arc::new(Failures::new(flags.admin.is_some()));
         if log.is_some() || failures.is_kept() {
             service = http2::reporting(service, failures.clone());
         }
-        let routes = routes(&mut flags, client.as_ref(), &service)?;
+        let routes = routes(&mut flags, client.as_ref(), &service, &listed)?;
         let config = GatewayConfig::default()
             .upgrade(upgrade.tunnels(tunnels.clone()))
             .request_limits(limits)
@@ -202,10 +203,12 @@ fn routes(
     flags: &mut Flags,
     client: Option<&TlsClientConfig>,
     service: &ServiceConfig,
+    tunnels: &Tunnels,
 ) -> io::Result<Routes<Upstream>> {
     let mut routes = Routes::default();
     for (index, (pattern, target)) in std::mem::take(&mut flags.routes).into_iter().enumerate() {
-        let upstream = Upstream::new(index, &pattern, target, flags, client, service)?;
+        let evacuation = flags.evacuation(tunnels);
+        let upstream = Upstream::new(index, &pattern, target, flags, client, service, evacuation)?;
         routes
             .add(pattern, upstream)
             .map_err(|error| io::Error::other(format!("--route: {error}")))?;

@@ -2,8 +2,8 @@
 //!
 //! The README says what the fields are.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use http::header::{HOST, HeaderMap, HeaderName, ORIGIN, UPGRADE};
@@ -14,8 +14,8 @@ use switchover::connect::Trace;
 use switchover::handshake::{Rejection, wants_upgrade};
 use switchover::header::{Hop, Protocol};
 use switchover::service::Relayed;
-use switchover::tunnel::{End, Traffic};
-use switchover::websocket::CloseCode;
+use switchover::tunnel::{End, Traffic, TunnelId};
+use switchover::websocket::{CloseCode, CloseFrame};
 use switchover::{Error, Side};
 
 use super::record::{Record, Why};
@@ -40,6 +40,8 @@ struct Telling {
     wants_upgrade: bool,
     trace: Trace,
     stage: AtomicU8,
+    /// What the administration calls its tunnel, where there is one.
+    tunnel: OnceLock<TunnelId>,
 }
 
 /// Nothing has been recorded of it.
@@ -67,6 +69,7 @@ impl Story {
             wants_upgrade: wants_upgrade(head),
             trace: Trace::new(),
             stage: AtomicU8::new(UNTOLD),
+            tunnel: OnceLock::new(),
             visit,
         }))
     }
@@ -137,8 +140,11 @@ impl Story {
     }
 
     /// Both sides have agreed, and the client knows.
-    pub(crate) fn opened(&self, protocol: &Protocol) {
+    pub(crate) fn opened(&self, protocol: &Protocol, tunnel: Option<TunnelId>) {
         let request = &self.0;
+        if let Some(tunnel) = tunnel {
+            let _ = request.tunnel.set(tunnel);
+        }
         request.stage.store(OPEN, Ordering::Release);
         let record = request.record("opened").status(Some(request.switched()));
         let record = record.display("agreed", Some(protocol));
@@ -165,8 +171,8 @@ impl Story {
         };
         self.0.end(event, |record| {
             let bytes = |of: fn(&Traffic) -> u64| traffic.map(of);
-            let close = |side: Side| {
-                let close = traffic?.close_from(side)?;
+            let code = |of: fn(&Traffic, Side) -> Option<&CloseFrame>, side| {
+                let close = of(traffic?, side)?;
                 let code = close.code().unwrap_or(CloseCode::NO_STATUS_RECEIVED);
                 Some(u64::from(code.0))
             };
@@ -182,8 +188,16 @@ impl Story {
                 .number("from_upstream", bytes(Traffic::from_upstream))
                 .text("limit", limit.map_or("", |(limit, _)| limit.name()))
                 .number("limit_allowed", limit.map(|(_, allowed)| allowed))
-                .number("close_from_downstream", close(Side::Downstream))
-                .number("close_from_upstream", close(Side::Upstream))
+                .number(
+                    "close_from_downstream",
+                    code(Traffic::close_from, Side::Downstream),
+                )
+                .number("close_from_upstream", code(Traffic::close_from, Side::Upstream))
+                .number(
+                    "close_to_downstream",
+                    code(Traffic::close_sent_to, Side::Downstream),
+                )
+                .number("close_to_upstream", code(Traffic::close_sent_to, Side::Upstream))
                 .frames(traffic)
         });
     }
@@ -212,6 +226,7 @@ impl Telling {
             .text("target", &self.target)
             .text("origin", &self.origin)
             .text("protocol", &self.protocol)
+            .display("tunnel", self.tunnel.get())
             .tries(&self.trace.attempts())
     }
 

@@ -11,7 +11,7 @@ use switchover::route::RoutePattern;
 use switchover::service::{ServiceConfig, UpgradeService};
 use switchover::tls::{TlsClientConfig, TlsConnect};
 use switchover::tunnel::AnyStream;
-use switchover::upstream::{self, Group};
+use switchover::upstream::{self, Evacuation, Group};
 
 use super::flags::Flags;
 use super::target::{Address, ServerUrl, Share, Target};
@@ -41,10 +41,12 @@ impl Upstream {
         flags: &Flags,
         tls: Option<&TlsClientConfig>,
         service: &ServiceConfig,
+        evacuation: Option<Evacuation>,
     ) -> io::Result<Self> {
         let rules = flags.header_rules.clone().upstream(&target.host());
         let mut group = Group::builder()
             .name(pattern.to_string())
+            .evacuation(evacuation)
             .balance(flags.balance.clone());
         for url in target.servers {
             let access = Access::new(&url, flags, tls)?;
@@ -71,6 +73,13 @@ impl Upstream {
             path: target.path,
             upgrades,
         })
+    }
+}
+
+impl Upstream {
+    /// Whether there is anything to do for its group where nobody asks it for anything.
+    pub(crate) fn is_maintained(&self, flags: &Flags) -> bool {
+        flags.evacuates() || !self.group.sources().is_empty()
     }
 }
 

@@ -241,10 +241,13 @@ async fn upgrade(
         .inspect_err(failed)
         .ok()?
     {
-        Negotiated::Switched(established) => {
+        Negotiated::Switched(mut established) => {
             let protocol = established.protocol().clone();
             if let Some(story) = &story {
-                story.opened(&protocol);
+                let is_listed = settings.tunnels.is_some();
+                // One that is in no registry is not to be watched for this.
+                let tunnel = is_listed.then(|| established.watch().id()).flatten();
+                story.opened(&protocol, tunnel);
             }
             let report = (settings.talks || story.is_some() || is_kept).then(|| {
                 Box::new(Report {

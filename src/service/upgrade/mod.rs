@@ -241,7 +241,7 @@ impl<C: Connect + 'static> Upgrader<C> {
                         tap,
                         drain: config.tunnels.as_ref().map(Tunnels::signal),
                         watched: config.list(&switched, config.listing(&outgoing), label, true, is_framed),
-                        parent: telemetry::Parent::current(),
+                        parent: outgoing.parent().speaking(switched.protocol()),
                         timer,
                         admission,
                     };

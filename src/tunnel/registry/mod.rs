@@ -174,6 +174,7 @@ impl Tunnels {
         }
         let new = self.table().report(&moved);
         crate::telemetry::moved(&new);
+        crate::telemetry::touch();
     }
 
     /// Ends the tunnels that the predicate selects, with [`End::Requested`](super::End::Requested), one after the other over a window:
@@ -208,12 +209,39 @@ impl Tunnels {
         // First: one that opens meanwhile has a turn by this, or is found below.
         let over = self.table().note_leaving(upstream, leaving);
         drop(over);
+        let selected: Vec<_> = self.leading_to(upstream).collect();
+        spread(&selected, Instant::now(), window, |tunnel, at| {
+            tunnel.entry.move_at(at, End::Evacuated, request.clone());
+        });
+    }
+
+    /// The upstream with this very name leaves no more: tunnels that [`evacuate`](Tunnels::evacuate) would end later go on.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn stay(&self, upstream: &Arc<str>) {
+        for tunnel in self.leading_to(upstream) {
+            tunnel.entry.stay(End::Evacuated);
+        }
+    }
+
+    #[cfg(feature = "gateway")]
+    fn leading_to<'a>(&self, upstream: &'a Arc<str>) -> impl Iterator<Item = TunnelWatch> + use<'a> {
         let leads_there = |name: &Arc<str>| Arc::ptr_eq(name, upstream);
-        self.end_where(
-            |tunnel| tunnel.shared_upstream().is_some_and(leads_there),
-            request,
-            window,
-        );
+        self.iter()
+            .filter(move |tunnel| tunnel.shared_upstream().is_some_and(leads_there))
+    }
+
+    /// Ends these tunnels with [`End::Rebalanced`], one after the other over a window from this instant on.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn rebalance(
+        &self,
+        tunnels: &[TunnelWatch],
+        request: &EndRequest,
+        from: Instant,
+        window: Duration,
+    ) {
+        spread(tunnels, from, window, |tunnel, at| {
+            tunnel.entry.move_at(at, End::Rebalanced, request.clone());
+        });
     }
 
     /// Ends all tunnels as the schedule says, with [`End::Drained`](super::End::Drained), and refuses new upgrades with 503 from now
@@ -263,7 +291,7 @@ impl Tunnels {
             watched.watch().end_at(at, End::Drained, EndRequest::default());
         }
         if let Some((at, request)) = inserted.evacuated_at {
-            watched.watch().end_at(at, End::Requested, request);
+            watched.watch().entry.move_at(at, End::Evacuated, request);
         }
         for queue in inserted.subscribers {
             queue.push(TunnelEvent::Opened(watched.watch()));

@@ -225,6 +225,12 @@ impl TunnelWatch {
         self.end_at(self.entry.made_at, End::Requested, request.clone());
     }
 
+    /// Whether it is to end at some time, its expiry aside, or is about to.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn is_to_end(&self) -> bool {
+        self.entry.is_to_end()
+    }
+
     pub(super) fn end_at(&self, at: Instant, why: End, request: EndRequest) {
         self.entry.end_at(at, why, request);
     }

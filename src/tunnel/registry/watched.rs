@@ -41,6 +41,11 @@ impl Watched {
         }
     }
 
+    /// Which tunnel it is, if it is in a registry.
+    pub(in crate::tunnel) fn id(&self) -> Option<TunnelId> {
+        self.is_listed().then_some(self.entry.id)
+    }
+
     /// Whether it is in a registry.
     pub(in crate::tunnel) fn is_listed(&self) -> bool {
         self.entry.kind.is_some()

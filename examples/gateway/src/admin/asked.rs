@@ -4,12 +4,14 @@ use http::header::HOST;
 use http::request::Parts;
 
 /// The most bytes that are kept of a host or a path.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 /// Host and path of the request. The query may hold a credential, and is not kept.
 pub(crate) struct Asked {
-    host: Box<str>,
-    path: Box<str>,
+    /// One after the other: each tunnel has these, and an allocation of its own for each would cost more than most of them are long.
+    text: Box<str>,
+    host: u16,
+    is_whole: bool,
 }
 
 impl Asked {
@@ -19,18 +21,25 @@ impl Asked {
             (None, Some(host)) => String::from_utf8_lossy(host.as_bytes()),
             (None, None) => "".into(),
         };
+        let (host, path) = (shortened(&host), shortened(head.uri.path()));
         Asked {
-            host: shortened(&host).into(),
-            path: shortened(head.uri.path()).into(),
+            text: [host, path].concat().into(),
+            host: host.len() as u16,
+            is_whole: path.len() == head.uri.path().len(),
         }
     }
 
     pub(crate) fn host(&self) -> &str {
-        &self.host
+        &self.text[..self.host.into()]
     }
 
     pub(crate) fn path(&self) -> &str {
-        &self.path
+        &self.text[self.host.into()..]
+    }
+
+    /// Whether no byte of the path is missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use switchover::tunnel::{TunnelId, TunnelWatch};
 
-use super::asked::Asked;
+use super::asked::{self, Asked};
 use super::query::Query;
 
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl Filter {
             protocol: text("protocol")?,
             state: state?,
             host: text("host")?,
-            path: text("path")?,
+            path: query.parsed("path", path)?,
             text: text("text")?.map(|text| text.to_lowercase()),
             older_than: query.duration("older_than")?,
             idle_longer_than: query.duration("idle_longer_than")?,
@@ -98,25 +98,26 @@ impl Filter {
 
     pub(super) fn selects(&self, tunnel: &TunnelWatch) -> bool {
         let asked = tunnel.label::<Asked>();
-        let fits = |wanted: &Option<String>, is: Option<&str>| {
+        let fits = |wanted: &Option<String>, is: Option<&str>, same: fn(&str, &str) -> bool| {
             wanted
                 .as_deref()
-                .is_none_or(|wanted| is.is_some_and(|is| is.eq_ignore_ascii_case(wanted)))
+                .is_none_or(|wanted| is.is_some_and(|is| same(is, wanted)))
         };
+        let exactly = |is: &str, wanted: &str| is == wanted;
         let longer = |than: Option<Duration>, since: tokio::time::Instant| {
             than.is_none_or(|than| since.elapsed() > than)
         };
         (self.ids.is_empty() || tunnel.id().is_some_and(|id| self.ids.contains(&id)))
             && self.client.is_none_or(|client| tunnel.client() == Some(client))
-            && fits(&self.server, tunnel.upstream())
-            && fits(&self.route, tunnel.group())
-            && fits(&self.protocol, tunnel.protocol())
-            && fits(&self.state, Some(tunnel.state().name()))
-            && fits(&self.host, asked.map(Asked::host))
+            && fits(&self.server, tunnel.upstream(), exactly)
+            && fits(&self.route, tunnel.group(), exactly)
+            && fits(&self.protocol, tunnel.protocol(), str::eq_ignore_ascii_case)
+            && fits(&self.state, Some(tunnel.state().name()), exactly)
+            && fits(&self.host, asked.map(Asked::host), str::eq_ignore_ascii_case)
             && self
                 .path
                 .as_deref()
-                .is_none_or(|path| asked.is_some_and(|asked| is_path(path, asked.path())))
+                .is_none_or(|path| asked.is_some_and(|asked| is_path(path, asked)))
             && longer(self.older_than, tunnel.opened_at())
             && longer(self.idle_longer_than, tunnel.last_activity())
             && self
@@ -126,22 +127,40 @@ impl Filter {
     }
 }
 
-/// A path, or with a star at its end all that begin so.
-fn is_path(wanted: &str, path: &str) -> bool {
-    match wanted.strip_suffix('*') {
-        Some(start) => path.starts_with(start),
-        None => path == wanted,
+/// What is kept of a path has to show whether it is this one.
+fn path(wanted: &str) -> Result<String, String> {
+    match wanted.strip_suffix('*').unwrap_or(wanted) {
+        _ if wanted.is_empty() => Err("is empty".to_owned()),
+        start if start.len() > asked::MOST => Err(format!(
+            "of a path {} bytes are kept: give so many at most, and a star",
+            asked::MOST
+        )),
+        _ => Ok(wanted.to_owned()),
     }
 }
 
-/// Whether a text, in lower case, stands in what is shown of a tunnel.
+/// A path, or with a star at its end all that begin so.
+fn is_path(wanted: &str, asked: &Asked) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(start) => asked.path().starts_with(start),
+        None => asked.path() == wanted && asked.is_whole(),
+    }
+}
+
+/// Whether a text, in lower case, stands in one of the values that the other filters are for.
 fn has_text(tunnel: &TunnelWatch, asked: Option<&Asked>, text: &str) -> bool {
     let contains = |shown: &str| shown.to_lowercase().contains(text);
-    tunnel.upstream().is_some_and(contains)
-        || tunnel.protocol().is_some_and(contains)
-        || asked.is_some_and(|asked| contains(asked.host()) || contains(asked.path()))
+    let texts = [
+        tunnel.upstream(),
+        tunnel.group(),
+        tunnel.protocol(),
+        asked.map(Asked::host),
+        asked.map(Asked::path),
+        Some(tunnel.state().name()),
+    ];
+    texts.into_iter().flatten().any(contains)
         || tunnel
             .client()
             .is_some_and(|client| contains(&client.to_string()))
-        || tunnel.id().is_some_and(|id| id.to_string() == text)
+        || tunnel.id().is_some_and(|id| contains(&id.to_string()))
 }

@@ -24,7 +24,7 @@ pub(super) struct Guard {
     token: Option<Vec<u8>>,
     /// Where it listens.
     address: IpAddr,
-    /// Further names of this host.
+    /// Further names and addresses of this host.
     names: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl Guard {
         let token = flags.admin_token_file.as_deref().map(read_token).transpose()?;
         Ok(Guard {
             token,
-            address: address.ip(),
+            address: address.ip().to_canonical(),
             names: flags.admin_hosts.clone(),
         })
     }
@@ -86,9 +86,7 @@ impl Guard {
         };
         let in_target = head.uri.authority().map(Authority::as_str);
         let authority = host.parse::<Authority>().ok();
-        let name = authority
-            .as_ref()
-            .map_or("", |authority| authority.host().trim_matches(['[', ']']));
+        let name = authority.as_ref().map_or("", Authority::host);
         if in_target.is_some_and(|target| target != host) || !self.is_name(name) {
             let why = format!(
                 "{host:?} is no name of this listener: use its address or localhost, or allow the name with --admin-host"
@@ -99,12 +97,21 @@ impl Guard {
     }
 
     fn is_name(&self, name: &str) -> bool {
-        if let Ok(address) = name.parse::<IpAddr>() {
+        if let Some(address) = ip(name) {
             // An address cannot be rebound. On all addresses, any of them may be meant.
-            return address.is_loopback() || address == self.address || self.address.is_unspecified();
+            return address.is_loopback()
+                || address == self.address
+                || self.address.is_unspecified()
+                || self.names.iter().any(|own| ip(own) == Some(address));
         }
         name.eq_ignore_ascii_case("localhost") || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
+}
+
+/// An address in the way that addresses are compared here: as text one has many forms.
+fn ip(name: &str) -> Option<IpAddr> {
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>().ok()?;
+    Some(address.to_canonical())
 }
 
 fn read_token(file: &Path) -> io::Result<Vec<u8>> {
@@ -143,7 +150,9 @@ mod tests {
         Guard {
             token: token.map(|token| token.as_bytes().to_vec()),
             address: address.parse().unwrap(),
-            names: vec!["admin.example".to_owned()],
+            names: ["admin.example", "192.0.2.9", "[2001:db8::9]"]
+                .map(str::to_owned)
+                .into(),
         }
     }
 
@@ -175,6 +184,10 @@ mod tests {
             ("127.0.0.1", "localhost.attacker.example", 421),
             ("127.0.0.1", "192.0.2.1", 421),
             ("127.0.0.1", "", 421),
+            ("127.0.0.1", "192.0.2.9:9000", 200),
+            ("127.0.0.1", "[::ffff:192.0.2.9]", 200),
+            ("127.0.0.1", "[2001:db8:0:0::9]:9000", 200),
+            ("127.0.0.1", "[2001:db8::8]", 421),
             ("192.0.2.1", "192.0.2.1", 200),
             ("192.0.2.1", "192.0.2.2", 421),
             ("0.0.0.0", "192.0.2.2", 200),

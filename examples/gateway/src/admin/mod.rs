@@ -33,8 +33,21 @@ use query::Query;
 
 const JSON: &str = "application/json";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-const CHANGES: [&str; 3] = ["/tunnels/end", "/drain", "/servers"];
-const READS: [&str; 5] = ["/summary", "/tunnels", "/servers", "/failures", "/metrics"];
+
+/// The methods of an address, and how they are written. `None` where there is nothing.
+fn methods(path: &str) -> Option<(&'static [Method], &'static str)> {
+    match path {
+        "/summary" | "/tunnels" | "/failures" | "/metrics" => Some(READS),
+        "/tunnels/end" | "/drain" => Some((&[Method::POST], "POST")),
+        "/servers" => Some((&[Method::GET, Method::HEAD, Method::POST], "GET, HEAD, POST")),
+        _ => file(path).map(|_| READS),
+    }
+}
+
+const READS: (&[Method], &str) = (&[Method::GET, Method::HEAD], "GET, HEAD");
+
+/// What an answer says where there is nothing.
+const KNOWN: &str = "expected GET /summary, /tunnels, /servers, /failures or /metrics, or POST /tunnels/end, /drain or /servers";
 
 /// What the page may load: files of its own and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
@@ -67,10 +80,11 @@ pub(crate) fn start(address: SocketAddr, settings: &Arc<Settings>, drain: &Drain
         drain: drain.clone(),
     });
     let runtime = worker::runtime()?;
+    let tidying = admin.metrics.clone().tidy(tunnels.clone(), settings.clone());
     let recording = admin.history.clone().record(tunnels, settings.clone());
     std::thread::spawn(move || {
         runtime.spawn(recording);
-        runtime.spawn(admin.metrics.clone().tidy());
+        runtime.spawn(tidying);
         runtime.block_on(server::serve(listener, admin))
     });
     Ok(address)
@@ -96,30 +110,39 @@ impl Admin {
 
     fn answer(&self, head: &request::Parts, body: &[u8]) -> Response<Full<Bytes>> {
         let path = head.uri.path();
-        let reads = matches!(head.method, Method::GET | Method::HEAD);
-        if let Some((kind, text)) = file(path).filter(|_| reads) {
+        let Some((methods, written)) = methods(path) else {
+            return refused((StatusCode::NOT_FOUND, KNOWN.to_owned()));
+        };
+        if !methods.contains(&head.method) {
+            return not_allowed(written);
+        }
+        if let Some((kind, text)) = file(path) {
             return response(StatusCode::OK, kind, text.into());
         }
-        if reads && path == "/metrics" {
+        if path == "/metrics" {
             // Scrapers may send parameters of their own.
             let text = self.metrics.text(&self.tunnels, &self.settings);
             return response(StatusCode::OK, metrics::KIND, text.into());
         }
-        let result = Query::new(&head.uri, body).and_then(|query| match (reads, path) {
-            (true, "/summary") => query.allow(&[]).map(|()| self.summary()),
-            (true, "/tunnels") => tunnels::list(&self.tunnels, &self.history, &query),
-            (true, "/servers") => query.allow(&[]).map(|()| self.servers()),
-            (true, "/failures") => query.allow(&[]).map(|()| self.failures()),
-            (false, "/tunnels/end") => tunnels::end(&self.tunnels, &query),
-            (false, "/drain") => self.start_drain(&query),
-            (false, "/servers") => self.set_server(&query),
-            _ => Ok(Value::Null),
+        let changes = head.method == Method::POST;
+        let result = Query::new(&head.uri, body).and_then(|query| match path {
+            "/tunnels" => tunnels::list(&self.tunnels, &self.history, &query),
+            "/tunnels/end" => tunnels::end(&self.tunnels, self.knows_frames(), &query),
+            "/servers" if changes => self.set_server(&query),
+            "/servers" => query.allow(&[]).map(|()| self.servers()),
+            "/failures" => query.allow(&[]).map(|()| self.failures()),
+            "/drain" => self.start_drain(&query),
+            _ => query.allow(&[]).map(|()| self.summary()),
         });
         match result {
-            Ok(Value::Null) => not_there(path),
             Ok(value) => response(StatusCode::OK, JSON, (value.to_string() + "\n").into()),
             Err(why) => refused((StatusCode::BAD_REQUEST, why)),
         }
+    }
+
+    /// Whether tunnels know the frames of a WebSocket.
+    fn knows_frames(&self) -> bool {
+        self.settings.flags.websocket().is_some()
     }
 
     /// What the page shows beside the tunnels.
@@ -131,7 +154,7 @@ impl Admin {
             "opened": self.tunnels.opened(),
             "workers": self.settings.flags.workers,
             "drain_timeout_seconds": self.settings.flags.drain_timeout.as_secs(),
-            "knows_frames": self.settings.flags.websocket().is_some(),
+            "knows_frames": self.knows_frames(),
             "history": self.history.shown(),
             "servers": self.servers(),
             "failures": self.failures(),
@@ -163,7 +186,7 @@ impl Admin {
     }
 
     /// Starts the drain at once, without the delay of `--drain-delay`: the readiness probe fails, the listeners close, and the process
-    /// ends with its last tunnel. A signal then ends all at once, as the second one does otherwise.
+    /// ends with its last tunnel. A first signal changes nothing of it; the second ends all at once.
     fn start_drain(&self, query: &Query) -> Result<Value, String> {
         query.allow(&["grace", "spread"])?;
         let flags = &self.settings.flags;
@@ -199,28 +222,11 @@ impl Admin {
     }
 }
 
-fn not_there(path: &str) -> Response<Full<Bytes>> {
-    let (reads, changes) = (
-        READS.contains(&path) || file(path).is_some(),
-        CHANGES.contains(&path),
-    );
-    let allowed = match (reads, changes) {
-        (true, true) => "GET, HEAD, POST",
-        (true, false) => "GET, HEAD",
-        (false, true) => "POST",
-        (false, false) => {
-            let known = format!(
-                "expected GET {}, or POST {}",
-                READS.join(", "),
-                CHANGES.join(", ")
-            );
-            return refused((StatusCode::NOT_FOUND, known));
-        }
-    };
-    let mut response = refused((StatusCode::METHOD_NOT_ALLOWED, format!("expected {allowed}")));
+fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
+    let mut response = refused((StatusCode::METHOD_NOT_ALLOWED, format!("expected {methods}")));
     response
         .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
+        .insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
 

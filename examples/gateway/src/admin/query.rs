@@ -1,8 +1,10 @@
 //! The parameters of a request: names, each at most once, with their values. They stand in the query, or in a JSON object as the body.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::Uri;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::flags;
@@ -14,11 +16,9 @@ impl Query {
         let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let mut pairs: Vec<(String, String)> = pairs.into_owned().collect();
         if !body.is_empty() {
-            let body: Value =
-                serde_json::from_slice(body).map_err(|why| format!("the body is no JSON: {why}"))?;
-            let Value::Object(fields) = body else {
-                return Err("the body has to be a JSON object, such as {\"id\": \"7-3\"}".to_owned());
-            };
+            let Fields(fields) = serde_json::from_slice(body).map_err(|why| {
+                format!("the body has to be a JSON object, such as {{\"id\": \"7-3\"}}: {why}")
+            })?;
             for (name, value) in fields {
                 let text = match value {
                     Value::String(text) => text,
@@ -78,5 +78,32 @@ impl Query {
         self.parsed(name, |text| {
             text.parse().map_err(|_| "expected true or false".to_owned())
         })
+    }
+}
+
+/// The members of a JSON object as they stand there. [`Value`] keeps the last one of a name, and forgets that there were others.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(member) = members.next_entry()? {
+                    fields.push(member);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Reader)
     }
 }

@@ -130,6 +130,8 @@ fn shown(tunnel: &TunnelWatch) -> Value {
         "state": tunnel.state().name(),
         "open_seconds": seconds(tunnel.opened_at()),
         "idle_seconds": seconds(tunnel.last_activity()),
+        "idle_from_downstream_seconds": seconds(tunnel.last_activity_from(Side::Downstream)),
+        "idle_from_upstream_seconds": seconds(tunnel.last_activity_from(Side::Upstream)),
         "from_downstream": tunnel.from_downstream(),
         "from_upstream": tunnel.from_upstream(),
         "frames_from_downstream": tunnel.frames_from(Side::Downstream),
@@ -146,7 +148,7 @@ fn shown(tunnel: &TunnelWatch) -> Value {
 }
 
 /// Ends the tunnels that a filter selects. All of them only where that is said.
-pub(super) fn end(tunnels: &Tunnels, query: &Query) -> Result<Value, String> {
+pub(super) fn end(tunnels: &Tunnels, knows_frames: bool, query: &Query) -> Result<Value, String> {
     let names = [&FILTERS[..], &["all", "code", "reason", "spread"]].concat();
     query.allow(&names)?;
     let filter = Filter::new(query)?;
@@ -159,6 +161,11 @@ pub(super) fn end(tunnels: &Tunnels, query: &Query) -> Result<Value, String> {
     let request = match (query.number("code")?, query.get("reason")) {
         (None, None) => EndRequest::default(),
         (None, Some(_)) => return Err("reason: needs a code".to_owned()),
+        (Some(_), _) if !knows_frames => {
+            return Err(
+                "code: needs --tunnel-mode websocket; without it a tunnel ends without a Close".to_owned(),
+            );
+        }
         (Some(code), reason) => {
             let code = u16::try_from(code).map_err(|_| "code: expected 1000 to 4999".to_owned())?;
             EndRequest::close(CloseCode(code), reason.unwrap_or_default())

@@ -1,6 +1,7 @@
 //! The flags of the gateway: what each means, and a clear word about one that is wrong.
 
 mod frames;
+mod moving;
 mod usage;
 mod values;
 
@@ -14,11 +15,12 @@ use switchover::header::rules::HeaderRules;
 use switchover::header::{Network, NetworkError, Protocol};
 use switchover::proxy_protocol::Version;
 use switchover::route::RoutePattern;
-use switchover::tunnel::WebSocketConfig;
-use switchover::upstream::{Balance, BalanceError};
+use switchover::tunnel::{Tunnels, WebSocketConfig};
+use switchover::upstream::{Balance, BalanceError, Evacuation};
 use tracing_core::LevelFilter;
 
 use frames::FrameFlags;
+use moving::MovingFlags;
 pub(crate) use usage::{USAGE, VERSION};
 use values::{address, either, host_name, set_header, upgrade};
 pub(crate) use values::{duration, duration_or_zero, positive};
@@ -46,6 +48,7 @@ pub(crate) struct Flags {
     pub(crate) keep_alive_timeout: Duration,
     pub(crate) linger_timeout: Duration,
     frames: FrameFlags,
+    moving: MovingFlags,
     pub(crate) drain_timeout: Duration,
     pub(crate) drain_spread: Duration,
     pub(crate) drain_delay: Duration,
@@ -90,6 +93,7 @@ impl Default for Flags {
             keep_alive_timeout: Duration::from_secs(75),
             linger_timeout: Duration::from_secs(30),
             frames: FrameFlags::default(),
+            moving: MovingFlags::default(),
             drain_timeout: Duration::from_secs(30),
             drain_spread: Duration::ZERO,
             drain_delay: Duration::ZERO,
@@ -145,6 +149,7 @@ impl Flags {
             return Err("--drain-spread is a part of --drain-timeout, and cannot be longer".to_owned());
         }
         flags.frames.check()?;
+        flags.moving.check(flags.websocket().is_some())?;
         flags.check_admin()?;
         flags.check_use()?;
         if flags.listen.is_empty() {
@@ -200,6 +205,16 @@ impl Flags {
     /// How tunnels treat the frames of a WebSocket, if they know them.
     pub(crate) fn websocket(&self) -> Option<WebSocketConfig> {
         self.frames.config()
+    }
+
+    /// Whether tunnels may end because of their servers.
+    pub(crate) fn evacuates(&self) -> bool {
+        self.moving.is_set()
+    }
+
+    /// What becomes of the tunnels in this registry whose server leaves.
+    pub(crate) fn evacuation(&self, tunnels: &Tunnels) -> Option<Evacuation> {
+        self.moving.evacuation(tunnels)
     }
 
     /// Which upgrades are let through.
@@ -281,6 +296,7 @@ impl Flags {
             "--access-log-query" => self.access_log_query = Some(either(value, "drop", "keep")?),
             "--log" => self.log = Some(log::level(value)?),
             _ if self.frames.set(flag, value)? => {}
+            _ if self.moving.set(flag, value)? => {}
             _ => return Err("there is no such flag; see --help".to_owned()),
         }
         Ok(())

@@ -82,15 +82,24 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --drain-close 'CODE[ TEXT]'
                              the Close with which they end, as '1012 back in a minute'; needs --tunnel-mode websocket
                              (1001 shutting down)
+  --evacuate WINDOW          end the tunnels of a server that leaves, one after the other over WINDOW, a DURATION or 0s for at once:
+                             where an operator takes it out (--admin), or its name resolves to its address no more
+                             (;resolve=). Those that have not had their turn when it is back go on (they all go on)
+  --evacuate-ejected DURATION
+                             a server that fails, and has been out for longer than this, leaves too (none does)
+  --evacuate-close 'CODE[ TEXT]'
+                             the Close with which they end, as '1012 moving'; needs --tunnel-mode websocket (1001)
+  --rebalance N              when a server is back, end at most N tunnels of the others in a second until each has its share by
+                             weight (none). These three need --evacuate
   --health ADDR              answer probes here, also while draining: /live, /ready (503 from SIGTERM on) and /status
   --admin ADDR               see and steer the gateway here, also while draining: a page for a browser, /metrics (Prometheus),
                              and as JSON /tunnels, /servers, /failures and /summary; POST ends tunnels, drains, and takes
                              servers out. An address that other hosts can reach needs --admin-token-file. The operators page of the manual has the whole list (none)
   --admin-token-file FILE    the administration answers only those that send the token in the first line of FILE, 16 to 1024
                              characters, as 'Authorization: Bearer TOKEN'; the page asks for it. Needs --admin
-  --admin-host NAME          another name, without a port, by which clients may ask for the administration. Every other
-                             name but localhost is refused, because a page of another site could use one (DNS
-                             rebinding). Repeatable; needs --admin
+  --admin-host NAME          another name or address, without a port, by which clients may ask for the administration. Every
+                             other but localhost and the address of the listener is refused, because a page of another
+                             site could use one (DNS rebinding). Repeatable; needs --admin
   --max-tunnels N            upgrades beyond this many, by all workers together, get a 503 (no limit)
   --max-tunnels-per-client N upgrades of one client, by its address or the first 64 bits of it, beyond this many get a 429
                              (no limit)

@@ -1,7 +1,7 @@
 //! How the values of flags are read.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -37,12 +37,13 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "the host has no address".to_owned())
 }
 
-/// A name without a port.
+/// A name or an address, without a port.
 pub(super) fn host_name(text: &str) -> Result<String, String> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    match !text.is_empty() && text.bytes().all(is_name) {
+    let is_ip = text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    match is_ip || !text.is_empty() && text.bytes().all(is_name) {
         true => Ok(text.to_owned()),
-        false => Err("expected a host name without a scheme and without a port".to_owned()),
+        false => Err("expected a host name or an address, without a scheme and without a port".to_owned()),
     }
 }
 

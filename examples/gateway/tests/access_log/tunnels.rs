@@ -301,6 +301,8 @@ async fn a_client_that_exceeds_a_limit_is_told_and_the_record_names_it() {
             "from_downstream": 11,
             "from_upstream": 0,
             "close_from_upstream": 1005,
+            "close_to_downstream": code,
+            "close_to_upstream": 1001,
             "websocket": {
                 "downstream": {"text": {"messages": 1, "frames": 1, "payload_bytes": 5}},
                 "upstream": {"close": {"messages": 1, "frames": 1, "payload_bytes": 0}},

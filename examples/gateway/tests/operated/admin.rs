@@ -136,13 +136,64 @@ async fn a_tunnel_is_listed_with_what_is_known_of_it() {
         !list.to_string().contains("secret"),
         "a query may hold a credential: {list}"
     );
-    assert!(tunnel["open_seconds"].is_number() && tunnel["idle_seconds"].is_number());
+    let seconds = |name: &str| {
+        tunnel[name]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{name}: {tunnel}"))
+    };
+    let (down, up) = (
+        seconds("idle_from_downstream_seconds"),
+        seconds("idle_from_upstream_seconds"),
+    );
+    assert!(down.min(up) <= seconds("idle_seconds") + 0.5, "{tunnel}");
+    assert!(seconds("open_seconds") + 0.02 >= down.max(up), "{tunnel}");
 }
 
 #[tokio::test]
 async fn filters_select() {
-    let gateway = Gateway::start(&[]).await;
+    let second = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let routes = ["/case", "/Case"].map(|route| format!("--route={route}=http://{}", second.address()));
+    let gateway = Gateway::start(&routes.each_ref().map(String::as_str)).await;
+    let long = format!("/{}", "x".repeat(255));
+    let longer = format!("{long}y");
     let _open = (gateway.tunnel("/room/a").await, gateway.tunnel("/other").await);
+    {
+        let _cases = (gateway.tunnel("/case").await, gateway.tunnel("/Case").await);
+        for route in ["/case", "/Case"] {
+            let list = gateway.json(&format!("/tunnels?route={route}")).await;
+            assert_eq!(list["total"], 1, "{list}");
+            assert_eq!(list["tunnels"][0]["path"], route, "{list}");
+        }
+        let _long = (gateway.tunnel(&long).await, gateway.tunnel(&longer).await);
+        for (query, expected) in [
+            (format!("?path={long}"), 1),
+            (format!("?path={long}*"), 2),
+            ("?path=/x*".to_owned(), 2),
+        ] {
+            assert_eq!(gateway.total(&query).await, expected, "{query}");
+        }
+        for query in [
+            format!("path={longer}"),
+            format!("path={longer}*"),
+            "path=".to_owned(),
+        ] {
+            let (status, text) = gateway.ask("GET", &format!("/tunnels?{query}"), "", "").await;
+            assert!(
+                status == 400 && text.contains("path: "),
+                "{query}: {status} {text}"
+            );
+        }
+    }
+    gateway.total_becomes(2).await;
+    let first = gateway.json("/tunnels?path=/room/a").await["tunnels"][0].clone();
+    let part_of_id = first["id"]
+        .as_str()
+        .unwrap()
+        .split_once('-')
+        .unwrap()
+        .0
+        .to_owned()
+        + "-";
     let host = gateway.json("/tunnels").await["tunnels"][0]["host"]
         .as_str()
         .unwrap()
@@ -167,6 +218,14 @@ async fn filters_select() {
         ("?older_than=0s".to_owned(), 2),
         ("?idle_longer_than=1h".to_owned(), 0),
         ("?text=ROOM".to_owned(), 1),
+        (format!("?text={part_of_id}"), 1),
+        ("?text=Open".to_owned(), 2),
+        ("?text=/other".to_owned(), 1),
+        ("?text=127.0.0".to_owned(), 2),
+        // Names are compared as they are written, hosts and protocols as HTTP does.
+        ("?protocol=WebSocket".to_owned(), 2),
+        (format!("?host={}", host.to_uppercase()), 2),
+        ("?path=/ROOM/a".to_owned(), 0),
     ] {
         assert_eq!(gateway.total(&query).await, expected, "{query}");
     }
@@ -299,10 +358,73 @@ async fn a_wrong_request_is_answered_with_what_is_wrong_and_changes_nothing() {
     }
     let large = "x".repeat(20_000);
     assert_eq!(gateway.ask("POST", "/tunnels/end", MARK, &large).await.0, 413);
-    assert_eq!(gateway.ask("GET", "/drain", "", "").await.0, 405);
-    assert_eq!(gateway.post("/summary").await.0, 405);
-    assert_eq!(gateway.ask("GET", "/nothing", "", "").await.0, 404);
+    let twice = "{\"path\": \"/\", \"path\": \"/other\"}";
+    let (status, text) = gateway.ask("POST", "/tunnels/end", MARK, twice).await;
+    assert!(
+        status == 400 && text.contains("path: expected once"),
+        "{status} {text}"
+    );
+    let both = gateway
+        .ask("POST", "/tunnels/end?path=/", MARK, "{\"path\": \"/\"}")
+        .await;
+    assert_eq!(both.0, 400, "{}", both.1);
     assert_eq!(gateway.total("?state=open").await, 1);
+}
+
+#[tokio::test]
+async fn an_address_answers_its_own_methods_alone() {
+    let gateway = Gateway::start(&[]).await;
+    let _open = gateway.tunnel("/").await;
+    let name = gateway.origin.address();
+    let addresses = [
+        ("/".to_owned(), "GET, HEAD"),
+        ("/page.js".to_owned(), "GET, HEAD"),
+        ("/summary".to_owned(), "GET, HEAD"),
+        ("/tunnels".to_owned(), "GET, HEAD"),
+        ("/failures".to_owned(), "GET, HEAD"),
+        ("/metrics".to_owned(), "GET, HEAD"),
+        (format!("/servers?name={name}&down=true"), "GET, HEAD, POST"),
+        ("/tunnels/end?all=true".to_owned(), "POST"),
+        ("/drain".to_owned(), "POST"),
+    ];
+    for (target, allowed) in addresses {
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY",
+        ] {
+            if allowed.split(", ").any(|own| own == method) {
+                continue;
+            }
+            let mut client = ScriptedClient::connect(gateway.admin).await;
+            let host = gateway.admin;
+            client
+                .send(format!(
+                    "{method} {target} HTTP/1.1\r\nHost: {host}\r\n{MARK}\r\n"
+                ))
+                .await;
+            let head = client.head().await;
+            assert_eq!(head.status, 405, "{method} {target}");
+            assert_eq!(head.headers["allow"], allowed, "{method} {target}");
+        }
+    }
+    assert_eq!(gateway.ask("GET", "/nothing", "", "").await.0, 404);
+    assert_eq!(gateway.post("/nothing").await.0, 404);
+    assert_eq!(gateway.json("/summary").await["state"], "serving");
+    assert_eq!(gateway.json("/servers").await[1]["servers"][0]["down"], false);
+    assert_eq!(gateway.total("?state=open").await, 1);
+}
+
+#[tokio::test]
+async fn a_code_is_refused_where_no_tunnel_could_send_it() {
+    let gateway = Gateway::start(&["--tunnel-mode=stream"]).await;
+    let mut open = gateway.tunnel("/").await;
+    let (status, text) = gateway.post("/tunnels/end?all=true&code=4001").await;
+    assert!(
+        status == 400 && text.contains("code: needs --tunnel-mode websocket"),
+        "{status} {text}"
+    );
+    assert_eq!(gateway.total("?state=open").await, 1);
+    assert_eq!(gateway.post("/tunnels/end?all=true").await.0, 200);
+    open.ends().await;
 }
 
 #[tokio::test]
@@ -575,6 +697,29 @@ async fn no_answer_has_a_query_or_a_credential() {
 }
 
 #[tokio::test]
+async fn tunnels_of_a_server_that_is_taken_out_end_where_that_is_wanted() {
+    for (flags, close) in [
+        (&["--evacuate=0s"][..], &b"\x88\x0f\x03\xe9shutting down"[..]),
+        (
+            &["--evacuate=0s", "--evacuate-close=1012 moving", "--rebalance=1"],
+            b"\x88\x08\x03\xf4moving",
+        ),
+    ] {
+        let gateway = Gateway::start(flags).await;
+        let mut open = gateway.tunnel("/").await;
+        let name = gateway.origin.address();
+        let (status, text) = gateway.post(&format!("/servers?name={name}&down=true")).await;
+        assert_eq!(status, 200, "{text}");
+        open.receives(close).await;
+        drop(open);
+        gateway.total_becomes(0).await;
+        let (_, text) = gateway.ask("GET", "/metrics", "", "").await;
+        let line = "switchover_tunnels_ended_total{reason=\"evacuated\",side=\"none\"} 1";
+        assert!(text.lines().any(|own| own == line), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_port_alone_is_one_of_this_host() {
     for colon in ["", ":"] {
         let flag = format!("--admin={colon}0");
@@ -599,14 +744,25 @@ async fn a_port_alone_is_one_of_this_host() {
 }
 
 #[tokio::test]
-async fn a_signal_hastens_a_drain_that_an_operator_started() {
+async fn a_first_signal_leaves_a_drain_of_an_operator_its_grace_and_a_second_ends_it() {
     // Most of them have no tunnel, and end before the signal.
     let mut gateway = Gateway::start(&["--drain-timeout=1h", "--workers=8"]).await;
     let mut open = gateway.tunnel("/").await;
     assert_eq!(gateway.post("/drain").await.0, 200);
     assert_eq!(gateway.json("/summary").await["state"], "draining");
     gateway.program.terminate().await;
-    open.receives(b"\x88\x0f\x03\xe9").await;
+    open.receives_nothing_for(Duration::from_millis(300)).await;
+    // Two that come too close together are one.
+    let hastened = async {
+        loop {
+            gateway.program.terminate().await;
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = open.receives(b"\x88\x0f\x03\xe9") => {}
+        () = hastened => {}
+    }
     drop(open);
     assert!(gateway.program.ends().await.success());
 }
@@ -638,7 +794,7 @@ async fn flags_that_make_no_sense_are_refused() {
         (&["--admin-host=a.example"], "--admin-host needs --admin"),
         (
             &["--admin=127.0.0.1:0", "--admin-host=http://a.example"],
-            "a host name without a scheme",
+            "a host name or an address, without a scheme",
         ),
         (
             &["--admin=127.0.0.1:0", "--admin-token-file=/nowhere"],

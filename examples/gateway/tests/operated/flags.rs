@@ -68,6 +68,16 @@ async fn what_is_wrong_and_what_to_write_instead() {
             "--ping-interval needs --tunnel-mode websocket",
         ),
         (&["--tunnel-mode", "frames"], "expected stream or websocket"),
+        (&["--evacuate", "soon"], "expected a duration"),
+        (&["--rebalance", "5"], "--rebalance needs --evacuate"),
+        (
+            &["--evacuate-ejected", "5s"],
+            "--evacuate-ejected needs --evacuate",
+        ),
+        (
+            &["--evacuate", "1m", "--evacuate-close", "1012"],
+            "--evacuate-close needs --tunnel-mode websocket",
+        ),
         (
             &["--tunnel-mode", "websocket", "--drain-close", "bye"],
             "as in '1012 back in a minute'",

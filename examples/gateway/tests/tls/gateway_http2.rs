@@ -1,5 +1,6 @@
 //! HTTP/2 on the TLS listener of the program gateway: what a browser speaks to it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -135,6 +136,70 @@ async fn the_cap_counts_streams_and_connections_alike() {
     let (response, _send) = one.ask(websocket(uri.clone())).await;
     assert_eq!(response.status(), 200);
     assert_eq!(other.ask(websocket(uri)).await.0.status(), 503);
+}
+
+/// What the administration answers.
+async fn asked(admin: SocketAddr, method: &str, target: &str) -> Value {
+    let mut client = ScriptedClient::connect(admin).await;
+    client
+        .send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: {admin}\r\nX-Switchover-Admin: 1\r\n\r\n"
+        ))
+        .await;
+    let (head, text) = client.response().await;
+    assert_eq!(head.status, 200, "{target}");
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[tokio::test]
+async fn a_websocket_over_http_2_is_listed_and_ended_by_an_operator() {
+    let files = Files::new("http2-admin");
+    let more = ["--admin=0", "--tunnel-mode=websocket", "--access-log=-"];
+    let (mut program, origin) = gateway(&files, &more).await;
+    let line = program.line().await.expect("where the administration is");
+    let admin = line
+        .strip_prefix("administration on http://")
+        .and_then(|line| line.strip_suffix('/'))
+        .unwrap_or_else(|| panic!("{line}"));
+    let admin: SocketAddr = admin.parse().unwrap();
+    let uri = format!("https://localhost:{}/live?token=x", program.address.port());
+    let mut client = Client::connect(&program, &files).await;
+    let (response, _send) = client.ask(websocket(uri)).await;
+    let mut receive = response.into_body();
+    let list = asked(admin, "GET", "/tunnels").await;
+    let tunnel = &list["tunnels"][0];
+    for (name, value) in [
+        ("server", json!(origin.address().to_string())),
+        ("route", json!("/live")),
+        ("path", json!("/live")),
+        ("protocol", json!("websocket")),
+        ("client", json!("127.0.0.1")),
+    ] {
+        assert_eq!(tunnel[name], value, "{name}: {list}");
+    }
+    let id = tunnel["id"].as_str().unwrap();
+    let ended = asked(
+        admin,
+        "POST",
+        &format!("/tunnels/end?id={id}&code=4001&reason=bye"),
+    )
+    .await;
+    assert_eq!(ended["ended"], 1);
+    let close = patiently("a Close", receive.data()).await.unwrap().unwrap();
+    assert_eq!(&close[..], b"\x88\x05\x0f\xa1bye");
+    assert_eq!(record(&mut program).await["tunnel"], id);
+    drop((receive, client));
+    let end = record(&mut program).await;
+    assert_eq!(
+        (
+            &end["event"],
+            &end["tunnel"],
+            &end["reason"],
+            &end["close_to_downstream"]
+        ),
+        (&json!("ended"), &json!(id), &json!("requested"), &json!(4001)),
+        "{end}"
+    );
 }
 
 #[tokio::test]

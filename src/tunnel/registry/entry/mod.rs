@@ -41,16 +41,15 @@ const ENDING: u8 = 4;
 /// It listens by itself for the drain of its registry.
 const SIGNALLED: u8 = 8;
 
+/// What a tunnel writes and reads with each message stands first, within 64 bytes, and what stands behind it is longer than a line of the
+/// cache: tunnels whose entries are neighbours in memory write no line that the other one uses.
+#[repr(C)]
 pub(in crate::tunnel) struct Entry {
     from_downstream: AtomicU64,
     from_upstream: AtomicU64,
-    pub(super) made_at: Instant,
     /// What the registered waker is known by, to see without the lock that it is still the right one. Zero: there is none.
     waker: AtomicUsize,
-    steering: Mutex<Steering>,
-    pub(super) id: TunnelId,
-    pub(super) kind: Option<Arc<Kind>>,
-    extra: Option<Box<Extra>>,
+    pub(super) made_at: Instant,
     /// When the last byte from each side moved.
     moved: [AtomicU32; 2],
     /// How many of the bytes from each side were spliced, in pages, the last one begun included.
@@ -59,10 +58,14 @@ pub(in crate::tunnel) struct Entry {
     /// When the tunnel is to end, one more than the ticks until then. Zero: at no instant.
     due: AtomicU32,
     port: u16,
-    ip: [u8; 16],
     ip_bits: u8,
     /// Written by the tunnel alone.
     flags: AtomicU8,
+    steering: Mutex<Steering>,
+    pub(super) id: TunnelId,
+    pub(super) kind: Option<Arc<Kind>>,
+    extra: Option<Box<Extra>>,
+    ip: [u8; 16],
 }
 
 /// What few tunnels have.
@@ -256,6 +259,15 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_write_no_line_of_the_cache_that_the_other_uses() {
+        const LINE: usize = 64;
+        let busy = std::mem::offset_of!(Entry, steering);
+        assert!(busy <= LINE, "{busy}");
+        // The counts of an `Arc` and what the allocator keeps come on top.
+        assert!(size_of::<Entry>() - busy >= LINE);
+    }
+
+    #[test]
     fn instants_are_kept_to_a_tick_and_never_early() {
         let entry = Entry::new(Listing::default(), TunnelId::UNLISTED, None, false);
         let at = |time| entry.made_at.after(time);
@@ -273,6 +285,28 @@ mod tests {
         assert_eq!(entry.due(), None, "beyond the clock of a tunnel");
         entry.expire_at(Some(at(TICK)), EndRequest::default());
         entry.expire_at(None, EndRequest::default());
+        assert_eq!(entry.due(), None);
+    }
+
+    #[test]
+    fn what_was_appointed_because_of_a_server_can_be_taken_back() {
+        let entry = Entry::new(Listing::default(), TunnelId::UNLISTED, None, false);
+        let at = |seconds| entry.made_at.after(Duration::from_secs(seconds));
+        entry.expire_at(Some(at(60)), EndRequest::default());
+        assert!(!entry.is_to_end(), "a credential that is good for a while");
+        entry.move_at(at(10), End::Evacuated, EndRequest::default());
+        assert!(entry.is_to_end());
+        entry.stay(End::Rebalanced);
+        assert_eq!(entry.due(), Some(at(10)), "for another reason");
+        // Later than that, so it comes to light only when that is taken back.
+        entry.end_at(at(30), End::Requested, EndRequest::default());
+        entry.stay(End::Evacuated);
+        assert_eq!(entry.due(), Some(at(30)));
+        assert_eq!(
+            entry.take_due(at(30)),
+            Some((End::Requested, EndRequest::default()))
+        );
+        entry.stay(End::Evacuated);
         assert_eq!(entry.due(), None);
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Steering {
 #[derive(Default)]
 struct Appointed {
     end: Option<(Instant, End, EndRequest)>,
+    /// Because of its server. In a place of its own, since it may be taken back.
+    moving: Option<(Instant, End, EndRequest)>,
     expiry: Option<(Instant, EndRequest)>,
 }
 
@@ -86,6 +88,38 @@ impl Entry {
         });
     }
 
+    /// Has the tunnel end at an instant because of its server, if that is not to be sooner.
+    pub(in crate::tunnel::registry) fn move_at(&self, at: Instant, why: End, request: EndRequest) {
+        self.appoint(|appointed| {
+            if appointed.moving.as_ref().is_none_or(|(former, ..)| at < *former) {
+                appointed.moving = Some((at, why, request));
+            }
+        });
+    }
+
+    /// Takes back an end because of its server, if it was appointed for this reason.
+    pub(in crate::tunnel::registry) fn stay(&self, why: End) {
+        let is_it = |steering: &Steering| {
+            let moving = steering.appointed.as_ref()?.moving.as_ref();
+            Some(moving?.1 == why)
+        };
+        if self.due().is_some() && is_it(&self.steering()) == Some(true) {
+            self.appoint(|appointed| {
+                appointed.moving.take_if(|(_, reason, _)| *reason == why);
+            });
+        }
+    }
+
+    /// Whether it is to end at some time, its expiry aside, or is about to.
+    pub(in crate::tunnel::registry) fn is_to_end(&self) -> bool {
+        let is_appointed = || {
+            let steering = self.steering();
+            let appointed = steering.appointed.as_ref();
+            appointed.is_some_and(|appointed| appointed.end.is_some() || appointed.moving.is_some())
+        };
+        self.is_ending() || self.due().is_some() && is_appointed()
+    }
+
     /// Has the tunnel expire at an instant, or not at all.
     pub(in crate::tunnel::registry) fn expire_at(&self, at: Option<Instant>, request: EndRequest) {
         self.appoint(|appointed| appointed.expiry = at.map(|at| (at, request)));
@@ -127,7 +161,7 @@ impl Appointed {
             .expiry
             .as_ref()
             .map(|(at, request)| (*at, End::Expired, request.clone()));
-        [self.end.clone(), expiry]
+        [self.end.clone(), self.moving.clone(), expiry]
             .into_iter()
             .flatten()
             .min_by_key(|(at, ..)| *at)
