@@ -187,8 +187,8 @@ fn of_server(scope: &Scope, around: &mut Surroundings<'_>) -> Vec<Arc<CertifiedK
                 .error(&chain.place, "ssl_certificate with variables is not carried out");
             continue;
         }
-        let chain_pem = read_file(chain, around.prefix, around.findings);
-        let key_pem = read_file(key, around.prefix, around.findings);
+        let chain_pem = read_file(chain, around.folder, around.findings);
+        let key_pem = read_file(key, around.folder, around.findings);
         let (Some(chain_pem), Some(key_pem)) = (chain_pem, key_pem) else {
             continue;
         };

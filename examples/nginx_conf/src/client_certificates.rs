@@ -111,7 +111,7 @@ impl Clients {
                 .error(&verify.place, "ssl_verify_client needs ssl_client_certificate");
             return None;
         }
-        let path = |file: &Option<At<String>>| file.as_ref().map(|file| around.prefix.join(&file.value));
+        let path = |file: &Option<At<String>>| file.as_ref().map(|file| around.folder.join(&file.value));
         let said = Said {
             roots: path(&scope.client_roots),
             trusted: path(&scope.trusted_roots),
@@ -129,7 +129,7 @@ impl Clients {
         };
         for (file, is_named) in [(&scope.client_roots, true), (&scope.trusted_roots, false)] {
             if let Some(file) = file {
-                let pem = read_file(file, around.prefix, around.findings)?;
+                let pem = read_file(file, around.folder, around.findings)?;
                 if let Err(why) = clients.add(&pem, is_named) {
                     around
                         .findings
@@ -143,7 +143,7 @@ impl Clients {
             around.findings.hint(&verify.place, text);
         }
         if let Some(file) = &scope.revoked {
-            let pem = read_file(file, around.prefix, around.findings)?;
+            let pem = read_file(file, around.folder, around.findings)?;
             match lists(&pem) {
                 Ok(lists) => clients.revoked = Some(lists),
                 Err(why) => around

@@ -1,6 +1,6 @@
 //! The whole of a configuration: what is said beside `http`, and what stands in it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ use super::upstreams::Upstream;
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) workers: usize,
+    /// Where relative paths of passwords begin.
+    pub(crate) folder: PathBuf,
     /// How long tunnels may go on when the workers are asked to end; none is for as long as they like.
     pub(crate) shutdown: Option<Duration>,
     pub(crate) listeners: Vec<Listener>,
@@ -50,6 +52,7 @@ impl Configuration {
         let workers = one(&main, "worker_processes").map_or(1, |line| workers(line, findings));
         let mut configuration = Configuration {
             workers,
+            folder: flags.folder().to_owned(),
             shutdown: one(&main, "worker_shutdown_timeout").and_then(|line| shutdown(line, findings)),
             listeners: Vec::new(),
             proxies: Vec::new(),
@@ -120,6 +123,7 @@ impl Configuration {
             proxies: &mut self.proxies,
             findings,
             prefix: &flags.prefix,
+            folder: flags.folder(),
         };
         self.listeners = server::read(&of(&["server"]), &scope, &mut around);
         self.names = names;

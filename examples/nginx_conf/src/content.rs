@@ -1,12 +1,16 @@
 //! What answers without an upstream: files, and what takes their place.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::header::RANGE;
+use http::{Method, Response, StatusCode};
+use switchover::service::ProxyBody;
 
 use super::files::{self, Named};
 use super::location::{Location, TryFiles};
 use super::phases::{Phase, Plan, Stop, location_field};
+use super::preconditions::{Since, Validators, Verdict};
 use super::request::Request;
 use super::uri;
 
@@ -80,10 +84,46 @@ impl Request {
         if !matches!(method, Method::GET | Method::HEAD) {
             return Err(StatusCode::METHOD_NOT_ALLOWED.into());
         }
-        let response = files::serve(&path, &method, &self.head.headers, location.types.of(&uri)).await;
+        self.file_at(&path, &method, location, location.types.of(&uri))
+            .await
+    }
+
+    /// A file, as far as the client's conditions want it. They are no matter of a page that takes the place of an answer.
+    async fn file_at(&self, path: &Path, method: &Method, location: &Location, kind: &str) -> Phase<Plan> {
+        let kept = self.state.lock().kept_status;
+        let is_usual = kept.is_none_or(|status| status == StatusCode::OK);
+        let handling = &location.handling;
+        let has_etag = handling.etag.as_ref().is_none_or(|on| on.value);
+        let since = handling
+            .since
+            .as_ref()
+            .map_or(Since::default(), |said| said.value);
+        let file = std::fs::metadata(path).ok();
+        let validators = file.map(|file| Validators::of(&file, has_etag));
+        let judge = |validators: &Validators| validators.judge(&self.head.headers, since);
+        let verdict = validators.as_ref().filter(|_| is_usual).map(judge);
+        let range = match verdict {
+            Some(Verdict::Failed) => return Err(StatusCode::PRECONDITION_FAILED.into()),
+            Some(Verdict::NotModified) => {
+                let mut response = Response::new(ProxyBody::from(String::new()));
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                validators
+                    .iter()
+                    .for_each(|validators| validators.apply(response.headers_mut()));
+                return Ok(self.finished(response));
+            }
+            Some(Verdict::Send { ranges: true }) => self.head.headers.get(RANGE),
+            Some(Verdict::Send { ranges: false }) | None => None,
+        };
+        let mut response = files::serve(path, method, range, kind).await;
         match response.status().is_client_error() && response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
             true => Err(response.status().into()),
-            false => Ok(self.finished(response)),
+            false => {
+                validators
+                    .iter()
+                    .for_each(|validators| validators.apply(response.headers_mut()));
+                Ok(self.finished(response))
+            }
         }
     }
 

@@ -22,6 +22,8 @@ use super::text::{Asked, Text};
 #[derive(Clone, Debug)]
 pub(crate) struct Fields {
     underscores: Underscores,
+    /// `ignore_invalid_headers off`: of the client's fields those pass whose names hold other characters.
+    keeps_invalid: bool,
     /// `proxy_set_header`, but for the two that are no rules.
     set: Vec<Field>,
     host: Option<Text>,
@@ -40,9 +42,9 @@ pub(crate) struct Fields {
 
 impl Fields {
     pub(crate) fn new(scope: &Scope, findings: &mut Findings) -> Fields {
+        let keeps_invalid = scope.ignores_invalid.as_ref().is_some_and(|on| !on.value);
         // To nginx, a name with an underscore is an invalid one.
-        let keeps = scope.underscores.as_ref().is_some_and(|on| on.value)
-            || scope.ignores_invalid.as_ref().is_some_and(|on| !on.value);
+        let keeps = scope.underscores.as_ref().is_some_and(|on| on.value) || keeps_invalid;
         let first = |name| {
             scope
                 .set
@@ -56,6 +58,7 @@ impl Fields {
             } else {
                 Underscores::DropAll
             },
+            keeps_invalid,
             set: Vec::new(),
             host: first("Host"),
             expires: scope.expires.as_ref().map(|said| said.value.clone()),
@@ -120,6 +123,12 @@ impl Fields {
             .underscores(self.underscores)
             .upstream(asked.target.map_or("", |target| &target.host))
             .host(host);
+        let is_ignored = |name: &&HeaderName| !self.keeps_invalid && !is_valid(name);
+        for name in asked.head.headers.keys().filter(is_ignored) {
+            if let Ok(without) = rules.clone().remove_on_request(name.as_str()) {
+                rules = without;
+            }
+        }
         for (index, field) in self.set.iter().enumerate() {
             let value = unfolded(&field.value.value(asked)).replace('$', "$$");
             let is_again = self.set[..index].iter().any(|before| before.is(&field.name));
@@ -233,6 +242,12 @@ fn names(said: &[super::scope::At<String>], findings: &mut Findings) -> Vec<Head
         }
     }
     names
+}
+
+/// A name as nginx passes it; of underscores another directive decides. To some origins `x.forwarded.for` is `X-Forwarded-For`.
+fn is_valid(name: &HeaderName) -> bool {
+    let mut bytes = name.as_str().bytes();
+    bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// nginx: of these there is one line, and it is the added one.

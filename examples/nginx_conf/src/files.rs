@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::{ACCEPT_RANGES, CONTENT_TYPE, HeaderValue, RANGE};
+use http::{Method, Request, Response, StatusCode};
 use switchover::service::ProxyBody;
 use tower_http::services::ServeFile;
 
@@ -127,22 +127,27 @@ impl Test {
     }
 }
 
-/// A file as an answer: with ranges and conditions, by tower-http.
+/// A file as an answer, or the part of it that is asked for, by tower-http.
 pub(crate) async fn serve(
     path: &Path,
     method: &Method,
-    headers: &HeaderMap,
+    range: Option<&HeaderValue>,
     kind: &str,
 ) -> Response<ProxyBody> {
     let mut request = Request::new(ProxyBody::from(String::new()));
     *request.method_mut() = method.clone();
-    *request.headers_mut() = headers.clone();
-    // Files are sent as they are: which of them are compressed is not known.
-    request.headers_mut().remove(http::header::ACCEPT_ENCODING);
+    // Nothing else of the client's fields: files are sent as they are, and conditions have been looked at.
+    request
+        .headers_mut()
+        .extend(range.map(|range| (RANGE, range.clone())));
     match ServeFile::new(path).try_call(request).await {
         Ok(mut response) => {
             if let (true, Ok(kind)) = (response.headers().contains_key(CONTENT_TYPE), kind.parse()) {
                 response.headers_mut().insert(CONTENT_TYPE, kind);
+            }
+            // As in nginx: a part has none of its own.
+            if response.status() != StatusCode::OK {
+                response.headers_mut().remove(ACCEPT_RANGES);
             }
             response.map(ProxyBody::new)
         }

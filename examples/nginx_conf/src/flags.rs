@@ -15,8 +15,8 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
   -c FILE            the same as FILE alone
   -t                 say what is found in the configuration, and end
   -T                 the same, and print all of its files, as nginx does; with --explain only the explanation is printed
-  -p FOLDER          where relative paths of logs and certificates begin (the folder of FILE). Those of include begin
-                     at the folder of FILE, as in nginx
+  -p FOLDER          where relative paths of files and logs begin (the folder of FILE). Those of include, certificates and
+                     passwords begin at the folder of FILE, as in nginx
   --strict           what is not carried out is an error
   --nginx-defaults   where the configuration does not say how large a head may be, nginx's limits hold: 4k for responses,
                      4 buffers of 8k for requests. Without it: 64k for both
@@ -144,8 +144,12 @@ impl Flags {
             }
             Err(_) => return Err("one FILE is read; its own include lines name others".to_owned()),
         };
-        let folder = || flags.file.parent().unwrap_or(Path::new("")).to_owned();
-        flags.prefix = prefix.unwrap_or_else(folder);
+        flags.prefix = prefix.unwrap_or_else(|| flags.folder().to_owned());
         Ok(flags)
+    }
+
+    /// The folder of the configuration.
+    pub(crate) fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
     }
 }

@@ -162,7 +162,8 @@ impl Request {
         let Some(file) = &location.handling.user_file else {
             return Err(StatusCode::FORBIDDEN.into());
         };
-        let path = location.prefix.join(self.with(|asked| file.value.value(asked)));
+        let folder = &self.worker.configuration.folder;
+        let path = folder.join(self.with(|asked| file.value.value(asked)));
         let refused = || {
             let mut fields = HeaderMap::new();
             if let Ok(value) = HeaderValue::try_from(format!("Basic realm=\"{realm}\"")) {

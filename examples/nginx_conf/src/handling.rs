@@ -13,6 +13,7 @@ use super::files::Root;
 use super::gzip::Gzip;
 use super::limiting::{LimitConn, LimitReq};
 use super::measures;
+use super::preconditions::Since;
 use super::referer::Referers;
 use super::resolver::Resolver;
 use super::rewrite::Target;
@@ -50,6 +51,10 @@ pub(crate) struct Handling {
     /// `root` and `alias`.
     pub(crate) root: Option<Root>,
     pub(crate) index: Vec<Text>,
+    /// `etag`, of files.
+    pub(crate) etag: Option<At<bool>>,
+    /// `if_modified_since`.
+    pub(crate) since: Option<At<Since>>,
     pub(crate) method: Option<At<Text>>,
     pub(crate) body: Option<At<Text>>,
     pub(crate) passes_fields: Option<At<bool>>,
@@ -173,6 +178,8 @@ impl Handling {
                 });
                 Ok(())
             }
+            "etag" => set(&mut self.etag, measures::switch(first), place),
+            "if_modified_since" => set(&mut self.since, Since::read(first), place),
             "proxy_method" => set(&mut self.method, Ok(text(first)), place),
             "proxy_set_body" => set(&mut self.body, Ok(text(first)), place),
             "proxy_pass_request_headers" => set(&mut self.passes_fields, measures::switch(first), place),

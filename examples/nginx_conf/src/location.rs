@@ -87,7 +87,9 @@ pub(crate) struct Surroundings<'a> {
     /// All that were read so far.
     pub(crate) proxies: &'a mut Vec<Arc<Proxy>>,
     pub(crate) findings: &'a mut Findings,
-    /// Where relative paths of certificates, files and logs begin.
+    /// Where relative paths of certificates and passwords begin.
+    pub(crate) folder: &'a std::path::Path,
+    /// Where relative paths of files and logs begin.
     pub(crate) prefix: &'a std::path::Path,
 }
 
@@ -95,7 +97,7 @@ impl Surroundings<'_> {
     pub(crate) fn within(&mut self, outer: &Scope, lines: &[&Directive]) -> Scope {
         let mut scope = self.inherited(outer, lines);
         for line in lines.iter().filter(|line| line.name == "auth_basic_user_file") {
-            for (number, why) in password::unknown_entries(&self.prefix.join(line.first())) {
+            for (number, why) in password::unknown_entries(&self.folder.join(line.first())) {
                 let text = format!("auth_basic_user_file {}, line {number}: {why}", line.first());
                 self.findings.error(&line.place, text);
             }

@@ -65,6 +65,7 @@ mod opening;
 mod password;
 mod peer;
 mod phases;
+mod preconditions;
 mod process;
 mod proxy;
 mod proxy_pass;

@@ -56,6 +56,16 @@ impl Occasions {
         }
         Ok(occasions)
     }
+
+    /// These, and those of another line.
+    pub(crate) fn or(mut self, other: &Occasions) -> Occasions {
+        self.errors |= other.errors;
+        self.timeouts |= other.timeouts;
+        self.invalid_heads |= other.invalid_heads;
+        self.off |= other.off;
+        self.statuses.extend(&other.statuses);
+        self
+    }
 }
 
 /// The statuses that nginx has a word for.

@@ -57,10 +57,8 @@ impl Request {
         listener: usize,
         worker: Arc<Worker>,
     ) -> Self {
-        // Without a host it is for the server that the handshake was about.
-        let named = facts.tls.as_ref().map(|tls| &*tls.server_name);
-        let host = host(&head).or(named.filter(|name| !name.is_empty()));
-        let (server, by) = worker.listener(listener).server(host);
+        // Without a host it is for the default server, whatever the handshake was about.
+        let (server, by) = worker.listener(listener).server(host(&head));
         let hop = match &server.real_ip {
             Some(real_ip) => real_ip.locate(hop, &head.headers, proxied),
             None => hop,
@@ -128,12 +126,8 @@ impl Request {
         }
     }
 
-    /// The name of its host, or of the server that the handshake was about.
     pub(crate) fn host_name(&self) -> Option<String> {
-        match host(&self.head) {
-            Some(host) => Some(host_name(host).into_owned()),
-            None => self.facts.tls.as_ref().map(|tls| tls.server_name.clone()),
-        }
+        host(&self.head).map(|host| host_name(host).into_owned())
     }
 
     pub(crate) fn hop(&self) -> Hop {

@@ -244,6 +244,24 @@ impl Scope {
                 });
                 Ok(())
             }
+            // Sets of words, which several lines fill, as in nginx: certbot adds a line of its own to one that is there.
+            "ssl_protocols" => {
+                let known = self.protocols.take().filter(|_| !is_first);
+                let read = tls_versions::read(&directive.arguments).map(|mut versions| {
+                    versions.extend(known.into_iter().flat_map(|known| known.value));
+                    versions
+                });
+                set(&mut self.protocols, read, place)
+            }
+            "proxy_next_upstream" => {
+                let known = self.next_upstream.take().filter(|_| !is_first);
+                let read = Occasions::read(directive, reading.findings);
+                let read = read.map(|occasions| match known {
+                    Some(known) => occasions.or(&known.value),
+                    None => occasions,
+                });
+                set(&mut self.next_upstream, read, place)
+            }
             "types" => {
                 media_types::read(directive, &mut self.types, is_first);
                 Ok(())
@@ -286,10 +304,6 @@ impl Scope {
             "proxy_read_timeout" => set(&mut self.upstream_read_timeout, measures::time(first), place),
             "real_ip_header" => set(&mut self.real_ip_source, Source::read(first), place),
             "real_ip_recursive" => set(&mut self.real_ip_recursive, measures::switch(first), place),
-            "proxy_next_upstream" => {
-                let occasions = Occasions::read(directive, reading.findings);
-                set(&mut self.next_upstream, occasions, place)
-            }
             "proxy_next_upstream_tries" => set(&mut self.next_upstream_tries, measures::number(first), place),
             "proxy_next_upstream_timeout" => {
                 set(&mut self.next_upstream_timeout, measures::time(first), place)
@@ -316,11 +330,6 @@ impl Scope {
             "server_name_in_redirect" => set(&mut self.name_in_redirect, measures::switch(first), place),
             "ssl" => set(&mut self.is_tls, measures::switch(first), place),
             "ssl_reject_handshake" => set(&mut self.rejects_handshakes, measures::switch(first), place),
-            "ssl_protocols" => set(
-                &mut self.protocols,
-                tls_versions::read(&directive.arguments),
-                place,
-            ),
             "ssl_verify_client" => set(&mut self.verify_client, Verify::read(first), place),
             "ssl_client_certificate" => set(&mut self.client_roots, Ok(first.to_owned()), place),
             "ssl_trusted_certificate" => set(&mut self.trusted_roots, Ok(first.to_owned()), place),

@@ -58,8 +58,8 @@ pub(crate) fn upstream(
             findings.hint(place, text);
         }
     }
-    let prefix = around.prefix;
-    let mut read = |file: &At<String>| read_file(file, prefix, findings);
+    let folder = around.folder;
+    let mut read = |file: &At<String>| read_file(file, folder, findings);
     let identity = match (&scope.upstream_certificate, &scope.upstream_certificate_key) {
         (Some(chain), Some(key)) => Some((read(chain)?, read(key)?)),
         _ => None,

@@ -463,8 +463,8 @@ fn fields_of_answers_that_others_are_made_of() {
     );
 }
 
-/// An origin that answers with what it has been sent in the field `X_Seen`.
-fn origin_of_underscores() -> std::net::SocketAddr {
+/// An origin that answers with what it has been sent in the fields `X_Seen` and `X.Seen`.
+fn origin_of_invalid_names() -> std::net::SocketAddr {
     use std::io::{BufRead, BufReader, Write};
 
     let address = crate::program::own_address();
@@ -474,8 +474,13 @@ fn origin_of_underscores() -> std::net::SocketAddr {
             let mut stream = stream.unwrap();
             let lines = BufReader::new(stream.try_clone().unwrap()).lines();
             let head = lines.map_while(Result::ok).take_while(|line| !line.is_empty());
-            let seen =
-                head.filter_map(|line| Some(line.to_ascii_lowercase().strip_prefix("x_seen: ")?.to_owned()));
+            let seen = head.filter_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                let is_it = ["x_seen", "x.seen"]
+                    .iter()
+                    .any(|known| name.eq_ignore_ascii_case(known));
+                is_it.then(|| value.to_owned())
+            });
             let seen = seen.collect::<String>();
             let length = seen.len();
             let answer =
@@ -487,16 +492,27 @@ fn origin_of_underscores() -> std::net::SocketAddr {
 }
 
 #[test]
-fn fields_with_underscores() {
-    let origin = origin_of_underscores();
-    for (line, expected) in [
-        ("", "200  \"\""),
-        ("underscores_in_headers on;", "200  \"yes\""),
-        ("ignore_invalid_headers off;", "200  \"yes\""),
-        ("ignore_invalid_headers on;", "200  \"\""),
+fn fields_whose_names_nginx_takes_for_invalid() {
+    let origin = origin_of_invalid_names();
+    for (line, underscore, dot) in [
+        ("", "", ""),
+        ("underscores_in_headers on;", "yes", ""),
+        ("ignore_invalid_headers off;", "yes", "yes"),
+        ("ignore_invalid_headers on;", "", ""),
     ] {
-        let text = format!("{line} server {{ listen LISTEN; location / {{ proxy_pass http://{origin}; }} }}");
-        both_answer(&text, &[("/", "Host: x.example\r\nX_Seen: yes\r\n", expected)]);
+        let text = format!(
+            "{line} server {{ listen LISTEN; location / {{ proxy_pass http://{origin}; }}
+             location /own {{ proxy_set_header X.Seen own; proxy_pass http://{origin}; }} }}"
+        );
+        let expected = [underscore, dot].map(|seen| format!("200  {seen:?}"));
+        both_answer(
+            &text,
+            &[
+                ("/", "Host: x.example\r\nX_Seen: yes\r\n", &expected[0]),
+                ("/", "Host: x.example\r\nX.Seen: yes\r\n", &expected[1]),
+                ("/own", "Host: x.example\r\nX.Seen: yes\r\n", "200  \"own\""),
+            ],
+        );
     }
 }
 

@@ -248,6 +248,9 @@ async fn versions_of_tls_are_those_of_the_default_server() {
         ("TLSv1.3", "TLSv1.2", [false, true]),
         ("TLSv1 TLSv1.1 TLSv1.2", "TLSv1.3", [true, false]),
         ("TLSv1.2 TLSv1.3", "TLSv1.3", [true, true]),
+        // A line that certbot includes beside one that is there.
+        ("TLSv1.2; ssl_protocols TLSv1.3", "TLSv1.3", [true, true]),
+        ("TLSv1.3; ssl_protocols TLSv1.3", "TLSv1.2", [false, true]),
     ] {
         let one = |name: &str, versions: &str| {
             format!(

@@ -2,6 +2,9 @@
 
 use std::process::{Command, Output};
 
+use crate::program::{Folder, Kind};
+use crate::read_alike::ask;
+
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(support::executable("nginx_conf"));
     command.args(arguments).output().expect("the program starts")
@@ -57,4 +60,22 @@ fn what_is_asked_of_the_program_itself() {
             "{flag}: {text}"
         );
     }
+}
+
+/// As in nginx: files and logs begin at `-p`, certificates and passwords at the folder of the configuration.
+#[test]
+fn where_relative_paths_begin() {
+    let text = "events {}\nhttp { access_log access;
+        server { listen LISTEN; root .; auth_basic x; auth_basic_user_file passwords; } }\n";
+    let folder = Folder::of(([127, 0, 0, 1], 9).into(), text);
+    let other = folder.path.join("other");
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::write(folder.path.join("passwords"), "one:{PLAIN}two\n").unwrap();
+    std::fs::write(other.join("a.txt"), "other").unwrap();
+    let flags = ["--strict", "-p", other.to_str().unwrap()];
+    let program = folder.start(Kind::Ours, "test.conf", &flags);
+    let lines = "Host: a\r\nAuthorization: Basic b25lOnR3bw==\r\n";
+    assert_eq!(ask(program.address, "/a.txt", lines), "200  \"other\"");
+    assert_eq!(ask(program.address, "/a.txt", "Host: a\r\n"), "401  \"\"");
+    assert!(other.join("access").exists());
 }

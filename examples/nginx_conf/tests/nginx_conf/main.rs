@@ -25,6 +25,7 @@ mod next_upstream;
 mod over_http2;
 mod over_tls;
 mod paths;
+mod preconditions;
 mod program;
 mod read_alike;
 mod real_ip;

@@ -43,6 +43,16 @@ async fn after_what_another_server_is_asked() {
         ("proxy_next_upstream http_503;", BUSY, "b"),
         ("proxy_next_upstream http_502 http_504;", BUSY, "503"),
         ("proxy_next_upstream http_403;", FORBIDDEN, "b"),
+        (
+            "proxy_next_upstream http_502; proxy_next_upstream http_503;",
+            BUSY,
+            "b",
+        ),
+        (
+            "proxy_next_upstream http_503; proxy_next_upstream http_502;",
+            BUSY,
+            "b",
+        ),
         ("proxy_next_upstream off;", Does::Closes, "502"),
         ("proxy_next_upstream_tries 1;", Does::Closes, "502"),
         ("proxy_next_upstream_tries 0;", Does::Closes, "b"),

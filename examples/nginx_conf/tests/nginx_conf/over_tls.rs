@@ -118,6 +118,41 @@ async fn handshakes_that_are_rejected() {
     }
 }
 
+/// A request of HTTP/1.0 may have no host: the name in the handshake takes no place of one.
+#[tokio::test]
+async fn a_request_without_a_host_is_for_the_default_server() {
+    let authority = Authority::new();
+    let servers = "server { listen LISTEN ssl; server_name one.example; return 403;
+            ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem; }
+        server { listen LISTEN ssl; server_name two.example; return 204;
+            ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem; }";
+    for kind in kinds() {
+        let folder = Folder::of(
+            SocketAddr::from(([127, 0, 0, 1], 9)),
+            &configuration(servers),
+        );
+        authority
+            .issue(&["one.example", "two.example"], NOW)
+            .write(&folder.path, "one");
+        let program = folder.start(kind, "test.conf", &["--strict"]);
+        for (name, host, expected) in [
+            ("two.example", "Host: two.example\r\n", "204"),
+            ("two.example", "", "403"),
+            ("one.example", "", "403"),
+        ] {
+            let stream = TcpStream::connect(program.address).await.unwrap();
+            let connector = TlsConnector::from(Arc::new(authority.client(&VERSIONS, None)));
+            let asked = ServerName::try_from(name).unwrap();
+            let mut stream = connector.connect(asked, stream).await.unwrap();
+            let request = format!("GET / HTTP/1.0\r\n{host}\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut status = [0; 12];
+            within("an answer", stream.read_exact(&mut status)).await.unwrap();
+            assert_eq!(&status[9..], expected.as_bytes(), "{kind:?} {name} {host:?}");
+        }
+    }
+}
+
 /// The header of the PROXY protocol comes before TLS.
 #[tokio::test]
 async fn tls_from_a_balancer_that_says_whose_connection_it_is() {
