@@ -127,10 +127,7 @@ async fn a_request_without_a_host_is_for_the_default_server() {
         server { listen LISTEN ssl; server_name two.example; return 204;
             ssl_certificate one.chain.pem; ssl_certificate_key one.key.pem; }";
     for kind in kinds() {
-        let folder = Folder::of(
-            SocketAddr::from(([127, 0, 0, 1], 9)),
-            &configuration(servers),
-        );
+        let folder = Folder::of(SocketAddr::from(([127, 0, 0, 1], 9)), &configuration(servers));
         authority
             .issue(&["one.example", "two.example"], NOW)
             .write(&folder.path, "one");
