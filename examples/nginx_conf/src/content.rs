@@ -90,8 +90,12 @@ impl Request {
 
     /// A file, as far as the client's conditions want it. They are no matter of a page that takes the place of an answer.
     async fn file_at(&self, path: &Path, method: &Method, location: &Location, kind: &str) -> Phase<Plan> {
-        let kept = self.state.lock().kept_status;
-        let is_usual = kept.is_none_or(|status| status == StatusCode::OK);
+        let is_usual = {
+            let mut state = self.state.lock();
+            // A page with 200 is a file as any other, of which there may be a part, or nothing new.
+            state.kept_status = state.kept_status.filter(|status| *status != StatusCode::OK);
+            state.kept_status.is_none()
+        };
         let handling = &location.handling;
         let has_etag = handling.etag.as_ref().is_none_or(|on| on.value);
         let since = handling

@@ -91,7 +91,9 @@ fn files_that_a_client_has() {
             ),
             ("/gone", "If-None-Match: TAG\r\n", "410 TAG 0123456789"),
             ("/gone", "Range: bytes=2-3\r\n", "410 TAG 0123456789"),
+            ("/found", "", "200 TAG 0123456789"),
             ("/found", "If-None-Match: TAG\r\n", "304 TAG "),
+            ("/found", "Range: bytes=2-3\r\n", "206 TAG 23"),
         ] {
             let filled = |text: &str| {
                 let text = text.replace("TAG", &etag).replace("TIME", &time);
