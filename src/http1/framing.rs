@@ -132,7 +132,7 @@ fn is_chunked(version: Version, fields: &impl AnyFields) -> Result<bool, Framing
     }
     let mut codings = fields
         .lines(&TRANSFER_ENCODING)
-        .flat_map(|line| token::unquoted_elements(line));
+        .flat_map(token::unquoted_elements);
     let (mut chunked, mut others, mut last_is_chunked) = (0, 0, false);
     for coding in &mut codings {
         last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");

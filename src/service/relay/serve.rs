@@ -227,6 +227,5 @@ where
     let asked_at = Stopwatch::start();
     let head = poll_fn(|cx| asking.poll(cx, asked)).await?;
     telemetry::answered(Kind::Request, asked_at);
-    drop(asking);
     judge(client, leg, head, rules, config).map_err(Unanswered::Failed)
 }
