@@ -23,7 +23,9 @@ async fn opened(files: &Files, downstream: bool, upstream: bool) -> (Program, Pe
         "--route=/={scheme}://localhost:{}",
         origin.address.port()
     )];
-    arguments.push(files.upstream_ca());
+    if upstream {
+        arguments.push(files.upstream_ca());
+    }
     if downstream {
         arguments.extend(files.listener());
     }
