@@ -14,8 +14,8 @@ use axum::Router;
 use axum::routing::get;
 use axum::serve::{Listener, ListenerExt};
 use switchover::TcpConnect;
-use switchover::service::{ReverseProxy, ServiceConfig, Shutdown, Tunnels, UpgradeService};
-use switchover::tunnel::Schedule;
+use switchover::service::{ReverseProxy, ServiceConfig, Shutdown, UpgradeService};
+use switchover::tunnel::{Schedule, Tunnels};
 use tokio::net::TcpListener;
 
 #[tokio::main]

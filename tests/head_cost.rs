@@ -1,10 +1,8 @@
 //! The cost of a head grows with its bytes and with nothing else: instructions per byte of a large head are those of a
 //! smaller one, whichever field the bytes are in. Instructions are counted by valgrind, so a busy machine changes nothing.
 
-use std::path::Path;
-use std::process::Command;
-
 use http::{HeaderValue, Request, Version};
+use support::instructions;
 use switchover::handshake::{HandshakePolicy, UpgradeRequest, extended_connect};
 use switchover::header::{ForwardedRules, Forwarding, HeaderRules, Hop, TrustedProxies, hop_by_hop};
 use switchover::http1::{
@@ -13,9 +11,6 @@ use switchover::http1::{
 };
 use switchover::route::Routes;
 use switchover::websocket::SecWebSocketKey;
-
-/// Tells the test below that it runs within valgrind.
-const COUNTED: &str = "SWITCHOVER_HEAD_COST";
 
 const SMALL: usize = 4 * 1024;
 const LARGE: usize = 4 * SMALL;
@@ -329,7 +324,7 @@ fn counted(name: &str, bytes: usize) {
 /// Not a test of its own: what the test below counts.
 #[test]
 fn child() {
-    if std::env::var_os(COUNTED).is_some() {
+    if instructions::is_counted() {
         for name in names() {
             counted(name, SMALL);
             counted(name, LARGE);
@@ -337,47 +332,14 @@ fn child() {
     }
 }
 
-/// The instructions of each call of [`counted`], in their order.
-fn instructions() -> Vec<u64> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("head_cost.{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let counts = folder.join("counts");
-    let child = Command::new("valgrind")
-        .arg("--tool=callgrind")
-        .arg("--collect-atstart=no")
-        .arg("--toggle-collect=head_cost::counted")
-        .arg("--dump-after=head_cost::counted")
-        .arg(format!("--callgrind-out-file={}", counts.display()))
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--test-threads=1"])
-        .env(COUNTED, "1")
-        .output()
-        .unwrap();
-    assert!(
-        child.status.success(),
-        "{}",
-        String::from_utf8_lossy(&child.stderr)
-    );
-    let found = (1..=2 * names().count()).map(|index| {
-        let report = std::fs::read_to_string(counts.with_extension(index.to_string())).unwrap();
-        let totals = report.lines().find_map(|line| line.strip_prefix("totals: "));
-        totals
-            .and_then(|count| count.trim().parse().ok())
-            .expect("a count of instructions")
-    });
-    let found = found.collect();
-    std::fs::remove_dir_all(&folder).unwrap();
-    found
-}
-
 #[test]
 fn each_byte_of_a_head_costs_the_same_in_whichever_field_it_is() {
-    let is_here = support::peers::runs(Command::new("valgrind").arg("--version"));
-    if !support::peers::has("valgrind, which counts instructions,", is_here) {
+    if !instructions::can_be_counted() {
         return;
     }
     let mut faults = Vec::new();
-    for (name, counts) in names().zip(instructions().chunks(2)) {
+    let counts = instructions::of_calls("head_cost::counted", "child", 2 * names().count());
+    for (name, counts) in names().zip(counts.chunks(2)) {
         let [small, large] = [counts[0] as f64 / SMALL as f64, counts[1] as f64 / LARGE as f64];
         println!("{small:8.0} {large:8.0}  {name}");
         if large > TOLERANCE * small {

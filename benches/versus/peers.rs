@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::baseline::Baseline;
 use super::http2::Certificate;
@@ -27,9 +27,8 @@ pub(crate) struct Peer {
 #[derive(Clone, Debug)]
 enum Kind {
     Direct,
-    Gateway(PathBuf),
-    /// The same, and it knows the frames of what it carries.
-    GatewayOfFrames(PathBuf),
+    /// With these flags beside those of all.
+    Gateway(PathBuf, &'static [&'static str]),
     Nginx {
         buffer: &'static str,
     },
@@ -38,6 +37,16 @@ enum Kind {
     },
     Baseline(Baseline),
 }
+
+/// The gateway with something that it does not do by itself, by name. Only where it is asked for: it is the same program.
+const VARIANTS: [(&str, &[&str]); 3] = [
+    (
+        "gateway-frames",
+        &["--tunnel-mode", "websocket", "--ping-interval", "30s"],
+    ),
+    ("gateway-admin", &["--admin", "0"]),
+    ("gateway-log", &["--log", "info"]),
+];
 
 /// The proxies that were asked for and are there. Says which are not.
 pub(crate) fn find(options: &Options) -> Vec<Peer> {
@@ -57,18 +66,23 @@ pub(crate) fn find(options: &Options) -> Vec<Peer> {
             Ok(path) => (path, Ok(format!("switchover {}", env!("CARGO_PKG_VERSION")))),
             Err(why) => (PathBuf::new(), Err(why)),
         };
-        found("gateway", version, Kind::Gateway(path));
+        found("gateway", version, Kind::Gateway(path, &[]));
     }
-    // Only where it is asked for: it is the same program.
-    if options.proxies.iter().any(|wanted| wanted == "gateway-frames") {
-        let (path, version) = match build_gateway() {
-            Ok(path) => (path, Ok("--tunnel-mode websocket".to_owned())),
-            Err(why) => (PathBuf::new(), Err(why)),
-        };
-        found("gateway-frames", version, Kind::GatewayOfFrames(path));
+    for (name, flags) in VARIANTS {
+        if options.proxies.iter().any(|wanted| wanted == name) {
+            let (path, version) = match build_gateway() {
+                Ok(path) => (path, Ok(flags.join(" "))),
+                Err(why) => (PathBuf::new(), Err(why)),
+            };
+            found(name, version, Kind::Gateway(path, flags));
+        }
     }
     for (name, path) in &options.gateways {
-        found(name, Ok(path.display().to_string()), Kind::Gateway(path.clone()));
+        found(
+            name,
+            Ok(path.display().to_string()),
+            Kind::Gateway(path.clone(), &[]),
+        );
     }
     for (name, buffer) in [("nginx", "4k"), ("nginx-64k", "64k")] {
         if wanted(name) {
@@ -156,20 +170,17 @@ fn build_gateway() -> Result<PathBuf, String> {
 
 impl Peer {
     pub(crate) fn is_gateway(&self) -> bool {
-        matches!(self.kind, Kind::Gateway(_))
+        matches!(self.kind, Kind::Gateway(..)) && !self.knows_frames()
     }
 
-    /// Whether it is the gateway with tunnels that know their frames.
+    /// Whether it is the gateway, and its tunnels know their frames.
     pub(crate) fn knows_frames(&self) -> bool {
-        matches!(self.kind, Kind::GatewayOfFrames(_))
+        matches!(self.kind, Kind::Gateway(_, flags) if flags.contains(&"websocket"))
     }
 
     /// Whether it carries WebSockets over HTTP/2. nginx does not, and the baselines speak no TLS.
     pub(crate) fn speaks_http2(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::Gateway(_) | Kind::GatewayOfFrames(_) | Kind::Haproxy { .. }
-        )
+        matches!(self.kind, Kind::Gateway(..) | Kind::Haproxy { .. })
     }
 
     /// Whether it takes TLS from clients.
@@ -206,11 +217,11 @@ impl Peer {
         let listen = address.to_string();
         let command = match &self.kind {
             Kind::Direct => return Ok((upstream, None)),
-            Kind::Gateway(path) | Kind::GatewayOfFrames(path) => {
+            Kind::Gateway(path, flags) => {
                 let mut command = Command::new(path);
-                command.args(["--listen", &listen, "--workers", "1"]);
-                if matches!(self.kind, Kind::GatewayOfFrames(_)) {
-                    command.args(["--tunnel-mode", "websocket", "--ping-interval", "30s"]);
+                command.args(["--listen", &listen, "--workers", "1"]).args(*flags);
+                if flags.contains(&"--log") {
+                    command.stderr(Stdio::null());
                 }
                 if let Some(certificate) = certificate {
                     command.arg("--tls-cert").arg(&certificate.chain);

@@ -93,6 +93,11 @@ pub trait Candidate: Send + Sync {
     fn shared_group(&self) -> Option<Arc<str>> {
         None
     }
+
+    /// The place of the upstream in its group, which tells apart those with the same name. Default: none.
+    fn place(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// The end of an attempt, and what its request has cost by then.
@@ -242,6 +247,11 @@ impl Attempts {
     /// The name of its group.
     pub(crate) fn group(&self) -> Option<Arc<str>> {
         self.last()?.shared_group()
+    }
+
+    /// Its place in the group.
+    pub(crate) fn place(&self) -> Option<usize> {
+        self.last()?.place()
     }
 
     fn last(&self) -> Option<Arc<dyn Candidate>> {

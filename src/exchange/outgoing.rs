@@ -91,6 +91,9 @@ impl Outgoing {
         if let Some(group) = self.attempts.group() {
             listing = listing.group(group);
         }
+        if let Some(place) = self.attempts.place() {
+            listing = listing.place(place);
+        }
         match self.attempts.name() {
             Some(name) => listing.upstream(name),
             None => listing,

@@ -96,7 +96,6 @@ mod stall;
 mod tasks;
 mod upgrade;
 
-pub use crate::tunnel::Tunnels;
 pub use body::ProxyBody;
 pub use by::By;
 pub use config::RelayConfig;

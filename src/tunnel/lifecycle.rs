@@ -14,6 +14,7 @@
 //! | `Running` | a write or half-close timeout, the other side can be sent a Close | that, stop the side, abandon the way to one that takes nothing | `Closing` |
 //! | `Closing` | a stream fails, the other side knows of the end | abandon the way to it, stop it if a read failed | `Closing` |
 //! | `Closing` | both have sent and been sent a Close, or one is gone | stop the direction to that side | `Closing` |
+//! | `Closing` because of a limit | a Close has waited for its place for a second | send it at the next boundary | `Closing` |
 //! | `Closing` | its time is over, a Close waits for its place | send it at the next boundary | `Closing`, a quarter of a second |
 //! | `Failing` | a frame is refused | stop it | `Failing` |
 //! | `Running` | both directions end | end: closed | `Ended` |
@@ -72,6 +73,11 @@ impl<C> Lifecycle<C> {
 
     pub(super) fn is_running(&self) -> bool {
         matches!(self.state, State::Running { .. })
+    }
+
+    /// Whether both directions go on.
+    pub(super) fn has_all_open(&self) -> bool {
+        matches!(self.state, State::Running { first: None })
     }
 
     /// Whether one direction has stopped, and the other goes on.
@@ -333,16 +339,16 @@ impl<C> Lifecycle<C> {
         view: &View,
     ) -> Vec<Action<C>> {
         if let State::Closing(closing) = &mut self.state {
-            let waits = SIDES
-                .into_iter()
-                .any(|side| view.frames(side, |frames| frames.awaits_place));
-            if waits && closing.settles_until.is_none() && closing.last_until.is_none() {
-                closing.last_until = Some(now.after(SETTLE_TIME));
+            if closing.awaits_place(view) {
+                if due == Due::Drop {
+                    closing.last_until = Some(now.after(SETTLE_TIME));
+                }
                 return vec![Action::CloseNow];
             }
         }
         let end = match due {
             Due::Ping(side) => return vec![Action::Ping(side)],
+            Due::Place => return Vec::new(),
             Due::Idle => End::Idle,
             Due::Lifetime => End::Lifetime,
             Due::PingTimeout(side) => End::PingTimeout { side },

@@ -123,7 +123,13 @@ impl<C, V> Group<C, V> {
     /// finds again is not down any more.
     #[must_use]
     pub fn set_down(&self, name: &str, down: bool) -> bool {
-        self.shared.set_down(name, down)
+        self.shared.set_down(|server| server.name() == name, down)
+    }
+
+    /// The same with the one server at this [place](ServerStatus::place), whichever others have its name.
+    #[must_use]
+    pub fn set_down_at(&self, place: usize, down: bool) -> bool {
+        self.shared.set_down(|server| server.number() == place, down)
     }
 
     /// What is known of each server, for a status page. Those that are found by a name are there once it has resolved.

@@ -24,6 +24,9 @@ use crate::tunnel::{Cap, Permit};
 pub struct ServerStatus {
     /// What it is called.
     pub name: String,
+    /// Its place in the group: servers are numbered from 0 on in the order in which they came. One keeps its place when others leave,
+    /// and no other ever gets it.
+    pub place: usize,
     /// Its weight.
     pub weight: u32,
     /// Whether it is a backup.
@@ -55,6 +58,7 @@ pub(super) struct Member<C> {
 pub(super) struct Record {
     id: UpstreamId,
     place: Place,
+    number: usize,
     identity: u64,
     weight: u32,
     backup: bool,
@@ -78,13 +82,14 @@ impl<C> Member<C> {
     pub(super) fn new(
         server: Server<C>,
         group: &Arc<str>,
-        pool_key: PoolKey,
+        number: usize,
         found: Option<(usize, SocketAddr)>,
     ) -> Self {
         let record = Record {
             id: UpstreamId::unique(),
             identity: hash(server.name.as_bytes()),
             place: Place::new(group.clone(), server.name.into()),
+            number,
             weight: server.weight,
             backup: server.backup,
             cap: server.cap,
@@ -99,7 +104,8 @@ impl<C> Member<C> {
         };
         Member {
             connect: server.connect,
-            pool_key,
+            // Zero is the key that all connections share.
+            pool_key: PoolKey::new(number as u64 + 1),
             found,
             record: Arc::new(record),
         }
@@ -113,6 +119,11 @@ impl Record {
 
     pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// How many servers came into its group before it.
+    pub(super) fn number(&self) -> usize {
+        self.number
     }
 
     /// What it is in, in a word: none where it has left its group.
@@ -228,6 +239,7 @@ impl Record {
     pub(super) fn status(&self) -> ServerStatus {
         ServerStatus {
             name: self.place.server.to_string(),
+            place: self.number,
             weight: self.weight,
             backup: self.backup,
             tunnels: self.cap.open(),

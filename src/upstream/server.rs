@@ -55,7 +55,8 @@ impl<C> Server<C> {
         }
     }
 
-    /// How much of the requests it gets, beside the others. Default 1, which is also the least.
+    /// How much of the requests it gets, beside the others. Default 1. Zero is taken for one: a server that is to get none is
+    /// [set down](super::Group::set_down).
     #[must_use]
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight.max(1);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ pub(super) struct Shared<C> {
     evacuation: Option<Evacuation>,
     /// When the last tunnel ends that was chosen for a server that came back.
     rebalanced_until: Mutex<Option<Instant>>,
-    /// The number of the last pool key that was given to a server.
-    pool_keys: AtomicU64,
+    /// How many servers there have been.
+    numbers: AtomicUsize,
 }
 
 impl<C> Shared<C> {
@@ -63,7 +63,7 @@ impl<C> Shared<C> {
             connect_timeout,
             evacuation,
             rebalanced_until: Mutex::default(),
-            pool_keys: AtomicU64::new(PoolKey::SHARED.number()),
+            numbers: AtomicUsize::new(0),
         };
         let members = servers.into_iter().map(|server| shared.member(server, None));
         let members = members.collect();
@@ -126,8 +126,8 @@ impl<C> Shared<C> {
     }
 
     fn member(&self, server: Server<C>, found: Option<(usize, SocketAddr)>) -> Arc<Member<C>> {
-        let pool_key = PoolKey::new(self.pool_keys.fetch_add(1, Ordering::Relaxed) + 1);
-        Arc::new(Member::new(server, &self.name, pool_key, found))
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Member::new(server, &self.name, number, found))
     }
 
     fn change(&self, keep: impl Fn(&Member<C>) -> bool, new: Vec<Arc<Member<C>>>) {
@@ -222,10 +222,13 @@ impl<C> Shared<C> {
         evacuation.move_away(&tunnels, from, window);
     }
 
-    /// Takes the servers with this name out, or back in. False if there is none.
-    pub(super) fn set_down(&self, name: &str, down: bool) -> bool {
-        let is_it = |member: &&Arc<Member<C>>| member.record.name() == name;
-        let found: Vec<_> = self.members().iter().filter(is_it).cloned().collect();
+    /// Takes servers out, or back in. False if there is none of these.
+    pub(super) fn set_down(&self, is_it: impl Fn(&Record) -> bool, down: bool) -> bool {
+        let found: Vec<_> = {
+            let members = self.members();
+            let these = members.iter().filter(|member| is_it(&member.record));
+            these.cloned().collect()
+        };
         for member in &found {
             if member.record.set_down(down) {
                 telemetry::server_changed(member.record.place(), if down { "down" } else { "up" });

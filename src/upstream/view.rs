@@ -178,4 +178,8 @@ impl Candidate for Trial {
         let group = &self.record.place().group;
         Some(group.clone()).filter(|name| !name.is_empty())
     }
+
+    fn place(&self) -> Option<usize> {
+        Some(self.record.number())
+    }
 }

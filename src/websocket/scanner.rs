@@ -101,9 +101,7 @@ impl FrameScanner {
             return Ok(None);
         }
         if self.remaining > 0 {
-            let length = usize::try_from(self.remaining).map_or(bytes.len(), |rest| rest.min(bytes.len()));
-            self.skip(length as u64);
-            return Ok(Some((length, Scanned::Payload)));
+            return Ok(Some((self.take_payload(bytes), Scanned::Payload)));
         }
         let Some((header, length)) = FrameHeader::decode(bytes)? else {
             return Ok(None);
@@ -113,9 +111,31 @@ impl FrameScanner {
             let frame = ControlFrame::read(&header, &bytes[length..]);
             return Ok(frame.map(|frame| (length + frame.payload().len(), Scanned::Control(frame))));
         }
+        self.begin(&header);
+        Ok(Some((length, Scanned::Header(header))))
+    }
+
+    /// Consumes the header of a data frame at the start of `bytes`, and says how long it is. `None`: another frame begins there, or one that
+    /// may not, or not the whole header is there. Then nothing is consumed, and [`advance`](Self::advance) says which.
+    pub(crate) fn take_data_header(&mut self, bytes: &[u8]) -> Option<(FrameHeader, usize)> {
+        let (header, length) = FrameHeader::decode(bytes).ok()??;
+        if header.opcode.is_control() || self.check(&header).is_err() {
+            return None;
+        }
+        self.begin(&header);
+        Some((header, length))
+    }
+
+    /// Consumes the payload at the start of `bytes` that belongs to the frame that began last, and says how long it is.
+    pub(crate) fn take_payload(&mut self, bytes: &[u8]) -> usize {
+        let length = usize::try_from(self.remaining).map_or(bytes.len(), |rest| rest.min(bytes.len()));
+        self.skip(length as u64);
+        length
+    }
+
+    fn begin(&mut self, header: &FrameHeader) {
         self.in_message = !header.fin;
         self.remaining = header.payload_length;
-        Ok(Some((length, Scanned::Header(header))))
     }
 
     /// Takes note of payload that has passed without being looked at: at most what [remains](Self::remaining) of the frame.
@@ -149,9 +169,11 @@ impl FrameScanner {
     }
 
     fn check(&self, header: &FrameHeader) -> Result<(), FrameError> {
-        let [rsv1, rsv2, rsv3] = self.reserved_bits;
-        let begins = matches!(header.opcode, OpCode::Text | OpCode::Binary);
-        header.check_reserved_bits([rsv1 && (begins || !self.compresses), rsv2, rsv3])?;
+        if header.rsv != [false; 3] {
+            let [rsv1, rsv2, rsv3] = self.reserved_bits;
+            let begins = matches!(header.opcode, OpCode::Text | OpCode::Binary);
+            header.check_reserved_bits([rsv1 && (begins || !self.compresses), rsv2, rsv3])?;
+        }
         header.check_mask(self.sender)?;
         // RFC 6455 5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another message".
         match header.opcode {

@@ -3,6 +3,7 @@
 mod caps;
 mod drains;
 mod graceful_drain;
+mod listing;
 mod refusals;
 mod registry;
 mod watches;

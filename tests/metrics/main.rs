@@ -1,7 +1,9 @@
 //! What is reported to the recorder of the crate `metrics`: by the raw door, by services, and by tunnels alone.
 
+mod doors;
 mod gateway;
 mod service;
+mod table;
 mod tunnel;
 
 use std::collections::BTreeMap;

@@ -37,7 +37,7 @@ async fn until(is_so: impl Fn() -> bool) {
 }
 
 /// What is recorded of an exchange with a client of HTTP/1.1. `status` is that of the answer.
-async fn asked(origin: Option<Script>, request: &str, status: u16) -> Recorded {
+pub(crate) async fn asked(origin: Option<Script>, request: &str, status: u16) -> Recorded {
     recorded(async {
         let tunnels = Tunnels::new();
         let _origin;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use support::bounded::within;
+use support::bounded::{until, within};
 use switchover::Side;
 use switchover::tunnel::{EndRequest, Listing, Traffic, Tunnel, TunnelConfig, Tunnels, WebSocketConfig};
 use switchover::websocket::CloseCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::recorded;
+use crate::{Recorded, recorded};
 
 async fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -91,6 +91,64 @@ async fn bytes_by_mode_are_those_of_the_traffic() {
     }
 }
 
+/// What `tunnels` records of spliced bytes while their tunnel is open, and what it records when that has ended.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn spliced_bytes_are_recorded_while_their_tunnel_is_open() {
+    const BYTES: usize = 8 * 1024 * 1024;
+    for from in [Side::Downstream, Side::Upstream] {
+        let tunnels = Tunnels::new();
+        let ((client, downstream), (upstream, origin)) = (connected().await, connected().await);
+        let mut tunnel = Tunnel::new(downstream, upstream);
+        tunnel.list_in(&tunnels, Listing::default());
+        let (mut sender, mut receiver) = match from {
+            Side::Downstream => (client, origin),
+            Side::Upstream => (origin, client),
+        };
+        let watch = tunnels.iter().next().unwrap();
+        let moved = || match from {
+            Side::Downstream => watch.from_downstream(),
+            Side::Upstream => watch.from_upstream(),
+        };
+        let mut running = None;
+        let while_open = recorded(async {
+            running = Some(tokio::spawn(tunnel.run()));
+            let bytes = vec![7; BYTES];
+            let mut received = vec![0; BYTES];
+            let (sent, read) = tokio::join!(
+                sender.write_all(&bytes),
+                within("all bytes", receiver.read_exact(&mut received))
+            );
+            sent.unwrap();
+            read.unwrap();
+            until("that it is written down", || moved() == BYTES as u64).await;
+            tunnels.record_metrics();
+        })
+        .await;
+        assert!(watch.is_open());
+        let side = match from {
+            Side::Downstream => "downstream",
+            Side::Upstream => "upstream",
+        };
+        let name = |mode| format!("switchover_tunnel_bytes_total{{from={side},mode={mode}}}");
+        let spliced = while_open.of(&name("spliced"));
+        assert!(spliced > BYTES as u64 / 2, "{side}: {spliced}");
+        let late = BYTES as u64 - while_open.sum("switchover_tunnel_bytes_total");
+        assert!(late <= 2 * 4096, "{side}: {late} bytes are recorded later");
+
+        let at_the_end = recorded(async {
+            drop((sender, receiver));
+            within("the end", running.unwrap()).await.unwrap().unwrap();
+        })
+        .await;
+        assert_eq!(
+            at_the_end.sum("switchover_tunnel_bytes_total"),
+            late,
+            "{side}: nothing twice"
+        );
+    }
+}
+
 /// A tunnel that knows its frames, and both its ends.
 fn framed<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     tunnels: &Tunnels,
@@ -116,6 +174,58 @@ fn close(is_masked: bool, payload: &[u8]) -> Vec<u8> {
     }
 }
 
+/// A tunnel in which each side sends a Close: the client with this payload, the origin with 1000.
+async fn closed(first: Side, payload: &[u8]) -> Recorded {
+    let tunnels = Tunnels::new();
+    recorded(async {
+        let ((mut client, mut origin), between) = ends();
+        let running = framed(&tunnels, between, WebSocketConfig::default());
+        let (from_client, from_origin) = (close(true, payload), close(false, &[3, 232]));
+        let mut read = [0; 64];
+        // The other side answers with a code of its own.
+        match first {
+            Side::Downstream => {
+                client.write_all(&from_client).await.unwrap();
+                assert!(within("bytes, or the end", origin.read(&mut read)).await.unwrap() > 0);
+                origin.write_all(&from_origin).await.unwrap();
+                assert!(within("bytes, or the end", client.read(&mut read)).await.unwrap() > 0);
+            }
+            Side::Upstream => {
+                origin.write_all(&from_origin).await.unwrap();
+                assert!(within("bytes, or the end", client.read(&mut read)).await.unwrap() > 0);
+                client.write_all(&from_client).await.unwrap();
+                assert!(within("bytes, or the end", origin.read(&mut read)).await.unwrap() > 0);
+            }
+        }
+        drop((client, origin));
+        running.await.unwrap();
+    })
+    .await
+}
+
+pub(crate) async fn closed_by_both() -> Recorded {
+    closed(Side::Downstream, &[15, 161]).await
+}
+
+/// A text message of each side.
+pub(crate) async fn message() -> Recorded {
+    recorded(async {
+        let ((mut client, mut origin), between) = ends();
+        let running = framed(&Tunnels::new(), between, WebSocketConfig::default());
+        origin.write_all(b"\x81\x02hi").await.unwrap();
+        within("a message", client.read_exact(&mut [0; 4])).await.unwrap();
+        client.write_all(b"\x81\x82\0\0\0\0hi").await.unwrap();
+        within("a message", origin.read_exact(&mut [0; 8])).await.unwrap();
+        client.write_all(&close(true, &[])).await.unwrap();
+        within("a Close", origin.read_exact(&mut [0; 6])).await.unwrap();
+        origin.write_all(&close(false, &[])).await.unwrap();
+        within("a Close", client.read_exact(&mut [0; 2])).await.unwrap();
+        drop((client, origin));
+        running.await.unwrap();
+    })
+    .await
+}
+
 #[tokio::test]
 async fn closes_are_counted_by_the_one_that_sent_them_and_by_code() {
     for (payload, code) in [
@@ -127,31 +237,7 @@ async fn closes_are_counted_by_the_one_that_sent_them_and_by_code() {
         (&[], "none"),
     ] {
         for first in [Side::Downstream, Side::Upstream] {
-            let tunnels = Tunnels::new();
-            let recorded = recorded(async {
-                let ((mut client, mut origin), between) = ends();
-                let running = framed(&tunnels, between, WebSocketConfig::default());
-                let (from_client, from_origin) = (close(true, payload), close(false, &[3, 232]));
-                let mut read = [0; 64];
-                // The other side answers with a code of its own.
-                match first {
-                    Side::Downstream => {
-                        client.write_all(&from_client).await.unwrap();
-                        assert!(within("bytes, or the end", origin.read(&mut read)).await.unwrap() > 0);
-                        origin.write_all(&from_origin).await.unwrap();
-                        assert!(within("bytes, or the end", client.read(&mut read)).await.unwrap() > 0);
-                    }
-                    Side::Upstream => {
-                        origin.write_all(&from_origin).await.unwrap();
-                        assert!(within("bytes, or the end", client.read(&mut read)).await.unwrap() > 0);
-                        client.write_all(&from_client).await.unwrap();
-                        assert!(within("bytes, or the end", origin.read(&mut read)).await.unwrap() > 0);
-                    }
-                }
-                drop((client, origin));
-                running.await.unwrap();
-            })
-            .await;
+            let recorded = closed(first, payload).await;
             let closes = |from, code| format!("switchover_websocket_closes_total{{from={from},code={code}}}");
             assert_eq!(recorded.of(&closes("downstream", code)), 1, "{first:?} {code}");
             assert_eq!(recorded.of(&closes("upstream", "1000")), 1, "{first:?} {code}");
@@ -214,28 +300,37 @@ async fn answer(stream: &mut DuplexStream, side: Side) {
     stream.write_all(&pong).await.unwrap();
 }
 
+/// A tunnel in which both sides answer three pings, and this one a fourth. In a time of its own.
+async fn pinged(last: Side) -> Recorded {
+    let tunnels = Tunnels::new();
+    recorded(async {
+        let ((mut client, mut origin), between) = ends();
+        let config = WebSocketConfig::default().ping_interval(Duration::from_secs(10));
+        let running = framed(&tunnels, between, config);
+        for _ in 0..3 {
+            tokio::join!(
+                answer(&mut client, Side::Downstream),
+                answer(&mut origin, Side::Upstream)
+            );
+        }
+        // One answers once more. The other is silent until it counts as gone.
+        match last {
+            Side::Downstream => answer(&mut client, Side::Downstream).await,
+            Side::Upstream => answer(&mut origin, Side::Upstream).await,
+        }
+        running.await.unwrap();
+    })
+    .await
+}
+
+pub(crate) async fn answered_pings() -> Recorded {
+    pinged(Side::Downstream).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn answers_to_pings_are_times_of_the_side_that_answered() {
     for last in [Side::Downstream, Side::Upstream] {
-        let tunnels = Tunnels::new();
-        let recorded = recorded(async {
-            let ((mut client, mut origin), between) = ends();
-            let config = WebSocketConfig::default().ping_interval(Duration::from_secs(10));
-            let running = framed(&tunnels, between, config);
-            for _ in 0..3 {
-                tokio::join!(
-                    answer(&mut client, Side::Downstream),
-                    answer(&mut origin, Side::Upstream)
-                );
-            }
-            // One answers once more. The other is silent until it counts as gone.
-            match last {
-                Side::Downstream => answer(&mut client, Side::Downstream).await,
-                Side::Upstream => answer(&mut origin, Side::Upstream).await,
-            }
-            running.await.unwrap();
-        })
-        .await;
+        let recorded = pinged(last).await;
         let (downstream, upstream) = match last {
             Side::Downstream => (4, 3),
             Side::Upstream => (3, 4),

@@ -73,7 +73,8 @@ fn an_operator_sees_and_steers_the_gateway() {
             format!("--route=/=http://{}", echo.address),
             "--route=/gone=http://127.0.0.1:1",
         );
-        let flags: Vec<&str> = [route.as_str(), gone].into_iter().chain(flag).collect();
+        let twins = format!("--route=/twins=http://{0},http://{0}", echo.address);
+        let flags: Vec<&str> = [route.as_str(), gone, &twins].into_iter().chain(flag).collect();
         let (gateway, page) = gateway(&flags);
         let mut refused = bounded::connect(gateway.address);
         refused

@@ -10,6 +10,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use support::bounded;
+use switchover::http2::Http2Connect;
 use switchover::service::{ServiceConfig, UpgradeService};
 use switchover::test_util::UPGRADE_REQUEST;
 use switchover::tunnel::{Compression, Decision, MessageHead, MessageTap, Tap, Verdict};
@@ -90,6 +91,30 @@ fn nothing_changes_for_the_ends_whatever_a_tap_reads_or_replaces() {
         let app = app(Kind::Replaces, Compression::Strip, None, server.address);
         for mut client in [node("ws_client.mjs"), python("websockets_client.py")] {
             passes(client.args([&format!("ws://{}/live", app.address), "--without-deflate"]));
+        }
+    }
+}
+
+/// The clients speak HTTP/1.1 alone: a proxy in front of the application speaks HTTP/2 with it.
+#[test]
+fn nor_over_http_2() {
+    if !has_node() || !has_python() {
+        return;
+    }
+    for server in [
+        &mut node("ws_server.mjs") as &mut Command,
+        &mut python("websockets_server.py"),
+    ] {
+        let server = Server::start(server);
+        for kind in TRANSPARENT {
+            let app = app(kind, Compression::Inflate, None, server.address);
+            let front = App::start(None, Http2Connect::new(TcpConnect::to(app.address.to_string())));
+            for mut client in [node("ws_client.mjs"), python("websockets_client.py")] {
+                passes(client.arg(format!("ws://{}/live", front.address)));
+            }
+            let asked = app.asked();
+            let is_it = |line: &String| line == "CONNECT /live HTTP/2.0";
+            assert!(!asked.is_empty() && asked.iter().all(is_it), "{asked:?}");
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use switchover::TcpConnect;
-use switchover::service::{ServiceConfig, Tunnels, UpgradeService};
+use switchover::service::{ServiceConfig, UpgradeService};
+use switchover::tunnel::Tunnels;
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
 use tokio::net::TcpListener;
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::Router;
 use switchover::TcpConnect;
-use switchover::service::{ReverseProxy, Tunnels, UpgradeService};
+use switchover::service::{ReverseProxy, UpgradeService};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
-use switchover::tunnel::{End, EndRequest, Label, Schedule};
+use switchover::tunnel::{End, EndRequest, Label, Schedule, Tunnels};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};

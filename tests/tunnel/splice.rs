@@ -424,7 +424,8 @@ async fn what_is_spliced_is_decided_by_the_size_of_transfers_and_not_by_full_buf
     const KIB: usize = 1024;
     for (size, is_spliced) in [
         (4 * KIB, false),
-        (16 * KIB, false),
+        (12 * KIB, false),
+        (16 * KIB, true),
         (32 * KIB, true),
         (48 * KIB, true),
     ] {

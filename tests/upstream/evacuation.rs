@@ -5,11 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use switchover::UpgradeConfig;
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use switchover::tunnel::{EndRequest, Tunnels, WebSocketConfig};
 use switchover::upstream::{Evacuation, Group, Server};
 use switchover::websocket::CloseCode;
+use switchover::{TcpConnect, UpgradeConfig};
 use tokio::time::Instant;
 
 use crate::door::{DOORS, Door, Proxy};
@@ -143,11 +143,61 @@ async fn one_that_discovery_does_not_find_any_more() {
             .build();
         let proxy = mounted(door, &group, &tunnels).await;
         let (of_first, mut others) = filled(&proxy, &tunnels, first.address()).await;
+        // They are in the order of their addresses.
+        let place = usize::from(first.address() < second.address());
         addresses.lock().unwrap().remove(0);
         // The request that finds out. The answer before is good for a millisecond.
         tokio::time::sleep(milliseconds(5)).await;
         others.push(opened(&proxy).await);
         moved(&proxy, &tunnels, first.address(), of_first, others).await;
+        // The one that stays keeps its place, and it is no other's.
+        let places = || {
+            group
+                .servers()
+                .iter()
+                .map(|server| server.place)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(places(), [place]);
+        addresses.lock().unwrap().push(first.address());
+        tokio::time::sleep(milliseconds(5)).await;
+        opened(&proxy).await;
+        assert!(
+            matches!(places()[..], [first, other] if first == place && other != place),
+            "{:?}",
+            places()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_that_have_the_same_name() {
+    for door in DOORS {
+        let origins = [origin().await, origin().await];
+        let tunnels = Tunnels::new();
+        let servers = origins
+            .iter()
+            .map(|origin| Server::new("chat", TcpConnect::to(origin.address().to_string())));
+        let builder = Group::builder().evacuation(evacuation(&tunnels).window(Duration::ZERO));
+        let group = servers
+            .fold(builder, |builder, server| builder.server(server))
+            .build();
+        let proxy = mounted(door, &group, &tunnels).await;
+        let mut clients = [opened(&proxy).await, opened(&proxy).await];
+        let mut places: Vec<_> = tunnels.iter().map(|tunnel| tunnel.place()).collect();
+        places.sort_unstable();
+        assert_eq!(places, [Some(0), Some(1)], "{door:?}");
+        assert!(!group.set_down_at(2, true));
+        assert!(group.set_down_at(0, true));
+        let states: Vec<_> = group
+            .servers()
+            .iter()
+            .map(|server| (server.place, server.down))
+            .collect();
+        assert_eq!(states, [(0, true), (1, false)]);
+        // They have their turns in the order of their places.
+        clients[0].receives(CLOSE).await;
+        clients[1].receives_nothing_for(milliseconds(100)).await;
     }
 }
 

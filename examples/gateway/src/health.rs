@@ -124,6 +124,7 @@ pub(crate) fn server(server: &ServerStatus) -> Value {
     };
     json!({
         "name": server.name,
+        "place": server.place,
         "health": server.health.name(),
         "down": server.down,
         "out_for_seconds": out_for,

@@ -192,10 +192,10 @@ impl Record {
     pub(crate) fn tries(mut self, tries: &[Attempt]) -> Record {
         let Some(last) = tries.last() else { return self };
         self = self
-            .text("upstream", last.upstream.as_deref().unwrap_or_default())
+            .text("server", last.upstream.as_deref().unwrap_or_default())
             .milliseconds("connect_ms", last.connected_after)
             .milliseconds("head_ms", last.took.filter(|_| is_answered(last)));
-        self.name("upstreams");
+        self.name("servers");
         for (index, tried) in tries.iter().enumerate() {
             self.0.push(if index == 0 { '[' } else { ',' });
             self.0.push('{');

@@ -31,8 +31,8 @@ use crate::wire::{self, First};
 /// use std::time::Duration;
 /// use axum::Router;
 /// use switchover::TcpConnect;
-/// use switchover::service::{ServiceConfig, Shutdown, Tunnels, UpgradeService};
-/// use switchover::tunnel::Schedule;
+/// use switchover::service::{ServiceConfig, Shutdown, UpgradeService};
+/// use switchover::tunnel::{Schedule, Tunnels};
 ///
 /// # async fn run(listener: tokio::net::TcpListener) -> std::io::Result<()> {
 /// let tunnels = Tunnels::new();

@@ -144,6 +144,11 @@ impl Engine {
             if outcome.is_some() {
                 break;
             }
+            // Bytes move deadlines to later instants: for a message nothing has to be looked at before the timer fires.
+            let is_steady = appointed.is_none() && self.is_steady();
+            if is_steady && self.timer.can_only_wait(cx, now) {
+                return Poll::Pending;
+            }
             // After the bytes: a tunnel woken late, with bytes there, is not idle.
             let deadline = self.lifecycle.deadline(&self.limits(), &self.view());
             let at = deadline.map(|(at, _)| Instant::from(at));
@@ -151,7 +156,9 @@ impl Engine {
             let Some(next) = [at, appointed, resumes].into_iter().flatten().min() else {
                 return Poll::Pending;
             };
-            if self.timer.poll(cx, now, next).is_pending() {
+            let waits = self.timer.poll(cx, now, next).is_pending();
+            self.timer.note_can_only_wait(waits && is_steady);
+            if waits {
                 return Poll::Pending;
             }
             match deadline {
@@ -166,6 +173,16 @@ impl Engine {
             Some(outcome) => Poll::Ready(self.conclude(cx, now, outcome, downstream, upstream)),
             None => Poll::Pending,
         }
+    }
+
+    /// Whether all that is waited for is that a side says something, or for one of the deadlines that each byte makes later.
+    fn is_steady(&self) -> bool {
+        let (down, up) = (&self.from_downstream, &self.from_upstream);
+        self.lifecycle.has_all_open()
+            && down.is_steady()
+            && up.is_steady()
+            && !down.awaits_pong(up)
+            && !up.awaits_pong(down)
     }
 
     /// When a direction goes on whose frames wait for their rate, if nothing else holds it up.
@@ -187,8 +204,7 @@ impl Engine {
         streams: (&mut R, &mut W),
         ownership: Ownership,
     ) -> bool {
-        let is_framed = self.half(side).framed().is_some();
-        if is_framed {
+        if !self.half(side).is_plain() {
             self.pause_timers(side, now);
         }
         let is_dropped = ownership == Ownership::Dropped && socket::is_plain(streams.1);
@@ -198,14 +214,15 @@ impl Engine {
         let splice = self.config.splice_config();
         let half = self.half_mut(side);
         let moved = half.poll(cx, now, scratch, streams, mode, splice);
-        let violation = half.framed().and_then(|framed| framed.refusal());
+        let special = half.framed().filter(|framed| !framed.is_plain());
+        let (is_special, violation) = (special.is_some(), special.and_then(Framed::refusal));
         if half.has_stopped() && self.lifecycle.minds_stops() {
             self.on(Event::Stopped(side), now);
         }
-        if is_framed {
+        if is_special {
             self.time_answer(side, now);
         }
-        let has_wishes = is_framed && self.follow_wishes(side, now);
+        let has_wishes = is_special && self.follow_wishes(side, now);
         match (moved, violation) {
             (Err(failure), _) => {
                 let is_read = failure.operation == Operation::Read;

@@ -29,6 +29,8 @@ pin_project! {
         sleep: Sleep,
         // The clock has that waker until the deadline. None if the task had used up its cooperative budget: nothing is registered then.
         registered: Option<WakerKey>,
+        // Since it was looked at last, what it waits for can only have become later.
+        can_only_wait: bool,
     }
 }
 
@@ -58,6 +60,22 @@ impl Timer {
         }
     }
 
+    /// Whether there is nothing to be looked at before it fires: it wakes this task, and what it waits for has only become later.
+    pub(in crate::tunnel) fn can_only_wait(&self, cx: &Context<'_>, now: Instant) -> bool {
+        self.armed.as_ref().is_some_and(|armed| {
+            armed.can_only_wait
+                && now < armed.sleep.deadline()
+                && armed.registered == Some(WakerKey::of(cx.waker()))
+        })
+    }
+
+    /// Whether what it waits for can only become later from now on.
+    pub(in crate::tunnel) fn note_can_only_wait(&mut self, is_so: bool) {
+        if let Some(armed) = &mut self.armed {
+            *armed.as_mut().project().can_only_wait = is_so;
+        }
+    }
+
     /// What the future comes to. `None`: the deadline has passed before.
     #[cfg(feature = "gateway")]
     pub(crate) async fn limit<F: Future>(
@@ -78,6 +96,7 @@ impl Timer {
             Box::pin(Armed {
                 sleep: tokio::time::sleep_until(deadline),
                 registered: None,
+                can_only_wait: false,
             })
         });
         let mut armed = armed.as_mut().project();

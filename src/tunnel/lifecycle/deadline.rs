@@ -10,11 +10,16 @@ use super::view::{Limits, View};
 use super::{Lifecycle, SIDES};
 use crate::clock::After;
 use crate::side::Side;
+use crate::tunnel::end::End;
 use crate::tunnel::websocket::WebSocketSettings;
 
 /// How long the peers may take for their Closes where the tunnel has no half-close timeout: without any, a peer that has vanished
 /// would keep a tunnel that has ended because of it.
 const CLOSING_TIME: Duration = Duration::from_secs(30);
+
+/// How long a side that has exceeded a limit waits for its Close, so that what the other side says in answer to what came before is not
+/// lost. It is served meanwhile, so not for long.
+pub(super) const PLACE_TIME: Duration = Duration::from_secs(1);
 
 impl<C> Lifecycle<C> {
     /// The next instant at which something is due if nothing moves, and what.
@@ -26,7 +31,15 @@ impl<C> Lifecycle<C> {
             State::Ended => return None,
             State::Settling(settling) => return Some((settling.until, Due::Drop)),
             // What brought it about has passed already.
-            State::Closing(closing) => return Some((closing.deadline(half_close_limit), Due::Drop)),
+            State::Closing(closing) => {
+                let last = (closing.deadline(half_close_limit), Due::Drop);
+                let place = (closing.since.after(PLACE_TIME), Due::Place);
+                let is_limit = matches!(closing.end, End::LimitExceeded { .. });
+                return Some(match is_limit && closing.awaits_place(view) {
+                    true if place.0 < last.0 => place,
+                    _ => last,
+                });
+            }
             State::Draining(draining) => next.consider(draining.since, half_close_limit, Due::Drop),
             State::Failing(failing) => next.consider(failing.since, half_close_limit, Due::Drop),
             State::Closed(closed) => next.consider(closed.since, half_close_limit, Due::Drop),
@@ -56,6 +69,12 @@ impl<C> Lifecycle<C> {
 }
 
 impl<C> Closing<C> {
+    /// Whether a Close waits for the place of the other side's.
+    pub(super) fn awaits_place(&self, view: &View) -> bool {
+        let awaits = |side| view.frames(side, |frames| frames.awaits_place);
+        self.settles_until.is_none() && self.last_until.is_none() && SIDES.into_iter().any(awaits)
+    }
+
     fn deadline(&self, half_close_limit: Option<Duration>) -> Instant {
         let limit = self.since.after(half_close_limit.unwrap_or(CLOSING_TIME));
         let usual = self.answers_until.map_or(limit, |answers| answers.min(limit));

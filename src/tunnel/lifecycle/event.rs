@@ -72,6 +72,8 @@ pub(in crate::tunnel) enum Due {
     WriteTimeout(Side),
     /// The time for ending is over.
     Drop,
+    /// A Close has waited long enough for the place of the other side's.
+    Place,
     /// The side is asked whether it is still there.
     Ping(Side),
     /// The side has not answered that.

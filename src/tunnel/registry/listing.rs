@@ -65,6 +65,7 @@ pub struct Listing {
     pub(super) port: Option<u16>,
     pub(super) group: Option<Arc<str>>,
     pub(super) upstream: Option<Arc<str>>,
+    pub(super) place: Option<usize>,
     pub(super) protocol: Option<Arc<str>>,
     pub(super) label: Option<Label>,
     pub(super) is_signalled: bool,
@@ -105,6 +106,15 @@ impl Listing {
         self
     }
 
+    /// The place of the server in its group. Default: not known.
+    ///
+    /// Servers of one name in one group are told apart by it.
+    #[must_use]
+    pub fn place(mut self, place: usize) -> Self {
+        self.place = Some(place);
+        self
+    }
+
     /// What both sides speak. Default: not known.
     #[must_use]
     pub fn protocol(mut self, protocol: impl Into<Arc<str>>) -> Self {
@@ -133,5 +143,6 @@ pub(super) struct Kind {
     pub(super) tunnels: Tunnels,
     pub(super) group: Option<Arc<str>>,
     pub(super) upstream: Option<Arc<str>>,
+    pub(super) place: Option<usize>,
     pub(super) protocol: Option<Arc<str>>,
 }

@@ -24,9 +24,9 @@ use crate::tunnel::websocket::EndRequest;
 /// So many places are kept when no tunnel is left.
 const FEW: usize = 64;
 
-/// What a kind is found by: its group, its upstream and its protocol. The first two are known by where their names are, which no others
-/// have as long as the kind exists.
-type KindKey = (usize, usize, Option<Arc<str>>);
+/// What a kind is found by: its group, its upstream, the place of that and its protocol. The first two are known by where their names
+/// are, which no others have as long as the kind exists.
+type KindKey = (usize, usize, Option<usize>, Option<Arc<str>>);
 
 #[derive(Default)]
 pub(super) struct Table {
@@ -217,7 +217,7 @@ impl Table {
     fn kind(&mut self, tunnels: &Tunnels, listing: &Listing) -> Arc<Kind> {
         let upstream = listing.upstream.as_ref().map_or(0, |name| name.as_ptr().addr());
         let group = listing.group.as_ref().map_or(0, |name| name.as_ptr().addr());
-        let key = (group, upstream, listing.protocol.clone());
+        let key = (group, upstream, listing.place, listing.protocol.clone());
         if let Some(kind) = self.kinds.get(&key).and_then(Weak::upgrade) {
             return kind;
         }
@@ -225,6 +225,7 @@ impl Table {
             tunnels: tunnels.clone(),
             group: listing.group.clone(),
             upstream: listing.upstream.clone(),
+            place: listing.place,
             protocol: listing.protocol.clone(),
         });
         if self.kinds.len() >= self.purged_from {

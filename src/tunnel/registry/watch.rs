@@ -114,6 +114,12 @@ impl TunnelWatch {
         self.entry.kind.as_ref()?.group.as_deref()
     }
 
+    /// The [place](crate::upstream::ServerStatus::place) of that server in its group. `None` where there is no group.
+    #[must_use]
+    pub fn place(&self) -> Option<usize> {
+        self.entry.kind.as_ref()?.place
+    }
+
     /// What both sides speak.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {

@@ -24,7 +24,7 @@ impl Framed {
             return true;
         };
         let decision = match scanned {
-            Scanned::Payload => Admission::Pass,
+            Scanned::Payload => limiter.payload(now.into_std(), length as u64),
             Scanned::Header(header) => limiter.data_frame(now.into_std(), header, length),
             Scanned::Control(frame) if frame.opcode() == OpCode::Close => Admission::Pass,
             Scanned::Control(frame) if pings.are_answered_first_by(frame, &mut limiter.answered) => {
@@ -43,9 +43,25 @@ impl Framed {
         false
     }
 
+    /// How much of what was read may be payload that goes on now.
+    pub(super) fn payload_room(&mut self, now: Instant) -> usize {
+        let is_closed = self.is_closed();
+        let limiter = self.rare_mut().and_then(|rare| rare.limiter.as_mut());
+        let room = limiter
+            .filter(|_| !is_closed)
+            .map_or(u64::MAX, |limiter| limiter.payload_room(now.into_std()));
+        usize::try_from(room).unwrap_or(usize::MAX)
+    }
+
+    /// Whether payload is to be read, because it may have to wait for its rate.
+    pub(super) fn delays_payload(&self) -> bool {
+        let limiter = self.rare().limiter.as_ref();
+        limiter.is_some_and(|limiter| limiter.delays_payload())
+    }
+
     /// Until when what is held waits for its rate.
     pub(in crate::tunnel) fn waits_until(&self) -> Option<Instant> {
-        self.rare().waits_until
+        self.extra.get()?.rare.get()?.waits_until
     }
 
     /// Nothing waits for its rate any more.

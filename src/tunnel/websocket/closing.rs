@@ -67,6 +67,7 @@ fn close_frame(end: &End, to: Side, config: &WebSocketSettings) -> CloseFrame {
             CloseCode::BAD_GATEWAY,
             &*format!("the server broke the protocol: {error}"),
         ),
+        End::Refused { side } if *side == to => (CloseCode::POLICY_VIOLATION, "a message was refused"),
         End::Refused { .. } => (CloseCode::GOING_AWAY, "a message of the other side was refused"),
         End::LimitExceeded { side, limit, allowed } if *side == to => {
             (limit.close_code(), &*format!("more than {allowed} {limit}"))

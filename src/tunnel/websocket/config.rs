@@ -95,8 +95,9 @@ impl WebSocketConfig {
     /// Then the streams end without it. It runs from when the streams have taken the Closes: before a peer on a slow link gets
     /// one, it gets all that was sent before.
     ///
-    /// After a [violation](crate::tunnel::End::Violation) it bounds how long the other side may go on before it closes. Then the
-    /// violator has a quarter of a second to take its Close.
+    /// After a [violation](crate::tunnel::End::Violation), or a [limit](MessageLimits) that was exceeded, the other side is sent its Close at
+    /// once, and the side that has done it in the place of the other side's answer, so that what was said before arrives: when this time is
+    /// over at the latest, and one that has exceeded a limit after a second. At the end of the time it has a quarter of a second to take it.
     #[must_use]
     pub fn close_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.change().close_timeout = limit.into();

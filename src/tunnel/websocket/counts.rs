@@ -193,7 +193,7 @@ impl Framed {
         }
     }
 
-    fn count_frame(&mut self, header: &FrameHeader) {
+    pub(super) fn count_frame(&mut self, header: &FrameHeader) {
         let is_binary = match header.opcode {
             OpCode::Continuation => self.is_binary,
             opcode => opcode == OpCode::Binary,

@@ -31,6 +31,19 @@ impl Half {
         self.framed().map(Framed::settings)
     }
 
+    /// Whether what is read goes on as it is, and nothing else is to be done before the next read.
+    pub(in crate::tunnel) fn is_plain(&self) -> bool {
+        !self.outlet.is_blocked() && self.framed().is_none_or(Framed::is_plain)
+    }
+
+    /// Whether the writer has been sent a ping, and `answers`, which it sends, have not shown that it is there.
+    pub(in crate::tunnel) fn awaits_pong(&self, answers: &Half) -> bool {
+        let (Some(pings), Some(answers)) = (self.framed(), answers.framed()) else {
+            return false;
+        };
+        pings.pinged_after(answers.last_read_at).is_some()
+    }
+
     /// Bytes of the reader's that the writer has accepted.
     pub(in crate::tunnel) fn delivered(&self) -> u64 {
         let delivered = self.outlet.delivered();
@@ -66,7 +79,11 @@ impl Half {
         let Some(framed) = &mut self.framed else {
             return Ok(Turn::Again);
         };
-        let bytes = framed.pass(now, read);
+        let passed = framed.pass_plain(now, read);
+        if passed > 0 && passed == read.len() {
+            return self.outlet.write_out(cx, now, writer, read);
+        }
+        let bytes = framed.pass_rest(now, read, passed);
         if bytes.is_empty() {
             // The answer to a ping has moved nothing on, and yet the tunnel is not idle.
             if !framed.is_closed() {

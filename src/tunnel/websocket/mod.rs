@@ -130,11 +130,56 @@ impl Framed {
             .unwrap_or_default()
     }
 
+    /// Whether data frames go on as they come, and nothing else is to be done.
+    pub(in crate::tunnel) fn is_plain(&self) -> bool {
+        self.extra.get().is_none_or(Extra::is_plain)
+    }
+
     /// What goes out of what was read, and was read behind what is held: mostly all of it, as it is.
     ///
     /// To be called when everything that came out before has been taken or is going to be.
     pub(in crate::tunnel) fn pass<'a>(&mut self, now: Instant, read: &'a [u8]) -> Piece<'a> {
+        let passed = self.pass_plain(now, read);
+        self.pass_rest(now, read, passed)
+    }
+
+    /// How much of what was read is data frames that go on [as they come](Framed::is_plain): mostly all of it. They are counted. The
+    /// [rest](Framed::pass_rest) is looked at in another way.
+    pub(in crate::tunnel) fn pass_plain(&mut self, now: Instant, read: &[u8]) -> usize {
         self.last_read_at = now;
+        if self.unread_header > 0 || !self.is_plain() {
+            return 0;
+        }
+        let mut at = 0;
+        let of_last = self.scanner.take_payload(read);
+        if of_last > 0 {
+            self.count_payload(of_last);
+            at = of_last;
+        }
+        while let Some((header, length)) = self.scanner.take_data_header(&read[at..]) {
+            self.count_frame(&header);
+            self.note_length(header.payload_length);
+            at += length;
+            let payload = self.scanner.take_payload(&read[at..]);
+            self.count_payload(payload);
+            at += payload;
+        }
+        if at == read.len() {
+            self.handed += at as u64;
+        }
+        at
+    }
+
+    /// What goes out of what was read, of which so much has [passed](Framed::pass_plain).
+    pub(in crate::tunnel) fn pass_rest<'a>(
+        &mut self,
+        now: Instant,
+        read: &'a [u8],
+        passed: usize,
+    ) -> Piece<'a> {
+        if passed > 0 && passed == read.len() {
+            return Piece::Lent(read);
+        }
         if self.rare().refusal.is_some() || self.rare().from_sender.is_some() {
             return Piece::NOTHING;
         }
@@ -145,7 +190,7 @@ impl Framed {
         let mut output = Output::default();
         // After the tunnel's own Close it is only read for the sender's.
         let mut end = self.has_injected_close().then_some(0);
-        let mut at = 0;
+        let mut at = passed;
         at += self.pass_unread_header(&read, &mut output);
         loop {
             if self.can_inject() {
@@ -161,7 +206,8 @@ impl Framed {
                 break;
             }
             let before = self.rare().limiter.as_ref().map(|_| self.scanner.clone());
-            match self.scanner.advance(self.next_piece(&read[at..])) {
+            let piece = self.next_piece(now, &read[at..]);
+            match self.scanner.advance(piece) {
                 Ok(None) => {
                     self.hold(read.rest(at));
                     break;
@@ -264,7 +310,7 @@ impl Framed {
 
     /// When a ping was last sent in this direction, if that was later.
     fn pinged_after(&self, last_read_at: Instant) -> Option<Instant> {
-        self.extra.pinged_at.filter(|at| *at > last_read_at)
+        self.extra.get()?.pinged_at.filter(|at| *at > last_read_at)
     }
 
     /// When the last ping in this direction was sent, if the time of its answer says something.

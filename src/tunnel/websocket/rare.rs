@@ -24,6 +24,11 @@ pub(super) trait Nothing: Default + 'static {
 impl<T> Lazy<T> {
     pub(super) const NOTHING: Self = Lazy(None);
 
+    /// What there is, if there is something.
+    pub(super) fn get(&self) -> Option<&T> {
+        self.0.as_deref()
+    }
+
     /// To change it only if there is something.
     pub(super) fn get_mut(&mut self) -> Option<&mut T> {
         self.0.as_deref_mut()
@@ -68,6 +73,21 @@ pub(super) struct Extra {
     pub(super) answers: u32,
     pub(super) round_trips: RoundTrips,
     pub(super) rare: Lazy<Rare>,
+}
+
+impl Extra {
+    /// Whether what the sender sends goes on as it comes: nothing is to be put in, held back, limited or decided, and nothing has ended.
+    pub(super) fn is_plain(&self) -> bool {
+        self.queued.is_none() && !self.is_answered && self.rare.get().is_none_or(Rare::is_plain)
+    }
+}
+
+impl Rare {
+    fn is_plain(&self) -> bool {
+        // What waits for its rate has a limiter.
+        let is_open = self.from_sender.is_none() && self.sent.is_none() && self.refusal.is_none();
+        is_open && self.held.is_none() && self.limiter.is_none() && self.own.is_none()
+    }
 }
 
 /// Of a direction that has limits, a tap or a handle, or that has closed, or holds something back.

@@ -37,7 +37,8 @@ impl Framed {
     pub(in crate::tunnel) fn may_skip(&self) -> usize {
         let rest = self.scanner.remaining();
         let is_worth_it = rest >= WORTH_SPLICING || self.is_large;
-        if !is_worth_it || rest == 0 || self.is_closed() || !self.may_be_unseen() {
+        let is_seen = self.is_closed() || !self.may_be_unseen() || self.delays_payload();
+        if !is_worth_it || rest == 0 || is_seen {
             return 0;
         }
         usize::try_from(rest).map_or(usize::MAX, |rest| rest.saturating_add(self.unread_header.into()))
@@ -60,6 +61,7 @@ impl Framed {
             && self.rare().held.is_none()
             && !self.is_closed()
             && !self.is_paused()
+            && !self.delays_payload()
             && self.rare().refusal.is_none()
             && !self.can_inject()
     }

@@ -89,11 +89,17 @@ impl Framed {
     }
 
     /// How much of what was read is looked at next.
-    pub(super) fn next_piece<'a>(&self, read: &'a [u8]) -> &'a [u8] {
-        match self.screen().and_then(Screen::inflates_at_once) {
-            Some(most) if self.scanner.remaining() > 0 => &read[..read.len().min(most)],
-            _ => read,
+    pub(super) fn next_piece<'a>(&mut self, now: Instant, read: &'a [u8]) -> &'a [u8] {
+        if self.scanner.is_at_boundary() {
+            return read;
         }
+        let at_once = self.screen().and_then(Screen::inflates_at_once);
+        let most = match self.payload_room(now) {
+            // None of it goes on, and the limits say until when.
+            0 => usize::MAX,
+            room => room,
+        };
+        &read[..read.len().min(most).min(at_once.unwrap_or(usize::MAX))]
     }
 
     /// Whether the rest of what was read waits: for its next turn, or for a decision.

@@ -100,6 +100,18 @@ fn messages_that_wait_for_decisions_are_not_copied_each_time() {
     assert!(out == read);
 }
 
+#[test]
+fn payload_that_a_rate_may_delay_is_read_and_not_skipped() {
+    let rate = MessageLimits::default().byte_rate(Rate::per_second(1 << 40));
+    for (limits, is_skipped) in [(rate, true), (rate.throttle(true), false)] {
+        let (now, mut framed) = (Instant::now(), framed(limits));
+        assert_eq!(framed.may_look_ahead(), is_skipped);
+        let frame = message(OpCode::Binary, true, &[7; 100_000]);
+        assert_eq!(framed.pass(now, &frame[..1000]).len(), 1000);
+        assert_eq!(framed.may_skip() > 0, is_skipped);
+    }
+}
+
 #[cfg(feature = "deflate")]
 #[test]
 fn what_is_inflated_in_one_turn_is_bounded() {

@@ -9,6 +9,7 @@ pub mod black_hole;
 pub mod bounded;
 pub mod certificates;
 pub mod descriptors;
+pub mod instructions;
 pub mod nginx;
 pub mod peers;
 pub mod program;

@@ -259,14 +259,64 @@ mirrored! {
     }
 
     virtual_time async fn its_sender_receives_a_close_at_the_close_timeout_if_the_other_side_does_not_close(near: Side) {
-        let websocket = bare().limits(limits().max_frame_bytes(1)).close_timeout(seconds(2));
+        let websocket = bare().limits(limits().max_frame_bytes(1)).close_timeout(milliseconds(250));
         let mut talk = talk(near, Table::new(1024), unlimited().half_close_timeout(seconds(10)), websocket);
         talk.near.send(&Frame::text("ab")).await;
         let reported = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 1 bytes in a frame");
         assert_eq!(talk.near.next().await, Some(reported));
         assert_eq!(talk.near.next().await, None);
         drop((talk.near.stream, talk.far.stream));
-        assert_eq!(talk.tunnel.await.unwrap().unwrap().duration().as_secs(), 2);
+        assert_eq!(talk.tunnel.await.unwrap().unwrap().duration().as_millis() / 100, 2);
+    }
+
+    virtual_time async fn its_sender_does_not_wait_longer_than_a_second_for_the_other_side(near: Side) {
+        let started = Instant::now();
+        let mut talk = limited(near, limits().max_frame_bytes(1));
+        talk.near.send(&Frame::text("ab")).await;
+        assert_eq!(talk.far.next().await, Some(close_for(near)));
+        // It goes on, and what it says arrives until then.
+        talk.far.send(&Frame::text("and")).await;
+        assert_eq!(talk.near.next().await, Some(Frame::text("and")));
+        let reported = Frame::close(CloseCode::MESSAGE_TOO_BIG, "more than 1 bytes in a frame");
+        assert_eq!(talk.near.next().await, Some(reported));
+        assert_eq!(started.elapsed().as_secs(), 1);
+        talk.far.send(&Frame::text("on")).await;
+        talk.near.send(&Frame::close(GONE, "")).await;
+        assert_eq!(talk.near.next().await, None);
+    }
+
+    virtual_time async fn a_frame_longer_than_the_burst_is_beyond_a_rate_of_bytes(near: Side) {
+        let mut talk = limited(near, limits().byte_rate(Rate::per_second(1000)));
+        let within = Frame::new(OpCode::Binary, &pattern(900));
+        talk.near.send(&within).await;
+        assert_eq!(talk.far.next().await, Some(within));
+        sleep(seconds(10)).await;
+        // Its header alone.
+        let large = Frame::new(OpCode::Binary, &pattern(1000)).bytes(near);
+        talk.near.stream.write_all(&large[..large.len() - 1000]).await.unwrap();
+        assert_eq!(talk.far.next().await, Some(close_for(near)));
+        drop((talk.near.stream, talk.far.stream));
+        let end = talk.tunnel.await.unwrap().unwrap().end();
+        assert_eq!(end, End::LimitExceeded { side: near, limit: MessageLimit::ByteRate, allowed: 1000 });
+    }
+
+    virtual_time async fn a_frame_of_any_length_is_no_faster_than_a_rate_that_delays(near: Side) {
+        let started = Instant::now();
+        let mut talk = limited(near, limits().byte_rate(Rate::per_second(1000)).throttle(true));
+        let bytes = Frame::new(OpCode::Binary, &pattern(10_000)).bytes(near);
+        let (mut far, mut received) = (talk.far.stream, Vec::new());
+        let receiving = async {
+            while received.len() < bytes.len() {
+                assert!(far.read_buf(&mut received).await.unwrap() > 0);
+                let most = started.elapsed().as_millis() as usize + 1000;
+                assert!(received.len() <= most + 1, "{} bytes instead of {most}", received.len());
+            }
+        };
+        let (sent, ()) = tokio::join!(talk.near.stream.write_all(&bytes), receiving);
+        sent.unwrap();
+        assert!(received == bytes);
+        let took = started.elapsed().as_millis();
+        assert!((9000..9200).contains(&took), "{took} ms");
     }
 
     virtual_time async fn a_rate_has_room_again_after_a_while(near: Side) {
@@ -350,7 +400,7 @@ mirrored! {
     }
 
     virtual_time async fn a_side_that_waits_is_neither_idle_nor_silent(near: Side) {
-        // One message of 98 bytes is paid back for ten seconds.
+        // The 98 bytes of one message take nine seconds.
         let rate = Rate::per_second(10);
         let websocket = pinging(1).limits_from(near, limits().byte_rate(rate).throttle(true));
         let config = unlimited().idle_timeout(seconds(3)).write_timeout(seconds(3)).half_close_timeout(seconds(3));

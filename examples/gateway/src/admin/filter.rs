@@ -13,6 +13,7 @@ pub(super) struct Filter {
     ids: Vec<TunnelId>,
     client: Option<IpAddr>,
     server: Option<String>,
+    place: Option<usize>,
     route: Option<String>,
     protocol: Option<String>,
     state: Option<String>,
@@ -23,10 +24,11 @@ pub(super) struct Filter {
     idle_longer_than: Option<Duration>,
 }
 
-pub(super) const FILTERS: [&str; 11] = [
+pub(super) const FILTERS: [&str; 12] = [
     "id",
     "client",
     "server",
+    "place",
     "route",
     "protocol",
     "state",
@@ -67,6 +69,7 @@ impl Filter {
             ids: ids?.unwrap_or_default(),
             client: client?,
             server: text("server")?,
+            place: query.number("place")?,
             route: text("route")?,
             protocol: text("protocol")?,
             state: state?,
@@ -91,6 +94,7 @@ impl Filter {
         ];
         self.ids.is_empty()
             && self.client.is_none()
+            && self.place.is_none()
             && self.older_than.is_none()
             && self.idle_longer_than.is_none()
             && texts.iter().all(|text| text.is_none())
@@ -110,6 +114,7 @@ impl Filter {
         (self.ids.is_empty() || tunnel.id().is_some_and(|id| self.ids.contains(&id)))
             && self.client.is_none_or(|client| tunnel.client() == Some(client))
             && fits(&self.server, tunnel.upstream(), exactly)
+            && self.place.is_none_or(|place| tunnel.place() == Some(place))
             && fits(&self.route, tunnel.group(), exactly)
             && fits(&self.protocol, tunnel.protocol(), str::eq_ignore_ascii_case)
             && fits(&self.state, Some(tunnel.state().name()), exactly)

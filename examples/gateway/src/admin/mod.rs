@@ -22,8 +22,10 @@ use http::{Method, Response, StatusCode, request};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use switchover::tunnel::{Drain, Schedule, Tunnels};
+use switchover::upstream::ServerStatus;
 
 use super::settings::Settings;
+use super::upstream::Upstream;
 use super::{health, moment, worker};
 pub(crate) use asked::Asked;
 use guard::{Guard, Refusal};
@@ -204,18 +206,28 @@ impl Admin {
         Ok(json!({ "draining": self.tunnels.len() }))
     }
 
-    /// Takes a server out of one route or of all, or puts it back in.
+    /// Takes a server out of one route or of all, or puts it back in: all of its name, or the one at a place.
     fn set_server(&self, query: &Query) -> Result<Value, String> {
-        query.allow(&["name", "down", "route"])?;
+        query.allow(&["name", "place", "down", "route"])?;
         let name = query.get("name").ok_or("name: which server?")?;
         let down = query.truth("down")?.ok_or("down: expected true or false")?;
-        let route = query.get("route");
+        let (route, place) = (query.get("route"), query.number("place")?);
+        if place.is_some() && route.is_none() {
+            return Err("place: needs a route".to_owned());
+        }
         let upstreams = self.settings.upstreams().into_iter();
         let meant = upstreams.filter(|upstream| route.is_none_or(|route| upstream.pattern == route));
-        let found = meant.filter(|upstream| upstream.group.set_down(name, down));
+        let found = meant.filter(|Upstream { group, .. }| match place {
+            None => group.set_down(name, down),
+            Some(place) => {
+                let is_it = |server: &ServerStatus| server.place == place && server.name == name;
+                group.servers().iter().any(is_it) && group.set_down_at(place, down)
+            }
+        });
         match found.count() {
             0 => Err(format!(
-                "name: no such route has a server {name:?}; see GET /servers"
+                "name: no such route has a server {name:?}{}; see GET /servers",
+                place.map_or_else(String::new, |place| format!(" at place {place}"))
             )),
             routes => Ok(json!({ "routes": routes })),
         }

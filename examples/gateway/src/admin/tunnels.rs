@@ -89,7 +89,9 @@ fn sort(tunnels: &mut [TunnelWatch], by: &str, history: &History) -> Result<(), 
         // Ids are given in the order in which tunnels open.
         "opened" => tunnels.sort_unstable_by_key(TunnelWatch::id),
         "client" => tunnels.sort_by_key(|tunnel| (tunnel.client(), tunnel.client_port())),
-        "server" => tunnels.sort_by(|a, b| (a.upstream(), a.id()).cmp(&(b.upstream(), b.id()))),
+        "server" => {
+            tunnels.sort_by(|a, b| (a.upstream(), a.place(), a.id()).cmp(&(b.upstream(), b.place(), b.id())))
+        }
         "path" => tunnels.sort_by_cached_key(path),
         // Once each: the numbers change while they are compared.
         "state" => tunnels.sort_by_cached_key(|tunnel| (tunnel.state().name(), tunnel.id())),
@@ -122,6 +124,7 @@ fn shown(tunnel: &TunnelWatch) -> Value {
         "client": tunnel.client(),
         "client_port": tunnel.client_port(),
         "server": tunnel.upstream(),
+        "place": tunnel.place(),
         // A group is called by the pattern of its route.
         "route": tunnel.group(),
         "host": asked.map(Asked::host),

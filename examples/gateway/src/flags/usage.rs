@@ -56,12 +56,14 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
   --pong-timeout DURATION    how long such a side may stay silent then; needs --ping-interval (10s)
   --max-message-bytes N      the longest message that a client may send over a WebSocket, and
   --max-frame-bytes N        the longest frame. What is longer goes nowhere: the client is sent a Close 1009, the upstream a
-                             1001. These and the next four need --tunnel-mode websocket (no limit)
+                             1001. Of compressed messages it is the compressed length. These and the next four need
+                             --tunnel-mode websocket (no limit)
   --max-fragments N          the most frames that a message of a client may have: at one more it is sent a Close 1008 (no limit)
   --max-messages-per-second N[,BURST]
                              how many messages a client may send, and how many at once (no limit; BURST is N)
   --max-bytes-per-second N[,BURST]
-                             how many bytes a client may send in messages, and how many at once (no limit; BURST is N)
+                             how many bytes a client may send in messages, and how many at once; a frame longer than BURST is
+                             beyond it, unless --over-rate is delay (no limit; BURST is N)
   --max-control-frames-per-second N[,BURST]
                              how many pings and pongs a client may send, and how many at once, the first answer to each ping of
                              the gateway's not counted (no limit; BURST is N)

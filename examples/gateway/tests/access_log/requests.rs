@@ -30,7 +30,7 @@ async fn ordinary_requests_on_one_connection() {
             "body_bytes_sent",
             "id",
             "connection",
-            "upstreams",
+            "servers",
         ];
         let reported = reported.map(|name| head[name].clone());
         let expected = json!(["request", "/app", 200, 2, id, 1, answered(200)]);
@@ -77,8 +77,8 @@ async fn an_ordinary_request_without_an_upstream() {
         "detail",
         "side",
         "phase",
-        "upstream",
-        "upstreams",
+        "server",
+        "servers",
         "body_bytes_sent",
     ];
     let reported = json!(reported.map(|name| record[name].clone()));
@@ -270,8 +270,8 @@ async fn what_the_upstream_declines() {
     let more = json!({
         "protocol": "websocket",
         "status": 403,
-        "upstream": "ORIGIN",
-        "upstreams": answered(403),
+        "server": "ORIGIN",
+        "servers": answered(403),
         "bytes_sent": declined.len(),
         "body_bytes_sent": 4,
     });
@@ -342,8 +342,8 @@ async fn upgrades_that_fail() {
             "detail": detail,
             "side": "upstream",
             "phase": "response-head",
-            "upstream": "ORIGIN",
-            "upstreams": [{"name": "ORIGIN", "outcome": outcome, "reason": reason, "detail": detail}],
+            "server": "ORIGIN",
+            "servers": [{"name": "ORIGIN", "outcome": outcome, "reason": reason, "detail": detail}],
             "bytes_sent": null,
             "body_bytes_sent": body.len(),
         });
@@ -364,8 +364,8 @@ async fn a_client_that_leaves_before_its_answer() {
         "detail": "the connection was closed before it was complete",
         "side": "downstream",
         "phase": "response-head",
-        "upstream": "ORIGIN",
-        "upstreams": [{"name": "ORIGIN", "outcome": "given-up"}],
+        "server": "ORIGIN",
+        "servers": [{"name": "ORIGIN", "outcome": "given-up"}],
     });
     logged.is("failed", more).await;
 }

@@ -13,8 +13,8 @@ fn tunnel(more: Value) -> Value {
         "protocol": "websocket",
         "agreed": "websocket",
         "status": 101,
-        "upstream": "ORIGIN",
-        "upstreams": answered(101),
+        "server": "ORIGIN",
+        "servers": answered(101),
     });
     change(&mut record, more);
     record
@@ -174,7 +174,7 @@ async fn the_next_upstream_steps_in() {
         },
         {"name": "ORIGIN", "outcome": "answered", "status": 101},
     ]);
-    logged.is("opened", tunnel(json!({"upstreams": upstreams}))).await;
+    logged.is("opened", tunnel(json!({"servers": upstreams}))).await;
 }
 
 #[tokio::test]

@@ -584,6 +584,46 @@ async fn a_server_is_taken_out_and_put_in_and_failures_say_what_to_change() {
 }
 
 #[tokio::test]
+async fn servers_of_one_name_in_a_route_are_told_apart_by_their_places() {
+    let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+    let name = origin.address();
+    let gateway = Gateway::start(&[&format!("--route=/twins=http://{name},http://{name}")]).await;
+    let mut open = vec![gateway.tunnel("/twins").await, gateway.tunnel("/twins").await];
+    let of_place = async |place: usize| gateway.total(&format!("?route=/twins&place={place}")).await;
+    assert_eq!(
+        [of_place(0).await, of_place(1).await, of_place(2).await],
+        [1, 1, 0]
+    );
+    let server = format!("/servers?name={name}&down=true");
+    for (query, named) in [
+        ("&place=0", "place: needs a route"),
+        ("&place=2&route=/twins", "at place 2"),
+        ("&place=first&route=/twins", "place: expected a whole number"),
+        ("&place=0&route=/", "name: no such route has a server"),
+    ] {
+        let (status, text) = gateway.post(&format!("{server}{query}")).await;
+        assert_eq!(status, 400, "{query}: {text}");
+        assert!(text.contains(named), "{query}: {text}");
+    }
+    let (status, text) = gateway.post(&format!("{server}&place=0&route=/twins")).await;
+    assert_eq!((status, text.as_str()), (200, "{\"routes\":1}\n"));
+    let routes = gateway.json("/servers").await;
+    let routes = routes.as_array().unwrap();
+    let twins = routes.iter().find(|route| route["route"] == "/twins").unwrap();
+    let shown = [0, 1].map(|at| {
+        (
+            twins["servers"][at]["place"].clone(),
+            twins["servers"][at]["down"].clone(),
+        )
+    });
+    assert_eq!(shown, [(json!(0), json!(true)), (json!(1), json!(false))]);
+    for _ in 0..2 {
+        open.push(gateway.tunnel("/twins").await);
+    }
+    assert_eq!([of_place(0).await, of_place(1).await], [1, 3]);
+}
+
+#[tokio::test]
 async fn metrics_are_text_that_prometheus_reads() {
     // Of one name on two routes, and taken out on one of them.
     let gateway = Gateway::start(&["--route=/down=http://127.0.0.1:1"]).await;

@@ -91,6 +91,11 @@ impl Half {
         self.sender_has_ended();
     }
 
+    /// Whether nothing but the reader's bytes is waited for.
+    pub(in crate::tunnel) fn is_steady(&self) -> bool {
+        self.stage == Stage::Moving && self.is_plain() && !self.outlet.is_waiting()
+    }
+
     /// What it has come to.
     pub(in crate::tunnel) fn view(&self) -> Direction {
         Direction {
@@ -129,6 +134,10 @@ impl Half {
             turns += 1;
             let turn = match (self.stage, splice) {
                 (Stage::Ended, _) => return Ok(()),
+                // Mostly. Each of the others looks at something that this one is not.
+                (Stage::Moving, _) if self.is_plain() => {
+                    self.read_or_splice(cx, now, scratch, (reader, writer), splice, &mut turns)?
+                }
                 (Stage::Moving, _)
                     if self.outlet.may_join(writer)
                         && !self.is_violated()

@@ -273,6 +273,13 @@ fn rows() -> Vec<Row> {
         row(drained, Event::Deadline(Due::Drop), [Action::CloseNow], "closing")
             .framed(|it| frames(&mut it[0]).awaits_place = true),
         row(
+            drained,
+            Event::Deadline(Due::Place),
+            [Action::CloseNow],
+            "closing",
+        )
+        .framed(|it| frames(&mut it[0]).awaits_place = true),
+        row(
             failing,
             Event::Refused(Upstream, Refusal::Frame(ERROR)),
             [Action::Stop(Upstream)],

@@ -32,12 +32,20 @@ impl Bucket {
         self.rate.per_second
     }
 
+    pub(super) fn burst(&self) -> u64 {
+        self.rate.burst
+    }
+
+    /// How much may be taken now.
+    pub(super) fn room(&mut self, now: Instant) -> u64 {
+        self.refill(now);
+        let room = (u128::from(self.rate.burst) * SECOND).saturating_sub(self.missing) / SECOND;
+        u64::try_from(room).unwrap_or(u64::MAX)
+    }
+
     /// Whether `cost` may be taken now, or when it may be. More than the burst needs a full bucket.
     pub(super) fn check(&mut self, now: Instant, cost: u64) -> Result<(), Instant> {
-        let passed = now.saturating_duration_since(self.at).as_nanos();
-        let refilled = passed.saturating_mul(u128::from(self.rate.per_second));
-        self.missing = self.missing.saturating_sub(refilled);
-        self.at = self.at.max(now);
+        self.refill(now);
         let admits = u128::from(self.rate.burst.saturating_sub(cost)) * SECOND;
         match self.missing.saturating_sub(admits) {
             0 => Ok(()),
@@ -46,6 +54,13 @@ impl Bucket {
                 Err(now.after(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))))
             }
         }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_nanos();
+        let refilled = passed.saturating_mul(u128::from(self.rate.per_second));
+        self.missing = self.missing.saturating_sub(refilled);
+        self.at = self.at.max(now);
     }
 
     /// Takes what [may be taken](Bucket::check).

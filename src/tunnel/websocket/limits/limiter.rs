@@ -1,4 +1,4 @@
-//! Whether a frame may pass, by its header alone.
+//! Whether a frame may pass, by its header alone; and where a rate of bytes delays, how much of its payload.
 //!
 //! Knows what one side has sent, and the time that it is given. It must not know what becomes of a frame that may not pass.
 
@@ -7,6 +7,9 @@ use std::time::Instant;
 use super::bucket::Bucket;
 use super::{MessageLimit, MessageLimits};
 use crate::websocket::FrameHeader;
+
+/// Where payload waits for its rate, so much of it goes on together, if the burst is no less.
+const PIECE: u64 = 16 * 1024;
 
 /// What becomes of a frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,8 +74,12 @@ impl Limiter {
             }
         }
         let begins = self.fragments == 0;
-        let cost = length.saturating_add(header_length as u64);
         let throttle = self.limits.throttle;
+        let cost = match throttle {
+            // Its payload is counted as it passes.
+            true => header_length as u64,
+            false => length.saturating_add(header_length as u64),
+        };
         let messages = self.messages.as_mut().filter(|_| begins);
         let decision = both(
             decide(messages, now, 1, MessageLimit::MessageRate, throttle),
@@ -91,6 +98,35 @@ impl Limiter {
             };
         }
         decision
+    }
+
+    /// Whether payload has to [wait](Limiter::payload) for a rate.
+    pub(in crate::tunnel) fn delays_payload(&self) -> bool {
+        self.limits.throttle && self.bytes.is_some()
+    }
+
+    /// How much payload may pass at once. Zero: none, and [`payload`](Limiter::payload) says until when.
+    pub(in crate::tunnel) fn payload_room(&mut self, now: Instant) -> u64 {
+        match &mut self.bytes {
+            Some(bucket) if self.limits.throttle => bucket.room(now),
+            _ => u64::MAX,
+        }
+    }
+
+    /// So much payload of a frame that has passed.
+    pub(in crate::tunnel) fn payload(&mut self, now: Instant, length: u64) -> Admission {
+        let Some(bucket) = self.bytes.as_mut().filter(|_| self.limits.throttle) else {
+            return Admission::Pass;
+        };
+        // Not each byte by itself: a piece has room before it passes.
+        let piece = length.min(PIECE).min(bucket.burst());
+        match bucket.check(now, piece) {
+            Ok(()) => {
+                bucket.take(length);
+                Admission::Pass
+            }
+            Err(at) => Admission::Wait(at),
+        }
     }
 
     /// A ping or a pong.
@@ -115,9 +151,10 @@ fn decide(
         return Admission::Pass;
     };
     match bucket.check(now, cost) {
-        Ok(()) => Admission::Pass,
+        // What does not fit into the burst is beyond the rate at any time.
+        Ok(()) if throttle || cost <= bucket.burst() => Admission::Pass,
         Err(at) if throttle => Admission::Wait(at),
-        Err(_) => Admission::Refuse(limit, bucket.rate()),
+        _ => Admission::Refuse(limit, bucket.rate()),
     }
 }
 
@@ -289,12 +326,51 @@ mod tests {
             .throttle(true);
         let mut limiter = Limiter::new(limits, now);
         assert_eq!(limiter.data_frame(now, &frame(8, true), 2), Admission::Pass);
+        assert_eq!(limiter.payload(now, 8), Admission::Pass);
         for _ in 0..5 {
             assert_eq!(
                 limiter.data_frame(now, &frame(8, true), 2),
-                Admission::Wait(second)
+                Admission::Wait(now + Duration::from_millis(200))
             );
         }
         assert_eq!(limiter.data_frame(second, &frame(8, true), 2), Admission::Pass);
+    }
+
+    #[test]
+    fn a_rate_of_bytes_refuses_what_no_burst_has_room_for_and_delays_each_part_of_it() {
+        const HUGE: u64 = u64::MAX >> 1;
+        let now = Instant::now();
+        let at = |millis| now + Duration::from_millis(millis);
+        let limits = MessageLimits::default().byte_rate(Rate::per_second(1000));
+        let mut limiter = Limiter::new(limits, now);
+        let refused = refuse(MessageLimit::ByteRate, 1000);
+        for (length, expected) in [(999, &refused), (HUGE, &refused), (998, &Admission::Pass)] {
+            assert_eq!(
+                limiter.data_frame(now, &frame(length, true), 2),
+                *expected,
+                "{length}"
+            );
+        }
+        assert_eq!(
+            (limiter.payload_room(now), limiter.delays_payload()),
+            (u64::MAX, false)
+        );
+
+        let mut limiter = Limiter::new(limits.throttle(true), now);
+        assert!(limiter.delays_payload());
+        assert_eq!(limiter.data_frame(now, &frame(HUGE, true), 2), Admission::Pass);
+        assert_eq!(limiter.payload_room(now), 998);
+        assert_eq!(limiter.payload(now, 998), Admission::Pass);
+        assert_eq!(limiter.payload_room(now), 0);
+        for (length, expected) in [(1, 1), (300, 300), (1000, 1000), (64 * 1024, 1000)] {
+            assert_eq!(
+                limiter.payload(now, length),
+                Admission::Wait(at(expected)),
+                "{length}"
+            );
+        }
+        assert_eq!(limiter.payload_room(at(300)), 300);
+        assert_eq!(limiter.payload(at(300), 300), Admission::Pass);
+        assert_eq!(limiter.payload(at(300), 1), Admission::Wait(at(301)));
     }
 }

@@ -16,7 +16,10 @@ use crate::websocket::CloseCode;
 ///
 /// Each limit is decided from the header of a frame. No byte of the payload of a refused frame is passed on, and none is collected.
 /// The frames that were sent before it were passed on: of a message in fragments the other side has the fragments within the limit.
-/// Lengths are those on the wire; of a compressed message that is its compressed length.
+///
+/// Lengths are those on the wire. A compressed message (permessage-deflate) of a few bytes may be inflated to a thousand times as much by
+/// its receiver: where that matters, refuse the extension, or read messages by a [tap](super::Tap), which has a
+/// [limit for what it inflates](super::Tap::max_inflated_bytes).
 ///
 /// Exceeding a limit ends the tunnel with [`End::LimitExceeded`](crate::tunnel::End::LimitExceeded), except where
 /// [`throttle`](MessageLimits::throttle) lets a rate delay the sender.
@@ -44,7 +47,8 @@ pub struct MessageLimits {
 impl MessageLimits {
     /// The longest payload of one data frame, in bytes. Default: none.
     ///
-    /// A longer frame is refused with 1009 (Message Too Big). At zero only empty frames pass. Control frames have a limit of their
+    /// A longer frame is refused with 1009 (Message Too Big). At zero only empty frames pass. Of a compressed frame it is the compressed
+    /// length. Control frames have a limit of their
     /// own, 125 bytes (RFC 6455, section 5.5).
     #[must_use]
     pub fn max_frame_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
@@ -54,14 +58,15 @@ impl MessageLimits {
 
     /// The longest message, in bytes: the sum of the payloads of its frames. Default: none.
     ///
-    /// The first frame that exceeds the sum is refused with 1009 (Message Too Big). At zero only empty messages pass.
+    /// The first frame that exceeds the sum is refused with 1009 (Message Too Big). At zero only empty messages pass. Of a compressed
+    /// message it is the compressed length.
     #[must_use]
     pub fn max_message_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.max_message_bytes = bytes.into();
         self
     }
 
-    /// The most frames that a message may have. Default: none. At least one.
+    /// The most frames that a message may have. Default: none. Zero is taken for one.
     ///
     /// The first frame beyond them is refused with 1008 (Policy Violation).
     #[must_use]
@@ -88,23 +93,23 @@ impl MessageLimits {
     }
 
     /// How many bytes the side may send in data frames, headers included. Default: no limit. What exceeds it is refused with 1008
-    /// (Policy Violation).
+    /// (Policy Violation): a frame that is longer than the burst always.
     ///
-    /// A frame that is longer than the burst passes when the whole burst is available. What it takes beyond that is paid back
-    /// before the next frame passes, so the mean rate holds.
+    /// With [`throttle`](MessageLimits::throttle) a frame of any length passes, and its payload no faster than the rate. It is not spliced
+    /// then.
     #[must_use]
     pub fn byte_rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
         self.byte_rate = rate.into();
         self
     }
 
-    /// Whether a frame beyond a rate waits until the rate has room for it, instead of ending the tunnel. Default: false.
+    /// Whether what is beyond a rate waits until the rate has room for it, instead of ending the tunnel. Default: false.
     ///
     /// While it waits the side is not read, so that its sender is slowed down, and at most 64 KiB of what was read are kept. What the
-    /// other side sends goes on, and pings to that other side. The side that waits is not idle, and it is not sent a ping. Its Close, or
-    /// that it has gone, is seen only afterwards. A frame is never divided: with [`byte_rate`](MessageLimits::byte_rate) one huge frame may make
-    /// the next wait for a long time, and the tunnel stays for that time. [`max_frame_bytes`](MessageLimits::max_frame_bytes) bounds it,
-    /// and the [lifetime](crate::tunnel::TunnelConfig::lifetime).
+    /// other side sends goes on. The side that waits is not idle, and it is not sent a ping. Its Close, or that it has gone, is seen only
+    /// afterwards. By a [`byte_rate`](MessageLimits::byte_rate) a frame may wait in its midst, where no frame of the tunnel's own has a place:
+    /// pings to the other side wait for its end, and so does a Close, until its time is over.
+    /// [`max_frame_bytes`](MessageLimits::max_frame_bytes) bounds that.
     #[must_use]
     pub fn throttle(mut self, throttle: bool) -> Self {
         self.throttle = throttle;
@@ -133,7 +138,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many in a second, and as many at once. At least one.
+    /// So many in a second, and as many at once. Zero is taken for one: there is no rate at which nothing passes.
     #[must_use]
     pub fn per_second(count: u64) -> Self {
         let count = count.max(1);
@@ -143,7 +148,7 @@ impl Rate {
         }
     }
 
-    /// How many may come at once after a silence. Default: as many as in a second. At least one.
+    /// How many may come at once after a silence. Default: as many as in a second. Zero is taken for one.
     #[must_use]
     pub fn burst(mut self, count: u64) -> Self {
         self.burst = count.max(1);

@@ -154,7 +154,8 @@ pub enum Decision {
     Read(usize),
     /// It does not go on.
     Drop,
-    /// It does not go on, and the tunnel ends with this Close to both sides.
+    /// It does not go on, and the tunnel ends with this Close to both sides. By default ([`EndRequest::default`]) its sender is sent 1008
+    /// (Policy Violation) and the other side 1001.
     Close(EndRequest),
 }
 
@@ -177,6 +178,9 @@ pub enum Verdict {
 
 impl Verdict {
     /// [`Verdict::Wait`] for this future.
+    ///
+    /// It is polled on the tunnel's task, as long as nothing else is to be done with its result: it is dropped before it has completed
+    /// when its time is over, when a Close goes out before its message, and when the tunnel ends, fails or is dropped.
     pub fn wait(decision: impl Future<Output = Verdict> + Send + 'static) -> Self {
         Verdict::Wait(Box::pin(decision))
     }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use axum_app::App;
-use switchover::service::Tunnels;
+use switchover::tunnel::Tunnels;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum_app::App;
-use switchover::service::Tunnels;
+use switchover::tunnel::Tunnels;
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;

@@ -81,7 +81,7 @@ function showServers(routes) {
   const all = routes.flatMap(({ route, servers }) => servers.map((server) => ({ route, ...server })));
   const left = new Set(serverRows.keys());
   for (const server of all) {
-    const key = `${server.route}\n${server.name}`;
+    const key = `${server.route}\n${server.place}\n${server.name}`;
     left.delete(key);
     const row = serverRows.get(key) ?? makeServer(body);
     serverRows.set(key, row);
@@ -92,13 +92,13 @@ function showServers(routes) {
     serverRows.get(key).node.remove();
     serverRows.delete(key);
   }
-  tunnels.showServers([...new Set(all.map(({ name }) => name))].sort());
+  tunnels.showServers(all);
 }
 
 function makeServer(body) {
-  const heads = ["Server", "Route", "State", "Tunnels", "Attempts", "Failed"];
+  const heads = ["Server", "Route", "Place", "State", "Tunnels", "Attempts", "Failed"];
   const cells = heads.map((head, at) => {
-    const cell = element("td", { className: at > 2 ? "number" : at === 0 ? "wide" : "" }, element("span"));
+    const cell = element("td", { className: head === "State" || at === 1 ? "" : at === 0 ? "wide" : "number" }, element("span"));
     cell.dataset.head = head;
     return cell;
   });
@@ -114,16 +114,16 @@ function fillServer({ server, texts, button }) {
   const state = server.down ? "down" : server.health;
   const left = server.out_for_seconds === null || server.down ? "" : ` for ${duration(server.out_for_seconds)}`;
   const limit = server.max_tunnels === null ? "" : ` of ${server.max_tunnels}`;
-  const shown = [server.name + (server.backup ? " (backup)" : ""), server.route, state + left, server.tunnels + limit, server.tried, server.failed];
+  const shown = [server.name + (server.backup ? " (backup)" : ""), server.route, server.place, state + left, server.tunnels + limit, server.tried, server.failed];
   shown.forEach((text, at) => write(texts[at], String(text)));
-  texts[2].className = `chip ${{ healthy: "good", down: "bad", ejected: "bad" }[state] ?? "warn"}`;
+  texts[3].className = `chip ${{ healthy: "good", down: "bad", ejected: "bad" }[state] ?? "warn"}`;
   write(button, server.down ? "Put back" : "Take out");
-  button.setAttribute("aria-label", `${button.textContent}: ${server.name} of ${server.route}`);
+  button.setAttribute("aria-label", `${button.textContent}: ${server.name} of ${server.route}, place ${server.place}`);
 }
 
-async function setServer({ name, route, down }) {
+async function setServer({ name, route, place, down }) {
   try {
-    await ask("POST", "servers", { name, route, down: !down });
+    await ask("POST", "servers", { name, route, place, down: !down });
     await refresh();
   } catch (error) {
     complain(error.message);

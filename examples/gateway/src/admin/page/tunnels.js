@@ -5,12 +5,13 @@ import { Sparkline, bytes, count, duration, element, rate, write } from "./draw.
 const ROWS = 100;
 
 const address = ({ client, client_port: port }) => (client?.includes(":") ? `[${client}]:${port}` : `${client ?? ""}:${port ?? ""}`);
+const twin = (route, server) => `${route}\n${server}`;
 const messages = (number) => (number ? ` · ${count(number)} msg` : "");
 
-/** Head, what the gateway sorts by, classes of the cell, and the text of a tunnel. */
+/** Head, what the gateway sorts by, classes of the cell, and the text of a tunnel. Servers of one name in a route have their places. */
 const COLUMNS = [
   ["Client", "client", "", address],
-  ["Server", "server", "", (tunnel) => tunnel.server ?? ""],
+  ["Server", "server", "", (tunnel, { twins }) => (tunnel.server ?? "") + (twins.has(twin(tunnel.route, tunnel.server)) ? ` · ${tunnel.place}` : "")],
   ["Path", "path", "path wide", (tunnel) => `${tunnel.host ?? ""}${tunnel.path ?? ""}`],
   ["State", "state", "", (tunnel) => tunnel.state],
   ["Open for", "opened", "number", (tunnel) => duration(tunnel.open_seconds)],
@@ -29,7 +30,7 @@ const INSTANTS = ["opened", "activity"];
 export class Tunnels {
   /** `changed` is called when another page is wanted; `end` with a tunnel that is to end. */
   constructor(changed, end) {
-    Object.assign(this, { changed, end, rows: new Map(), offset: 0, total: 0, sort: "opened", order: "up", servers: "" });
+    Object.assign(this, { changed, end, rows: new Map(), offset: 0, total: 0, sort: "opened", order: "up", servers: "", twins: new Set() });
     const id = (name) => document.getElementById(name);
     [this.body, this.range] = [document.querySelector("#tunnels tbody"), id("range")];
     [this.first, this.before, this.after, this.sorts, this.orders] = ["first", "before", "after", "sort", "order"].map(id);
@@ -94,7 +95,15 @@ export class Tunnels {
     return { ...this.selected(), sort: this.sort, order, offset: this.offset, limit: ROWS, rates: true };
   }
 
-  showServers(names) {
+  /** The servers that there are, each with its route. */
+  showServers(servers) {
+    const seen = new Set();
+    this.twins.clear();
+    for (const { route, name } of servers) {
+      const key = twin(route, name);
+      (seen.has(key) ? this.twins : seen).add(key);
+    }
+    const names = [...new Set(servers.map(({ name }) => name))].sort();
     const joined = names.join("\n");
     if (joined === this.servers) return;
     const chosen = this.filters.server.value;
@@ -148,7 +157,7 @@ export class Tunnels {
     row.tunnel = tunnel;
     COLUMNS.forEach(([, , classes, text], at) => {
       const [cell, span] = row.texts[at];
-      write(span, text(tunnel));
+      write(span, text(tunnel, this));
       if (classes.includes("path")) cell.title = span.textContent;
     });
     row.line.show(tunnel.rates ?? []);
