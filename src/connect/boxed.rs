@@ -30,6 +30,7 @@ pub struct AnyConnect(Arc<dyn Erased>);
 trait Erased: Send + Sync {
     fn connect<'a>(&'a self, request: ConnectRequest<'a>) -> Boxed<'a, Result<AnyStream, ConnectError>>;
     fn pooling(&self) -> Pooling;
+    fn authority(&self) -> Option<&str>;
     fn pool_key<'a>(&'a self, request: ConnectRequest<'a>) -> Boxed<'a, Option<PoolKey>>;
 }
 
@@ -42,6 +43,10 @@ impl<C: Connect> Erased for C {
 
     fn pooling(&self) -> Pooling {
         Connect::pooling(self)
+    }
+
+    fn authority(&self) -> Option<&str> {
+        Connect::authority(self)
     }
 
     fn pool_key<'a>(&'a self, request: ConnectRequest<'a>) -> Boxed<'a, Option<PoolKey>> {
@@ -65,6 +70,10 @@ impl Connect for AnyConnect {
 
     fn pooling(&self) -> Pooling {
         Erased::pooling(&*self.0)
+    }
+
+    fn authority(&self) -> Option<&str> {
+        Erased::authority(&*self.0)
     }
 
     async fn pool_key(&self, request: ConnectRequest<'_>) -> Option<PoolKey> {

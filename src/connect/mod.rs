@@ -132,6 +132,12 @@ pub trait Connect: Send + Sync {
         Pooling::Never
     }
 
+    /// The host and port to which all of its connections lead: the `Host` of a request of HTTP/1.0 that has none, where no rule has
+    /// another ([`HeaderRules::upstream`](crate::header::HeaderRules::upstream)). Default: not known.
+    fn authority(&self) -> Option<&str> {
+        None
+    }
+
     /// Chooses the upstream of a request without connecting, and returns the key of its pooled connections; `None` where the
     /// request gets a connection of its own. A request that is then made [with this key](ConnectRequest::pooled) must be connected
     /// to that upstream.
@@ -292,6 +298,10 @@ impl<C: Connect> Connect for Arc<C> {
 
     fn pooling(&self) -> Pooling {
         C::pooling(self)
+    }
+
+    fn authority(&self) -> Option<&str> {
+        C::authority(self)
     }
 
     fn pool_key(&self, request: ConnectRequest<'_>) -> impl Future<Output = Option<PoolKey>> + Send {

@@ -267,6 +267,10 @@ impl Connect for TcpConnect {
     fn pooling(&self) -> Pooling {
         Pooling::Shared
     }
+
+    fn authority(&self) -> Option<&str> {
+        Some(&self.name)
+    }
 }
 
 impl fmt::Debug for TcpConnect {

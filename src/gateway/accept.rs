@@ -85,7 +85,7 @@ impl Acceptor {
         self.accept_until(stream, hop, pending())
     }
 
-    /// As [`accept`](Acceptor::accept), and gives up a client that has not sent a byte yet when `drain` completes.
+    /// As [`accept`](Acceptor::accept), and gives up a client that has not begun a request when `drain` completes.
     ///
     /// # Errors
     ///
@@ -112,7 +112,12 @@ impl Acceptor {
     /// Goes on with a connection that has carried a request before: what follows it, and then the stream.
     ///
     /// The next head may take until the keep-alive deadline to begin, and from then on until the header deadline. A
-    /// connection that has sent nothing by the former, or when `drain` completes, is closed.
+    /// connection that has sent nothing by the former, or when `drain` completes, is closed. Empty lines do not begin a head (RFC
+    /// 9112, section 2.2).
+    ///
+    /// A request that has begun when `drain` completes is served: its answer ends the connection where the relay has the same drain
+    /// ([`RelayConfig::drain`](crate::service::RelayConfig::drain)). Danger: without that a client whose next request is always there
+    /// already never ends.
     ///
     /// # Errors
     ///

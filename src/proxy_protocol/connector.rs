@@ -66,6 +66,10 @@ impl<C: Connect> Connect for ProxyProtocolConnect<C> {
         })?;
         Ok(stream)
     }
+
+    fn authority(&self) -> Option<&str> {
+        self.connect.authority()
+    }
 }
 
 fn header_of(hop: &Hop) -> ProxyHeader {

@@ -159,6 +159,10 @@ impl<C: Connect> Connect for TlsConnect<C> {
         self.connect.pooling()
     }
 
+    fn authority(&self) -> Option<&str> {
+        self.connect.authority()
+    }
+
     async fn pool_key(&self, request: ConnectRequest<'_>) -> Option<PoolKey> {
         self.connect.pool_key(request).await
     }

@@ -13,7 +13,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
 use switchover::TcpConnect;
-use switchover::connect::{Connect, ConnectError, ConnectRequest};
+use switchover::connect::{AnyConnect, Connect, ConnectError, ConnectRequest};
 use switchover::service::{RelayConfig, ReverseProxy};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::tunnel::Drain;
@@ -389,5 +389,21 @@ async fn from_the_start_of_a_drain_each_answer_is_the_last() {
         let (head, _) = client.response().await;
         assert_eq!(head.headers["connection"], "close", "{server:?}");
         client.ends().await;
+    }
+}
+
+/// RFC 9112, section 3.2: nobody is asked without a `Host`, and its value is the upstream's.
+#[tokio::test]
+async fn a_request_of_http_1_0_without_a_host() {
+    for server in SERVERS {
+        let origin = ScriptedOrigin::start(Script::new().read_head().send(OK)).await;
+        let boxed = AnyConnect::new(Arc::new(TcpConnect::to(origin.address().to_string())));
+        let mounted = Mounted::on(server, ReverseProxy::new(boxed)).await;
+        let mut client = ScriptedClient::connect(mounted.address).await;
+        client.send("GET / HTTP/1.0\r\n\r\n").await;
+        assert_eq!(client.head().await.status, 200, "{server:?}");
+        let head = origin.connection(0).await.head().await;
+        let expected = format!("GET / HTTP/1.1\r\nHost: {}\r\n", origin.address());
+        assert!(head.starts_with(&expected), "{server:?}: {head}");
     }
 }

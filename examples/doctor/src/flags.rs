@@ -161,13 +161,21 @@ impl Flags {
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match flag {
             "--listen" => {
-                let wrong = "expected an IP address and a port, as in 127.0.0.1:9000";
-                self.listen = Some(value.parse().map_err(|_| wrong)?);
+                let wrong = "expected an IP address and a port, as in 127.0.0.1:9000, or a port of 127.0.0.1";
+                let port = value.strip_prefix(':').unwrap_or(value).parse::<u16>();
+                self.listen = Some(match port {
+                    Ok(port) => SocketAddr::from(([127, 0, 0, 1], port)),
+                    Err(_) => value.parse().map_err(|_| wrong)?,
+                });
             }
             "--header" => self.fields.push(field(value)?),
             "--origin" if value == "none" => self.origin = PageOrigin::Absent,
             "--origin" => self.origin = PageOrigin::Given(field_value(value)?),
-            "--subprotocol" => self.subprotocols.push(value.to_owned()),
+            "--subprotocol" if value.trim().is_empty() => return Err("a subprotocol has a name".to_owned()),
+            "--subprotocol" => {
+                field_value(value)?;
+                self.subprotocols.push(value.to_owned());
+            }
             "--idle" => self.idle = Some(duration(value)?),
             "--timeout" => self.timeout = duration(value)?,
             "--deadline" => self.deadline = duration(value)?,

@@ -40,7 +40,7 @@ impl Secrets {
             if *name == SEC_WEBSOCKET_PROTOCOL {
                 given.extend(value.split(',').filter_map(|name| token_in(name.trim())));
             }
-            if is_secret(name.as_str()) {
+            if is_secret(name.as_str()) || is_credential(name.as_str(), &value) {
                 // `Bearer TOKEN`, `a=1; b=2`: each value by itself too.
                 given.extend(value.split([' ', ';', '=', ',']).map(str::to_owned));
                 given.push(value);
@@ -51,7 +51,7 @@ impl Secrets {
             given.extend(query.split(['&', '=']).skip(1).step_by(2).map(str::to_owned));
         }
         given.extend(flags.subprotocols.iter().filter_map(|name| token_in(name)));
-        given.retain(|value| value.len() >= SHORTEST);
+        given.retain(|value| value.len() >= SHORTEST && !is_scheme(value));
         // The longest first: one may be a part of another.
         given.sort_by_key(|value| std::cmp::Reverse(value.len()));
         Secrets {
@@ -75,7 +75,7 @@ impl Secrets {
     /// A line of a head.
     pub(crate) fn mask_field(&self, line: &str) -> String {
         match line.split_once(':') {
-            Some((name, value)) if is_secret(name) && !self.are_shown => {
+            Some((name, value)) if (is_secret(name) || is_credential(name, value)) && !self.are_shown => {
                 format!("{}: ({} bytes, not shown)", escaped(name), value.trim().len())
             }
             _ => self.mask(line),
@@ -84,9 +84,11 @@ impl Secrets {
 
     /// The value of a field, or how long it is.
     pub(crate) fn mask_value(&self, name: &HeaderName, value: &HeaderValue) -> String {
-        match is_secret(name.as_str()) && !self.are_shown {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let is_hidden = is_secret(name.as_str()) || is_credential(name.as_str(), &text);
+        match is_hidden && !self.are_shown {
             true => format!("({} bytes, not shown)", value.len()),
-            false => self.mask(&String::from_utf8_lossy(value.as_bytes())),
+            false => self.mask(&text),
         }
     }
 }
@@ -102,6 +104,21 @@ fn token_in(name: &str) -> Option<String> {
         Some((_, token)) => Some(token.to_owned()),
         None => (name.len() > LONGEST_NAME).then(|| name.to_owned()),
     }
+}
+
+/// Whether it begins as the credentials of a scheme do (RFC 9110, section 11.4), whatever the field is called. A challenge begins so too.
+fn is_credential(name: &str, value: &str) -> bool {
+    if name.trim().to_ascii_lowercase().ends_with("authenticate") {
+        return false;
+    }
+    let scheme = value.trim().split_once(' ').map(|(scheme, _)| scheme);
+    scheme.is_some_and(is_scheme)
+}
+
+fn is_scheme(word: &str) -> bool {
+    ["basic", "bearer"]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
 }
 
 fn is_secret(name: &str) -> bool {
@@ -221,9 +238,14 @@ mod tests {
             ("X-Auth-User: me", "X-Auth-User: (2 bytes, not shown)"),
             ("X-Session-Id: 7", "X-Session-Id: (1 bytes, not shown)"),
             ("WWW-Authenticate: Basic", "WWW-Authenticate: Basic"),
+            (
+                "WWW-Authenticate: Bearer realm=\"a\"",
+                "WWW-Authenticate: Bearer realm=\"a\"",
+            ),
             ("Sec-WebSocket-Key: abc", "Sec-WebSocket-Key: abc"),
             ("Location: /login?a=b", "Location: /login?a=…"),
             ("X-Functions-Key: abc", "X-Functions-Key: (3 bytes, not shown)"),
+            ("X-Upstream: bearer abc", "X-Upstream: (10 bytes, not shown)"),
         ];
         for (line, expected) in fields {
             assert_eq!(secrets.mask_field(line), expected);

@@ -19,7 +19,8 @@ impl Url {
         // A fragment is not sent, and no WebSocket URL has one (RFC 6455, section 3).
         let text = text.split('#').next().unwrap_or_default();
         let uri: Uri = text.parse().map_err(|_| "not a URL, as ws://HOST:PORT/PATH")?;
-        let secure = match uri.scheme_str() {
+        // RFC 3986, section 3.1: schemes have no case.
+        let secure = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("ws" | "http") => false,
             Some("wss" | "https") => true,
             _ => return Err("a URL begins with ws://, wss://, http:// or https://".to_owned()),

@@ -174,6 +174,7 @@ fn found(error: &Error) -> Option<Finding> {
         Cause::TimedOut(_) if error.phase() == Phase::Connect => Diagnosed::ConnectTimedOut,
         Cause::TimedOut(_) => Diagnosed::AnswerTimedOut,
         Cause::Closed => Diagnosed::Closed,
+        Cause::HeadCutShort => Diagnosed::CutShort { bytes: 0 },
         Cause::Io(error) => Diagnosed::of_exchange(error.kind()),
         Cause::Head(error) => Diagnosed::Malformed(error.clone()),
         _ => return None,

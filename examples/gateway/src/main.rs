@@ -68,6 +68,10 @@ fn main() -> ExitCode {
 }
 
 fn run(mut flags: Flags) -> io::Result<()> {
+    if let Some(what) = flags.unused() {
+        // `eprintln!` would panic where nobody reads that.
+        let _ = writeln!(io::stderr(), "gateway: {what}");
+    }
     let is_demo = flags.routes.is_empty();
     let runtime = worker::runtime()?;
     if is_demo {

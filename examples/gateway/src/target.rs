@@ -114,7 +114,8 @@ fn server(url: &str) -> Result<(ServerUrl, Option<String>), String> {
     let (scheme, rest) = url
         .split_once("://")
         .ok_or("a URL is http://HOST:PORT or http://HOST:PORT/PATH")?;
-    let (tls, port) = match scheme {
+    // RFC 3986, section 3.1: schemes have no case.
+    let (tls, port) = match &*scheme.to_ascii_lowercase() {
         "http" | "ws" => (false, 80),
         "https" | "wss" => (true, 443),
         _ => {

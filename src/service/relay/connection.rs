@@ -76,7 +76,8 @@ impl<S: AsyncRead + Unpin> Connection<S> {
         match Cause::of_upstream(error) {
             cause @ Cause::Tls { .. } => Failure::new(Phase::ResponseHead, cause),
             cause if cause.shortage().is_some() => Failure::new(Phase::ResponseHead, cause),
-            _ => Failure::new(Phase::ResponseHead, Cause::Closed),
+            _ if self.buffer.is_empty() => Failure::new(Phase::ResponseHead, Cause::Closed),
+            _ => Failure::new(Phase::ResponseHead, Cause::HeadCutShort),
         }
     }
 
@@ -103,9 +104,6 @@ impl<S: AsyncRead + Unpin> Connection<S> {
                 return Poll::Ready(Err(self.failure(error)));
             }
             let read = read.filled();
-            if read.is_empty() && !self.buffer.is_empty() {
-                return Poll::Ready(Err(Failure::new(Phase::ResponseHead, Cause::HeadCutShort)));
-            }
             if read.is_empty() {
                 return Poll::Ready(Err(self.failure(io::ErrorKind::UnexpectedEof.into())));
             }

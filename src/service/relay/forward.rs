@@ -12,14 +12,14 @@ use super::call::Call;
 use super::destination::Destination;
 use super::last_hop;
 use super::one_request::OnStream;
-use super::source::Sources;
+use super::source::{Source, Sources};
 use crate::connect::{Connect, Trace};
 use crate::error::Error;
 use crate::exchange::observed;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::header::rules::{PreparedRules, Variables};
 use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, hop_by_hop, max_forwards};
-use crate::http1::{AnyFields, BodyLength, FieldList, RequestLines, check_request_within};
+use crate::http1::{AnyFields, BodyLength, FieldList, RequestLines, check_request_within, validate_host};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
@@ -162,7 +162,11 @@ impl<C: Connect + 'static> Forwarder<C> {
             cookie::join_crumbs(&mut parts.headers);
         }
         let mut fields = FieldList::of(&parts.headers);
-        let uri = match route.rewrite(&parts, &mut fields, &rules) {
+        let leads_to = match &self.sources {
+            Sources::Named(named) => named.authority(),
+            Sources::Through(through) => through.authority(),
+        };
+        let uri = match route.rewrite(&parts, &mut fields, &rules, leads_to) {
             Ok(uri) => uri,
             Err(rejection) => return (own_rejection(rejection, exchange, closes), None),
         };
@@ -238,6 +242,7 @@ impl Route<'_> {
         parts: &request::Parts,
         fields: &mut FieldList,
         rules: &PreparedRules,
+        leads_to: Option<&str>,
     ) -> Result<Uri, Rejection> {
         let forwarded = self.forwarding.forwarded_rules();
         let inbound = forwarded.inbound_of(&self.hop);
@@ -260,7 +265,9 @@ impl Route<'_> {
         if !fields.contains(&HOST) {
             // RFC 9112, section 3.2: a request of HTTP/1.1 has a `Host`, which one of HTTP/1.0 need not have. It is the first
             // field (RFC 9110, section 7.2).
-            let host = rules.upstream().unwrap_or(self.destination.authority.as_str());
+            let leads_to = leads_to.filter(|authority| validate_host(authority.as_bytes()).is_ok());
+            let known = rules.upstream().or(leads_to);
+            let host = known.unwrap_or(self.destination.authority.as_str());
             if let Ok(host) = HeaderValue::from_str(host) {
                 fields.add_in_front(HOST, &host);
             }

@@ -85,7 +85,7 @@ where
     let forwarded = route.forwarding.forwarded_rules();
     route.hop = forwarded.locate(route.hop.version(head.version), &head.headers);
     let rules = route.rules(head);
-    let uri = match route.rewrite(head, &mut fields, &rules) {
+    let uri = match route.rewrite(head, &mut fields, &rules, source.authority()) {
         Ok(uri) => uri,
         Err(rejection) => return Box::pin(client.refuse(rejection, config, trace)).await,
     };

@@ -42,6 +42,11 @@ pub(in crate::service) trait Source: Clone + Send + Sync + 'static {
         config: &RelayConfig,
     ) -> impl Future<Output = Result<Opened<Self::Place, Self::Stream>, Failure>> + Send;
 
+    /// Where it leads, where that does not depend on the request.
+    fn authority(&self) -> Option<&str> {
+        None
+    }
+
     /// Keeps a connection for other requests that go to the same place.
     fn keep(&self, opened: Opened<Self::Place, Self::Stream>);
 }
@@ -159,6 +164,10 @@ impl<C: Connect + 'static> Source for Through<C> {
         })
     }
 
+    fn authority(&self) -> Option<&str> {
+        self.connect.authority()
+    }
+
     fn keep(&self, opened: Opened<PoolKey, C::Stream>) {
         if let Some(place) = opened.place {
             self.idle.put(place, opened.connection);
@@ -228,8 +237,7 @@ async fn connect(uri: &Uri, config: &RelayConfig) -> Result<AnyStream, ConnectEr
                 "Give the relay a configuration: RelayConfig::tls.",
             ));
         };
-        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(443));
-        let connect = TlsConnect::to(authority, tls).map_err(|error| {
+        let connect = TlsConnect::to(with_port(uri, 443), tls).map_err(|error| {
             let source = io::Error::new(io::ErrorKind::InvalidInput, error);
             invalid(source, "Name the destination by a host or an address.")
         })?;
@@ -237,13 +245,23 @@ async fn connect(uri: &Uri, config: &RelayConfig) -> Result<AnyStream, ConnectEr
     }
     #[cfg(not(feature = "rustls"))]
     let _ = config;
-    let port = uri.port_u16().unwrap_or(80);
-    let name = format!("{host}:{port}");
+    let name = with_port(uri, 80);
     let connect: TcpConnect = name.parse().map_err(|error: AddressError| {
         let error = io::Error::new(io::ErrorKind::InvalidInput, error);
         ConnectError::Failed { name, error }
     })?;
     connect.stream().await.map(AnyStream::from)
+}
+
+/// Host and port. What stands in the place of a port and is none stays there, for the error that says so.
+fn with_port(uri: &Uri, usual: u16) -> String {
+    let (authority, host) = (uri.authority().map_or("", Authority::as_str), uri.host());
+    let host = host.unwrap_or_default();
+    let behind_user = authority.rsplit_once('@').map_or(authority, |(_, behind)| behind);
+    match behind_user.strip_prefix(host) {
+        None | Some("" | ":") => format!("{host}:{usual}"),
+        Some(port) => format!("{host}{port}"),
+    }
 }
 
 /// All connections of a relay or of a proxy.
@@ -273,5 +291,29 @@ impl<C: Connect> fmt::Debug for Sources<C> {
             Sources::Named(_) => "Named",
             Sources::Through(_) => "Through",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_of_a_destination() {
+        for (uri, expected) in [
+            ("http://a/", "a:80"),
+            ("http://a:/", "a:80"),
+            ("http://a:9000/", "a:9000"),
+            ("http://9:9/", "9:9"),
+            ("http://[::1]/", "[::1]:80"),
+            ("http://[::1]:9/", "[::1]:9"),
+            ("http://me@a:9/", "a:9"),
+            // Not port 80.
+            ("http://a:99999/", "a:99999"),
+        ] {
+            let uri: Uri = uri.parse().unwrap();
+            assert_eq!(with_port(&uri, 80), expected);
+        }
+        assert!("a:99999".parse::<TcpConnect>().is_err());
     }
 }

@@ -45,6 +45,13 @@ async fn wrong_flags_end_with_2() {
             &["--idle", "1s", "--listen", "127.0.0.1:0"],
             "--listen goes without --idle",
         ),
+        (&["--subprotocol", "", "ws://a/"], "a subprotocol has a name"),
+        (
+            &["--subprotocol", "a\nb", "ws://a/"],
+            "has bytes that no field may have",
+        ),
+        (&["--listen", ":99999"], "or a port of 127.0.0.1"),
+        (&["WS://a..b/"], "a..b is not a host"),
         (&["ws://127.0.0.1:99999/"], "127.0.0.1:99999 is not a host"),
         (&["ws://127.0.0.1:90OO/"], "127.0.0.1:90OO"),
         (&["ws://a..b/"], "a..b is not a host"),

@@ -175,10 +175,6 @@ impl Flags {
         if self.access_log_query.is_some() && self.access_log.is_none() {
             return Err("--access-log-query needs --access-log".to_owned());
         }
-        let mut servers = self.routes.iter().flat_map(|(_, target)| &target.servers);
-        if self.upstream_ca.is_some() && !servers.any(|server| server.tls) {
-            return Err("--upstream-ca needs a --route to https or wss".to_owned());
-        }
         let of_websocket = [
             ("--allow-origin", !self.origins.is_empty()),
             ("--subprotocols tokens", self.subprotocol_tokens),
@@ -193,6 +189,13 @@ impl Flags {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Flags that change nothing here, and that others may have set for all gateways alike.
+    pub(crate) fn unused(&self) -> Option<&'static str> {
+        let mut servers = self.routes.iter().flat_map(|(_, target)| &target.servers);
+        let is_unused = self.upstream_ca.is_some() && !servers.any(|server| server.tls);
+        is_unused.then_some("--upstream-ca is for https and wss servers, and no --route has one")
     }
 
     /// Where requests are logged, if anywhere, and what waits for that.

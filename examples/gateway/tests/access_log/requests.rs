@@ -258,7 +258,8 @@ async fn more_tunnels_than_there_may_be() {
 
 #[tokio::test]
 async fn what_the_upstream_declines() {
-    let answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno!\n";
+    let answer =
+        "HTTP/1.1 403 Forbidden\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 4\r\n\r\nno!\n";
     let origin = ScriptedOrigin::start(Script::answering(answer)).await;
     let mut logged = Logged::to(&origin, &[]).await;
     let mut client = logged.client(UPGRADE_REQUEST).await;
@@ -266,7 +267,7 @@ async fn what_the_upstream_declines() {
     assert_eq!((head.status.as_u16(), &body[..]), (403, &b"no!\n"[..]));
     client.ends().await;
     drop(client);
-    let declined = "HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\nConnection: close\r\n\r\nno!\n";
+    let declined = "HTTP/1.1 403 Forbidden\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 4\r\nConnection: close\r\n\r\nno!\n";
     let more = json!({
         "protocol": "websocket",
         "status": 403,

@@ -28,10 +28,6 @@ async fn what_is_wrong_and_what_to_write_instead() {
             "--access-log-query needs --access-log",
         ),
         (
-            &["--upstream-ca", "/none", "--route", "/=http://a"],
-            "--upstream-ca needs a --route to https or wss",
-        ),
-        (
             &["--allow-upgrade", "tcp", "--allow-origin", "https://a.test"],
             "--allow-origin needs --allow-upgrade websocket",
         ),
@@ -46,6 +42,7 @@ async fn what_is_wrong_and_what_to_write_instead() {
         (&["--route", "chat=http://a:1"], "as in /chat or example.com/chat"),
         (&["--route", "/=http://a/b c"], "no spaces"),
         (&["--route", "/=http://a:", "--log", "none"], "--log none"),
+        (&["--route", "/=HTTP://a", "--log", "none"], "--log none"),
         (&["--route", "/=ftp://a"], "none of http, https, ws and wss"),
         (&["--route", "/=unix:a.sock"], "unix:/PATH"),
         (
@@ -105,6 +102,18 @@ async fn what_is_wrong_and_what_to_write_instead() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
         assert!(errors.contains(words), "{arguments:?}: {errors}");
     }
+}
+
+/// Others may have set it for all gateways alike: it is named, and nothing more.
+#[tokio::test]
+async fn roots_for_servers_that_there_are_none_of() {
+    let output = refusal("gateway", &["--upstream-ca", "/none", "--route", "/=http://a"]).await;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("--upstream-ca is for https and wss servers, and no --route has one"),
+        "{errors}"
+    );
+    assert!(errors.contains("--upstream-ca /none: "), "{errors}");
 }
 
 #[tokio::test]
