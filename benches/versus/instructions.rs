@@ -43,7 +43,11 @@ const UNITS: [Unit; 4] = [
     Unit {
         name: "echo",
         work: Work::RoundTrip,
-        bounds: &[("gateway", 6_420.0), ("axum", 6_850.0)],
+        bounds: &[
+            ("gateway", 5_740.0),
+            ("axum", 6_850.0),
+            ("gateway-frames", 6_390.0),
+        ],
     },
     Unit {
         name: "request",
