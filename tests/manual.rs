@@ -5,6 +5,8 @@ use std::path::Path;
 
 const THREATS: &str = include_str!("../src/manual/threats.md");
 const DEFAULTS: &str = include_str!("../src/manual/defaults.md");
+const OPERATORS: &str = include_str!("../src/manual/operators.md");
+const GATEWAY: &str = include_str!("../examples/gateway/README.md");
 const DEPARTURES: &str = include_str!("../src/manual/departures.md");
 
 /// The rows of a page's table, without its head.
@@ -79,4 +81,62 @@ fn what_the_readme_promises_is_held_by_a_test() {
         let (file, name) = test.split_once("::").expect("a file and a test");
         assert!(has_test(file, name), "there is no {test}");
     }
+}
+
+/// The words in backticks of a text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The rows of the table below a heading, cell by cell.
+fn table_below<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let (_, section) = page.split_once(heading).expect(heading);
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let cells = |row: &'a str| row.trim_matches('|').split('|').map(str::trim).collect();
+    rows(section).into_iter().map(cells).collect()
+}
+
+/// What the page says is one thing by several names is called so in the places that it names. That these places say what the code
+/// does is for the tests of metrics, of spans, of the access log and of the administration.
+#[test]
+fn each_word_of_the_table_of_words_stands_in_its_place() {
+    let sections = ["## Metrics", "## Spans and events"].map(|heading| {
+        let (_, section) = OPERATORS.split_once(heading).expect(heading);
+        section.split("\n## ").next().unwrap_or(section)
+    });
+    let (_, administration) = OPERATORS
+        .split_once("## The administration of the program gateway")
+        .expect("the administration");
+    let administration = administration.to_owned()
+        + include_str!("../examples/gateway/src/admin/tunnels.rs")
+        + include_str!("../examples/gateway/src/admin/mod.rs")
+        + include_str!("../examples/gateway/src/admin/history.rs")
+        + include_str!("../examples/gateway/src/health.rs");
+    let table = table_below(OPERATORS, "## One word for one thing");
+    assert!(table.len() >= 10, "{table:?}");
+    let mut missing = Vec::new();
+    for row in &table {
+        let [what, metrics, spans, log, admin] = row[..] else {
+            panic!("five cells: {row:?}");
+        };
+        for (place, text, cell) in [
+            ("metrics", sections[0], metrics),
+            ("spans", sections[1], spans),
+            ("access log", GATEWAY, log),
+            ("administration", &*administration, admin),
+        ] {
+            let stands = |word: &str| match word.starts_with('.') {
+                true => text.contains(word),
+                false => [format!("`{word}`"), format!("\"{word}\"")]
+                    .iter()
+                    .any(|quoted| text.contains(quoted)),
+            };
+            missing.extend(
+                words(cell)
+                    .filter(|word| !stands(word))
+                    .map(|word| format!("{what}: {word} in {place}")),
+            );
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }

@@ -233,7 +233,7 @@ mod tests {
         Add,
         AddIfNone,
         CopyIfNone,
-        ChangeFirst,
+        OfFirst,
         TakeOut,
         KeepOnly,
     }
@@ -249,7 +249,7 @@ mod tests {
                 assert_eq!(fields.add_if_none(owned, value.as_bytes()), is_new);
             }
             Change::CopyIfNone => fields.copy_if_none(&HOST, owned),
-            Change::ChangeFirst => fields.change_first(name, value),
+            Change::OfFirst => fields.change_first(name, value),
             Change::TakeOut => fields.take_out(name),
             Change::KeepOnly => fields.keep_only(|other| other.as_str() <= name.as_str()),
         }
@@ -283,7 +283,7 @@ mod tests {
             Just(Change::Add),
             Just(Change::AddIfNone),
             Just(Change::CopyIfNone),
-            Just(Change::ChangeFirst),
+            Just(Change::OfFirst),
             Just(Change::TakeOut),
             Just(Change::KeepOnly),
         ]

@@ -139,6 +139,14 @@ impl<C, V> Group<C, V> {
         members.iter().map(|member| member.record.status()).collect()
     }
 
+    /// The servers that discovery has lost and that still have tunnels, for a status page.
+    #[must_use]
+    pub fn removed_servers(&self) -> Vec<ServerStatus> {
+        let members = self.shared.members();
+        let with_tunnels = members.gone().filter(|member| member.record.tunnels() > 0);
+        with_tunnels.map(|member| member.record.status()).collect()
+    }
+
     /// Records the state of each server and how many tunnels it has, as
     /// [`switchover_server_state` and `switchover_server_tunnels`](crate::describe_metrics): before each scrape, or at intervals.
     /// Feature `metrics`.

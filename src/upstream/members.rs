@@ -35,7 +35,6 @@ impl<C> Members<C> {
     }
 
     /// Those that have left, as far as they are remembered.
-    #[cfg(feature = "metrics")]
     pub(super) fn gone(&self) -> impl Iterator<Item = &Arc<Member<C>>> {
         self.gone.iter()
     }
@@ -59,8 +58,11 @@ impl<C> Members<C> {
         for member in new {
             let is_there = |other: &Arc<Member<C>>| other.found.is_some() && other.found == member.found;
             if !self.list.iter().any(is_there) {
-                let is_it =
-                    |other: &Arc<Member<C>>| is_there(other) && other.record.name() == member.record.name();
+                let is_it = |other: &Arc<Member<C>>| {
+                    let is_named_so = other.record.name() == member.record.name();
+                    // Without tunnels it would be the same server only where it has not been forgotten yet.
+                    is_there(other) && is_named_so && other.record.tunnels() > 0
+                };
                 let former = self
                     .gone
                     .iter()

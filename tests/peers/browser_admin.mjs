@@ -127,6 +127,10 @@ async function pictures(page) {
         return [document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor];
       });
       assert.equal(wide, width, "nothing stands out to the side");
+      if (width > 1000) {
+        const [table, room] = await page.evaluate(() => [...document.querySelectorAll(".rows")].flatMap((rows) => [rows.scrollWidth, rows.clientWidth]));
+        assert.ok(table <= room, `no column covers another: ${table} of ${room}`);
+      }
       grounds.push(ground);
       await page.screenshot({ path: `${screenshots}-${scheme}-${width}.png` });
     });

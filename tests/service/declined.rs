@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use switchover::TcpConnect;
 use switchover::service::{ServiceConfig, UpgradeService};
-use switchover::tunnel::Tunnels;
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
+use switchover::tunnel::Tunnels;
 use tokio::net::TcpListener;
 
 use crate::servers::{Mounted, SERVERS, Server};

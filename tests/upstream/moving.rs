@@ -315,10 +315,14 @@ async fn one_that_is_found_again_has_the_tunnels_that_it_had() {
     let proxy = Proxy::to(&tunnels, group);
     let maintained = proxy.maintained();
     let clients = proxy.filled(3).await;
-    for found in [vec![], vec![FIRST]] {
-        *addresses.lock().unwrap() = found;
-        sleep(seconds(12)).await;
-    }
+    *addresses.lock().unwrap() = vec![];
+    sleep(seconds(12)).await;
+    let removed = proxy.group.removed_servers();
+    assert_eq!((proxy.group.servers().len(), removed.len()), (0, 1));
+    assert_eq!(removed[0].tunnels, 3);
+    *addresses.lock().unwrap() = vec![FIRST];
+    sleep(seconds(12)).await;
+    assert!(proxy.group.removed_servers().is_empty());
     let servers = proxy.group.servers();
     assert_eq!(
         (servers[0].tunnels, servers[0].max_tunnels),

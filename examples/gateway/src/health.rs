@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use switchover::Error;
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::handshake::Rejection;
-use switchover::upstream::{Health, ServerStatus};
+use switchover::upstream::{Group, Health, ServerStatus};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
@@ -109,15 +109,22 @@ fn answer(head: &request::Parts, settings: &Settings) -> Response<String> {
 
 /// All routes and their servers.
 fn status(settings: &Settings, is_leaving: bool) -> String {
-    let routes = settings.upstreams().into_iter().map(|upstream| {
-        let servers: Value = upstream.group.servers().iter().map(server).collect();
-        json!({ "route": upstream.pattern, "servers": servers })
-    });
+    let routes = settings
+        .upstreams()
+        .into_iter()
+        .map(|upstream| json!({ "route": upstream.pattern, "servers": servers(&upstream.group) }));
     let state = if is_leaving { "draining" } else { "serving" };
     json!({ "state": state, "routes": routes.collect::<Value>() }).to_string() + "\n"
 }
 
-pub(crate) fn server(server: &ServerStatus) -> Value {
+/// The servers of a group, and those that it has lost and that still have tunnels.
+pub(crate) fn servers<C, V>(group: &Group<C, V>) -> Value {
+    let there = group.servers().into_iter().map(|one| server(&one, false));
+    let removed = group.removed_servers().into_iter().map(|one| server(&one, true));
+    there.chain(removed).collect()
+}
+
+fn server(server: &ServerStatus, is_removed: bool) -> Value {
     let out_for = match server.health {
         Health::Ejected { remaining, .. } => Some(remaining.as_secs()),
         _ => None,
@@ -127,6 +134,7 @@ pub(crate) fn server(server: &ServerStatus) -> Value {
         "place": server.place,
         "health": server.health.name(),
         "down": server.down,
+        "removed": is_removed,
         "out_for_seconds": out_for,
         "tunnels": server.tunnels,
         "max_tunnels": server.max_tunnels,

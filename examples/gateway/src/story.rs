@@ -223,7 +223,7 @@ impl Telling {
             .display("version", Some(format_args!("{:?}", self.version)))
             .text("method", &self.method)
             .text("host", &self.host)
-            .text("target", &self.target)
+            .text("path", &self.target)
             .text("origin", &self.origin)
             .text("protocol", &self.protocol)
             .display("tunnel", self.tunnel.get())

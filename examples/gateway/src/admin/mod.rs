@@ -164,10 +164,9 @@ impl Admin {
     }
 
     fn servers(&self) -> Value {
-        let routes = self.settings.upstreams().into_iter().map(|upstream| {
-            let servers: Value = upstream.group.servers().iter().map(health::server).collect();
-            json!({ "route": upstream.pattern, "servers": servers })
-        });
+        let routes = self.settings.upstreams().into_iter().map(
+            |upstream| json!({ "route": upstream.pattern, "servers": health::servers(&upstream.group) }),
+        );
         routes.collect()
     }
 

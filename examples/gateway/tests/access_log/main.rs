@@ -88,7 +88,7 @@ impl Logged {
             "version": "HTTP/1.1",
             "method": "GET",
             "host": "example.com",
-            "target": "/chat",
+            "path": "/chat",
         });
         change(&mut expected, more);
         assert_eq!(self.record().await, expected);

@@ -25,7 +25,7 @@ async fn ordinary_requests_on_one_connection() {
         assert_eq!(head["bytes_sent"], sent.len(), "{head}");
         let reported = [
             "event",
-            "target",
+            "path",
             "status",
             "body_bytes_sent",
             "id",
@@ -168,7 +168,7 @@ async fn what_the_gateway_refuses() {
             with("/chat", "/elsewhere"),
             404,
             "no-route",
-            json!({"protocol": "websocket", "origin": "https://good.example", "target": "/elsewhere"}),
+            json!({"protocol": "websocket", "origin": "https://good.example", "path": "/elsewhere"}),
         ),
         (
             with("GET", "POST"),
@@ -180,13 +180,13 @@ async fn what_the_gateway_refuses() {
             "GET /elsewhere HTTP/1.1\r\nHost: example.com\r\n\r\n".to_owned(),
             404,
             "no-route",
-            json!({"target": "/elsewhere"}),
+            json!({"path": "/elsewhere"}),
         ),
         (
             "CONNECT other.example:443 HTTP/1.1\r\nHost: example.com\r\n\r\n".to_owned(),
             501,
             "connect",
-            json!({"method": "CONNECT", "host": "other.example:443", "target": null}),
+            json!({"method": "CONNECT", "host": "other.example:443", "path": null}),
         ),
         (
             with("Connection: Upgrade\r\n", ""),
@@ -227,7 +227,7 @@ async fn what_the_gateway_refuses() {
             "version": "HTTP/1.1",
             "method": "GET",
             "host": "example.com",
-            "target": "/chat",
+            "path": "/chat",
             "status": status,
             "reason": reason,
         });
@@ -336,7 +336,7 @@ async fn upgrades_that_fail() {
             "version": "HTTP/1.1",
             "method": "GET",
             "host": "example.com",
-            "target": "/chat",
+            "path": "/chat",
             "protocol": "websocket",
             "status": status,
             "reason": reason,
@@ -386,7 +386,7 @@ async fn what_a_client_writes_stays_what_it_is() {
     assert_eq!(client.head().await.status, 101);
     let record = logged.record().await;
     assert_eq!(record["event"], "opened");
-    assert_eq!(record["target"], "/chat?%22,%22event%22:%22&'{}\\x");
+    assert_eq!(record["path"], "/chat?%22,%22event%22:%22&'{}\\x");
     assert_eq!(
         record["origin"],
         "\",\"event\":\"ended\\ \u{e9}\u{9b}31m\u{fffd}\t\u{1f600}\""
@@ -408,15 +408,12 @@ async fn queries_are_left_out_and_long_texts_cut() {
     ] {
         let mut client = logged.client(UPGRADE_REQUEST.replacen("/chat", target, 1)).await;
         assert_eq!(client.head().await.status, 101);
-        assert_eq!(logged.record().await["target"], expected);
+        assert_eq!(logged.record().await["path"], expected);
         client.reset();
         let line = logged.raw().await;
         assert!(!line.contains("secret"));
         let end: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(
-            (&end["event"], &end["target"]),
-            (&json!("ended"), &json!(expected))
-        );
+        assert_eq!((&end["event"], &end["path"]), (&json!("ended"), &json!(expected)));
     }
 }
 

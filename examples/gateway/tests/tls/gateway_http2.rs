@@ -293,21 +293,21 @@ async fn the_access_log_tells_of_streams_as_of_connections() {
     let mut receive = response.into_body();
     let opened = record(&mut program).await;
     let tunnel = json!({
-        "method": "CONNECT", "target": "/live?", "protocol": "websocket", "agreed": "websocket", "status": 200,
+        "method": "CONNECT", "path": "/live?", "protocol": "websocket", "agreed": "websocket", "status": 200,
         "tunnel": opened["tunnel"],
     });
     assert!(opened["tunnel"].is_string(), "{opened}");
     assert_eq!(opened, expected("opened", 1, tunnel.clone()));
 
     assert_eq!(client.get(format!("{authority}/old/a?b")).await.0, 200);
-    let page = json!({"method": "GET", "target": "/old/a?", "status": 200, "body_bytes_sent": 4});
+    let page = json!({"method": "GET", "path": "/old/a?", "status": 200, "body_bytes_sent": 4});
     assert_eq!(record(&mut program).await, expected("request", 2, page));
 
     assert_eq!(client.get(format!("{authority}/elsewhere")).await.0, 404);
     let detail = "there is no route for this host and path. \
         Ask for a host and path that a route names, or add a route for this one.";
     let refused = json!({
-        "method": "GET", "target": "/elsewhere", "status": 404, "reason": "no-route", "detail": detail,
+        "method": "GET", "path": "/elsewhere", "status": 404, "reason": "no-route", "detail": detail,
     });
     assert_eq!(record(&mut program).await, expected("refused", 3, refused));
 

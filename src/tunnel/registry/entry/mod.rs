@@ -288,6 +288,7 @@ mod tests {
         assert_eq!(entry.due(), None);
     }
 
+    #[cfg(feature = "gateway")]
     #[test]
     fn what_was_appointed_because_of_a_server_can_be_taken_back() {
         let entry = Entry::new(Listing::default(), TunnelId::UNLISTED, None, false);

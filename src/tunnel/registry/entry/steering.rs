@@ -98,6 +98,7 @@ impl Entry {
     }
 
     /// Takes back an end because of its server, if it was appointed for this reason.
+    #[cfg(feature = "gateway")]
     pub(in crate::tunnel::registry) fn stay(&self, why: End) {
         let is_it = |steering: &Steering| {
             let moving = steering.appointed.as_ref()?.moving.as_ref();
@@ -111,6 +112,7 @@ impl Entry {
     }
 
     /// Whether it is to end at some time, its expiry aside, or is about to.
+    #[cfg(feature = "gateway")]
     pub(in crate::tunnel::registry) fn is_to_end(&self) -> bool {
         let is_appointed = || {
             let steering = self.steering();

@@ -111,12 +111,14 @@ function makeServer(body) {
 }
 
 function fillServer({ server, texts, button }) {
-  const state = server.down ? "down" : server.health;
-  const left = server.out_for_seconds === null || server.down ? "" : ` for ${duration(server.out_for_seconds)}`;
+  const state = server.removed ? "removed" : server.down ? "down" : server.health;
+  const left = server.out_for_seconds === null || server.down || server.removed ? "" : ` for ${duration(server.out_for_seconds)}`;
   const limit = server.max_tunnels === null ? "" : ` of ${server.max_tunnels}`;
   const shown = [server.name + (server.backup ? " (backup)" : ""), server.route, server.place, state + left, server.tunnels + limit, server.tried, server.failed];
   shown.forEach((text, at) => write(texts[at], String(text)));
   texts[3].className = `chip ${{ healthy: "good", down: "bad", ejected: "bad" }[state] ?? "warn"}`;
+  // One that its name has lost is nowhere to be taken out of.
+  button.hidden = server.removed;
   write(button, server.down ? "Put back" : "Take out");
   button.setAttribute("aria-label", `${button.textContent}: ${server.name} of ${server.route}, place ${server.place}`);
 }
