@@ -310,6 +310,7 @@ impl Acceptor {
         let RequestHead {
             parts: head,
             body,
+            marks,
             read,
             length,
         } = head;
@@ -318,9 +319,13 @@ impl Acceptor {
         }
         client.head_only = head.method == Method::HEAD;
         client.may_half_close = self.config.early_half_close;
-        let request = match UpgradeRequest::parse_checked(&head, body, &self.config.upgrade.policy) {
+        let policy = &self.config.upgrade.policy;
+        let request = match UpgradeRequest::parse_checked(&head, body, marks, policy) {
             Ok(Some(request)) => request,
-            Ok(None) => return Ok(Accepted::Ordinary(head, Rewind::new(client.stream, read))),
+            Ok(None) => {
+                let stream = Rewind::measured(client.stream, read, length);
+                return Ok(Accepted::Ordinary(head, stream));
+            }
             Err(rejection) => return Err(Refused(client, rejection, Some(head))),
         };
         let located = || {

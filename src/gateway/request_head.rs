@@ -9,13 +9,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::answer::Client;
 use crate::error::Cause;
 use crate::handshake::Rejection;
-use crate::http1::{BodyLength, HeadLimits, HeadScan, request_from_head};
+use crate::http1::{BodyLength, HeadLimits, HeadScan, Marks, request_from_head};
 use crate::wire;
 
 /// A request head, and the bytes that it was read from.
 pub(super) struct RequestHead {
     pub(super) parts: Box<request::Parts>,
     pub(super) body: BodyLength,
+    /// Those of its fields.
+    pub(super) marks: Marks,
     /// All that has been read: the head, and what came with it.
     pub(super) read: Bytes,
     /// How many of these bytes are the head.
@@ -35,10 +37,12 @@ where
         let end = scan.advance(&client.early, limits).map_err(Rejection::from)?;
         if let Some(length) = end {
             let read = std::mem::take(&mut client.early).freeze();
-            let (parts, body) = request_from_head(read.slice(..length), &scan).map_err(Rejection::from)?;
+            let (parts, body, marks) =
+                request_from_head(read.slice(..length), &scan).map_err(Rejection::from)?;
             return Ok(RequestHead {
                 parts: Box::new(parts),
                 body,
+                marks,
                 read,
                 length,
             });

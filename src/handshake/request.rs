@@ -13,6 +13,8 @@ use http::{Method, Version};
 
 use super::{HandshakePolicy, Rejection, Repeated, extension_names, single, subprotocol_names};
 use crate::header::{ConnectionOptions, Protocol, Protocols, max_forwards};
+#[cfg(feature = "gateway")]
+use crate::http1::Marks;
 use crate::http1::{BodyLength, HeadError, check_host};
 use crate::token::{self, MAX_ELEMENTS};
 use crate::websocket::SecWebSocketKey;
@@ -137,13 +139,19 @@ impl UpgradeRequest {
         })
     }
 
-    /// As [`parse`](UpgradeRequest::parse), of a head whose `Host` and framing have been checked by those who have read it.
+    /// As [`parse`](UpgradeRequest::parse), of a head whose `Host` and framing have been checked by those who have read it, and which
+    /// has fields with these marks.
     #[cfg(feature = "gateway")]
     pub(crate) fn parse_checked(
         parts: &Parts,
         body: BodyLength,
+        marks: Marks,
         policy: &HandshakePolicy,
     ) -> Result<Option<Self>, Rejection> {
+        // With neither it asks for no upgrade, and has lost none.
+        if !marks.may_have(&UPGRADE) && !marks.may_have(&SEC_WEBSOCKET_KEY) {
+            return Ok(None);
+        }
         Self::parse_with(parts, policy, || Ok(body))
     }
 

@@ -4,7 +4,7 @@ use http::header::HeaderName;
 use http::{Method, StatusCode, Uri, request, response};
 
 use super::any_fields::AnyFields;
-use super::names::spelling;
+use super::names::line_start;
 
 /// Appends a request head, ending with the empty line. The version written is always HTTP/1.1.
 ///
@@ -76,17 +76,16 @@ fn reserve(fields: &impl AnyFields, into: &mut Vec<u8>) {
 /// Appends field lines, ending with the empty line.
 pub(crate) fn encode_fields(fields: &impl AnyFields, into: &mut Vec<u8>) {
     fields.each(|name, value| {
-        encode_name(name, into);
-        into.extend_from_slice(b": ");
+        encode_line_start(name, into);
         into.extend_from_slice(value);
         into.extend_from_slice(b"\r\n");
     });
     into.extend_from_slice(b"\r\n");
 }
 
-fn encode_name(name: &HeaderName, into: &mut Vec<u8>) {
-    if let Some(spelling) = spelling(name) {
-        into.extend_from_slice(spelling.as_bytes());
+fn encode_line_start(name: &HeaderName, into: &mut Vec<u8>) {
+    if let Some(start) = line_start(name) {
+        into.extend_from_slice(start.as_bytes());
         return;
     }
     let name = name.as_str();
@@ -99,6 +98,7 @@ fn encode_name(name: &HeaderName, into: &mut Vec<u8>) {
         }
         is_first = *byte == b'-';
     }
+    into.extend_from_slice(b": ");
 }
 
 #[cfg(test)]
@@ -116,8 +116,8 @@ mod tests {
             "-",
         ] {
             let mut encoded = Vec::new();
-            encode_name(&HeaderName::from_bytes(name.as_bytes()).unwrap(), &mut encoded);
-            assert_eq!(encoded, name.as_bytes());
+            encode_line_start(&HeaderName::from_bytes(name.as_bytes()).unwrap(), &mut encoded);
+            assert_eq!(encoded, [name.as_bytes(), b": "].concat());
         }
     }
 }

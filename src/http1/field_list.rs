@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::any_fields::AnyFields;
+use super::marks::Marks;
 
 /// Room for what a proxy adds to a request, and for values of a length that is common: the list does not grow again.
 const ADDED: usize = 8;
@@ -23,7 +24,7 @@ pub(crate) struct FieldList {
     text: Vec<u8>,
     lines: Vec<Line>,
     /// The marks of all names that were ever here: most questions are about fields that are not.
-    marks: u64,
+    marks: Marks,
 }
 
 #[derive(Clone, Debug)]
@@ -46,15 +47,19 @@ impl FieldList {
             section,
             text: Vec::new(),
             lines: Vec::with_capacity(room),
-            marks: 0,
+            marks: Marks::default(),
         }
     }
 
     /// A line as it was received.
     pub(super) fn receive(&mut self, name: HeaderName, value: Range<usize>) {
         let value = Place::Section(value);
-        self.marks |= mark(&name);
         self.lines.push(Line { name, value });
+    }
+
+    /// All lines were received, and these are the marks of their names.
+    pub(super) fn marked(&mut self, marks: Marks) {
+        self.marks = marks;
     }
 
     /// The lines of a map.
@@ -83,7 +88,7 @@ impl FieldList {
     /// A line in front of all others.
     pub(crate) fn add_in_front(&mut self, name: HeaderName, value: &HeaderValue) {
         let value = self.written(value.as_bytes());
-        self.marks |= mark(&name);
+        self.marks.add(&name);
         self.lines.insert(0, Line { name, value });
     }
 
@@ -103,29 +108,15 @@ impl FieldList {
 
     fn push(&mut self, name: HeaderName, value: &[u8]) {
         let value = self.written(value);
-        self.marks |= mark(&name);
+        self.marks.add(&name);
         self.lines.push(Line { name, value });
     }
 
-    fn may_have(&self, name: &HeaderName) -> bool {
-        self.marks & mark(name) != 0
-    }
-
     fn position(&self, name: &HeaderName) -> Option<usize> {
-        if !self.may_have(name) {
+        if !self.marks.may_have(name) {
             return None;
         }
         self.lines.iter().position(|line| line.name == *name)
-    }
-}
-
-/// One bit for each name, which others may have too.
-#[inline]
-fn mark(name: &HeaderName) -> u64 {
-    let name = name.as_str().as_bytes();
-    match name {
-        [first, .., last] => 1 << ((name.len() + 2 * usize::from(*first) + 7 * usize::from(*last)) % 64),
-        _ => 1,
     }
 }
 
@@ -144,7 +135,7 @@ impl AnyFields for FieldList {
     }
 
     fn lines(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
-        let lines = match self.may_have(name) {
+        let lines = match self.marks.may_have(name) {
             true => &self.lines[..],
             false => &[],
         };
@@ -195,7 +186,7 @@ impl AnyFields for FieldList {
     fn copy_if_none(&mut self, from: &HeaderName, to: HeaderName) {
         if let (Some(at), None) = (self.position(from), self.position(&to)) {
             let value = self.lines[at].value.clone();
-            self.marks |= mark(&to);
+            self.marks.add(&to);
             self.lines.push(Line { name: to, value });
         }
     }
@@ -300,8 +291,8 @@ mod tests {
         ) {
             let lines = received.iter().map(|(name, value)| format!("{}: {value}\r\n", NAMES[*name]));
             let section = Bytes::from(lines.collect::<String>() + "\r\n");
-            let mut list: FieldList = field_lines(&section, 0, 0, &[]).unwrap();
-            let mut map: HeaderMap = field_lines(&section, 0, 0, &[]).unwrap();
+            let (mut list, _) = field_lines::<FieldList>(&section, 0, 0, &[]).unwrap();
+            let (mut map, _) = field_lines::<HeaderMap>(&section, 0, 0, &[]).unwrap();
             prop_assert_eq!(answers(&list), answers(&map));
             for (kind, name, value) in changes {
                 let value = HeaderValue::from_str(&value).unwrap();

@@ -11,6 +11,7 @@ use http::header::{HeaderName, HeaderValue};
 use super::HeadError;
 #[cfg(feature = "gateway")]
 use super::field_list::FieldList;
+use super::marks::Marks;
 use super::names::named;
 use super::scan::first_control;
 use crate::token;
@@ -22,6 +23,9 @@ pub(crate) trait Received: Sized {
 
     /// A line, with where its value stands in the section. It holds no control bytes but tabs.
     fn receive(&mut self, section: &Bytes, name: HeaderName, value: Range<usize>) -> Result<(), HeadError>;
+
+    /// All lines are there, and these are the marks of their names.
+    fn marked(&mut self, marks: Marks);
 }
 
 impl Received for HeaderMap {
@@ -34,6 +38,8 @@ impl Received for HeaderMap {
         self.append(name, value.map_err(|_| HeadError::FieldValue)?);
         Ok(())
     }
+
+    fn marked(&mut self, _: Marks) {}
 }
 
 #[cfg(feature = "gateway")]
@@ -46,6 +52,10 @@ impl Received for FieldList {
         FieldList::receive(self, name, value);
         Ok(())
     }
+
+    fn marked(&mut self, marks: Marks) {
+        FieldList::marked(self, marks);
+    }
 }
 
 /// Parses the lines that begin at this offset, up to the empty line. There is room for this many before more has to be made.
@@ -57,8 +67,9 @@ pub(super) fn field_lines<F: Received>(
     mut at: usize,
     room: usize,
     ends: &[u16],
-) -> Result<F, HeadError> {
+) -> Result<(F, Marks), HeadError> {
     let mut fields = F::within(section, room);
+    let mut marks = Marks::default();
     let mut ends = ends.iter();
     loop {
         let rest = section.get(at..).unwrap_or_default();
@@ -71,7 +82,8 @@ pub(super) fn field_lines<F: Received>(
         };
         let line = &rest[..length];
         if line.is_empty() {
-            return Ok(fields);
+            fields.marked(marks);
+            return Ok((fields, marks));
         }
         let colon = token::find(line, b':').ok_or(HeadError::FieldName)?;
         let name = match named(&line[..colon]) {
@@ -90,6 +102,7 @@ pub(super) fn field_lines<F: Received>(
         if !is_sound {
             return Err(HeadError::FieldValue);
         }
+        marks.add(&name);
         fields.receive(section, name, at + begin..at + end)?;
         at += line.len() + 2;
     }
@@ -151,7 +164,7 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             let text = String::from_utf8_lossy(bytes);
-            let parsed = field_lines::<HeaderMap>(&Bytes::from_static(bytes), 0, 0, &[]);
+            let parsed = field_lines::<HeaderMap>(&Bytes::from_static(bytes), 0, 0, &[]).map(|(map, _)| map);
             let parsed = parsed.as_ref().map(|headers| {
                 let line = |(name, value): (&'static HeaderName, &'static HeaderValue)| {
                     (name.as_str(), value.as_bytes())
@@ -165,7 +178,11 @@ mod tests {
             {
                 let list = field_lines::<FieldList>(&Bytes::from_static(bytes), 0, 0, &[]);
                 let map = field_lines::<HeaderMap>(&Bytes::from_static(bytes), 0, 0, &[]);
-                assert_eq!(list.map(|list| list.to_map()), map, "{text:?}");
+                assert_eq!(
+                    list.map(|(list, _)| list.to_map()),
+                    map.map(|(map, _)| map),
+                    "{text:?}"
+                );
             }
         }
     }
@@ -198,9 +215,12 @@ mod tests {
             ),
         ) {
             let section = Bytes::from([pieces.concat(), b"\r\n\r\n".to_vec()].concat());
-            let parsed = field_lines::<HeaderMap>(&section, 0, 0, &[]);
+            let parsed = field_lines::<HeaderMap>(&section, 0, 0, &[]).map(|(map, _)| map);
             #[cfg(feature = "gateway")]
-            prop_assert_eq!(&field_lines::<FieldList>(&section, 0, 0, &[]).map(|list| list.to_map()), &parsed);
+            {
+                let list = field_lines::<FieldList>(&section, 0, 0, &[]);
+                prop_assert_eq!(&list.map(|(list, _)| list.to_map()), &parsed);
+            }
             if let Ok(headers) = parsed {
                 let mut ours = headers
                     .iter()

@@ -30,6 +30,7 @@ mod framing;
 mod host;
 mod limits;
 mod lists;
+mod marks;
 mod names;
 mod parse;
 mod received;
@@ -60,6 +61,8 @@ pub(crate) use any_fields::AnyFields;
 pub(crate) use field_list::FieldList;
 #[cfg(feature = "gateway")]
 pub(crate) use fields::Received;
+#[cfg(feature = "gateway")]
+pub(crate) use marks::Marks;
 pub(crate) use received::check_request_unlimited;
 #[cfg(feature = "gateway")]
 pub(crate) use request_lines::RequestLines;

@@ -21,14 +21,14 @@ macro_rules! names {
             None
         }
 
-        /// How the name is spelled, if it is common, or if it is not just a capital after each hyphen.
-        pub(super) fn spelling(name: &HeaderName) -> Option<&'static str> {
+        /// How a line of the field begins, up to its value, if the name is common, or if it is not just a capital after each hyphen.
+        pub(super) fn line_start(name: &HeaderName) -> Option<&'static str> {
             match name.as_str().len() {
                 $($length => {
                     $({
                         const NAME: HeaderName = $name;
                         if *name == NAME {
-                            return Some($spelling);
+                            return Some(concat!($spelling, ": "));
                         }
                     })+
                 })+
@@ -77,7 +77,7 @@ mod tests {
             assert_eq!(length, usual.len(), "{usual}");
             assert_eq!(HeaderName::from_bytes(usual.as_bytes()).unwrap(), name);
             assert_eq!(named(usual.as_bytes()).as_ref(), Some(&name));
-            assert_eq!(spelling(&name), Some(usual));
+            assert_eq!(line_start(&name), Some(&*format!("{usual}: ")));
             // Spelled in another way it is looked up by others.
             assert_eq!(named(name.as_str().as_bytes()), None);
         }

@@ -1,7 +1,7 @@
 //! What the lines of a head mean. The scan has said where it ends and that its bytes are sound.
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version, request, response};
 
 #[cfg(feature = "gateway")]
@@ -10,6 +10,7 @@ use super::any_fields::AnyFields;
 use super::fields::{Received, field_lines};
 use super::host::check_replaced_host;
 use super::lists::check_request_lists;
+use super::marks::Marks;
 use super::request_line::{RequestLine, RequestLineError};
 use super::singleton::{check_request_singletons, check_response_singletons};
 use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError, check_host};
@@ -47,7 +48,7 @@ pub fn parse_request(buffer: &[u8], limits: &HeadLimits) -> Result<Parsed<reques
     match scan.advance(buffer, limits)? {
         None => Ok(Parsed::Partial),
         Some(consumed) => request_from_head(Bytes::copy_from_slice(&buffer[..consumed]), &scan)
-            .map(|(parts, _)| Parsed::Complete { parts, consumed }),
+            .map(|(parts, ..)| Parsed::Complete { parts, consumed }),
     }
 }
 
@@ -66,11 +67,12 @@ pub fn parse_response(buffer: &[u8], limits: &HeadLimits) -> Result<Parsed<respo
     }
 }
 
-/// Parses the whole request head that the scan has found the end of. How long the body is has to be asked to check the framing.
+/// Parses the whole request head that the scan has found the end of. How long the body is has to be asked to check the framing. The
+/// marks are those of its fields.
 pub(crate) fn request_from_head(
     head: Bytes,
     scan: &HeadScan,
-) -> Result<(request::Parts, BodyLength), HeadError> {
+) -> Result<(request::Parts, BodyLength, Marks), HeadError> {
     let line_start = head
         .iter()
         .position(|byte| !matches!(byte, b'\r' | b'\n'))
@@ -84,7 +86,8 @@ pub(crate) fn request_from_head(
     } = RequestLine::parse(&head[line_start..line_end])?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestLineError::Method)?;
     let target = RequestTarget::from_shared(&method, head.slice_ref(target))?;
-    let mut headers: HeaderMap = field_lines(&head, line_end + 2, scan.fields(), scan.field_ends())?;
+    let (mut headers, marks): (HeaderMap, _) =
+        field_lines(&head, line_end + 2, scan.fields(), scan.field_ends())?;
     match target {
         RequestTarget::Absolute { .. } => check_replaced_host(version, &headers)?,
         _ => check_host(version, &headers)?,
@@ -102,8 +105,12 @@ pub(crate) fn request_from_head(
     parts.uri = target.into_uri();
     parts.version = version;
     parts.headers = headers;
-    let body = BodyLength::of_request(&parts)?;
-    Ok((parts, body))
+    let is_framed = marks.may_have(&CONTENT_LENGTH) || marks.may_have(&TRANSFER_ENCODING);
+    let body = match is_framed {
+        true => BodyLength::of_request(&parts)?,
+        false => BodyLength::None,
+    };
+    Ok((parts, body, marks))
 }
 
 /// A response head, with its fields in a map or in a list.
@@ -133,7 +140,7 @@ where
     let line_end = token::find(&head, b'\r').ok_or(HeadError::StartLine)?;
     let (version, status) = status_line(&head[..line_end])?;
     // Room for one or two that a proxy adds.
-    let fields: F = field_lines(&head, line_end + 2, scan.fields() + 2, scan.field_ends())?;
+    let (fields, _): (F, _) = field_lines(&head, line_end + 2, scan.fields() + 2, scan.field_ends())?;
     check_response_singletons(&fields)?;
     // The framing is known only with the request's method, but what no method makes right is refused here.
     BodyLength::of_answer(version, status, &fields, &Method::GET)?;
@@ -163,5 +170,8 @@ fn status_line(line: &[u8]) -> Result<(Version, StatusCode), HeadError> {
 #[cfg(feature = "gateway")]
 pub(crate) fn trailer_fields(section: &[u8]) -> Result<HeaderMap, ChunkedError> {
     let lines = section.iter().filter(|byte| **byte == b'\n').count();
-    field_lines(&Bytes::copy_from_slice(section), 0, lines, &[]).map_err(|_| ChunkedError::TrailerName)
+    let parsed = field_lines(&Bytes::copy_from_slice(section), 0, lines, &[]);
+    parsed
+        .map(|(fields, _)| fields)
+        .map_err(|_| ChunkedError::TrailerName)
 }

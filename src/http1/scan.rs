@@ -44,7 +44,7 @@ pub struct HeadScan {
 /// Where the first lines end, so that nobody looks for that a second time.
 #[derive(Clone, Debug)]
 struct LineEnds {
-    ends: [u16; 32],
+    ends: [u16; 16],
     count: usize,
 }
 
@@ -69,7 +69,7 @@ impl HeadScan {
             skip_empty_lines: true,
             end: None,
             line_ends: LineEnds {
-                ends: [0; 32],
+                ends: [0; 16],
                 count: 0,
             },
         }

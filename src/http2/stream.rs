@@ -96,7 +96,7 @@ impl Http2Stream {
             return Ok(bytes.len());
         };
         let parsed = request_from_head(head.split_to(end).freeze(), scan);
-        let (parts, _) = parsed.map_err(|error| invalid(error.to_string()))?;
+        let (parts, ..) = parsed.map_err(|error| invalid(error.to_string()))?;
         let (parts, pending) =
             to_connect(parts, self.scheme.clone()).map_err(|error| invalid(error.to_string()))?;
         let (answer, stream) = self.place.ask(parts).map_err(stream_failed)?;

@@ -123,11 +123,10 @@ impl<S: AsyncRead + Unpin> Connection<S> {
     where
         F: AnyFields + Received,
     {
-        let head = response_from_head::<F>(bytes.clone(), &self.scan).map_err(invalid)?;
+        let reason = unusual_reason(&bytes).map(Bytes::copy_from_slice);
+        let head = response_from_head::<F>(bytes, &self.scan).map_err(invalid)?;
         self.scan = HeadScan::response();
-        let reason = reason_of(&bytes);
-        let is_usual = head.status.canonical_reason().map(str::as_bytes) == Some(reason);
-        self.reason = (!is_usual).then(|| Bytes::copy_from_slice(reason));
+        self.reason = reason;
         Ok(head)
     }
 }
@@ -156,9 +155,11 @@ fn invalid(error: HeadError) -> Failure {
     Failure::new(Phase::ResponseHead, error)
 }
 
-/// RFC 9112, section 4: what stands behind the status of a head that is known to be sound.
-fn reason_of(head: &[u8]) -> &[u8] {
-    const STATUS: usize = b"HTTP/1.1 200".len();
-    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    line.get(STATUS..).unwrap_or_default().trim_ascii_start()
+/// RFC 9112, section 4: what stands behind the status of a sound head, unless it is what mostly stands there.
+fn unusual_reason(head: &[u8]) -> Option<&[u8]> {
+    const VERSION: usize = b"HTTP/1.1 ".len();
+    let (status, rest) = head.get(VERSION..)?.split_at_checked(3)?;
+    let reason = rest.split(|byte| *byte == b'\r').next()?.trim_ascii_start();
+    let usual = StatusCode::from_bytes(status).ok()?.canonical_reason();
+    (usual.map(str::as_bytes) != Some(reason)).then_some(reason)
 }

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use bytes::BytesMut;
-use http::header::{EXPECT, HeaderValue, TRANSFER_ENCODING};
+use http::header::{EXPECT, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, Version, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -47,14 +47,15 @@ where
     let refused = |error: HeadError| Error::new(Phase::RequestHead, Side::Downstream, Cause::Head(error));
     let mut fields = FieldList::of(&head.headers);
     let length = BodyLength::of_asked(head.version, &fields).map_err(|error| refused(error.into()))?;
+    let measure = stream.measure();
     let (stream, front) = stream.into_parts();
-    let behind = end_of_head(&front);
+    let behind = measure.unwrap_or_else(|| end_of_head(&front));
     let ahead = match behind == front.len() {
         true => BytesMut::new(),
         false => BytesMut::from(&front[behind..]),
     };
     drop(front);
-    let wants_switch = wants_upgrade(head);
+    let wants_switch = fields.contains(&UPGRADE) && wants_upgrade(head);
     report_upgrade(wants_switch);
     let mut client = Client {
         stream,

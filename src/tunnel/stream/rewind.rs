@@ -39,13 +39,39 @@ pin_project! {
         #[pin]
         stream: S,
         front: Bytes,
+        // How many of the bytes in front belong together, by those who have put them there. Zero if that is not known.
+        measure: u32,
     }
 }
 
 impl<S> Rewind<S> {
     /// Puts `front` before what `stream` will give. It may be empty.
     pub fn new(stream: S, front: Bytes) -> Self {
-        Rewind { stream, front }
+        let measure = 0;
+        Rewind {
+            stream,
+            front,
+            measure,
+        }
+    }
+
+    /// As [`new`](Rewind::new), where so many of the bytes belong together.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn measured(stream: S, front: Bytes, measure: usize) -> Self {
+        let measure = u32::try_from(measure).unwrap_or_default();
+        Rewind {
+            stream,
+            front,
+            measure,
+        }
+    }
+
+    /// How many bytes in front belong together, as long as none of them has been read.
+    #[cfg(feature = "gateway")]
+    #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
+    pub(crate) fn measure(&self) -> Option<usize> {
+        let measure = usize::try_from(self.measure).ok()?;
+        Some(measure).filter(|measure| (1..=self.front.len()).contains(measure))
     }
 
     /// The stream, and the bytes in front of it that have not been read.
@@ -75,6 +101,7 @@ impl<S: AsyncRead> AsyncRead for Rewind<S> {
         if this.front.is_empty() {
             return this.stream.poll_read(cx, buf);
         }
+        *this.measure = 0;
         let length = this.front.len().min(buf.remaining());
         buf.put_slice(&this.front[..length]);
         this.front.advance(length);
