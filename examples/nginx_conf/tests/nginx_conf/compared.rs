@@ -108,12 +108,8 @@ const DIFFERENCES: &[Difference] = &[
         what: "client date",
         nginx: "now",
         ours: "-",
-        holds: &[
-            (&[Upgrade, Declined, WrongVersion, Silent, Refused], Files::All),
-            (&[LargeHead], ROOM),
-            (&[LargeHead], SHORT),
-        ],
-        why: "a 101 needs none, and of an origin without a clock the proxy says nothing",
+        holds: &[(&[Upgrade], Files::All), (&[LargeHead], ROOM)],
+        why: "a 101 needs none (RFC 9110, section 6.6.1)",
     },
     Difference {
         what: "client connection",
