@@ -176,7 +176,7 @@ async fn what_a_declined_upgrade_has_sent_also_where_it_breaks_off() {
         let connect = TcpConnect::to(origin.address().to_string());
         let (result, trace, _) = negotiated(GatewayConfig::default(), connect, UPGRADE_REQUEST.into()).await;
         assert_eq!(result.is_err(), answer.contains("500"), "{answer}");
-        let sent = answer.len() + "Connection: close\r\n".len();
+        let sent = answer.len() + "Connection: close\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n".len();
         assert_eq!(trace.status(), Some(StatusCode::FORBIDDEN));
         assert_eq!(
             (trace.bytes_sent(), trace.body_bytes_sent()),
