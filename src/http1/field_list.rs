@@ -86,6 +86,7 @@ impl FieldList {
     }
 
     /// A line in front of all others.
+    #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
     pub(crate) fn add_in_front(&mut self, name: HeaderName, value: &HeaderValue) {
         let value = self.written(value.as_bytes());
         self.marks.add(&name);

@@ -59,7 +59,7 @@ pub use target::{RequestTarget, TargetError};
 pub(crate) use any_fields::AnyFields;
 #[cfg(feature = "gateway")]
 pub(crate) use field_list::FieldList;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "hyper")]
 pub(crate) use fields::Received;
 #[cfg(feature = "gateway")]
 pub(crate) use marks::Marks;
@@ -73,5 +73,7 @@ pub(crate) use scan::end_of_head;
 pub(crate) use encode::encode_fields;
 #[cfg(feature = "gateway")]
 pub(crate) use host::host_and_port;
+#[cfg(feature = "hyper")]
+pub(crate) use parse::ResponseHead;
 #[cfg(feature = "gateway")]
-pub(crate) use parse::{ResponseHead, request_from_head, response_from_head, trailer_fields};
+pub(crate) use parse::{request_from_head, response_from_head, trailer_fields};
