@@ -104,6 +104,11 @@ impl Request {
             .as_ref()
             .map(|text| self.with(|asked| text.value.value(asked)));
         let passes_body = handling.passes_body.as_ref().is_none_or(|on| on.value);
+        // A length of 0 is passed as it is: some origins want one of a POST.
+        let says_none = head
+            .headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length == "0");
         let body = match (own_body, body.take().filter(|_| passes_body)) {
             (Some(own), _) => {
                 set_length(&mut head.headers, own.len());
@@ -112,7 +117,9 @@ impl Request {
             }
             (None, Some(body)) => body,
             (None, None) => {
-                set_length(&mut head.headers, 0);
+                if !says_none || !passes_body || self.is_sub {
+                    set_length(&mut head.headers, 0);
+                }
                 http_body_util::Empty::new()
                     .map_err(|never| match never {})
                     .boxed_unsync()

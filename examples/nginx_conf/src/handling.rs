@@ -24,6 +24,8 @@ use super::tree::Directive;
 /// All that is said on one level, and inherited by it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Handling {
+    /// `internal`, of this location or of one around it.
+    pub(crate) is_internal: bool,
     /// `allow` and `deny`.
     pub(crate) rules: Vec<Rule>,
     /// Of this level, and not of an outer one.
@@ -180,6 +182,10 @@ impl Handling {
             }
             "etag" => set(&mut self.etag, measures::switch(first), place),
             "if_modified_since" => set(&mut self.since, Since::read(first), place),
+            "internal" => {
+                self.is_internal = true;
+                Ok(())
+            }
             "proxy_method" => set(&mut self.method, Ok(text(first)), place),
             "proxy_set_body" => set(&mut self.body, Ok(text(first)), place),
             "proxy_pass_request_headers" => set(&mut self.passes_fields, measures::switch(first), place),

@@ -34,7 +34,6 @@ use super::version::Version;
 pub(crate) struct Location {
     pub(crate) pattern: Pattern,
     pub(crate) place: Place,
-    pub(crate) is_internal: bool,
     /// In order.
     pub(crate) steps: Vec<Step>,
     pub(crate) handling: Handling,
@@ -226,7 +225,6 @@ impl Location {
         let mut location = Location {
             pattern: pattern.clone(),
             place: block.place.clone(),
-            is_internal: lines.iter().any(|line| line.name == "internal"),
             steps: Vec::new(),
             handling: scope.handling.clone(),
             except: None,

@@ -259,7 +259,7 @@ impl Request {
         if matches!(location.pattern, Pattern::Named(_)) {
             return Ok(());
         }
-        match location.is_internal && !self.state.lock().is_internal {
+        match location.handling.is_internal && !self.state.lock().is_internal {
             true => Err(StatusCode::NOT_FOUND.into()),
             false => self.admit_body(location),
         }

@@ -193,7 +193,7 @@ impl Rewrite {
         let args = self
             .args
             .as_ref()
-            .map(|args| args.value_with_groups(asked, super::uri::escape_args));
+            .map(|args| args.value_with_groups(asked, |group| escaped_args(group, asked)));
         let args = match (args, self.adds_args && !own.is_empty()) {
             (Some(args), true) if args.is_empty() => Some(own),
             (Some(args), true) => Some(format!("{args}&{own}")),
@@ -221,6 +221,14 @@ impl Rewrite {
         state.is_of_location &= self.flag != Flag::Break;
         state.is_internal = true;
         Some(Ok(End::Rewritten))
+    }
+}
+
+/// What a group holds, in a query. As in nginx it is encoded only where the client's path has something to decode.
+fn escaped_args(group: &str, asked: &Asked<'_>) -> String {
+    match asked.head.uri.path().contains(['%', '+']) {
+        true => super::uri::escape_args(group),
+        false => group.to_owned(),
     }
 }
 

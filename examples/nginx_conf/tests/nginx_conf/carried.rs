@@ -93,6 +93,7 @@ fn rewrites() {
          location /up { rewrite ^/up/(.*)$ /as/$1 break; proxy_pass http://unix:FOLDER/origin.sock:/base/; }
          location /red { rewrite ^/red/(.*)$ http://other.example/$1 last; }
          location /perm { rewrite ^/perm/(.*)$ /new/$1 permanent; }
+         location /query/ { rewrite ^/query/(.*)$ /app/?q=$1 last; }
          location /drop { rewrite ^/drop/(.*)$ /app/$1? last; }
          location /loop { rewrite ^ /loop; }
          location /empty { rewrite ^(.*)$ $arg_none last; }
@@ -109,6 +110,9 @@ fn rewrites() {
             ("/up/x", "200  \"GET /as/x \""),
             ("/red/x?a=b", "302 http://other.example/x?a=b \"\""),
             ("/perm/x", "301 http://x.example:PORT/new/x \"\""),
+            ("/query/a;b=c", "200  \"app /app/?q=a;b=c\""),
+            ("/query/a;b+c", "200  \"app /app/?q=a%3Bb%2Bc\""),
+            ("/query/a;b%20c", "200  \"app /app/?q=a%3Bb%20c\""),
             ("/drop/x?a=b", "200  \"app /app/x?\""),
             ("/loop", "500  \"\""),
             ("/empty", "500  \"\""),
@@ -515,6 +519,25 @@ fn fields_whose_names_nginx_takes_for_invalid() {
         }
         both_answer(&text, &cases);
     }
+}
+
+#[test]
+fn a_length_of_nothing_goes_up() {
+    let text = "server { listen LISTEN; location / { proxy_pass http://unix:FOLDER/origin.sock; }
+            location /without { proxy_set_header Content-Length ''; proxy_pass http://unix:FOLDER/origin.sock; } }
+        server { listen unix:FOLDER/origin.sock; return 200 '$http_content_length'; }";
+    both_answer(
+        text,
+        &[
+            ("/", HOST, "200  \"\""),
+            ("/", "Host: x.example\r\nContent-Length: 0\r\n", "200  \"0\""),
+            (
+                "/without",
+                "Host: x.example\r\nContent-Length: 0\r\n",
+                "200  \"\"",
+            ),
+        ],
+    );
 }
 
 #[test]

@@ -168,6 +168,26 @@ fn internal_locations_and_the_methods_of_files() {
     );
 }
 
+/// A location within one that is `internal` is internal too, whatever kind it is of.
+#[test]
+fn locations_within_an_internal_one() {
+    alike(
+        "root FOLDER/files; location / { return 200 open; }
+         location /in/ { internal; return 200 in; location /in/prefix { return 200 in; } location = /in/exact { return 200 in; }
+             location ~ /regex$ { return 200 in; location ~ /deep/regex$ { return 200 in; } } }
+         location /leads { rewrite ^/leads(.*)$ /in$1 last; }",
+        &[
+            ("/in/", HOST, "404  \"\""),
+            ("/in/prefix", HOST, "404  \"\""),
+            ("/in/exact", HOST, "404  \"\""),
+            ("/in/regex", HOST, "404  \"\""),
+            ("/in/deep/regex", HOST, "404  \"\""),
+            ("/leads/prefix", HOST, "200  \"in\""),
+            ("/leads/deep/regex", HOST, "200  \"in\""),
+        ],
+    );
+}
+
 /// A guard that compares `$request_method` does not know `post`.
 #[test]
 fn methods_are_in_capitals() {
