@@ -172,7 +172,7 @@ fn internal_locations_and_the_methods_of_files() {
 #[test]
 fn locations_within_an_internal_one() {
     alike(
-        "root FOLDER/files; location / { return 200 open; }
+        "location / { return 200 open; }
          location /in/ { internal; return 200 in; location /in/prefix { return 200 in; } location = /in/exact { return 200 in; }
              location ~ /regex$ { return 200 in; location ~ /deep/regex$ { return 200 in; } } }
          location /leads { rewrite ^/leads(.*)$ /in$1 last; }",
