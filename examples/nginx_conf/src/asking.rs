@@ -117,7 +117,7 @@ impl Request {
             }
             (None, Some(body)) => body,
             (None, None) => {
-                if !says_none || !passes_body || self.is_sub {
+                if !says_none || proxy.fields.omits_length || !passes_body || self.is_sub {
                     set_length(&mut head.headers, 0);
                 }
                 http_body_util::Empty::new()

@@ -24,6 +24,8 @@ pub(crate) struct Fields {
     underscores: Underscores,
     /// `ignore_invalid_headers off`: of the client's fields those pass whose names hold other characters.
     keeps_invalid: bool,
+    /// `proxy_set_header Content-Length ""`: a length of 0 does not go up.
+    pub(crate) omits_length: bool,
     /// `proxy_set_header`, but for the two that are no rules.
     set: Vec<Field>,
     host: Option<Text>,
@@ -59,6 +61,7 @@ impl Fields {
                 Underscores::DropAll
             },
             keeps_invalid,
+            omits_length: first("Content-Length").is_some_and(|value| value.constant() == Some("")),
             set: Vec::new(),
             host: first("Host"),
             expires: scope.expires.as_ref().map(|said| said.value.clone()),
