@@ -10,11 +10,11 @@ use http::{Request, Response, StatusCode};
 use switchover::TcpConnect;
 use switchover::handshake::HandshakePolicy;
 use switchover::http1::HeadLimits;
-use switchover::service::{
-    Refusal, RelayConfig, ReverseProxy, ServiceConfig, Tunnels, UpgradeLayer, UpgradeService,
-};
+use switchover::service::{Refusal, RelayConfig, ReverseProxy, ServiceConfig, UpgradeLayer, UpgradeService};
 use switchover::test_util::{Script, ScriptedOrigin, TIMEOUT};
-use switchover::tunnel::{Decision, End, MessageHead, MessageTap, Schedule, Tap, Verdict, WebSocketConfig};
+use switchover::tunnel::{
+    Decision, End, MessageHead, MessageTap, Schedule, Tap, Tunnels, Verdict, WebSocketConfig,
+};
 use switchover::websocket::CloseCode;
 use switchover::{Side, UpgradeConfig};
 use tokio::net::TcpStream;
