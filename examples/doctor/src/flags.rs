@@ -142,19 +142,18 @@ impl Flags {
                 Some(other) => Err(format!("--listen goes without {other}")),
                 None => Ok(Wish::Examine(flags)),
             },
-            (false, None) => flags.check_tls().map(|()| Wish::Examine(flags)),
+            (false, None) => Ok(Wish::Examine(flags)),
         }
     }
 
-    /// A flag that changes nothing is a mistake about another one.
-    fn check_tls(&self) -> Result<(), String> {
-        let is_secure = self.urls.iter().any(|url| url.secure);
-        match &self.ca {
-            Some(_) if !is_secure => Err("--ca is for wss:// and https://, and no URL is one".to_owned()),
-            Some(_) if self.insecure => {
-                Err("--insecure trusts any certificate: leave --ca out, or --insecure".to_owned())
-            }
-            _ => Ok(()),
+    /// A flag that changes nothing here, and that others may have set for all examinations alike.
+    pub(crate) fn unused(&self) -> Option<&'static str> {
+        self.ca.as_ref()?;
+        match self.urls.iter().any(|url| url.secure) {
+            false => Some("--ca is for wss:// and https://, and no URL is one"),
+            true => self
+                .insecure
+                .then_some("--insecure trusts any certificate: --ca changes nothing"),
         }
     }
 

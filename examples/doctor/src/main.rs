@@ -65,6 +65,9 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: Flags) -> io::Result<ExitCode> {
+    if let Some(what) = flags.unused() {
+        output::complain(what);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

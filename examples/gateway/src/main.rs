@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 }
 
 fn run(mut flags: Flags) -> io::Result<()> {
-    if let Some(what) = flags.unused() {
+    for what in flags.unused() {
         // `eprintln!` would panic where nobody reads that.
         let _ = writeln!(io::stderr(), "gateway: {what}");
     }

@@ -151,7 +151,6 @@ impl Flags {
         flags.frames.check()?;
         flags.moving.check(flags.websocket().is_some())?;
         flags.check_admin()?;
-        flags.check_use()?;
         if flags.listen.is_empty() {
             flags.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
         }
@@ -170,32 +169,43 @@ impl Flags {
         }
     }
 
-    /// A flag that changes nothing is a mistake about another one.
-    fn check_use(&self) -> Result<(), String> {
+    /// Flags that change nothing here, and that others may have set for all gateways alike: a word about each.
+    pub(crate) fn unused(&self) -> Vec<String> {
+        let mut words = Vec::new();
         if self.access_log_query.is_some() && self.access_log.is_none() {
-            return Err("--access-log-query needs --access-log".to_owned());
+            words.push("--access-log-query is for --access-log, and there is none".to_owned());
         }
-        let of_websocket = [
+        let mut servers = self.routes.iter().flat_map(|(_, target)| &target.servers);
+        if self.upstream_ca.is_some() && !servers.any(|server| server.tls) {
+            words.push("--upstream-ca is for https and wss servers, and no --route has one".to_owned());
+        }
+        let is_allowed =
+            self.any_upgrade || self.upgrades.is_empty() || self.upgrades.iter().any(Protocol::is_websocket);
+        for (flag, is_set) in [
             ("--allow-origin", !self.origins.is_empty()),
             ("--subprotocols tokens", self.subprotocol_tokens),
             ("--incomplete-handshakes refuse", self.refuses_incomplete),
             ("--tunnel-mode websocket", self.frames.config().is_some()),
-        ];
-        let is_allowed =
-            self.any_upgrade || self.upgrades.is_empty() || self.upgrades.iter().any(Protocol::is_websocket);
-        match of_websocket.iter().find(|(_, is_set)| *is_set && !is_allowed) {
-            Some((flag, _)) => Err(format!(
-                "{flag} needs --allow-upgrade websocket beside the others"
-            )),
-            None => Ok(()),
+        ] {
+            if is_set && !is_allowed {
+                words.push(format!(
+                    "{flag} is for WebSockets, and --allow-upgrade names other protocols alone"
+                ));
+            }
         }
-    }
-
-    /// Flags that change nothing here, and that others may have set for all gateways alike.
-    pub(crate) fn unused(&self) -> Option<&'static str> {
-        let mut servers = self.routes.iter().flat_map(|(_, target)| &target.servers);
-        let is_unused = self.upstream_ca.is_some() && !servers.any(|server| server.tls);
-        is_unused.then_some("--upstream-ca is for https and wss servers, and no --route has one")
+        // RFC 7540, section 3.2.1: its request has a field for one hop, and RFC 9113, section 3.1 has withdrawn it.
+        if self
+            .upgrades
+            .iter()
+            .any(|protocol| protocol.name().eq_ignore_ascii_case("h2c"))
+        {
+            words.push(
+                "an upgrade to h2c goes up without HTTP2-Settings, and servers that keep to RFC 7540 decline it; with --tls-cert \
+                 clients may speak HTTP/2 here"
+                    .to_owned(),
+            );
+        }
+        words
     }
 
     /// Where requests are logged, if anywhere, and what waits for that.

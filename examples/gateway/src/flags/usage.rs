@@ -111,8 +111,8 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              $proxy_host is the host of the route's first URL, $server_port the port of --listen or
                              that of the PROXY protocol header, and there is no $server_name
   --trace refuse|relay       a TRACE is answered 405 (refuse), or goes upstream
-  --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket). '*' is any but HTTP; h2c is
-                             none of them
+  --allow-upgrade TOKEN      a protocol that may be switched to; repeatable (websocket). '*' is any but HTTP: h2c needs its
+                             name
   --upgrade-body auto|allow|refuse
                              a body in an upgrade request, which goes up before the tunnel begins: in all but WebSocket
                              handshakes, in all, or in none (auto)

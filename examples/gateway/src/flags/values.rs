@@ -113,15 +113,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A protocol that may be switched to.
 pub(super) fn upgrade(text: &str) -> Result<Protocol, String> {
-    let protocol = text.parse::<Protocol>().map_err(|why| why.to_string())?;
-    match protocol.name().eq_ignore_ascii_case("h2c") {
-        // RFC 7540, section 3.2.1: its request has a field for one hop, and RFC 9113, section 3.1 has withdrawn it.
-        true => Err(
-            "an upgrade to h2c does not pass a proxy; with --tls-cert clients may speak HTTP/2 here"
-                .to_owned(),
-        ),
-        false => Ok(protocol),
-    }
+    text.parse()
+        .map_err(|why: switchover::header::ProtocolError| why.to_string())
 }
 
 pub(super) fn set_header(rules: HeaderRules, text: &str) -> Result<HeaderRules, String> {

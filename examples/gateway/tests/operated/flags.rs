@@ -19,22 +19,6 @@ async fn what_is_wrong_and_what_to_write_instead() {
         (&["--listen", ":65536"], "an address is HOST:PORT"),
         (&["--set-header", "Host: ${Server_Name}"], "$server_name"),
         (&["--set-header", "X: $host $server_name"], "$server_name"),
-        (
-            &["--allow-upgrade", "H2C"],
-            "an upgrade to h2c does not pass a proxy",
-        ),
-        (
-            &["--access-log-query", "drop"],
-            "--access-log-query needs --access-log",
-        ),
-        (
-            &["--allow-upgrade", "tcp", "--allow-origin", "https://a.test"],
-            "--allow-origin needs --allow-upgrade websocket",
-        ),
-        (
-            &["--allow-upgrade", "tcp", "--tunnel-mode", "websocket"],
-            "--tunnel-mode websocket needs --allow-upgrade websocket",
-        ),
         (&["--listen", "127.0.0.1:65536"], "an address is HOST:PORT"),
         (&["--health", "here"], "--health here: an address is HOST:PORT"),
         (&["--route", "/chat"], "a route is [HOST]/PREFIX=URL"),
@@ -106,14 +90,40 @@ async fn what_is_wrong_and_what_to_write_instead() {
 
 /// Others may have set it for all gateways alike: it is named, and nothing more.
 #[tokio::test]
-async fn roots_for_servers_that_there_are_none_of() {
-    let output = refusal("gateway", &["--upstream-ca", "/none", "--route", "/=http://a"]).await;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        errors.contains("--upstream-ca is for https and wss servers, and no --route has one"),
-        "{errors}"
-    );
-    assert!(errors.contains("--upstream-ca /none: "), "{errors}");
+async fn flags_that_change_nothing_are_named() {
+    let cases: [(&[&str], &str); 5] = [
+        (
+            &["--access-log-query", "drop"],
+            "--access-log-query is for --access-log",
+        ),
+        (
+            &[],
+            "--upstream-ca is for https and wss servers, and no --route has one",
+        ),
+        (
+            &["--allow-upgrade", "tcp", "--allow-origin", "https://a.test"],
+            "--allow-origin is for WebSockets, and --allow-upgrade names other protocols alone",
+        ),
+        (
+            &["--allow-upgrade", "tcp", "--tunnel-mode", "websocket"],
+            "--tunnel-mode websocket is for WebSockets",
+        ),
+        (
+            &["--allow-upgrade", "H2C"],
+            "an upgrade to h2c goes up without HTTP2-Settings",
+        ),
+    ];
+    for (arguments, words) in cases {
+        // The file that is not there ends the program behind them.
+        let always = ["--upstream-ca", "/none", "--route", "/=http://a"];
+        let output = refusal("gateway", &[arguments, &always].concat()).await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains(words), "{arguments:?}: {errors}");
+        assert!(
+            errors.contains("--upstream-ca /none: "),
+            "{arguments:?}: {errors}"
+        );
+    }
 }
 
 #[tokio::test]
