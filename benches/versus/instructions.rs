@@ -52,12 +52,12 @@ const UNITS: [Unit; 4] = [
     Unit {
         name: "request",
         work: Work::Request,
-        bounds: &[("gateway", 37_300.0), ("axum", 49_700.0)],
+        bounds: &[("gateway", 36_300.0), ("axum", 46_000.0)],
     },
     Unit {
         name: "handshake",
         work: Work::Handshake,
-        bounds: &[("gateway", 69_600.0), ("axum", 90_100.0)],
+        bounds: &[("gateway", 72_500.0), ("axum", 90_100.0)],
     },
     Unit {
         name: "idle",
