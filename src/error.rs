@@ -309,8 +309,10 @@ impl Error {
         matches!(&self.cause, Cause::Connect(error) if error.is_exhaustion())
     }
 
-    /// The client's answer: no address, and nothing that the upstream has said.
-    pub(crate) fn public_text(&self) -> String {
+    /// The text of an answer to the client, with a line feed at its end: no address is in it, and nothing that the upstream has said. It is
+    /// what `Unanswered::refuse` of a gateway sends, for an answer of the caller's own.
+    #[must_use]
+    pub fn public_text(&self) -> String {
         let reason = match (&self.cause, self.phase) {
             (Cause::TimedOut(limit), Phase::Request) if self.side == Side::Downstream => {
                 format!("nothing of the request's body arrived within {limit:?}")

@@ -51,16 +51,13 @@ pub(crate) fn make_ready(
 
 /// The lines of `Upgrade` that go on to the client.
 ///
-/// RFC 9110, section 15.5.22: a 426 MUST have it, and keeps it as it is. Another error may name the protocol in which the request
-/// would have been served (section 7.8), and keeps it too; but what an origin offers in place of the connection's own HTTP or TLS
-/// (`h2`, `h2c`, `HTTP/2.0`, `TLS/1.2`) is meant for the proxy. The same goes for all that stands beside an answer to what was asked.
+/// RFC 9110, section 15.5.22: a 426 MUST have it, and keeps it as it is. Another answer may name the protocol in which the request
+/// would have been served, or in which the next one may be (section 7.8), and keeps it too; but what an origin offers in place of the
+/// connection's own HTTP or TLS (`h2`, `h2c`, `HTTP/2.0`, `TLS/1.2`) is meant for the proxy.
 fn offered(fields: &impl AnyFields, status: StatusCode) -> Vec<HeaderValue> {
     let lines = fields.lines(&UPGRADE);
     if status == StatusCode::UPGRADE_REQUIRED {
         return lines.flat_map(HeaderValue::from_bytes).collect();
-    }
-    if !status.is_client_error() && !status.is_server_error() {
-        return Vec::new();
     }
     let elements = lines.flat_map(token::unquoted_elements);
     let protocols =
@@ -106,7 +103,7 @@ mod tests {
         type Lines = &'static [(&'static str, &'static str)];
         const WEBSOCKET: Lines = &[("upgrade", "websocket"), ("connection", "Upgrade, x"), ("x", "1")];
         type Case = (u16, Version, bool, Lines, &'static [&'static str]);
-        let cases: [Case; 8] = [
+        let cases: [Case; 9] = [
             (
                 426,
                 Version::HTTP_11,
@@ -142,6 +139,13 @@ mod tests {
                 false,
                 &[("upgrade", "h2,h2c"), ("connection", "Upgrade")],
                 &[],
+            ),
+            (
+                200,
+                Version::HTTP_11,
+                false,
+                &[("upgrade", "h2c, websocket")],
+                &["connection: upgrade", "upgrade: websocket"],
             ),
             (
                 501,

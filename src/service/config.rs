@@ -24,6 +24,8 @@ pub struct RelayConfig {
     request_body: Option<Duration>,
     max_request_body: Option<u64>,
     idle: Duration,
+    requests_of_connection: Option<u64>,
+    connection_age: Option<Duration>,
     pub(super) limits: HeadLimits,
     pub(super) request_limits: HeadLimits,
     pub(super) allow_trace: bool,
@@ -31,6 +33,15 @@ pub struct RelayConfig {
     drain: Option<Drain>,
     #[cfg(feature = "rustls")]
     pub(super) tls: Option<TlsClientConfig>,
+}
+
+/// For how many requests a connection to an upstream is kept, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeping {
+    /// Between two of them.
+    pub(super) idle: Duration,
+    pub(super) requests: Option<u64>,
+    pub(super) age: Option<Duration>,
 }
 
 impl Default for RelayConfig {
@@ -43,6 +54,8 @@ impl Default for RelayConfig {
             request_body: None,
             max_request_body: None,
             idle: Duration::from_secs(4),
+            requests_of_connection: None,
+            connection_age: None,
             limits: HeadLimits::default(),
             request_limits: HeadLimits::default(),
             allow_trace: false,
@@ -118,6 +131,24 @@ impl RelayConfig {
         self
     }
 
+    /// How many requests go over one connection to an upstream before it is closed. Default: none, no limit. The last of them is
+    /// answered as all others: it is not announced to the upstream that the connection ends with it.
+    ///
+    /// A limit spreads clients again over servers that stand behind one address, and frees what a server keeps for a connection.
+    #[must_use]
+    pub fn max_requests_per_connection(mut self, requests: impl Into<Option<u64>>) -> Self {
+        self.requests_of_connection = requests.into();
+        self
+    }
+
+    /// How old a connection to an upstream may be when it is kept for another request. Default: none, no limit. A request that is
+    /// under way goes on however old its connection becomes.
+    #[must_use]
+    pub fn max_connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.connection_age = age.into();
+        self
+    }
+
     /// The limits on an upstream's response head: 502 beyond them. Default [`HeadLimits::default`].
     #[must_use]
     pub fn response_limits(mut self, limits: HeadLimits) -> Self {
@@ -187,8 +218,13 @@ impl RelayConfig {
         self.connect
     }
 
-    pub(super) fn idle_limit(&self) -> Duration {
-        self.idle
+    /// How long connections to upstreams are kept.
+    pub(super) fn keeping(&self) -> Keeping {
+        Keeping {
+            idle: self.idle,
+            requests: self.requests_of_connection,
+            age: self.connection_age,
+        }
     }
 
     pub(super) fn read_limit(&self) -> Duration {

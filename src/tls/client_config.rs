@@ -45,6 +45,7 @@ impl TlsClientConfig {
             roots: Vec::new(),
             identity: None,
             provider: None,
+            max_intermediates: None,
         }
     }
 
@@ -72,6 +73,7 @@ pub struct TlsClientBuilder {
     roots: Vec<Vec<u8>>,
     identity: Option<Identity>,
     provider: Option<Arc<CryptoProvider>>,
+    max_intermediates: Option<usize>,
 }
 
 impl TlsClientBuilder {
@@ -101,6 +103,13 @@ impl TlsClientBuilder {
         self
     }
 
+    /// How many certificates may stand between a server's own and the root that is believed. Default: as many as rustls looks
+    /// at, which are six.
+    pub fn max_intermediates(mut self, most: impl Into<Option<usize>>) -> Self {
+        self.max_intermediates = most.into();
+        self
+    }
+
     /// What computes. Default: the default of the process, else that of the feature `ring`, else that of `aws-lc-rs`.
     pub fn crypto_provider(mut self, provider: impl Into<Arc<CryptoProvider>>) -> Self {
         self.provider = Some(provider.into());
@@ -125,10 +134,10 @@ impl TlsClientBuilder {
         }
         let builder =
             ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-        let builder = match named.is_empty() {
+        let builder = match named.is_empty() && self.max_intermediates.is_none() {
             true => builder.with_root_certificates(roots),
             false => {
-                let verifier = OwnRootVerifier::new(roots, named, provider.clone())?;
+                let verifier = OwnRootVerifier::new(roots, named, self.max_intermediates, provider.clone())?;
                 // As strict as the default one, but for what its file says.
                 builder
                     .dangerous()

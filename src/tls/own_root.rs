@@ -9,10 +9,13 @@ use std::sync::Arc;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::client::verify_server_name;
-use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
-use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_rustls::rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use super::TlsConfigError;
 
@@ -21,18 +24,64 @@ pub(super) struct OwnRootVerifier {
     strict: Arc<WebPkiServerVerifier>,
     /// What the caller has named, not what the system believes.
     named: Vec<CertificateDer<'static>>,
+    depth: Option<Depth>,
+}
+
+/// How many certificates may stand between a server's own and a root.
+#[derive(Debug)]
+struct Depth {
+    most: usize,
+    roots: Arc<RootCertStore>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Depth {
+    /// A path that the strict verifier has found may be longer than another one: they are looked for again.
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let is_short = |path: &VerifiedPath<'_>| match path.intermediate_certificates().count() > self.most {
+            true => Err(webpki::Error::MaximumPathDepthExceeded),
+            false => Ok(()),
+        };
+        let verified = EndEntityCert::try_from(end_entity).and_then(|certificate| {
+            certificate
+                .verify_for_usage(
+                    self.algorithms.all,
+                    &self.roots.roots,
+                    intermediates,
+                    now,
+                    KeyUsage::server_auth(),
+                    None,
+                    Some(&is_short),
+                )
+                .map(drop)
+        });
+        verified
+            .map_err(|error| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error)))))
+    }
 }
 
 impl OwnRootVerifier {
     pub(super) fn new(
         roots: RootCertStore,
         named: Vec<CertificateDer<'static>>,
+        max_intermediates: Option<usize>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, TlsConfigError> {
-        let strict = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        let roots = Arc::new(roots);
+        let depth = max_intermediates.map(|most| Depth {
+            most,
+            roots: roots.clone(),
+            algorithms: provider.signature_verification_algorithms,
+        });
+        let strict = WebPkiServerVerifier::builder_with_provider(roots, provider)
             .build()
             .map_err(|error| Error::General(error.to_string()))?;
-        Ok(OwnRootVerifier { strict, named })
+        Ok(OwnRootVerifier { strict, named, depth })
     }
 }
 
@@ -62,7 +111,13 @@ impl ServerCertVerifier for OwnRootVerifier {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
-            verified => verified,
+            verified => {
+                let verified = verified?;
+                match &self.depth {
+                    Some(depth) => depth.verify(end_entity, intermediates, now).map(|()| verified),
+                    None => Ok(verified),
+                }
+            }
         }
     }
 

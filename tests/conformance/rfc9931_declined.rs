@@ -52,7 +52,7 @@ fn heads_as_they_are_relayed() {
         (
             "HTTP/1.1 200 OK\r\nConnection: upgrade, x-secret\r\nUpgrade: websocket\r\nX-Secret: 1\r\n\
              Content-Length: 0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close, upgrade\r\nUpgrade: websocket\r\n\r\n",
         ),
         (
             "HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: TLS/1.2\r\nContent-Length: 0\r\n\r\n",

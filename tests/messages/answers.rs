@@ -122,6 +122,10 @@ async fn an_answer_names_the_protocol_that_the_client_may_ask_for() {
             Some("websocket"),
         ),
         (
+            "HTTP/1.1 200 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
+            Some("websocket"),
+        ),
+        (
             "HTTP/1.1 200 x\r\nUpgrade: h2,h2c\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
             None,
         ),

@@ -129,29 +129,35 @@ fn with_room(request: &str) -> String {
 
 #[tokio::test]
 async fn a_connection_is_kept_as_long_as_is_said() {
-    for (limit, connections) in [
-        (None, 1),
-        (Some(Duration::from_secs(60)), 1),
-        (Some(Duration::ZERO), 3),
-        (Some(Duration::from_millis(1)), 3),
+    let config = RelayConfig::default;
+    let (minute, moment) = (Duration::from_secs(60), Duration::from_millis(1));
+    for (config, connections) in [
+        (config(), 1),
+        (config().idle_timeout(minute), 1),
+        (config().idle_timeout(Duration::ZERO), 3),
+        (config().idle_timeout(moment), 3),
+        (config().max_requests_per_connection(3), 1),
+        (config().max_requests_per_connection(1), 3),
+        (config().max_requests_per_connection(2), 2),
+        (config().max_requests_per_connection(None), 1),
+        (config().max_connection_age(minute), 1),
+        (config().max_connection_age(Duration::ZERO), 3),
     ] {
         let origin = patient().await;
-        let config = match limit {
-            None => RelayConfig::default(),
-            Some(limit) => RelayConfig::default().idle_timeout(limit),
-        };
+        let what = format!("{config:?}");
         let mounted =
             Mounted::router(Router::new().fallback_service(ReverseProxy::new(to(&origin)).relay(config)))
                 .await;
         for at in 0..3 {
             let mut client = mounted.client_sending(GET).await;
             assert_eq!(client.response().await.1, b"hi");
-            if connections > 1 {
+            let is_last_of_its_connection = connections == 3 || connections == 2 && at == 1;
+            if is_last_of_its_connection {
                 // The origin sees that the connection is not kept, before the next request.
-                origin.connection(at).await.end().await;
+                origin.connection(at * (connections - 1) / 2).await.end().await;
             }
         }
-        assert_eq!(origin.connections(), connections, "{limit:?}");
+        assert_eq!(origin.connections(), connections, "{what}");
     }
 }
 

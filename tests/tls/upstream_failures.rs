@@ -100,6 +100,35 @@ async fn a_certificate_that_has_signed_itself_counts_where_it_is_named() {
     }
 }
 
+/// The server shows the two authorities between its certificate and the root.
+#[tokio::test]
+async fn a_certificate_that_is_too_far_from_its_root() {
+    let root = Authority::new();
+    let first = root.below("first");
+    let second = first.below("second");
+    let mut identity = second.localhost();
+    identity.chain += &format!("{}{}", second.pem, first.pem);
+    for (limit, is_believed) in [(None, true), (Some(2), true), (Some(1), false), (Some(0), false)] {
+        let believing = TlsClientConfig::builder().only_roots(root.pem.as_str());
+        let config = believing.max_intermediates(limit).build().unwrap();
+        let mut origin = Origin::start(Some(identity.server(&VERSIONS, None, &[]))).await;
+        if is_believed {
+            let front = Front::start(None, to(origin.address, config)).await;
+            let mut client = connect(front.address, None).await.unwrap();
+            client.send(UPGRADE_REQUEST).await;
+            origin.accepts().await.unwrap().switch().await;
+            assert!(client.head().await.starts_with("HTTP/1.1 101 "), "{limit:?}");
+            continue;
+        }
+        let (_, error) = failed(to(origin.address, config)).await;
+        assert_eq!(
+            handshake_failure(&error).0,
+            TlsFailure::BadCertificate,
+            "{limit:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_not_accepted() {
     let (authority, stranger) = (Authority::new(), Authority::new());

@@ -141,7 +141,7 @@ impl Asked<'_> {
                     (None, Some(proxies)) => proxies.locate(*self.hop, &self.head.headers).client(),
                     (None, None) => self.hop.client(),
                 };
-                (geo.choose(address).to_owned(), true)
+                (geo.choose(address).to_owned(), !geo.is_volatile)
             }
             Some(Definition::Split(split)) => {
                 let source = split.source.value_at(self, depth + 1);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{Extensions, HeaderMap, Response, StatusCode};
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use switchover::handshake::Rejection;
+use http_body_util::{BodyExt, Empty};
+use switchover::Cause;
+use switchover::handshake::{BadSwitch, Rejection};
 use switchover::header::HeaderRules;
 use switchover::service::{Destination, ProxyBody};
 
@@ -30,6 +31,15 @@ const KEPT_OF_REDIRECT: [&str; 7] = [
     "expires",
     "accept-ranges",
     "content-range",
+];
+
+/// What an upstream may ask of nginx that is not done, and what that means.
+const UNMET: [(&str, &str); 2] = [
+    ("x-accel-limit-rate", "nothing is slowed down"),
+    (
+        "x-accel-charset",
+        "the charset is the one of the answer, or of the location",
+    ),
 ];
 
 /// The body of a client's request.
@@ -120,9 +130,7 @@ impl Request {
                 if !says_none || proxy.fields.omits_length || !passes_body || self.is_sub {
                     set_length(&mut head.headers, 0);
                 }
-                http_body_util::Empty::new()
-                    .map_err(|never| match never {})
-                    .boxed_unsync()
+                Empty::new().map_err(|never| match never {}).boxed_unsync()
             }
         };
         self.has_its_values()?;
@@ -158,6 +166,12 @@ impl Request {
         let status = response.status();
         if let Some(why) = response.extensions().get::<Arc<switchover::Error>>() {
             report(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
+            if matches!(why.reason(), Cause::Switch(BadSwitch::Unasked)) {
+                // nginx sends the bare head of such a 101. The status that takes its place is bare too.
+                *response.body_mut() = ProxyBody::new(Empty::<Bytes>::new());
+                response.headers_mut().remove(CONTENT_TYPE);
+                set_length(response.headers_mut(), 0);
+            }
             return Err(Stop::Answered(Box::new(response)));
         }
         if let Some(why) = response.extensions().get::<Rejection>() {
@@ -180,16 +194,21 @@ impl Request {
         location: &Location,
     ) -> Option<Stop> {
         let handling = &location.handling;
-        let is_ignored = |name: &str| {
-            handling
-                .ignored
-                .iter()
-                .any(|ignored| ignored.eq_ignore_ascii_case(name))
+        let asked = |name: &str| {
+            let is_it = |ignored: &String| ignored.eq_ignore_ascii_case(name);
+            let is_ignored = handling.ignored.iter().any(is_it);
+            headers.get(name).filter(|_| !is_ignored)
         };
-        let redirect = headers
-            .get("x-accel-redirect")
-            .filter(|_| !is_ignored("X-Accel-Redirect"));
-        if let Some(to) = redirect {
+        for (name, meaning) in UNMET {
+            if let Some(value) = asked(name).filter(|value| *value != "off") {
+                let value = value.as_bytes().escape_ascii();
+                report(
+                    self.hop(),
+                    format!("{name} {value} is not carried out: {meaning}"),
+                );
+            }
+        }
+        if let Some(to) = asked("x-accel-redirect") {
             let mut state = self.state.lock();
             // What the upstream has said of the file, as nginx keeps it.
             for name in KEPT_OF_REDIRECT {

@@ -70,6 +70,7 @@ impl Configuration {
                 false => PathReading::Unanimous,
             },
             tunnels: one(&main, "events").and_then(|block| tunnels(block, workers, findings)),
+            protocols: flags.protocols.clone(),
         };
         match one(&main, "http") {
             Some(http) => configuration.http(http, &limits, flags, findings),
@@ -98,14 +99,6 @@ impl Configuration {
         self.definitions = names::definitions(&lines, &names, findings);
         let formats = access_log::formats(&of(&["log_format"]), &names, findings);
         let zones = limiting::zones(&of(&["limit_req_zone", "limit_conn_zone"]), &names, findings);
-        for block in of(&["upstream"]) {
-            let servers = directives::carried_out(block.lines(), Context::Upstream, findings);
-            let upstream = Upstream::read(block, &servers, &names, findings);
-            if !self.groups.add(block.first(), upstream) {
-                let text = format!("upstream {} is there already", block.first());
-                findings.error(&block.place, text);
-            }
-        }
         let mut reading = Reading {
             names: &names,
             zones: &zones,
@@ -113,6 +106,14 @@ impl Configuration {
             findings,
         };
         let scope = Scope::default().within(&lines, &mut reading);
+        for block in of(&["upstream"]) {
+            let servers = directives::carried_out(block.lines(), Context::Upstream, findings);
+            let upstream = Upstream::read(block, &servers, &scope, &names, findings);
+            if !self.groups.add(block.first(), upstream) {
+                let text = format!("upstream {} is there already", block.first());
+                findings.error(&block.place, text);
+            }
+        }
         let mut around = Surroundings {
             names: &names,
             formats: &formats,

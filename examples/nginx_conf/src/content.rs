@@ -38,12 +38,22 @@ impl Request {
                 _ => false,
             };
             if is_it {
-                // Behind a `proxy_pass` that replaces nothing, the target goes up as it came, as in nginx.
-                self.state.lock().uri = name;
+                // As in nginx, a `proxy_pass` that replaces a prefix does so in the name of the file; to one that replaces nothing the
+                // target goes up as it came.
+                self.explain(|| format!("try_files: {name} is there"));
+                let mut state = self.state.lock();
+                state.uri = name;
+                state.is_found = true;
                 return Ok(());
             }
         }
         self.state.lock().adds_to_alias = false;
+        self.explain(|| {
+            format!(
+                "try_files: nothing is there, and {} is the last",
+                try_files.last.source()
+            )
+        });
         // As it is written: what a client has sent is no status.
         if let Some(status) = try_files.last.source().strip_prefix('=') {
             let status: StatusCode = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -54,8 +54,8 @@ impl Request {
         }
         let path = self.head.uri.path();
         let uri = match path {
-            // OPTIONS for the server as a whole has no path to go by.
-            "*" => b"/".to_vec(),
+            // OPTIONS for the server as a whole has no path to go by: nginx takes none.
+            "*" => return Err(StatusCode::BAD_REQUEST),
             path => path_as_nginx(path).map_err(|_| StatusCode::BAD_REQUEST)?,
         };
         let uri = String::from_utf8_lossy(&uri).into_owned();

@@ -1,7 +1,7 @@
 //! `--explain`: which way a request takes, and why, and what its origin receives. Nothing is sent.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -50,7 +50,13 @@ impl Request {
     /// What the lines of a server or a location have come to.
     pub(crate) fn explain_end(&self, of: &str, end: &End) {
         self.explain(|| match end {
-            End::Same => format!("the lines of the {of} leave it as it is"),
+            End::Same if self.state.lock().is_of_location => {
+                format!("the lines of the {of} leave it as it is")
+            }
+            End::Same => format!(
+                "the lines of the {of} make it {}, and it stays here",
+                self.state.lock().uri
+            ),
             End::Rewritten => format!("the lines of the {of} make it {}", self.state.lock().uri),
             End::Answer(answer) => format!("the lines of the {of} answer {}", answer.status),
             End::Redirect(status, to) => format!("the lines of the {of} redirect ({status}) to {to}"),
@@ -97,7 +103,7 @@ fn described(asked: &Explained, configuration: Configuration) -> Result<Vec<Stri
         .to_owned();
     head.uri = target.parse().map_err(|why| format!("{why}"))?;
     let runtime = worker::runtime().map_err(|why| why.to_string())?;
-    let client = SocketAddr::from((IpAddr::V4(Ipv4Addr::LOCALHOST), 50_000));
+    let client = SocketAddr::from((asked.client.unwrap_or(Ipv4Addr::LOCALHOST.into()), 50_000));
     let hop = Hop::from(client).at_port(port).tls(is_tls);
     runtime.block_on(async {
         let worker = Arc::new(Worker::new(Arc::new(configuration), Drain::new()));

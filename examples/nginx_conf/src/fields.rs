@@ -149,6 +149,11 @@ impl Fields {
         rules
     }
 
+    /// Whether a name with an underscore is one, and what variables have of it.
+    pub(crate) fn keeps_underscores(&self) -> bool {
+        self.underscores == Underscores::Keep
+    }
+
     /// Takes from an upstream's answer what its client does not get.
     pub(crate) fn hide(&self, headers: &mut HeaderMap) {
         let is_passed = |name: &HeaderName| self.passed.contains(name);

@@ -1,6 +1,9 @@
 //! The flags: which configuration, and what is to be done with it.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+
+use switchover::header::Protocol;
 
 use super::version::Version;
 
@@ -25,6 +28,8 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
   --nginx-version V  whose defaults hold: 1.22 (without the flag) or 1.30
   --nginx-paths      a path means what nginx reads in it, and goes up as nginx writes it. Without it a path that can be read in several
                      ways is a 400, unless all of them lead to the same location, and what the origin gets of it is as it came
+  --allow-upgrade P  another protocol beside websocket that may be upgraded to, as tcp or SPDY/3.1, perhaps several. Danger: what is
+                     said in it is seen by no rule of the configuration
   --no-hints         without the lines that are carried out and probably not what was meant
 
   --to-rust          prints a program on the library that does the same, for what has an equivalent. The other lines are named in
@@ -34,6 +39,7 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
   -H, --field NAME:VALUE
                      with --explain: a field of the request, perhaps several
   --method METHOD    with --explain: GET without it
+  --client ADDRESS   with --explain: who asks, 127.0.0.1 without it
   -V, --version      the version
   -h, --help         this text
 
@@ -55,6 +61,8 @@ pub(crate) struct Flags {
     pub(crate) nginx_tls: bool,
     pub(crate) version: Version,
     pub(crate) hints: bool,
+    /// `--allow-upgrade`.
+    pub(crate) protocols: Vec<Protocol>,
     /// `--to-rust`.
     pub(crate) to_rust: bool,
     /// `--explain`.
@@ -67,6 +75,7 @@ pub(crate) struct Explained {
     pub(crate) url: String,
     pub(crate) method: String,
     pub(crate) fields: Vec<(String, String)>,
+    pub(crate) client: Option<IpAddr>,
 }
 
 impl Flags {
@@ -82,6 +91,7 @@ impl Flags {
             nginx_tls: false,
             version: Version::default(),
             hints: true,
+            protocols: Vec::new(),
             to_rust: false,
             explained: None,
         };
@@ -111,6 +121,13 @@ impl Flags {
                 "--nginx-paths" => flags.nginx_paths = true,
                 "--explain" => explained.url = value()?,
                 "--method" => explained.method = value()?,
+                "--client" => {
+                    let address = value()?;
+                    let wrong = |_| {
+                        format!("{argument} {address}: an address is expected, as 192.0.2.7 or 2001:db8::7")
+                    };
+                    explained.client = Some(address.parse().map_err(wrong)?);
+                }
                 "-H" | "--field" => {
                     let field = value()?;
                     let wrong = format!("{argument} {field}: a field is written as NAME: VALUE");
@@ -120,6 +137,13 @@ impl Flags {
                         .push((name.trim().to_owned(), value.trim().to_owned()));
                 }
                 "--nginx-version" => flags.version = Version::read(&value()?)?,
+                "--allow-upgrade" => {
+                    let name = value()?;
+                    let wrong = |why| {
+                        format!("{argument} {name}: {why}; a protocol is written as NAME or NAME/VERSION")
+                    };
+                    flags.protocols.push(name.parse().map_err(wrong)?);
+                }
                 "--to-rust" => flags.to_rust = true,
                 "--no-hints" => flags.hints = false,
                 "-h" | "--help" => return Err(USAGE.to_owned()),
@@ -135,7 +159,7 @@ impl Flags {
         match (explained.url.is_empty(), explained == request()) {
             (false, _) => flags.explained = Some(explained),
             (true, true) => {}
-            (true, false) => return Err("--method and --field need --explain URL".to_owned()),
+            (true, false) => return Err("--method, --field and --client need --explain URL".to_owned()),
         }
         flags.file = match <[PathBuf; 1]>::try_from(files) {
             Ok([file]) => file,

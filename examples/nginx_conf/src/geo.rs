@@ -16,6 +16,8 @@ pub(crate) struct Geo {
     places: Vec<(Place, String)>,
     default: String,
     is_ranges: bool,
+    /// `volatile`: looked up each time, because the address may be another by then.
+    pub(crate) is_volatile: bool,
     /// `proxy`: clients that are believed what `X-Forwarded-For` says.
     pub(crate) proxies: Option<TrustedProxies>,
 }
@@ -71,6 +73,7 @@ pub(crate) fn read(
         places: Vec::new(),
         default: String::new(),
         is_ranges: block.lines().first().is_some_and(|line| line.name == "ranges"),
+        is_volatile: false,
         proxies: None,
     };
     let (mut proxies, mut is_recursive) = (Vec::new(), false);
@@ -81,7 +84,7 @@ pub(crate) fn read(
         match (&*line.name, &line.arguments[..]) {
             ("ranges", []) => {}
             ("proxy_recursive", []) => is_recursive = true,
-            ("volatile", []) => {}
+            ("volatile", []) => geo.is_volatile = true,
             ("default", [value]) => geo.default = value.clone(),
             ("proxy", [network]) => match network.parse() {
                 Ok(network) => proxies.push(network),

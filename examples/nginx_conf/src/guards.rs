@@ -122,6 +122,7 @@ impl Request {
                 Guard::Password => self.by_password(location),
                 Guard::Request => self.by_request(location).await,
             };
+            self.explain_guard(guard, &judged);
             match judged {
                 Ok(Some(())) if is_any => return Ok(()),
                 Ok(_) => {}
@@ -136,6 +137,26 @@ impl Request {
             }
         }
         refusal.map_or(Ok(()), Err)
+    }
+
+    fn explain_guard(&self, guard: Guard, judged: &Judged) {
+        if matches!((guard, judged), (_, Ok(None)) | (Guard::Request, Ok(_))) {
+            return;
+        }
+        let client = self.hop().client().map(|client| client.to_string());
+        let client = client.unwrap_or_else(|| "the client".to_owned());
+        self.explain(|| {
+            let whom = match guard {
+                Guard::Address => "allow and deny",
+                Guard::Password => "auth_basic",
+                Guard::Request => "auth_request",
+            };
+            match judged {
+                Ok(_) => format!("{whom}: {client} is let in"),
+                Err(Stop::Status(status, _)) => format!("{whom}: {client} is kept out ({status})"),
+                Err(_) => format!("{whom}: {client} is kept out"),
+            }
+        });
     }
 
     fn by_address(&self, location: &Location) -> Judged {

@@ -68,7 +68,6 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "proxy_ssl_server_name",
     "proxy_ssl_session_cache",
     "proxy_ssl_session_reuse",
-    "proxy_ssl_verify_depth",
     "proxy_temp_file_write_size",
     "proxy_temp_path",
     "quic_retry",

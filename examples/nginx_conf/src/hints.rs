@@ -35,6 +35,33 @@ pub(crate) fn of_proxy(
     slashes_of_replacement(line, pattern, proxy, findings);
 }
 
+/// The lines of a location are gone through before anyone is asked: a `return` behind an `if` answers also the requests that the `if`
+/// holds for.
+pub(crate) fn never_reached(lines: &[&Directive], findings: &mut Findings) {
+    let Some(at) = lines.iter().position(|line| line.name == "return") else {
+        return;
+    };
+    let stops = |line: &Directive| match &*line.name {
+        "break" | "return" => true,
+        "rewrite" => line.arguments.len() > 2,
+        _ => false,
+    };
+    for block in lines[..at].iter().filter(|line| line.name == "if") {
+        let within = block.lines();
+        let pass = within.iter().find(|line| line.name == "proxy_pass");
+        if let Some(pass) = pass.filter(|_| !within.iter().any(stops)) {
+            let answer = &lines[at];
+            let text = format!(
+                "this proxy_pass is never reached: {} ({}) answers the requests of the if as well. Write break; behind it, within \
+                 the if",
+                answer.shown(),
+                answer.place
+            );
+            findings.hint(&pass.place, text);
+        }
+    }
+}
+
 /// Whether any upgrade can pass; if none can, says why.
 fn carries_upgrades(line: &Directive, scope: &Scope, version: Version, findings: &mut Findings) -> bool {
     let first = |name| scope.set.iter().find(|field| field.is(name));
@@ -147,7 +174,7 @@ fn tokens(upgrade: &Field, findings: &mut Findings) {
         .trim_matches(['$', '{', '}'])
         .eq_ignore_ascii_case("http_upgrade")
     {
-        let text = "nginx lets every protocol through that a client names, h2c too. Here only websocket passes. For nginx \
+        let text = "nginx lets every protocol through that a client names, h2c too. Here websocket passes, and what --allow-upgrade names. For nginx \
                     write proxy_set_header Upgrade $websocket; and in http: \
                     map $http_upgrade $websocket { ~*^websocket$ websocket; default ''; }";
         findings.hint(&upgrade.place, text);

@@ -100,6 +100,7 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("proxy_ssl_name", ANY_HTTP),
     ("proxy_ssl_trusted_certificate", ANY_HTTP),
     ("proxy_ssl_verify", ANY_HTTP),
+    ("proxy_ssl_verify_depth", ANY_HTTP),
     ("real_ip_header", ANY_HTTP),
     ("real_ip_recursive", ANY_HTTP),
     ("recursive_error_pages", ANY_HTTP),

@@ -90,6 +90,9 @@ impl Request {
             let path = path.as_ref().map_or(self.own_target(), |path| path.as_str());
             format!("proxy_pass ({}) to {} for {path}", proxy.place, target.authority)
         });
+        if let Some(shown) = &upstream.shown {
+            self.explain(|| shown.clone());
+        }
         Ok(Leads {
             group,
             relay,

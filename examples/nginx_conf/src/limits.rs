@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use switchover::gateway::GatewayConfig;
 use switchover::handshake::HandshakePolicy;
-use switchover::header::{ForwardedRules, Forwarding, Inbound, Network, TrustedProxies};
+use switchover::header::{ForwardedRules, Forwarding, Inbound, Network, Protocol, TrustedProxies};
 use switchover::http1::HeadLimits;
 use switchover::http2::Http2ServerConfig;
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
@@ -36,6 +36,8 @@ pub(crate) struct Limits {
     pub(crate) reading: PathReading,
     /// By `worker_connections`.
     pub(crate) tunnels: Option<Cap>,
+    /// `--allow-upgrade`.
+    pub(crate) protocols: Vec<Protocol>,
 }
 
 fn or<T: Copy>(said: &Option<At<T>>, default: T) -> T {
@@ -121,7 +123,9 @@ impl Limits {
         let tunnel = TunnelConfig::default()
             .idle_timeout(read_timeout)
             .write_timeout(send_timeout(scope));
+        let protocols = self.protocols.iter().cloned();
         GatewayConfig::default()
+            .policy(protocols.fold(HandshakePolicy::default(), HandshakePolicy::allow))
             .forwarding(silent())
             .tunnel(Arc::new(tunnel))
             .request_limits(

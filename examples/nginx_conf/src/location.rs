@@ -98,7 +98,8 @@ impl Surroundings<'_> {
         for line in lines.iter().filter(|line| line.name == "auth_basic_user_file") {
             for (number, why) in password::unknown_entries(&self.folder.join(line.first())) {
                 let text = format!("auth_basic_user_file {}, line {number}: {why}", line.first());
-                self.findings.error(&line.place, text);
+                // It keeps out whom nginx lets in: the others of the file are served.
+                self.findings.warning(&line.place, text);
             }
         }
         let referers = lines.iter().filter(|line| line.name == "valid_referers");
@@ -245,6 +246,7 @@ impl Location {
             inner,
         };
         let content = outer.unwrap_or(&location.content).clone();
+        hints::never_reached(lines, around.findings);
         let mut steps = Vec::new();
         for line in lines {
             match &*line.name {

@@ -63,6 +63,7 @@ mod names;
 mod next_upstream;
 mod opening;
 mod password;
+mod pattern;
 mod peer;
 mod phases;
 mod preconditions;

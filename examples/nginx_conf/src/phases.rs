@@ -201,7 +201,7 @@ impl Request {
             (state.uri.clone(), state.is_unparsed)
         };
         let locations = &self.server.locations;
-        let found = match is_unparsed && self.own_target() != "*" {
+        let found = match is_unparsed {
             true => locations.find_target(self.own_target(), &uri, self.server.reading),
             false => locations.find(&uri),
         };
@@ -239,6 +239,8 @@ impl Request {
         if answer.status.as_u16() == NO_ANSWER {
             return Err(Stop::Plan(Plan::Close));
         }
+        // What it says of itself is true already.
+        self.state.lock().sent = Some((answer.status, HeaderMap::new()));
         let text = answer
             .text
             .as_ref()

@@ -28,9 +28,6 @@ use super::tries;
 use super::upstreams::Upstream;
 use super::uri;
 
-/// `resolver_timeout`, where nothing is said.
-pub(crate) const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A location with `proxy_pass`.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -212,12 +209,13 @@ impl Proxy {
     ///
     /// It can be no target.
     pub(crate) fn target(&self, target: &Target, asked: &Asked<'_>) -> Result<Option<PathAndQuery>, ()> {
-        let (uri, args, is_unparsed, is_of_location) = {
+        let (uri, args, is_unparsed, is_found, is_of_location) = {
             let state = asked.state.lock();
             (
                 state.uri.clone(),
                 state.args.clone(),
                 state.is_unparsed,
+                state.is_found,
                 state.is_of_location,
             )
         };
@@ -226,18 +224,18 @@ impl Proxy {
             (None, _) if is_unparsed => return Ok(None),
             // Of a URL with variables, what is behind the host is all of it.
             (Some(replacement), Pass::Variable(_)) => replacement.clone(),
-            (Some(_), _) if own == "*" => return Ok(None),
             (Some(replacement), _) if is_of_location => {
-                if let (true, Some(prefix)) = (is_unparsed && !self.reads_as_nginx, &self.prefix) {
+                let is_clients = is_unparsed && !is_found;
+                if let (true, Some(prefix)) = (is_clients && !self.reads_as_nginx, &self.prefix) {
                     // As it came, behind the prefix.
                     let found = prefix.find(own).map_err(drop)?;
                     return found.replace_prefix(replacement, own).map(Some).ok_or(());
                 }
                 let location = asked.state.lock().location.clone();
                 let matched = location.as_ref().and_then(|location| location.pattern.prefix());
-                let rest = matched
-                    .and_then(|prefix| uri.strip_prefix(prefix))
-                    .unwrap_or(&uri);
+                // As long as the prefix is, whatever stands there: the name of a file may be another.
+                let rest = matched.map_or(0, str::len).min(uri.len());
+                let rest = uri.get(rest..).unwrap_or(&uri);
                 let path = format!("{replacement}{}", uri::escape(rest));
                 // Text by text, as in nginx; but what has been replaced does not climb.
                 if path.split('/').any(|segment| segment == "..") {
@@ -252,9 +250,14 @@ impl Proxy {
 }
 
 fn resolver(scope: &Scope) -> Option<(Arc<Resolver>, Duration)> {
-    let limit = scope.handling.resolver_timeout.as_ref().map(|limit| limit.value);
     let resolver = scope.handling.resolver.as_ref()?.value.clone();
-    Some((resolver, limit.unwrap_or(RESOLVER_TIMEOUT)))
+    Some((resolver, resolver_timeout(scope)))
+}
+
+/// `resolver_timeout`.
+pub(crate) fn resolver_timeout(scope: &Scope) -> Duration {
+    let said = scope.handling.resolver_timeout.as_ref();
+    said.map_or(Duration::from_secs(30), |said| said.value)
 }
 
 fn prefix(pattern: &Pattern) -> Option<Prefixes<()>> {

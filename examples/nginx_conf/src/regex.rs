@@ -1,14 +1,24 @@
-//! Regular expressions as PCRE reads them, on a kept crate with look-around and back references.
+//! Regular expressions as PCRE reads them, by kept crates.
 //!
-//! What PCRE writes otherwise than the crate is put into the crate's words here. An expression that gives up on a text (too much
-//! backtracking) is an error of the request, never "no match": a guard must not open by it.
+//! What has no look-around and no reference back is matched in linear time, whatever the text is. The rest is searched with backtracking, and only
+//! where the expression without those parts fits: what gives up on a text gives up in nginx too. Giving up is an error of the request,
+//! never "no match": a guard must not open by it.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-/// How much an expression may backtrack on one text. PCRE has ten times as much, and nobody to wait for it.
-const BACKTRACKING: usize = 1_000_000;
+use regex_automata::meta;
+use regex_automata::util::syntax;
+
+use super::pattern::{self, Form};
+
+/// How much an expression may backtrack on one text: as much as with PCRE.
+const BACKTRACKING: usize = 10_000_000;
+
+/// What stands for a byte that is none of a sign, as texts are read here.
+const UNREADABLE: char = char::REPLACEMENT_CHARACTER;
 
 /// What the groups of a match hold: 0 is all of it.
 pub(crate) type Captures = Vec<Option<String>>;
@@ -27,10 +37,10 @@ pub(crate) struct Regex {
 }
 
 struct Compiled {
-    plain: fancy_regex::Regex,
+    usual: Engine,
     ignores_case: bool,
     /// For a text that ends with a line feed, before which `$` fits too. Made when the first such text comes; none of what cannot be made.
-    of_lines: OnceLock<Option<fancy_regex::Regex>>,
+    of_lines: OnceLock<Option<Engine>>,
 }
 
 impl fmt::Debug for Regex {
@@ -41,15 +51,13 @@ impl fmt::Debug for Regex {
 
 impl Regex {
     pub(crate) fn new(source: &str, ignores_case: bool) -> Result<Regex, String> {
-        let plain = compiled(source, ignores_case, "$")
+        let usual = Engine::new(source, ignores_case, None)
             .map_err(|why| format!("the regular expression \"{source}\" cannot be read: {why}"))?;
-        let names = plain.capture_names().enumerate();
-        let names = names.filter_map(|(number, name)| Some((name?.to_ascii_lowercase(), number)));
         Ok(Regex {
             source: source.to_owned(),
-            names: names.collect(),
+            names: usual.names(),
             compiled: Arc::new(Compiled {
-                plain,
+                usual,
                 ignores_case,
                 of_lines: OnceLock::new(),
             }),
@@ -79,55 +87,192 @@ impl Regex {
 
     /// The groups of its first match. `$` fits before a line feed that ends the text too, as in PCRE.
     pub(crate) fn captures(&self, text: &str) -> Result<Option<Captures>, GivenUp> {
-        let found = self
-            .for_text(text)?
-            .captures(&of_one_case(text))
-            .map_err(|_| GivenUp)?
-            .map(|groups| {
-                let range = |found: Option<fancy_regex::Match<'_>>| found.map(|found| found.range());
-                groups.iter().map(range).collect::<Vec<_>>()
-            });
-        let group = |range: Option<std::ops::Range<usize>>| {
-            range.and_then(|range| text.get(range)).map(str::to_owned)
-        };
+        let subject = Subject::new(text);
+        let found = self.for_text(text)?.groups(&subject)?;
+        let group = |range: Option<Range<usize>>| range.map(|range| subject.part(range));
         Ok(found.map(|groups| groups.into_iter().map(group).collect()))
     }
 
-    fn for_text(&self, text: &str) -> Result<&fancy_regex::Regex, GivenUp> {
+    fn for_text(&self, text: &str) -> Result<&Engine, GivenUp> {
         let Compiled {
-            plain,
+            usual,
             ignores_case,
             of_lines,
         } = &*self.compiled;
         if !text.ends_with('\n') {
-            return Ok(plain);
+            return Ok(usual);
         }
-        let made = of_lines.get_or_init(|| compiled(&self.source, *ignores_case, "(?=\\n?\\z)").ok());
+        let end = Some(pattern::END_OF_LINES);
+        let made = of_lines.get_or_init(|| Engine::new(&self.source, *ignores_case, end).ok());
         made.as_ref().ok_or(GivenUp)
     }
 }
 
-/// With `end` in place of a dollar sign.
-fn compiled(source: &str, ignores_case: bool, end: &str) -> Result<fancy_regex::Regex, fancy_regex::Error> {
-    let translated = translated(source, end);
-    let pattern = match ignores_case {
-        true => format!("(?i){translated}"),
-        false => translated,
-    };
-    fancy_regex::RegexBuilder::new(&pattern)
-        .backtrack_limit(BACKTRACKING)
-        .build()
+/// A text as the bytes that nginx would have of it.
+struct Subject<'a> {
+    text: &'a str,
+    bytes: Cow<'a, [u8]>,
 }
 
-/// The text without the two signs beyond ASCII that are another case of a letter in it: to PCRE they are none. What stands for them is as
-/// long.
-fn of_one_case(text: &str) -> Cow<'_, str> {
-    const LONG_S: char = '\u{17f}';
-    const KELVIN: char = '\u{212a}';
-    match text.contains([LONG_S, KELVIN]) {
-        true => text.replace(LONG_S, "\u{80}").replace(KELVIN, "\u{fffd}").into(),
-        false => text.into(),
+impl<'a> Subject<'a> {
+    fn new(text: &'a str) -> Subject<'a> {
+        // Never a byte of UTF-8.
+        const NO_SIGN: u8 = 0xff;
+        let mut bytes = Cow::Borrowed(text.as_bytes());
+        if text.contains(UNREADABLE) {
+            let mut made = Vec::with_capacity(text.len());
+            for (number, part) in text.split(UNREADABLE).enumerate() {
+                made.extend((number > 0).then_some(NO_SIGN));
+                made.extend_from_slice(part.as_bytes());
+            }
+            bytes = made.into();
+        }
+        Subject { text, bytes }
     }
+
+    /// What stands at some of the bytes. The half of a sign is one that cannot be read.
+    fn part(&self, range: Range<usize>) -> String {
+        match (self.text.get(range.clone()), self.bytes.get(range)) {
+            (Some(part), _) if self.bytes.len() == self.text.len() => part.to_owned(),
+            (_, Some(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// With one sign for each byte.
+    fn of_bytes(&self) -> Cow<'_, str> {
+        match std::str::from_utf8(&self.bytes) {
+            Ok(text) if text.is_ascii() => text.into(),
+            _ => self
+                .bytes
+                .iter()
+                .map(|byte| pattern::sign_of(*byte))
+                .collect::<String>()
+                .into(),
+        }
+    }
+}
+
+/// What matches.
+enum Engine {
+    /// In linear time.
+    Linear(meta::Regex),
+    /// One sign at a time.
+    Backtracking {
+        regex: fancy_regex::Regex,
+        /// Fits wherever the expression fits.
+        loose: Option<meta::Regex>,
+        reads_signs: bool,
+    },
+}
+
+impl Engine {
+    /// With `end` in place of a dollar sign.
+    fn new(source: &str, ignores_case: bool, end: Option<&str>) -> Result<Engine, String> {
+        let (reads_signs, source) = pattern::of_signs(source);
+        if reads_signs {
+            return Engine::backtracking(source, ignores_case, end, Form::Signs);
+        }
+        let linear = pattern::translated(source, Form::Linear, end)?;
+        match linear_of(&linear, ignores_case) {
+            Ok(regex) => Ok(Engine::Linear(regex)),
+            Err(_) => Engine::backtracking(source, ignores_case, end, Form::Bytes),
+        }
+    }
+
+    fn backtracking(
+        source: &str,
+        ignores_case: bool,
+        end: Option<&str>,
+        form: Form,
+    ) -> Result<Engine, String> {
+        let written = pattern::translated(source, form, end)?;
+        let written = if ignores_case {
+            format!("(?i){written}")
+        } else {
+            written
+        };
+        let regex = fancy_regex::RegexBuilder::new(&written)
+            .backtrack_limit(BACKTRACKING)
+            .build()
+            .map_err(|why| why.to_string())?;
+        let reads_signs = form == Form::Signs;
+        let loose = match reads_signs {
+            true => None,
+            false => pattern::translated(source, Form::Linear, end)
+                .ok()
+                .and_then(|linear| pattern::loosened(&linear))
+                .and_then(|loose| linear_of(&loose, ignores_case).ok()),
+        };
+        Ok(Engine::Backtracking {
+            regex,
+            loose,
+            reads_signs,
+        })
+    }
+
+    fn names(&self) -> Vec<(String, usize)> {
+        let of = |(number, name): (usize, Option<&str>)| Some((name?.to_ascii_lowercase(), number));
+        match self {
+            Engine::Linear(regex) => {
+                let names = regex.group_info().all_names();
+                names.filter_map(|(_, number, name)| of((number, name))).collect()
+            }
+            Engine::Backtracking { regex, .. } => regex.capture_names().enumerate().filter_map(of).collect(),
+        }
+    }
+
+    /// Where the groups of the first match are, in bytes.
+    fn groups(&self, subject: &Subject<'_>) -> Result<Option<Vec<Option<Range<usize>>>>, GivenUp> {
+        match self {
+            Engine::Linear(regex) => {
+                let mut groups = regex.create_captures();
+                regex.captures(&subject.bytes[..], &mut groups);
+                let found = || groups.iter().map(|group| group.map(|group| group.range()));
+                Ok(groups.is_match().then(|| found().collect()))
+            }
+            Engine::Backtracking {
+                regex,
+                loose,
+                reads_signs,
+            } => {
+                if loose
+                    .as_ref()
+                    .is_some_and(|loose| !loose.is_match(&subject.bytes[..]))
+                {
+                    return Ok(None);
+                }
+                let text = match reads_signs {
+                    // To PCRE it is no text.
+                    true if subject.bytes.len() != subject.text.len() => return Err(GivenUp),
+                    true => subject.text.into(),
+                    false => subject.of_bytes(),
+                };
+                let Some(groups) = regex.captures(&text).map_err(|_| GivenUp)? else {
+                    return Ok(None);
+                };
+                let is_same = text.len() == subject.bytes.len();
+                let place = |at: usize| match is_same {
+                    true => at,
+                    false => text[..at].chars().count(),
+                };
+                let range = |group: fancy_regex::Match<'_>| place(group.start())..place(group.end());
+                Ok(Some(groups.iter().map(|group| group.map(range)).collect()))
+            }
+        }
+    }
+}
+
+fn linear_of(pattern: &str, ignores_case: bool) -> Result<meta::Regex, meta::BuildError> {
+    let syntax = syntax::Config::new()
+        .unicode(false)
+        .utf8(false)
+        .case_insensitive(ignores_case);
+    let config = meta::Config::new().utf8_empty(false);
+    meta::Builder::new()
+        .syntax(syntax)
+        .configure(config)
+        .build(pattern)
 }
 
 /// The names of the groups in an expression, without reading it: they are variables.
@@ -146,120 +291,6 @@ pub(crate) fn names_in(source: &str) -> Vec<String> {
         }
     }
     names
-}
-
-/// PCRE's words in those of the crate: classes of ASCII alone, a bracket or a brace that stands for itself, names in quotation
-/// marks.
-fn translated(source: &str, end: &str) -> String {
-    let mut out = String::with_capacity(source.len() + 16);
-    let mut rest = source;
-    let mut in_class = false;
-    let mut at_class_start = false;
-    while let Some(sign) = rest.chars().next() {
-        let behind = &rest[sign.len_utf8()..];
-        let mut taken = sign.len_utf8();
-        match sign {
-            '\\' if behind.starts_with('Q') => {
-                // All that stands for itself.
-                let (quoted, length) = match behind.find("\\E") {
-                    Some(end) => (&behind[1..end], end + 2),
-                    None => (&behind[1..], behind.len()),
-                };
-                out.push_str(&fancy_regex::escape(quoted));
-                taken += length;
-            }
-            '\\' => {
-                let escaped = behind.chars().next();
-                taken += escaped.map_or(0, char::len_utf8);
-                out.push_str(&escape(escaped, in_class));
-                // What is in braces belongs to it: \p{L}, \x{41}, \k{name}.
-                if let (Some('p' | 'P' | 'x' | 'k' | 'g' | 'o'), Some(end)) =
-                    (escaped, rest[taken..].find('}'))
-                {
-                    if rest[taken..].starts_with('{') {
-                        out.push_str(&rest[taken..=taken + end]);
-                        taken += end + 1;
-                    }
-                }
-            }
-            '[' if in_class && behind.starts_with(':') => match behind.find(":]") {
-                Some(end) => {
-                    out.push_str(&rest[..end + 3]);
-                    taken = end + 3;
-                }
-                None => out.push_str("\\["),
-            },
-            '$' if !in_class => out.push_str(end),
-            '[' | '&' | '~' if in_class => out.extend(['\\', sign]),
-            '[' => {
-                in_class = true;
-                at_class_start = true;
-                out.push('[');
-                if behind.starts_with('^') {
-                    out.push('^');
-                    taken += 1;
-                }
-                rest = &rest[taken..];
-                continue;
-            }
-            ']' if in_class && at_class_start => out.push_str("\\]"),
-            ']' => {
-                in_class = false;
-                out.push(']');
-            }
-            '{' if !in_class && !is_quantifier(behind) => out.push_str("\\{"),
-            '(' if !in_class && behind.starts_with("?'") => {
-                out.push_str("(?<");
-                taken += 2;
-                if let Some(end) = behind[2..].find('\'') {
-                    out.push_str(&behind[2..2 + end]);
-                    out.push('>');
-                    taken += end + 1;
-                }
-            }
-            other => out.push(other),
-        }
-        at_class_start = false;
-        rest = &rest[taken..];
-    }
-    out
-}
-
-fn escape(escaped: Option<char>, in_class: bool) -> String {
-    const WORD: &str = "[A-Za-z0-9_]";
-    let class = |inside: &str, negated: bool| match (in_class, negated) {
-        (true, false) => inside.to_owned(),
-        (_, true) => format!("[^{inside}]"),
-        (false, false) => format!("[{inside}]"),
-    };
-    match escaped {
-        None => "\\\\".to_owned(),
-        Some('d') => class("0-9", false),
-        Some('w') => class("A-Za-z0-9_", false),
-        Some('s') => class("\\t\\n\\r\\x0b\\x0c ", false),
-        Some('h') => class("\\t ", false),
-        Some('D') => class("0-9", true),
-        Some('W') => class("A-Za-z0-9_", true),
-        Some('S') => class("\\t\\n\\r\\x0b\\x0c ", true),
-        // Words are of ASCII.
-        Some('b') if !in_class => format!("(?:(?<!{WORD})(?={WORD})|(?<={WORD})(?!{WORD}))"),
-        Some('B') if !in_class => format!("(?:(?<!{WORD})(?!{WORD})|(?<={WORD})(?={WORD}))"),
-        Some('Z') if !in_class => "(?=\\n?\\z)".to_owned(),
-        // They stand for themselves, and the crate has other uses for them.
-        Some(sign @ ('<' | '>' | '_')) => sign.to_string(),
-        Some(sign) if !sign.is_ascii() => sign.to_string(),
-        Some(sign) => format!("\\{sign}"),
-    }
-}
-
-/// `3}`, `3,}` or `3,5}`.
-fn is_quantifier(behind: &str) -> bool {
-    let Some((inside, _)) = behind.split_once('}') else {
-        return false;
-    };
-    let (least, most) = inside.split_once(',').unwrap_or((inside, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    !least.is_empty() && digits(least) && digits(most)
 }
 
 #[cfg(test)]
@@ -302,9 +333,76 @@ mod tests {
         (r"^/shut\b", "/shut\u{e9}", Some("/shut")),
         (r"^/shut\B", "/shut\u{e9}", None),
         (r"^/shut\b", "/shuts", None),
-        (r"^[\W]$", "\u{e9}", Some("\u{e9}")),
+        (r"^[\W]+$", "\u{e9}", Some("\u{e9}")),
         (r"^[\D_]+$", "\u{663}_", Some("\u{663}_")),
+        // A dot is one byte, and what cannot be read has been one.
+        (r"^/.$", "/\u{e9}", None),
+        (r"^/..$", "/\u{e9}", Some("/\u{e9}")),
+        (r"^/a.b$", "/a\u{fffd}b", Some("/a\u{fffd}b")),
+        (r"^/a.b(?!c)", "/a\u{fffd}bd", Some("/a\u{fffd}b")),
+        ("^/\u{e9}+$", "/\u{e9}", Some("/\u{e9}")),
+        ("^/[\u{e0}-\u{fc}]+(?!.)", "/\u{e9}", Some("/\u{e9}")),
+        (r"^/\xC3\xa9$", "/\u{e9}", Some("/\u{e9}")),
+        (r"^/(?!x)\xC3[\xa9]$", "/\u{e9}", Some("/\u{e9}")),
+        ("(*UTF8)^/.$", "/\u{e9}", Some("/\u{e9}")),
+        ("(*UTF8)^/\u{e9}\\b", "/\u{e9}a", Some("/\u{e9}")),
+        // Signs beyond ASCII are no case of a letter.
+        (r"(?i)^/o[k]$", "/o\u{212a}", None),
+        (r"(?i)^/(?!x)o[k]$", "/o\u{212a}", None),
+        (r"(?i)^/[^k]+$", "/\u{212a}", Some("/\u{212a}")),
+        (r"(?i:\.js)", "/a.j\u{17f}", None),
+        (r"^/[^s](?=.)", "/\u{17f}", Some("/\u{fffd}")),
+        // Classes, and hyphens in them.
+        (r"^[\w-.]+$", "a-b.c", Some("a-b.c")),
+        (r"^[[:alpha:]-_]+$", "a-b_c", Some("a-b_c")),
+        (r"^[+--]+$", "+,-", Some("+,-")),
+        (r"^[\101\x42]+$", "AB", Some("AB")),
+        (r"^a}+$", "a}}", Some("a}}")),
+        (r"^\Qa<b>\E_$", "a<b>_", Some("a<b>_")),
+        (r"^(?>a+)b", "aab", Some("aab")),
+        (r"^(?>a+)ab", "aab", None),
+        (r"^a++b", "aab", Some("aab")),
+        (r"^}++b", "}}b", Some("}}b")),
+        (r"^(a|b)\1$", "bb", Some("bb")),
+        (r"^(?<x>a|b)\k<x>$", "ab", None),
     ];
+
+    /// As long as a target may be, and nothing of it fits.
+    #[test]
+    fn what_does_not_fit_a_long_text_is_found_out() {
+        const LONG: usize = 8 * 1024;
+        let texts = ["a", "a/", "a b", "word-", "ab.", "\u{e9}x/"].map(|part| part.repeat(LONG / part.len()));
+        for pattern in [
+            r"\bphp\b",
+            r".*\bphp",
+            r".*\b.*\bphp\b",
+            r"(.*)/(.*)\b(.*)php$",
+            r"(\w+\b.?)+php$",
+            r"\B(.+)\Bphp",
+            r"(.+)\.php(?!x)",
+            r"(?<!x)(.*)y(.*)php$",
+            r"(?=.*a)(.*)\s(.*)php(?=.)q",
+            r"(\w+).(?!\w+x)(.+)php",
+            r"(.)(.*)\1(.*)php$",
+            r"(?:(?>\w+).?)*+php$",
+            r"(a++|b)*php(?!x)$",
+        ] {
+            let regex = Regex::new(pattern, false).unwrap_or_else(|why| panic!("{pattern}: {why}"));
+            for text in &texts {
+                assert_eq!(regex.captures(text), Ok(None), "{pattern} in {}...", &text[..6]);
+            }
+        }
+    }
+
+    /// What nginx does not start on, and what the crates read otherwise.
+    #[test]
+    fn what_is_no_expression_of_pcre_is_an_error() {
+        for pattern in [
+            "(", "[a", r"\j", "(?R)", "(?u)a", "a(?iR)b", "(*UCP)a", "(?'x", "*a",
+        ] {
+            assert!(Regex::new(pattern, false).is_err(), "{pattern}");
+        }
+    }
 
     /// Letters have two cases, and none of them is beyond ASCII.
     #[test]

@@ -1,6 +1,8 @@
 //! What is said to a client without an upstream, and what is changed on every answer.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{Response, StatusCode};
 use switchover::header::rules::Template;
 use switchover::service::ProxyBody;
@@ -77,6 +79,23 @@ fn html(status: StatusCode) -> String {
     )
 }
 
+/// A line that says why, in place of an upstream's answer: as the library has it for ordinary requests.
+pub(crate) fn line(status: StatusCode, text: String) -> Response<ProxyBody> {
+    let mut response = Response::new(ProxyBody::from(text));
+    *response.status_mut() = status;
+    let fields = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (CONNECTION, "close"),
+    ];
+    for (name, value) in fields {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
 impl Request {
     /// The page that belongs to a status.
     pub(crate) fn page(&self, status: StatusCode, fields: HeaderMap) -> Plan {
@@ -93,6 +112,8 @@ impl Request {
         {
             self.state.lock().kept_status = Some(status);
         }
+        // A page has a type of its own, whatever was to be in its place.
+        self.state.lock().fields.remove(CONTENT_TYPE);
         let mut response = Response::new(ProxyBody::from(String::new()));
         *response.status_mut() = status;
         *response.headers_mut() = fields;

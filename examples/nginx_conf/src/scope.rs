@@ -118,6 +118,8 @@ pub(crate) struct Scope {
     pub(crate) verify_depth: Option<At<usize>>,
     pub(crate) is_http2: Option<At<bool>>,
     pub(crate) upstream_verified: Option<At<bool>>,
+    /// `proxy_ssl_verify_depth`.
+    pub(crate) upstream_depth: Option<At<usize>>,
     pub(crate) upstream_name: Option<At<String>>,
     pub(crate) upstream_roots: Option<At<String>>,
     pub(crate) upstream_certificate: Option<At<String>>,
@@ -342,6 +344,7 @@ impl Scope {
             "proxy_ssl_certificate_key" => {
                 set(&mut self.upstream_certificate_key, Ok(first.to_owned()), place)
             }
+            "proxy_ssl_verify_depth" => set(&mut self.upstream_depth, measures::number(first), place),
             "proxy_ssl_verify" => set(&mut self.upstream_verified, measures::switch(first), place),
             _ => return None,
         })

@@ -23,6 +23,7 @@ use super::fields::difference;
 use super::leads::Leads;
 use super::phases::{Plan, Stop};
 use super::proxy::Proxy;
+use super::replies;
 use super::request::{CLIENT_LEFT, Request};
 
 /// So many bytes of a client are taken before it is known what becomes of its request.
@@ -256,10 +257,10 @@ impl Request {
 
     /// No upstream has answered: there may be a page for that.
     async fn unanswered(self, unanswered: Unanswered<AnyStream>, head: Bytes) -> Served {
-        let status = unanswered.error().status();
-        if let Some(stop) = status.and_then(|status| self.error_page(status)) {
+        if let Some(status) = unanswered.error().status() {
             let (client, why) = unanswered.into_client();
             report(self.hop(), format!("{} {}: {why}", why.side(), why.phase()));
+            let stop = Stop::Answered(Box::new(replies::line(status, why.public_text())));
             return self.answer_instead(stop, Rewind::new(client, head)).await;
         }
         let why = unanswered.refuse().await;

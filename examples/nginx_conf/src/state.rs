@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) is_internal: bool,
     /// `error_page` has sent it here: it does so once.
     pub(crate) is_error_page: bool,
+    /// `try_files` has found a file by this URI: the target still goes up as it came, but it is no longer what a prefix is replaced in.
+    pub(crate) is_found: bool,
     /// `try_files` has found a file by this URI in the `alias` of a location by a regular expression.
     pub(crate) adds_to_alias: bool,
     /// The status that `error_page` keeps, whatever the page is answered with.

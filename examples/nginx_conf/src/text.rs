@@ -8,7 +8,7 @@ pub(crate) use super::asked::Asked;
 
 use super::findings::{Findings, Place};
 use super::names::Names;
-use super::variable_names::is_nginxs;
+use super::variable_names::{Plain, is_nginxs};
 use super::variables::Own;
 
 /// The variables of what comes in and goes out by its own name.
@@ -77,6 +77,7 @@ impl Text {
                 None if is_nginxs(name) => {
                     let text = format!("the variable ${name} is not carried out: it stands for nothing");
                     missing(findings, place, text);
+                    parts.push(Part::Own(Own::Plain(Plain::NotHere)));
                 }
                 None => {
                     let text = format!("there is no variable ${name}; nginx does not start either");

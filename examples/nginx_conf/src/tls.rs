@@ -72,7 +72,13 @@ pub(crate) fn upstream(
         if let Some((chain, key)) = identity {
             builder = builder.client_certificate(chain, key);
         }
-        builder.build().map_err(|why| why.to_string())
+        // Where nginx verifies, it has a limit of its own.
+        let limit = scope.upstream_depth.as_ref().map(|said| said.value);
+        let limit = limit.or(scope.upstream_verified.as_ref().map(|_| 1));
+        builder
+            .max_intermediates(limit)
+            .build()
+            .map_err(|why| why.to_string())
     } else {
         unverified::config(identity)
     };

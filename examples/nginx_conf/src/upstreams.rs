@@ -13,8 +13,9 @@ use super::findings::Findings;
 use super::measures;
 use super::names::Names;
 use super::peer::{Address, OneServer, Peer};
-use super::proxy::RESOLVER_TIMEOUT;
+use super::proxy;
 use super::resolver::Resolver;
+use super::scope::Scope;
 use super::sticky::Sticky;
 use super::text::Text;
 use super::tree::Directive;
@@ -31,8 +32,33 @@ pub(crate) struct Upstream {
     pub(crate) sticky: Option<Arc<Sticky>>,
     /// It has a block, and is not the one server of a URL.
     pub(crate) is_named: bool,
-    /// `keepalive_timeout`: how long a connection without requests is kept, where it is said.
+    keeping: Keeping,
+    /// How it is written; none of one server.
+    pub(crate) shown: Option<String>,
+}
+
+/// How long connections are kept, where it is said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Keeping {
+    /// `keepalive_timeout`: without requests.
     idle: Option<Duration>,
+    /// `keepalive_requests`.
+    requests: Option<usize>,
+    /// `keepalive_time`.
+    age: Option<Duration>,
+}
+
+impl Keeping {
+    /// None if the line is about something else.
+    fn read(&mut self, line: &Directive) -> Option<Result<(), String>> {
+        let first = line.first();
+        Some(match &*line.name {
+            "keepalive_timeout" => measures::time(first).map(|time| self.idle = Some(time)),
+            "keepalive_time" => measures::time(first).map(|time| self.age = Some(time)),
+            "keepalive_requests" => measures::number(first).map(|number| self.requests = Some(number)),
+            _ => return None,
+        })
+    }
 }
 
 impl Upstream {
@@ -40,29 +66,23 @@ impl Upstream {
     pub(crate) fn read(
         block: &Directive,
         lines: &[&Directive],
+        scope: &Scope,
         names: &Names,
         findings: &mut Findings,
     ) -> Upstream {
         let mut servers = Vec::new();
         let (mut method, mut sticky): (Option<Method>, Option<Sticky>) = (None, None);
-        let mut idle = None;
+        let mut keeping = Keeping::default();
         for line in lines {
             if line.name == "server" {
                 let has_backups = method.as_ref().is_none_or(Method::has_backups);
                 servers.push(OneServer::read(line, has_backups, findings));
             } else if line.name == "sticky" {
                 sticky = read_sticky(line, names, findings).or(sticky);
-            } else if line.name == "keepalive_timeout" {
-                match measures::time(line.first()) {
-                    Ok(time) => idle = Some(time),
-                    Err(why) => findings.error(&line.place, format!("{}: {why}", line.shown())),
+            } else if let Some(read) = keeping.read(line) {
+                if let Err(why) = read {
+                    findings.error(&line.place, format!("{}: {why}", line.shown()));
                 }
-            } else if matches!(&*line.name, "keepalive_requests" | "keepalive_time") {
-                let text = format!(
-                    "{} is not carried out: a connection is kept for as long as it has requests",
-                    line.name
-                );
-                findings.hint(&line.place, text);
             } else if let Some(read) = Method::read(line, names, findings) {
                 if method.replace(read).is_some() {
                     let text = format!("{}: it takes the place of the rule above", line.shown());
@@ -75,7 +95,7 @@ impl Upstream {
             findings.error(&block.place, text);
         }
         let mut servers: Vec<OneServer> = servers.into_iter().flatten().collect();
-        let resolver = resolver(lines, findings);
+        let resolver = resolver(lines, scope, findings);
         for server in servers.iter_mut().filter(|server| server.is_resolved) {
             server.resolver.clone_from(&resolver);
         }
@@ -101,17 +121,23 @@ impl Upstream {
             key,
             sticky,
             is_named: true,
-            idle,
+            keeping,
+            shown: Some(shown(block, lines)),
         }
     }
 
     /// How a location asks it.
     pub(crate) fn relay(&self, of_location: &RelayConfig) -> RelayConfig {
+        let Keeping { idle, requests, age } = self.keeping;
         let relay = of_location.clone();
-        match self.idle {
+        let relay = match idle {
             Some(idle) => relay.idle_timeout(idle),
             None => relay,
-        }
+        };
+        let requests = requests.and_then(|requests| u64::try_from(requests).ok());
+        relay
+            .max_requests_per_connection(requests)
+            .max_connection_age(age)
     }
 
     /// The one server that a URL names.
@@ -122,7 +148,8 @@ impl Upstream {
             key: None,
             sticky: None,
             is_named: false,
-            idle: None,
+            keeping: Keeping::default(),
+            shown: None,
         }
     }
 
@@ -138,25 +165,46 @@ impl Upstream {
             key: None,
             sticky: None,
             is_named: false,
-            idle: None,
+            keeping: Keeping::default(),
+            shown: None,
         }
     }
 }
 
-/// `resolver` and `resolver_timeout`.
-fn resolver(lines: &[&Directive], findings: &mut Findings) -> Option<(Arc<Resolver>, Duration)> {
+/// Of what a request is spread over, and how, as one line.
+fn shown(block: &Directive, lines: &[&Directive]) -> String {
+    let rules = lines.iter().filter(|line| line.name != "server");
+    let servers = lines.iter().filter(|line| line.name == "server");
+    let lines: Vec<String> = rules.chain(servers).map(|line| line.shown()).collect();
+    format!(
+        "upstream {} ({}): {}",
+        block.first(),
+        block.place,
+        lines.join("; ")
+    )
+}
+
+/// `resolver` and `resolver_timeout`, those of `http` where there are none.
+fn resolver(
+    lines: &[&Directive],
+    scope: &Scope,
+    findings: &mut Findings,
+) -> Option<(Arc<Resolver>, Duration)> {
     let line = |name: &str| lines.iter().find(|line| line.name == name);
     let mut wrong =
         |line: &Directive, why: String| findings.error(&line.place, format!("{}: {why}", line.shown()));
     let limit = match line("resolver_timeout").map(|line| (line, measures::time(line.first()))) {
-        None => RESOLVER_TIMEOUT,
+        None => proxy::resolver_timeout(scope),
         Some((_, Ok(limit))) => limit,
         Some((line, Err(why))) => {
             wrong(line, why);
             return None;
         }
     };
-    let line = line("resolver")?;
+    let Some(line) = line("resolver") else {
+        let of_http = scope.handling.resolver.as_ref()?;
+        return Some((of_http.value.clone(), limit));
+    };
     match Resolver::read(line) {
         Ok(resolver) => Some((Arc::new(resolver), limit)),
         Err(why) => {

@@ -25,6 +25,8 @@ pub(crate) enum Plain {
     LimitReqStatus,
     Milliseconds,
     NginxVersion,
+    /// One of nginx's that is not carried out.
+    NotHere,
     Pipe,
     ProcessId,
     ProxyInternal,

@@ -34,6 +34,8 @@ pub(crate) enum Own {
     Plain(Plain),
     /// `$arg_NAME`.
     Argument(String),
+    /// `$http_NAME` of a name whose hyphens may be underscores, with those alone. Of others the library knows.
+    Field(String),
     /// `$sent_http_NAME`.
     Sent(HeaderName),
     /// `$upstream_http_NAME`.
@@ -55,6 +57,9 @@ impl Own {
         if let Some(name) = name.strip_prefix("arg_") {
             return Some(Own::Argument(name.to_owned()));
         }
+        if let Some(name) = name.strip_prefix("http_").filter(|name| name.contains('_')) {
+            return Some(Own::Field(name.to_owned()));
+        }
         if let Some(name) = name.strip_prefix("sent_http_") {
             return field(name).map(Own::Sent);
         }
@@ -69,6 +74,21 @@ impl Own {
         match self {
             Own::Plain(plain) => plain.value(asked),
             Own::Argument(name) => argument(&asked.state.lock().args, name),
+            Own::Field(wanted) => {
+                let location = asked.state.lock().location.clone();
+                let is_known = |name: &str| {
+                    let is_kept = || {
+                        location
+                            .as_ref()
+                            .is_some_and(|location| location.fields.keeps_underscores())
+                    };
+                    name.replace('-', "_") == *wanted && (!name.contains('_') || is_kept())
+                };
+                let lines = asked.head.headers.iter();
+                let lines = lines.filter(|(name, _)| is_known(name.as_str()));
+                let lines = lines.map(|(_, line)| String::from_utf8_lossy(line.as_bytes()).into_owned());
+                lines.collect::<Vec<_>>().join(", ")
+            }
             Own::Sent(name) => {
                 let state = asked.state.lock();
                 state
@@ -117,7 +137,7 @@ impl Plain {
             Plain::Http2 if head.version == Version::HTTP_2 => "h2c".to_owned(),
             Plain::Https if asked.hop.scheme() == "https" => "on".to_owned(),
             // No request is taken before its handshake is complete.
-            Plain::Http2 | Plain::Https | Plain::ProxyInternal => String::new(),
+            Plain::Http2 | Plain::Https | Plain::ProxyInternal | Plain::NotHere => String::new(),
             Plain::IsArgs if asked.state.lock().args.is_empty() => String::new(),
             Plain::IsArgs => "?".to_owned(),
             Plain::LimitConnStatus => asked.state.lock().limit_conn.unwrap_or_default().to_owned(),

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Instant;
 
 use super::wait::Wait;
 use crate::error::{Cause, Phase};
@@ -19,6 +20,7 @@ use crate::header::connection::has_option;
 use crate::http1::{
     AnyFields, BodyLength, HeadError, HeadLimits, HeadScan, Received, ResponseHead, response_from_head,
 };
+use crate::service::config::Keeping;
 use crate::service::failure::Failure;
 
 /// The most that one read of a head takes.
@@ -30,8 +32,10 @@ pub(super) struct Connection<S> {
     /// Read, and not yet used.
     pub(super) buffer: BytesMut,
     scan: HeadScan,
-    /// It has carried a request before.
-    is_kept: bool,
+    /// How many requests it has carried.
+    requests: u64,
+    /// None where nobody asks how old it is.
+    opened_at: Option<Instant>,
     /// The reason phrase of the last head, where it is not the usual one.
     pub(super) reason: Option<Bytes>,
     /// Something of an answer to this request has come.
@@ -46,17 +50,33 @@ impl<S: AsyncRead + Unpin> Connection<S> {
             stream,
             buffer: BytesMut::new(),
             scan: HeadScan::response(),
-            is_kept: false,
+            requests: 0,
+            opened_at: None,
             reason: None,
             has_answered: false,
             wait: Wait::default(),
         }
     }
 
+    /// One whose age is known.
+    pub(super) fn opened_at(mut self, opened_at: Instant) -> Self {
+        self.opened_at = Some(opened_at);
+        self
+    }
+
+    /// Whether it may carry another request, by how many it has carried and by its age.
+    pub(super) fn may_go_on(&self, keeping: &Keeping) -> bool {
+        let is_young = match (keeping.age, self.opened_at) {
+            (Some(age), Some(opened_at)) => opened_at.elapsed() <= age,
+            _ => true,
+        };
+        is_young && keeping.requests.is_none_or(|most| self.requests < most)
+    }
+
     /// It has carried a request to its end, and may carry another.
     pub(super) fn keep(&mut self) {
         self.scan = HeadScan::response();
-        self.is_kept = true;
+        self.requests = self.requests.saturating_add(1);
         self.has_answered = false;
         self.wait.start_again();
     }
@@ -70,7 +90,7 @@ impl<S: AsyncRead + Unpin> Connection<S> {
 
     /// Why it has failed. A kept one that the upstream has closed before it has begun to answer is no fault of its.
     pub(super) fn failure(&self, error: io::Error) -> Failure {
-        if self.is_kept && !self.has_answered {
+        if self.requests > 0 && !self.has_answered {
             return Failure::stale();
         }
         match Cause::of_upstream(error) {

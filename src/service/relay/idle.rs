@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::connection::Connection;
 use crate::clock::After;
+use crate::service::config::Keeping;
 use crate::service::tasks::Tasks;
 
 /// How many wait for one place.
@@ -24,8 +25,7 @@ const MOST: usize = 64;
 pub(super) struct Idle<K, S> {
     state: Arc<Mutex<State<K, S>>>,
     tasks: Tasks,
-    /// How long a connection waits.
-    limit: Duration,
+    keeping: Keeping,
 }
 
 struct State<K, S> {
@@ -40,14 +40,23 @@ where
     S: AsyncRead + Unpin + Send + 'static,
 {
     /// None so far. Those that have waited too long are closed by a task.
-    pub(super) fn new(tasks: Tasks, limit: Duration) -> Self {
+    pub(super) fn new(tasks: Tasks, keeping: Keeping) -> Self {
         Idle {
             state: Arc::new(Mutex::new(State {
                 places: HashMap::new(),
                 is_watched: false,
             })),
             tasks,
-            limit,
+            keeping,
+        }
+    }
+
+    /// A fresh one, which may wait here later.
+    pub(super) fn opened(&self, stream: S) -> Connection<S> {
+        let connection = Connection::new(stream);
+        match self.keeping.age {
+            Some(_) => connection.opened_at(Instant::now()),
+            None => connection,
         }
     }
 
@@ -57,7 +66,7 @@ where
         let waiting = state.places.get_mut(place)?;
         let mut found = None;
         while let Some((mut connection, since)) = waiting.pop() {
-            if since.elapsed() < self.limit && connection.is_usable(cx) {
+            if since.elapsed() < self.keeping.idle && connection.is_usable(cx) {
                 found = Some(connection);
                 break;
             }
@@ -71,17 +80,21 @@ where
 
     /// Keeps a connection whose request has been answered.
     pub(super) fn put(&self, place: K, mut connection: Connection<S>) {
-        if self.limit.is_zero() {
+        if self.keeping.idle.is_zero() {
             return;
         }
         connection.keep();
+        if !connection.may_go_on(&self.keeping) {
+            return;
+        }
         let mut state = locked(&self.state);
         let waiting = state.places.entry(place).or_default();
         if waiting.len() < MOST {
             waiting.push((connection, Instant::now()));
         }
         if !std::mem::replace(&mut state.is_watched, true) {
-            self.tasks.execute(watch(Arc::downgrade(&self.state), self.limit));
+            self.tasks
+                .execute(watch(Arc::downgrade(&self.state), self.keeping.idle));
         }
     }
 }
@@ -117,7 +130,7 @@ impl<K, S> Clone for Idle<K, S> {
         Idle {
             state: self.state.clone(),
             tasks: self.tasks.clone(),
-            limit: self.limit,
+            keeping: self.keeping,
         }
     }
 }

@@ -106,7 +106,7 @@ impl Relay {
     #[must_use]
     pub fn new(config: RelayConfig) -> Self {
         Relay::by(
-            Sources::Named(Named::new(Tasks::default(), config.idle_limit())),
+            Sources::Named(Named::new(Tasks::default(), config.keeping())),
             config,
         )
     }

@@ -6,7 +6,6 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
@@ -20,7 +19,7 @@ use super::idle::Idle;
 use crate::clock::After;
 use crate::connect::{AddressError, Connect, ConnectError, PoolKey, TcpConnect};
 use crate::error::{Cause, Phase};
-use crate::service::config::RelayConfig;
+use crate::service::config::{Keeping, RelayConfig};
 use crate::service::failure::Failure;
 use crate::service::tasks::Tasks;
 use crate::telemetry::{self, Kind, Stopwatch};
@@ -64,9 +63,9 @@ pub(in crate::service) struct Named {
 }
 
 impl Named {
-    pub(super) fn new(tasks: Tasks, idle_time: Duration) -> Self {
+    pub(super) fn new(tasks: Tasks, keeping: Keeping) -> Self {
         Named {
-            idle: Idle::new(tasks, idle_time),
+            idle: Idle::new(tasks, keeping),
         }
     }
 }
@@ -95,7 +94,7 @@ impl Source for Named {
         // Boxed, because it is rare: it would set the size of what is common.
         let stream = Box::pin(fresh(config, |_| connect(&uri, config))).await?;
         asked.connected();
-        Ok(Opened::kept(Connection::new(stream), place))
+        Ok(Opened::kept(self.idle.opened(stream), place))
     }
 
     fn keep(&self, opened: Opened<Self::Place, AnyStream>) {
@@ -121,10 +120,10 @@ impl<C: Connect> Clone for Through<C> {
 }
 
 impl<C: Connect> Through<C> {
-    pub(super) fn new(connect: Arc<C>, tasks: Tasks, idle_time: Duration) -> Self {
+    pub(super) fn new(connect: Arc<C>, tasks: Tasks, keeping: Keeping) -> Self {
         Through {
             connect,
-            idle: Idle::new(tasks, idle_time),
+            idle: Idle::new(tasks, keeping),
         }
     }
 }
@@ -159,7 +158,7 @@ impl<C: Connect + 'static> Source for Through<C> {
         let stream = connecting.await?;
         asked.connected();
         Ok(Opened {
-            connection: Connection::new(stream),
+            connection: self.idle.opened(stream),
             place,
         })
     }
@@ -273,13 +272,13 @@ pub(in crate::service) enum Sources<C: Connect> {
 impl<C: Connect + 'static> Sources<C> {
     /// To where a connector leads.
     pub(in crate::service) fn through(connect: Arc<C>, tasks: Tasks, config: &RelayConfig) -> Self {
-        Sources::Through(Through::new(connect, tasks, config.idle_limit()))
+        Sources::Through(Through::new(connect, tasks, config.keeping()))
     }
 
     /// The same with another executor, and without the connections that wait.
     pub(super) fn on(&self, tasks: Tasks, config: &RelayConfig) -> Self {
         match self {
-            Sources::Named(_) => Sources::Named(Named::new(tasks, config.idle_limit())),
+            Sources::Named(_) => Sources::Named(Named::new(tasks, config.keeping())),
             Sources::Through(through) => Sources::through(through.connect.clone(), tasks, config),
         }
     }

@@ -56,6 +56,7 @@ const KEEPS_NOBODY_OUT: &[&str] = &[
     "split_clients",
     "geo",
     "proxy_ssl_verify",
+    "proxy_ssl_verify_depth",
     "proxy_ssl_certificate",
     "proxy_ssl_certificate_key",
     "set",

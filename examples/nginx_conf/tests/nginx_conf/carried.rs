@@ -254,7 +254,8 @@ fn files() {
          location /spa { try_files $uri /index.html; }
          location /static/ { alias FOLDER/files/sub/; }
          location /bare { root FOLDER/files/sub; }
-         location = /made { if (-f FOLDER/files/one.txt) { return 200 there; } return 200 none; }",
+         location = /made { if (-f FOLDER/files/one.txt) { return 200 there; } return 200 none; }
+         location = /status { return 200 $status; }",
         &[
             ("/one.txt", "200  \"one\\n\""),
             ("/none.txt", "200  \"GET /none.txt \""),
@@ -266,6 +267,63 @@ fn files() {
             ("/static/two.txt", "200  \"two\\n\""),
             ("/static/three.txt", "404  \"\""),
             ("/made", "200  \"there\""),
+            // A text knows the status that it comes with.
+            ("/status", "200  \"200\""),
+        ],
+    );
+}
+
+/// The name of a file is what a prefix is replaced in, however long it is. Where nothing is replaced the target goes up as it came.
+#[test]
+fn files_that_an_upstream_is_asked_for() {
+    alike(
+        "",
+        "root FOLDER/files;
+         location /sub/ { try_files $uri =404; proxy_pass http://unix:FOLDER/origin.sock:/base/; }
+         location /su { try_files /sub/two.txt =404; proxy_pass http://unix:FOLDER/origin.sock:/base; }
+         location /served/ { try_files /one.txt =404; proxy_pass http://unix:FOLDER/origin.sock:/base/; }
+         location /none/ { try_files /three.txt $uri =404; proxy_pass http://unix:FOLDER/origin.sock:/base/; }
+         location /bare/ { try_files /one.txt =404; proxy_pass http://unix:FOLDER/origin.sock; }
+         location /variable/ { try_files /one.txt =404; proxy_pass $origin; }",
+        &[
+            ("/sub/two.txt?a=b", "200  \"GET /base/two.txt?a=b \""),
+            ("/sub/tw%6f.txt", "200  \"GET /base/two.txt \""),
+            ("/sub/three.txt", "404  \"\""),
+            ("/su/x", "200  \"GET /baseb/two.txt \""),
+            ("/served/x", "200  \"GET /base/ \""),
+            ("/none/x", "404  \"\""),
+            ("/bare/x?y", "200  \"GET /bare/x?y \""),
+            ("/variable/x", "200  \"GET /variable/x \""),
+        ],
+    );
+}
+
+/// How many requests go over one connection to a server, as the server counts them.
+#[test]
+fn connections_that_are_kept() {
+    let group = |name: &str, lines: &str| {
+        format!("upstream {name} {{ server unix:FOLDER/counts.sock; keepalive 1; {lines} }}")
+    };
+    both_answer(
+        &format!(
+            "{} {} {}
+             server {{ listen LISTEN; proxy_http_version 1.1; proxy_set_header Connection '';
+                 location /all {{ proxy_pass http://all; }} location /two {{ proxy_pass http://two; }}
+                 location /old {{ proxy_pass http://old; }} }}
+             server {{ listen unix:FOLDER/counts.sock; return 200 $connection_requests; }}",
+            group("all", "keepalive_requests 100; keepalive_time 1h;"),
+            group("two", "keepalive_requests 2;"),
+            group("old", "keepalive_requests 1;"),
+        ),
+        &[
+            ("/all", HOST, "200  \"1\""),
+            ("/all", HOST, "200  \"2\""),
+            ("/all", HOST, "200  \"3\""),
+            ("/two", HOST, "200  \"1\""),
+            ("/two", HOST, "200  \"2\""),
+            ("/two", HOST, "200  \"1\""),
+            ("/old", HOST, "200  \"1\""),
+            ("/old", HOST, "200  \"1\""),
         ],
     );
 }
@@ -506,12 +564,15 @@ fn fields_whose_names_nginx_takes_for_invalid() {
     ] {
         let text = format!(
             "{line} server {{ listen LISTEN; location / {{ proxy_pass http://{origin}; }}
-             location /own {{ proxy_set_header X.Seen own; proxy_pass http://{origin}; }} }}"
+             location /own {{ proxy_set_header X.Seen own; proxy_pass http://{origin}; }}
+             location /variable {{ return 200 $http_x_seen; }} }}"
         );
         let expected = [underscore, dot].map(|seen| format!("200  {seen:?}"));
         let mut cases = vec![
             ("/", "Host: x.example\r\nX_Seen: yes\r\n", &*expected[0]),
             ("/", "Host: x.example\r\nX.Seen: yes\r\n", &*expected[1]),
+            ("/variable", "Host: x.example\r\nX_Seen: yes\r\n", &*expected[0]),
+            ("/variable", "Host: x.example\r\nX-Seen: yes\r\n", "200  \"yes\""),
         ];
         // Where they pass, nginx sends the client's as well.
         if dot.is_empty() {

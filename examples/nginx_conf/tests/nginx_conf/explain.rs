@@ -171,3 +171,52 @@ fn conditions_and_the_reasons_for_a_location() {
         }
     }
 }
+
+#[test]
+fn guards_files_and_the_servers_of_a_group() {
+    let site = "upstream group { least_conn; server 10.0.0.1:8000; server 10.0.0.2:8000 backup; }
+        server { listen LISTEN; server_name a.example; root FOLDER;
+            location /in/ { allow 10.0.0.0/8; deny all; rewrite ^/in/(.*)$ /base/$1 break; proxy_pass http://group; }
+            location /file { try_files /none.txt /test.conf =404; proxy_pass http://group; }
+            location /none { try_files /none.txt =404; } }";
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        (
+            "/in/x",
+            &[],
+            &[
+                "make it /base/x, and it stays here",
+                "allow and deny: 127.0.0.1 is kept out (403 Forbidden)",
+                "answer 403",
+            ],
+        ),
+        (
+            "/in/x",
+            &["--client", "10.2.3.4"],
+            &[
+                "allow and deny: 10.2.3.4 is let in",
+                "to group:80 for /base/x",
+                "upstream group (",
+                "least_conn; server 10.0.0.1:8000; server 10.0.0.2:8000 backup",
+                "GET /base/x HTTP/1.1",
+            ],
+        ),
+        (
+            "/file",
+            &[],
+            &["try_files: /test.conf is there", "GET /file HTTP/1.1"],
+        ),
+        (
+            "/none",
+            &[],
+            &["try_files: nothing is there, and =404 is the last", "answer 404"],
+        ),
+    ];
+    for (target, flags, expected) in cases {
+        let said = explained(site, &format!("http://a.example:PORT{target}"), flags);
+        let mut rest = &*said;
+        for words in *expected {
+            let at = rest.find(words);
+            rest = &rest[at.unwrap_or_else(|| panic!("{target}: {words}: {said}"))..];
+        }
+    }
+}

@@ -78,7 +78,7 @@ fn lines_that_are_not_what_was_meant() {
             "nginx says Connection: upgrade of every request, also of those without Upgrade. Write \
              proxy_set_header Connection $connection_upgrade;",
         ),
-        (carrying(""), 10, "h2c too. Here only websocket passes"),
+        (carrying(""), 10, "h2c too. Here websocket passes, and what --allow-upgrade names"),
         (
             carrying("add_header 'Access-Control-Allow-Origin' '*' always;"),
             11,
@@ -131,6 +131,11 @@ fn lines_that_are_not_what_was_meant() {
             location("proxy_pass http://UPSTREAM/base;").replace("location /chat", "location /chat/"),
             10,
             "nginx makes /basex of /chat/x, without a slash between",
+        ),
+        (
+            location("if ($http_upgrade) {\nproxy_pass http://UPSTREAM;\n}\nreturn 404;"),
+            11,
+            "this proxy_pass is never reached: return 404 (",
         ),
         (
             carrying("").replace(

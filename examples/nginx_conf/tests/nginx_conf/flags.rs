@@ -20,6 +20,11 @@ fn what_is_wrong_and_what_to_write_instead() {
         (&["a.conf", "b.conf"], "one FILE is read"),
         (&["a.conf", "-c", "b.conf"], "one FILE is read"),
         (&["a.conf", "-p"], "-p needs a value"),
+        (&["a.conf", "--allow-upgrade"], "--allow-upgrade needs a value"),
+        (
+            &["--allow-upgrade", "a b", "a.conf"],
+            "a protocol is written as NAME or NAME/VERSION",
+        ),
         (
             &["--nginx-version", "new", "a.conf"],
             "a version is written as 1.22 or 1.30",
@@ -29,12 +34,16 @@ fn what_is_wrong_and_what_to_write_instead() {
             "-H X: a field is written as NAME: VALUE",
         ),
         (
+            &["--explain", "http://a/", "--client", "me", "a.conf"],
+            "--client me: an address is expected",
+        ),
+        (
             &["--method", "POST", "a.conf"],
-            "--method and --field need --explain URL",
+            "--method, --field and --client need --explain URL",
         ),
         (
             &["-H", "X: y", "a.conf"],
-            "--method and --field need --explain URL",
+            "--method, --field and --client need --explain URL",
         ),
     ];
     for (arguments, words) in cases {

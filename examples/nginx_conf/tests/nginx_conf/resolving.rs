@@ -287,22 +287,28 @@ fn a_server_that_is_not_there_is_passed_by() {
     }
 }
 
-/// nginx before 1.27.3 knows no `resolver` in a group.
+/// nginx before 1.27.3 knows no `resolver` in a group, nor `resolve`.
 #[test]
-fn a_group_with_a_resolver_of_its_own() {
-    let dns = Dns::start();
-    for (name, expected) in [
-        ("a.example", "200  \"got\""),
-        ("called.example", "200  \"got\""),
-        ("none.example", "502  \"\""),
+fn a_group_with_a_resolver() {
+    let (dns, other) = (Dns::start(), own_address());
+    let own = format!("resolver {} ipv6=off; resolver_timeout 2s;", dns.address);
+    let of_http = format!("resolver {other} ipv6=off; resolver_timeout 1h;");
+    for (of_http, own, name, expected) in [
+        ("", &*own, "a.example", "200  \"got\""),
+        ("", &own, "called.example", "200  \"got\""),
+        ("", &own, "none.example", "502  \"\""),
+        (&of_http, &own, "short.example", "200  \"got\""),
+        // Where the group has none, it has that of http.
+        (&own, "", "two.example", "200  \"got\""),
+        (&own, "", "failed.example", "502  \"\""),
+        (&own, "resolver_timeout 1s;", "long.example", "200  \"got\""),
     ] {
         let target = own_address();
         let text = format!(
-            "events {{}} http {{ include FOLDER/folders.conf; access_log off;
-             upstream group {{ zone group 64k; resolver {} ipv6=off; resolver_timeout 2s; server {name}:{} resolve; }}
+            "events {{}} http {{ include FOLDER/folders.conf; access_log off; {of_http}
+             upstream group {{ zone group 64k; {own} server {name}:{} resolve; }}
              server {{ listen {target}; return 200 got; }}
              server {{ listen LISTEN; location / {{ proxy_pass http://group; }} }} }}",
-            dns.address,
             target.port()
         );
         let folder = Folder::of(own_address(), &text);

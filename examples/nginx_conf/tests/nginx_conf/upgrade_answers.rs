@@ -4,6 +4,7 @@
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 
 use crate::named::{configured, kinds};
+use crate::program::Kind;
 
 /// It switches, unless the target says otherwise.
 const ORIGIN: &str = "HTTP/1.1 403 No\r\nContent-Length: 2\r\nX-Reason: theirs\r\nSet-Cookie: sid=1; Path=/app/; Domain=up.example\r\n\
@@ -122,6 +123,7 @@ const CASES: &[Case] = &[
     ("", "/app/hop", 200, &[("x-page", "page 200")]),
     ("proxy_ignore_headers X-Accel-Redirect;", "/app/hop", 200, &[("x-page", "-")]),
     // Of an upstream that refuses connections.
+    ("add_header X-Usual usual; add_header X-Always always always;", "/down/", 502, &[("x-usual", "-"), ("x-always", "always")]),
     ("error_page 502 /page;", "/down/", 502, &[("x-page", "page 502")]),
     ("error_page 502 = @other;", "/down/", 101, &[("x-other", "other")]),
 ];
@@ -187,6 +189,48 @@ async fn the_method_that_a_guard_sees() {
                 .send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"))
                 .await;
             assert_eq!(client.head().await.status, status, "{kind:?} {method}");
+        }
+    }
+}
+
+/// Other protocols pass where a flag names them. What has not been asked for is no tunnel, whatever the origin says: its 101 has no body, and
+/// what takes its place has none.
+#[tokio::test]
+async fn another_protocol_that_is_allowed() {
+    let switches = "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n";
+    let origin = ScriptedOrigin::start(Script::new().read_head().send(switches).echo()).await;
+    let carried = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+    let locations = format!(
+        "location / {{ proxy_pass http://{}; {carried} }}",
+        origin.address()
+    );
+    let cases: &[(&[&str], &str, u16)] = &[
+        (&["--allow-upgrade", "tcp"], "Upgrade: tcp\r\n", 101),
+        (
+            &["--allow-upgrade", "other/1", "--allow-upgrade", "tcp"],
+            "Upgrade: x, tcp\r\n",
+            101,
+        ),
+        (&["--allow-upgrade", "other/1"], "Upgrade: tcp\r\n", 502),
+        (&["--allow-upgrade", "tcp"], "", 502),
+        (&[], "Upgrade: tcp\r\n", 502),
+    ];
+    for (flags, field, status) in cases {
+        let program = configured(Kind::Ours, "", &locations, &[&["--no-hints"], *flags].concat());
+        let mut client = ScriptedClient::connect(program.address).await;
+        client
+            .send(format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n{field}\r\n"
+            ))
+            .await;
+        let head = client.head().await;
+        assert_eq!(head.status, *status, "{flags:?} {field:?}");
+        match status {
+            101 => {
+                client.send("hello").await;
+                client.receives(b"hello").await;
+            }
+            _ => assert_eq!(head.headers["content-length"], "0", "{flags:?} {field:?}"),
         }
     }
 }
