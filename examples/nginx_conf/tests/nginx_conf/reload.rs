@@ -120,7 +120,7 @@ fn nobody_reads_standard_error() {
     let _ = child.wait();
 }
 
-/// As nginx's: a client that keeps its connection is told with the answer that nothing follows it.
+/// As in nginx: a client that keeps its connection learns with the answer that nothing follows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_behind_the_signal_is_the_last_on_its_connection() {
     for name in ["-QUIT", "-HUP"] {
