@@ -37,6 +37,13 @@ pub(crate) fn scaled(time: Duration, factor: f64) -> Duration {
     Duration::from_secs_f64(seconds.min(FAR.as_secs_f64()))
 }
 
+/// How long a peer that reads slowly may take for so many bytes: a second for each KiB, for the 256 KiB that the buffers of two
+/// kernels usually have room for. More may be in them, and who has not read it by then is not waited for.
+#[cfg(any(feature = "tunnel", feature = "http2"))]
+pub(crate) fn reading_time(bytes: u64) -> Duration {
+    Duration::from_secs((bytes / 1024).min(256))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

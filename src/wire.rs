@@ -67,13 +67,35 @@ pub(crate) async fn write_all<S: AsyncWrite + Unpin>(
     bytes: &[u8],
     limit: Duration,
 ) -> io::Result<()> {
-    let mut written = pin!(async {
+    let written = pin!(async {
         stream.write_all(bytes).await?;
         stream.flush().await
     });
-    match at_once(written.as_mut()).await {
+    within(limit, written).await
+}
+
+/// Writes all bytes; `limit` is for each wait until the stream takes more of them.
+pub(crate) async fn write_on<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    mut bytes: &[u8],
+    limit: Duration,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match within(limit, pin!(stream.write(bytes))).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => bytes = &bytes[count..],
+        }
+    }
+    within(limit, pin!(stream.flush())).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    mut future: Pin<&mut impl Future<Output = io::Result<T>>>,
+) -> io::Result<T> {
+    match at_once(future.as_mut()).await {
         Poll::Ready(result) => result,
-        Poll::Pending => timeout(limit, written)
+        Poll::Pending => timeout(limit, future)
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
     }

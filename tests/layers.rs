@@ -215,7 +215,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("tls", &["clock", "connect", "token", "tunnel", "wire"]),
     ("upstream", &["clock", "connect", "telemetry", "tls", "tunnel"]),
-    ("http2", &["connect", "handshake", "header", "http1"]),
+    ("http2", &["clock", "connect", "handshake", "header", "http1"]),
     (
         "error",
         &[

@@ -16,6 +16,7 @@ use super::incoming::Incoming;
 use super::request_head::{HeadFailure, RequestHead, read_head};
 use crate::clock::After;
 use crate::error::{Error, Phase};
+use crate::exchange::Admission;
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::header::{Forwarding, Hop};
 use crate::side::Side;
@@ -268,7 +269,7 @@ impl Acceptor {
     {
         let mut client = Client::new(stream.into_parts().0, self.config.send_timeout);
         client.head_only = head.method == Method::HEAD;
-        client.refuse(refusal).await
+        client.refuse(refusal, Admission::default()).await
     }
 
     async fn read<S>(
@@ -376,7 +377,8 @@ where
     /// Answers and closes.
     async fn answer(self) -> Result<Accepted<S>, Error> {
         let Refused(client, rejection, head) = self;
-        client.refuse(answer::Refusal::from(&rejection)).await?;
+        let refusal = answer::Refusal::from(&rejection);
+        client.refuse(refusal, Admission::default()).await?;
         Ok(Accepted::Rejected(rejection, head))
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::relayed_body::RelayedBody;
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
+use crate::exchange::Admission;
 use crate::handshake::{Declined, Rejection, last_response};
 use crate::header::date;
 use crate::http1::encode_response;
@@ -130,7 +131,21 @@ where
     }
 
     /// Sends a final response of the proxy's own, and closes.
-    pub(super) async fn refuse(mut self, refusal: Refusal) -> Result<(), Error> {
+    pub(super) async fn refuse(self, refusal: Refusal, admission: Admission) -> Result<(), Error> {
+        // In this order, so that the place is free when the connection is closed, whatever happens before.
+        let (admission, mut client) = (admission, self);
+        client.send_refusal(refusal).await?;
+        client.close(admission).await;
+        Ok(())
+    }
+
+    /// Closes behind a final response. That is not the exchange's any more: a client that makes it last has no place.
+    async fn close(mut self, admission: Admission) {
+        drop(admission);
+        wire::close(&mut self.stream).await;
+    }
+
+    async fn send_refusal(&mut self, refusal: Refusal) -> Result<(), Error> {
         let (mut parts, body) = refusal.0.into_parts();
         // RFC 9110, sections 6.4.1 and 8.6: these have no content, and hence no length of it to state.
         let without_content = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -151,7 +166,6 @@ where
         }
         self.write(&bytes).await?;
         self.has_sent(parts.status, head_length, bytes.len() - head_length);
-        wire::close(&mut self.stream).await;
         Ok(())
     }
 
@@ -175,14 +189,35 @@ where
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        wire::write_all(&mut self.stream, bytes, self.send_timeout)
+        wire::write_on(&mut self.stream, bytes, self.send_timeout)
             .await
             .map_err(response_error(Side::Downstream))
     }
 
     /// Relays the origin's own answer whole, and closes. Nothing that the client sends is read as a request again.
     pub(super) async fn relay<U>(
-        mut self,
+        self,
+        declined: Declined,
+        upstream: U,
+        early: Bytes,
+        read_timeout: Duration,
+        admission: Admission,
+    ) -> Result<StatusCode, Error>
+    where
+        S: 'static,
+        U: AsyncRead + AsyncWrite + Unpin,
+    {
+        // In this order, so that the place is free when both connections are closed, whatever happens before.
+        let (admission, mut client) = (admission, self);
+        let status = client
+            .send_declined(declined, upstream, early, read_timeout)
+            .await?;
+        client.close(admission).await;
+        Ok(status)
+    }
+
+    async fn send_declined<U>(
+        &mut self,
         declined: Declined,
         mut upstream: U,
         early: Bytes,
@@ -240,7 +275,6 @@ where
             tunnel::reset_on_drop(&self.stream);
             return Err(Error::new(Phase::Response, Side::Upstream, cause));
         }
-        wire::close(&mut self.stream).await;
         Ok(status)
     }
 }

@@ -125,9 +125,9 @@ where
         match answer {
             Final::Declined(declined, upstream, early) => {
                 // Boxed, as all that is rare: it would set the size of what is common.
-                let relayed =
-                    Box::pin(client.relay(*declined, upstream, early, config.upgrade.read_timeout)).await;
-                relayed.map(Negotiated::Declined)
+                let limit = config.upgrade.read_timeout;
+                let relayed = Box::pin(client.relay(*declined, upstream, early, limit, admission));
+                relayed.await.map(Negotiated::Declined)
             }
             Final::Switched(switched, upstream, from_upstream, timer) => {
                 let tap = config.upgrade.agreed(tap, &switched);
@@ -191,9 +191,8 @@ where
         } = self;
         if let Some(status) = error.status() {
             // The client may be gone too; the upstream's failure is the news.
-            let _ = Box::pin(client.refuse(Refusal::of(status, &error))).await;
+            let _ = Box::pin(client.refuse(Refusal::of(status, &error), admission)).await;
         }
-        drop(admission);
         error
     }
 }

@@ -25,6 +25,9 @@ pub enum Negotiated<S, U> {
 }
 
 /// Two sides that have agreed on a protocol, and what each of them has said already.
+///
+/// It may be run in any task. The deadlines of the tunnel are those of the runtime that runs it. Sockets are not: tokio's stay with the
+/// runtime that has made them, which has to go on running for as long as the tunnel does.
 #[must_use = "nothing is carried until it is run"]
 pub struct Established<S, U> {
     protocol: Protocol,

@@ -107,8 +107,6 @@ where
         let Incoming {
             admission, client, ..
         } = self;
-        let answered = client.refuse(refusal).await;
-        drop(admission);
-        answered
+        client.refuse(refusal, admission).await
     }
 }

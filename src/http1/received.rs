@@ -126,6 +126,10 @@ fn normalize_empty_path(parts: &mut Parts) -> Result<(), HeadError> {
 }
 
 fn check_target(parts: &Parts) -> Result<(), HeadError> {
+    // RFC 9113, section 8.3.1: exactly one valid value, and RFC 3986, section 3.1, has none that is empty.
+    if parts.uri.scheme_str() == Some("") {
+        return Err(TargetError::Form.into());
+    }
     if let Some(authority) = parts.uri.authority() {
         validate_host(authority.as_str().as_bytes()).map_err(|_| TargetError::Authority)?;
     }

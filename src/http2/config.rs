@@ -123,6 +123,10 @@ impl Http2Config {
     }
 
     /// How long the answer to a PING may take; then the connection and all its tunnels have failed. Default 20 seconds.
+    ///
+    /// The time starts again with each byte that comes, and whenever the connection takes bytes after it had taken none. It is
+    /// longer by a second for each KiB that may lie before the PING, which is what was written since the last one that was answered; by
+    /// 256 seconds at most. So an upstream that reads or sends slowly is not taken for one that has vanished.
     #[must_use]
     pub fn ping_timeout(mut self, limit: Duration) -> Self {
         self.ping_timeout = limit;

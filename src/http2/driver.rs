@@ -10,11 +10,12 @@ use std::time::Duration;
 use h2::client::{self, SendRequest};
 use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::config::{FRAME_BUDGET, Http2Config, RESET_STREAMS, RESETS_REMEMBERED};
 use super::failure::{closed, connection_failed};
 use super::link::Link;
+use super::liveness::silent;
 use super::payload::Payload;
 use super::turn::{self, TurnStream, Turns};
 use crate::connect::ConnectError;
@@ -103,7 +104,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         } = self;
         let end = {
             let mut unused = pin!(link.0.unused(config.idle_timeout));
-            let mut silent = pin!(silent(pings, config.ping_interval, config.ping_timeout));
+            let silent = silent(pings, turns.moved(), config.ping_interval, config.ping_timeout);
+            let mut silent = pin!(silent);
             poll_fn(|cx| {
                 turns.begin();
                 if Pin::new(&mut connection).poll(cx).is_ready() {
@@ -153,18 +155,4 @@ enum End {
     Closed,
     Silent,
     Unused,
-}
-
-/// Completes when the other end does not answer any more.
-pub(super) async fn silent(mut pings: PingPong, interval: Option<Duration>, limit: Duration) {
-    let Some(interval) = interval else {
-        return std::future::pending().await;
-    };
-    loop {
-        sleep(interval).await;
-        let answered = timeout(limit, pings.ping(Ping::opaque())).await;
-        if !matches!(answered, Ok(Ok(_))) {
-            return;
-        }
-    }
 }

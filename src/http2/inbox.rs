@@ -6,6 +6,7 @@
 //! come: by the tunnel if it waits for them, and otherwise by the task that drives the connection.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -22,6 +23,8 @@ struct Frames {
     state: Mutex<State>,
     /// Who waits for bytes. Never held while h2 is called, for h2 calls in here.
     reader: Mutex<Option<Waker>>,
+    /// h2 had nothing when it was last asked, and has not said that there is something since.
+    is_quiet: AtomicBool,
     unread: Arc<Unread>,
 }
 
@@ -71,6 +74,7 @@ impl Inbox {
         Inbox(Arc::new(Frames {
             state: Mutex::new(state),
             reader: Mutex::default(),
+            is_quiet: AtomicBool::new(false),
             unread,
         }))
     }
@@ -137,16 +141,19 @@ impl Inbox {
     /// A frame that is not empty. None at the end, or if there is none; if that is waited for, the task of this context is
     /// woken by the next.
     fn next_frame(&self, state: &mut State, cx: &mut Context<'_>, waits: bool) -> Option<Bytes> {
-        let waker = Waker::from(self.0.clone());
-        let mut own = Context::from_waker(&waker);
-        let frame = state.next_frame(&mut own);
-        if frame.is_some() || state.end.is_some() || !waits {
-            return frame;
+        if waits {
+            // Before h2 is asked, so that nothing comes unnoticed in between.
+            match &mut *lock(&self.0.reader) {
+                Some(reader) => reader.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
         }
-        // The reader is known while it waits, and no longer: a frame that wakes a task that does not read is drained by nobody.
-        *lock(&self.0.reader) = Some(cx.waker().clone());
-        let frame = state.next_frame(&mut own);
-        if frame.is_some() || state.end.is_some() {
+        let frame = match self.0.is_quiet.load(Ordering::Relaxed) {
+            true => None,
+            false => self.0.next_frame(state),
+        };
+        if waits && (frame.is_some() || state.end.is_some()) {
+            // It is known while it waits, and no longer: a frame that wakes a task that does not read is drained by nobody.
             *lock(&self.0.reader) = None;
         }
         frame
@@ -217,11 +224,21 @@ impl State {
 }
 
 impl Frames {
+    /// Takes one frame out of h2, unless there is none or the end has come.
+    fn next_frame(self: &Arc<Self>, state: &mut State) -> Option<Bytes> {
+        // Before h2 is asked: it may call in here as soon as it has the waker.
+        self.is_quiet.store(true, Ordering::Relaxed);
+        let waker = Waker::from(self.clone());
+        let frame = state.next_frame(&mut Context::from_waker(&waker));
+        if frame.is_some() {
+            self.is_quiet.store(false, Ordering::Relaxed);
+        }
+        frame
+    }
+
     /// Takes out of h2 what is there, up to the end.
-    fn drain(self: Arc<Self>, state: &mut State) {
-        let waker = Waker::from(self);
-        let mut cx = Context::from_waker(&waker);
-        while let Some(frame) = state.next_frame(&mut cx) {
+    fn drain(self: &Arc<Self>, state: &mut State) {
+        while let Some(frame) = self.next_frame(state) {
             state.bytes.extend_from_slice(&frame);
         }
     }
@@ -235,6 +252,8 @@ fn failed(error: h2::Error) -> End {
 /// Called by h2, which holds a lock of its own meanwhile.
 impl Wake for Frames {
     fn wake(self: Arc<Self>) {
+        // Before the reader is looked for: one that comes later asks h2.
+        self.is_quiet.store(false, Ordering::Relaxed);
         let reader = lock(&self.reader).take();
         match reader {
             Some(reader) => reader.wake(),
@@ -274,13 +293,16 @@ impl Unread {
         loop {
             let mut waiting = lock(&self.0);
             if waiting.streams.is_empty() {
-                waiting.driver = Some(cx.waker().clone());
+                match &mut waiting.driver {
+                    Some(driver) => driver.clone_from(cx.waker()),
+                    none => *none = Some(cx.waker().clone()),
+                }
                 return;
             }
             let streams = std::mem::take(&mut waiting.streams);
             drop(waiting);
             for frames in streams {
-                frames.clone().drain(&mut lock(&frames.state));
+                frames.drain(&mut lock(&frames.state));
                 // It may have begun to wait since.
                 let reader = lock(&frames.reader).take();
                 if let Some(reader) = reader {

@@ -43,6 +43,7 @@ mod driver;
 mod failure;
 mod inbox;
 mod link;
+mod liveness;
 mod outlet;
 mod payload;
 mod pool;

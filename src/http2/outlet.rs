@@ -24,6 +24,8 @@ pub(super) struct Outlet {
     ended: bool,
     /// Something has been given to h2 since the last flush.
     unflushed: bool,
+    /// How much has been reserved of the windows.
+    reserved: usize,
 }
 
 impl Outlet {
@@ -33,6 +35,7 @@ impl Outlet {
             unsent: Arc::default(),
             ended: false,
             unflushed: false,
+            reserved: 0,
         }
     }
 
@@ -70,20 +73,28 @@ impl Outlet {
     fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         let wanted = wanted.min(WRITE_SIZE);
         self.stream.reserve_capacity(wanted);
-        while self.stream.capacity() == 0 {
+        self.reserved = wanted;
+        loop {
+            match self.stream.capacity() {
+                0 => {}
+                room => return Poll::Ready(Ok(room.min(wanted))),
+            }
             match ready!(self.stream.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(Err(failure::stream_failed(error))),
                 None => return Poll::Ready(Err(self.failure(cx))),
             }
         }
-        Poll::Ready(Ok(self.stream.capacity().min(wanted)))
     }
 
     fn give(&mut self, cx: &mut Context<'_>, bytes: Bytes, ends: bool) -> io::Result<()> {
+        let is_used = bytes.len() >= self.reserved;
         let sent = self.stream.send_data(self.unsent.payload(bytes), ends);
-        // What is reserved and not used is taken from the other streams of the connection.
-        self.stream.reserve_capacity(0);
+        if !is_used {
+            // What is reserved and not used is taken from the other streams of the connection.
+            self.stream.reserve_capacity(0);
+        }
+        self.reserved = 0;
         self.ended |= ends;
         self.unflushed = true;
         sent.map_err(|_| self.failure(cx))
@@ -108,6 +119,11 @@ impl Outlet {
     /// How many bytes the connection has taken so far.
     pub(super) fn taken(&self) -> u64 {
         self.unsent.taken()
+    }
+
+    /// Whether the connection has not taken all that it was given, which is never more than the windows have room for.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.unsent.is_some()
     }
 
     /// Waits until the connection has taken everything: from then on a reset of the stream does not overtake it.

@@ -42,6 +42,11 @@ impl Unsent {
         Poll::Pending
     }
 
+    /// Whether there is something that the connection has not taken.
+    pub(super) fn is_some(&self) -> bool {
+        self.lock().payloads > 0
+    }
+
     /// How many bytes the connection has taken so far.
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)

@@ -15,6 +15,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::liveness::{Blocked, Moved};
+
 /// The most bytes that are read in one turn.
 const READ_LIMIT: usize = 64 * 1024;
 
@@ -41,6 +43,7 @@ struct State<T> {
     /// How much of it has gone out.
     gone: usize,
     unflushed: bool,
+    moved: Arc<Moved>,
 }
 
 /// A stream in two hands: for the task that takes the turns, and for h2.
@@ -51,6 +54,7 @@ pub(super) fn share<T>(stream: T) -> (Turns<T>, TurnStream<T>) {
         waiting: Vec::new(),
         gone: 0,
         unflushed: false,
+        moved: Arc::default(),
     };
     let state = Arc::new(Mutex::new(state));
     (Turns(state.clone()), TurnStream(state))
@@ -60,6 +64,11 @@ impl<T: AsyncWrite + Unpin> Turns<T> {
     /// A turn begins: h2 may read again.
     pub(super) fn begin(&self) {
         lock(&self.0).left = READ_LIMIT;
+    }
+
+    /// What moves on the stream.
+    pub(super) fn moved(&self) -> Arc<Moved> {
+        lock(&self.0).moved.clone()
     }
 
     /// The turn ends: what h2 has written goes out. Ready when all of it has.
@@ -72,17 +81,25 @@ impl<T: AsyncWrite + Unpin> State<T> {
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.gone < self.waiting.len() {
             let stream = Pin::new(&mut self.stream);
-            let count = ready!(stream.poll_write(cx, &self.waiting[self.gone..]))?;
+            let Poll::Ready(count) = stream.poll_write(cx, &self.waiting[self.gone..])? else {
+                self.moved.block(Blocked::Write);
+                return Poll::Pending;
+            };
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.moved.resume(Blocked::Write);
             self.gone += count;
         }
         self.gone = 0;
         self.waiting.clear();
         self.waiting.shrink_to(KEPT);
         if self.unflushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            if Pin::new(&mut self.stream).poll_flush(cx)?.is_pending() {
+                self.moved.block(Blocked::Flush);
+                return Poll::Pending;
+            }
+            self.moved.resume(Blocked::Flush);
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
@@ -106,7 +123,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TurnStream<T> {
         }
         let before = into.filled().len();
         ready!(Pin::new(&mut state.stream).poll_read(cx, into))?;
-        state.left = state.left.saturating_sub(into.filled().len() - before);
+        let count = into.filled().len() - before;
+        state.left = state.left.saturating_sub(count);
+        state.moved.receive(count);
         Poll::Ready(Ok(()))
     }
 }
@@ -131,7 +150,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TurnStream<T> {
             state.waiting.extend_from_slice(slice);
         }
         state.unflushed = true;
-        Poll::Ready(Ok(state.waiting.len() - before))
+        let count = state.waiting.len() - before;
+        state.moved.write(count);
+        Poll::Ready(Ok(count))
     }
 
     /// h2 copies the bytes of a small frame anyway; those of a larger one it hands over where they are.

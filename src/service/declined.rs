@@ -20,12 +20,17 @@ const READ_SIZE: usize = 16 * 1024;
 
 /// What is left of the upstream's connection after the head that declined. Trailer fields end here.
 pub(super) struct DeclinedBody {
-    upstream: Box<dyn AsyncRead + Send + Unpin>,
+    /// None when all of it has been read.
+    upstream: Option<Upstream>,
     length: BodyLength,
     scanner: BodyScanner,
     read: BytesMut,
     stall: Stall,
-    // Last: its place is free when its connection is closed.
+}
+
+/// A connection and its place, which is free when that is closed.
+struct Upstream {
+    stream: Box<dyn AsyncRead + Send + Unpin>,
     _admission: Admission,
 }
 
@@ -37,13 +42,17 @@ impl DeclinedBody {
         limit: Duration,
         admission: Admission,
     ) -> Self {
+        let upstream = Upstream {
+            stream: Box::new(upstream),
+            _admission: admission,
+        };
+        let scanner = BodyScanner::new(length);
         DeclinedBody {
-            upstream: Box::new(upstream),
+            upstream: Some(upstream).filter(|_| !scanner.is_complete()),
             length,
-            scanner: BodyScanner::new(length),
+            scanner,
             read: BytesMut::from(early),
             stall: Stall::new(limit),
-            _admission: admission,
         }
     }
 
@@ -61,6 +70,16 @@ impl DeclinedBody {
 
     /// The next bytes of the content; none at its end.
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        let data = self.poll_read_data(cx);
+        // However long the client takes for the last of it, and whether the server asks for more than that or not.
+        let is_read = self.scanner.is_complete() || matches!(data, Poll::Ready(Ok(None) | Err(_)));
+        if is_read {
+            self.upstream = None;
+        }
+        data
+    }
+
+    fn poll_read_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let failed = |cause: Cause| Error::new(Phase::Response, Side::Upstream, cause);
         while !self.scanner.is_complete() {
             if !self.read.is_empty() {
@@ -72,9 +91,16 @@ impl DeclinedBody {
                 }
                 continue;
             }
+            let Some(upstream) = &mut self.upstream else {
+                // It has failed, or ended, before.
+                return Poll::Ready(match self.scanner.may_end_here() {
+                    true => Ok(None),
+                    false => Err(failed(Cause::Closed)),
+                });
+            };
             let mut space = [0; READ_SIZE];
             let mut read = ReadBuf::new(&mut space);
-            match Pin::new(&mut self.upstream).poll_read(cx, &mut read) {
+            match Pin::new(&mut upstream.stream).poll_read(cx, &mut read) {
                 Poll::Ready(Ok(())) if read.filled().is_empty() => {
                     return Poll::Ready(match self.scanner.may_end_here() {
                         true => Ok(None),

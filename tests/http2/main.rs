@@ -2,6 +2,7 @@
 //! the tunnel is a stream of HTTP/2.
 
 mod clients;
+mod conformance;
 mod connections;
 mod ends;
 mod extremes;
@@ -12,6 +13,7 @@ mod peers;
 mod refusals;
 use support::running_gateway;
 mod service;
+mod slow_peers;
 mod surface;
 mod taps;
 mod upstream;

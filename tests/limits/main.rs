@@ -3,6 +3,7 @@
 mod caps;
 mod drains;
 mod graceful_drain;
+mod lingering;
 mod listing;
 mod refusals;
 mod registry;

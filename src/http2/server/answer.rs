@@ -4,8 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
@@ -13,7 +12,6 @@ use h2::{Reason, RecvStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body::Body;
-use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::body::RequestBody;
@@ -25,6 +23,7 @@ use super::{BoxError, Paces};
 use crate::header::date;
 use crate::http1::AnyFields;
 use crate::http2::inbox::{Inbox, Unread};
+use crate::http2::liveness::{Moved, Quiet};
 use crate::http2::outlet::Outlet;
 use crate::http2::payload::Payload;
 
@@ -32,6 +31,7 @@ use crate::http2::payload::Payload;
 pub(super) struct Shared {
     pub(super) config: Arc<Http2ServerConfig>,
     pub(super) unread: Arc<Unread>,
+    pub(super) moved: Arc<Moved>,
 }
 
 /// Answers one request. A tunnel's stream is handed over.
@@ -93,8 +93,7 @@ pub(super) async fn answer<S, B>(
             let _ = handover.send(Http2ServerStream::new(inbox, Outlet::new(stream), open));
         }
         _ => {
-            let limit = shared.config.send_timeout;
-            send(parts, body, is_head, respond, (&mut open, limit)).await;
+            send(parts, body, is_head, respond, (&mut open, &shared)).await;
         }
     }
 }
@@ -149,7 +148,7 @@ async fn send<B>(
     body: B,
     is_head: bool,
     mut respond: SendResponse<Payload>,
-    (open, limit): (&mut Open, Duration),
+    (open, shared): (&mut Open, &Shared),
 ) where
     B: Body,
 {
@@ -173,7 +172,8 @@ async fn send<B>(
     }
     let mut sending = Sending {
         outlet: Outlet::new(stream),
-        late: Late::new(limit),
+        quiet: Quiet::new(shared.config.send_timeout),
+        moved: shared.moved.clone(),
     };
     if let Err(reason) = sending.send(pin!(body)).await {
         sending.outlet.reset(reason);
@@ -183,7 +183,8 @@ async fn send<B>(
 /// A response's body on its way out.
 struct Sending {
     outlet: Outlet,
-    late: Late,
+    quiet: Quiet,
+    moved: Arc<Moved>,
 }
 
 impl Sending {
@@ -239,7 +240,7 @@ impl Sending {
                     Poll::Ready(Ok(())) if bytes.is_empty() => return Poll::Ready(Ok(())),
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::CANCEL)),
-                    Poll::Pending => return self.late.poll(cx, self.outlet.taken()),
+                    Poll::Pending => return self.poll_late(cx),
                 }
             }
         })
@@ -249,54 +250,19 @@ impl Sending {
     async fn flush(&mut self) -> Result<(), Reason> {
         poll_fn(|cx| match self.outlet.poll_flush(cx) {
             Poll::Ready(flushed) => Poll::Ready(flushed.map_err(|_| Reason::CANCEL)),
-            Poll::Pending => self.late.poll(cx, self.outlet.taken()),
+            Poll::Pending => self.poll_late(cx),
         })
         .await
     }
-}
 
-/// The deadline of a wait for the client: it starts again whenever the client has taken something.
-///
-/// Nobody wakes the task for what is taken while there is no room for more. So it looks a few times within the limit, and the
-/// deadline is kept to a part of that.
-struct Late {
-    /// Between two looks.
-    interval: Duration,
-    taken: u64,
-    /// How many looks in a row have found nothing new.
-    quiet: u32,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-/// How many of them there are within the limit.
-const LOOKS: u32 = 8;
-
-impl Late {
-    fn new(limit: Duration) -> Self {
-        Late {
-            interval: limit / LOOKS,
-            taken: 0,
-            quiet: 0,
-            timer: None,
-        }
-    }
-
-    /// Ready with an error once the client has taken nothing for too long.
-    fn poll(&mut self, cx: &mut Context<'_>, taken: u64) -> Poll<Result<(), Reason>> {
-        if self.taken != taken {
-            self.taken = taken;
-            self.quiet = 0;
-            self.timer = None;
-        }
-        loop {
-            let interval = self.interval;
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(interval)));
-            ready!(timer.as_mut().poll(cx));
-            self.timer = None;
-            self.quiet += 1;
-            if self.quiet >= LOOKS {
-                return Poll::Ready(Err(Reason::CANCEL));
-            }
-        }
+    /// Ready with an error once the client has taken nothing for too long. Bytes that its windows have room for wait for their turn on
+    /// the connection: for them it counts, too, that the connection goes on.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        let others = match self.outlet.has_unsent() {
+            true => self.moved.resumed(),
+            false => 0,
+        };
+        let progress = self.outlet.taken().wrapping_add(others);
+        self.quiet.poll(cx, progress).map(|()| Err(Reason::CANCEL))
     }
 }

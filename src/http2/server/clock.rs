@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
@@ -30,13 +31,15 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Ready when the deadline of this stage has passed. `open` streams stop it, and the next spell starts it again.
+    /// Ready when the deadline of this stage has passed. `open` streams stop it, and the next spell starts it again. A client that
+    /// is asked to close has as much time more as it needs to read what comes `before` that.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         stage: Stage,
         (open, spells): (usize, u64),
         config: &Http2ServerConfig,
+        before: impl FnOnce() -> Duration,
     ) -> Poll<()> {
         if open > 0 {
             *self = Clock::default();
@@ -47,7 +50,7 @@ impl Clock {
             self.timer = Some(Box::pin(sleep(match stage {
                 Stage::Opening => config.header_timeout,
                 Stage::Serving => config.idle_timeout,
-                Stage::Closing(_) => config.close_timeout,
+                Stage::Closing(_) => config.close_timeout.saturating_add(before()),
             })));
         }
         match &mut self.timer {

@@ -72,7 +72,8 @@ impl Http2ServerConfig {
     /// How long a client may take no byte of an answer that waits for it. Default 60 seconds. Then the stream is reset with
     /// CANCEL, and whatever the answer came from is let go; the connection goes on.
     ///
-    /// Bytes count when the connection has taken them, however lively the client answers PINGs. For a tunnel it is
+    /// Bytes count when the connection has taken them, however lively the client answers PINGs. Where the client's windows have room and
+    /// the answer waits for its turn on the connection, it counts that the connection goes on. For a tunnel it is
     /// [`TunnelConfig::write_timeout`](crate::tunnel::TunnelConfig::write_timeout) that counts.
     #[must_use]
     pub fn send_timeout(mut self, limit: Duration) -> Self {
@@ -81,7 +82,8 @@ impl Http2ServerConfig {
     }
 
     /// How long a connection that was asked to end, and on which nothing is under way, may take to do so. Default 2 seconds.
-    /// Then it is closed without another word.
+    /// Then it is closed without another word. As for a [PING](Http2ServerConfig::ping_timeout), what may lie before the GOAWAY makes the
+    /// time longer, by 256 seconds at most: the client has not read its last answers yet.
     #[must_use]
     pub fn close_timeout(mut self, limit: Duration) -> Self {
         self.close_timeout = limit;
@@ -98,6 +100,10 @@ impl Http2ServerConfig {
 
     /// How long the answer to a PING may take; then the connection and all that is under way on it have failed. Default 20
     /// seconds.
+    ///
+    /// The time starts again with each byte that comes, and whenever the connection takes bytes after it had taken none. It is
+    /// longer by a second for each KiB that may lie before the PING, which is what was written since the last one that was answered; by
+    /// 256 seconds at most. So a client that reads or sends slowly is not taken for one that has vanished.
     #[must_use]
     pub fn ping_timeout(mut self, limit: Duration) -> Self {
         self.ping_timeout = limit;

@@ -21,9 +21,9 @@ use super::config::Http2ServerConfig;
 use super::open::Streams;
 use super::{BoxError, Http2End, Http2Server};
 use crate::http2::config::{RESET_STREAMS, RESETS_REMEMBERED};
-use crate::http2::driver::silent;
 use crate::http2::failure::connection_failed;
 use crate::http2::inbox::Unread;
+use crate::http2::liveness::{self, Moved};
 use crate::http2::payload::Payload;
 use crate::http2::turn::{self, TurnStream, Turns};
 
@@ -53,13 +53,14 @@ where
     B::Error: Into<BoxError>,
 {
     let config = &server.config;
+    let (turns, stream) = turn::share(stream);
     let shared = Arc::new(Shared {
         config: config.clone(),
         unread: Arc::default(),
+        moved: turns.moved(),
     });
     // Whatever becomes of this future: nothing comes any more, and a reader finds what there is.
     let _closing = Closing(shared.unread.clone());
-    let (turns, stream) = turn::share(stream);
     let streams = Arc::<Streams>::default();
     let mut connection = Served {
         state: State::Opening(builder(config).handshake(stream)),
@@ -68,6 +69,7 @@ where
         stage: Stage::Opening,
         streams: streams.clone(),
         unread: shared.unread.clone(),
+        moved: shared.moved.clone(),
         config,
     };
     let mut drain = pin!(drain);
@@ -90,7 +92,9 @@ where
         if let (None, State::Serving(connection)) = (&silent, &mut connection.state) {
             // They may be taken once, and this is the first time.
             let pings = connection.ping_pong();
-            silent = pings.map(|pings| Box::pin(silent_after(pings, config)));
+            let moved = shared.moved.clone();
+            let (interval, limit) = (config.ping_interval, config.ping_timeout);
+            silent = pings.map(|pings| Box::pin(liveness::silent(pings, moved, interval, limit)));
         }
         if let Some(silent) = &mut silent {
             if silent.as_mut().poll(cx).is_ready() {
@@ -100,10 +104,6 @@ where
         Poll::Pending
     })
     .await
-}
-
-async fn silent_after(pings: h2::PingPong, config: &Http2ServerConfig) {
-    silent(pings, config.ping_interval, config.ping_timeout).await;
 }
 
 fn builder(config: &Http2ServerConfig) -> Builder {
@@ -140,6 +140,7 @@ struct Served<'a, T> {
     stage: Stage,
     streams: Arc<Streams>,
     unread: Arc<Unread>,
+    moved: Arc<Moved>,
     config: &'a Http2ServerConfig,
 }
 
@@ -213,7 +214,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<'_, T> {
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Http2End>> {
         loop {
             let watched = self.streams.watch(cx);
-            if self.clock.poll(cx, self.stage, watched, self.config).is_pending() {
+            // An answer to GOAWAY comes behind what has not been read yet.
+            let ahead = || self.moved.reading_time();
+            if self
+                .clock
+                .poll(cx, self.stage, watched, self.config, ahead)
+                .is_pending()
+            {
                 return Poll::Pending;
             }
             let why = match self.stage {

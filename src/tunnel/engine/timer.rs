@@ -92,18 +92,26 @@ impl Timer {
 
     #[cold]
     fn arm(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let armed = self.armed.get_or_insert_with(|| {
-            Box::pin(Armed {
+        let key = WakerKey::of(cx.waker());
+        let armed = match &mut self.armed {
+            Some(armed) => {
+                let mut it = armed.as_mut().project();
+                if *it.registered != Some(key) {
+                    // Another task, perhaps of another runtime: that of the first may not turn its clock any more.
+                    *it.can_only_wait = false;
+                    it.sleep.set(tokio::time::sleep_until(deadline));
+                } else if it.sleep.deadline() > deadline {
+                    it.sleep.as_mut().reset(deadline);
+                }
+                armed
+            }
+            none => none.insert(Box::pin(Armed {
                 sleep: tokio::time::sleep_until(deadline),
                 registered: None,
                 can_only_wait: false,
-            })
-        });
+            })),
+        };
         let mut armed = armed.as_mut().project();
-        if armed.sleep.deadline() > deadline {
-            armed.sleep.as_mut().reset(deadline);
-        }
-        let key = WakerKey::of(cx.waker());
         let registered = || has_budget_remaining().then_some(key);
         *armed.registered = registered();
         while armed.sleep.as_mut().poll(cx).is_ready() {
@@ -165,6 +173,29 @@ mod tests {
             assert_eq!(completed.is_some(), ends < deadline);
             assert_eq!(Instant::now(), ends.min(deadline));
         }
+    }
+
+    #[test]
+    fn a_timer_that_is_polled_on_another_runtime_is_armed_there() {
+        let runtime = || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.enable_time().start_paused(true).build().unwrap()
+        };
+        let [first, second] = [runtime(), runtime()];
+        let mut timer = Timer::default();
+        let deadline = first.block_on(async { Instant::now() + Duration::from_secs(10) });
+        first.block_on(async {
+            let waiting = std::future::poll_fn(|cx| timer.poll(cx, Instant::now(), deadline));
+            let early = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+            assert!(early.is_err());
+        });
+        drop(first);
+        second.block_on(async {
+            let rang = std::future::poll_fn(|cx| timer.poll(cx, Instant::now(), deadline));
+            tokio::time::timeout(Duration::from_secs(20), rang)
+                .await
+                .expect("the timer was armed");
+        });
     }
 
     #[tokio::test(start_paused = true)]

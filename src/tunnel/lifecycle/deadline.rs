@@ -8,7 +8,7 @@ use super::event::Due;
 use super::state::{Closing, State};
 use super::view::{Limits, View};
 use super::{Lifecycle, SIDES};
-use crate::clock::After;
+use crate::clock::{After, reading_time};
 use crate::side::Side;
 use crate::tunnel::end::End;
 use crate::tunnel::websocket::WebSocketSettings;
@@ -95,7 +95,12 @@ fn consider_ping(next: &mut Earliest, side: Side, config: &WebSocketSettings, vi
         return;
     }
     match pings.pinged_at.filter(|at| *at > answers.last_read_at) {
-        Some(at) => next.consider(at, Some(config.pong_limit()), Due::PingTimeout(side)),
+        Some(at) => {
+            let limit = config
+                .pong_limit()
+                .saturating_add(reading_time(pings.before_ping));
+            next.consider(at, Some(limit), Due::PingTimeout(side));
+        }
         None => next.consider(answers.last_read_at, config.ping_after(), Due::Ping(side)),
     }
 }

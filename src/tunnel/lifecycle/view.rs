@@ -54,6 +54,8 @@ pub(in crate::tunnel) struct Frames {
     pub(in crate::tunnel) waits_until: Option<Instant>,
     pub(in crate::tunnel) last_read_at: Instant,
     pub(in crate::tunnel) pinged_at: Option<Instant>,
+    /// How many bytes the receiver may not have read that went out before the last ping.
+    pub(in crate::tunnel) before_ping: u64,
 }
 
 impl View {

@@ -80,8 +80,8 @@ impl WebSocketConfig {
     /// [`End::PingTimeout`](crate::tunnel::End::PingTimeout). It runs from when the side's stream has taken the ping: one that takes
     /// no bytes is left to the [write timeout](crate::tunnel::TunnelConfig::write_timeout).
     ///
-    /// Too short, and it ends connections over slow links, where a ping waits behind the bytes that were sent before it. At
-    /// least a millisecond.
+    /// It is longer by a second for each KiB that may lie before the ping, by 255 seconds at most: what went out since the last ping that was
+    /// answered, and a slow side may not have read yet. At least a millisecond.
     #[must_use]
     pub fn pong_timeout(mut self, limit: Duration) -> Self {
         self.change().pong_timeout = limit.max(Duration::from_millis(1));

@@ -181,7 +181,8 @@ impl Framed {
             Scanned::Header(header) => self.count_frame(header),
             Scanned::Control(frame) if self.extra.pings.are_answered_by(frame) => {
                 let is_last = self.extra.pings.last_is_answered_by(frame);
-                self.extra.answers = self.extra.answers.saturating_add(1);
+                let pings = &mut self.extra.pings;
+                pings.answers = pings.answers.saturating_add(1);
                 self.extra.is_answered |= is_last;
             }
             Scanned::Control(frame) => {
@@ -237,7 +238,7 @@ impl Framed {
             tally: self.tally,
             is_binary: self.is_binary,
             full: self.rare().counts.as_deref(),
-            answers: self.extra.answers,
+            answers: self.extra.pings.answers,
             round_trips: self.extra.round_trips,
         }
     }
@@ -255,7 +256,7 @@ impl Framed {
         let counted = self.rare().counts.as_ref();
         let of_counts = counted.map_or(0, |counts| counts.numbers[..2 * KINDS].iter().sum());
         // Two that follow each other differ by much less than this number holds.
-        (of_tally + of_counts + u64::from(self.extra.answers) + u64::from(self.extra.round_trips.count))
+        (of_tally + of_counts + u64::from(self.extra.pings.answers) + u64::from(self.extra.round_trips.count))
             as u32
     }
 }
@@ -288,6 +289,7 @@ impl Engine {
         if let Some(extra) = asking.and_then(|asking| asking.extra.get_mut()) {
             // An answer that is sent again is no second round trip.
             extra.is_ping_timed = false;
+            extra.is_ping_read = true;
         }
         let Some(framed) = self.half_mut(side).framed.as_mut() else {
             return;

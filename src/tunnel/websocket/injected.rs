@@ -1,6 +1,7 @@
 //! The frames that a tunnel injects: which there are. Nobody can guess a key or a ping.
 
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU64;
 
 use crate::side::Side;
 use crate::websocket::{CloseFrame, ControlFrame, OpCode};
@@ -30,20 +31,28 @@ impl Injected {
 /// earlier ping is known too, without a list of them, and no pong of an end's own is taken for one.
 #[derive(Default)]
 pub(super) struct Pings {
-    token: Option<[u8; 8]>,
+    token: Option<NonZeroU64>,
     sent: u32,
+    /// How many answers to them have come.
+    pub(super) answers: u32,
 }
 
 impl Pings {
     /// Of a payload.
     pub(super) const LENGTH: usize = 12;
-    pub(super) const NONE: Self = Pings { token: None, sent: 0 };
+    pub(super) const NONE: Self = Pings {
+        token: None,
+        sent: 0,
+        answers: 0,
+    };
 
     pub(super) fn next(&mut self) -> Option<ControlFrame> {
-        let token = *self.token.get_or_insert_with(|| random().to_ne_bytes());
+        let token = *self
+            .token
+            .get_or_insert_with(|| NonZeroU64::new(random()).unwrap_or(NonZeroU64::MIN));
         self.sent = self.sent.wrapping_add(1);
         let mut payload = [0; Self::LENGTH];
-        payload[..8].copy_from_slice(&token);
+        payload[..8].copy_from_slice(&token.get().to_ne_bytes());
         payload[8..].copy_from_slice(&self.sent.to_be_bytes());
         ControlFrame::new(OpCode::Ping, &payload)
     }
@@ -53,7 +62,7 @@ impl Pings {
             && frame.payload().len() == Self::LENGTH
             && self
                 .token
-                .is_some_and(|token| frame.payload().starts_with(&token))
+                .is_some_and(|token| frame.payload().starts_with(&token.get().to_ne_bytes()))
     }
 
     /// Whether this is the answer to the last of them.

@@ -332,6 +332,7 @@ impl Framed {
             waits_until: rare.waits_until.map(Instant::into_std),
             last_read_at: self.last_read_at.into_std(),
             pinged_at: extra.pinged_at.map(Instant::into_std),
+            before_ping: u64::from(extra.before_ping) * 1024,
         }
     }
 

@@ -59,7 +59,10 @@ impl Framed {
         };
         let bytes = own.to_bytes(self.scanner.sender());
         match *own {
-            Injected::Ping(_) => (self.extra.pinged_at, self.extra.is_ping_timed) = (Some(now), true),
+            Injected::Ping(_) => {
+                let place = (self.handed / 1024) as u32;
+                self.extra.note_ping(now, place);
+            }
             Injected::Close(close) | Injected::CloseInPlace(close) => {
                 self.extra.rare.sent = Some(Box::new(close));
                 self.stop_waiting(now);

@@ -69,8 +69,12 @@ pub(super) struct Extra {
     pub(super) is_ping_timed: bool,
     /// The last ping that the sender was sent has been answered, and the time has not been taken.
     pub(super) is_answered: bool,
-    /// How many answers to these pings have come.
-    pub(super) answers: u32,
+    /// That ping has been answered.
+    pub(super) is_ping_read: bool,
+    /// How many KiB went out before that ping and after the last one that had been answered by then, at most 255.
+    pub(super) before_ping: u8,
+    /// How many KiB had gone out before it in all.
+    pub(super) ping_place: u32,
     pub(super) round_trips: RoundTrips,
     pub(super) rare: Lazy<Rare>,
 }
@@ -112,6 +116,20 @@ pub(super) struct Rare {
     pub(super) counts: Option<Box<FrameCounts>>,
 }
 
+impl Extra {
+    /// A ping goes out in this direction, behind so many KiB.
+    pub(super) fn note_ping(&mut self, now: Instant, place: u32) {
+        let unanswered = match self.is_ping_read {
+            true => 0,
+            false => self.before_ping.into(),
+        };
+        let before = place.wrapping_sub(self.ping_place).saturating_add(unanswered);
+        self.before_ping = u8::try_from(before).unwrap_or(u8::MAX);
+        (self.ping_place, self.is_ping_read) = (place, false);
+        (self.pinged_at, self.is_ping_timed) = (Some(now), true);
+    }
+}
+
 impl Nothing for Extra {
     const NOTHING: &'static Self = &Extra {
         queued: None,
@@ -120,7 +138,9 @@ impl Nothing for Extra {
         pinged_at: None,
         is_ping_timed: false,
         is_answered: false,
-        answers: 0,
+        is_ping_read: false,
+        before_ping: 0,
+        ping_place: 0,
         round_trips: RoundTrips::NONE,
         rare: Lazy::NOTHING,
     };

@@ -88,6 +88,45 @@ mirrored! {
         assert_eq!(far.await.unwrap(), 10);
     }
 
+    virtual_time async fn a_side_that_reads_slowly_has_time_for_what_lies_before_the_ping(near: Side) {
+        // A megabyte is on its way before a writer has to wait: nobody sees how much of it has been read.
+        let Talk { mut near, mut far, tunnel, .. } = talk(near, Table::new(1 << 20), unlimited(), pinging(10));
+        let burst = Frame::new(OpCode::Binary, &vec![7; 100 * 1024]);
+        far.send(&burst).await;
+        let far = tokio::spawn(async move { while far.answering().await.is_some() {} });
+        // A second for each KiB and a half.
+        let mut left = burst.bytes(!near.side).len();
+        while left > 0 {
+            sleep(seconds(1)).await;
+            let count = near.stream.read(&mut vec![0; left.min(1536)]).await.unwrap();
+            assert!(count > 0, "given up with {left} bytes left to read");
+            left -= count;
+        }
+        near.pong().await;
+        assert!(!tunnel.is_finished());
+        // Nothing lies before the next one.
+        let asked = near.next().await.unwrap();
+        assert_eq!(asked.opcode, OpCode::Ping);
+        let asked_at = Instant::now();
+        let reported = Frame::close(CloseCode::GOING_AWAY, "no answer to a ping");
+        assert_eq!(near.next().await, Some(reported));
+        assert_eq!(asked_at.elapsed().as_secs(), 5);
+        drop(near);
+        far.await.unwrap();
+    }
+
+    virtual_time async fn a_side_that_is_gone_is_not_waited_for_without_end(near: Side) {
+        let config = unlimited().half_close_timeout(seconds(10));
+        let Talk { mut far, tunnel, near, .. } = talk(near, Table::new(2 << 20), config, pinging(10));
+        far.send(&Frame::new(OpCode::Binary, &vec![7; 1 << 20])).await;
+        let began = Instant::now();
+        let far = tokio::spawn(async move { while far.answering().await.is_some() {} });
+        let traffic = tunnel.await.unwrap().unwrap();
+        assert_eq!(traffic.end(), End::PingTimeout { side: near.side });
+        assert!(began.elapsed() <= seconds(10 + 5 + 255 + 10), "{:?}", began.elapsed());
+        far.await.unwrap();
+    }
+
     virtual_time async fn a_late_answer_is_known(near: Side) {
         let Talk { mut near, mut far, .. } = talk(near, Table::new(1024), unlimited(), pinging(10));
         let first = near.next().await.unwrap();

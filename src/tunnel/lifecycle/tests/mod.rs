@@ -36,6 +36,7 @@ fn direction(now: Instant, frames: bool) -> Direction {
         waits_until: None,
         last_read_at: now,
         pinged_at: None,
+        before_ping: 0,
     });
     Direction {
         moved_at: now,
@@ -170,6 +171,13 @@ fn what_is_due_and_when() {
         frames(&mut it[1]).pinged_at = Some(at);
     });
     assert_eq!(asked, Some((11, Due::PingTimeout(Downstream))));
+    // What lies before the ping is read first.
+    let behind = deadline(running(now), pinging, |it| {
+        let at = it[0].moved_at.after(seconds(1));
+        frames(&mut it[1]).pinged_at = Some(at);
+        frames(&mut it[1]).before_ping = 5 * 1024;
+    });
+    assert_eq!(behind, Some((16, Due::PingTimeout(Downstream))));
     for state in [draining(now), failing(now), closed(now), drained(now)] {
         assert_eq!(deadline(state, None, nothing), Some((30, Due::Drop)));
     }

@@ -76,6 +76,7 @@ impl Sim {
                     waits_until: model.waits_until,
                     last_read_at: self.started,
                     pinged_at: None,
+                    before_ping: 0,
                 }),
             }
         }))
