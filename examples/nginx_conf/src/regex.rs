@@ -175,8 +175,8 @@ impl Engine {
         }
         let linear = pattern::translated(source, Form::Linear, end)?;
         match linear_of(&linear, ignores_case) {
-            Ok(regex) => Ok(Engine::Linear(regex)),
-            Err(_) => Engine::backtracking(source, ignores_case, end, Form::Bytes),
+            Some(regex) => Ok(Engine::Linear(regex)),
+            None => Engine::backtracking(source, ignores_case, end, Form::Bytes),
         }
     }
 
@@ -202,7 +202,7 @@ impl Engine {
             false => pattern::translated(source, Form::Linear, end)
                 .ok()
                 .and_then(|linear| pattern::loosened(&linear))
-                .and_then(|loose| linear_of(&loose, ignores_case).ok()),
+                .and_then(|loose| linear_of(&loose, ignores_case)),
         };
         Ok(Engine::Backtracking {
             regex,
@@ -263,7 +263,8 @@ impl Engine {
     }
 }
 
-fn linear_of(pattern: &str, ignores_case: bool) -> Result<meta::Regex, meta::BuildError> {
+/// None where it has what only a search that goes back finds.
+fn linear_of(pattern: &str, ignores_case: bool) -> Option<meta::Regex> {
     let syntax = syntax::Config::new()
         .unicode(false)
         .utf8(false)
@@ -273,6 +274,7 @@ fn linear_of(pattern: &str, ignores_case: bool) -> Result<meta::Regex, meta::Bui
         .syntax(syntax)
         .configure(config)
         .build(pattern)
+        .ok()
 }
 
 /// The names of the groups in an expression, without reading it: they are variables.
