@@ -48,7 +48,7 @@ const CHANCE: isize = TIMES as isize / 4;
 /// How many allocations there are.
 fn live() -> isize {
     let stats = ALLOCATOR.stats();
-    stats.allocations.cast_signed() - stats.deallocations.cast_signed()
+    stats.allocations as isize - stats.deallocations as isize
 }
 
 /// Does it `TIMES` times, three times over, and looks when all of it is over.
