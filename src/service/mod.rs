@@ -20,7 +20,7 @@
 //! For a log, [`ServiceConfig::on_start`] and [`on_end`](ServiceConfig::on_end) are called for tunnels; everything else is reported by the
 //! response and its extensions, and by a [`Trace`](crate::connect::Trace) among the extensions of the request.
 //!
-//! [`Shutdown`] ends a server and its tunnels in one call. [`Tunnels`] counts the tunnels, drains them and waits for them, which a
+//! [`Shutdown`] ends a server and its tunnels in one call. [`Tunnels`](crate::tunnel::Tunnels) counts the tunnels, drains them and waits for them, which a
 //! server's own graceful shutdown does not.
 //!
 //! [`UpgradeService::by`] and [`ReverseProxy::by`] choose among several upstreams by a closure, which may also refuse ([`Refusal`]), and a handler may
