@@ -31,7 +31,7 @@ pub enum Failure {
     AnswerTimedOut,
     /// A response head has begun, and was not complete in time.
     Incomplete {
-        /// How many bytes of it came.
+        /// How many bytes of it came. Zero: nobody has counted them.
         bytes: usize,
     },
     /// Interim responses came until the deadline, or more of them than anyone sends, and no final one.
@@ -132,6 +132,7 @@ impl Failure {
                 Finding::certain(Diagnosis::InterimWithoutEnd).detail(format_args!("{count} came"))
             }
             Failure::Closed => Finding::certain(Diagnosis::ClosedUnanswered),
+            Failure::CutShort { bytes: 0 } => Finding::certain(Diagnosis::AnswerCutShort),
             Failure::CutShort { bytes } => {
                 Finding::certain(Diagnosis::AnswerCutShort).detail(format_args!("{bytes} bytes of it came"))
             }

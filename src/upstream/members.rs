@@ -80,6 +80,10 @@ impl<C> Members<C> {
             member.record.leave();
         }
         self.gone.extend(removed.iter().cloned());
+        if self.gone.len() > GONE {
+            // Those without tunnels first: the others may come back.
+            self.forget_gone();
+        }
         let too_many = self.gone.len().saturating_sub(GONE);
         self.gone.drain(..too_many);
         if !cfg!(feature = "metrics") {

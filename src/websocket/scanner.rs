@@ -117,6 +117,7 @@ impl FrameScanner {
 
     /// Consumes the header of a data frame at the start of `bytes`, and says how long it is. `None`: another frame begins there, or one that
     /// may not, or not the whole header is there. Then nothing is consumed, and [`advance`](Self::advance) says which.
+    #[cfg(feature = "tunnel")]
     pub(crate) fn take_data_header(&mut self, bytes: &[u8]) -> Option<(FrameHeader, usize)> {
         let (header, length) = FrameHeader::decode(bytes).ok()??;
         if header.opcode.is_control() || self.check(&header).is_err() {

@@ -109,10 +109,11 @@ fn answer(head: &request::Parts, settings: &Settings) -> Response<String> {
 
 /// All routes and their servers.
 fn status(settings: &Settings, is_leaving: bool) -> String {
-    let routes = settings
-        .upstreams()
-        .into_iter()
-        .map(|upstream| json!({ "route": upstream.pattern, "servers": servers(&upstream.group) }));
+    let routes = settings.upstreams().into_iter().map(|upstream| {
+        let servers = upstream.group.servers();
+        let servers: Value = servers.iter().map(|one| server(one, false)).collect();
+        json!({ "route": upstream.pattern, "servers": servers })
+    });
     let state = if is_leaving { "draining" } else { "serving" };
     json!({ "state": state, "routes": routes.collect::<Value>() }).to_string() + "\n"
 }

@@ -16,6 +16,8 @@ use crate::tunnel::{Scratch, SpliceConfig, Spliced, Transfer};
 
 /// How often a message is read from in one poll before other tasks get their turn.
 const TURNS: usize = 16;
+/// What is written together with what follows it.
+const SMALL: usize = 512;
 
 /// What becomes of a body's framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,11 +198,20 @@ impl Passage {
         let invalid = |error| Broken::Reader(Cause::Body(error));
         let taken = match self.reframe {
             Reframe::Not => {
-                let (before, content) = self.scanner.advance_data(bytes).map_err(invalid)?;
-                self.counted(content)?;
-                self.put(cx, writer, &bytes[..before])?;
-                let padding = self.scanner.skip_padding(&bytes[before..]).map_err(invalid)?;
-                before + padding
+                let mut at = 0;
+                loop {
+                    let (before, content) = self.scanner.advance_data(&bytes[at..]).map_err(invalid)?;
+                    self.counted(content)?;
+                    let (piece, rest) = bytes[at..].split_at(before);
+                    let padding = self.scanner.skip_padding(rest).map_err(invalid)?;
+                    at += before + padding;
+                    if padding == 0 {
+                        self.put(cx, writer, piece)?;
+                        break at;
+                    }
+                    // Not a write for each chunk.
+                    self.transfer.queue().extend_from_slice(piece);
+                }
             }
             Reframe::Chunk => {
                 self.counted(bytes.len() as u64)?;
@@ -214,7 +225,12 @@ impl Passage {
                 let mut at = 0;
                 while at < bytes.len() && !self.scanner.is_complete() {
                     let (framing, data) = self.scanner.split(&bytes[at..]).map_err(invalid)?;
-                    self.put(cx, writer, &bytes[at + framing..at + framing + data])?;
+                    let piece = &bytes[at + framing..at + framing + data];
+                    match piece.len() {
+                        // Not a write for each chunk.
+                        0..=SMALL => self.transfer.queue().extend_from_slice(piece),
+                        _ => self.put(cx, writer, piece)?,
+                    }
                     at += framing + data;
                 }
                 at

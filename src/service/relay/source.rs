@@ -221,11 +221,10 @@ where
 
 /// Connects to the authority of a URI, by TCP or by TLS.
 async fn connect(uri: &Uri, config: &RelayConfig) -> Result<AnyStream, ConnectError> {
-    let host = uri.host().unwrap_or_default();
     #[cfg(feature = "rustls")]
     if uri.scheme() == Some(&Scheme::HTTPS) {
         let invalid = |source, hint| ConnectError::Tls {
-            name: host.to_owned(),
+            name: uri.host().unwrap_or_default().to_owned(),
             error: source,
             hint,
         };

@@ -167,5 +167,6 @@ fn has_text(tunnel: &TunnelWatch, asked: Option<&Asked>, text: &str) -> bool {
         || tunnel
             .client()
             .is_some_and(|client| contains(&client.to_string()))
-        || tunnel.id().is_some_and(|id| contains(&id.to_string()))
+        // A part of an id would select tunnels that nobody means.
+        || tunnel.id().is_some_and(|id| id.to_string() == text)
 }

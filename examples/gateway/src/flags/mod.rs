@@ -182,7 +182,6 @@ impl Flags {
         let is_allowed =
             self.any_upgrade || self.upgrades.is_empty() || self.upgrades.iter().any(Protocol::is_websocket);
         for (flag, is_set) in [
-            ("--allow-origin", !self.origins.is_empty()),
             ("--subprotocols tokens", self.subprotocol_tokens),
             ("--incomplete-handshakes refuse", self.refuses_incomplete),
             ("--tunnel-mode websocket", self.frames.config().is_some()),

@@ -53,7 +53,8 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              sends what is no frame is sent a Close 1002 (stream)
   --ping-interval DURATION   send a ping to a side of a WebSocket that has been silent for so long; needs --tunnel-mode
                              websocket (no pings)
-  --pong-timeout DURATION    how long such a side may stay silent then; needs --ping-interval (10s)
+  --pong-timeout DURATION    how long such a side may stay silent then, and a second more for each KiB that was sent to it
+                             since its last answer, at most 255; needs --ping-interval (10s)
   --max-message-bytes N      the longest message that a client may send over a WebSocket, and
   --max-frame-bytes N        the longest frame. What is longer goes nowhere: the client is sent a Close 1009, the upstream a
                              1001. Of compressed messages it is the compressed length. These and the next four need

@@ -101,8 +101,8 @@ async fn flags_that_change_nothing_are_named() {
             "--upstream-ca is for https and wss servers, and no --route has one",
         ),
         (
-            &["--allow-upgrade", "tcp", "--allow-origin", "https://a.test"],
-            "--allow-origin is for WebSockets, and --allow-upgrade names other protocols alone",
+            &["--allow-upgrade", "tcp", "--subprotocols", "tokens"],
+            "--subprotocols tokens is for WebSockets, and --allow-upgrade names other protocols alone",
         ),
         (
             &["--allow-upgrade", "tcp", "--tunnel-mode", "websocket"],

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::bucket::Bucket;
-use super::{MessageLimit, MessageLimits};
+use super::{MessageLimit, MessageLimits, Rate};
 use crate::websocket::FrameHeader;
 
 /// Where payload waits for its rate, so much of it goes on together, if the burst is no less.
@@ -38,13 +38,18 @@ pub(in crate::tunnel) struct Limiter {
 impl Limiter {
     pub(in crate::tunnel) fn new(limits: MessageLimits, now: Instant) -> Self {
         let bucket = |rate: Option<_>| rate.map(|rate| Bucket::new(rate, now));
+        // Payload that waits goes on when a timer fires, each millisecond at best: with less room the rate would not be reached.
+        let least = |rate: Rate| if limits.throttle { rate.per_second / 500 } else { 0 };
+        let byte_rate = limits
+            .byte_rate
+            .map(|rate| rate.burst(rate.burst.max(least(rate))));
         Limiter {
             limits,
             message_bytes: 0,
             fragments: 0,
             control_frames: bucket(limits.control_frame_rate),
             messages: bucket(limits.message_rate),
-            bytes: bucket(limits.byte_rate),
+            bytes: bucket(byte_rate),
             answered: 0,
         }
     }
@@ -372,5 +377,12 @@ mod tests {
         assert_eq!(limiter.payload_room(at(300)), 300);
         assert_eq!(limiter.payload(at(300), 300), Admission::Pass);
         assert_eq!(limiter.payload(at(300), 1), Admission::Wait(at(301)));
+
+        // A burst below what passes between two looks at the clock would be the rate.
+        let limits = MessageLimits::default().byte_rate(Rate::per_second(10_000_000).burst(1000));
+        for (throttle, room) in [(true, 20_000), (false, u64::MAX)] {
+            let mut limiter = Limiter::new(limits.throttle(throttle), now);
+            assert_eq!(limiter.payload_room(now), room);
+        }
     }
 }
