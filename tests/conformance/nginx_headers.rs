@@ -246,6 +246,29 @@ fn add_header_and_its_statuses() {
 }
 
 #[test]
+fn ignore_invalid_headers() {
+    let lines = "X.User: mallory\r\nX.Set: theirs\r\nX!#$%&'*+^`|~: 1\r\nX-User7: 1\r\nX_User: 1\r\n";
+    for only in [false, true] {
+        let rules = HeaderRules::default()
+            .underscores(Underscores::Keep)
+            .only_plain_names(only)
+            .set_on_request("X.Set", "ours")
+            .unwrap();
+        let headers = applied(&rules, lines);
+        for (name, is_plain) in [
+            ("x.user", false),
+            ("x!#$%&'*+^`|~", false),
+            ("x-user7", true),
+            ("x_user", true),
+            ("host", true),
+        ] {
+            assert_eq!(headers.contains_key(name), is_plain || !only, "{only} {name}");
+        }
+        assert_eq!(all(&headers, "x.set"), ["ours"], "{only}");
+    }
+}
+
+#[test]
 fn underscores_in_headers() {
     let lines = "X_User: mallory\r\nX-User_Id: 7\r\nContent_Length: 5\r\nSec_WebSocket-Key: k\r\nApi_Key: 1\r\n\
                  X_Forwarded_For: 6.6.6.6\r\nX-Under-Score: 1\r\nX_Added: 1\r\n";

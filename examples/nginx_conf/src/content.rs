@@ -112,8 +112,12 @@ impl Request {
             .since
             .as_ref()
             .map_or(Since::default(), |said| said.value);
-        let file = std::fs::metadata(path).ok();
-        let validators = file.map(|file| Validators::of(&file, has_etag));
+        let now = || {
+            std::fs::metadata(path)
+                .ok()
+                .map(|file| Validators::of(&file, has_etag))
+        };
+        let mut validators = now();
         let judge = |validators: &Validators| validators.judge(&self.head.headers, since);
         let verdict = validators.as_ref().filter(|_| is_usual).map(judge);
         let range = match verdict {
@@ -130,6 +134,11 @@ impl Request {
             Some(Verdict::Send { ranges: false }) | None => None,
         };
         let mut response = files::serve(path, method, range, kind).await;
+        if validators != now() {
+            // Another file has taken its place: whose content this is, and what the client's conditions say of it, is not known.
+            validators = None;
+            response = files::serve(path, method, None, kind).await;
+        }
         match response.status().is_client_error() && response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
             true => Err(response.status().into()),
             false => {

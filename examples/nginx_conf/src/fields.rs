@@ -124,14 +124,9 @@ impl Fields {
         };
         let mut rules = HeaderRules::default()
             .underscores(self.underscores)
+            .only_plain_names(!self.keeps_invalid)
             .upstream(asked.target.map_or("", |target| &target.host))
             .host(host);
-        let is_ignored = |name: &&HeaderName| !self.keeps_invalid && !is_valid(name);
-        for name in asked.head.headers.keys().filter(is_ignored) {
-            if let Ok(without) = rules.clone().remove_on_request(name.as_str()) {
-                rules = without;
-            }
-        }
         for (index, field) in self.set.iter().enumerate() {
             let value = unfolded(&field.value.value(asked)).replace('$', "$$");
             let is_again = self.set[..index].iter().any(|before| before.is(&field.name));
@@ -250,12 +245,6 @@ fn names(said: &[super::scope::At<String>], findings: &mut Findings) -> Vec<Head
         }
     }
     names
-}
-
-/// A name as nginx passes it; of underscores another directive decides. To some origins `x.forwarded.for` is `X-Forwarded-For`.
-fn is_valid(name: &HeaderName) -> bool {
-    let mut bytes = name.as_str().bytes();
-    bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// nginx: of these there is one line, and it is the added one.

@@ -312,6 +312,30 @@ fn has_foreign_flag(behind: &str) -> bool {
     flags[end..].starts_with([')', ':']) && flags[..end].contains(['R', 'u'])
 }
 
+/// Whether a plus stands behind a quantifier: it keeps what it has matched. What is linear reads it as another quantifier.
+/// `linear` is what [`translated`] has written for [`Form::Linear`].
+pub(super) fn is_possessive(linear: &str) -> bool {
+    let mut rest = linear;
+    let mut was_repeated = false;
+    while let Some(sign) = rest.chars().next() {
+        let mut is_repeated = false;
+        let taken = match sign {
+            '\\' => rest[1..].chars().next().map(|escaped| 1 + escaped.len_utf8()),
+            '[' => class_length(rest),
+            '+' if was_repeated => return true,
+            '*' | '?' | '+' | '}' => {
+                // A question mark behind a quantifier is none.
+                is_repeated = !was_repeated;
+                Some(1)
+            }
+            sign => Some(sign.len_utf8()),
+        };
+        was_repeated = is_repeated;
+        rest = taken.map_or("", |taken| &rest[taken..]);
+    }
+    false
+}
+
 /// An expression without look-around and references, that fits wherever the one given fits: what this does not fit, that does not either.
 /// None of an expression whose parts refer to each other in other ways. `linear` is what [`translated`] has written for [`Form::Linear`].
 pub(super) fn loosened(linear: &str) -> Option<String> {

@@ -45,7 +45,7 @@ pub(crate) enum Verdict {
 }
 
 /// What a file is known by.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Validators {
     etag: Option<String>,
     /// In whole seconds, as a field has it.

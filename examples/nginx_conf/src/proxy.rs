@@ -245,7 +245,7 @@ impl Proxy {
             }
             _ => uri::joined(&uri::escape(&uri), &args),
         };
-        made.parse().map(Some).map_err(drop)
+        uri::with_possible_query(made).parse().map(Some).map_err(drop)
     }
 }
 

@@ -174,7 +174,8 @@ impl Engine {
             return Engine::backtracking(source, ignores_case, end, Form::Signs);
         }
         let linear = pattern::translated(source, Form::Linear, end)?;
-        match linear_of(&linear, ignores_case) {
+        let readable = Some(&linear).filter(|linear| !pattern::is_possessive(linear));
+        match readable.and_then(|linear| linear_of(linear, ignores_case)) {
             Some(regex) => Ok(Engine::Linear(regex)),
             None => Engine::backtracking(source, ignores_case, end, Form::Bytes),
         }
@@ -364,6 +365,22 @@ mod tests {
         (r"^(?>a+)b", "aab", Some("aab")),
         (r"^(?>a+)ab", "aab", None),
         (r"^a++b", "aab", Some("aab")),
+        // A plus behind a quantifier keeps what it has matched; behind what stands for itself it is one.
+        (r"^a++ab", "aab", None),
+        (r"^a++ab$", "aab", None),
+        (r"^/.*+admin", "/x/admin", None),
+        (r"^a?+a$", "a", None),
+        (r"^(a|b){2}+b$", "abb", Some("abb")),
+        (r"^a{1,2}+a$", "aa", None),
+        (r"^[ab]*+b$", "ab", None),
+        (r"^\d++1$", "11", None),
+        (r"^a+?a$", "aa", Some("aa")),
+        (r"^\++\+$", "++", Some("++")),
+        (r"^\Q*\E+\*$", "**", Some("**")),
+        (r"^[*+]+\+$", "*+", Some("*+")),
+        (r"^[]*]+\*$", "]*", Some("]*")),
+        (r"^a}+}$", "a}}", Some("a}}")),
+        (r"^{+{$", "{{", Some("{{")),
         (r"^}++b", "}}b", Some("}}b")),
         (r"^(a|b)\1$", "bb", Some("bb")),
         (r"^(?<x>a|b)\k<x>$", "ab", None),

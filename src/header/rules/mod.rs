@@ -58,7 +58,6 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use self::owned::Touch;
 use self::redirects::Redirect;
-use crate::token;
 
 /// What is set, added and removed, on requests and on responses. Cheap to clone.
 ///
@@ -79,6 +78,7 @@ struct Inner {
     redirects: Vec<Redirect>,
     host: HostRule,
     underscores: Underscores,
+    only_plain_names: bool,
     server_name: String,
     upstream: String,
 }
@@ -260,31 +260,6 @@ impl HeaderRules {
     /// Applies the rules to a response that is about to go to the client. The variables are the request's.
     pub fn apply_to_response(&self, headers: &mut HeaderMap, status: StatusCode, variables: &Variables<'_>) {
         self.prepare(variables).apply_to_response(headers, status);
-    }
-
-    fn drops(&self, name: &HeaderName) -> bool {
-        // It is asked of every field of every request.
-        let has_underscore = |name: &HeaderName| token::contains(name.as_str().as_bytes(), b'_');
-        let underscored = has_underscore(name);
-        let replaced = || {
-            if self.0.request.is_empty() {
-                return false;
-            }
-            let replacing = self
-                .0
-                .request
-                .iter()
-                .filter(|(_, action)| !matches!(action, Action::Add(_)));
-            let mut names = replacing
-                .map(|(name, _)| name)
-                .filter(|rule| underscored || has_underscore(rule));
-            names.any(|rule| underscores::look_alike(name, rule))
-        };
-        match self.0.underscores {
-            Underscores::Keep => false,
-            Underscores::DropAll => underscored || replaced(),
-            Underscores::DropLookAlikes => replaced() || underscored && owned::looks_owned(name),
-        }
     }
 
     fn on_response(mut self, name: &str, action: Action, statuses: Statuses) -> Result<Self, RuleError> {

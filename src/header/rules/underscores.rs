@@ -1,6 +1,9 @@
-//! This file decides what happens to a client's fields whose names have an underscore.
+//! This file decides which of a client's fields are dropped for their names.
 
 use http::header::HeaderName;
+
+use super::{Action, HeaderRules, owned};
+use crate::token;
 
 /// What becomes of a client's fields whose names have an underscore.
 ///
@@ -22,7 +25,7 @@ pub enum Underscores {
 }
 
 /// Whether two different names look the same to a back end that has no hyphens.
-pub(super) fn look_alike(name: &HeaderName, other: &HeaderName) -> bool {
+fn look_alike(name: &HeaderName, other: &HeaderName) -> bool {
     let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
     let (name, other) = (name.as_str().as_bytes(), other.as_str().as_bytes());
     name.len() == other.len()
@@ -31,4 +34,49 @@ pub(super) fn look_alike(name: &HeaderName, other: &HeaderName) -> bool {
             .iter()
             .zip(other)
             .all(|(&byte, &other)| folded(byte) == folded(other))
+}
+
+/// Whether a name has only letters, digits, hyphens and underscores.
+fn is_plain(name: &HeaderName) -> bool {
+    let mut bytes = name.as_str().bytes();
+    bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+impl HeaderRules {
+    /// Drops the client's fields whose names have other characters than letters, digits, hyphens and underscores, such as
+    /// `X.User`: nginx's `ignore_invalid_headers on`. HTTP allows more (RFC 9110, section 5.6.2), but to some origins this is
+    /// `X-User`. Rules may still set such fields. Default: false, and all names pass.
+    #[must_use]
+    pub fn only_plain_names(mut self, only: bool) -> Self {
+        self.change().only_plain_names = only;
+        self
+    }
+
+    pub(super) fn drops(&self, name: &HeaderName) -> bool {
+        if self.0.only_plain_names && !is_plain(name) {
+            return true;
+        }
+        // It is asked of every field of every request.
+        let has_underscore = |name: &HeaderName| token::contains(name.as_str().as_bytes(), b'_');
+        let underscored = has_underscore(name);
+        let replaced = || {
+            if self.0.request.is_empty() {
+                return false;
+            }
+            let replacing = self
+                .0
+                .request
+                .iter()
+                .filter(|(_, action)| !matches!(action, Action::Add(_)));
+            let mut names = replacing
+                .map(|(name, _)| name)
+                .filter(|rule| underscored || has_underscore(rule));
+            names.any(|rule| look_alike(name, rule))
+        };
+        match self.0.underscores {
+            Underscores::Keep => false,
+            Underscores::DropAll => underscored || replaced(),
+            Underscores::DropLookAlikes => replaced() || underscored && owned::looks_owned(name),
+        }
+    }
 }

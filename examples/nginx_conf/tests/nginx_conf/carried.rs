@@ -94,6 +94,7 @@ fn rewrites() {
          location /red { rewrite ^/red/(.*)$ http://other.example/$1 last; }
          location /perm { rewrite ^/perm/(.*)$ /new/$1 permanent; }
          location /query/ { rewrite ^/query/(.*)$ /app/?q=$1 last; }
+         location /quoted/ { rewrite ^/quoted/(.*)$ /denied?q=$1 break; proxy_pass http://unix:FOLDER/origin.sock; }
          location /drop { rewrite ^/drop/(.*)$ /app/$1? last; }
          location /loop { rewrite ^ /loop; }
          location /empty { rewrite ^(.*)$ $arg_none last; }
@@ -113,6 +114,8 @@ fn rewrites() {
             ("/query/a;b=c", "200  \"app /app/?q=a;b=c\""),
             ("/query/a;b+c", "200  \"app /app/?q=a%3Bb%2Bc\""),
             ("/query/a;b%20c", "200  \"app /app/?q=a%3Bb%20c\""),
+            ("/query/a\"b", "200  \"app /app/?q=a\\\"b\""),
+            ("/quoted/a\"b", "403  \"\""),
             ("/drop/x?a=b", "200  \"app /app/x?\""),
             ("/loop", "500  \"\""),
             ("/empty", "500  \"\""),
@@ -525,7 +528,7 @@ fn fields_of_answers_that_others_are_made_of() {
     );
 }
 
-/// An origin that answers with what it has been sent in the fields `X_Seen` and `X.Seen`.
+/// An origin that answers with what it has been sent in the fields `X_Seen`, `X.Seen` and `X-Seen`.
 fn origin_of_invalid_names() -> std::net::SocketAddr {
     use std::io::{BufRead, BufReader, Write};
 
@@ -538,7 +541,7 @@ fn origin_of_invalid_names() -> std::net::SocketAddr {
             let head = lines.map_while(Result::ok).take_while(|line| !line.is_empty());
             let seen = head.filter_map(|line| {
                 let (name, value) = line.split_once(": ")?;
-                let is_it = ["x_seen", "x.seen"]
+                let is_it = ["x_seen", "x.seen", "x-seen"]
                     .iter()
                     .any(|known| name.eq_ignore_ascii_case(known));
                 is_it.then(|| value.to_owned())
@@ -568,14 +571,17 @@ fn fields_whose_names_nginx_takes_for_invalid() {
              location /variable {{ return 200 $http_x_seen; }} }}"
         );
         let expected = [underscore, dot].map(|seen| format!("200  {seen:?}"));
+        let many: String = (0..1000).map(|number| format!("X.{number}: no\r\n")).collect();
+        let many = format!("Host: x.example\r\nX.Seen: yes\r\n{many}X-Seen: valid\r\n");
         let mut cases = vec![
             ("/", "Host: x.example\r\nX_Seen: yes\r\n", &*expected[0]),
             ("/", "Host: x.example\r\nX.Seen: yes\r\n", &*expected[1]),
             ("/variable", "Host: x.example\r\nX_Seen: yes\r\n", &*expected[0]),
             ("/variable", "Host: x.example\r\nX-Seen: yes\r\n", "200  \"yes\""),
         ];
-        // Where they pass, nginx sends the client's as well.
+        // Where they pass, nginx sends the client's as well, and refuses so many.
         if dot.is_empty() {
+            cases.push(("/", &many, "200  \"valid\""));
             cases.push(("/own", "Host: x.example\r\nX.Seen: yes\r\n", "200  \"own\""));
         }
         both_answer(&text, &cases);
