@@ -503,7 +503,7 @@ async fn none_one_and_any_number() {
         (
             "Rate::burst, throttled",
             |s, a| {
-                let rate = Rate::per_second(1).burst(a.number());
+                let rate = Rate::per_second(1000).burst(a.number());
                 let limits = MessageLimits::default().message_rate(rate).byte_rate(rate);
                 message_limits(s, limits.throttle(true));
             },
