@@ -10,8 +10,11 @@
 //! processor time of that thread, for each message there and back. The relays take turns within a round; what is printed are medians
 //! over rounds, and medians of ratios taken within a round. Linux only: the time is read from `/proc`.
 
+#[path = "relay_thread/mod.rs"]
+mod relay_thread;
+
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -19,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use relay_thread::{median, option, pair, processor_time};
 use switchover::tunnel::{
     Decision, EndRequest, MessageHead, MessageTap, Tap, Tunnel, Verdict, WebSocketConfig,
 };
@@ -123,22 +127,6 @@ fn frame(size: usize, mask: Option<[u8; 4]>) -> Vec<u8> {
     bytes
 }
 
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (other, _) = listener.accept().unwrap();
-    for stream in [&one, &other] {
-        stream.set_nodelay(true).unwrap();
-    }
-    (one, other)
-}
-
-/// The processor time of a thread so far, in nanoseconds.
-fn processor_time(task: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{task}/schedstat")).expect("Linux with schedstat");
-    text.split(' ').next().unwrap().parse().unwrap()
-}
-
 /// Microseconds of the relay's processor time for each message there and back.
 fn measure(relay: Relay, size: usize, time: Duration) -> f64 {
     let stop = Arc::new(AtomicBool::new(false));
@@ -195,18 +183,6 @@ fn measure(relay: Relay, size: usize, time: Duration) -> f64 {
     }
     relaying.join().unwrap();
     used as f64 / 1000.0 / done as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn option(name: &str, default: f64) -> f64 {
-    let mut arguments = std::env::args().skip_while(|argument| argument != name);
-    arguments
-        .nth(1)
-        .map_or(default, |value| value.parse().expect("a number"))
 }
 
 fn main() {

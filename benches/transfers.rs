@@ -16,9 +16,13 @@ fn main() {
 }
 
 #[cfg(target_os = "linux")]
+#[path = "relay_thread/mod.rs"]
+mod relay_thread;
+
+#[cfg(target_os = "linux")]
 mod linux {
     use std::io::{self, Read, Write};
-    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::net::TcpStream;
     use std::os::fd::OwnedFd;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,6 +37,8 @@ mod linux {
     use tokio::net::TcpStream as AsyncStream;
     use tokio::runtime::Builder;
     use tokio::task::LocalSet;
+
+    use super::relay_thread::{median, option, pair, processor_time};
 
     const KIB: usize = 1024;
     const SIZES: [usize; 9] = [4, 8, 16, 32, 48, 64, 128, 256, 1024];
@@ -101,16 +107,6 @@ mod linux {
         }
     }
 
-    fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (other, _) = listener.accept().unwrap();
-        for stream in [&one, &other] {
-            stream.set_nodelay(true).unwrap();
-        }
-        (one, other)
-    }
-
     /// Writes pieces; paced, each one after the receiver has said that it has the last.
     fn send(mut stream: TcpStream, size: usize, received: Option<mpsc::Receiver<()>>) {
         let piece = vec![b'.'; size];
@@ -153,12 +149,6 @@ mod linux {
             set.set(core);
             let _ = sched_setaffinity(None, &set);
         }
-    }
-
-    /// The processor time of a thread so far, in nanoseconds.
-    fn processor_time(task: &str) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{task}/schedstat")).expect("Linux with schedstat");
-        text.split(' ').next().unwrap().parse().unwrap()
     }
 
     /// Microseconds of the relay's processor time for each MiB.
@@ -224,18 +214,6 @@ mod linux {
             pin(1);
             work();
         })
-    }
-
-    fn median(mut values: Vec<f64>) -> f64 {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    }
-
-    fn option(name: &str, default: f64) -> f64 {
-        let mut arguments = std::env::args().skip_while(|argument| argument != name);
-        arguments
-            .nth(1)
-            .map_or(default, |value| value.parse().expect("a number"))
     }
 
     fn list(name: &str, default: &[usize]) -> Vec<usize> {

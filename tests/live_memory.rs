@@ -279,6 +279,17 @@ impl Certificates {
     }
 }
 
+/// What a client does with whatever serves it.
+async fn relayed<F>(client: Client, serve: impl FnOnce(DuplexStream) -> F)
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let (near, far) = duplex(4096);
+    let serving = tokio::spawn(serve(far));
+    let _ = http1(client, near).await;
+    let _ = serving.await.unwrap();
+}
+
 async fn by_gateways(certificates: &Certificates) {
     for frames in [false, true] {
         let origin = Memory::new(None);
@@ -294,13 +305,9 @@ async fn by_gateways(certificates: &Certificates) {
                 &format!("gateway, frames {frames}: {client:?}, {answer:?}"),
                 async || {
                     origin.answers(answer);
-                    let (near, far) = duplex(4096);
-                    let serving = tokio::spawn({
-                        let gateway = gateway.clone();
-                        async move { gateway.serve(far, peer()).await.map(drop) }
-                    });
-                    let _ = http1(client, near).await;
-                    let _ = serving.await.unwrap();
+                    let gateway = gateway.clone();
+                    let serve = |far| async move { gateway.serve(far, peer()).await.map(drop) };
+                    relayed(client, serve).await;
                 },
             )
             .await;
@@ -479,13 +486,9 @@ async fn to_upstreams_of_http2() {
                 &format!("to HTTP/2, idle {idle:?}: {client:?}, {answer:?}"),
                 async || {
                     origin.answers(answer);
-                    let (near, far) = duplex(4096);
-                    let serving = tokio::spawn({
-                        let gateway = gateway.clone();
-                        async move { gateway.serve(far, peer()).await.map(drop) }
-                    });
-                    let _ = http1(client, near).await;
-                    let _ = serving.await.unwrap();
+                    let gateway = gateway.clone();
+                    let serve = |far| async move { gateway.serve(far, peer()).await.map(drop) };
+                    relayed(client, serve).await;
                 },
             )
             .await;
