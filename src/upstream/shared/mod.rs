@@ -1,5 +1,7 @@
 //! What the requests of a group have in common: the servers that there are at a moment, and the time that each gets.
 
+mod looking_after;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -9,28 +11,23 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::balance::Balance;
-use super::evacuation::Evacuation;
-use super::members::Members;
-use super::record::{Member, Record};
-use super::server::Server;
-use super::source::{Source, SourceStatus};
-use super::view::{Policy, ServerConnector, Trial};
 use crate::clock::After;
 use crate::connect::{Attempts, ConnectError, ConnectRequest, PoolKey, Pooling};
 use crate::telemetry;
 use crate::tunnel::Permit;
+use crate::upstream::balance::Balance;
+use crate::upstream::evacuation::Evacuation;
+use crate::upstream::members::Members;
+use crate::upstream::record::{Member, Record};
+use crate::upstream::server::Server;
+use crate::upstream::source::{Source, SourceStatus};
+use crate::upstream::view::{Policy, ServerConnector, Trial};
 
-/// How often a group looks at its servers where no request makes it look.
-const LOOK: Duration = Duration::from_secs(1);
-/// And at most.
-const LEAST_LOOK: Duration = Duration::from_millis(10);
-
-pub(super) struct Shared<C> {
+pub(in crate::upstream) struct Shared<C> {
     /// What the group is called; empty where it has no name.
     name: Arc<str>,
     members: Mutex<Members<C>>,
-    pub(super) sources: Vec<Source<C>>,
+    pub(in crate::upstream) sources: Vec<Source<C>>,
     balance: Balance,
     counts_requests: bool,
     /// How many servers there are.
@@ -44,7 +41,7 @@ pub(super) struct Shared<C> {
 }
 
 impl<C> Shared<C> {
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         name: Arc<str>,
         servers: Vec<Server<C>>,
         sources: Vec<Source<C>>,
@@ -71,22 +68,22 @@ impl<C> Shared<C> {
         shared
     }
 
-    pub(super) fn members(&self) -> MutexGuard<'_, Members<C>> {
+    pub(in crate::upstream) fn members(&self) -> MutexGuard<'_, Members<C>> {
         // Nothing in here panics halfway.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many servers there are, now and later.
-    pub(super) fn count(&self) -> Arc<AtomicUsize> {
+    pub(in crate::upstream) fn count(&self) -> Arc<AtomicUsize> {
         self.count.clone()
     }
 
-    pub(super) fn sources(&self) -> Vec<SourceStatus> {
+    pub(in crate::upstream) fn sources(&self) -> Vec<SourceStatus> {
         self.sources.iter().map(Source::status).collect()
     }
 
     /// The server of a pool key, if it is still in the group.
-    pub(super) fn at(&self, key: PoolKey) -> Option<Arc<Member<C>>> {
+    pub(in crate::upstream) fn at(&self, key: PoolKey) -> Option<Arc<Member<C>>> {
         let members = self.members();
         members.iter().find(|member| member.pool_key == key).cloned()
     }
@@ -96,7 +93,11 @@ impl<C> Shared<C> {
     /// # Errors
     ///
     /// There is not one, because there is no answer.
-    pub(super) async fn refresh(&self) -> Result<(), ConnectError> {
+    pub(in crate::upstream) async fn refresh(&self) -> Result<(), ConnectError> {
+        if !self.sources.is_empty() {
+            // Whoever answers late holds up no other server's tunnels.
+            self.look_after();
+        }
         let mut failure = None;
         for (index, source) in self.sources.iter().enumerate() {
             // Boxed: most groups have no sources, and it would set the size of all that is asked of them.
@@ -143,87 +144,8 @@ impl<C> Shared<C> {
         }
     }
 
-    /// Ends the tunnels of a server that leaves, or lets them go on where it leaves no more.
-    fn settle(&self, record: &Arc<Record>) {
-        let Some(evacuation) = &self.evacuation else {
-            return;
-        };
-        loop {
-            let leaves = record.is_leaving();
-            match leaves {
-                true => evacuation.begin(record),
-                false => evacuation.take_back(record),
-            }
-            // Of two that change it at the same time, the last one counts.
-            if record.is_leaving() == leaves {
-                return;
-            }
-        }
-    }
-
-    /// Does what the time has made necessary: ends tunnels of servers that have been ejected for too long, and tunnels of the others
-    /// where one is back.
-    fn look_after(&self) {
-        let Some(evacuation) = &self.evacuation else {
-            return;
-        };
-        self.evacuate_ejected(evacuation);
-        let is_back = |member: &&Arc<Member<C>>| member.record.take_back();
-        let back: Vec<_> = self.members().iter().filter(is_back).cloned().collect();
-        for member in &back {
-            self.settle(&member.record);
-        }
-        if !back.is_empty() && evacuation.rebalances() {
-            self.rebalance(evacuation);
-        }
-    }
-
-    /// When to look again for what the time has made necessary.
-    pub(super) fn next_look(&self) -> Instant {
-        let now = Instant::now();
-        let dues = self.sources.iter().filter_map(Source::due);
-        dues.fold(now.after(LOOK), Instant::min)
-            .max(now.after(LEAST_LOOK))
-    }
-
-    /// Ends the tunnels of servers that have been ejected for too long, once for each time.
-    fn evacuate_ejected(&self, evacuation: &Evacuation) {
-        let Some(limit) = evacuation.ejection_limit() else {
-            return;
-        };
-        let is_lost = |member: &&Arc<Member<C>>| member.record.is_lost(limit);
-        let lost: Vec<_> = self.members().iter().filter(is_lost).cloned().collect();
-        for member in lost {
-            evacuation.begin(&member.record);
-        }
-    }
-
-    /// Ends tunnels of the other servers where one is back.
-    fn rebalance(&self, evacuation: &Evacuation) {
-        let servers: Vec<_> = {
-            let members = self.members();
-            let records = members.iter().map(|member| &member.record);
-            let fit = records.filter(|record| !record.is_down() && !record.is_backup() && record.is_open());
-            fit.map(|record| (record.shared_name(), record.weight()))
-                .collect()
-        };
-        let (tunnels, window) = evacuation.above_shares(&servers);
-        let now = Instant::now();
-        let from = {
-            let mut until = self
-                .rebalanced_until
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            // The rate is that of all servers that come back.
-            let from = until.map_or(now, |until| until.max(now));
-            *until = Some(from.after(window));
-            from
-        };
-        evacuation.move_away(&tunnels, from, window);
-    }
-
     /// Takes servers out, or back in. False if there is none of these.
-    pub(super) fn set_down(&self, is_it: impl Fn(&Record) -> bool, down: bool) -> bool {
+    pub(in crate::upstream) fn set_down(&self, is_it: impl Fn(&Record) -> bool, down: bool) -> bool {
         let found: Vec<_> = {
             let members = self.members();
             let these = members.iter().filter(|member| is_it(&member.record));
@@ -241,7 +163,7 @@ impl<C> Shared<C> {
 
     /// Records the state of each server, and how many tunnels it has. Those of the same name are one.
     #[cfg(feature = "metrics")]
-    pub(super) fn record_metrics(&self) {
+    pub(in crate::upstream) fn record_metrics(&self) {
         let records: Vec<_> = {
             let mut members = self.members();
             let of_all = members.iter().chain(members.gone());
@@ -266,7 +188,7 @@ impl<C> Shared<C> {
     }
 
     /// Chooses a server for a tunnel, which has its place, and begins the attempt there.
-    pub(super) fn choose_for_tunnel(
+    pub(in crate::upstream) fn choose_for_tunnel(
         &self,
         request: &ConnectRequest<'_>,
         attempts: &Attempts,
@@ -278,7 +200,7 @@ impl<C> Shared<C> {
     }
 
     /// Chooses a server for an ordinary request, which has its place there if it counts, and begins the attempt.
-    pub(super) fn choose_for_request(
+    pub(in crate::upstream) fn choose_for_request(
         &self,
         request: &ConnectRequest<'_>,
         attempts: &Attempts,
@@ -301,7 +223,7 @@ impl<C> Shared<C> {
 }
 
 impl<C> Shared<C> {
-    pub(super) fn are_poolable(&self, via: &impl ServerConnector<C>) -> bool {
+    pub(in crate::upstream) fn are_poolable(&self, via: &impl ServerConnector<C>) -> bool {
         self.members()
             .iter()
             .all(|member| via.pooling(&member.connect) == Pooling::Shared)
@@ -313,7 +235,7 @@ impl<C> Shared<C> {
     }
 
     /// Connects to a server that was chosen. As long as there may be others, it has no more than its share of the time.
-    pub(super) async fn attempt<V: ServerConnector<C>>(
+    pub(in crate::upstream) async fn attempt<V: ServerConnector<C>>(
         &self,
         member: &Member<C>,
         via: &V,
