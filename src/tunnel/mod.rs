@@ -83,7 +83,7 @@ use engine::{Engine, Ownership};
 pub(crate) use engine::{Scratch, Spliced, Transfer};
 pub(crate) use registry::Watched;
 pub use registry::{
-    Cap, Drain, DrainSignal, Finished, Iter, Label, Listing, PeerCap, PeerPermit, Permit, Schedule,
+    Cap, Drain, DrainSignal, Ended, Finished, Iter, Label, Listing, PeerCap, PeerPermit, Permit, Schedule,
     Subscription, TunnelEvent, TunnelId, TunnelIdError, TunnelState, TunnelWatch, Tunnels, WaitEmpty,
 };
 pub use run::Run;

@@ -371,6 +371,32 @@ async fn subscribers_hear_of_starts_and_ends_and_lose_what_they_do_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_ended_is_counted_with_its_bytes() {
+    let tunnels = Tunnels::new();
+    let (mut one, other, open) = (
+        labelled(&tunnels, "one"),
+        labelled(&tunnels, "other"),
+        labelled(&tunnels, "open"),
+    );
+    one.client.write_all(b"hello").await.unwrap();
+    let mut received = [0; 5];
+    one.origin.read_exact(&mut received).await.unwrap();
+    assert_eq!(tunnels.ended().count(), 0);
+    drop((one.client, one.origin));
+    one.running.await.unwrap().unwrap();
+    other.running.abort();
+    assert!(other.running.await.is_err());
+    let ended = tunnels.ended();
+    let reasons: std::collections::BTreeMap<_, _> = ended.by_reason().collect();
+    assert_eq!(reasons, [("closed", 1), ("dropped", 1)].into());
+    assert_eq!(
+        (ended.count(), ended.from_downstream(), ended.from_upstream()),
+        (2, 5, 0)
+    );
+    open.running.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_for_another_reason_is_not_renamed() {
     let drain = Drain::new();
     let tunnels = Tunnels::new();

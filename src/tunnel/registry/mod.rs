@@ -7,6 +7,7 @@ mod cap;
 mod drain;
 mod drain_signal;
 mod drain_state;
+mod ended;
 mod entry;
 mod events;
 mod finished;
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 pub use cap::{Cap, Permit, WaitEmpty};
 pub use drain::{Drain, Schedule};
 pub use drain_signal::DrainSignal;
+pub use ended::Ended;
 use entry::Entry;
 pub use events::{Subscription, TunnelEvent};
 pub use finished::Finished;
@@ -132,6 +134,12 @@ impl Tunnels {
     #[must_use]
     pub fn opened(&self) -> u64 {
         self.table().opened()
+    }
+
+    /// What the tunnels that have ended have carried, and why they have ended.
+    #[must_use]
+    pub fn ended(&self) -> Ended {
+        self.table().ended().clone()
     }
 
     /// The tunnel with this id, if it is open.

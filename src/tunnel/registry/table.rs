@@ -4,11 +4,13 @@
 //! what a method returns is dropped without the lock.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
 
 use super::drain_state::Window;
+use super::ended::Ended;
 use super::entry::Entry;
 use super::events::Queue;
 #[cfg(feature = "gateway")]
@@ -16,6 +18,7 @@ use super::leaving::Leaving;
 use super::listing::{Kind, Listing};
 use super::wakers::{Wakers, Woken};
 use super::{TunnelId, Tunnels};
+use crate::side::Side;
 #[cfg(feature = "metrics")]
 use crate::telemetry::Moved;
 use crate::tunnel::traffic::Traffic;
@@ -35,6 +38,7 @@ pub(super) struct Table {
     len: usize,
     /// How many tunnels there have been.
     opened: u64,
+    ended: Ended,
     /// What tunnels have in common.
     kinds: HashMap<KindKey, Weak<Kind>>,
     /// From so many on, those that nobody has any more are taken out.
@@ -94,6 +98,10 @@ impl Table {
 
     pub(super) fn opened(&self) -> u64 {
         self.opened
+    }
+
+    pub(super) fn ended(&self) -> &Ended {
+        &self.ended
     }
 
     pub(super) fn get(&self, id: TunnelId) -> Option<Arc<Entry>> {
@@ -176,12 +184,17 @@ impl Table {
         over
     }
 
-    #[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
     pub(super) fn remove(&mut self, id: TunnelId, traffic: Option<&Traffic>) -> Option<Removed> {
         let place = self.slots.get_mut(id.slot as usize)?;
         let entry = place.take_if(|entry| entry.id == id)?;
         self.free.push(id.slot);
         self.len -= 1;
+        let moved = |from| entry.bytes(from).load(Ordering::Relaxed);
+        self.ended.add(
+            traffic.map_or("dropped", |traffic| traffic.end().name()),
+            moved(Side::Downstream),
+            moved(Side::Upstream),
+        );
         if self.len == 0 && self.slots.len() > FEW {
             // What many have needed is not kept for the few.
             (self.slots, self.free) = Default::default();

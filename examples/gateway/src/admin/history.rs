@@ -1,11 +1,11 @@
 //! What the gateway did in the last minutes: samples of its totals at even distances, and of each tunnel's bytes while someone looks at them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use switchover::tunnel::{Subscription, TunnelEvent, TunnelId, Tunnels};
+use serde_json::{Map, Value, json};
+use switchover::tunnel::{TunnelId, Tunnels};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::settings::Settings;
@@ -16,8 +16,6 @@ const EVERY: Duration = Duration::from_secs(2);
 const TOTALS: usize = 150;
 /// Samples of a tunnel: one minute.
 const RATES: usize = 30;
-/// Reports of ends that may wait between two samples.
-const WAITING: usize = 65_536;
 /// How long rates are kept after someone has looked at them.
 const WATCHED: Duration = Duration::from_secs(30);
 
@@ -30,11 +28,8 @@ struct State {
     /// How many samples there were, and when the last one was taken: after a halt of the machine the next comes late.
     sampled: u64,
     sampled_at: Option<Instant>,
-    /// Bytes of tunnels that have ended.
-    ended_bytes: u64,
-    /// Ends that came too fast to be counted.
-    lost: u64,
-    ends: BTreeMap<&'static str, u64>,
+    /// Why tunnels have ended, and how many, at the last sample.
+    ended_by_reason: Map<String, Value>,
     watched_until: Option<Instant>,
     rates: HashMap<TunnelId, Rates>,
 }
@@ -58,13 +53,11 @@ struct Rates {
 impl History {
     /// Takes samples until the process ends.
     pub(super) async fn record(self: Arc<Self>, tunnels: Tunnels, settings: Arc<Settings>) {
-        let mut ends = tunnels.subscribe(WAITING);
         let mut beat = interval(EVERY);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             beat.tick().await;
-            self.state()
-                .sample(&tunnels, &mut ends, settings.failures.total());
+            self.state().sample(&tunnels, settings.failures.total());
         }
     }
 
@@ -79,8 +72,7 @@ impl History {
             "opened": totals(|totals| totals.opened),
             "failed": totals(|totals| totals.failed),
             "bytes": totals(|totals| totals.bytes),
-            "ended_by_reason": state.ends,
-            "ends_not_counted": state.lost,
+            "ended_by_reason": state.ended_by_reason,
         })
     }
 
@@ -110,17 +102,19 @@ impl History {
 }
 
 impl State {
-    fn sample(&mut self, tunnels: &Tunnels, ends: &mut Subscription, failed: u64) {
+    fn sample(&mut self, tunnels: &Tunnels, failed: u64) {
         let now = Instant::now();
         let passed = self
             .sampled_at
             .map_or(EVERY, |at| now.duration_since(at).max(EVERY));
         (self.sampled, self.sampled_at) = (self.sampled + 1, Some(now));
         let is_watched = self.watched_until.is_some_and(|until| now < until);
-        let mut open_bytes = 0;
+        // First: one that ends meanwhile is missing in this sample, and is not in it twice.
+        let ended = tunnels.ended();
+        let mut bytes_of_all = ended.from_downstream() + ended.from_upstream();
         for tunnel in tunnels.iter() {
             let bytes = tunnel.from_downstream() + tunnel.from_upstream();
-            open_bytes += bytes;
+            bytes_of_all += bytes;
             if let Some(id) = tunnel.id().filter(|_| is_watched) {
                 let rates = self.rates.entry(id).or_insert(Rates {
                     bytes: if tunnel.opened_at().elapsed() < EVERY {
@@ -135,15 +129,11 @@ impl State {
             }
         }
         self.rates.retain(|_, rates| rates.sampled == self.sampled);
-        while let Some(event) = ends.try_recv() {
-            if let TunnelEvent::Ended(tunnel, traffic) = event {
-                self.ended_bytes += tunnel.from_downstream() + tunnel.from_upstream();
-                // As the metrics have it: the future of the tunnel was dropped.
-                let why = traffic.map_or("dropped", |traffic| traffic.end().name());
-                *self.ends.entry(why).or_default() += 1;
-            }
-        }
-        self.lost = ends.lost();
+        self.ended_by_reason = ended
+            .by_reason()
+            .map(|(reason, count)| (reason.to_owned(), count.into()))
+            .collect();
+        let before = self.totals.back().map_or(0, |totals| totals.bytes);
         if self.totals.len() == TOTALS {
             self.totals.pop_front();
         }
@@ -151,7 +141,7 @@ impl State {
             open: tunnels.len(),
             opened: tunnels.opened(),
             failed,
-            bytes: self.ended_bytes + open_bytes,
+            bytes: bytes_of_all.max(before),
         });
     }
 }
