@@ -38,8 +38,8 @@ pub(super) struct OneRequest<S> {
     client_ended: bool,
     /// The client may have ended its write side, and is there nevertheless.
     may_half_close: bool,
-    /// hyper has written nothing since it last flushed: an interim response may go out.
-    between_messages: bool,
+    /// hyper has written nothing since it last flushed.
+    is_flushed: bool,
     interim: BytesMut,
     sent: Sent,
     /// What is left to be written of the version that starts the response, where it differs from hyper's.
@@ -54,8 +54,17 @@ pub(super) struct Sent {
     pub(super) total: u64,
     /// Behind the head; none while that is not out.
     pub(super) body: Option<u64>,
-    /// How much of the empty line that ends the head has been seen.
-    head_end: u8,
+    head: SentHead,
+}
+
+/// How much of the head has been seen on its way out.
+#[derive(Clone, Copy, Debug, Default)]
+struct SentHead {
+    length: usize,
+    /// Whether its status differs from that of hyper's own answer to a client that expects one.
+    is_final: bool,
+    /// Of the empty line at its end.
+    empty_line: u8,
 }
 
 /// How far the exchange has come.
@@ -67,6 +76,30 @@ enum Stage {
     Answered,
     /// hyper has asked for another request and was answered that there is none.
     Ended,
+}
+
+impl SentHead {
+    /// How many of these bytes belong to it, if it ends in them. A 100 in front of it belongs to it.
+    fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
+        const STATUS: usize = VERSION.len() + 1;
+        for (at, byte) in bytes.iter().enumerate() {
+            let of_continue = self.length.checked_sub(STATUS).and_then(|at| b"100".get(at));
+            self.is_final |= of_continue.is_some_and(|expected| expected != byte);
+            self.length += 1;
+            self.empty_line = match (self.empty_line, byte) {
+                (0 | 2, b'\r') | (1 | 3, b'\n') => self.empty_line + 1,
+                (_, b'\r') => 1,
+                _ => 0,
+            };
+            if self.empty_line == 4 {
+                if self.is_final {
+                    return Some(at + 1);
+                }
+                *self = SentHead::default();
+            }
+        }
+        None
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
@@ -88,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
             reader: None,
             client_ended: false,
             may_half_close: config.early_half_close,
-            between_messages: true,
+            is_flushed: true,
             interim: BytesMut::new(),
             sent: Sent::default(),
             version: VERSION,
@@ -157,8 +190,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
 
     /// Writes hyper's bytes, with the proxy's own version in front.
     fn poll_write_version(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let at_start = self.between_messages && bytes.starts_with(b"HTTP/1.0");
-        if !at_start && self.version.len() == VERSION.len() || self.version.is_empty() {
+        if self.version.len() == VERSION.len() && !bytes.starts_with(b"HTTP/1.0") {
+            // Only the first bytes are a version. The same bytes later are content.
+            self.version = &[];
+        }
+        if self.version.is_empty() {
             return Pin::new(&mut self.stream).poll_write(cx, bytes);
         }
         let count = ready!(Pin::new(&mut self.stream).poll_write(cx, self.version))?;
@@ -169,27 +205,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
     /// hyper writes its head in front of the body, in however many pieces the client takes them.
     fn count(&mut self, bytes: &[u8]) {
         self.sent.total += bytes.len() as u64;
-        for (at, byte) in bytes.iter().enumerate() {
-            if self.sent.body.is_some() {
-                break;
-            }
-            self.sent.head_end = match (self.sent.head_end, byte) {
-                (0 | 2, b'\r') | (1 | 3, b'\n') => self.sent.head_end + 1,
-                (_, b'\r') => 1,
-                _ => 0,
-            };
-            if self.sent.head_end == 4 {
-                self.sent.body = Some((bytes.len() - at - 1) as u64);
-                return;
-            }
-        }
-        if let Some(body) = &mut self.sent.body {
-            *body += bytes.len() as u64;
+        let content = match self.sent.body {
+            None => self.sent.head.end_in(bytes).map(|end| &bytes[end..]),
+            Some(_) => Some(bytes),
+        };
+        if let Some(content) = content {
+            *self.sent.body.get_or_insert_default() += content.len() as u64;
         }
     }
 
+    /// Writes interim responses, where one may stand: before the head of the answer, and behind what hyper has written whole.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.between_messages {
+        if !self.is_flushed || self.sent.body.is_some() {
             return Poll::Ready(Ok(()));
         }
         self.interim.extend_from_slice(&self.exchange.take_interim());
@@ -242,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequest<S> {
         match written {
             Poll::Ready(result) => {
                 this.write_stall.progress();
-                this.between_messages = false;
+                this.is_flushed = false;
                 this.count(&bytes[..*result.as_ref().unwrap_or(&0)]);
                 Poll::Ready(result)
             }
@@ -254,7 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequest<S> {
         let this = &mut *self;
         // hyper calls this only when its own buffer is empty: whatever it has written so far is whole.
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        this.between_messages = true;
+        this.is_flushed = true;
         ready!(this.poll_interim(cx))?;
         if this.stage == Stage::Answering && this.exchange.is_done() {
             this.stage = Stage::Answered;
@@ -268,5 +295,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequest<S> {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The connection may go on after this message; the code that gets the stream back closes it.
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_head_whole_and_in_two_pieces() {
+        for head in [
+            "HTTP/1.1 200 OK\r\nA: b\r\n\r\n",
+            "HTTP/1.1 404 x\r\r\n\n\r\n\r\n",
+            "HTTP/1.1 101 x\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        ] {
+            let bytes = format!("{head}body\r\n\r\n");
+            for cut in 0..bytes.len() {
+                let (first, second) = bytes.as_bytes().split_at(cut);
+                let mut sent = SentHead::default();
+                let end = match sent.end_in(first) {
+                    None => sent.end_in(second).map(|end| cut + end),
+                    end => end,
+                };
+                assert_eq!(end, Some(head.len()), "{head:?} cut at {cut}");
+            }
+        }
     }
 }

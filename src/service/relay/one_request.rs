@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, request};
+use http::{Request, Response, Version, request};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -152,10 +152,12 @@ where
         let answered = service.map(|service| service(request, exchange.clone()));
         let exchange = &exchange;
         async move {
-            let (response, failure) = match answered {
+            let (mut response, failure) = match answered {
                 Some(answered) => answered.await,
                 None => (Response::new(ProxyBody::text(Bytes::new())), None),
             };
+            // RFC 9110, section 2.5: the version is the server's own, whatever the answer was made of.
+            *response.version_mut() = Version::HTTP_11;
             exchange.hand_over(Outcome {
                 status: Some(response.status()),
                 failure,
