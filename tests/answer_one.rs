@@ -37,7 +37,7 @@ fn pieces(pieces: &'static [&'static str]) -> ProxyBody {
 }
 
 /// What the path asks for: `/own` is answered here, `/page` by the origin but for its errors, `/late` by the origin once the head of
-/// the answer is out, `/pieces` here with all that looks like a head in its body, all else by the origin.
+/// the answer is out, `/pieces/` here with all that looks like a head in its body, all else by the origin.
 async fn answer(
     request: Request<ClientBody>,
     relay: Relay,
@@ -49,12 +49,16 @@ async fn answer(
     if path == "/own" {
         return page(StatusCode::OK, "own");
     }
-    if path == "/pieces" {
+    if let Some(version) = path.strip_prefix("/pieces/") {
         let mut response = Response::new(pieces(&LIKE_HEADS));
         let length = LIKE_HEADS.concat().len();
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         // That of whatever has made it.
-        *response.version_mut() = Version::HTTP_10;
+        *response.version_mut() = match version {
+            "1.0" => Version::HTTP_10,
+            "1.1" => Version::HTTP_11,
+            _ => Version::HTTP_3,
+        };
         return response;
     }
     if path == "/late" {
@@ -140,12 +144,18 @@ async fn the_connection_goes_on_after_an_answer_of_any_kind() {
 async fn a_body_arrives_as_it_was_sent_whatever_it_looks_like() {
     let origin = ScriptedOrigin::start(Script::new()).await;
     let address = start(&origin).await;
-    for version in ["HTTP/1.0", "HTTP/1.1"] {
-        let mut client = ScriptedClient::connect(address).await;
-        client.send(get("/pieces", "").replace("HTTP/1.1", version)).await;
-        let (head, body) = client.response().await;
-        assert_eq!(head.version, Version::HTTP_11, "to {version}");
-        assert_eq!(String::from_utf8_lossy(&body), LIKE_HEADS.concat(), "to {version}");
+    for version in ["HTTP/1.1", "HTTP/1.0"] {
+        for path in ["/pieces/1.1", "/pieces/1.0", "/pieces/3"] {
+            let mut client = ScriptedClient::connect(address).await;
+            client.send(get(path, "").replace("HTTP/1.1", version)).await;
+            let (head, body) = client.response().await;
+            assert_eq!(head.version, Version::HTTP_11, "{path} to {version}");
+            assert_eq!(
+                String::from_utf8_lossy(&body),
+                LIKE_HEADS.concat(),
+                "{path} to {version}"
+            );
+        }
     }
 }
 
@@ -192,7 +202,10 @@ async fn an_interim_response_that_comes_late_is_not_sent() {
     let mut client = ScriptedClient::connect(start(&origin).await).await;
     client.send(get("/late", "")).await;
     let (head, body) = client.response().await;
-    assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"2\r\nhi\r\n0\r\n\r\n"[..]));
+    assert_eq!(
+        (head.status, &body[..]),
+        (StatusCode::OK, &b"2\r\nhi\r\n0\r\n\r\n"[..])
+    );
 }
 
 #[tokio::test]

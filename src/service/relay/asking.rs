@@ -58,8 +58,8 @@ where
             asked.has_begun |= self.leg.upload.has_begun();
             // The next interim response is read when the last has been written.
             let client = &mut *self.client;
-            if client.interim.has_queued() {
-                match client.interim.poll_out(cx, &mut client.stream) {
+            if client.interim.has_unsent() {
+                match client.interim.poll_send(cx, &mut client.stream) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(client_failed(error))),
                     Poll::Pending => return self.poll_late(cx, For::Client),

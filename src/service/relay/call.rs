@@ -226,10 +226,12 @@ impl Asking<'_> {
                 asked.has_passed_interim |= self.call.exchange.has_passed_interim();
             }
         }
-        // The client's time is kept by the body itself.
         let (waits_for, (limit, prolongs)) = match upload.is_done() || self.gave_up {
             true => (For::Answer, self.call.config.head_limit()),
-            false if upload.transfer.has_queued() => (For::Sending, (self.call.config.send_limit(), true)),
+            false if upload.transfer.has_queued() || upload.is_read() => {
+                (For::Sending, (self.call.config.send_limit(), true))
+            }
+            // The client's time is kept by the body itself.
             false => return Poll::Pending,
         };
         let interim = if prolongs { self.interim as u64 } else { 0 };

@@ -293,17 +293,13 @@ where
         let body_length = (out.queue().len() - head_length) as u64;
         let mut wait = Wait::default();
         let sent = poll_fn(|cx| {
-            if let Poll::Ready(sent) = out.poll_out(cx, &mut self.stream) {
+            if let Poll::Ready(sent) = out.poll_send(cx, &mut self.stream) {
                 return Poll::Ready(sent);
             }
             let late = wait.poll(cx, For::Client, out.delivered(), config.send_limit());
             late.map(|()| Err(io::ErrorKind::TimedOut.into()))
         })
         .await;
-        let sent = match sent {
-            Ok(()) => poll_fn(|cx| out.poll_flush(cx, &mut self.stream)).await,
-            Err(error) => Err(error),
-        };
         let sent_now = out.delivered().saturating_sub(before);
         let bytes_sent = out.delivered();
         if let Some(trace) = &trace {

@@ -216,10 +216,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
 
     /// Writes interim responses, where one may stand: before the head of the answer, and behind what hyper has written whole.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_flushed || self.sent.body.is_some() {
-            return Poll::Ready(Ok(()));
+        if self.interim.is_empty() {
+            if !self.is_flushed || self.sent.body.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            self.interim.extend_from_slice(&self.exchange.take_interim());
         }
-        self.interim.extend_from_slice(&self.exchange.take_interim());
         while !self.interim.is_empty() {
             let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.interim))?;
             if count == 0 {
@@ -227,8 +229,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> OneRequest<S> {
             }
             self.interim.advance(count);
             self.sent.total += count as u64;
+            self.is_flushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Has the client's stream send all that hyper has written, and the interim responses that may follow it.
+    fn poll_all_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            // hyper flushes only when its own buffer is empty: whatever it has written so far is whole.
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.is_flushed = true;
+            ready!(self.poll_interim(cx))?;
+            if self.is_flushed {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
@@ -279,10 +295,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OneRequest<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        // hyper calls this only when its own buffer is empty: whatever it has written so far is whole.
-        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        this.is_flushed = true;
-        ready!(this.poll_interim(cx))?;
+        match this.poll_all_out(cx) {
+            Poll::Ready(flushed) => {
+                this.write_stall.progress();
+                flushed?;
+            }
+            Poll::Pending => return this.write_stall.poll_waiting(cx).map(Err),
+        }
         if this.stage == Stage::Answering && this.exchange.is_done() {
             this.stage = Stage::Answered;
             if let Some(reader) = this.reader.take() {

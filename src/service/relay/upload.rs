@@ -56,6 +56,11 @@ impl Upload {
         self.is_done || self.left == Some(0) && !self.transfer.has_queued()
     }
 
+    /// Whether the body has been read to its end.
+    pub(super) fn is_read(&self) -> bool {
+        self.body.is_none()
+    }
+
     /// Whether the body has been asked for its first byte.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun

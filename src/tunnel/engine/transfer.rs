@@ -165,6 +165,20 @@ impl Transfer {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether bytes are on their way: they are queued, or the writer may hold them back.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.has_queued() || self.is_unflushed
+    }
+
+    /// Writes what is queued, and has the writer send it.
+    pub(crate) fn poll_send<W>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin + Any,
+    {
+        ready!(self.poll_out(cx, writer))?;
+        self.poll_flush(cx, writer)
+    }
+
     /// Reads at most `limit` bytes. An empty slice is the end of the reader.
     pub(crate) fn poll_read<'s, R>(
         &mut self,
