@@ -172,6 +172,13 @@ impl Condition {
         is_out && is_over && !std::mem::replace(&mut ejection.is_reported, true)
     }
 
+    /// Whether it was ejected for too long, and has not worked since.
+    pub(super) fn was_lost(&self) -> bool {
+        self.ejection
+            .as_ref()
+            .is_some_and(|ejection| ejection.is_reported)
+    }
+
     pub(super) fn health(&self, now: Instant, tolerance: &Tolerance) -> Health {
         let is_recent = |since: Instant| now.saturating_duration_since(since) <= tolerance.fail_timeout;
         match &self.ejection {
@@ -290,7 +297,9 @@ mod tests {
             !condition.is_lost(start + seconds(17), limit),
             "it has been reported"
         );
+        assert!(condition.was_lost());
         condition.succeeded(start, &TOLERANCE);
+        assert!(!condition.was_lost());
         assert!(!condition.is_lost(start + seconds(18), limit), "it is back");
         for _ in 0..3 {
             condition.failed(start + seconds(20), &TOLERANCE, 0.5);

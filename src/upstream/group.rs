@@ -2,15 +2,16 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::Retry;
 use super::builder::Builder;
 use super::record::ServerStatus;
 use super::server::Server;
-use super::shared::Shared;
+use super::shared::{LOOK, Shared};
 use super::source::SourceStatus;
 use super::view::{Attempted, Direct, Policy, ServerConnector};
 use crate::connect::{
@@ -191,8 +192,11 @@ impl<C: Send + Sync, V> Group<C, V> {
     /// Dropping the future ends the maintenance, and a question that is under way; nothing else is lost.
     pub async fn maintain(&self) -> Infallible {
         loop {
-            // What has failed is in the sources, and is asked for again.
-            let _ = self.shared.refresh().await;
+            let mut refreshed = pin!(self.shared.refresh());
+            // A name that is answered late, or never, holds up nothing else. What has failed is in the sources, and is asked for again.
+            while timeout(LOOK, &mut refreshed).await.is_err() {
+                self.shared.look_after();
+            }
             sleep_until(self.shared.next_look()).await;
         }
     }

@@ -192,6 +192,12 @@ impl Record {
         self.is_down() || self.has_left.load(Ordering::Acquire)
     }
 
+    /// Whether its tunnels are to end: it is leaving, or [was lost](Record::is_lost) and has not worked since.
+    pub(super) fn loses_tunnels(&self) -> bool {
+        let is_lost = || self.is_troubled.load(Ordering::Acquire) && self.condition().was_lost();
+        self.is_leaving() || is_lost()
+    }
+
     pub(super) fn weight(&self) -> u32 {
         self.weight
     }

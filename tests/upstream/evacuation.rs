@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use switchover::connect::{Connect, ConnectError, ConnectRequest};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT, UPGRADE_REQUEST};
-use switchover::tunnel::{EndRequest, Tunnels, WebSocketConfig};
+use switchover::tunnel::{End, EndRequest, TunnelEvent, Tunnels, WebSocketConfig};
 use switchover::upstream::{Evacuation, Group, Server};
 use switchover::websocket::CloseCode;
 use switchover::{TcpConnect, UpgradeConfig};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::door::{DOORS, Door, Proxy};
@@ -257,6 +260,82 @@ async fn one_that_was_on_its_way_to_a_server_that_is_lost_ends_with_the_others()
         let _other = opened(&proxy).await;
         assert_eq!(client.head().await.status, 101);
         client.receives(CLOSE).await;
+    }
+}
+
+/// A way to a server that can be blocked. Connections that are there go on.
+struct Gate {
+    to: TcpConnect,
+    is_shut: Arc<AtomicBool>,
+}
+
+impl Connect for Gate {
+    type Stream = TcpStream;
+
+    async fn connect(&self, request: ConnectRequest<'_>) -> Result<TcpStream, ConnectError> {
+        if self.is_shut.load(Ordering::Relaxed) {
+            return Err(ConnectError::Failed {
+                name: self.to.name().to_owned(),
+                error: std::io::ErrorKind::ConnectionRefused.into(),
+            });
+        }
+        self.to.connect(request).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_ejected_for_too_long() {
+    for door in DOORS {
+        let (first, second) = (origin().await, origin().await);
+        let tunnels = Tunnels::new();
+        let is_shut = Arc::new(AtomicBool::new(false));
+        let gate = |origin: &ScriptedOrigin, is_shut: Arc<AtomicBool>| {
+            let name = origin.address().to_string();
+            let to = TcpConnect::to(&name);
+            Server::new(name, Gate { to, is_shut }).fail_timeout(Duration::from_secs(3600))
+        };
+        let group = Group::builder()
+            .server(gate(&first, is_shut.clone()))
+            .server(gate(&second, Arc::default()))
+            .evacuation(evacuation(&tunnels).ejected_longer_than(milliseconds(300)))
+            .build();
+        let config = UpgradeConfig::default()
+            .websocket(WebSocketConfig::default().close_timeout(milliseconds(50)))
+            .tunnels(tunnels.clone());
+        let proxy = door.with(group.clone(), config).await;
+        let maintained = group.clone();
+        let maintained = tokio::spawn(async move { maintained.maintain().await });
+        let mut reports = tunnels.subscribe(1000);
+        let (of_first, mut others) = filled(&proxy, &tunnels, first.address()).await;
+        let start = Instant::now();
+        is_shut.store(true, Ordering::Relaxed);
+        // Of two one at least is for the first, which fails; the second steps in.
+        others.push(opened(&proxy).await);
+        others.push(opened(&proxy).await);
+        let ended = async {
+            let mut ends = Vec::new();
+            while ends.len() < EACH {
+                if let TunnelEvent::Ended(tunnel, traffic) = reports.recv().await {
+                    assert_eq!(tunnel.upstream(), Some(&*first.address().to_string()), "{door:?}");
+                    ends.push(traffic.map(|traffic| traffic.end()));
+                }
+            }
+            ends
+        };
+        let clients = async {
+            for mut client in of_first {
+                client.receives(CLOSE).await;
+            }
+        };
+        let ended = async { tokio::time::timeout(TIMEOUT, ended).await.expect("they end") };
+        let ((), ends) = tokio::join!(clients, ended);
+        assert_eq!(ends, [Some(End::Evacuated); EACH], "{door:?}");
+        assert!(start.elapsed() > milliseconds(300), "{:?}", start.elapsed());
+        for mut client in others {
+            client.send(b"\x81\x80\0\0\0\0").await;
+            client.receives(b"\x88").await;
+        }
+        maintained.abort();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -289,6 +289,94 @@ async fn one_whose_ejection_is_over_keeps_its_tunnels() {
             assert_eq!(ends, [None; 3], "{is_maintained} {asks_again}");
         }
     }
+}
+
+/// A group whose name is not answered the first time, nor any time after the second.
+fn with_a_name_that_is_not_answered(tunnels: &Tunnels, failing: &Origin, other: &Origin) -> Group<Origin> {
+    let times = AtomicUsize::new(0);
+    let find = move || {
+        let time = times.fetch_add(1, Ordering::Relaxed);
+        async move {
+            match time {
+                1 => Ok(vec![]),
+                _ => std::future::pending().await,
+            }
+        }
+    };
+    Group::builder()
+        .server(server("a", failing).fail_timeout(seconds(120)))
+        .server(server("b", other))
+        .discover("late", find, seconds(10), |address| {
+            Server::new(address.to_string(), Origin::default())
+        })
+        .evacuation(
+            Evacuation::of(tunnels.clone())
+                .window(Duration::ZERO)
+                .ejected_longer_than(seconds(30)),
+        )
+        .build()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_not_answered_holds_up_no_tunnels_of_other_servers() {
+    let (tunnels, failing, other) = (Tunnels::new(), Origin::default(), Origin::default());
+    let proxy = Proxy::to(
+        &tunnels,
+        with_a_name_that_is_not_answered(&tunnels, &failing, &other),
+    );
+    // It asks first, and has no answer for ever.
+    let maintained = proxy.maintained();
+    sleep(milliseconds(1)).await;
+    let clients = proxy.filled(2).await;
+    failing.refuses.store(true, Ordering::Relaxed);
+    let _third = proxy.filled(1).await;
+    assert_eq!((proxy.at("a"), proxy.at("b")), (1, 2));
+    sleep(seconds(29)).await;
+    assert_eq!(proxy.at("a"), 1);
+    sleep(seconds(3)).await;
+    assert_eq!(ends(clients).await, [Some(End::Evacuated), None]);
+    maintained.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_name_has_ended_the_tunnels_of_other_servers() {
+    let (tunnels, failing, other) = (Tunnels::new(), Origin::default(), Origin::default());
+    let proxy = Proxy::to(
+        &tunnels,
+        with_a_name_that_is_not_answered(&tunnels, &failing, &other),
+    );
+    // The first time it is given up.
+    assert!(timeout(seconds(1), proxy.opened()).await.is_err());
+    let clients = proxy.filled(2).await;
+    failing.refuses.store(true, Ordering::Relaxed);
+    let _third = proxy.filled(1).await;
+    sleep(seconds(31)).await;
+    assert_eq!(proxy.at("a"), 1, "nobody has looked");
+    let (waits, looked) = tokio::join!(timeout(seconds(60), proxy.opened()), async {
+        // A request waits for the answer up to a second.
+        sleep(milliseconds(500)).await;
+        (proxy.at("a"), proxy.at("b"))
+    });
+    assert_eq!(looked, (0, 2), "the request has not gone on yet");
+    let _fourth = waits.expect("it goes on with the servers that there are");
+    assert_eq!(ends(clients).await, [Some(End::Evacuated), None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_not_answered_holds_up_no_other_name() {
+    let tunnels = Tunnels::new();
+    let answers = || std::future::ready(Ok(vec![FIRST]));
+    let never = || std::future::pending::<std::io::Result<Vec<SocketAddr>>>();
+    let made = |address: SocketAddr| Server::new(address.to_string(), Origin::default());
+    let group = Group::builder()
+        .discover("never", never, seconds(10), made)
+        .discover("chat", answers, seconds(10), made)
+        .build();
+    let proxy = Proxy::to(&tunnels, group);
+    let maintained = proxy.maintained();
+    sleep(milliseconds(1)).await;
+    assert_eq!(proxy.group.servers().len(), 1);
+    maintained.abort();
 }
 
 #[tokio::test(start_paused = true)]

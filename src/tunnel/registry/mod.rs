@@ -203,55 +203,6 @@ impl Tunnels {
         selected.len()
     }
 
-    /// Ends the tunnels to the upstream with this very name, as [`end_where`](Tunnels::end_where) does, and those that open to it as long
-    /// as it `leaves`: they were on their way.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn evacuate(
-        &self,
-        upstream: &Arc<str>,
-        leaves: impl Fn() -> bool + Send + Sync + 'static,
-        request: &EndRequest,
-        window: Duration,
-    ) {
-        let leaving = leaving::Leaving::new(upstream, leaves, request.clone(), window);
-        // First: one that opens meanwhile has a turn by this, or is found below.
-        let over = self.table().note_leaving(upstream, leaving);
-        drop(over);
-        let selected: Vec<_> = self.leading_to(upstream).collect();
-        spread(&selected, Instant::now(), window, |tunnel, at| {
-            tunnel.entry.move_at(at, End::Evacuated, request.clone());
-        });
-    }
-
-    /// The upstream with this very name leaves no more: tunnels that [`evacuate`](Tunnels::evacuate) would end later go on.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn stay(&self, upstream: &Arc<str>) {
-        for tunnel in self.leading_to(upstream) {
-            tunnel.entry.stay(End::Evacuated);
-        }
-    }
-
-    #[cfg(feature = "gateway")]
-    fn leading_to<'a>(&self, upstream: &'a Arc<str>) -> impl Iterator<Item = TunnelWatch> + use<'a> {
-        let leads_there = |name: &Arc<str>| Arc::ptr_eq(name, upstream);
-        self.iter()
-            .filter(move |tunnel| tunnel.shared_upstream().is_some_and(leads_there))
-    }
-
-    /// Ends these tunnels with [`End::Rebalanced`], one after the other over a window from this instant on.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn rebalance(
-        &self,
-        tunnels: &[TunnelWatch],
-        request: &EndRequest,
-        from: Instant,
-        window: Duration,
-    ) {
-        spread(tunnels, from, window, |tunnel, at| {
-            tunnel.entry.move_at(at, End::Rebalanced, request.clone());
-        });
-    }
-
     /// Ends all tunnels as the schedule says, with [`End::Drained`](super::End::Drained), and refuses new upgrades with 503 from now
     /// on ([`Rejection::Draining`](crate::handshake::Rejection::Draining)).
     pub fn drain(&self, schedule: Schedule) {
@@ -292,16 +243,9 @@ impl Tunnels {
 
     /// Lists a tunnel that is about to run.
     pub(crate) fn list(&self, listing: Listing, is_framed: bool) -> Watched {
-        let is_signalled = listing.is_signalled;
-        let (entry, inserted) = self.table().insert(self, listing, is_framed);
+        let (entry, subscribers) = self.table().insert(self, listing, is_framed);
         let watched = Watched::of(entry);
-        if let Some(at) = inserted.drained_at.filter(|_| !is_signalled) {
-            watched.watch().end_at(at, End::Drained, EndRequest::default());
-        }
-        if let Some((at, request)) = inserted.evacuated_at {
-            watched.watch().entry.move_at(at, End::Evacuated, request);
-        }
-        for queue in inserted.subscribers {
+        for queue in subscribers {
             queue.push(TunnelEvent::Opened(watched.watch()));
         }
         watched

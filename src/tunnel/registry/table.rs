@@ -21,6 +21,7 @@ use super::{TunnelId, Tunnels};
 use crate::side::Side;
 #[cfg(feature = "metrics")]
 use crate::telemetry::Moved;
+use crate::tunnel::end::End;
 use crate::tunnel::traffic::Traffic;
 use crate::tunnel::websocket::EndRequest;
 
@@ -72,15 +73,6 @@ impl Reported {
     }
 }
 
-/// What is to be done for a tunnel that has opened.
-pub(super) struct Inserted {
-    pub(super) subscribers: Vec<Arc<Queue>>,
-    /// When it is to end, because a drain has started.
-    pub(super) drained_at: Option<Instant>,
-    /// When it is to end and with which words, because its upstream leaves.
-    pub(super) evacuated_at: Option<(Instant, EndRequest)>,
-}
-
 /// What is to be done for a tunnel that has ended.
 pub(super) struct Removed {
     pub(super) subscribers: Vec<Arc<Queue>>,
@@ -117,12 +109,13 @@ impl Table {
         Some(slot + some.len())
     }
 
+    /// Lists a tunnel that is about to run. Returns it, and the subscribers that are to have a report of it.
     pub(super) fn insert(
         &mut self,
         tunnels: &Tunnels,
         listing: Listing,
         is_framed: bool,
-    ) -> (Arc<Entry>, Inserted) {
+    ) -> (Arc<Entry>, Vec<Arc<Queue>>) {
         self.opened += 1;
         self.len += 1;
         let slot = self.free.pop();
@@ -138,13 +131,21 @@ impl Table {
             Some(place) => *place = Some(entry.clone()),
             None => self.slots.push(Some(entry.clone())),
         }
-        let drained_at = self.window.map(|window| self.late_turn(window));
-        let inserted = Inserted {
-            subscribers: self.subscribers(),
-            drained_at,
-            evacuated_at: self.evacuated_at(&entry),
-        };
-        (entry, inserted)
+        self.appoint_late_end(&entry);
+        (entry, self.subscribers())
+    }
+
+    /// Has a tunnel end that comes after the turns were given out: because of a drain, or because its upstream leaves.
+    ///
+    /// Whoever finds a tunnel in the table finds this with it. An end that was appointed later would be missed by an upstream that comes
+    /// back in between, and that takes back what it finds. Nothing is called by this: a tunnel that does not run yet has no waker.
+    fn appoint_late_end(&mut self, entry: &Entry) {
+        if let Some(window) = self.window.filter(|_| !entry.is_signalled()) {
+            entry.end_at(self.late_turn(window), End::Drained, EndRequest::default());
+        }
+        if let Some((at, request)) = self.evacuated_at(entry) {
+            entry.move_at(at, End::Evacuated, request);
+        }
     }
 
     /// The turn of one more tunnel that has come after the turns were given out.
@@ -156,6 +157,7 @@ impl Table {
         window.turn(Instant::now(), part as f32)
     }
 
+    /// When a tunnel is to end, and with which words, because its upstream leaves.
     #[cfg(feature = "gateway")]
     fn evacuated_at(&mut self, entry: &Entry) -> Option<(Instant, EndRequest)> {
         if self.leaving.is_empty() {

@@ -14,24 +14,24 @@ use crate::upstream::record::{Member, Record};
 use crate::upstream::source::Source;
 
 /// How often a group looks at its servers where no request makes it look.
-const LOOK: Duration = Duration::from_secs(1);
+pub(in crate::upstream) const LOOK: Duration = Duration::from_secs(1);
 /// And at most.
 const LEAST_LOOK: Duration = Duration::from_millis(10);
 
 impl<C> Shared<C> {
-    /// Ends the tunnels of a server that leaves, or lets them go on where it leaves no more.
+    /// Ends the tunnels of a server that leaves or is lost, or lets them go on where it is so no more.
     pub(super) fn settle(&self, record: &Arc<Record>) {
         let Some(evacuation) = &self.evacuation else {
             return;
         };
         loop {
-            let leaves = record.is_leaving();
-            match leaves {
+            let ends = record.loses_tunnels();
+            match ends {
                 true => evacuation.begin(record),
                 false => evacuation.take_back(record),
             }
-            // Of two that change it at the same time, the last one counts.
-            if record.is_leaving() == leaves {
+            // Of two that find it changed at the same time, the last one counts.
+            if record.loses_tunnels() == ends {
                 return;
             }
         }
@@ -39,11 +39,13 @@ impl<C> Shared<C> {
 
     /// Does what the time has made necessary: ends tunnels of servers that have been ejected for too long, and tunnels of the others
     /// where one is back.
-    pub(super) fn look_after(&self) {
+    pub(in crate::upstream) fn look_after(&self) {
         let Some(evacuation) = &self.evacuation else {
             return;
         };
-        self.evacuate_ejected(evacuation);
+        for member in self.lost(evacuation) {
+            self.settle(&member.record);
+        }
         let is_back = |member: &&Arc<Member<C>>| member.record.take_back();
         let back: Vec<_> = self.members().iter().filter(is_back).cloned().collect();
         for member in &back {
@@ -62,16 +64,13 @@ impl<C> Shared<C> {
             .max(now.after(LEAST_LOOK))
     }
 
-    /// Ends the tunnels of servers that have been ejected for too long, once for each time.
-    fn evacuate_ejected(&self, evacuation: &Evacuation) {
+    /// The servers that have been ejected for too long, once for each time.
+    fn lost(&self, evacuation: &Evacuation) -> Vec<Arc<Member<C>>> {
         let Some(limit) = evacuation.ejection_limit() else {
-            return;
+            return Vec::new();
         };
         let is_lost = |member: &&Arc<Member<C>>| member.record.is_lost(limit);
-        let lost: Vec<_> = self.members().iter().filter(is_lost).cloned().collect();
-        for member in lost {
-            evacuation.begin(&member.record);
-        }
+        self.members().iter().filter(is_lost).cloned().collect()
     }
 
     /// Ends tunnels of the other servers where one is back.
@@ -96,5 +95,65 @@ impl<C> Shared<C> {
             from
         };
         evacuation.move_away(&tunnels, from, window);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::{Listing, Tunnels};
+    use crate::upstream::balance::Balance;
+    use crate::upstream::server::Server;
+
+    /// One server, whose tunnels end as soon as it has been ejected for a second.
+    fn group(tunnels: &Tunnels) -> (Shared<()>, Evacuation) {
+        let evacuation = Evacuation::of(tunnels.clone()).ejected_longer_than(Duration::from_secs(1));
+        let servers = vec![Server::new("a", ())];
+        let timeout = Duration::from_secs(1);
+        let of_it = Some(evacuation.clone());
+        let shared = Shared::new(
+            "".into(),
+            servers,
+            Vec::new(),
+            Balance::default(),
+            false,
+            timeout,
+            of_it,
+        );
+        (shared, evacuation)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_back_before_its_tunnels_have_been_ended_keeps_them() {
+        let tunnels = Tunnels::new();
+        let (group, evacuation) = group(&tunnels);
+        let record = group.members().iter().next().unwrap().record.clone();
+        let listing = Listing::default().upstream(record.shared_name());
+        let tunnel = tunnels.list(listing, false);
+
+        record.shown(Some(false));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        // One has found it lost, and another finds it back before the first has ended its tunnels.
+        let lost = group.lost(&evacuation);
+        assert_eq!(lost.len(), 1);
+        record.shown(Some(true));
+        group.look_after();
+        for member in lost {
+            group.settle(&member.record);
+        }
+        assert!(!tunnel.watch().is_to_end());
+
+        record.shown(Some(false));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        group.look_after();
+        assert!(tunnel.watch().is_to_end());
+        // An operator who takes it out and puts it back in does not make it work.
+        for down in [true, false] {
+            assert!(group.set_down(|_| true, down));
+            assert!(tunnel.watch().is_to_end(), "{down}");
+        }
+        record.shown(Some(true));
+        group.look_after();
+        assert!(!tunnel.watch().is_to_end());
     }
 }

@@ -3,10 +3,12 @@
 mod looking_after;
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -22,6 +24,7 @@ use crate::upstream::record::{Member, Record};
 use crate::upstream::server::Server;
 use crate::upstream::source::{Source, SourceStatus};
 use crate::upstream::view::{Policy, ServerConnector, Trial};
+pub(in crate::upstream) use looking_after::LOOK;
 
 pub(in crate::upstream) struct Shared<C> {
     /// What the group is called; empty where it has no name.
@@ -94,15 +97,31 @@ impl<C> Shared<C> {
     ///
     /// There is not one, because there is no answer.
     pub(in crate::upstream) async fn refresh(&self) -> Result<(), ConnectError> {
-        if !self.sources.is_empty() {
-            // Whoever answers late holds up no other server's tunnels.
-            self.look_after();
-        }
         let mut failure = None;
-        for (index, source) in self.sources.iter().enumerate() {
+        if !self.sources.is_empty() {
+            // Whoever answers late holds up no other server's tunnels, and no other name.
+            self.look_after();
+            let sources = self.sources.iter().enumerate();
             // Boxed: most groups have no sources, and it would set the size of all that is asked of them.
-            let refreshed = Box::pin(source.refresh(|addresses| self.found(index, source, addresses)));
-            failure = refreshed.await.err().or(failure);
+            let mut asked: Vec<_> = sources
+                .map(|(index, source)| {
+                    Box::pin(source.refresh(move |addresses| self.found(index, source, addresses)))
+                })
+                .collect();
+            poll_fn(|cx| {
+                asked.retain_mut(|refreshed| match refreshed.as_mut().poll(cx) {
+                    Poll::Ready(answered) => {
+                        failure = answered.err().or(failure.take());
+                        false
+                    }
+                    Poll::Pending => true,
+                });
+                match asked.is_empty() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
         }
         self.look_after();
         match failure {
