@@ -34,10 +34,15 @@ impl Program {
 
     /// One whose standard error goes there.
     pub async fn start_complaining(example: &str, arguments: &[&str], errors: Stdio) -> Program {
-        let mut child = Command::new(executable(example))
-            .args(arguments)
+        let mut command = Command::new(executable(example));
+        command.args(arguments).stderr(errors);
+        Program::of(command).await
+    }
+
+    /// One that is started by this command.
+    pub async fn of(mut command: Command) -> Program {
+        let mut child = command
             .stdout(Stdio::piped())
-            .stderr(errors)
             .kill_on_drop(true)
             .spawn()
             .expect("the example starts");

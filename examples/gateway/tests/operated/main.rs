@@ -7,6 +7,8 @@ mod example_upstreams;
 mod flags;
 mod kubernetes;
 mod log;
+#[cfg(target_os = "linux")]
+mod names;
 mod policy_flags;
 mod probes;
 #[cfg(target_os = "linux")]
