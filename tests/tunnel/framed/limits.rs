@@ -543,12 +543,11 @@ proptest! {
         capacity in 1..2000usize,
         sender in prop_oneof![Just(Side::Downstream), Just(Side::Upstream)],
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let (frame, message, fragments) = sizes;
         let (passes, exceeded) = allowed(&said, frame, message, fragments);
         let bytes: Vec<u8> = said.iter().flat_map(|frame| frame.bytes(sender)).collect();
         let within: Vec<u8> = said[..passes].iter().flat_map(|frame| frame.bytes(sender)).collect();
-        let (received, traffic) = runtime.block_on(async {
+        let (received, traffic) = in_virtual_time(async {
             let table = Table::with_faults(capacity, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
             let limits = limits().max_frame_bytes(frame).max_message_bytes(message).max_fragments(fragments);
             let tunnel = seat(sender, table.near, table.far)
@@ -586,9 +585,8 @@ proptest! {
         capacity in 1..10_000usize,
         sender in prop_oneof![Just(Side::Downstream), Just(Side::Upstream)],
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let (messages, burst, control, bytes) = rates;
-        let (received, traffic) = runtime.block_on(async {
+        let (received, traffic) = in_virtual_time(async {
             let table = Table::with_faults(capacity, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
             let limits = limits()
                 .message_rate(Rate::per_second(messages).burst(burst))

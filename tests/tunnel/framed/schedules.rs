@@ -214,10 +214,13 @@ proptest! {
     #[test]
     fn each_end_hears_what_the_other_says_in_whole_frames(mut conversation in conversations()) {
         strangers(&mut conversation);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let says = conversation.says.clone();
         let drained_early = conversation.drained_after.is_some();
-        let ([near, far], traffic) = runtime.block_on(hold(conversation));
+        let ([near, far], traffic) = in_virtual_time(async {
+            // Sooner than elsewhere: until then there are pings, and each takes its time.
+            let held = tokio::time::timeout(seconds(200_000), hold(conversation));
+            held.await.expect("the case hangs")
+        });
         prop_assert_eq!(traffic.end(), End::Drained);
         for (received, said, side) in [(&near, &says[1], Side::Upstream), (&far, &says[0], Side::Downstream)] {
             // A drain may come before all is said; up to then nothing is missing.
@@ -238,9 +241,8 @@ proptest! {
         seeds: [u64; 2],
         sender in prop_oneof![Just(Side::Downstream), Just(Side::Upstream)],
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let said: Vec<u8> = frames.iter().flat_map(|frame| frame.bytes(sender)).chain(garbage).collect();
-        let (received, traffic) = runtime.block_on(async {
+        let (received, traffic) = in_virtual_time(async {
             let table = Table::with_faults(1000, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
             let (near_peer, far_peer) = (table.near_peer, table.far_peer);
             let tunnel = seat(sender, table.near, table.far).websocket(bare());
@@ -269,10 +271,9 @@ proptest! {
     #[test]
     fn without_a_word_of_its_own_it_is_a_tunnel_of_bytes(mut conversation in conversations()) {
         strangers(&mut conversation);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let deliver = |websocket: Option<WebSocketConfig>| {
             let Conversation { says, capacity, seeds, .. } = conversation.clone();
-            runtime.block_on(async move {
+            in_virtual_time(async move {
                 let table = Table::with_faults(capacity, Faults::seeded(seeds[0]), Faults::seeded(seeds[1]));
                 let tunnel = seat(Side::Downstream, table.near, table.far).websocket(websocket);
                 let (at_near, at_far, traffic) = tokio::join!(

@@ -536,8 +536,7 @@ proptest! {
         takes_over: bool,
         step in prop_oneof![1..20usize, Just(100_000)],
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(check(near, takes_over, step, &said));
+        in_virtual_time(check(near, takes_over, step, &said));
     }
 
     #[test]
@@ -552,8 +551,7 @@ proptest! {
         takes_over: bool,
         step in prop_oneof![7..60usize, Just(100_000)],
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let deflater = Deflater::Small(SmallWindow::new(bits, takes_over));
-        runtime.block_on(converse(near, takes_over, deflater, step, &said));
+        in_virtual_time(converse(near, takes_over, deflater, step, &said));
     }
 }

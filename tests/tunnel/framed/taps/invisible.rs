@@ -290,29 +290,19 @@ async fn hold(case: &Case) {
     );
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_arrives_is_what_was_sent_but_for_what_was_decided(case in cases()) {
-        runtime().block_on(async {
-            tokio::time::timeout(seconds(20_000_000), hold(&case)).await.expect("the case hangs");
-        });
+        in_virtual_time(hold(&case));
     }
 
     #[test]
     fn a_tap_that_passes_everything_is_invisible(case in cases(), observes: bool) {
         let deliver = |tap: Option<Tap>| {
             let case = case.clone();
-            runtime().block_on(async move {
+            in_virtual_time(async move {
                 let table = Table::with_faults(case.capacity, Faults::seeded(case.seeds[0]), Faults::seeded(case.seeds[1]));
                 let websocket = tap.as_ref().map(|_| bare());
                 let tunnel = seat(Side::Downstream, table.near, table.far).websocket(websocket).tap(tap);
