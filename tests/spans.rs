@@ -181,7 +181,7 @@ async fn an_upgrade_and_its_tunnel_are_spans_and_what_fails_is_an_event() {
     }
     let tunnel = recorder.span("tunnel");
     assert_eq!(tunnel.parent.as_deref(), Some("upgrade"));
-    assert!(tunnel.fields.contains_key("switchover.end"), "{tunnel:?}");
+    assert!(tunnel.fields.contains_key("switchover.reason"), "{tunnel:?}");
     assert_eq!(recorder.event("tunnel ended").parent.as_deref(), Some("tunnel"));
     let next = recorder.event("next server");
     assert_eq!(next.parent.as_deref(), Some("upgrade"));

@@ -60,7 +60,7 @@ pub(super) fn tunnel(parent: &Parent, id: Option<&dyn Display>) -> Option<Box<Sp
         switchover.group = parent.group.as_deref(),
         switchover.server = parent.server.as_deref(),
         network.protocol.name = parent.protocol.as_deref(),
-        switchover.end = Empty,
+        switchover.reason = Empty,
         switchover.side = Empty,
         switchover.bytes.from_downstream = Empty,
         switchover.bytes.from_upstream = Empty,
@@ -70,12 +70,12 @@ pub(super) fn tunnel(parent: &Parent, id: Option<&dyn Display>) -> Option<Box<Sp
 
 pub(super) fn tunnel_ended(span: &Span, end: &TunnelEnd) {
     let side = end.side.map(side_name);
-    span.record("switchover.end", end.reason);
+    span.record("switchover.reason", end.reason);
     span.record("switchover.side", side);
     span.record("switchover.bytes.from_downstream", end.bytes[0]);
     span.record("switchover.bytes.from_upstream", end.bytes[1]);
     let seconds = end.took.as_secs_f64();
-    info!(target: "switchover", parent: span, { switchover.end = end.reason, switchover.side = side, seconds }, "tunnel ended");
+    info!(target: "switchover", parent: span, { switchover.reason = end.reason, switchover.side = side, seconds }, "tunnel ended");
 }
 
 pub(super) fn refused(reason: &'static str) {

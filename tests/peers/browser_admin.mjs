@@ -2,7 +2,7 @@
 // or node browser_admin.mjs URL many COUNT
 //
 // URL is that of the page. `steer` ends the tunnel whose client has that port, of three that are open; the gateway knows frames,
-// has one server that it reaches, that server twice in the route /twins, and one failure. `many` looks at COUNT tunnels and prints how long frames took. Prints
+// has one server that it reaches, that server twice in the group /twins, and one failure. `many` looks at COUNT tunnels and prints how long frames took. Prints
 // "ok NAME" for each check and ends at the first that fails. Exit status 0 or 1; 60 seconds at most.
 
 import assert from "node:assert/strict";
@@ -98,7 +98,7 @@ async function steer(page) {
     await row.getByRole("button", { name: /^Put back/ }).click();
     await row.locator(".chip", { hasText: "healthy" }).waitFor({ timeout: 30_000 });
   });
-  await check("servers of one name in a route are rows of their own", async () => {
+  await check("servers of one name in a group are rows of their own", async () => {
     const twins = page.locator("#servers tbody tr", { hasText: "/twins" });
     assert.equal(await twins.count(), 2);
     await twins.nth(1).getByRole("button", { name: /^Take out: .* of \/twins, place 1$/ }).click();

@@ -133,6 +133,11 @@ fn server(server: &ServerStatus, is_removed: bool) -> Value {
     json!({
         "name": server.name,
         "place": server.place,
+        "state": match () {
+            () if is_removed => "removed",
+            () if server.down => "down",
+            () => server.health.name(),
+        },
         "health": server.health.name(),
         "down": server.down,
         "removed": is_removed,

@@ -147,7 +147,7 @@ impl Story {
         }
         request.stage.store(OPEN, Ordering::Release);
         let record = request.record("opened").status(Some(request.switched()));
-        let record = record.display("agreed", Some(protocol));
+        let record = record.display("protocol", Some(protocol));
         request.visit.leave(record.took(request.begun));
     }
 
@@ -182,7 +182,7 @@ impl Story {
             };
             record
                 .status(status)
-                .display("agreed", Some(protocol).filter(|_| status.is_some()))
+                .display("protocol", Some(protocol).filter(|_| status.is_some()))
                 .why(Some(why))
                 .number("from_downstream", bytes(Traffic::from_downstream))
                 .number("from_upstream", bytes(Traffic::from_upstream))
@@ -225,7 +225,7 @@ impl Telling {
             .text("host", &self.host)
             .text("path", &self.target)
             .text("origin", &self.origin)
-            .text("protocol", &self.protocol)
+            .text("upgrade", &self.protocol)
             .display("tunnel", self.tunnel.get())
             .tries(&self.trace.attempts())
     }

@@ -14,7 +14,7 @@ pub(super) struct Filter {
     client: Option<IpAddr>,
     server: Option<String>,
     place: Option<usize>,
-    route: Option<String>,
+    group: Option<String>,
     protocol: Option<String>,
     state: Option<String>,
     host: Option<String>,
@@ -29,7 +29,7 @@ pub(super) const FILTERS: [&str; 12] = [
     "client",
     "server",
     "place",
-    "route",
+    "group",
     "protocol",
     "state",
     "host",
@@ -70,7 +70,7 @@ impl Filter {
             client: client?,
             server: text("server")?,
             place: query.number("place")?,
-            route: text("route")?,
+            group: text("group")?,
             protocol: text("protocol")?,
             state: state?,
             host: text("host")?,
@@ -85,7 +85,7 @@ impl Filter {
     pub(super) fn is_empty(&self) -> bool {
         let texts = [
             &self.server,
-            &self.route,
+            &self.group,
             &self.protocol,
             &self.state,
             &self.host,
@@ -115,7 +115,7 @@ impl Filter {
             && self.client.is_none_or(|client| tunnel.client() == Some(client))
             && fits(&self.server, tunnel.upstream(), exactly)
             && self.place.is_none_or(|place| tunnel.place() == Some(place))
-            && fits(&self.route, tunnel.group(), exactly)
+            && fits(&self.group, tunnel.group(), exactly)
             && fits(&self.protocol, tunnel.protocol(), str::eq_ignore_ascii_case)
             && fits(&self.state, Some(tunnel.state().name()), exactly)
             && fits(&self.host, asked.map(Asked::host), str::eq_ignore_ascii_case)

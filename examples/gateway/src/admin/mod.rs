@@ -164,10 +164,11 @@ impl Admin {
     }
 
     fn servers(&self) -> Value {
-        let routes = self.settings.upstreams().into_iter().map(
-            |upstream| json!({ "route": upstream.pattern, "servers": health::servers(&upstream.group) }),
+        // A group is called by the pattern of its route.
+        let groups = self.settings.upstreams().into_iter().map(
+            |upstream| json!({ "group": upstream.pattern, "servers": health::servers(&upstream.group) }),
         );
-        routes.collect()
+        groups.collect()
     }
 
     fn failures(&self) -> Value {
@@ -205,17 +206,17 @@ impl Admin {
         Ok(json!({ "draining": self.tunnels.len() }))
     }
 
-    /// Takes a server out of one route or of all, or puts it back in: all of its name, or the one at a place.
+    /// Takes a server out of one group or of all, or puts it back in: all of its name, or the one at a place.
     fn set_server(&self, query: &Query) -> Result<Value, String> {
-        query.allow(&["name", "place", "down", "route"])?;
+        query.allow(&["name", "place", "down", "group"])?;
         let name = query.get("name").ok_or("name: which server?")?;
         let down = query.truth("down")?.ok_or("down: expected true or false")?;
-        let (route, place) = (query.get("route"), query.number("place")?);
-        if place.is_some() && route.is_none() {
-            return Err("place: needs a route".to_owned());
+        let (called, place) = (query.get("group"), query.number("place")?);
+        if place.is_some() && called.is_none() {
+            return Err("place: needs a group".to_owned());
         }
         let upstreams = self.settings.upstreams().into_iter();
-        let meant = upstreams.filter(|upstream| route.is_none_or(|route| upstream.pattern == route));
+        let meant = upstreams.filter(|upstream| called.is_none_or(|called| upstream.pattern == called));
         let found = meant.filter(|Upstream { group, .. }| match place {
             None => group.set_down(name, down),
             Some(place) => {
@@ -225,10 +226,10 @@ impl Admin {
         });
         match found.count() {
             0 => Err(format!(
-                "name: no such route has a server {name:?}{}; see GET /servers",
+                "name: no such group has a server {name:?}{}; see GET /servers",
                 place.map_or_else(String::new, |place| format!(" at place {place}"))
             )),
-            routes => Ok(json!({ "routes": routes })),
+            groups => Ok(json!({ "groups": groups })),
         }
     }
 }

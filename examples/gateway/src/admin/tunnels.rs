@@ -125,8 +125,8 @@ fn shown(tunnel: &TunnelWatch) -> Value {
         "client_port": tunnel.client_port(),
         "server": tunnel.upstream(),
         "place": tunnel.place(),
-        // A group is called by the pattern of its route.
-        "route": tunnel.group(),
+        // It is called by the pattern of its route.
+        "group": tunnel.group(),
         "host": asked.map(Asked::host),
         "path": asked.map(Asked::path),
         "protocol": tunnel.protocol(),

@@ -51,7 +51,7 @@ async fn an_upgrade_that_is_not_allowed_is_an_ordinary_request_and_the_record_sa
     let mut client = logged.client(asked).await;
     assert_eq!(client.response().await.1, b"hi");
     let record = logged.record().await;
-    let reported = ["event", "protocol", "status", "reason"].map(|name| record[name].clone());
+    let reported = ["event", "upgrade", "status", "reason"].map(|name| record[name].clone());
     assert_eq!(
         json!(reported),
         json!(["request", "tcp", 200, "protocol-not-allowed"])
@@ -144,7 +144,7 @@ async fn an_answer_that_breaks_off() {
 async fn what_the_gateway_refuses() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let with = |from: &str, to: &str| UPGRADE_REQUEST.replacen(from, to, 1);
-    let upgrade = json!({"protocol": "websocket", "origin": "https://good.example"});
+    let upgrade = json!({"upgrade": "websocket", "origin": "https://good.example"});
     let cases = [
         (
             with("Version: 13", "Version: 12"),
@@ -162,19 +162,19 @@ async fn what_the_gateway_refuses() {
             with("Host", "Origin: https://evil.example\r\nHost"),
             403,
             "origin-not-allowed",
-            json!({"protocol": "websocket", "origin": "https://evil.example"}),
+            json!({"upgrade": "websocket", "origin": "https://evil.example"}),
         ),
         (
             with("/chat", "/elsewhere"),
             404,
             "no-route",
-            json!({"protocol": "websocket", "origin": "https://good.example", "path": "/elsewhere"}),
+            json!({"upgrade": "websocket", "origin": "https://good.example", "path": "/elsewhere"}),
         ),
         (
             with("GET", "POST"),
             405,
             "method",
-            json!({"protocol": "websocket", "origin": "https://good.example", "method": "POST"}),
+            json!({"upgrade": "websocket", "origin": "https://good.example", "method": "POST"}),
         ),
         (
             "GET /elsewhere HTTP/1.1\r\nHost: example.com\r\n\r\n".to_owned(),
@@ -192,7 +192,7 @@ async fn what_the_gateway_refuses() {
             with("Connection: Upgrade\r\n", ""),
             426,
             "connection-option-missing",
-            json!({"protocol": "websocket", "origin": "https://good.example"}),
+            json!({"upgrade": "websocket", "origin": "https://good.example"}),
         ),
     ];
     for (request, status, reason, more) in cases {
@@ -269,7 +269,7 @@ async fn what_the_upstream_declines() {
     drop(client);
     let declined = "HTTP/1.1 403 Forbidden\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 4\r\nConnection: close\r\n\r\nno!\n";
     let more = json!({
-        "protocol": "websocket",
+        "upgrade": "websocket",
         "status": 403,
         "server": "ORIGIN",
         "servers": answered(403),
@@ -337,7 +337,7 @@ async fn upgrades_that_fail() {
             "method": "GET",
             "host": "example.com",
             "path": "/chat",
-            "protocol": "websocket",
+            "upgrade": "websocket",
             "status": status,
             "reason": reason,
             "detail": detail,
@@ -360,7 +360,7 @@ async fn a_client_that_leaves_before_its_answer() {
     origin.connection(0).await.head().await;
     drop(client);
     let more = json!({
-        "protocol": "websocket",
+        "upgrade": "websocket",
         "reason": "closed",
         "detail": "the connection was closed before it was complete",
         "side": "downstream",

@@ -10,8 +10,8 @@ use crate::{Logged, answered, change, nobody};
 /// What both records of a tunnel have.
 fn tunnel(more: Value) -> Value {
     let mut record = json!({
+        "upgrade": "websocket",
         "protocol": "websocket",
-        "agreed": "websocket",
         "status": 101,
         "server": "ORIGIN",
         "servers": answered(101),

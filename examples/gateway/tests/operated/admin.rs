@@ -122,7 +122,7 @@ async fn a_tunnel_is_listed_with_what_is_known_of_it() {
     let expected = [
         ("client", json!("127.0.0.1")),
         ("server", json!(gateway.origin.address().to_string())),
-        ("route", json!("/")),
+        ("group", json!("/")),
         ("path", json!("/room")),
         ("protocol", json!("websocket")),
         ("state", json!("open")),
@@ -160,7 +160,7 @@ async fn filters_select() {
     {
         let _cases = (gateway.tunnel("/case").await, gateway.tunnel("/Case").await);
         for route in ["/case", "/Case"] {
-            let list = gateway.json(&format!("/tunnels?route={route}")).await;
+            let list = gateway.json(&format!("/tunnels?group={route}")).await;
             assert_eq!(list["total"], 1, "{list}");
             assert_eq!(list["tunnels"][0]["path"], route, "{list}");
         }
@@ -201,8 +201,8 @@ async fn filters_select() {
         ("?client=127.0.0.1".to_owned(), 2),
         ("?client=127.0.0.2".to_owned(), 0),
         ("?client=::ffff:127.0.0.1".to_owned(), 2),
-        ("?route=/".to_owned(), 2),
-        ("?route=/other".to_owned(), 0),
+        ("?group=/".to_owned(), 2),
+        ("?group=/other".to_owned(), 0),
         (format!("?server={server}"), 2),
         ("?server=nobody".to_owned(), 0),
         (format!("?host={host}&path=/other"), 1),
@@ -550,12 +550,14 @@ async fn a_server_is_taken_out_and_put_in_and_failures_say_what_to_change() {
             200
         );
         let servers = gateway.json("/servers").await;
-        let routes = servers.as_array().unwrap();
-        let route = routes
+        let groups = servers.as_array().unwrap();
+        let group = groups
             .iter()
-            .find(|route| route["servers"][0]["name"] == name.to_string())
+            .find(|group| group["servers"][0]["name"] == name.to_string())
             .unwrap();
-        assert_eq!(route["servers"][0]["down"], down);
+        assert_eq!(group["servers"][0]["down"], down);
+        let state = if down { "down" } else { "healthy" };
+        assert_eq!(group["servers"][0]["state"], state);
         let mut client = gateway.program.client().await;
         client.send(UPGRADE_REQUEST).await;
         assert_eq!(client.head().await.status, status);
@@ -580,32 +582,32 @@ async fn a_server_is_taken_out_and_put_in_and_failures_say_what_to_change() {
 }
 
 #[tokio::test]
-async fn servers_of_one_name_in_a_route_are_told_apart_by_their_places() {
+async fn servers_of_one_name_in_a_group_are_told_apart_by_their_places() {
     let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
     let name = origin.address();
     let gateway = Gateway::start(&[&format!("--route=/twins=http://{name},http://{name}")]).await;
     let mut open = vec![gateway.tunnel("/twins").await, gateway.tunnel("/twins").await];
-    let of_place = async |place: usize| gateway.total(&format!("?route=/twins&place={place}")).await;
+    let of_place = async |place: usize| gateway.total(&format!("?group=/twins&place={place}")).await;
     assert_eq!(
         [of_place(0).await, of_place(1).await, of_place(2).await],
         [1, 1, 0]
     );
     let server = format!("/servers?name={name}&down=true");
     for (query, named) in [
-        ("&place=0", "place: needs a route"),
-        ("&place=2&route=/twins", "at place 2"),
-        ("&place=first&route=/twins", "place: expected a whole number"),
-        ("&place=0&route=/", "name: no such route has a server"),
+        ("&place=0", "place: needs a group"),
+        ("&place=2&group=/twins", "at place 2"),
+        ("&place=first&group=/twins", "place: expected a whole number"),
+        ("&place=0&group=/", "name: no such group has a server"),
     ] {
         let (status, text) = gateway.post(&format!("{server}{query}")).await;
         assert_eq!(status, 400, "{query}: {text}");
         assert!(text.contains(named), "{query}: {text}");
     }
-    let (status, text) = gateway.post(&format!("{server}&place=0&route=/twins")).await;
-    assert_eq!((status, text.as_str()), (200, "{\"routes\":1}\n"));
-    let routes = gateway.json("/servers").await;
-    let routes = routes.as_array().unwrap();
-    let twins = routes.iter().find(|route| route["route"] == "/twins").unwrap();
+    let (status, text) = gateway.post(&format!("{server}&place=0&group=/twins")).await;
+    assert_eq!((status, text.as_str()), (200, "{\"groups\":1}\n"));
+    let groups = gateway.json("/servers").await;
+    let groups = groups.as_array().unwrap();
+    let twins = groups.iter().find(|group| group["group"] == "/twins").unwrap();
     let shown = [0, 1].map(|at| {
         (
             twins["servers"][at]["place"].clone(),
@@ -621,10 +623,10 @@ async fn servers_of_one_name_in_a_route_are_told_apart_by_their_places() {
 
 #[tokio::test]
 async fn metrics_are_text_that_prometheus_reads() {
-    // Of one name on two routes, and taken out on one of them.
+    // Of one name in two groups, and taken out in one of them.
     let gateway = Gateway::start(&["--route=/down=http://127.0.0.1:1"]).await;
     let down = gateway
-        .post("/servers?name=127.0.0.1:1&down=true&route=/down")
+        .post("/servers?name=127.0.0.1:1&down=true&group=/down")
         .await;
     assert_eq!(down.0, 200, "{}", down.1);
     let (open, mut ended) = (gateway.tunnel("/?token=secret").await, gateway.tunnel("/").await);

@@ -170,7 +170,7 @@ async fn a_websocket_over_http_2_is_listed_and_ended_by_an_operator() {
     let tunnel = &list["tunnels"][0];
     for (name, value) in [
         ("server", json!(origin.address().to_string())),
-        ("route", json!("/live")),
+        ("group", json!("/live")),
         ("path", json!("/live")),
         ("protocol", json!("websocket")),
         ("client", json!("127.0.0.1")),
@@ -293,7 +293,7 @@ async fn the_access_log_tells_of_streams_as_of_connections() {
     let mut receive = response.into_body();
     let opened = record(&mut program).await;
     let tunnel = json!({
-        "method": "CONNECT", "path": "/live?", "protocol": "websocket", "agreed": "websocket", "status": 200,
+        "method": "CONNECT", "path": "/live?", "upgrade": "websocket", "protocol": "websocket", "status": 200,
         "tunnel": opened["tunnel"],
     });
     assert!(opened["tunnel"].is_string(), "{opened}");

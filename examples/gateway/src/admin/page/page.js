@@ -76,12 +76,12 @@ function show(summary) {
 
 const serverRows = new Map();
 
-function showServers(routes) {
+function showServers(groups) {
   const body = document.querySelector("#servers tbody");
-  const all = routes.flatMap(({ route, servers }) => servers.map((server) => ({ route, ...server })));
+  const all = groups.flatMap(({ group, servers }) => servers.map((server) => ({ group, ...server })));
   const left = new Set(serverRows.keys());
   for (const server of all) {
-    const key = `${server.route}\n${server.place}\n${server.name}`;
+    const key = `${server.group}\n${server.place}\n${server.name}`;
     left.delete(key);
     const row = serverRows.get(key) ?? makeServer(body);
     serverRows.set(key, row);
@@ -96,7 +96,7 @@ function showServers(routes) {
 }
 
 function makeServer(body) {
-  const heads = ["Server", "Route", "Place", "State", "Tunnels", "Attempts", "Failed"];
+  const heads = ["Server", "Group", "Place", "State", "Tunnels", "Attempts", "Failed"];
   const cells = heads.map((head, at) => {
     const cell = element("td", { className: head === "State" || at === 1 ? "" : at === 0 ? "wide" : "number" }, element("span"));
     cell.dataset.head = head;
@@ -111,21 +111,21 @@ function makeServer(body) {
 }
 
 function fillServer({ server, texts, button }) {
-  const state = server.removed ? "removed" : server.down ? "down" : server.health;
+  const { state } = server;
   const left = server.out_for_seconds === null || server.down || server.removed ? "" : ` for ${duration(server.out_for_seconds)}`;
   const limit = server.max_tunnels === null ? "" : ` of ${server.max_tunnels}`;
-  const shown = [server.name + (server.backup ? " (backup)" : ""), server.route, server.place, state + left, server.tunnels + limit, server.tried, server.failed];
+  const shown = [server.name + (server.backup ? " (backup)" : ""), server.group, server.place, state + left, server.tunnels + limit, server.tried, server.failed];
   shown.forEach((text, at) => write(texts[at], String(text)));
   texts[3].className = `chip ${{ healthy: "good", down: "bad", ejected: "bad" }[state] ?? "warn"}`;
   // One that its name has lost is nowhere to be taken out of.
   button.hidden = server.removed;
   write(button, server.down ? "Put back" : "Take out");
-  button.setAttribute("aria-label", `${button.textContent}: ${server.name} of ${server.route}, place ${server.place}`);
+  button.setAttribute("aria-label", `${button.textContent}: ${server.name} of ${server.group}, place ${server.place}`);
 }
 
-async function setServer({ name, route, place, down }) {
+async function setServer({ name, group, place, down }) {
   try {
-    await ask("POST", "servers", { name, route, place, down: !down });
+    await ask("POST", "servers", { name, group, place, down: !down });
     await refresh();
   } catch (error) {
     complain(error.message);

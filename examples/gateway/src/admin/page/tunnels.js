@@ -5,13 +5,13 @@ import { Sparkline, bytes, count, duration, element, rate, write } from "./draw.
 const ROWS = 100;
 
 const address = ({ client, client_port: port }) => (client?.includes(":") ? `[${client}]:${port}` : `${client ?? ""}:${port ?? ""}`);
-const twin = (route, server) => `${route}\n${server}`;
+const twin = (group, server) => `${group}\n${server}`;
 const messages = (number) => (number ? ` · ${count(number)} msg` : "");
 
-/** Head, what the gateway sorts by, classes of the cell, and the text of a tunnel. Servers of one name in a route have their places. */
+/** Head, what the gateway sorts by, classes of the cell, and the text of a tunnel. Servers of one name in a group have their places. */
 const COLUMNS = [
   ["Client", "client", "", address],
-  ["Server", "server", "", (tunnel, { twins }) => (tunnel.server ?? "") + (twins.has(twin(tunnel.route, tunnel.server)) ? ` · ${tunnel.place}` : "")],
+  ["Server", "server", "", (tunnel, { twins }) => (tunnel.server ?? "") + (twins.has(twin(tunnel.group, tunnel.server)) ? ` · ${tunnel.place}` : "")],
   ["Path", "path", "path wide", (tunnel) => `${tunnel.host ?? ""}${tunnel.path ?? ""}`],
   ["State", "state", "", (tunnel) => tunnel.state],
   ["Open for", "opened", "number", (tunnel) => duration(tunnel.open_seconds)],
@@ -95,12 +95,12 @@ export class Tunnels {
     return { ...this.selected(), sort: this.sort, order, offset: this.offset, limit: ROWS, rates: true };
   }
 
-  /** The servers that there are, each with its route. */
+  /** The servers that there are, each with its group. */
   showServers(servers) {
     const seen = new Set();
     this.twins.clear();
-    for (const { route, name } of servers) {
-      const key = twin(route, name);
+    for (const { group, name } of servers) {
+      const key = twin(group, name);
       (seen.has(key) ? this.twins : seen).add(key);
     }
     const names = [...new Set(servers.map(({ name }) => name))].sort();
