@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -31,14 +31,21 @@ pub(crate) async fn read_some<S: AsyncRead + Unpin>(
     buffer: &mut BytesMut,
     limit: usize,
 ) -> io::Result<usize> {
-    poll_fn(|cx| {
-        let mut space = [const { MaybeUninit::uninit() }; READ_SIZE];
-        let mut read = ReadBuf::uninit(&mut space[..limit.min(READ_SIZE)]);
-        std::task::ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
-        buffer.extend_from_slice(read.filled());
-        Poll::Ready(Ok(read.filled().len()))
-    })
-    .await
+    poll_fn(|cx| poll_read_some(cx, stream, buffer, limit)).await
+}
+
+/// As [`read_some`].
+pub(crate) fn poll_read_some<S: AsyncRead + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    buffer: &mut BytesMut,
+    limit: usize,
+) -> Poll<io::Result<usize>> {
+    let mut space = [const { MaybeUninit::uninit() }; READ_SIZE];
+    let mut read = ReadBuf::uninit(&mut space[..limit.min(READ_SIZE)]);
+    ready!(Pin::new(stream).poll_read(cx, &mut read))?;
+    buffer.extend_from_slice(read.filled());
+    Poll::Ready(Ok(read.filled().len()))
 }
 
 /// What a stream has to say right now, without waiting: `None` where it is silent, else the count of bytes read.
@@ -64,14 +71,26 @@ pub(crate) async fn by<F: Future>(
 /// Writes all bytes; `limit` is for all of them.
 pub(crate) async fn write_all<S: AsyncWrite + Unpin>(
     stream: &mut S,
-    bytes: &[u8],
+    mut bytes: &[u8],
     limit: Duration,
 ) -> io::Result<()> {
-    let written = pin!(async {
-        stream.write_all(bytes).await?;
-        stream.flush().await
-    });
+    let written = pin!(poll_fn(|cx| poll_write_all(cx, stream, &mut bytes)));
     within(limit, written).await
+}
+
+/// Writes all bytes, and flushes. `bytes` are those that are left.
+pub(crate) fn poll_write_all<S: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    bytes: &mut &[u8],
+) -> Poll<io::Result<()>> {
+    while !bytes.is_empty() {
+        match ready!(Pin::new(&mut *stream).poll_write(cx, bytes))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => *bytes = &bytes[count..],
+        }
+    }
+    Pin::new(stream).poll_flush(cx)
 }
 
 /// Writes all bytes; `limit` is for each wait until the stream takes more of them.

@@ -9,6 +9,7 @@ mod observed;
 mod outgoing;
 mod setters;
 mod taps;
+mod unasked;
 
 pub(crate) use admission::Admission;
 pub(crate) use ask::ask;
@@ -16,10 +17,12 @@ pub use config::UpgradeConfig;
 pub(crate) use observed::observed;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use setters::upgrade_setters;
+pub(crate) use unasked::unasked;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -73,6 +76,15 @@ pub(crate) enum Answer<'a, U> {
     Switched(Box<Switched>, U, Bytes, Timer),
 }
 
+/// Whether an upstream has stopped reading. It may have answered nevertheless, and its answer counts.
+fn takes_no_more(error: &io::Error) -> bool {
+    // The first write after a reset says so, and those after it that the pipe is broken. What has come before can be read.
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
+}
+
 fn upstream_error(phase: Phase) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::new(phase, Side::Upstream, Cause::of_upstream(source))
 }
@@ -108,12 +120,8 @@ where
         outgoing.connected();
         telemetry::connected(Kind::Upgrade, began);
 
-        // What comes before the request cannot be an answer to it (CVE-2026-1642).
-        match wire::read_already(&mut upstream).await {
-            None => {}
-            Some(Ok(0)) => return Err(Error::new(Phase::Request, Side::Upstream, Cause::Closed)),
-            Some(Ok(_)) => return Err(Error::new(Phase::Request, Side::Upstream, Cause::TalksFirst)),
-            Some(Err(error)) => return Err(upstream_error(Phase::Request)(error)),
+        if let Some(cause) = unasked(&mut upstream).await {
+            return Err(Error::new(Phase::Request, Side::Upstream, cause));
         }
         let mut exchange = Exchange {
             outgoing,
@@ -135,18 +143,38 @@ where
         Ok(exchange)
     }
 
-    /// Sends bytes of the request. The upstream may take as long for them as for its answer.
-    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let sent = self.write(bytes).await;
+    /// Sends the head. The upstream may take as long for it as for its answer.
+    async fn write(&mut self, head: &[u8]) -> Result<(), Error> {
+        match wire::write_all(&mut self.upstream, head, self.limits.handshake).await {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.too_late(Phase::Request)),
+            Err(error) if takes_no_more(&error) => Ok(()),
+            written => written.map_err(upstream_error(Phase::Request)),
+        }
+    }
+
+    /// Sends bytes of the body, which may take as long as the answer, unless the upstream [declines](Exchange::declines_early) before
+    /// they are out: false then.
+    pub(crate) async fn send(&mut self, mut bytes: &[u8]) -> Result<bool, Error> {
+        let limit = self.limits.handshake;
+        let sending = pin!(poll_fn(|cx| self.poll_send(cx, &mut bytes)));
+        let sent = match wire::by(|| Instant::now().after(limit), sending).await {
+            Ok(sent) => sent,
+            Err(_) => Err(self.too_late(Phase::Request)),
+        };
+        if let Ok(false) = sent {
+            self.is_asked();
+        }
         self.outgoing.reported(sent)
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        match wire::write_all(&mut self.upstream, bytes, self.limits.handshake).await {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.too_late(Phase::Request)),
-            // An upstream that has stopped reading may have answered nevertheless: the answer counts.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(upstream_error(Phase::Request)),
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &mut &[u8]) -> Poll<Result<bool, Error>> {
+        if let Poll::Ready(declined) = self.poll_declines(cx) {
+            return Poll::Ready(declined.map(|()| false));
+        }
+        match ready!(wire::poll_write_all(cx, &mut self.upstream, bytes)) {
+            // Its answer or its end is what is waited for.
+            Err(error) if takes_no_more(&error) => Poll::Pending,
+            written => Poll::Ready(written.map(|()| true).map_err(upstream_error(Phase::Request))),
         }
     }
 
@@ -161,26 +189,31 @@ where
     ///
     /// A 101 does not count: the tunnel starts after the body.
     pub(crate) async fn declines_early(&mut self) -> Result<(), Error> {
-        let declined = self.begins_to_decline().await;
+        let declined = poll_fn(|cx| self.poll_declines(cx)).await;
         // The rest of the answer has its time from here on: that of the request has passed with its body.
         self.is_asked();
         self.outgoing.reported(declined)
     }
 
-    async fn begins_to_decline(&mut self) -> Result<(), Error> {
-        let failed = |cause| Error::new(Phase::Request, Side::Upstream, cause);
+    fn poll_declines(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let failed = |cause| Poll::Ready(Err(Error::new(Phase::Request, Side::Upstream, cause)));
         while !self.early.has_begun(&self.buffer) {
             if self.buffer.len() >= self.limits.head.bytes() {
                 // More of interim answers, or of a protocol not yet agreed to, than is read ahead.
-                return std::future::pending().await;
+                return Poll::Pending;
             }
-            match wire::read_some(&mut self.upstream, &mut self.buffer, usize::MAX).await {
-                Ok(0) => return Err(failed(Cause::Closed)),
+            match ready!(wire::poll_read_some(
+                cx,
+                &mut self.upstream,
+                &mut self.buffer,
+                usize::MAX
+            )) {
+                Ok(0) => return failed(Cause::Closed),
                 Ok(_) => {}
-                Err(error) => return Err(upstream_error(Phase::Request)(error)),
+                Err(error) => return failed(Cause::of_upstream(error)),
             }
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// Step (7): reads the next response head and judges it.

@@ -276,7 +276,9 @@ where
             .advance(&client.early, &mut body)
             .map_err(|error| failed(error.into()))?;
         client.early.advance(count);
-        exchange.send(&body).await?;
+        if !exchange.send(&body).await? {
+            return Ok(());
+        }
         body.clear();
         if scanner.is_complete() {
             exchange.is_asked();
@@ -284,9 +286,10 @@ where
         }
         let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
         let read = tokio::time::timeout(config.upgrade.read_timeout, read);
-        let read = match wire::first(pin!(read), pin!(exchange.declines_early())).await {
-            First::Left(read) => read,
-            First::Right(declined) => return declined,
+        // The upstream first: a client may always have more.
+        let read = match wire::first(pin!(exchange.declines_early()), pin!(read)).await {
+            First::Left(declined) => return declined,
+            First::Right(read) => read,
         };
         match read {
             Ok(Ok(0)) => return Err(failed(Cause::Closed)),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use support::bounded::{TIMEOUT, received_while_sending};
 use switchover::gateway::{GatewayConfig, Outcome};
 use switchover::handshake::{HandshakePolicy, Rejection};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
@@ -215,6 +216,26 @@ async fn an_origin_that_declines_without_reading_the_body_and_closes() {
     }
     assert_eq!(client.head().await.status, 413);
     assert_eq!(client.rest().await, b"no");
+}
+
+/// It closes with bytes unread, which is a reset, or keeps its connection and reads nothing more.
+#[tokio::test]
+async fn an_origin_that_declines_the_body_of_a_client_that_always_has_more_of_it() {
+    let answer = || Script::answering("HTTP/1.1 413 x\r\nContent-Length: 2\r\n\r\nno");
+    let content = vec![b'x'; 20 << 20];
+    let chunk = [b"1400000\r\n", &content[..], b"\r\n0\r\n\r\n"].concat();
+    for script in [answer().close(), answer().pause(2 * TIMEOUT)] {
+        for (lines, body) in [
+            ("Content-Length: 20971520\r\n", &content),
+            ("Transfer-Encoding: chunked\r\n", &chunk),
+        ] {
+            let origin = ScriptedOrigin::start(script.clone()).await;
+            let gateway = RunningGateway::with(allowing_bodies(), &origin).await;
+            let mut client = gateway.client_sending(request_with(lines)).await;
+            let received = received_while_sending(client.stream(), body, b"no").await;
+            assert!(received.starts_with(b"HTTP/1.1 413 "), "{script:?}, {lines}");
+        }
+    }
 }
 
 #[tokio::test]

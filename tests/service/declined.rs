@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use support::bounded::{TIMEOUT, received_while_sending};
 use switchover::TcpConnect;
 use switchover::service::{ServiceConfig, UpgradeService};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
@@ -198,5 +199,24 @@ async fn a_request_body_goes_up_framed_where_the_policy_allows_one() {
         let received = origin.connection(0).await.received();
         let received = String::from_utf8(received).unwrap();
         assert!(received.ends_with(&format!("\r\n\r\n{sent}tunnel")), "{received}");
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_declines_the_body_of_a_client_that_always_has_more_of_it() {
+    let upgrade = hasty().policy(switchover::HandshakePolicy::default().allow_request_body(true));
+    let plain = UPGRADE_REQUEST.strip_suffix("\r\n").unwrap();
+    let answer = || Script::answering("HTTP/1.1 413 x\r\nContent-Length: 2\r\n\r\nno");
+    let body = vec![b'x'; 20 << 20];
+    for script in [answer().close(), answer().pause(2 * TIMEOUT)] {
+        let origin = ScriptedOrigin::start(script.clone()).await;
+        let config = ServiceConfig::default().upgrade(upgrade.clone().handshake_timeout(2 * TIMEOUT));
+        let service = UpgradeService::new(TcpConnect::to(origin.address().to_string())).config(config);
+        let mounted = Mounted::on(Server::Axum, service).await;
+        let mut client = mounted
+            .client_sending(format!("{plain}Content-Length: {}\r\n\r\n", body.len()))
+            .await;
+        let received = received_while_sending(client.stream(), &body, b"no").await;
+        assert!(received.starts_with(b"HTTP/1.1 413 "), "{script:?}");
     }
 }

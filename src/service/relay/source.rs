@@ -19,6 +19,7 @@ use super::idle::Idle;
 use crate::clock::After;
 use crate::connect::{AddressError, Connect, ConnectError, PoolKey, TcpConnect};
 use crate::error::{Cause, Phase};
+use crate::exchange::unasked;
 use crate::service::config::{Keeping, RelayConfig};
 use crate::service::failure::Failure;
 use crate::service::tasks::Tasks;
@@ -92,8 +93,7 @@ impl Source for Named {
         // A scheme, an authority and a path: nothing in it can be wrong.
         let uri = uri.build().unwrap_or_default();
         // Boxed, because it is rare: it would set the size of what is common.
-        let stream = Box::pin(fresh(config, |_| connect(&uri, config))).await?;
-        asked.connected();
+        let stream = Box::pin(fresh(asked, config, |_| connect(&uri, config))).await?;
         Ok(Opened::kept(self.idle.opened(stream), place))
     }
 
@@ -154,9 +154,8 @@ impl<C: Connect + 'static> Source for Through<C> {
             Some(place) => asked.connect_request_untracked().pooled(place),
         };
         // Boxed, because it is rare: it would set the size of what is common.
-        let connecting = Box::pin(fresh(config, |deadline| connect.connect(request.until(deadline))));
-        let stream = connecting.await?;
-        asked.connected();
+        let connecting = fresh(asked, config, |deadline| connect.connect(request.until(deadline)));
+        let stream = Box::pin(connecting).await?;
         Ok(Opened {
             connection: self.idle.opened(stream),
             place,
@@ -195,15 +194,24 @@ where
     poll_fn(|cx| Poll::Ready(idle.take(cx, place))).await
 }
 
-/// A fresh connection.
-async fn fresh<T, F>(config: &RelayConfig, connect: impl FnOnce(Instant) -> F) -> Result<T, Failure>
+/// A fresh connection, on which the upstream has said nothing.
+async fn fresh<S, F>(
+    asked: &Asked,
+    config: &RelayConfig,
+    connect: impl FnOnce(Instant) -> F,
+) -> Result<S, Failure>
 where
-    F: Future<Output = Result<T, ConnectError>>,
+    S: AsyncRead + Unpin,
+    F: Future<Output = Result<S, ConnectError>>,
 {
     let began = Stopwatch::start();
-    let stream = within(config, connect).await?;
+    let mut stream = within(config, connect).await?;
+    asked.connected();
     telemetry::connected(Kind::Request, began);
-    Ok(stream)
+    match unasked(&mut stream).await {
+        None => Ok(stream),
+        Some(cause) => Err(Failure::new(Phase::Request, cause)),
+    }
 }
 
 /// What a step of connecting comes to in its time.

@@ -34,28 +34,31 @@ where
     let chunked = length == BodyLength::Chunked;
     loop {
         let read = timeout(limit, next(body.as_mut()));
-        let read = match wire::first(pin!(read), pin!(exchange.declines_early())).await {
-            First::Left(read) => read.map_err(|_| failed(Cause::TimedOut(limit)))?,
-            First::Right(declined) => return declined,
+        // The upstream first: a client may always have more.
+        let read = match wire::first(pin!(exchange.declines_early()), pin!(read)).await {
+            First::Left(declined) => return declined,
+            First::Right(read) => read.map_err(|_| failed(Cause::TimedOut(limit)))?,
         };
         let Some(data) = read.map_err(|error| failed(Failure::cause_of_client(&*error, limit)))? else {
             break;
         };
-        match chunked {
-            true if data.is_empty() => {}
+        let is_sent = match chunked {
+            true if data.is_empty() => true,
             true => {
                 let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
                 chunk.extend_from_slice(&data);
                 chunk.extend_from_slice(b"\r\n");
-                exchange.send(&chunk).await?;
+                exchange.send(&chunk).await?
             }
             false => exchange.send(&data).await?,
+        };
+        if !is_sent {
+            return Ok(());
         }
     }
-    if chunked {
-        exchange.send(b"0\r\n\r\n").await?;
+    if !chunked || exchange.send(b"0\r\n\r\n").await? {
+        exchange.is_asked();
     }
-    exchange.is_asked();
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 pub use switchover::test_util::TIMEOUT;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// How long a program may run that is to end by itself: a browser with all its pages.
 pub const PROGRAM_TIMEOUT: Duration = Duration::from_secs(180);
@@ -29,6 +30,33 @@ pub async fn until(awaited: &str, mut is_so: impl FnMut() -> bool) {
         }
     };
     within(awaited, looking).await;
+}
+
+/// What arrives on a connection while these bytes are sent, up to `end`. The other side need not take them all.
+pub async fn received_while_sending(stream: &mut tokio::net::TcpStream, bytes: &[u8], end: &[u8]) -> Vec<u8> {
+    let (mut reader, mut writer) = stream.split();
+    let sending = async {
+        let _ = writer.write_all(bytes).await;
+    };
+    let mut received = Vec::new();
+    let receiving = async {
+        while !received.ends_with(end) {
+            let count = reader
+                .read_buf(&mut received)
+                .await
+                .expect("a connection that holds");
+            assert!(count > 0, "the end after {}", String::from_utf8_lossy(&received));
+        }
+    };
+    let both = async {
+        tokio::pin!(sending, receiving);
+        tokio::select! {
+            () = &mut receiving => {}
+            () = &mut sending => receiving.await,
+        }
+    };
+    within("an answer to bytes that are being sent", both).await;
+    received
 }
 
 /// As [`until`], where there is no runtime.
