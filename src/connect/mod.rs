@@ -191,6 +191,7 @@ pub struct ConnectRequest<'a> {
     attempts: Option<&'a Attempts>,
     deadline: Option<Instant>,
     pool_key: Option<PoolKey>,
+    is_ordinary: bool,
 }
 
 /// The head of the request. Most connectors do not look at it.
@@ -218,6 +219,7 @@ impl<'a> ConnectRequest<'a> {
             attempts: None,
             deadline: None,
             pool_key: None,
+            is_ordinary: false,
         }
     }
 
@@ -241,6 +243,17 @@ impl<'a> ConnectRequest<'a> {
     pub fn pooled(mut self, key: PoolKey) -> Self {
         self.pool_key = Some(key);
         self
+    }
+
+    /// The same, of a request that is no upgrade. Its connection is no tunnel.
+    pub(crate) fn ordinary(mut self) -> Self {
+        self.is_ordinary = true;
+        self
+    }
+
+    /// Whether it is no upgrade. One that a caller has made may be.
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.is_ordinary
     }
 
     /// The head that is about to be sent upstream.

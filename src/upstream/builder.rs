@@ -156,8 +156,8 @@ impl<C> Builder<C> {
         self
     }
 
-    /// How long connecting to one server may take while there is another to be tried, and never more than half of the time
-    /// that the caller has left for all. Default 3 seconds: two segments that were lost.
+    /// How long connecting to one server may take while there is another to be tried that is not down, and never more than half of the
+    /// time that the caller has left for all. Default 3 seconds: two segments that were lost.
     ///
     /// The last one has what is left ([`UpgradeConfig::connect_timeout`](crate::UpgradeConfig::connect_timeout)). For ordinary
     /// requests any may be the last, and each has this time.

@@ -209,13 +209,20 @@ impl<C: Send + Sync, V: ServerConnector<C>> Group<C, V> {
         self.shared.refresh().await?;
         let mut failure = None;
         loop {
-            let chosen = self.shared.choose_for_tunnel(&request, attempts, &self.policy);
+            let chosen = match request.is_ordinary() {
+                // No other request goes over its connection, and it is no tunnel for that.
+                true => self
+                    .shared
+                    .choose_for_request(&request, attempts, &self.policy)
+                    .map(|member| (member, None)),
+                false => self.shared.choose_for_tunnel(&request, attempts, &self.policy),
+            };
             let (member, permit) = match (chosen, failure) {
                 (Ok(chosen), _) => chosen,
                 (Err(_), Some(failure)) => return Err(failure),
                 (Err(none), None) => return Err(none),
             };
-            let is_last = attempts.count() >= self.policy.limit();
+            let is_last = self.shared.is_last(&member, attempts, &self.policy);
             match self.shared.attempt(&member, &*self.via, &request, is_last).await {
                 Ok(stream) => {
                     own.end(AttemptOutcome::Connected);
@@ -237,7 +244,7 @@ impl<C: Send + Sync, V: ServerConnector<C>> Connect for Group<C, V> {
         };
         // The caller that has chosen it says what becomes of it.
         let member = self.shared.at(key).ok_or(ConnectError::NoUpstream)?;
-        let is_last = self.policy.limit() <= 1;
+        let is_last = self.shared.is_last(&member, &Attempts::default(), &self.policy);
         let stream = self
             .shared
             .attempt(&member, &*self.via, &request, is_last)

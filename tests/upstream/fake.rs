@@ -24,7 +24,7 @@ pub(crate) enum Does {
 /// A server in memory. Clones are the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Fake {
-    name: &'static str,
+    pub(crate) name: &'static str,
     does: Arc<Mutex<Does>>,
     asked: Arc<AtomicUsize>,
     pub(crate) pooling: Pooling,

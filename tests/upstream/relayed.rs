@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::StatusCode;
+use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin};
-use switchover::upstream::{Balance, Group, Health, Retry, Server};
+use switchover::upstream::{Balance, Group, Health, Retry, Server, ServerConnector};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -41,8 +42,40 @@ struct Proxy {
     _door: Option<crate::door::Proxy>,
 }
 
+/// A way to servers on which each request has a connection of its own.
+struct Unpooled;
+
+impl ServerConnector<TcpConnect> for Unpooled {
+    type Stream = TcpStream;
+
+    async fn connect(
+        &self,
+        server: &TcpConnect,
+        request: ConnectRequest<'_>,
+    ) -> Result<TcpStream, ConnectError> {
+        server.connect(request).await
+    }
+}
+
+/// A way to servers that takes so long that each of them has said what it says unasked.
+struct Slow;
+
+impl ServerConnector<TcpConnect> for Slow {
+    type Stream = TcpStream;
+
+    async fn connect(
+        &self,
+        server: &TcpConnect,
+        request: ConnectRequest<'_>,
+    ) -> Result<TcpStream, ConnectError> {
+        let stream = server.connect(request).await?;
+        stream.readable().await.unwrap();
+        Ok(stream)
+    }
+}
+
 impl Way {
-    async fn to(self, group: Group) -> Proxy {
+    async fn to<V: ServerConnector<TcpConnect> + 'static>(self, group: Group<TcpConnect, V>) -> Proxy {
         match self {
             Way::ReverseProxy => {
                 let door = Door::Service.to(group).await;
@@ -75,7 +108,7 @@ impl Way {
     }
 }
 
-async fn relayed(stream: TcpStream, peer: SocketAddr, relay: Relay<Group>) {
+async fn relayed<C: Connect + 'static>(stream: TcpStream, peer: SocketAddr, relay: Relay<C>) {
     let acceptor = Acceptor::new(GatewayConfig::default());
     let mut accepted = acceptor.accept(stream, peer).await;
     while let Ok(Accepted::Ordinary(head, stream)) = accepted {
@@ -121,6 +154,57 @@ async fn they_take_turns_and_each_server_keeps_its_connection() {
         assert_eq!(requests, [6, 3, 3], "{way:?}");
         assert_eq!(connections, [1, 1, 1], "{way:?}");
         assert!(group.servers().iter().all(|server| server.tunnels == 0));
+    }
+}
+
+/// Whether their connections are kept or not.
+#[tokio::test]
+async fn they_are_no_tunnels_unless_they_count() {
+    for way in WAYS {
+        for (counts, pools) in [(false, true), (false, false), (true, true), (true, false)] {
+            let script = |index| match index {
+                0 => Script::new().read_head(),
+                _ => always(OK),
+            };
+            let origin = ScriptedOrigin::start_with(script).await;
+            let mut group = Group::builder().server(server(&origin).max_tunnels(1));
+            if counts {
+                group = group.count_requests();
+            }
+            let group = group.build();
+            let proxy = match pools {
+                true => way.to(group.clone()).await,
+                false => way.to(group.connect_with(Unpooled)).await,
+            };
+            let mut first = ScriptedClient::connect(proxy.address).await;
+            first.send(GET).await;
+            origin.connection(0).await.head().await;
+            let case = format!("{way:?}, counts: {counts}, pools: {pools}");
+            assert_eq!(group.servers()[0].tunnels, usize::from(counts), "{case}");
+            let expected = if counts { 503 } else { 200 };
+            assert_eq!(ask(&proxy, GET).await.0, expected, "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_talks_before_it_is_asked_is_not_asked() {
+    for way in WAYS {
+        for first in [OK, "220 mail.example ESMTP\r\n", "\0", ""] {
+            let script = match first {
+                "" => Script::new().close(),
+                first => Script::new().send(first),
+            };
+            let origin = ScriptedOrigin::start(script).await;
+            let group = Group::of([server(&origin)]);
+            let proxy = way.to(group.connect_with(Slow)).await;
+            assert_eq!(ask(&proxy, GET).await.0, 502, "{way:?} {first:?}");
+            let connection = origin.connection(0).await;
+            if !first.is_empty() {
+                connection.end().await;
+            }
+            assert_eq!(connection.received(), b"", "{way:?} {first:?}");
+        }
     }
 }
 

@@ -64,6 +64,31 @@ async fn a_server_alone_has_all_the_time_that_the_caller_gives() {
     connect(&group).await.unwrap();
 }
 
+/// By the first of two servers, whether connections to it are shared or not.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_down_takes_no_time_from_the_other() {
+    for (down, expected) in [(false, Err(seconds(3))), (true, Ok(seconds(50)))] {
+        for pools in [false, true] {
+            let (fakes, group) = three([Does::AcceptsAfter(seconds(50)), Does::Refuses, Does::Refuses]);
+            for fake in &fakes[1..] {
+                assert!(group.set_down(fake.name, down));
+            }
+            let (head, since) = (head(), Instant::now());
+            let request = ConnectRequest::new(&head, Hop::unknown()).until(since + seconds(60));
+            let connected = match pools {
+                true => {
+                    let key = group.pool_key(request).await.unwrap();
+                    group.connect(request.pooled(key)).await
+                }
+                false => group.connect(request).await,
+            };
+            let took = since.elapsed();
+            let took = connected.map(|_| took).map_err(|_| took);
+            assert_eq!(took, expected, "down: {down}, pools: {pools}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_given_up_for_time_says_so() {
     let fakes = ["one:80", "two:80"].map(Fake::new);

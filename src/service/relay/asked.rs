@@ -57,7 +57,7 @@ impl Asked {
 
     /// The same, of an attempt that has begun.
     pub(super) fn connect_request_untracked(&self) -> ConnectRequest<'_> {
-        ConnectRequest::of_lines(&self.head, self.hop)
+        ConnectRequest::of_lines(&self.head, self.hop).ordinary()
     }
 
     /// Whether it goes over a fresh connection: the upstream had closed a kept one.

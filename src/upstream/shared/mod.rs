@@ -248,6 +248,21 @@ impl<C> Shared<C> {
             .all(|member| via.pooling(&member.connect) == Pooling::Shared)
     }
 
+    /// Whether no other server may be tried after this one, which was chosen: the rule has no more of them, or all others are down or have
+    /// had their turn.
+    pub(in crate::upstream) fn is_last(
+        &self,
+        chosen: &Member<C>,
+        attempts: &Attempts,
+        policy: &Policy,
+    ) -> bool {
+        let is_other = |record: &Record| {
+            !record.is_down() && record.id() != chosen.record.id() && !attempts.contains(record.id())
+        };
+        attempts.count().max(1) >= policy.limit()
+            || !self.members().iter().any(|member| is_other(&member.record))
+    }
+
     /// The request as the connector of a server sees it. What it may try by itself is its own business.
     fn inner<'a>(request: &ConnectRequest<'a>) -> ConnectRequest<'a> {
         request.of_its_own()
