@@ -154,12 +154,22 @@ pub fn host_name(host: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether two valid hosts have the same name and the same port, or both none.
-pub(super) fn is_same_host(one: &[u8], other: &[u8]) -> bool {
+/// Whether two valid hosts of a URI with this scheme have the same name and the same port. One without a port has that of the scheme
+/// (RFC 3986, section 6.2.3).
+pub(super) fn is_same_host(one: &[u8], other: &[u8], scheme: Option<&str>) -> bool {
     let (Ok(one), Ok(other)) = (std::str::from_utf8(one), std::str::from_utf8(other)) else {
         return false;
     };
-    split_port(one.as_bytes()).1 == split_port(other.as_bytes()).1 && host_name(one) == host_name(other)
+    let usual = match scheme {
+        Some(scheme) if scheme.eq_ignore_ascii_case("https") => Some(443),
+        Some(scheme) if scheme.eq_ignore_ascii_case("http") => Some(80),
+        _ => None,
+    };
+    let port = |host: &str| {
+        let digits = split_port(host.as_bytes()).1.filter(|digits| !digits.is_empty());
+        digits.and_then(decimal).or(usual)
+    };
+    port(one) == port(other) && host_name(one) == host_name(other)
 }
 
 /// Decodes what need not have been encoded (RFC 3986, section 2.3). A percent sign that encodes something else stays.

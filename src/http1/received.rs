@@ -158,7 +158,7 @@ fn check_authority(parts: &mut Parts) -> Result<(), HeadError> {
         (Some(_), Some(_)) => return Err(HostError::Repeated.into()),
         (Some(named), None) => {
             validate_host(named.as_bytes())?;
-            if !is_same_host(named.as_bytes(), host.as_bytes()) {
+            if !is_same_host(named.as_bytes(), host.as_bytes(), parts.uri.scheme_str()) {
                 return Err(HostError::Differs.into());
             }
         }
@@ -277,6 +277,20 @@ mod tests {
                 Err(FramingError::RepeatedLength.into()),
                 "{other}"
             );
+        }
+
+        for (uri, host, is_same) in [
+            ("https://a/", "a:443", true),
+            ("https://a:443/", "a", true),
+            ("https://a/", "a:", true),
+            ("https://a/", "a:80", false),
+            ("http://a/", "a:80", true),
+            ("http://a:80/", "A.:", true),
+            ("http://a:8080/", "a:8080", true),
+            ("http://a:8080/", "a", false),
+        ] {
+            let checked = checked(get(uri).header(HOST, host));
+            assert_eq!(checked.is_ok(), is_same, "{uri} {host}: {checked:?}");
         }
 
         assert_eq!(checked(get("/")), Err(HostError::NoAuthority.into()));

@@ -12,6 +12,9 @@ const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const TLS_MAJOR: u8 = 3;
 
+/// RFC 9112, section 4: what every status line begins with.
+const STATUS_LINE: &[u8] = b"HTTP/";
+
 /// Finds the end of a head in bytes that arrive in pieces, and refuses the first byte that cannot be part of one.
 ///
 /// Feeding a growing buffer costs each byte once, so a head that comes byte by byte costs no more than one that
@@ -98,8 +101,11 @@ impl HeadScan {
             _ => {}
         }
         let within_limit = buffer.len().min(limits.bytes());
+        if self.is_in_protocol() && self.position == 0 && buffer[..within_limit].starts_with(STATUS_LINE) {
+            self.position = STATUS_LINE.len();
+        }
         while self.end.is_none() && self.position < within_limit {
-            if !self.after_carriage_return {
+            if !self.after_carriage_return && !self.is_in_protocol() {
                 // Of a field line it is the first byte at most that says something.
                 let begins_field = self.lines > 0 && !matches!(buffer[self.position], b' ' | b'\t');
                 if self.position != self.line_start || begins_field {
@@ -149,6 +155,7 @@ impl HeadScan {
             return self.end_line(limits);
         }
         match byte {
+            b'\r' if self.is_in_protocol() => return Err(HeadError::StartLine),
             b'\r' => self.after_carriage_return = true,
             b'\n' => return Err(HeadError::BareLineFeed { offset }),
             b' ' | b'\t' if offset == self.line_start => {
@@ -165,13 +172,14 @@ impl HeadScan {
         Ok(())
     }
 
-    /// An upstream that speaks something else is recognised by its first bytes, not by waiting for its empty line.
+    /// Whether the next byte is one of the first of a status line. An upstream that speaks something else is recognised by these, not by
+    /// waiting for its empty line.
+    fn is_in_protocol(&self) -> bool {
+        !self.skip_empty_lines && self.position < STATUS_LINE.len()
+    }
+
     fn may_begin_so(&self, byte: u8) -> bool {
-        const STATUS_LINE: &[u8] = b"HTTP/";
-        self.skip_empty_lines
-            || STATUS_LINE
-                .get(self.position)
-                .is_none_or(|expected| *expected == byte)
+        !self.is_in_protocol() || STATUS_LINE.get(self.position) == Some(&byte)
     }
 
     fn end_line(&mut self, limits: &HeadLimits) -> Result<(), HeadError> {
@@ -282,6 +290,32 @@ mod tests {
                 let scanned = HeadScan::request().advance(bytes.as_bytes(), &HeadLimits::default());
                 assert_eq!(scanned, Ok(Some(head.len())), "{bytes:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_status_line_is_known_by_its_first_bytes() {
+        for (bytes, expected) in [
+            ("HTTP/1.1 200 OK\r\n", Ok(None)),
+            ("HTTP/", Ok(None)),
+            ("HT", Ok(None)),
+            ("HELO\r\n", Err(HeadError::StartLine)),
+            ("HTTP\r\n", Err(HeadError::StartLine)),
+            ("HTTP 200 OK\r\n", Err(HeadError::StartLine)),
+            ("HTTPS/1.1", Err(HeadError::StartLine)),
+            ("XELO", Err(HeadError::StartLine)),
+            ("\r\nHTTP/1.1 200 OK\r\n", Err(HeadError::StartLine)),
+            (" HTTP/1.1 200 OK\r\n", Err(HeadError::StartLine)),
+            ("H\0", Err(HeadError::ControlByte { offset: 1, byte: 0 })),
+            ("HTTP\n", Err(HeadError::BareLineFeed { offset: 4 })),
+        ] {
+            let limits = HeadLimits::default();
+            let whole = HeadScan::response().advance(bytes.as_bytes(), &limits);
+            assert_eq!(whole, expected, "{bytes:?}");
+            let mut scan = HeadScan::response();
+            let mut in_pieces = (0..=bytes.len()).map(|end| scan.advance(&bytes.as_bytes()[..end], &limits));
+            let failed = in_pieces.find(Result::is_err);
+            assert_eq!(failed.unwrap_or(Ok(None)), expected, "byte by byte: {bytes:?}");
         }
     }
 
