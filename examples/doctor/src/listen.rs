@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY};
 use http::request::Parts;
-use http::{StatusCode, response};
+use http::{Method, StatusCode, response};
 use switchover::Side;
 use switchover::handshake::{HandshakePolicy, Rejection, UpgradeRequest};
 use switchover::header::Protocol;
@@ -93,10 +93,11 @@ async fn serve(stream: TcpStream, peer: SocketAddr, log: Log) {
         Ok(Err(rejection)) => {
             log.line(&format!("{peer} {} {rejection}", rejection.status().as_u16()));
             let (mut parts, text) = rejection.into_response().into_parts();
-            return last(&mut stream, &mut parts, text).await;
+            return last(&mut stream, &mut parts, text, true).await;
         }
     };
     let (request, length) = head;
+    let has_body = request.method != Method::HEAD;
     let rest = bytes.split_off(length);
     let report = format!("{MARK}{}", String::from_utf8_lossy(&bytes));
     let policy = HandshakePolicy::default().refuse_incomplete_handshakes(true);
@@ -114,13 +115,13 @@ async fn serve(stream: TcpStream, peer: SocketAddr, log: Log) {
         Ok(None) => {
             log.line(&format!("{peer} 200 {line}: no upgrade is asked for"));
             let (mut parts, ()) = http::Response::new(()).into_parts();
-            last(&mut stream, &mut parts, report).await;
+            last(&mut stream, &mut parts, report, has_body).await;
         }
         Err(rejection) => {
             let (status, hint) = (rejection.status().as_u16(), rejection.hint());
             log.line(&format!("{peer} {status} {line}: {rejection}. {hint}"));
             let (mut parts, text) = rejection.into_response().into_parts();
-            last(&mut stream, &mut parts, format!("{text}{report}")).await;
+            last(&mut stream, &mut parts, format!("{text}{report}"), has_body).await;
         }
     }
 }
@@ -144,8 +145,8 @@ async fn head(stream: &mut AnyStream, bytes: &mut Vec<u8>) -> Result<Option<(Par
     }
 }
 
-/// An answer, and the end of the connection: what an upgrade request has brought behind its head may be no HTTP (RFC 9931).
-async fn last(stream: &mut AnyStream, parts: &mut response::Parts, body: String) {
+/// An answer, to a HEAD without its body, and the end of the connection: what an upgrade request has brought behind its head may be no HTTP (RFC 9931).
+async fn last(stream: &mut AnyStream, parts: &mut response::Parts, body: String, has_body: bool) {
     parts.headers.insert(FIELD, HeaderValue::from_static("1"));
     parts
         .headers
@@ -159,7 +160,9 @@ async fn last(stream: &mut AnyStream, parts: &mut response::Parts, body: String)
     }
     let mut bytes = Vec::new();
     encode_response(parts, &mut bytes);
-    bytes.extend_from_slice(body.as_bytes());
+    if has_body {
+        bytes.extend_from_slice(body.as_bytes());
+    }
     let written = timeout(SEND_TIMEOUT, stream.write_all(&bytes)).await;
     if written.is_ok_and(|written| written.is_ok()) {
         let _ = timeout(SEND_TIMEOUT, stream.shutdown()).await;

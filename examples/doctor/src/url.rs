@@ -34,7 +34,7 @@ impl Url {
         let target = uri.path_and_query().cloned();
         Ok(Url {
             secure,
-            authority,
+            authority: as_browsers_write_it(&authority, secure)?,
             target: target.unwrap_or(PathAndQuery::from_static("/")),
         })
     }
@@ -65,9 +65,58 @@ impl Url {
     }
 }
 
+/// In lower case, and with a port only where it is not that of the scheme: what a server compares with is what browsers send.
+fn as_browsers_write_it(authority: &Authority, secure: bool) -> Result<Authority, String> {
+    let host = authority.host().to_ascii_lowercase();
+    let usual = if secure { 443 } else { 80 };
+    let written = match authority.port_u16().filter(|port| *port != usual) {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    };
+    written.parse().map_err(|_| format!("{authority} is not a host"))
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "wss" } else { "ws" };
         write!(f, "{scheme}://{}{}", self.authority, self.target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_and_origin_are_those_of_a_browser() {
+        for (url, host, origin, address) in [
+            (
+                "wss://Example.com:443/a",
+                "example.com",
+                "https://example.com",
+                "example.com:443",
+            ),
+            (
+                "ws://EXAMPLE.com:80",
+                "example.com",
+                "http://example.com",
+                "example.com:80",
+            ),
+            ("wss://a:80/", "a:80", "https://a:80", "a:80"),
+            ("ws://a:443/", "a:443", "http://a:443", "a:443"),
+            ("https://a:/", "a", "https://a", "a:443"),
+            ("ws://[::1]:80/", "[::1]", "http://[::1]", "[::1]:80"),
+            (
+                "ws://[::A]:9000/",
+                "[::a]:9000",
+                "http://[::a]:9000",
+                "[::a]:9000",
+            ),
+        ] {
+            let parsed = Url::parse(url).unwrap();
+            assert_eq!(parsed.authority.as_str(), host, "{url}");
+            assert_eq!(parsed.origin(), origin, "{url}");
+            assert_eq!(parsed.address(), address, "{url}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The flags, and the forms in which findings come.
 
 use serde_json::{Value, json};
-use switchover::test_util::{Script, ScriptedOrigin};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin};
 
 use crate::examined::{closed_port, origin, run};
 
@@ -209,4 +209,19 @@ async fn json_has_the_names_that_stay() {
     in_table(readme, "", &reported);
     let evidence = works["evidence"].as_array().expect("a list");
     assert!(evidence.contains(&json!("> X-Quoted: \"a\\b\"")), "{evidence:?}");
+}
+
+#[tokio::test]
+async fn the_origin_answers_a_head_without_content() {
+    let origin = origin();
+    for (method, has_content) in [("GET", true), ("HEAD", false)] {
+        let mut client = ScriptedClient::connect(origin.address).await;
+        client
+            .send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .await;
+        let head = client.head().await;
+        assert_eq!(head.status, 200, "{method}");
+        assert_ne!(head.headers["content-length"], "0", "{method}");
+        assert_eq!(!client.rest().await.is_empty(), has_content, "{method}");
+    }
 }

@@ -41,8 +41,8 @@ An HTTP gateway that carries upgrades, WebSocket above all, and relays everythin
                              (as --read-timeout, or 60s)
   --read-timeout DURATION    a tunnel without a byte in either direction ends (5m); also the wait for more of a body (60s)
   --send-timeout DURATION    a side that does not take bytes meant for it (60s)
-  --header-timeout DURATION  a request head, from the first byte to the last; then 408. Before it, as long again for the
-                             TLS handshake (30s)
+  --header-timeout DURATION  the first request head of a connection, from the accept to its last byte, and each later one from
+                             its first byte; then 408. Before the first, as long again for the TLS handshake (30s)
   --keep-alive-timeout DURATION
                              a connection on which nothing is asked for, after an answer (75s)
   --half-close-timeout DURATION
