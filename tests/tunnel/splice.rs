@@ -401,6 +401,36 @@ mirrored! {
         assert!(tunnel.await.unwrap().is_ok());
     }
 
+    real_time async fn urgent_data_stops_nothing_and_loses_nothing_behind_it(near: Side) {
+        let (mut near_peer, near_stream) = tcp_pair().await;
+        let (far_stream, mut far_peer) = tcp_pair().await;
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(unlimited()).run());
+        let bulk = vec![7; 256 * 1024];
+        let mut received = vec![0; bulk.len()];
+        for _ in 0..8 {
+            let (sent, read) = tokio::join!(near_peer.write_all(&bulk), far_peer.read_exact(&mut received));
+            sent.unwrap();
+            read.unwrap();
+        }
+        // The urgent byte itself is out of the stream; what stands around it is in it.
+        let mark = |peer: &TcpStream| rustix::net::send(peer, b"!", rustix::net::SendFlags::OOB).unwrap();
+        near_peer.write_all(b"before").await.unwrap();
+        mark(&near_peer);
+        near_peer.write_all(b"behind").await.unwrap();
+        far_peer.read_exact(&mut received[..12]).await.unwrap();
+        assert_eq!(&received[..12], b"beforebehind");
+        near_peer.write_all(b"again").await.unwrap();
+        mark(&near_peer);
+        near_peer.write_all(b"and the end").await.unwrap();
+        near_peer.shutdown().await.unwrap();
+        let mut rest = String::new();
+        far_peer.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "againand the end");
+        drop(far_peer);
+        let traffic = tunnel.await.unwrap().unwrap();
+        assert_eq!(traffic.end(), End::Closed { first: near });
+    }
+
     real_time async fn a_drain_empties_the_pipe_first(near: Side) {
         let (mut near_peer, near_stream) = tcp_pair().await;
         let (far_stream, far_peer) = tcp_pair().await;

@@ -90,11 +90,7 @@ impl Transfer {
     where
         W: AsyncWrite + Unpin + Any,
     {
-        while self.out < self.queue.len() {
-            let count = ready!(Pin::new(&mut *writer).poll_write(cx, &self.queue[self.out..]))?;
-            self.took(count)?;
-        }
-        self.empty_queue();
+        // Whatever was queued since came later.
         while let Some(mut pipe) = self.pipe.take_if(|pipe| !pipe.is_empty()) {
             match pipe.poll_empty_into(cx, writer) {
                 Poll::Pending => {
@@ -108,8 +104,9 @@ impl Transfer {
                 }
                 Poll::Ready(Err(error)) if pipe::is_refusal(&error) => {
                     self.splice = None;
-                    self.queue = pipe.take_out()?;
-                    return self.poll_out(cx, writer);
+                    let mut bytes = pipe.take_out()?;
+                    bytes.extend_from_slice(&self.queue[self.out..]);
+                    (self.queue, self.out) = (bytes, 0);
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                     self.pipe = Some(pipe);
@@ -118,6 +115,11 @@ impl Transfer {
             }
         }
         self.pipe = None;
+        while self.out < self.queue.len() {
+            let count = ready!(Pin::new(&mut *writer).poll_write(cx, &self.queue[self.out..]))?;
+            self.took(count)?;
+        }
+        self.empty_queue();
         Poll::Ready(Ok(()))
     }
 
@@ -246,5 +248,60 @@ impl Transfer {
         if self.queue.capacity() > KEPT_QUEUE {
             self.queue = Vec::new();
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux", feature = "splice"))]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (one, other) = tokio::join!(connecting, listener.accept());
+        (one.unwrap(), other.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_is_put_behind_a_splice_goes_out_behind_it() {
+        let ((mut sender, reader), (mut writer, mut receiver)) = (pair().await, pair().await);
+        let case = async {
+            let mut transfer = Transfer::new(Some(SpliceConfig::default()));
+            sender.write_all(&[b'a'; BULK]).await.unwrap();
+            let count = poll_fn(
+                |cx| match transfer.splice(cx, u64::MAX, &reader, &writer).unwrap() {
+                    Spliced::Bytes(count) => Poll::Ready(count),
+                    Spliced::Waiting => Poll::Pending,
+                    Spliced::NotNow => {
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                    Spliced::End => panic!("it has not ended"),
+                },
+            )
+            .await;
+            poll_fn(|cx| Poll::Ready(transfer.put(cx, &mut writer, b"behind")))
+                .await
+                .unwrap();
+            let mut received = vec![0; count + 6];
+            let (sent, read) = tokio::join!(
+                poll_fn(|cx| transfer.poll_out(cx, &mut writer)),
+                receiver.read_exact(&mut received)
+            );
+            sent.unwrap();
+            read.unwrap();
+            let (before, behind) = received.split_at(count);
+            assert!(before.iter().all(|byte| *byte == b'a') && behind == b"behind");
+        };
+        timeout(Duration::from_secs(60), case)
+            .await
+            .expect("the case hangs");
     }
 }

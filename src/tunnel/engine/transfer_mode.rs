@@ -6,6 +6,8 @@
 //!
 //! Knows sizes. It must not know streams or pipes.
 
+use std::io;
+
 /// Above this mean a direction splices.
 const ENTER: u16 = 14 * 1024;
 /// Below this mean it copies again. Far enough from [`ENTER`] that one size does not lead to and fro.
@@ -80,7 +82,7 @@ pub(in crate::tunnel) enum Filled<P> {
     Again,
     /// The reader has ended.
     End,
-    /// There is no pipe at the moment, or bytes stand in front of the reader.
+    /// There is no pipe at the moment, or bytes stand in front of the reader, or some that cannot be spliced.
     NotNow,
     /// Splicing cannot be done here.
     Impossible,
@@ -97,6 +99,8 @@ pub(in crate::tunnel) enum Peeked {
     Again,
     /// It is to be read instead.
     NotNow,
+    /// The reader has failed. A socket says so once, so nobody else learns of it.
+    Failed(io::Error),
 }
 
 #[cfg(test)]

@@ -154,11 +154,11 @@ impl<'a> Socket<'a> {
 
     /// Calls `operation` with the descriptor. If it would block, the runtime takes the socket for not ready until
     /// the kernel says otherwise: it must be the socket that blocks, and nothing else.
-    pub(in crate::tunnel) fn try_io(
+    pub(in crate::tunnel) fn try_io<T>(
         self,
         interest: Interest,
-        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
         match self {
             Socket::Tcp(socket) => socket.try_io(interest, || operation(socket.as_fd())),
             Socket::Unix(socket) => socket.try_io(interest, || operation(socket.as_fd())),

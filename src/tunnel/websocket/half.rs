@@ -280,14 +280,16 @@ impl Half {
         }
         let has_ended = self.has_ended();
         let Some(framed) = &mut self.framed else { return };
+        let mut has_rest = framed.waits_until().is_some();
         if has_ended {
             // Nothing goes out there any more: nobody decides about what is only looked through for the Close, and nothing is kept.
+            has_rest |= framed.has_rest();
             framed.forget_injected();
         }
-        if framed.waits_until().is_some() {
+        if has_rest {
             // No rate holds any more for what is only looked through for the Close.
             framed.stop_waiting(now);
-            let _ = framed.pass(now, &[]);
+            framed.look_through(now, &[]);
         }
         for _ in 0..half::TURNS {
             if framed.is_done() {
@@ -297,7 +299,7 @@ impl Half {
             match Pin::new(&mut *reader).poll_read(cx, &mut buffer) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    let _ = framed.pass(now, buffer.filled());
+                    framed.look_through(now, buffer.filled());
                 }
                 Poll::Ready(_) => framed.sender_is_gone(),
             }

@@ -192,6 +192,8 @@ impl Framed {
         let mut end = self.has_injected_close().then_some(0);
         let mut at = passed;
         at += self.pass_unread_header(&read, &mut output);
+        // One frame of the tunnel's own for each read.
+        let mut may_insert = self.has_next();
         loop {
             if self.can_inject() {
                 let frame = self.take_queued(now);
@@ -199,6 +201,14 @@ impl Framed {
                 output.insert(&read, at, &frame);
                 if self.has_injected_close() {
                     end = Some(at);
+                }
+                may_insert = false;
+            }
+            if may_insert && end.is_none() {
+                if let Some(frame) = self.take_next() {
+                    self.note_injected(output.length(at), frame.len());
+                    output.insert(&read, at, &frame);
+                    may_insert = false;
                 }
             }
             if self.is_interrupted() {

@@ -45,6 +45,15 @@ impl Framed {
         self.extra.insertions.add(at, length);
     }
 
+    /// Looks for the sender's Close in what goes no further. So nothing is put in there either, and what is queued waits.
+    pub(in crate::tunnel) fn look_through(&mut self, now: Instant, read: &[u8]) {
+        let queued = self.extra.get_mut().and_then(|extra| extra.queued.take());
+        let _ = self.pass(now, read);
+        if let (Some(queued), Some(extra)) = (queued, self.extra.get_mut()) {
+            extra.queued = Some(queued);
+        }
+    }
+
     /// The frame that [is due](Framed::can_inject).
     pub(in crate::tunnel) fn inject(&mut self, now: Instant) -> Vec<u8> {
         let frame = self.take_queued(now);

@@ -196,6 +196,18 @@ impl Framed {
         }
     }
 
+    /// Whether a message of the caller's waits for a place.
+    pub(super) fn has_next(&self) -> bool {
+        self.rare().own.as_ref().is_some_and(|own| own.next.is_some())
+    }
+
+    /// The message of the caller's that waits, if there is a place for it: between two reads there may never be one.
+    pub(super) fn take_next(&mut self) -> Option<Vec<u8>> {
+        let has_place = self.is_between_messages() && !self.is_closed() && !self.awaits_place();
+        let (opcode, payload) = self.own_mut()?.next.take_if(|_| has_place)?;
+        Some(frame(self.scanner.sender(), opcode, true, &payload))
+    }
+
     fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
         let has_place = self.is_between_messages();
         let own = self.own_mut()?;

@@ -242,6 +242,25 @@ mirrored! {
         assert_eq!(tunnel.await.unwrap().unwrap_err().side(), near);
     }
 
+    real_time async fn over_sockets_a_reset_behind_large_frames_is_no_end_in_order(near: Side) {
+        let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
+        let config = unlimited().half_close_timeout(seconds(2));
+        let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).websocket(bare()).run());
+        let (mut one, mut other) = (Peer::new(near_peer, near), Peer::new(far_peer, !near));
+        // So many, so large: they are spliced by then, and the header of the next one is looked at before it is read.
+        let frame = Frame::new(OpCode::Binary, &pattern(1 << 18));
+        for _ in 0..8 {
+            let (_, received) = tokio::join!(one.send(&frame), other.next());
+            assert!(received == Some(frame.clone()));
+        }
+        one.stream.set_zero_linger().unwrap();
+        drop(one);
+        let error = tunnel.await.unwrap().unwrap_err();
+        assert_eq!((error.side(), error.operation()), (near, Operation::Read));
+        let read = other.stream.read(&mut [0]).await;
+        assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    }
+
     real_time async fn over_sockets_one_that_took_not_all_does_not_see_an_end_in_order(near: Side) {
         let ((near_peer, near_stream), (far_stream, far_peer)) = (tcp_pair().await, tcp_pair().await);
         let config = unlimited().write_timeout(milliseconds(300)).half_close_timeout(seconds(2));

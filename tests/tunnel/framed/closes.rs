@@ -8,6 +8,29 @@ use super::*;
 const GONE: CloseCode = CloseCode::GOING_AWAY;
 
 mirrored! {
+    virtual_time async fn a_close_that_nobody_can_be_sent_is_not_reported_as_sent(near: Side) {
+        let frame = Frame::new(OpCode::Binary, b"a frame that is under way");
+        let bytes = frame.bytes(!near);
+        let hello = Frame::text("hello").bytes(near);
+        let table = Table::with_faults(1024, Faults::none().reset_after_reading(hello.len() as u64), Faults::none());
+        let mut talk = talk(near, table, unlimited().half_close_timeout(seconds(10)), bare());
+        talk.far.stream.write_all(&bytes[..8]).await.unwrap();
+        sleep(seconds(1)).await;
+        talk.drain.complete_now();
+        assert_eq!(talk.far.next().await, Some(Frame::close(CloseCode::GOING_AWAY, "shutting down")));
+        // Within the frame, the side that it is for is reset.
+        talk.near.stream.write_all(&hello).await.unwrap();
+        sleep(seconds(1)).await;
+        talk.far.stream.write_all(&bytes[8..]).await.unwrap();
+        talk.far.send(&Frame::close(CloseCode::GOING_AWAY, "")).await;
+        assert_eq!(talk.far.next().await, None);
+        drop(talk.far);
+        let ended = talk.tunnel.await.unwrap();
+        let traffic = ended.as_ref().unwrap_or_else(|error| error.traffic());
+        assert_eq!(traffic.close_sent_to(near), None);
+        assert!(traffic.close_sent_to(!near).is_some() && traffic.close_from(!near).is_some());
+    }
+
     virtual_time async fn a_drain_says_goodbye_to_both(near: Side) {
         let mut talk = quiet(near);
         talk.near.send(&Frame::text("hello")).await;

@@ -2,6 +2,7 @@
 
 use switchover::tunnel::End;
 use switchover::websocket::FrameError;
+use tokio::time::sleep;
 
 use super::*;
 
@@ -93,6 +94,24 @@ async fn has_ended(talk: Talk, error: FrameError, after: u64) {
 }
 
 mirrored! {
+    virtual_time async fn one_that_reads_late_gets_its_close_where_the_other_side_has_ended_before(near: Side) {
+        let config = unlimited().half_close_timeout(seconds(30));
+        let mut talk = talk(near, Table::new(1024), config, WebSocketConfig::default());
+        let frame = Frame::new(OpCode::Binary, &pattern(3000));
+        talk.far.send(&frame).await;
+        talk.far.stream.shutdown().await.unwrap();
+        sleep(seconds(1)).await;
+        talk.near.send(&Frame::new(OpCode::Continuation, b"of nothing")).await;
+        sleep(seconds(1)).await;
+        assert_eq!(talk.near.next().await, Some(frame));
+        let error = FrameError::NothingToContinue;
+        assert_eq!(talk.near.next().await, Some(Frame::close(CloseCode::PROTOCOL_ERROR, &error.to_string())));
+        assert_eq!(talk.near.next().await, None);
+        drop(talk.near.stream);
+        let traffic = talk.tunnel.await.unwrap().unwrap();
+        assert_eq!(traffic.end(), End::Violation { side: near, error });
+    }
+
     virtual_time async fn both_sides_are_told(near: Side) {
         for (bytes, error) in wrong(near) {
             let error = read_as(&bytes, error);

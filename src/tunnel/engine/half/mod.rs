@@ -113,6 +113,7 @@ impl Half {
     pub(in crate::tunnel) fn abandon(&mut self) {
         self.outlet.abandon();
         self.stage = Stage::Ended;
+        self.close_inbox();
     }
 
     /// Moves what can be moved now. Without a failure, a waker is registered or the direction has ended.

@@ -3,6 +3,7 @@
 //! Knows a reader, a writer and a pipe. It must not know when splicing is worth it.
 
 use std::any::Any;
+use std::io;
 use std::task::Context;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +29,15 @@ enum Limit {
     Over(Turn),
     /// Nothing before something was read.
     Read,
+    /// The reader has failed.
+    Failed(io::Error),
+}
+
+fn failed(source: io::Error) -> Failure {
+    Failure {
+        operation: Operation::Read,
+        source,
+    }
 }
 
 impl Half {
@@ -48,20 +58,24 @@ impl Half {
             Limit::Bytes(limit) => limit,
             Limit::Over(turn) => return Ok(Some(turn)),
             Limit::Read => return Ok(None),
+            Limit::Failed(error) => return Err(failed(error)),
         };
-        let filled = pipe::fill(cx, config, limit, (reader, writer)).map_err(|source| Failure {
-            operation: Operation::Read,
-            source,
-        })?;
+        let filled = pipe::fill(cx, config, limit, (reader, writer)).map_err(failed)?;
         Ok(Some(match filled {
             Filled::With(mut pipe, mut count) => {
                 self.note_spliced(now, count);
+                let mut filled_on = Ok(());
                 if count == limit {
-                    count += self.fill_on(cx, now, &mut pipe, (reader, writer));
+                    let added;
+                    (added, filled_on) = self.fill_on(cx, now, &mut pipe, (reader, writer));
+                    count += added;
                 }
                 self.mode.spliced(count);
                 *turns += self.turns_of(count) - 1;
-                self.outlet.empty(cx, now, writer, pipe)?
+                let turn = self.outlet.empty(cx, now, writer, pipe)?;
+                // What came before the failure goes out all the same.
+                filled_on.map_err(failed)?;
+                turn
             }
             Filled::Waiting => Turn::Wait,
             Filled::Again => Turn::Again,
@@ -101,30 +115,37 @@ impl Half {
             Peeked::Waiting => Limit::Over(Turn::Wait),
             Peeked::Again => Limit::Over(Turn::Again),
             Peeked::NotNow => Limit::Read,
+            Peeked::Failed(error) => Limit::Failed(error),
         }
     }
 
-    /// A frame has gone into the pipe to its end: those that follow it go out together with it. How many bytes these were.
+    /// A frame has gone into the pipe to its end: those that follow it go out together with it. How many bytes these were, and whether
+    /// the reader has failed behind them.
     fn fill_on<R: Any, W: Any>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
         pipe: &mut Pipe,
         (reader, writer): (&R, &W),
-    ) -> usize {
+    ) -> (usize, io::Result<()>) {
         let mut added = 0;
         while !pipe.is_full() && self.framed.as_ref().is_some_and(|framed| framed.may_go_on()) {
-            let Limit::Bytes(limit) = self.splice_limit(cx, now, (reader, writer)) else {
-                break;
+            let limit = match self.splice_limit(cx, now, (reader, writer)) {
+                Limit::Bytes(limit) => limit,
+                Limit::Failed(error) => return (added, Err(error)),
+                Limit::Over(_) | Limit::Read => break,
             };
-            let count = pipe.add(reader, limit);
+            let count = match pipe.add(reader, limit) {
+                Ok(count) => count,
+                Err(error) => return (added, Err(error)),
+            };
             self.note_spliced(now, count);
             added += count;
             if count < limit {
                 break;
             }
         }
-        added
+        (added, Ok(()))
     }
 
     /// How many turns a splice of so many bytes counts for.

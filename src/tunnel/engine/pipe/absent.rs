@@ -29,7 +29,7 @@ pub(in crate::tunnel) fn peek<R, W>(_cx: &mut Context<'_>, _streams: (&R, &W), _
 }
 
 impl Pipe {
-    pub(in crate::tunnel) fn add<R>(&mut self, _reader: &R, _limit: usize) -> usize {
+    pub(in crate::tunnel) fn add<R>(&mut self, _reader: &R, _limit: usize) -> io::Result<usize> {
         match self.0 {}
     }
 

@@ -6,9 +6,10 @@ mod pool;
 
 use std::any::Any;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::Interest;
@@ -58,11 +59,17 @@ pub(in crate::tunnel) fn fill<R: Any, W: Any>(
     let capacity = limit.min(config.pipe_capacity() as usize);
     let spliced = reader.try_io(Interest::READABLE, |socket| {
         let spliced = splice(socket, None, &loan.ends().write, None, capacity, NON_BLOCKING);
-        spliced.map_err(io::Error::from)
+        match spliced.map_err(io::Error::from) {
+            Ok(0) if has_bytes(socket)? => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_bytes(socket)? => Ok(None),
+            spliced => spliced.map(Some),
+        }
     });
     match spliced {
-        Ok(0) => Ok(Filled::End),
-        Ok(count) => {
+        // One read takes the direction past the mark.
+        Ok(None) => Ok(Filled::NotNow),
+        Ok(Some(0)) => Ok(Filled::End),
+        Ok(Some(count)) => {
             loan.set_bytes(count);
             Ok(Filled::With(Pipe { loan }, count))
         }
@@ -70,6 +77,17 @@ pub(in crate::tunnel) fn fill<R: Any, W: Any>(
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Filled::Again),
         Err(error) if is_refusal(&error) => Ok(Filled::Impossible),
         Err(error) => Err(error),
+    }
+}
+
+/// Whether a socket has bytes that cannot be spliced: those behind a mark of urgent data, over which the kernel reads and does not splice.
+/// It says that there is nothing, or that the stream has ended.
+fn has_bytes(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut byte = [0; 1];
+    match recv(socket, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, count)) => Ok(count > 0),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -87,7 +105,7 @@ pub(in crate::tunnel) fn peek<R: Any, W: Any>(
     };
     match reader.poll_read_ready(cx) {
         Poll::Ready(Ok(())) => {}
-        Poll::Ready(Err(_)) => return Peeked::NotNow,
+        Poll::Ready(Err(error)) => return Peeked::Failed(error),
         Poll::Pending => return Peeked::Waiting,
     }
     let peeked = reader.try_io(Interest::READABLE, |socket| {
@@ -95,12 +113,12 @@ pub(in crate::tunnel) fn peek<R: Any, W: Any>(
         peeked.map(|(_, count)| count).map_err(io::Error::from)
     });
     match peeked {
-        // The end, as an error, is for the one that reads.
+        // The end is for the one that reads.
         Ok(0) => Peeked::NotNow,
         Ok(count) => Peeked::Bytes(count),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peeked::Again,
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Peeked::Again,
-        Err(_) => Peeked::NotNow,
+        Err(error) => Peeked::Failed(error),
     }
 }
 
@@ -126,11 +144,11 @@ impl Pipe {
     }
 
     /// Splices at most `limit` bytes more into the pipe, and says how many. The reader is known to have bytes: if this would block, it
-    /// is the pipe that has no slot for them. What else goes wrong is said to the next that reads.
-    pub(in crate::tunnel) fn add<R: Any>(&mut self, reader: &R, limit: usize) -> usize {
+    /// is the pipe that has no slot for them.
+    pub(in crate::tunnel) fn add<R: Any>(&mut self, reader: &R, limit: usize) -> io::Result<usize> {
         let room = self.loan.size().saturating_sub(self.loan.bytes());
         let Some(reader) = Socket::of(reader) else {
-            return 0;
+            return Ok(0);
         };
         let spliced = reader.with_descriptor(|socket| {
             splice(
@@ -142,9 +160,13 @@ impl Pipe {
                 NON_BLOCKING,
             )
         });
-        let count = spliced.unwrap_or(0);
+        let count = match spliced {
+            Ok(count) => count,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
         self.loan.set_bytes(self.loan.bytes() + count);
-        count
+        Ok(count)
     }
 
     /// One splice out of the pipe. The count is of the bytes that the writer has taken.

@@ -10,6 +10,59 @@ fn handled(near: Side, capacity: usize) -> (Talk, MessageInjector) {
 }
 
 mirrored! {
+    virtual_time async fn a_message_finds_its_place_behind_a_sender_that_does_not_pause(near: Side) {
+        const ALL: usize = 200;
+        for is_fragmented in [false, true] {
+            let (mut talk, injector) = handled(near, 16 << 20);
+            // No read of the tunnel's ends where one of them does.
+            let whole = Frame::new(OpCode::Binary, &pattern(40_000));
+            let message = match is_fragmented {
+                false => vec![whole.clone()],
+                true => vec![whole.clone().not_last(), Frame::new(OpCode::Continuation, b"!")],
+            };
+            let frames = message.iter().flat_map(|frame| frame.bytes(near));
+            let bytes = frames.collect::<Vec<u8>>().repeat(ALL);
+            talk.near.stream.write_all(&bytes).await.unwrap();
+            assert!(talk.far.next().await == message.first().cloned());
+            injector.send_text(!near, "mine").await.unwrap();
+            injector.ping(!near).await.unwrap();
+            let mut received = 0;
+            while talk.far.next().await != Some(Frame::text("mine")) {
+                received += 1;
+            }
+            // At most 16 reads go before it that were on their way.
+            assert!(received < 60 * message.len(), "{received} before it, {is_fragmented}");
+            assert_eq!(received % message.len(), message.len() - 1, "between two messages");
+            let mut pings = 0;
+            while received + 1 < ALL * message.len() {
+                match talk.far.next().await.unwrap().opcode {
+                    OpCode::Ping => pings += 1,
+                    _ => received += 1,
+                }
+            }
+            assert_eq!(pings, 1);
+            drop((talk.near.stream, talk.far.stream));
+            let traffic = talk.tunnel.await.unwrap().unwrap();
+            assert_eq!(delivered_from(near, &traffic), bytes.len() as u64);
+        }
+    }
+
+    virtual_time async fn a_direction_whose_writer_has_failed_refuses_messages(near: Side) {
+        // What it sends can still be read, and may come.
+        let failing = Faults::none().fail_after_writing(0, std::io::ErrorKind::BrokenPipe);
+        let table = Table::with_faults(1024, failing, Faults::none());
+        let (mut talk, injector) = tapped(near, table, bare(), None);
+        talk.far.send(&Frame::text("hello")).await;
+        sleep(seconds(1)).await;
+        let sends = async {
+            for _ in 0..3 {
+                injector.send_text(near, "mine").await?;
+            }
+            Ok(())
+        };
+        assert!(matches!(timeout(seconds(1), sends).await, Ok(Err(InjectError { .. }))));
+    }
+
     virtual_time async fn a_message_stands_between_two_messages_and_a_ping_between_two_frames(near: Side) {
         let (mut talk, injector) = handled(near, 1000);
         let (first, second) = (Frame::text("half ").not_last(), Frame::new(OpCode::Continuation, b"and half"));

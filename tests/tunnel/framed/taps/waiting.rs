@@ -18,6 +18,28 @@ fn asking(side: Side) -> (Closures, oneshot::Sender<Verdict>) {
 }
 
 mirrored! {
+    virtual_time async fn a_close_behind_what_waits_is_seen_when_nobody_waits_any_more(near: Side) {
+        let (tap, _decide) = asking(near);
+        let config = unlimited().half_close_timeout(seconds(10));
+        let table = Table::with_faults(1024, Faults::none(), Faults::none().reset_after_reading(1));
+        let tunnel = seat(near, table.near, table.far).config(config).websocket(WebSocketConfig::default()).tap(Tap::new(tap));
+        let tunnel = tokio::spawn(tunnel.run());
+        let (mut one, mut other) = (Peer::new(table.near_peer, near), table.far_peer);
+        let said = [Frame::text("may I?"), Frame::close(CloseCode::NORMAL_CLOSURE, "")];
+        let said: Vec<u8> = said.iter().flat_map(|frame| frame.bytes(near)).collect();
+        one.stream.write_all(&said).await.unwrap();
+        sleep(seconds(1)).await;
+        other.write_all(&Frame::text("").bytes(!near)[..1]).await.unwrap();
+        assert_eq!(one.next().await.map(|close| close.opcode), Some(OpCode::Close));
+        assert_eq!(one.next().await, None);
+        drop(one);
+        let error = tunnel.await.unwrap().unwrap_err();
+        let traffic = error.traffic();
+        assert_eq!((error.side(), traffic.duration().as_secs()), (!near, 1));
+        let close = traffic.close_from(near).and_then(|close| close.code());
+        assert_eq!(close, Some(CloseCode::NORMAL_CLOSURE));
+    }
+
     virtual_time async fn nobody_decides_about_what_is_only_looked_through_for_a_close(near: Side) {
         let (tap, _decide) = asking(near);
         let config = unlimited().write_timeout(seconds(5)).half_close_timeout(seconds(10));
