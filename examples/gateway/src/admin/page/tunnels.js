@@ -103,13 +103,14 @@ export class Tunnels {
       const key = twin(group, name);
       (seen.has(key) ? this.twins : seen).add(key);
     }
-    const names = [...new Set(servers.map(({ name }) => name))].sort();
+    const chosen = this.filters.server.value;
+    // One that has gone stays chosen: all tunnels are not what was asked for, and a button would end them.
+    const names = [...new Set([...servers.map(({ name }) => name), ...(chosen ? [chosen] : [])])].sort();
     const joined = names.join("\n");
     if (joined === this.servers) return;
-    const chosen = this.filters.server.value;
     const options = names.map((name) => element("option", { value: name, textContent: name }));
     this.filters.server.replaceChildren(element("option", { value: "", textContent: "all" }), ...options);
-    [this.filters.server.value, this.servers] = [names.includes(chosen) ? chosen : "", joined];
+    [this.filters.server.value, this.servers] = [chosen, joined];
   }
 
   show({ total, tunnels }) {
