@@ -157,7 +157,7 @@ impl Admin {
             "workers": self.settings.flags.workers,
             "drain_timeout_seconds": self.settings.flags.drain_timeout.as_secs(),
             "knows_frames": self.knows_frames(),
-            "history": self.history.shown(),
+            "history": self.history.shown(&self.tunnels),
             "servers": self.servers(),
             "failures": self.failures(),
         })
