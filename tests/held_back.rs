@@ -6,11 +6,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use switchover::connect::{Connect, ConnectError, ConnectRequest};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::header::Hop;
+use switchover::http1::RequestHead;
 use switchover::service::{Destination, ProxyBody, Relay, RelayConfig, answer_one};
 use switchover::test_util::fault::{Faults, FaultyStream};
 use switchover::test_util::{Script, ScriptedOrigin, TIMEOUT};
@@ -34,7 +35,7 @@ fn held_back(room: usize) -> (DuplexStream, HeldBack) {
 }
 
 /// A stream on which a client has sent this request.
-async fn accepted(stream: HeldBack, request: String) -> (Box<request::Parts>, Rewind<HeldBack>) {
+async fn accepted(stream: HeldBack, request: String) -> (Box<RequestHead>, Rewind<HeldBack>) {
     let acceptor = Acceptor::new(GatewayConfig::default());
     let accepted = acceptor.resume(Rewind::new(stream, request.into()), PEER).await;
     match accepted {
@@ -56,7 +57,7 @@ impl Door {
     /// Relays the request to an origin. By `answer_one`, one to nowhere has an answer of the caller's own.
     async fn answer(
         self,
-        (head, stream): (Box<request::Parts>, Rewind<HeldBack>),
+        (head, stream): (Box<RequestHead>, Rewind<HeldBack>),
         config: RelayConfig,
         origin: Option<SocketAddr>,
     ) -> Result<(), Error> {

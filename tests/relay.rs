@@ -205,7 +205,7 @@ async fn fields_by_rules_and_by_those_of_the_route() {
     let destination = destination.header_rules(rules("the route's"));
     let stream = Rewind::new(server, request.as_bytes().to_vec().into());
     relay
-        .serve(stream, &parts, destination, Hop::unknown())
+        .serve(stream, &parts.into(), destination, Hop::unknown())
         .await
         .unwrap();
     drop(client);

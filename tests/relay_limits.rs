@@ -1,16 +1,19 @@
 //! What a `Relay` takes of a request's body, for how long it waits for it, how much it says that it has sent, and how it has moved it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
 use switchover::Error;
+use switchover::connect::{Connect, ConnectError, ConnectRequest};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::header::Hop;
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
 /// What is known of one relayed request when it has ended.
 #[derive(Debug)]
@@ -261,5 +264,78 @@ async fn a_body_until_the_end_is_spliced_where_it_is_not_framed_again() {
             true => assert!(spliced > LARGE as u64 / 2, "{version}: {spliced}"),
             false => assert_eq!(spliced, 0, "{version}"),
         }
+    }
+}
+
+/// Leads to one upstream in memory.
+struct Once(Mutex<Option<DuplexStream>>);
+
+impl Connect for Once {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: ConnectRequest<'_>) -> Result<DuplexStream, ConnectError> {
+        Ok(self.0.lock().unwrap().take().expect("one request"))
+    }
+}
+
+/// Reads up to the end of a head.
+async fn read_head(stream: &mut DuplexStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// (when the client takes the interim responses, when the upstream answers, what the client gets, and when), in seconds, with 40 for
+/// the head of the answer.
+#[tokio::test(start_paused = true)]
+async fn interim_responses_that_are_taken_late_give_the_answer_no_more_time() {
+    for (taken_at, answered_at, status, ended_at) in [
+        (0, 50, "504", 40),
+        (30, 50, "504", 40),
+        (50, 90, "504", 50),
+        (30, 39, "200", 39),
+        // It was here in time.
+        (50, 39, "200", 50),
+    ] {
+        let (mut client, near_client) = duplex(64);
+        let (mut origin, near_origin) = duplex(4096);
+        let seconds = Duration::from_secs;
+        let start = Instant::now();
+        let relayed = tokio::spawn(async move {
+            let acceptor = Acceptor::new(GatewayConfig::default());
+            let Ok(Accepted::Ordinary(head, stream)) = acceptor.accept(near_client, Hop::unknown()).await
+            else {
+                panic!("an ordinary request")
+            };
+            let config = RelayConfig::default().head_timeout(seconds(40));
+            let relay = Relay::through(Once(Mutex::new(Some(near_origin))), config);
+            let relayed = relay.serve(stream, &head, Destination::default(), Hop::unknown());
+            drop(relayed.await);
+        });
+        let answering = tokio::spawn(async move {
+            read_head(&mut origin).await;
+            let hints = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(512));
+            origin.write_all(hints.as_bytes()).await.unwrap();
+            sleep(seconds(answered_at)).await;
+            // It may have been given up.
+            let _ = origin
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                .await;
+        });
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        sleep(seconds(taken_at)).await;
+        assert!(read_head(&mut client).await.starts_with("HTTP/1.1 103 "));
+        let answer = read_head(&mut client).await;
+        let case = format!("taken at {taken_at}, answered at {answered_at}: {answer}");
+        assert_eq!(answer.get(9..12), Some(status), "{case}");
+        assert_eq!(start.elapsed().as_secs(), ended_at, "{case}");
+        drop(client);
+        relayed.await.unwrap();
+        answering.await.unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! Proxies in a process of their own, started by the bench with a word of its own on the command line: what people
 //! write today, hyper on both sides and `tokio::io::copy_bidirectional` between the two upgraded connections, and an
-//! axum application that asks by hyper-util's client; and an axum application with the crate's service mounted in it.
+//! axum application that asks by hyper-util's client; an axum application with the crate's service mounted in it; and relays without HTTP,
+//! which are the least that a proxy on tokio can cost.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,8 +14,8 @@ use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use switchover::TcpConnect;
 use switchover::service::ReverseProxy;
+use switchover::{TcpConnect, Tunnel};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Who serves.
@@ -23,6 +24,10 @@ pub(crate) enum Baseline {
     Hyper,
     Axum,
     AxumClient,
+    /// No HTTP: each connection is one to the upstream, and their bytes are copied.
+    Copy,
+    /// The same with a tunnel of the crate's.
+    Tunnel,
 }
 
 type Pool = Client<HttpConnector, Body>;
@@ -30,7 +35,8 @@ type Pool = Client<HttpConnector, Body>;
 impl Baseline {
     /// By the word for it.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Baseline::Hyper, Baseline::Axum, Baseline::AxumClient]
+        use Baseline::{Axum, AxumClient, Copy, Hyper, Tunnel};
+        [Hyper, Axum, AxumClient, Copy, Tunnel]
             .into_iter()
             .find(|baseline| baseline.name() == name)
     }
@@ -40,6 +46,8 @@ impl Baseline {
             Baseline::Hyper => "hyper",
             Baseline::Axum => "axum",
             Baseline::AxumClient => "axum-client",
+            Baseline::Copy => "tokio-copy",
+            Baseline::Tunnel => "tunnel-alone",
         }
     }
 
@@ -59,6 +67,8 @@ impl Baseline {
                 Baseline::Hyper => relay(listener, upstream).await,
                 Baseline::Axum => mount(listener, upstream).await,
                 Baseline::AxumClient => ask(listener, upstream).await,
+                Baseline::Copy => carry(listener, upstream, copy).await,
+                Baseline::Tunnel => carry(listener, upstream, tunnel).await,
             }
         })
     }
@@ -98,6 +108,34 @@ async fn ask(listener: TcpListener, upstream: SocketAddr) -> io::Result<()> {
         }
     };
     axum::serve(listener, axum::Router::new().fallback(handler)).await
+}
+
+/// What a gateway costs that reads nothing: for each connection a task, a connection to the upstream, and what moves the bytes.
+async fn carry<F>(
+    listener: TcpListener,
+    upstream: SocketAddr,
+    moving: fn(TcpStream, TcpStream) -> F,
+) -> io::Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let (client, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            if let Ok(origin) = TcpStream::connect(upstream).await {
+                let _ = origin.set_nodelay(true);
+                moving(client, origin).await;
+            }
+        });
+    }
+}
+
+async fn copy(mut client: TcpStream, mut origin: TcpStream) {
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut origin).await;
+}
+
+async fn tunnel(client: TcpStream, origin: TcpStream) {
+    let _ = Tunnel::new(client, origin).run().await;
 }
 
 async fn relay(listener: TcpListener, upstream: SocketAddr) -> io::Result<()> {

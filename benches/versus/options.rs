@@ -13,7 +13,7 @@ The gateway beside its peers: processor time and memory for the same work.
   --loads LIST          by name or beginning of a name: echo, echo-64, bulk, bulk-1-down, h2, tls, requests, handshake, idle (all)
   --proxies LIST        gateway, nginx, nginx-64k, haproxy, haproxy-splice, hyper, axum, axum-client, direct (all that are found), and
                         gateway-frames, the gateway with --tunnel-mode websocket and pings; gateway-admin, with --admin; gateway-log,
-                        with --log info
+                        with --log info; tokio-copy and tunnel-alone, relays without HTTP
   --gateway NAME=PATH   one more executable of the gateway, to compare two builds; repeatable
   --seconds S           how long a load lasts (1)
   --connections LIST    connections of the echo loads (1,64,512)

@@ -95,6 +95,14 @@ pub(crate) fn find(options: &Options) -> Vec<Peer> {
         }
     }
     for (baseline, what) in [
+        (Baseline::Copy, "tokio's copy_bidirectional, without HTTP"),
+        (Baseline::Tunnel, "a tunnel, without HTTP"),
+    ] {
+        if options.proxies.iter().any(|wanted| wanted == baseline.name()) {
+            found(baseline.name(), Ok(what.to_owned()), Kind::Baseline(baseline));
+        }
+    }
+    for (baseline, what) in [
         (Baseline::Hyper, "hyper 1 and copy_bidirectional"),
         (Baseline::Axum, "axum 0.8 with ReverseProxy mounted"),
         (Baseline::AxumClient, "axum 0.8 with hyper-util's client"),

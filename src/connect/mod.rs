@@ -89,7 +89,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::header::Hop;
-use crate::http1::RequestLines;
+use crate::http1::RequestHead;
 
 /// Step (5) of the walk: makes a connection to an upstream.
 ///
@@ -198,7 +198,7 @@ pub struct ConnectRequest<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Head<'a> {
     Parts(&'a Parts),
-    Lines(&'a RequestLines),
+    Lines(&'a RequestHead),
 }
 
 impl<'a> ConnectRequest<'a> {
@@ -208,7 +208,7 @@ impl<'a> ConnectRequest<'a> {
     }
 
     /// As [`new`](ConnectRequest::new), with a head of which [`Parts`] are made if a connector wants them.
-    pub(crate) fn of_lines(head: &'a RequestLines, hop: Hop) -> Self {
+    pub(crate) fn of_lines(head: &'a RequestHead, hop: Hop) -> Self {
         ConnectRequest::with(Head::Lines(head), hop)
     }
 

@@ -34,7 +34,9 @@ use crate::clock::After;
 use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Declined, Judged, Switched};
-use crate::http1::{HeadError, HeadLimits, HeadScan, response_from_head};
+use crate::http1::{
+    AnswerHead, FieldList, HeadError, HeadLimits, HeadScan, ResponseHead, response_from_head,
+};
 use crate::side::Side;
 use crate::telemetry::{self, Kind, Stopwatch};
 use crate::tunnel::Timer;
@@ -98,18 +100,19 @@ where
         connect: &C,
         outgoing: &'a Outgoing,
         config: &UpgradeConfig,
+        timer: Timer,
     ) -> Result<Self, Error> {
-        outgoing.reported(Self::try_start(connect, outgoing, config).await)
+        outgoing.reported(Self::try_start(connect, outgoing, config, timer).await)
     }
 
     async fn try_start<C: Connect<Stream = U>>(
         connect: &C,
         outgoing: &'a Outgoing,
         config: &UpgradeConfig,
+        mut timer: Timer,
     ) -> Result<Self, Error> {
-        let began = Stopwatch::start();
-        let deadline = Instant::now().after(config.connect_timeout);
-        let mut timer = Timer::default();
+        let now = Instant::now();
+        let (began, deadline) = (Stopwatch::start_at(now), now.after(config.connect_timeout));
         let connected = timer
             .limit(deadline, pin!(connect.connect(outgoing.request(deadline))))
             .await;
@@ -123,6 +126,7 @@ where
         if let Some(cause) = unasked(&mut upstream).await {
             return Err(Error::new(Phase::Request, Side::Upstream, cause));
         }
+        let now = Instant::now();
         let mut exchange = Exchange {
             outgoing,
             upstream,
@@ -131,11 +135,11 @@ where
                 handshake: config.handshake_timeout,
                 head: config.response_limits,
             },
-            deadline: Instant::now().after(config.handshake_timeout),
+            deadline: now.after(config.handshake_timeout),
             interim: 0,
             early: EarlyAnswer::default(),
             timer,
-            asked_at: Stopwatch::start(),
+            asked_at: Stopwatch::start_at(now),
         };
         let mut head = Vec::new();
         outgoing.head().encode(&mut head);
@@ -229,7 +233,7 @@ where
             }
             match judged {
                 Judged::Switched(switched) => {
-                    outgoing.answered(switched.response().status);
+                    outgoing.answered(switched.status());
                     let early = own(&self.buffer);
                     Ok(Answer::Switched(
                         Box::new(switched),
@@ -239,13 +243,16 @@ where
                     ))
                 }
                 Judged::Declined(declined) => {
-                    outgoing.answered(declined.response().status);
+                    outgoing.answered(declined.status());
                     let early = own(&self.buffer);
                     Ok(Answer::Declined(Box::new(declined), self.upstream, early))
                 }
                 Judged::Interim(response) => {
                     self.interim += 1;
-                    Ok(Answer::Interim(Box::new(self), response))
+                    Ok(Answer::Interim(
+                        Box::new(self),
+                        response.map(AnswerHead::into_parts),
+                    ))
                 }
             }
         }
@@ -268,15 +275,15 @@ where
         }
     }
 
-    async fn read_head(&mut self) -> Result<response::Parts, Error> {
+    async fn read_head(&mut self) -> Result<AnswerHead, Error> {
         let failed = upstream_error(Phase::ResponseHead);
         let invalid = |error: HeadError| Error::new(Phase::ResponseHead, Side::Upstream, error);
         let mut scan = HeadScan::response();
         loop {
             if let Some(end) = scan.advance(&self.buffer, &self.limits.head).map_err(invalid)? {
                 let head = self.buffer.split_to(end).freeze();
-                let parsed = response_from_head(head, &scan).map_err(invalid)?;
-                return Ok(parsed.into_parts());
+                let parsed: ResponseHead<FieldList> = response_from_head(head, &scan).map_err(invalid)?;
+                return Ok(parsed.into());
             }
             match wire::read_some(&mut self.upstream, &mut self.buffer, usize::MAX).await {
                 Ok(0) => {

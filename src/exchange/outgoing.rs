@@ -10,14 +10,14 @@ use crate::connect::{AttemptOutcome, Attempts, ConnectRequest, Trace};
 use crate::error::{Error, Phase};
 use crate::handshake::PendingUpgrade;
 use crate::header::Hop;
-use crate::http1::RequestLines;
+use crate::http1::RequestHead;
 use crate::telemetry::{self, Parent};
 use crate::tunnel::Listing;
 
 /// A request that goes upstream, and what has been tried for it.
 pub(crate) struct Outgoing {
     // Boxed: it passes through many hands.
-    head: Box<RequestLines>,
+    head: Box<RequestHead>,
     hop: Hop,
     pending: PendingUpgrade,
     attempts: Attempts,
@@ -25,19 +25,24 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// With a trace, what becomes of it is written down for a log.
-    pub(crate) fn new(head: RequestLines, hop: Hop, pending: PendingUpgrade, trace: Option<Trace>) -> Self {
+    pub(crate) fn new(
+        head: Box<RequestHead>,
+        hop: Hop,
+        pending: PendingUpgrade,
+        trace: Option<Trace>,
+    ) -> Self {
         if let Some(trace) = &trace {
             trace.located(hop);
         }
         Outgoing {
-            head: Box::new(head),
+            head,
             hop,
             pending,
             attempts: Attempts::default().traced(trace),
         }
     }
 
-    pub(super) fn head(&self) -> &RequestLines {
+    pub(super) fn head(&self) -> &RequestHead {
         &self.head
     }
 

@@ -10,6 +10,7 @@ use http::request::Parts;
 use super::UpgradeConfig;
 use crate::handshake::{Switched, UpgradeRequest};
 use crate::header::Hop;
+use crate::http1::RequestHead;
 use crate::tunnel::{Compression, Tap};
 
 type Choose = dyn Fn(&Parts, Hop) -> Option<Tap> + Send + Sync;
@@ -32,15 +33,20 @@ impl fmt::Debug for Taps {
 
 impl UpgradeConfig {
     /// The tap of this upgrade, before step (4): the request then offers the extensions that the tap can do with.
-    pub(crate) fn tap_of(&self, upgrade: &mut UpgradeRequest, head: &mut Parts, hop: Hop) -> Option<Tap> {
+    pub(crate) fn tap_of(
+        &self,
+        upgrade: &mut UpgradeRequest,
+        head: &mut RequestHead,
+        hop: Hop,
+    ) -> Option<Tap> {
         let Taps(make) = self.taps.as_ref()?;
-        let tap = make(head, hop)?;
+        let tap = make(head.parts(), hop)?;
         match tap.compression_mode() {
-            Compression::Strip => upgrade.offer_extensions(&mut head.headers, |_| false),
+            Compression::Strip => upgrade.offer_extensions(head.fields_mut(), |_| false),
             #[cfg(feature = "deflate")]
             Compression::Inflate => {
                 let is_deflate = |name: &[u8]| name.eq_ignore_ascii_case(b"permessage-deflate");
-                upgrade.offer_extensions(&mut head.headers, is_deflate);
+                upgrade.offer_extensions(head.fields_mut(), is_deflate);
             }
             Compression::Opaque => {}
         }

@@ -8,17 +8,18 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 use http::{Method, Response, request};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::answer::{self, Client};
 use super::config::GatewayConfig;
 use super::incoming::Incoming;
-use super::request_head::{HeadFailure, RequestHead, read_head};
+use super::request_head::{HeadFailure, ReadHead, read_head, take_head};
 use crate::clock::After;
 use crate::error::{Error, Phase};
 use crate::exchange::Admission;
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::header::{Forwarding, Hop};
+use crate::http1::{HeadScan, RequestHead};
 use crate::side::Side;
 use crate::tunnel::Rewind;
 use crate::wire::{self, First};
@@ -43,9 +44,9 @@ pub enum Accepted<S> {
     /// An upgrade that the policy allows, to be proxied or refused.
     Upgrade(Box<Incoming<S>>),
     /// Not an upgrade. The stream reads from the head's first byte on.
-    Ordinary(Box<request::Parts>, Rewind<S>),
+    Ordinary(Box<RequestHead>, Rewind<S>),
     /// Refused, answered and closed. The head is there if it was whole and sound.
-    Rejected(Rejection, Option<Box<request::Parts>>),
+    Rejected(Rejection, Option<Box<RequestHead>>),
     /// Closed by the client, or by the header deadline, without one byte.
     Closed,
 }
@@ -137,8 +138,11 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
         F: Future<Output = ()>,
     {
+        let mut stream = stream;
+        let timer = stream.take_timer();
         let (stream, early) = stream.into_parts();
         let mut client = Client::new(stream, self.config.send_timeout);
+        client.timer = timer;
         client.early.extend_from_slice(&early);
         drop(early);
         let keep_alive = Instant::now().after(self.config.keep_alive_timeout);
@@ -166,14 +170,34 @@ impl Acceptor {
             let mut drain = pin!(drain);
             while !has_begun(&mut client.early) {
                 let read = wire::read_some(&mut client.stream, &mut client.early, usize::MAX);
-                let begun = timeout_at(begins_by, wire::first(pin!(read), drain.as_mut())).await;
-                if !matches!(begun, Ok(First::Left(Ok(count))) if count > 0) {
+                let read = pin!(read);
+                let begun = pin!(wire::first(read, drain.as_mut()));
+                let begun = client.timer.limit(begins_by, begun).await;
+                if !matches!(begun, Some(First::Left(Ok(count))) if count > 0) {
                     // A connection that ends without a request, in whatever way, has done nothing wrong.
                     return Ok(Accepted::Closed);
                 }
             }
-            Box::pin(self.read(client, hop, deadline)).await
+            let undecided = match self.begin(client, hop) {
+                Ok(accepted) => return Ok(accepted),
+                Err(undecided) => undecided,
+            };
+            Box::pin(self.finish(*undecided, hop, deadline)).await
         }
+    }
+
+    /// What the request is, if its head has come whole, as most do, and need not be refused.
+    fn begin<S>(&self, mut client: Client<S>, hop: Hop) -> Result<Accepted<S>, Box<Undecided<S>>> {
+        let mut scan = HeadScan::request();
+        let undecided = match take_head(&mut client, &mut scan, &self.config.request_limits) {
+            Ok(Some(head)) => match self.decide(client, head, hop) {
+                Ok(accepted) => return Ok(accepted),
+                Err(refused) => Undecided::Refused(refused),
+            },
+            Ok(None) => Undecided::Partial(client, scan),
+            Err(rejection) => Undecided::Refused(Refused(client, rejection, None)),
+        };
+        Err(Box::new(undecided))
     }
 
     /// As [`resume_until`](Acceptor::resume_until), without a drain.
@@ -272,18 +296,23 @@ impl Acceptor {
         client.refuse(refusal, Admission::default()).await
     }
 
-    async fn read<S>(
+    /// Reads the rest of a head, and answers a request that is refused.
+    async fn finish<S>(
         &self,
-        mut client: Client<S>,
+        undecided: Undecided<S>,
         hop: Hop,
         deadline: Option<Instant>,
     ) -> Result<Accepted<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let (mut client, scan) = match undecided {
+            Undecided::Partial(client, scan) => (client, scan),
+            Undecided::Refused(refused) => return refused.answer().await,
+        };
         let limits = &self.config.request_limits;
         let deadline = || deadline.unwrap_or_else(|| Instant::now().after(self.config.header_timeout));
-        let read = wire::by(deadline, pin!(read_head(&mut client, limits))).await;
+        let read = wire::by(deadline, pin!(read_head(&mut client, scan, limits))).await;
         let decided = match read {
             Ok(Ok(head)) => self.decide(client, head, hop),
             Ok(Err(HeadFailure::Stream(cause))) => {
@@ -296,35 +325,28 @@ impl Acceptor {
         };
         match decided {
             Ok(accepted) => Ok(accepted),
-            // Boxed, as all that is rare: it would set the size of what is common.
-            Err(refused) => Box::pin(refused.answer()).await,
+            Err(refused) => refused.answer().await,
         }
     }
 
     /// Step (3): what the request is.
-    fn decide<S>(
-        &self,
-        mut client: Client<S>,
-        head: RequestHead,
-        hop: Hop,
-    ) -> Result<Accepted<S>, Refused<S>> {
-        let RequestHead {
-            parts: head,
+    fn decide<S>(&self, mut client: Client<S>, head: ReadHead, hop: Hop) -> Result<Accepted<S>, Refused<S>> {
+        let ReadHead {
+            head,
             body,
-            marks,
             read,
             length,
         } = head;
-        if head.method == Method::CONNECT {
+        if *head.method() == Method::CONNECT {
             return Err(Refused(client, Rejection::Connect, Some(head)));
         }
-        client.head_only = head.method == Method::HEAD;
+        client.head_only = *head.method() == Method::HEAD;
         client.may_half_close = self.config.early_half_close;
         let policy = &self.config.upgrade.policy;
-        let request = match UpgradeRequest::parse_checked(&head, body, marks, policy) {
+        let request = match UpgradeRequest::parse_checked(&head, body, policy) {
             Ok(Some(request)) => request,
             Ok(None) => {
-                let stream = Rewind::measured(client.stream, read, length);
+                let stream = Rewind::measured(client.stream, read, length).timed(client.timer);
                 return Ok(Accepted::Ordinary(head, stream));
             }
             Err(rejection) => return Err(Refused(client, rejection, Some(head))),
@@ -333,7 +355,7 @@ impl Acceptor {
             self.config
                 .forwarding
                 .forwarded_rules()
-                .locate(hop, &head.headers)
+                .locate_by(hop, head.fields())
         };
         let admission = match self.config.upgrade.admit(located) {
             Ok(admission) => admission,
@@ -367,8 +389,19 @@ fn has_begun(early: &mut BytesMut) -> bool {
     has_begun
 }
 
+/// A request that the first bytes do not decide about.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a value to take apart at once, in a box on its way there"
+)]
+enum Undecided<S> {
+    /// The head is not whole.
+    Partial(Client<S>, HeadScan),
+    Refused(Refused<S>),
+}
+
 /// A client whose request is refused, and the head of that if it was whole and sound.
-struct Refused<S>(Client<S>, Rejection, Option<Box<request::Parts>>);
+struct Refused<S>(Client<S>, Rejection, Option<Box<RequestHead>>);
 
 impl<S> Refused<S>
 where

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::{Response, StatusCode, response};
+use http::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -17,10 +17,10 @@ use crate::error::{Cause, Error, Phase};
 use crate::exchange::Admission;
 use crate::handshake::{Declined, Rejection, last_response};
 use crate::header::date;
-use crate::http1::encode_response;
+use crate::http1::{AnswerHead, encode_response};
 use crate::side::Side;
 use crate::telemetry;
-use crate::tunnel;
+use crate::tunnel::{self, Timer};
 use crate::wire::{self, First};
 
 /// How much a client may send before its upgrade is answered. Beyond that it is not read: back-pressure.
@@ -37,6 +37,8 @@ pub(super) struct Client<S> {
     /// A client that has ended its write side still waits for its answer.
     pub(super) may_half_close: bool,
     send_timeout: Duration,
+    /// For all deadlines of the connection, one after another.
+    pub(super) timer: Timer,
     /// Who wants to know what it is sent.
     pub(super) trace: Option<Trace>,
 }
@@ -86,6 +88,7 @@ where
             head_only: false,
             may_half_close: false,
             send_timeout,
+            timer: Timer::default(),
             trace: None,
         }
     }
@@ -170,11 +173,11 @@ where
     }
 
     /// Sends a head of the upstream's that has been made ready: an interim one, or the 101.
-    pub(super) async fn send_head(&mut self, head: &response::Parts) -> Result<(), Error> {
+    pub(super) async fn send_head(&mut self, head: &AnswerHead) -> Result<(), Error> {
         let mut bytes = Vec::new();
-        encode_response(head, &mut bytes);
+        head.encode(&mut bytes);
         self.write(&bytes).await?;
-        self.has_sent(head.status, bytes.len(), 0);
+        self.has_sent(head.status(), bytes.len(), 0);
         Ok(())
     }
 
@@ -227,7 +230,7 @@ where
         S: 'static,
         U: AsyncRead + AsyncWrite + Unpin,
     {
-        let status = declined.response().status;
+        let status = declined.status();
         let mut scanner = RelayedBody::new(declined.body_length());
         let mut pending = Vec::new();
         let mut head = declined.into_response();

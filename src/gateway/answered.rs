@@ -135,7 +135,7 @@ where
                 let is_framed = websocket.is_some();
                 let watched = config.upgrade.list(&switched, listing, label, false, is_framed);
                 // From here on not one more byte of HTTP goes to this client.
-                let (response, protocol) = switched.into_response();
+                let (response, protocol) = switched.into_head();
                 client.send_head(&response).await?;
                 let tunnel = Tunnel::new(client.stream, upstream)
                     .config(config.upgrade.tunnel.clone())
@@ -154,7 +154,7 @@ where
 
     pub(super) fn observed(self) -> Self {
         if let Final::Declined(declined, ..) = &self.answer {
-            telemetry::declined(declined.response().status.as_u16());
+            telemetry::declined(declined.status().as_u16());
         }
         self
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use http::Response;
 use http::uri::PathAndQuery;
-use http::{Response, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{Client, Refusal};
@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::exchange::Admission;
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::header::{HeaderRules, Hop};
+use crate::http1::RequestHead;
 use crate::tunnel::Label;
 
 /// An upgrade request, and the client that waits for its answer.
@@ -20,7 +21,7 @@ use crate::tunnel::Label;
 pub struct Incoming<S> {
     pub(super) client: Client<S>,
     pub(super) request: UpgradeRequest,
-    pub(super) head: Box<request::Parts>,
+    pub(super) head: Box<RequestHead>,
     /// What the upstream is asked for, if not for what the client has asked.
     pub(super) target: Option<PathAndQuery>,
     /// Rules for fields that take the place of the gateway's.
@@ -38,7 +39,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     /// The client's request head, as it came.
-    pub fn head(&self) -> &request::Parts {
+    pub fn head(&self) -> &RequestHead {
         &self.head
     }
 

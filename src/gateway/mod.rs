@@ -56,13 +56,14 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::{StatusCode, request};
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connect::Connect;
 use crate::error::Error;
 use crate::handshake::Rejection;
 use crate::header::{Hop, Protocol};
+use crate::http1::RequestHead;
 use crate::tunnel::{Rewind, Traffic};
 
 /// A gateway to one upstream, or to whatever its [`Connect`] chooses. Cheap to clone.
@@ -97,7 +98,7 @@ pub enum Outcome<S> {
     /// The origin has answered with another status than 101; the answer has been relayed whole.
     Declined(StatusCode),
     /// Not an upgrade. The head is for deciding what to do; the stream reads from the head's first byte on.
-    Ordinary(Box<request::Parts>, Rewind<S>),
+    Ordinary(Box<RequestHead>, Rewind<S>),
     /// The client has closed the connection, or let the header deadline or a drain pass, without sending a byte.
     Closed,
 }

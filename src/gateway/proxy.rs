@@ -4,7 +4,6 @@ use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 
 use bytes::Buf;
-use http::response;
 use http::{StatusCode, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -16,7 +15,7 @@ use super::{Incoming, Outcome};
 use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::{self, Answer, Exchange, Outgoing};
-use crate::http1::BodyLength;
+use crate::http1::{AnswerHead, BodyLength};
 use crate::side::Side;
 use crate::telemetry::Kind;
 use crate::wire::{self, First};
@@ -77,7 +76,7 @@ where
         self,
         connect: &C,
     ) -> impl Future<Output = Result<Negotiated<S, C::Stream>, Error>> {
-        let observed = exchange::observed(Kind::Upgrade, &self.head, self.head.version, self.hop);
+        let observed = exchange::observed(Kind::Upgrade, &*self.head, self.head.version(), self.hop);
         // No `async fn`, which would hold the client twice.
         let negotiating = async move {
             match self.try_ask(connect).await {
@@ -127,7 +126,7 @@ where
     ///
     /// Dropping the future closes both connections.
     pub async fn ask<C: Connect>(self, connect: &C) -> Result<Answered<S, C::Stream>, Box<Unanswered<S>>> {
-        let observed = exchange::observed(Kind::Upgrade, &self.head, self.head.version, self.hop);
+        let observed = exchange::observed(Kind::Upgrade, &*self.head, self.head.version(), self.hop);
         let end = |answered: &Result<Answered<S, C::Stream>, Box<Unanswered<S>>>| match answered {
             Ok(answered) => (Some(answered.head().status.as_u16()), None),
             Err(unanswered) => failure(unanswered.error()),
@@ -149,7 +148,7 @@ where
             config,
         } = self;
         let body = request.body_length();
-        let continued = match body != BodyLength::None && request.take_expectation(&mut head) {
+        let continued = match body != BodyLength::None && request.take_expectation(head.fields_mut()) {
             true => client.send_head(&continue_head()).await,
             false => Ok(()),
         };
@@ -157,9 +156,9 @@ where
             Some(rules) => &config.forwarding.clone().header_rules(rules),
             None => &config.forwarding,
         };
-        let hop = forwarding.forwarded_rules().locate(hop, &head.headers);
+        let hop = forwarding.forwarded_rules().locate_by(hop, head.fields());
         let tap = config.upgrade.tap_of(&mut request, &mut head, hop);
-        let (head, pending) = request.forward_to(*head, target.map(Uri::from), hop, forwarding); // (4)
+        let pending = request.forward_to(&mut head, target.map(Uri::from), hop, forwarding); // (4)
         let outgoing = Outgoing::new(head, hop, pending, client.trace.clone());
         let answer = match continued {
             Ok(()) => ask(&mut client, connect, &outgoing, body, &config).await,
@@ -209,13 +208,15 @@ where
 {
     let mut answer = match body {
         BodyLength::None => {
-            let answer = pin!(exchange::ask(connect, outgoing, &config.upgrade));
+            let timer = std::mem::take(&mut client.timer);
+            let answer = pin!(exchange::ask(connect, outgoing, &config.upgrade, timer));
             unless_left(answer, client).await?
         }
         // Sent once, and to one upstream: it is not kept. Boxed, for hardly an upgrade has a body.
         body => {
             let asking = async {
-                let start = pin!(Exchange::start(connect, outgoing, &config.upgrade));
+                let timer = std::mem::take(&mut client.timer);
+                let start = pin!(Exchange::start(connect, outgoing, &config.upgrade, timer));
                 let mut exchange = unless_left(start, client).await?;
                 send_body(client, &mut exchange, body, config).await?;
                 unless_left(pin!(exchange.next()), client).await
@@ -227,7 +228,7 @@ where
         let exchange = match answer {
             Answer::Interim(exchange, response) => {
                 if let Some(response) = response {
-                    client.send_head(&response).await?;
+                    client.send_head(&response.into()).await?;
                 }
                 *exchange
             }
@@ -300,8 +301,8 @@ where
     }
 }
 
-fn continue_head() -> response::Parts {
+fn continue_head() -> AnswerHead {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = StatusCode::CONTINUE;
-    parts
+    parts.into()
 }

@@ -10,6 +10,7 @@ use http::header::ORIGIN;
 use http::request::Parts;
 
 use super::{Origin, OriginError, Rejection, Repeated, single};
+use crate::http1::AnyRequest;
 
 /// What an `Origin` is compared with: an origin, or one of a few forms that browsers send.
 ///
@@ -151,19 +152,19 @@ impl AllowedOrigins {
         self.missing = allow;
     }
 
-    pub(super) fn check(&self, parts: &Parts) -> Result<(), Rejection> {
+    pub(super) fn check(&self, head: &impl AnyRequest) -> Result<(), Rejection> {
         if self.patterns.is_empty() && self.predicate.is_none() {
             return Ok(());
         }
-        match single(&parts.headers, ORIGIN) {
+        match single(head.fields(), &ORIGIN) {
             Ok(None) if self.missing => Ok(()),
             Ok(None) => Err(Rejection::OriginMissing),
-            Ok(Some(origin)) if self.allows(origin.as_bytes(), parts) => Ok(()),
+            Ok(Some(origin)) if self.allows(origin, head) => Ok(()),
             Ok(Some(_)) | Err(Repeated) => Err(Rejection::OriginNotAllowed),
         }
     }
 
-    fn allows(&self, origin: &[u8], parts: &Parts) -> bool {
+    fn allows(&self, origin: &[u8], head: &impl AnyRequest) -> bool {
         let Ok(origin) = std::str::from_utf8(origin) else {
             return false;
         };
@@ -171,7 +172,7 @@ impl AllowedOrigins {
             || self
                 .predicate
                 .as_ref()
-                .is_some_and(|allows| allows(origin, parts))
+                .is_some_and(|allows| allows(origin, head.as_parts()))
     }
 }
 

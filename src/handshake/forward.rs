@@ -13,16 +13,16 @@ use http::{Method, Version};
 use super::{PendingUpgrade, UpgradeRequest};
 use crate::header::rules::{PreparedRules, Variables};
 use crate::header::{ForwardedRules, Forwarding, Hop, hop_by_hop, max_forwards};
-use crate::http1::{AnyFields, BodyLength};
 #[cfg(feature = "gateway")]
-use crate::http1::{FieldList, RequestLines};
+use crate::http1::RequestHead;
+use crate::http1::{AnyFields, BodyLength};
 
 impl UpgradeRequest {
     /// Takes `Expect: 100-continue` out of a request with a body. If it was there, the caller owes the client a 100:
     /// a proxy may ask for the content by itself (RFC 9110, section 10.1.1).
     #[cfg(feature = "gateway")]
-    pub(crate) fn take_expectation(&mut self, parts: &mut Parts) -> bool {
-        parts.headers.take_out(&http::header::EXPECT);
+    pub(crate) fn take_expectation(&mut self, fields: &mut impl AnyFields) -> bool {
+        fields.take_out(&http::header::EXPECT);
         std::mem::take(&mut self.expects_continue)
     }
 
@@ -37,7 +37,9 @@ impl UpgradeRequest {
         hop: impl Into<Hop>,
         forwarding: &Forwarding,
     ) -> (Parts, PendingUpgrade) {
-        let rewriting = Rewriting::of(&parts, hop.into(), forwarding);
+        let hop = forwarding.forwarded_rules().locate(hop.into(), &parts.headers);
+        let rules = forwarding.rules().prepare(&Variables::new(&parts, &hop));
+        let rewriting = Rewriting::new(forwarding, hop, rules);
         let pending = self.rewrite(&parts.method, &mut parts.headers, rewriting);
         parts.version = Version::HTTP_11;
         (parts, pending)
@@ -48,18 +50,18 @@ impl UpgradeRequest {
     #[cfg(feature = "gateway")]
     pub(crate) fn forward_to(
         self,
-        parts: Parts,
+        head: &mut RequestHead,
         target: Option<Uri>,
         hop: Hop,
         forwarding: &Forwarding,
-    ) -> (RequestLines, PendingUpgrade) {
+    ) -> PendingUpgrade {
+        let hop = forwarding.forwarded_rules().locate_by(hop, head.fields());
         // The rules know the client's own target.
-        let rewriting = Rewriting::of(&parts, hop, forwarding);
-        let mut fields = FieldList::of(&parts.headers);
-        let pending = self.rewrite(&parts.method, &mut fields, rewriting);
-        let target = target.unwrap_or(parts.uri);
-        let head = RequestLines::new(parts.method, target, fields, parts.extensions);
-        (head, pending)
+        let rules = forwarding.rules().prepare(&Variables::of_head(head, &hop));
+        head.is_for(target);
+        let rewriting = Rewriting::new(forwarding, hop, rules);
+        let (method, fields) = head.method_and_fields();
+        self.rewrite(method, fields, rewriting)
     }
 
     fn rewrite(
@@ -118,14 +120,11 @@ struct Rewriting<'a> {
 }
 
 impl<'a> Rewriting<'a> {
-    /// While the request is still the client's.
-    fn of(parts: &Parts, hop: Hop, forwarding: &'a Forwarding) -> Self {
-        let forwarded = forwarding.forwarded_rules();
-        let hop = forwarded.locate(hop, &parts.headers);
+    fn new(forwarding: &'a Forwarding, hop: Hop, rules: PreparedRules) -> Self {
         Rewriting {
-            forwarded,
+            forwarded: forwarding.forwarded_rules(),
             hop,
-            rules: forwarding.rules().prepare(&Variables::new(parts, &hop)),
+            rules,
         }
     }
 }

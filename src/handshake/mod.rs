@@ -53,6 +53,8 @@ pub use policy::HandshakePolicy;
 pub use rejection::Rejection;
 #[cfg(feature = "gateway")]
 pub(crate) use rejection::last_response;
+#[cfg(feature = "gateway")]
+pub(crate) use request::asks_for_upgrade;
 #[cfg(feature = "hyper")]
 pub(crate) use request::not_an_upgrade;
 pub use request::{UpgradeRequest, wants_upgrade};
@@ -60,13 +62,14 @@ pub use request::{UpgradeRequest, wants_upgrade};
 pub(crate) use verdict::Judged;
 pub use verdict::{Declined, PendingUpgrade, Switched, Verdict};
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 
+use crate::http1::AnyFields;
 use crate::token;
 
 /// A field that may be there once: its value, or whether it is repeated.
-fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Repeated> {
-    let mut lines = headers.get_all(name).iter();
+fn single<'a>(fields: &'a impl AnyFields, name: &HeaderName) -> Result<Option<&'a [u8]>, Repeated> {
+    let mut lines = fields.lines(name);
     match (lines.next(), lines.next()) {
         (_, Some(_)) => Err(Repeated),
         (value, None) => Ok(value),
@@ -76,17 +79,20 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>,
 struct Repeated;
 
 /// The names in `Sec-WebSocket-Extensions` lines, without parameters (RFC 6455, section 9.1).
-fn extension_names<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> impl Iterator<Item = &'a [u8]> {
-    lines
-        .flat_map(|line| token::elements(line.as_bytes()))
-        .map(|element| {
-            let end = token::unquoted(element, b';').unwrap_or(element.len());
-            token::trim_ows(&element[..end])
-        })
+fn extension_names<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    lines.flat_map(token::elements).map(|element| {
+        let end = token::unquoted(element, b';').unwrap_or(element.len());
+        token::trim_ows(&element[..end])
+    })
 }
 
 /// The elements of `Sec-WebSocket-Protocol` lines (RFC 6455, section 11.3.4). No quoted-string may stand in them, so every
 /// comma separates.
-fn subprotocol_names<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> impl Iterator<Item = &'a [u8]> {
-    lines.flat_map(|line| token::unquoted_elements(line.as_bytes()))
+fn subprotocol_names<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    lines.flat_map(token::unquoted_elements)
+}
+
+/// The bytes of each of these values.
+fn bytes(values: &[HeaderValue]) -> impl Iterator<Item = &[u8]> {
+    values.iter().map(HeaderValue::as_bytes)
 }

@@ -7,6 +7,7 @@ use http::header::{HeaderMap, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::request::Parts;
 
 use crate::header::{Protocol, Protocols};
+use crate::http1::AnyRequest;
 
 use super::allowed_origins::AllowedOrigins;
 use super::{OriginPattern, Rejection};
@@ -230,8 +231,8 @@ impl HandshakePolicy {
         self.incomplete_handshakes || !self.allows(&Protocol::WEBSOCKET)
     }
 
-    pub(super) fn check_origin(&self, parts: &Parts) -> Result<(), Rejection> {
-        self.origins.check(parts)
+    pub(super) fn check_origin(&self, head: &impl AnyRequest) -> Result<(), Rejection> {
+        self.origins.check(head)
     }
 
     pub(super) fn requires_subprotocol_tokens(&self) -> bool {

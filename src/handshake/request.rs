@@ -5,17 +5,18 @@
 use std::collections::HashSet;
 
 use http::header::{
-    EXPECT, HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    EXPECT, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, Version};
 
-use super::{HandshakePolicy, Rejection, Repeated, extension_names, single, subprotocol_names};
-use crate::header::{ConnectionOptions, Protocol, Protocols, max_forwards};
+use super::{HandshakePolicy, Rejection, Repeated, bytes, extension_names, single, subprotocol_names};
+use crate::header::connection::{check_option_count, has_option};
+use crate::header::{Protocol, Protocols, max_forwards};
 #[cfg(feature = "gateway")]
-use crate::http1::Marks;
-use crate::http1::{BodyLength, HeadError, check_host};
+use crate::http1::RequestHead;
+use crate::http1::{AnyFields, AnyRequest, BodyLength, HeadError, check_host};
 use crate::token::{self, MAX_ELEMENTS};
 use crate::websocket::SecWebSocketKey;
 
@@ -31,7 +32,11 @@ pub struct UpgradeRequest {
 impl UpgradeRequest {
     /// Offers the origin only the extensions whose names are chosen. What is not offered must not be selected.
     #[cfg(feature = "gateway")]
-    pub(crate) fn offer_extensions(&mut self, headers: &mut HeaderMap, is_chosen: impl Fn(&[u8]) -> bool) {
+    pub(crate) fn offer_extensions(
+        &mut self,
+        fields: &mut impl AnyFields,
+        is_chosen: impl Fn(&[u8]) -> bool,
+    ) {
         let Some(offer) = &mut self.offer else { return };
         let names_chosen = |element: &&[u8]| {
             let end = token::unquoted(element, b';').unwrap_or(element.len());
@@ -44,9 +49,9 @@ impl UpgradeRequest {
         let chosen: Vec<&[u8]> = elements.filter(names_chosen).collect();
         let chosen = HeaderValue::from_bytes(&chosen.join(&b", "[..]));
         offer.extensions = chosen.into_iter().filter(|line| !line.is_empty()).collect();
-        crate::http1::AnyFields::take_out(headers, &SEC_WEBSOCKET_EXTENSIONS);
+        fields.take_out(&SEC_WEBSOCKET_EXTENSIONS);
         if let Some(line) = offer.extensions.first() {
-            headers.insert(SEC_WEBSOCKET_EXTENSIONS, line.clone());
+            fields.set(SEC_WEBSOCKET_EXTENSIONS, line.clone());
         }
     }
 }
@@ -65,15 +70,19 @@ pub(super) struct WebSocketOffer {
 /// A connection on which a client has asked for one must close after an answer other than 101: what follows on it
 /// may already be the other protocol (RFC 9931).
 pub fn wants_upgrade(parts: &Parts) -> bool {
-    parts.version == Version::HTTP_11
-        && parts.headers.contains_key(UPGRADE)
-        && ConnectionOptions::of(&parts.headers).contains("upgrade")
+    asks_for_upgrade(parts)
+}
+
+/// As [`wants_upgrade`], whatever holds the head.
+pub(crate) fn asks_for_upgrade(head: &impl AnyRequest) -> bool {
+    let fields = head.fields();
+    head.version() == Version::HTTP_11 && fields.contains(&UPGRADE) && has_option(fields, "upgrade")
 }
 
 /// Whether `Upgrade` names anything. An empty field is what some proxies make of one that they do not pass on.
-fn names_a_protocol(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(UPGRADE).iter();
-    lines.any(|line| token::unquoted_elements(line.as_bytes()).next().is_some())
+fn names_a_protocol(fields: &impl AnyFields) -> bool {
+    let mut elements = fields.lines(&UPGRADE).flat_map(token::unquoted_elements);
+    elements.next().is_some()
 }
 
 /// What a request that is no upgrade lacks of the WebSocket handshake that its key says it is. `Upgrade` and
@@ -81,17 +90,17 @@ fn names_a_protocol(headers: &HeaderMap) -> bool {
 ///
 /// RFC 6455, section 4.2.1: a server that does not find items 1, 3 and 4 in a handshake "MUST stop processing" it.
 /// `Upgrade` in an HTTP/1.0 request is ignored all the same (RFC 9110, section 7.8): it is the key that is refused.
-fn lost_upgrade(parts: &Parts) -> Option<Rejection> {
-    let headers = &parts.headers;
-    if parts.method != Method::GET || !headers.contains_key(SEC_WEBSOCKET_KEY) {
+fn lost_upgrade(head: &impl AnyRequest) -> Option<Rejection> {
+    let fields = head.fields();
+    if *head.method() != Method::GET || !fields.contains(&SEC_WEBSOCKET_KEY) {
         return None;
     }
-    match parts.version {
+    match head.version() {
         Version::HTTP_10 => Some(Rejection::HandshakeInHttp10),
-        Version::HTTP_11 if !names_a_protocol(headers) => Some(Rejection::UpgradeMissing),
-        Version::HTTP_11 if ConnectionOptions::of(headers).contains("upgrade") => None,
+        Version::HTTP_11 if !names_a_protocol(fields) => Some(Rejection::UpgradeMissing),
+        Version::HTTP_11 if has_option(fields, "upgrade") => None,
         // A request for another protocol has lost no handshake.
-        Version::HTTP_11 => Protocols::of(headers)
+        Version::HTTP_11 => Protocols::named_by(fields)
             .is_ok_and(|protocols| protocols.contains(&Protocol::WEBSOCKET))
             .then_some(Rejection::ConnectionOptionMissing),
         // In HTTP/2 a handshake has another form (RFC 8441), and the key means nothing.
@@ -106,7 +115,7 @@ pub(crate) fn not_an_upgrade(parts: &Parts, policy: &HandshakePolicy) -> Rejecti
     let has_key = parts.method == Method::GET
         && headers.contains_key(SEC_WEBSOCKET_KEY)
         && policy.allows(&Protocol::WEBSOCKET);
-    let has_option = ConnectionOptions::of(headers).contains("upgrade");
+    let has_option = has_option(headers, "upgrade");
     match (parts.version, names_a_protocol(headers)) {
         (Version::HTTP_10, named) if has_key || named => Rejection::HandshakeInHttp10,
         (Version::HTTP_11, false) if has_key || has_option => Rejection::UpgradeMissing,
@@ -139,59 +148,55 @@ impl UpgradeRequest {
         })
     }
 
-    /// As [`parse`](UpgradeRequest::parse), of a head whose `Host` and framing have been checked by those who have read it, and which
-    /// has fields with these marks.
+    /// As [`parse`](UpgradeRequest::parse), of a head whose `Host` and framing have been checked by those who have read it.
     #[cfg(feature = "gateway")]
     pub(crate) fn parse_checked(
-        parts: &Parts,
+        head: &RequestHead,
         body: BodyLength,
-        marks: Marks,
         policy: &HandshakePolicy,
     ) -> Result<Option<Self>, Rejection> {
         // With neither it asks for no upgrade, and has lost none.
-        if !marks.may_have(&UPGRADE) && !marks.may_have(&SEC_WEBSOCKET_KEY) {
+        if !head.fields().contains(&UPGRADE) && !head.fields().contains(&SEC_WEBSOCKET_KEY) {
             return Ok(None);
         }
-        Self::parse_with(parts, policy, || Ok(body))
+        Self::parse_with(head, policy, || Ok(body))
     }
 
     fn parse_with(
-        parts: &Parts,
+        head: &impl AnyRequest,
         policy: &HandshakePolicy,
         body: impl FnOnce() -> Result<BodyLength, HeadError>,
     ) -> Result<Option<Self>, Rejection> {
-        let protocols = match wants_upgrade(parts) {
-            true => Protocols::of(&parts.headers)?.filtered(|protocol| policy.allows(protocol)),
+        let fields = head.fields();
+        let protocols = match asks_for_upgrade(head) {
+            true => Protocols::named_by(fields)?.filtered(|protocol| policy.allows(protocol)),
             false => Protocols::default(),
         };
         // Whoever answers it, it is not the origin, and no other protocol.
-        if !protocols.is_empty() && max_forwards::ends_here(&parts.method, &parts.headers) {
+        if !protocols.is_empty() && max_forwards::ends_here(head.method(), fields) {
             return Ok(None);
         }
         if protocols.is_empty() {
-            return match lost_upgrade(parts) {
+            return match lost_upgrade(head) {
                 Some(rejection) if !policy.allows_incomplete_handshakes() => Err(rejection),
                 _ => Ok(None),
             };
         }
-        if parts.method == Method::TRACE {
+        if *head.method() == Method::TRACE {
             return Err(Rejection::Trace);
         }
-        ConnectionOptions::of(&parts.headers).check_count()?;
+        check_option_count(fields)?;
         let body = body()?;
-        policy.check_origin(parts)?;
+        policy.check_origin(head)?;
         let offer = match protocols.contains(&Protocol::WEBSOCKET) {
-            true => Some(WebSocketOffer::parse(parts, policy)?),
+            true => Some(WebSocketOffer::parse(head, policy)?),
             false => None,
         };
         if body != BodyLength::None && !policy.allows_request_body(&protocols) {
             return Err(Rejection::Body);
         }
-        let expects_continue = parts
-            .headers
-            .get_all(EXPECT)
-            .iter()
-            .any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let mut expectations = fields.lines(&EXPECT);
+        let expects_continue = expectations.any(|value| value.eq_ignore_ascii_case(b"100-continue"));
         Ok(Some(UpgradeRequest {
             protocols,
             body,
@@ -215,27 +220,26 @@ impl UpgradeRequest {
 
 impl WebSocketOffer {
     /// The items of RFC 6455, section 4.2.1 that the caller has not checked yet.
-    fn parse(parts: &Parts, policy: &HandshakePolicy) -> Result<Self, Rejection> {
-        let headers = &parts.headers;
+    fn parse(head: &impl AnyRequest, policy: &HandshakePolicy) -> Result<Self, Rejection> {
+        let fields = head.fields();
         // 1: "An HTTP/1.1 or higher GET request".
-        if parts.method != Method::GET {
+        if *head.method() != Method::GET {
             return Err(Rejection::Method);
         }
         // 6: "A |Sec-WebSocket-Version| header field, with a value of 13."
         let version =
-            single(headers, SEC_WEBSOCKET_VERSION).map_err(|Repeated| Rejection::VersionRepeated)?;
-        if version.ok_or(Rejection::VersionMissing)? != "13" {
+            single(fields, &SEC_WEBSOCKET_VERSION).map_err(|Repeated| Rejection::VersionRepeated)?;
+        if version.ok_or(Rejection::VersionMissing)? != b"13" {
             return Err(Rejection::VersionUnsupported);
         }
         // 5: a key "that, when decoded, is 16 bytes in length".
-        let key = single(headers, SEC_WEBSOCKET_KEY).map_err(|Repeated| Rejection::KeyRepeated)?;
-        let key = SecWebSocketKey::parse(key.ok_or(Rejection::KeyMissing)?.as_bytes())?;
+        let key = single(fields, &SEC_WEBSOCKET_KEY).map_err(|Repeated| Rejection::KeyRepeated)?;
+        let key = SecWebSocketKey::parse(key.ok_or(Rejection::KeyMissing)?)?;
 
-        let all = |name| -> Vec<HeaderValue> { headers.get_all(name).iter().cloned().collect() };
-        let subprotocols = allowed_subprotocols(all(SEC_WEBSOCKET_PROTOCOL), policy)?;
-        let extensions = all(SEC_WEBSOCKET_EXTENSIONS);
+        let subprotocols = allowed_subprotocols(fields.values(&SEC_WEBSOCKET_PROTOCOL), policy)?;
+        let extensions = fields.values(&SEC_WEBSOCKET_EXTENSIONS);
         let (mut count, mut are_tokens) = (0, true);
-        for name in extension_names(extensions.iter()) {
+        for name in extension_names(bytes(&extensions)) {
             count += 1;
             if count > MAX_ELEMENTS {
                 return Err(Rejection::TooManyExtensions);
@@ -258,7 +262,9 @@ fn allowed_subprotocols(
     offered: Vec<HeaderValue>,
     policy: &HandshakePolicy,
 ) -> Result<Vec<HeaderValue>, Rejection> {
-    let names: Vec<&[u8]> = subprotocol_names(offered.iter()).take(MAX_ELEMENTS + 1).collect();
+    let names: Vec<&[u8]> = subprotocol_names(bytes(&offered))
+        .take(MAX_ELEMENTS + 1)
+        .collect();
     if names.len() > MAX_ELEMENTS {
         return Err(Rejection::TooManySubprotocols);
     }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use http::header::{
-    CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    CONTENT_LENGTH, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_PROTOCOL, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::response::Parts;
@@ -12,10 +12,11 @@ use http::{Method, StatusCode, Version};
 
 use super::bad_switch::BadSwitch;
 use super::request::WebSocketOffer;
-use super::{Repeated, extension_names, single, subprotocol_names};
+use super::{Repeated, bytes, extension_names, single, subprotocol_names};
+use crate::header::connection::has_option;
 use crate::header::rules::PreparedRules;
-use crate::header::{ConnectionOptions, Protocol, Protocols, final_answer, hop_by_hop};
-use crate::http1::BodyLength;
+use crate::header::{Protocol, Protocols, final_answer, hop_by_hop};
+use crate::http1::{AnswerHead, AnyFields, BodyLength};
 use crate::token::MAX_ELEMENTS;
 use crate::websocket::DeflateParameters;
 
@@ -57,7 +58,7 @@ pub enum Verdict {
     reason = "a value to take apart at once, never stored"
 )]
 pub(crate) enum Judged {
-    Interim(Option<Parts>),
+    Interim(Option<AnswerHead>),
     Declined(Declined),
     Switched(Switched),
 }
@@ -65,7 +66,7 @@ pub(crate) enum Judged {
 /// A final answer other than 101. The connection closes after it (RFC 9931).
 #[derive(Debug)]
 pub struct Declined {
-    response: Parts,
+    response: AnswerHead,
     body: BodyLength,
 }
 
@@ -76,7 +77,22 @@ pub struct Switched {
     subprotocol: Option<HeaderValue>,
     reserved_bits: [bool; 3],
     deflate: Option<DeflateParameters>,
-    response: Parts,
+    response: AnswerHead,
+}
+
+/// What a head says, whatever holds it.
+enum Decided {
+    /// Whether the client is to get it.
+    Interim(bool),
+    Declined(BodyLength),
+    Switched(Agreed),
+}
+
+struct Agreed {
+    protocol: Protocol,
+    subprotocol: Option<HeaderValue>,
+    reserved_bits: [bool; 3],
+    deflate: Option<DeflateParameters>,
 }
 
 impl PendingUpgrade {
@@ -105,10 +121,10 @@ impl PendingUpgrade {
     ///
     /// [`BadSwitch`]: nothing may be tunnelled, the upstream connection must close, the client gets a 502.
     pub fn judge(self, response: Parts) -> Result<Verdict, BadSwitch> {
-        Ok(match self.judge_one(response)? {
+        Ok(match self.judge_one(response.into())? {
             Judged::Interim(response) => Verdict::Interim {
                 pending: self,
-                response,
+                response: response.map(AnswerHead::into_parts),
             },
             Judged::Declined(declined) => Verdict::Declined(declined),
             Judged::Switched(switched) => Verdict::Switched(switched),
@@ -117,44 +133,70 @@ impl PendingUpgrade {
 
     /// Judges the head of a response, and can judge another: the next one, or that of another upstream which is asked the
     /// same.
-    pub(crate) fn judge_one(&self, mut response: Parts) -> Result<Judged, BadSwitch> {
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(response).map(Judged::Switched);
+    pub(crate) fn judge_one(&self, mut response: AnswerHead) -> Result<Judged, BadSwitch> {
+        let decided = match &mut response {
+            AnswerHead::Parts(parts) => self.decide(parts.status, parts.version, &mut parts.headers),
+            AnswerHead::Lines(head, _) => self.decide(head.status, head.version, &mut head.fields),
+        };
+        let decided = decided?;
+        response.set_version(Version::HTTP_11);
+        Ok(match decided {
+            Decided::Interim(is_wanted) => Judged::Interim(is_wanted.then_some(response)),
+            Decided::Declined(body) => Judged::Declined(Declined { response, body }),
+            Decided::Switched(agreed) => {
+                let switched = Switched {
+                    protocol: agreed.protocol,
+                    subprotocol: agreed.subprotocol,
+                    reserved_bits: agreed.reserved_bits,
+                    deflate: agreed.deflate,
+                    response,
+                };
+                Judged::Switched(switched)
+            }
+        })
+    }
+
+    /// Decides what a response is, and makes its fields ready to be sent to the client.
+    fn decide(
+        &self,
+        status: StatusCode,
+        version: Version,
+        fields: &mut impl AnyFields,
+    ) -> Result<Decided, BadSwitch> {
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(version, fields).map(Decided::Switched);
         }
-        if response.status.is_informational() {
+        if status.is_informational() {
             // RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
-            hop_by_hop::strip_and(&mut response.headers, |name| name == CONTENT_LENGTH)?;
-            response.version = Version::HTTP_11;
-            let wanted = response.status != StatusCode::CONTINUE || self.expects_continue;
-            return Ok(Judged::Interim(wanted.then_some(response)));
+            hop_by_hop::strip_and(fields, |name| name == CONTENT_LENGTH)?;
+            let is_wanted = status != StatusCode::CONTINUE || self.expects_continue;
+            return Ok(Decided::Interim(is_wanted));
         }
-        let body = BodyLength::of_response(&response, &self.method)?;
-        let headers = &mut response.headers;
+        let body = BodyLength::of_answer(version, status, fields, &self.method)?;
         // A client of HTTP/2 is answered by a translation of this.
-        final_answer::make_ready(headers, response.status, Version::HTTP_11, true)?;
+        final_answer::make_ready(fields, status, Version::HTTP_11, true)?;
         if body == BodyLength::Chunked {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            fields.set(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        response.version = Version::HTTP_11;
-        self.apply_rules(&mut response);
-        Ok(Judged::Declined(Declined { response, body }))
+        self.apply_rules(fields, status);
+        Ok(Decided::Declined(body))
     }
 
     /// After all else: no rule can touch what has been set here.
-    fn apply_rules(&self, response: &mut Parts) {
+    fn apply_rules(&self, fields: &mut impl AnyFields, status: StatusCode) {
         if let Some(rules) = &self.rules {
-            rules.apply_to_response(&mut response.headers, response.status);
+            rules.apply_to_answer(fields, status);
         }
     }
 
     /// The one protocol that the 101 names, as it was asked for.
-    fn selected(&self, headers: &HeaderMap) -> Result<Protocol, BadSwitch> {
+    fn selected(&self, fields: &impl AnyFields) -> Result<Protocol, BadSwitch> {
         // Most name `websocket` and nothing else.
         let websocket = self.protocols.iter().find(|asked| asked.is_websocket());
-        if let Some(websocket) = websocket.filter(|_| is_only_websocket(headers)) {
+        if let Some(websocket) = websocket.filter(|_| is_only_websocket(fields)) {
             return Ok(websocket.clone());
         }
-        let answered = Protocols::of(headers)?;
+        let answered = Protocols::named_by(fields)?;
         let mut answered = answered.iter();
         let first = answered.next().ok_or(BadSwitch::UpgradeMissing)?;
         let mut others = answered.peekable();
@@ -168,45 +210,57 @@ impl PendingUpgrade {
         asked.cloned().ok_or(BadSwitch::UpgradeNotOffered)
     }
 
-    fn switch(&self, mut response: Parts) -> Result<Switched, BadSwitch> {
-        if response.version != Version::HTTP_11 {
+    fn switch(&self, version: Version, fields: &mut impl AnyFields) -> Result<Agreed, BadSwitch> {
+        if version != Version::HTTP_11 {
             return Err(BadSwitch::Version);
         }
-        if !ConnectionOptions::of(&response.headers).contains("upgrade") {
+        if !has_option(fields, "upgrade") {
             return Err(BadSwitch::Connection);
         }
-        let protocol = self.selected(&response.headers)?;
+        let protocol = self.selected(fields)?;
         let (subprotocol, extensions) = match &self.offer {
-            Some(offer) if protocol.is_websocket() => offer.check(&response.headers)?,
+            Some(offer) if protocol.is_websocket() => offer.check(fields)?,
             _ => (None, None),
         };
         let reserved_bits = extensions.map_or([false; 3], reserved_bits);
         let deflate = extensions.and_then(deflate);
 
         // RFC 9110, section 10.1.4: it means nothing in a response.
-        response.headers.remove(TE);
+        fields.take_out(&TE);
         // RFC 9110, sections 6.4.1 and 8.6: neither length nor coding in a 1xx.
         let length = |name: &HeaderName| *name == CONTENT_LENGTH;
-        hop_by_hop::strip_for_switch(&mut response.headers, protocol.to_value(), length)?;
-        self.apply_rules(&mut response);
-        Ok(Switched {
+        hop_by_hop::strip_for_switch(fields, protocol.to_value(), length)?;
+        self.apply_rules(fields, StatusCode::SWITCHING_PROTOCOLS);
+        Ok(Agreed {
             protocol,
             subprotocol,
             reserved_bits,
             deflate,
-            response,
         })
     }
 }
 
+/// Applies rules that are known only when the upstream has answered.
+#[cfg(feature = "gateway")]
+fn apply(rules: &PreparedRules, response: &mut AnswerHead) {
+    let status = response.status();
+    match response {
+        AnswerHead::Parts(parts) => rules.apply_to_answer(&mut parts.headers, status),
+        AnswerHead::Lines(head, parts) => {
+            rules.apply_to_answer(&mut head.fields, status);
+            parts.take();
+        }
+    }
+}
+
 /// Whether `Upgrade` is there once, and is the word alone.
-fn is_only_websocket(headers: &HeaderMap) -> bool {
-    single(headers, UPGRADE)
-        .is_ok_and(|line| line.is_some_and(|line| line.as_bytes().eq_ignore_ascii_case(b"websocket")))
+fn is_only_websocket(fields: &impl AnyFields) -> bool {
+    single(fields, &UPGRADE)
+        .is_ok_and(|line| line.is_some_and(|line| line.eq_ignore_ascii_case(b"websocket")))
 }
 
 /// What frames may have set by the extensions that were selected (RFC 6455, section 9.1; RFC 7692, section 6).
-fn reserved_bits(selected: &HeaderValue) -> [bool; 3] {
+fn reserved_bits(selected: &[u8]) -> [bool; 3] {
     let mut bits = [false; 3];
     for name in extension_names([selected].into_iter()) {
         match name.eq_ignore_ascii_case(b"permessage-deflate") {
@@ -219,29 +273,29 @@ fn reserved_bits(selected: &HeaderValue) -> [bool; 3] {
 }
 
 /// What was selected about compression.
-fn deflate(selected: &HeaderValue) -> Option<DeflateParameters> {
-    DeflateParameters::read(selected.to_str().ok()?)
+fn deflate(selected: &[u8]) -> Option<DeflateParameters> {
+    DeflateParameters::read(std::str::from_utf8(selected).ok()?)
 }
 
 /// What a 101 has selected of what was offered: the subprotocol, and the line of extensions.
-type Selected<'a> = (Option<HeaderValue>, Option<&'a HeaderValue>);
+type Selected<'a> = (Option<HeaderValue>, Option<&'a [u8]>);
 
 impl WebSocketOffer {
     /// RFC 6455, section 4.1: the checks 4 to 6 that a client makes on the server's handshake.
-    fn check<'a>(&self, headers: &'a HeaderMap) -> Result<Selected<'a>, BadSwitch> {
-        let accept = single(headers, SEC_WEBSOCKET_ACCEPT).map_err(|Repeated| BadSwitch::AcceptRepeated)?;
+    fn check<'a>(&self, fields: &'a impl AnyFields) -> Result<Selected<'a>, BadSwitch> {
+        let accept = single(fields, &SEC_WEBSOCKET_ACCEPT).map_err(|Repeated| BadSwitch::AcceptRepeated)?;
         let accept = accept.ok_or(BadSwitch::AcceptMissing)?;
-        if !self.key.accept().matches(accept.as_bytes()) {
+        if !self.key.accept().matches(accept) {
             return Err(BadSwitch::AcceptWrong);
         }
 
-        let extensions = self.selected_extensions(headers)?;
-        Ok((self.selected_subprotocol(headers)?, extensions))
+        let extensions = self.selected_extensions(fields)?;
+        Ok((self.selected_subprotocol(fields)?, extensions))
     }
 
     /// RFC 6455, section 4.1: check 5, "an extension that was not present in the client's handshake".
-    fn selected_extensions<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, BadSwitch> {
-        let selected = single(headers, SEC_WEBSOCKET_EXTENSIONS);
+    fn selected_extensions<'a>(&self, fields: &'a impl AnyFields) -> Result<Option<&'a [u8]>, BadSwitch> {
+        let selected = single(fields, &SEC_WEBSOCKET_EXTENSIONS);
         let Some(line) = selected.map_err(|Repeated| BadSwitch::ExtensionsRepeated)? else {
             return Ok(None);
         };
@@ -249,7 +303,7 @@ impl WebSocketOffer {
         if selected().nth(MAX_ELEMENTS).is_some() {
             return Err(BadSwitch::TooManyExtensions);
         }
-        let offered: HashSet<Vec<u8>> = extension_names(self.extensions.iter())
+        let offered: HashSet<Vec<u8>> = extension_names(bytes(&self.extensions))
             .map(<[u8]>::to_ascii_lowercase)
             .collect();
         match selected().all(|name| offered.contains(&name)) {
@@ -259,16 +313,16 @@ impl WebSocketOffer {
     }
 
     /// RFC 6455, section 4.1: check 6, "a subprotocol that was not present in the client's handshake". Byte for byte.
-    fn selected_subprotocol(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, BadSwitch> {
-        let selected = single(headers, SEC_WEBSOCKET_PROTOCOL);
+    fn selected_subprotocol(&self, fields: &impl AnyFields) -> Result<Option<HeaderValue>, BadSwitch> {
+        let selected = single(fields, &SEC_WEBSOCKET_PROTOCOL);
         let Some(selected) = selected.map_err(|Repeated| BadSwitch::SubprotocolRepeated)? else {
             return Ok(None);
         };
         let is_offered =
-            |name: &[u8]| subprotocol_names(self.subprotocols.iter()).any(|offered| offered == name);
+            |name: &[u8]| subprotocol_names(bytes(&self.subprotocols)).any(|offered| offered == name);
         let mut names = subprotocol_names([selected].into_iter());
         match (names.next(), names.next()) {
-            (Some(_), None) if is_offered(selected.as_bytes()) => Ok(Some(selected.clone())),
+            (Some(_), None) if is_offered(selected) => Ok(HeaderValue::from_bytes(selected).ok()),
             (None, _) => Err(BadSwitch::SubprotocolEmpty),
             (Some(first), Some(second)) if is_offered(first) && is_offered(second) => {
                 Err(BadSwitch::SubprotocolSeveral)
@@ -282,13 +336,18 @@ impl Declined {
     /// The head to send to the client, with `Connection: close`.
     #[must_use]
     pub fn response(&self) -> &Parts {
-        &self.response
+        self.response.parts()
     }
 
     /// Rules that are known only now. They cannot touch what the proxy has set.
     #[cfg(feature = "gateway")]
     pub(crate) fn apply(&mut self, rules: &PreparedRules) {
-        rules.apply_to_response(&mut self.response.headers, self.response.status);
+        apply(rules, &mut self.response);
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.response.status()
     }
 
     /// How the end of the body is found.
@@ -300,7 +359,7 @@ impl Declined {
     /// The head to send to the client.
     #[must_use]
     pub fn into_response(self) -> Parts {
-        self.response
+        self.response.into_parts()
     }
 }
 
@@ -330,16 +389,27 @@ impl Switched {
     /// Rules that are known only now. They cannot touch what the proxy has set.
     #[cfg(feature = "gateway")]
     pub(crate) fn apply(&mut self, rules: &PreparedRules) {
-        rules.apply_to_response(&mut self.response.headers, self.response.status);
+        apply(rules, &mut self.response);
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.response.status()
     }
 
     /// The 101 to send to the client.
     pub fn response(&self) -> &Parts {
-        &self.response
+        self.response.parts()
     }
 
     /// The 101 to send to the client, and the protocol.
     pub fn into_response(self) -> (Parts, Protocol) {
+        (self.response.into_parts(), self.protocol)
+    }
+
+    /// As [`into_response`](Switched::into_response), for a caller that writes the head.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn into_head(self) -> (AnswerHead, Protocol) {
         (self.response, self.protocol)
     }
 }

@@ -19,13 +19,12 @@
 //! ```
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::net::IpAddr;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 
+use super::address_text::AddressText;
 use super::{Hop, TrustedProxies};
 use crate::http1::AnyFields;
 use crate::token;
@@ -119,8 +118,13 @@ impl ForwardedRules {
     /// while the headers are still the client's.
     #[must_use]
     pub fn locate(&self, hop: Hop, headers: &HeaderMap) -> Hop {
+        self.locate_by(hop, headers)
+    }
+
+    /// As [`locate`](ForwardedRules::locate), whatever holds the fields.
+    pub(crate) fn locate_by(&self, hop: Hop, fields: &impl AnyFields) -> Hop {
         match &self.trusted {
-            Some(proxies) => proxies.locate(hop, headers),
+            Some(proxies) => proxies.locate_by(hop, fields),
             None => hop,
         }
     }
@@ -259,56 +263,6 @@ fn via_element<'a>(usual: &'a [u8], hop: &Hop) -> Cow<'a, [u8]> {
     }
     let name = usual.get(version.len()..).unwrap_or_default();
     Cow::Owned([version, name].concat())
-}
-
-/// An address as text, without an allocation.
-struct AddressText {
-    /// The longest address of IPv6 has 39 characters, and 45 where its end is one of IPv4.
-    text: [u8; 45],
-    length: usize,
-}
-
-impl AddressText {
-    fn of(address: Option<IpAddr>) -> Self {
-        let (mut text, mut length) = ([b'.'; 45], 0);
-        match address {
-            Some(IpAddr::V4(address)) => {
-                for number in address.octets() {
-                    // By hand: `Display` can pad, which costs ten times as much.
-                    for unit in [100, 10, 1] {
-                        if number >= unit || unit == 1 {
-                            text[length] = b'0' + number / unit % 10;
-                            length += 1;
-                        }
-                    }
-                    // Over a dot.
-                    length += 1;
-                }
-                length -= 1;
-            }
-            Some(IpAddr::V6(address)) => {
-                let mut left = &mut text[..];
-                // There is room for the longest.
-                let _ = write!(left, "{address}");
-                length = 45 - left.len();
-            }
-            // RFC 7239, section 6.2 has the word for a peer that is not known.
-            None => {
-                let unknown = b"unknown";
-                length = unknown.len();
-                text[..length].copy_from_slice(unknown);
-            }
-        }
-        AddressText { text, length }
-    }
-}
-
-impl Deref for AddressText {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.text[..self.length]
-    }
 }
 
 /// Sets a field that is a list with one element for each hop.

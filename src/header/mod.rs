@@ -12,6 +12,7 @@
 //! The order matters: remove first, then add. What the proxy adds after [`hop_by_hop::strip`] cannot be removed by
 //! a client that nominates it.
 
+mod address_text;
 pub mod connection;
 pub(crate) mod cookie;
 #[cfg(feature = "gateway")]

@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use http::header::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use super::Hop;
 use super::forwarded::X_FORWARDED_FOR;
+use crate::http1::AnyFields;
 use crate::token;
 
 /// How many proxies in a row are walked over. Nobody has as many; a longer list is an attempt to make the proxy work.
@@ -174,11 +175,20 @@ impl TrustedProxies {
     /// trusted, it is the client.
     #[must_use]
     pub fn locate(&self, hop: Hop, headers: &HeaderMap) -> Hop {
+        self.locate_by(hop, headers)
+    }
+
+    /// As [`locate`](TrustedProxies::locate), whatever holds the fields.
+    pub(super) fn locate_by(&self, hop: Hop, fields: &impl AnyFields) -> Hop {
         if !self.trusts(&hop) {
             return hop;
         }
-        let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
-        let elements = lines.flat_map(elements_from_the_end).map(forwarded_address);
+        let lines: Vec<&[u8]> = fields.lines(&X_FORWARDED_FOR).collect();
+        let elements = lines
+            .into_iter()
+            .rev()
+            .flat_map(elements_from_the_end)
+            .map(forwarded_address);
         let mut client = hop;
         for element in elements.take(MOST_PROXIES) {
             let Some((address, port)) = element else { break };
@@ -197,8 +207,8 @@ impl FromIterator<Network> for TrustedProxies {
     }
 }
 
-fn elements_from_the_end(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    let elements = line.as_bytes().rsplit(|&byte| byte == b',');
+fn elements_from_the_end(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let elements = line.rsplit(|&byte| byte == b',');
     elements
         .map(token::trim_ows)
         .filter(|element| !element.is_empty())

@@ -18,6 +18,7 @@ use std::str::FromStr;
 
 use http::header::{HeaderMap, HeaderValue, UPGRADE};
 
+use crate::http1::AnyFields;
 use crate::token::{self, MAX_ELEMENTS};
 
 /// One protocol of an `Upgrade` field: a name, and perhaps a version.
@@ -144,9 +145,14 @@ impl Protocols {
     ///
     /// An element that is not a protocol, or more than [`MAX_ELEMENTS`] of them.
     pub fn of(headers: &HeaderMap) -> Result<Self, ProtocolError> {
+        Protocols::named_by(headers)
+    }
+
+    /// As [`of`](Protocols::of), whatever holds the fields.
+    pub(crate) fn named_by(fields: &impl AnyFields) -> Result<Self, ProtocolError> {
         let mut protocols = Vec::new();
-        for line in headers.get_all(UPGRADE) {
-            for element in token::unquoted_elements(line.as_bytes()) {
+        for line in fields.lines(&UPGRADE) {
+            for element in token::unquoted_elements(line) {
                 if protocols.len() == MAX_ELEMENTS {
                     return Err(ProtocolError::TooMany);
                 }

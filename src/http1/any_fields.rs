@@ -19,8 +19,14 @@ pub(crate) trait AnyFields {
     /// The values of all its lines.
     fn lines(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]>;
 
+    /// The same, each by itself.
+    fn values(&self, name: &HeaderName) -> Vec<HeaderValue>;
+
     /// Whether it is there.
     fn contains(&self, name: &HeaderName) -> bool;
+
+    /// Whether one of these is there.
+    fn has_any(&self, names: &[HeaderName]) -> bool;
 
     /// Each line, with the name of its field.
     fn each(&self, each: impl FnMut(&HeaderName, &[u8]));
@@ -74,8 +80,17 @@ impl AnyFields for HeaderMap {
         self.get_all(name).iter().map(HeaderValue::as_bytes)
     }
 
+    fn values(&self, name: &HeaderName) -> Vec<HeaderValue> {
+        self.get_all(name).iter().cloned().collect()
+    }
+
     fn contains(&self, name: &HeaderName) -> bool {
         self.contains_key(name)
+    }
+
+    fn has_any(&self, names: &[HeaderName]) -> bool {
+        // By the fields that are there, which costs less than to look for each of these.
+        self.keys().any(|name| names.contains(name))
     }
 
     fn each(&self, mut each: impl FnMut(&HeaderName, &[u8])) {

@@ -11,9 +11,9 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::any_fields::AnyFields;
 use super::marks::Marks;
 
-/// Room for what a proxy adds to a request, and for values of a length that is common: the list does not grow again.
-const ADDED: usize = 8;
+/// Room for a value of a length that is common, and for those of what a proxy adds.
 const VALUE: usize = 24;
+const TEXT: usize = FieldList::ADDED * VALUE;
 
 /// Field lines, each with a name and a value that are sound: no value holds a control byte but tabs.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +41,9 @@ enum Place {
 }
 
 impl FieldList {
+    /// Room for what a proxy adds to a request: the list does not grow again.
+    pub(super) const ADDED: usize = 8;
+
     /// An empty list, of lines whose values stand in these bytes.
     pub(super) fn within(section: Bytes, room: usize) -> Self {
         FieldList {
@@ -64,7 +67,7 @@ impl FieldList {
 
     /// The lines of a map.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let room = headers.len() + ADDED;
+        let room = headers.len() + FieldList::ADDED;
         let mut list = FieldList::within(Bytes::new(), room);
         list.text.reserve(room * VALUE);
         for (name, value) in headers {
@@ -78,11 +81,33 @@ impl FieldList {
         let mut headers = HeaderMap::with_capacity(self.lines.len());
         for line in &self.lines {
             // All are sound: none is missing.
-            if let Ok(value) = HeaderValue::from_bytes(self.bytes(&line.value)) {
+            if let Some(value) = self.value(&line.value) {
                 headers.append(line.name.clone(), value);
             }
         }
         headers
+    }
+
+    /// A copy with room for what a proxy adds.
+    pub(super) fn copied(&self) -> Self {
+        let mut lines = Vec::with_capacity(self.lines.len() + FieldList::ADDED);
+        lines.extend_from_slice(&self.lines);
+        FieldList {
+            section: self.section.clone(),
+            text: self.text.clone(),
+            lines,
+            marks: self.marks,
+        }
+    }
+
+    /// A value by itself. That of a line that was received shares its bytes.
+    fn value(&self, place: &Place) -> Option<HeaderValue> {
+        let bytes = self.bytes(place);
+        let value = match place {
+            Place::Section(_) => HeaderValue::from_maybe_shared(self.section.slice_ref(bytes)),
+            Place::Text(_) => HeaderValue::from_bytes(bytes),
+        };
+        value.ok()
     }
 
     /// A line in front of all others.
@@ -103,6 +128,9 @@ impl FieldList {
 
     fn written(&mut self, value: &[u8]) -> Place {
         let begin = self.text.len();
+        if begin == 0 {
+            self.text.reserve(TEXT.max(value.len()));
+        }
         self.text.extend_from_slice(value);
         Place::Text(begin..self.text.len())
     }
@@ -127,7 +155,7 @@ impl AnyFields for FieldList {
     }
 
     fn repeats_nothing(&self) -> bool {
-        self.lines.len() < 2
+        !self.marks.may_repeat()
     }
 
     fn first(&self, name: &HeaderName) -> Option<&[u8]> {
@@ -144,8 +172,20 @@ impl AnyFields for FieldList {
         of_field.map(|line| self.bytes(&line.value))
     }
 
+    fn values(&self, name: &HeaderName) -> Vec<HeaderValue> {
+        if !self.marks.may_have(name) {
+            return Vec::new();
+        }
+        let of_field = self.lines.iter().filter(|line| line.name == *name);
+        of_field.filter_map(|line| self.value(&line.value)).collect()
+    }
+
     fn contains(&self, name: &HeaderName) -> bool {
         self.position(name).is_some()
+    }
+
+    fn has_any(&self, names: &[HeaderName]) -> bool {
+        names.iter().any(|name| self.contains(name))
     }
 
     fn each(&self, mut each: impl FnMut(&HeaderName, &[u8])) {
@@ -167,6 +207,9 @@ impl AnyFields for FieldList {
             return self.push(name, value);
         };
         self.lines[at].value = self.written(value);
+        if self.repeats_nothing() {
+            return;
+        }
         let mut is_first = true;
         self.lines
             .retain(|line| line.name != name || std::mem::take(&mut is_first));
@@ -261,6 +304,14 @@ mod tests {
         for name in &NAMES {
             let lines: Vec<&[u8]> = fields.lines(name).collect();
             assert_eq!(fields.contains(name), !lines.is_empty());
+            assert_eq!(fields.has_any(std::slice::from_ref(name)), !lines.is_empty());
+            assert!(
+                fields
+                    .values(name)
+                    .iter()
+                    .map(HeaderValue::as_bytes)
+                    .eq(lines.iter().copied())
+            );
             assert_eq!(fields.first(name), lines.first().copied());
             assert!(!fields.repeats_nothing() || lines.len() < 2);
             found.push(format!("{lines:?}"));

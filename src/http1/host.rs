@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, Version};
 
+use super::any_fields::AnyFields;
 use crate::token;
 
 /// What is wrong with the `Host` of a request.
@@ -51,20 +52,25 @@ impl HostError {
 ///
 /// The rule that is broken; the answer is 400.
 pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HostError> {
-    let mut values = headers.get_all(HOST).iter();
+    check_host_of(version, headers)
+}
+
+/// As [`check_host`], whatever holds the fields.
+pub(super) fn check_host_of(version: Version, fields: &impl AnyFields) -> Result<(), HostError> {
+    let mut values = fields.lines(&HOST);
     match (values.next(), values.next()) {
         (None, _) if version >= Version::HTTP_11 => Err(HostError::Missing),
         (None, _) => Ok(()),
         (Some(_), Some(_)) => Err(HostError::Repeated),
-        (Some(host), None) => validate_host(host.as_bytes()),
+        (Some(host), None) => validate_host(host),
     }
 }
 
 /// As [`check_host`], beside a target that names the authority. It takes the place of the field (RFC 9112, section 3.2.2), which may
 /// be empty therefore: it is for a target whose authority is not known (section 3.2).
-pub(super) fn check_replaced_host(version: Version, headers: &HeaderMap) -> Result<(), HostError> {
-    match check_host(version, headers) {
-        Err(HostError::Invalid) if headers.get(HOST).is_some_and(HeaderValue::is_empty) => Ok(()),
+pub(super) fn check_replaced_host(version: Version, fields: &impl AnyFields) -> Result<(), HostError> {
+    match check_host_of(version, fields) {
+        Err(HostError::Invalid) if fields.first(&HOST).is_some_and(<[u8]>::is_empty) => Ok(()),
         checked => checked,
     }
 }

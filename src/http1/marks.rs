@@ -4,18 +4,28 @@ use http::header::HeaderName;
 
 /// A bit for each name that was added, which other names may share.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Marks(u64);
+pub(crate) struct Marks {
+    names: u64,
+    may_repeat: bool,
+}
 
 impl Marks {
     #[inline]
     pub(super) fn add(&mut self, name: &HeaderName) {
-        self.0 |= mark(name);
+        let mark = mark(name);
+        self.may_repeat |= self.names & mark != 0;
+        self.names |= mark;
     }
 
     /// False if it was not added.
     #[inline]
     pub(crate) fn may_have(self, name: &HeaderName) -> bool {
-        self.0 & mark(name) != 0
+        self.names & mark(name) != 0
+    }
+
+    /// False if no name was added twice.
+    pub(super) fn may_repeat(self) -> bool {
+        self.may_repeat
     }
 }
 
@@ -50,5 +60,16 @@ mod tests {
             assert!(names[..=count].iter().all(|name| marks.may_have(name)), "{name}");
         }
         assert!(!marks.may_have(&CONTENT_LENGTH));
+    }
+
+    #[test]
+    fn what_was_added_twice_may_be_repeated() {
+        let mut marks = Marks::default();
+        for name in [HOST, UPGRADE] {
+            marks.add(&name);
+        }
+        assert!(!marks.may_repeat());
+        marks.add(&HOST);
+        assert!(marks.may_repeat());
     }
 }

@@ -18,12 +18,13 @@
 //! assert_eq!(&bytes[consumed..], b"the rest");
 //! ```
 
+mod answer_head;
 mod any_fields;
+mod any_request;
 mod body;
 mod chunked;
 mod encode;
 mod error;
-#[cfg(feature = "gateway")]
 mod field_list;
 mod fields;
 mod framing;
@@ -34,9 +35,8 @@ mod marks;
 mod names;
 mod parse;
 mod received;
+mod request_head;
 mod request_line;
-#[cfg(feature = "gateway")]
-mod request_lines;
 mod scan;
 mod singleton;
 mod target;
@@ -52,20 +52,19 @@ pub use host::{HostError, check_host, host_name, validate_host};
 pub use limits::HeadLimits;
 pub use parse::{Parsed, parse_request, parse_response};
 pub use received::{check_request, check_request_within};
+pub use request_head::RequestHead;
 pub use request_line::RequestLineError;
 pub use scan::HeadScan;
 pub use target::{RequestTarget, TargetError};
 
+pub(crate) use answer_head::AnswerHead;
 pub(crate) use any_fields::AnyFields;
+pub(crate) use any_request::AnyRequest;
 #[cfg(feature = "gateway")]
 pub(crate) use field_list::FieldList;
 #[cfg(feature = "hyper")]
 pub(crate) use fields::Received;
-#[cfg(feature = "gateway")]
-pub(crate) use marks::Marks;
 pub(crate) use received::check_request_unlimited;
-#[cfg(feature = "gateway")]
-pub(crate) use request_lines::RequestLines;
 #[cfg(feature = "hyper")]
 pub(crate) use scan::end_of_head;
 

@@ -2,18 +2,17 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
-use http::{Method, StatusCode, Version, request, response};
+use http::{Method, StatusCode, Uri, Version, request, response};
 
 #[cfg(feature = "gateway")]
 use super::ChunkedError;
 use super::any_fields::AnyFields;
 use super::fields::{Received, field_lines};
-use super::host::check_replaced_host;
+use super::host::{check_host_of, check_replaced_host};
 use super::lists::check_request_lists;
-use super::marks::Marks;
 use super::request_line::{RequestLine, RequestLineError};
 use super::singleton::{check_request_singletons, check_response_singletons};
-use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError, check_host};
+use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError};
 use crate::token;
 
 /// What there is so far of a head.
@@ -48,7 +47,8 @@ pub fn parse_request(buffer: &[u8], limits: &HeadLimits) -> Result<Parsed<reques
     match scan.advance(buffer, limits)? {
         None => Ok(Parsed::Partial),
         Some(consumed) => request_from_head(Bytes::copy_from_slice(&buffer[..consumed]), &scan)
-            .map(|(parts, ..)| Parsed::Complete { parts, consumed }),
+            .map(ReadRequest::into_parts)
+            .map(|parts| Parsed::Complete { parts, consumed }),
     }
 }
 
@@ -67,12 +67,34 @@ pub fn parse_response(buffer: &[u8], limits: &HeadLimits) -> Result<Parsed<respo
     }
 }
 
-/// Parses the whole request head that the scan has found the end of. How long the body is has to be asked to check the framing. The
-/// marks are those of its fields.
-pub(crate) fn request_from_head(
-    head: Bytes,
-    scan: &HeadScan,
-) -> Result<(request::Parts, BodyLength, Marks), HeadError> {
+/// A request head as it was read, with its fields in a map or in a list.
+#[derive(Debug)]
+pub(crate) struct ReadRequest<F> {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) version: Version,
+    pub(crate) fields: F,
+    /// How long the body is, which has to be asked to check the framing.
+    pub(crate) body: BodyLength,
+}
+
+impl ReadRequest<HeaderMap> {
+    /// The head as the type of `http`.
+    pub(crate) fn into_parts(self) -> request::Parts {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.method = self.method;
+        parts.uri = self.uri;
+        parts.version = self.version;
+        parts.headers = self.fields;
+        parts
+    }
+}
+
+/// Parses the whole request head that the scan has found the end of.
+pub(crate) fn request_from_head<F>(head: Bytes, scan: &HeadScan) -> Result<ReadRequest<F>, HeadError>
+where
+    F: AnyFields + Received,
+{
     let line_start = head
         .iter()
         .position(|byte| !matches!(byte, b'\r' | b'\n'))
@@ -86,31 +108,31 @@ pub(crate) fn request_from_head(
     } = RequestLine::parse(&head[line_start..line_end])?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestLineError::Method)?;
     let target = RequestTarget::from_shared(&method, head.slice_ref(target))?;
-    let (mut headers, marks): (HeaderMap, _) =
-        field_lines(&head, line_end + 2, scan.fields(), scan.field_ends())?;
+    let (mut fields, marks): (F, _) =
+        field_lines(&head, line_end + 2, scan.fields() + F::ADDED, scan.field_ends())?;
     match target {
-        RequestTarget::Absolute { .. } => check_replaced_host(version, &headers)?,
-        _ => check_host(version, &headers)?,
+        RequestTarget::Absolute { .. } => check_replaced_host(version, &fields)?,
+        _ => check_host_of(version, &fields)?,
     }
-    check_request_singletons(&headers)?;
-    check_request_lists(&headers)?;
+    check_request_singletons(&fields)?;
+    check_request_lists(&fields)?;
     if let RequestTarget::Absolute { authority, .. } = &target {
         // RFC 9112, section 3.2.2: a proxy ignores the Host received and replaces it by the target's.
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Authority)?;
-        headers.insert(HOST, host);
+        fields.set(HOST, host);
     }
-
-    let (mut parts, ()) = http::Request::new(()).into_parts();
-    parts.method = method;
-    parts.uri = target.into_uri();
-    parts.version = version;
-    parts.headers = headers;
     let is_framed = marks.may_have(&CONTENT_LENGTH) || marks.may_have(&TRANSFER_ENCODING);
     let body = match is_framed {
-        true => BodyLength::of_request(&parts)?,
+        true => BodyLength::of_asked(version, &fields)?,
         false => BodyLength::None,
     };
-    Ok((parts, body, marks))
+    Ok(ReadRequest {
+        method,
+        uri: target.into_uri(),
+        version,
+        fields,
+        body,
+    })
 }
 
 /// A response head, with its fields in a map or in a list.

@@ -8,7 +8,7 @@
 //! here all the same: nobody sends them in several lines, and recipients read only one. `Cookie` is not here: clients of
 //! HTTP/2 split it (RFC 9113, section 8.2.3), and some of HTTP/1.1 do.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderName};
 
 use super::HeadError;
 use super::any_fields::AnyFields;
@@ -38,8 +38,8 @@ const OF_A_REQUEST: [HeaderName; 16] = [
 const OF_A_RESPONSE: [HeaderName; 2] = [header::CONTENT_RANGE, header::LOCATION];
 
 /// Checks that a request has each of its singletons once.
-pub(super) fn check_request_singletons(headers: &HeaderMap) -> Result<(), HeadError> {
-    check(headers, &OF_A_REQUEST, |_, _| false)
+pub(super) fn check_request_singletons(fields: &impl AnyFields) -> Result<(), HeadError> {
+    check(fields, &OF_A_REQUEST, |_, _| false)
 }
 
 /// Checks that a response has one value of each of its singletons.

@@ -11,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
 use http::uri::Scheme;
-use http::{Response, response};
+use http::{HeaderMap, Response, response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::failure::stream_failed;
@@ -95,10 +95,10 @@ impl Http2Stream {
         let Some(end) = end.map_err(|error| invalid(error.to_string()))? else {
             return Ok(bytes.len());
         };
-        let parsed = request_from_head(head.split_to(end).freeze(), scan);
-        let (parts, ..) = parsed.map_err(|error| invalid(error.to_string()))?;
-        let (parts, pending) =
-            to_connect(parts, self.scheme.clone()).map_err(|error| invalid(error.to_string()))?;
+        let parsed = request_from_head::<HeaderMap>(head.split_to(end).freeze(), scan);
+        let parsed = parsed.map_err(|error| invalid(error.to_string()))?;
+        let (parts, pending) = to_connect(parsed.into_parts(), self.scheme.clone())
+            .map_err(|error| invalid(error.to_string()))?;
         let (answer, stream) = self.place.ask(parts).map_err(stream_failed)?;
         let reader = reader.take();
         self.outlet = Some(Outlet::new(stream));

@@ -35,7 +35,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch {
     #[cfg(any(feature = "metrics", feature = "tracing"))]
-    began: std::time::Instant,
+    began: tokio::time::Instant,
 }
 
 #[cfg(feature = "gateway")]
@@ -44,7 +44,16 @@ impl Stopwatch {
     pub(crate) fn start() -> Self {
         Stopwatch {
             #[cfg(any(feature = "metrics", feature = "tracing"))]
-            began: std::time::Instant::now(),
+            began: tokio::time::Instant::now(),
+        }
+    }
+
+    /// The step begins, at a time for which somebody else has asked.
+    pub(crate) fn start_at(now: tokio::time::Instant) -> Self {
+        let _ = now;
+        Stopwatch {
+            #[cfg(any(feature = "metrics", feature = "tracing"))]
+            began: now,
         }
     }
 

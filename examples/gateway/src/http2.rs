@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::{HOST, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
@@ -181,7 +182,8 @@ async fn proxied(
     let (mut parts, body) = request.into_parts();
     // Makes `Host` of the authority, by which routes are chosen.
     check_request_within(&mut parts, &worker.settings.head_limits)?;
-    let (upstream, target) = worker.settings.route(&parts)?;
+    let host = parts.headers.get(HOST).map(HeaderValue::as_bytes);
+    let (upstream, target) = worker.settings.route(host, &parts.uri)?;
     if parts.method != Method::CONNECT {
         let mut destination = Destination::default();
         if let Some(target) = target {

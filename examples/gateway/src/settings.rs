@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::header::HOST;
-use http::request;
+use http::Uri;
 use http::uri::PathAndQuery;
 use switchover::gateway::{Acceptor, GatewayConfig};
 use switchover::handshake::Rejection;
@@ -134,10 +133,11 @@ impl Settings {
 
     pub(crate) fn route(
         &self,
-        head: &request::Parts,
+        host: Option<&[u8]>,
+        uri: &Uri,
     ) -> Result<(&Upstream, Option<PathAndQuery>), Rejection> {
-        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let target = match head.uri.path_and_query().map_or("/", PathAndQuery::as_str) {
+        let host = host.and_then(|host| std::str::from_utf8(host).ok());
+        let target = match uri.path_and_query().map_or("/", PathAndQuery::as_str) {
             // OPTIONS for the server as a whole: it has no path to go by, nor one to replace.
             "*" => return Ok((self.routes.find(host, "/")?.value, None)),
             target => target,

@@ -7,10 +7,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::request;
+use http::header::HOST;
 use switchover::Error;
 use switchover::gateway::{Accepted, Incoming, Negotiated};
 use switchover::header::Hop;
+use switchover::http1::RequestHead;
 use switchover::service::{Destination, Relay};
 use switchover::tunnel::{AnyStream, Cap, Drain, Label, Permit, Rewind};
 use switchover::upstream::Group;
@@ -213,7 +214,7 @@ async fn upgrade(
             story.failed(story.trace().status(), error);
         }
     };
-    let (upstream, target) = match settings.route(incoming.head()) {
+    let (upstream, target) = match settings.route(incoming.head().field(&HOST), incoming.head().uri()) {
         Ok(route) => route,
         Err(why) => {
             let rejected = Box::pin(incoming.reject(why)).await;
@@ -275,7 +276,7 @@ async fn upgrade(
 
 /// Relays one ordinary request. Returns the connection if it can carry another.
 async fn ordinary(
-    head: Box<request::Parts>,
+    head: Box<RequestHead>,
     stream: Rewind<AnyStream>,
     hop: Hop,
     peer: SocketAddr,
@@ -284,7 +285,7 @@ async fn ordinary(
 ) -> Option<Rewind<AnyStream>> {
     let settings = &worker.settings;
     let story = visit.map(|visit| visit.request(&head, hop));
-    let (upstream, target) = match settings.route(&head) {
+    let (upstream, target) = match settings.route(head.field(&HOST), head.uri()) {
         Ok(route) => route,
         Err(why) => {
             settings.failures.refused(peer, &why);

@@ -62,8 +62,8 @@ pub fn to_connect(
     if BodyLength::of_request(&parts) != Ok(BodyLength::None) {
         return Err(NotConnectable::Body);
     }
-    let key = single(&parts.headers, SEC_WEBSOCKET_KEY).map_err(|Repeated| NotConnectable::Key)?;
-    let key = key.and_then(|key| SecWebSocketKey::parse(key.as_bytes()).ok());
+    let key = single(&parts.headers, &SEC_WEBSOCKET_KEY).map_err(|Repeated| NotConnectable::Key)?;
+    let key = key.and_then(|key| SecWebSocketKey::parse(key).ok());
     let pending = PendingConnect {
         key: key.ok_or(NotConnectable::Key)?,
     };

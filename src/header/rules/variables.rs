@@ -7,6 +7,7 @@ use http::{Method, Uri, request};
 
 use crate::header::Hop;
 use crate::header::forwarded::X_FORWARDED_FOR;
+use crate::http1::RequestHead;
 use crate::http1::host_name;
 
 /// The request that a rule is applied for: as the client has sent it, before anything is removed or added.
@@ -26,7 +27,7 @@ use crate::http1::host_name;
 pub struct Variables<'a> {
     method: &'a Method,
     target: &'a Uri,
-    headers: &'a HeaderMap,
+    headers: Headers<'a>,
     hop: &'a Hop,
     server_name: &'a str,
     upstream: &'a str,
@@ -38,10 +39,29 @@ impl<'a> Variables<'a> {
         Variables {
             method: &parts.method,
             target: &parts.uri,
-            headers: &parts.headers,
+            headers: Headers::Map(&parts.headers),
             hop,
             server_name: "",
             upstream: "",
+        }
+    }
+
+    /// As [`new`](Variables::new), of a head whose map of fields is made if a rule asks for one of them.
+    pub(crate) fn of_head(head: &'a RequestHead, hop: &'a Hop) -> Self {
+        Variables {
+            method: head.method(),
+            target: head.uri(),
+            headers: Headers::Of(head),
+            hop,
+            server_name: "",
+            upstream: "",
+        }
+    }
+
+    fn headers(&self) -> &'a HeaderMap {
+        match self.headers {
+            Headers::Map(headers) => headers,
+            Headers::Of(head) => &head.parts().headers,
         }
     }
 
@@ -81,8 +101,15 @@ impl<'a> Variables<'a> {
     /// The host as it was sent: the target's, else the field's.
     fn sent_host(&self) -> Option<&'a str> {
         let in_target = self.target.authority().map(|authority| authority.as_str());
-        in_target.or_else(|| self.headers.get(HOST)?.to_str().ok())
+        in_target.or_else(|| self.headers().get(HOST)?.to_str().ok())
     }
+}
+
+/// The fields of the request.
+#[derive(Clone, Copy, Debug)]
+enum Headers<'a> {
+    Map(&'a HeaderMap),
+    Of(&'a RequestHead),
 }
 
 /// One variable.
@@ -169,12 +196,12 @@ impl Variable {
             Variable::Scheme => hop.scheme().into(),
             Variable::ServerName => variables.server_name.into(),
             Variable::Argument(name) => argument(variables.query(), name).into(),
-            Variable::Cookie(name) => return write_cookie(variables.headers, name, out),
-            Variable::Field(name) if *name == COOKIE => return join(variables.headers, name, b"; ", out),
-            Variable::Field(name) => return join(variables.headers, name, b", ", out),
+            Variable::Cookie(name) => return write_cookie(variables.headers(), name, out),
+            Variable::Field(name) if *name == COOKIE => return join(variables.headers(), name, b"; ", out),
+            Variable::Field(name) => return join(variables.headers(), name, b", ", out),
             Variable::ProxyAddXForwardedFor => {
                 let before = out.len();
-                join(variables.headers, &X_FORWARDED_FOR, b", ", out);
+                join(variables.headers(), &X_FORWARDED_FOR, b", ", out);
                 if out.len() > before && hop.client().is_some() {
                     out.extend_from_slice(b", ");
                 }

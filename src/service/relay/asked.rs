@@ -6,12 +6,12 @@ use http::StatusCode;
 use crate::connect::{AttemptOutcome, Attempts, ConnectRequest, Trace};
 use crate::error::Phase;
 use crate::header::Hop;
-use crate::http1::RequestLines;
+use crate::http1::RequestHead;
 use crate::service::failure::Failure;
 
 /// A request that goes upstream, and what has been tried for it.
 pub(in crate::service) struct Asked {
-    pub(super) head: RequestLines,
+    pub(super) head: RequestHead,
     hop: Hop,
     has_body: bool,
     attempts: Attempts,
@@ -23,7 +23,7 @@ pub(in crate::service) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn new(head: RequestLines, hop: Hop, has_body: bool, trace: Option<Trace>) -> Self {
+    pub(super) fn new(head: RequestHead, hop: Hop, has_body: bool, trace: Option<Trace>) -> Self {
         if let Some(trace) = &trace {
             trace.located(hop);
         }

@@ -5,12 +5,14 @@ use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::asked::Asked;
 use super::client::Client;
 use super::passage::{Broken, Passage};
 use super::source::Opened;
 use super::wait::For;
+use crate::clock::After;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::MAX_INTERIM;
 use crate::http1::{FieldList, ResponseHead};
@@ -40,6 +42,9 @@ pub(super) struct Asking<'a, S, K, U> {
     /// The upstream takes no more of the request. It may have answered nevertheless.
     pub(super) gave_up: bool,
     pub(super) interim: usize,
+    /// When the head of the final answer must be here, where interim responses do not prolong that. Known once the upstream has the
+    /// whole request.
+    pub(super) head_by: Option<Instant>,
 }
 
 impl<S, K, U> Asking<'_, S, K, U>
@@ -56,6 +61,10 @@ where
         loop {
             self.poll_upload(cx)?;
             asked.has_begun |= self.leg.upload.has_begun();
+            if self.head_by.is_none() && self.is_asked() {
+                let (limit, prolongs) = self.config.head_limit();
+                self.head_by = (!prolongs).then(|| Instant::now().after(limit));
+            }
             // The next interim response is read when the last has been written.
             let client = &mut *self.client;
             if client.interim.has_unsent() {
@@ -80,7 +89,7 @@ where
             }
         }
         let upload = &self.leg.upload;
-        let waits_for = match upload.is_done() || self.gave_up {
+        let waits_for = match self.is_asked() {
             true => {
                 if let Poll::Ready(error) = self.client.poll_ahead(cx) {
                     return Poll::Ready(Err(Unanswered::Client(error)));
@@ -91,6 +100,11 @@ where
             false => For::Upload,
         };
         self.poll_late(cx, waits_for)
+    }
+
+    /// Whether the upstream has the whole request, or takes no more of it.
+    fn is_asked(&self) -> bool {
+        self.leg.upload.is_done() || self.gave_up
     }
 
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Unanswered> {
@@ -119,19 +133,23 @@ where
         cx: &mut Context<'_>,
         waits_for: For,
     ) -> Poll<Result<ResponseHead<FieldList>, Unanswered>> {
-        let mut limit = limit_of(self.config, waits_for);
-        let mut progress = self.leg.upload.progress();
-        let mut prolongs = true;
-        if waits_for == For::Answer {
-            (limit, prolongs) = self.config.head_limit();
-        }
-        if prolongs {
-            progress = progress
-                .wrapping_add(self.client.interim.delivered())
-                .wrapping_add(self.interim as u64);
-        }
         let wait = &mut self.leg.opened.connection.wait;
-        ready!(wait.poll(cx, waits_for, progress, limit));
+        let limit = match (waits_for, self.head_by) {
+            // Whatever was waited for meanwhile: a client that takes an interim response late gives the upstream no more time.
+            (For::Answer, Some(head_by)) => {
+                ready!(wait.poll_until(cx, head_by));
+                self.config.head_limit().0
+            }
+            _ => {
+                let limit = limit_of(self.config, waits_for);
+                let progress = self.leg.upload.progress();
+                let progress = progress
+                    .wrapping_add(self.client.interim.delivered())
+                    .wrapping_add(self.interim as u64);
+                ready!(wait.poll(cx, waits_for, progress, limit));
+                limit
+            }
+        };
         Poll::Ready(Err(match waits_for {
             For::Sending | For::Answer => Unanswered::Failed(Failure::late(limit)),
             For::Upload => Unanswered::Failed(of_request(Cause::TimedOut(limit))),

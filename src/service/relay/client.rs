@@ -27,7 +27,7 @@ use crate::http1::{AnyFields, BodyLength, FieldList, ResponseHead, encode_answer
 use crate::service::config::RelayConfig;
 use crate::side::Side;
 use crate::telemetry;
-use crate::tunnel::{self, Rewind, SpliceConfig, Transfer};
+use crate::tunnel::{self, Rewind, SpliceConfig, Timer, Transfer};
 use crate::wire;
 
 /// How much a client may send ahead of the response to its request. Beyond that it is not read: back-pressure.
@@ -36,6 +36,8 @@ const AHEAD_LIMIT: usize = 64 * 1024;
 /// The client's connection for the time of one request.
 pub(super) struct Client<S> {
     pub(super) stream: S,
+    /// Of those who read its requests.
+    pub(super) timer: Timer,
     /// Read behind the request's head, and not yet used.
     pub(super) ahead: BytesMut,
     pub(super) has_ended: bool,
@@ -350,7 +352,7 @@ where
             stream: None,
         };
         if is_whole && !self.closes && !(self.has_ended && self.ahead.is_empty()) {
-            relayed.stream = Some(Rewind::new(self.stream, self.ahead.freeze()));
+            relayed.stream = Some(Rewind::new(self.stream, self.ahead.freeze()).timed(self.timer));
             return (relayed, None);
         }
         (relayed, Some(self.stream))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{Extensions, Method, Request, Response, Uri, Version, request};
+use http::{Method, Request, Response, Uri, Version, request};
 use http_body::Body;
 
 use super::asked::Asked;
@@ -17,9 +17,12 @@ use crate::connect::{Connect, Trace};
 use crate::error::Error;
 use crate::exchange::observed;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
+use crate::header::connection::has_option;
 use crate::header::rules::{PreparedRules, Variables};
-use crate::header::{ConnectionOptions, Forwarding, Hop, cookie, hop_by_hop, max_forwards};
-use crate::http1::{AnyFields, BodyLength, FieldList, RequestLines, check_request_within, validate_host};
+use crate::header::{Forwarding, Hop, cookie, hop_by_hop, max_forwards};
+use crate::http1::{
+    AnyFields, AnyRequest, BodyLength, FieldList, RequestHead, check_request_within, validate_host,
+};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
@@ -157,21 +160,20 @@ impl<C: Connect + 'static> Forwarder<C> {
             destination: &destination,
             hop,
         };
-        let rules = route.rules(&parts);
+        let rules = route.rules(Variables::new(&parts, &hop));
         if version >= Version::HTTP_2 {
             cookie::join_crumbs(&mut parts.headers);
         }
-        let mut fields = FieldList::of(&parts.headers);
+        let mut head = RequestHead::from(parts);
         let leads_to = match &self.sources {
             Sources::Named(named) => named.authority(),
             Sources::Through(through) => through.authority(),
         };
-        let uri = match route.rewrite(&parts, &mut fields, &rules, leads_to) {
-            Ok(uri) => uri,
-            Err(rejection) => return (own_rejection(rejection, exchange, closes), None),
-        };
+        if let Err(rejection) = route.rewrite(&mut head, &rules, leads_to) {
+            return (own_rejection(rejection, exchange, closes), None);
+        }
         let has_body = !body.is_end_stream();
-        let length = frame(&mut fields, has_body);
+        let length = frame(head.fields_mut(), has_body);
         let body = has_body.then(|| RequestBody::new(body, exchange.clone(), &self.config));
         let call = Call {
             config: &self.config,
@@ -179,12 +181,11 @@ impl<C: Connect + 'static> Forwarder<C> {
             rules: &rules,
             exchange: &exchange,
             version,
-            method: parts.method.clone(),
+            method: head.method().clone(),
             length,
             closes,
             speaks_interim,
         };
-        let head = outgoing(parts.method, uri, fields, parts.extensions);
         let mut asked = Asked::new(head, hop, has_body, trace);
         let answered = match &self.sources {
             Sources::Named(named) => call.ask(named, &mut asked, body).await,
@@ -230,32 +231,37 @@ pub(super) struct Route<'a> {
 
 impl Route<'_> {
     /// The operator's rules, with what they say of this request.
-    pub(super) fn rules(&self, parts: &request::Parts) -> PreparedRules {
+    pub(super) fn rules(&self, variables: Variables<'_>) -> PreparedRules {
         let rules = self.destination.rules.as_ref();
-        let rules = rules.unwrap_or(self.forwarding.rules());
-        rules.prepare(&Variables::new(parts, &self.hop))
+        rules.unwrap_or(self.forwarding.rules()).prepare(&variables)
     }
 
-    /// Makes of the client's fields those that go upstream. Returns the target as it goes there.
+    /// Makes of the client's head the one that goes upstream.
     pub(super) fn rewrite(
         &self,
-        parts: &request::Parts,
-        fields: &mut FieldList,
+        head: &mut RequestHead,
         rules: &PreparedRules,
         leads_to: Option<&str>,
-    ) -> Result<Uri, Rejection> {
+    ) -> Result<(), Rejection> {
+        let target = self.target(head.uri())?;
+        let replaced = head.uri().authority().and_then(|authority| {
+            // RFC 9112, section 3.2.2: the target's authority wins.
+            HeaderValue::from_str(authority.as_str()).ok()
+        });
+        // A connector may choose by what layers have put among the extensions. The server's own right to the connection is for
+        // this hop alone.
+        drop(Promised::of(head.extensions_mut()));
+        head.is_for(Some(target));
+        let (method, fields) = head.method_and_fields();
         let forwarded = self.forwarding.forwarded_rules();
         let inbound = forwarded.inbound_of(&self.hop);
         // hyper's server answers the expectation itself, when the body is first asked for.
         let also =
             |name: &HeaderName| *name == EXPECT || forwarded.removes(inbound, name) || rules.drops(name);
         let trailers = hop_by_hop::strip_and(fields, also)?.trailers;
-        max_forwards::count(&parts.method, fields);
-        if let Some(authority) = parts.uri.authority() {
-            // RFC 9112, section 3.2.2: the target's authority wins.
-            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-                fields.set(HOST, host);
-            }
+        max_forwards::count(method, fields);
+        if let Some(host) = replaced {
+            fields.set(HOST, host);
         }
         if trailers {
             fields.set(CONNECTION, HeaderValue::from_static("te"));
@@ -272,7 +278,7 @@ impl Route<'_> {
                 fields.add_in_front(HOST, &host);
             }
         }
-        self.target(&parts.uri)
+        Ok(())
     }
 
     fn target(&self, uri: &Uri) -> Result<Uri, Rejection> {
@@ -285,20 +291,6 @@ impl Route<'_> {
         target.path_and_query = path_and_query.or(Some(PathAndQuery::from_static("/")));
         Uri::from_parts(target).map_err(|_| Rejection::NoRoute)
     }
-}
-
-/// The head that goes upstream.
-///
-/// A connector may choose by what layers have put among the extensions. The server's own right to the connection is for this hop
-/// alone.
-pub(super) fn outgoing(
-    method: Method,
-    uri: Uri,
-    fields: FieldList,
-    mut extensions: Extensions,
-) -> RequestLines {
-    drop(Promised::of(&mut extensions));
-    RequestLines::new(method, uri, fields, extensions)
 }
 
 /// Reports an upgrade that nobody has taken for one: the policy does not allow its protocol.
@@ -315,8 +307,8 @@ pub(super) fn closes_after(parts: &request::Parts) -> bool {
 
 /// RFC 9112, section 9.3: in HTTP/1.0 a connection closes unless the client asks otherwise. hyper does so without a field that says it,
 /// because it answers HTTP/1.0; the HTTP/1.1 that goes out says it (section 9.6).
-pub(super) fn ends_with_its_response(parts: &request::Parts) -> bool {
-    parts.version == Version::HTTP_10 && !ConnectionOptions::of(&parts.headers).contains("keep-alive")
+pub(super) fn ends_with_its_response(head: &impl AnyRequest) -> bool {
+    head.version() == Version::HTTP_10 && !has_option(head.fields(), "keep-alive")
 }
 
 fn failed(

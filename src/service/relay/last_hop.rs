@@ -10,15 +10,15 @@ use http::{Method, Response, StatusCode, request};
 
 use crate::handshake::{Rejection, last_response};
 use crate::header::max_forwards;
-use crate::http1::encode_request;
+use crate::http1::{AnyRequest, encode_request};
 
 /// The answer, if the request ends here.
-pub(super) fn answer(head: &request::Parts) -> Option<Response<String>> {
-    if !max_forwards::ends_here(&head.method, &head.headers) {
+pub(super) fn answer(head: &impl AnyRequest) -> Option<Response<String>> {
+    if !max_forwards::ends_here(head.method(), head.fields()) {
         return None;
     }
-    if head.method == Method::TRACE {
-        let mut response = last_response(StatusCode::OK, received(head));
+    if *head.method() == Method::TRACE {
+        let mut response = last_response(StatusCode::OK, received(head.as_parts()));
         let message = HeaderValue::from_static("message/http");
         response.headers_mut().insert(CONTENT_TYPE, message);
         return Some(response);

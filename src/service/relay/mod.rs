@@ -22,7 +22,7 @@ mod wait;
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,6 +32,7 @@ use crate::error::Error;
 use crate::exchange;
 use crate::handshake::Rejection;
 use crate::header::{Forwarding, Hop};
+use crate::http1::RequestHead;
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
@@ -211,7 +212,7 @@ impl<C: Connect + 'static> Relay<C> {
     pub async fn serve<S>(
         &self,
         stream: Rewind<S>,
-        head: &request::Parts,
+        head: &RequestHead,
         destination: Destination,
         hop: Hop,
     ) -> Result<Relayed<S>, Error>
@@ -224,7 +225,7 @@ impl<C: Connect + 'static> Relay<C> {
             destination: &destination,
             hop,
         };
-        let observed = exchange::observed(Kind::Request, head, head.version, hop);
+        let observed = exchange::observed(Kind::Request, head, head.version(), hop);
         let serving = async {
             match &self.forwarder.sources {
                 Sources::Named(named) => serve::serve(named, config, stream, head, route).await,

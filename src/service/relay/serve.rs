@@ -7,8 +7,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use bytes::BytesMut;
-use http::header::{EXPECT, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, Version, request};
+use http::header::{EXPECT, HeaderValue, TRANSFER_ENCODING};
+use http::{Method, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Relayed;
@@ -17,15 +17,15 @@ use super::asked::Asked;
 use super::asking::{Asking, Leg, Unanswered};
 use super::client::{Client, Outcome};
 use super::destination::Destination;
-use super::forward::{Route, ends_with_its_response, outgoing, report_upgrade};
+use super::forward::{Route, ends_with_its_response, report_upgrade};
 use super::last_hop;
 use super::passage::{Passage, Reframe};
 use super::source::Source;
 use crate::error::{Cause, Error, Phase};
-use crate::handshake::{Rejection, last_response, wants_upgrade};
+use crate::handshake::{Rejection, asks_for_upgrade, last_response};
 use crate::header::connection::has_option;
-use crate::header::rules::PreparedRules;
-use crate::http1::{AnyFields, BodyLength, FieldList, HeadError, end_of_head};
+use crate::header::rules::{PreparedRules, Variables};
+use crate::http1::{AnyFields, BodyLength, FieldList, HeadError, RequestHead, end_of_head};
 use crate::service::config::RelayConfig;
 use crate::side::Side;
 use crate::telemetry::{self, Kind, Stopwatch};
@@ -36,8 +36,8 @@ use crate::wire;
 pub(super) async fn serve<S, R>(
     source: &R,
     config: &RelayConfig,
-    stream: Rewind<S>,
-    head: &request::Parts,
+    mut stream: Rewind<S>,
+    head: &RequestHead,
     mut route: Route<'_>,
 ) -> Result<Relayed<S>, Error>
 where
@@ -45,9 +45,9 @@ where
     R: Source,
 {
     let refused = |error: HeadError| Error::new(Phase::RequestHead, Side::Downstream, Cause::Head(error));
-    let mut fields = FieldList::of(&head.headers);
-    let length = BodyLength::of_asked(head.version, &fields).map_err(|error| refused(error.into()))?;
-    let measure = stream.measure();
+    let fields = head.fields();
+    let length = BodyLength::of_asked(head.version(), fields).map_err(|error| refused(error.into()))?;
+    let (measure, timer) = (stream.measure(), stream.take_timer());
     let (stream, front) = stream.into_parts();
     let behind = measure.unwrap_or_else(|| end_of_head(&front));
     let ahead = match behind == front.len() {
@@ -55,19 +55,20 @@ where
         false => BytesMut::from(&front[behind..]),
     };
     drop(front);
-    let wants_switch = fields.contains(&UPGRADE) && wants_upgrade(head);
+    let wants_switch = asks_for_upgrade(head);
     report_upgrade(wants_switch);
     let mut client = Client {
         stream,
+        timer,
         ahead,
         has_ended: false,
         may_half_close: config.early_half_close,
         interim: Transfer::new(None),
-        version: head.version,
-        method: head.method.clone(),
+        version: head.version(),
+        method: head.method().clone(),
         length,
-        expects_continue: expects_continue(head.version, &fields, length),
-        closes: wants_switch || ends_with_its_response(head) || has_option(&fields, "close"),
+        expects_continue: expects_continue(head.version(), fields, length),
+        closes: wants_switch || ends_with_its_response(head) || has_option(fields, "close"),
     };
     let destination = route.destination;
     let trace = destination.trace.clone();
@@ -84,16 +85,16 @@ where
         return Box::pin(client.answer(response, outcome, config, trace)).await;
     }
     let forwarded = route.forwarding.forwarded_rules();
-    route.hop = forwarded.locate(route.hop.version(head.version), &head.headers);
-    let rules = route.rules(head);
-    let uri = match route.rewrite(head, &mut fields, &rules, source.authority()) {
-        Ok(uri) => uri,
-        Err(rejection) => return Box::pin(client.refuse(rejection, config, trace)).await,
-    };
-    if length == BodyLength::Chunked {
-        fields.set(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    route.hop = forwarded.locate_by(route.hop.version(head.version()), fields);
+    let rules = route.rules(Variables::of_head(head, &route.hop));
+    let mut outgoing = head.copied();
+    if let Err(rejection) = route.rewrite(&mut outgoing, &rules, source.authority()) {
+        return Box::pin(client.refuse(rejection, config, trace)).await;
     }
-    let outgoing = outgoing(head.method.clone(), uri, fields, head.extensions.clone());
+    if length == BodyLength::Chunked {
+        let coding = HeaderValue::from_static("chunked");
+        outgoing.fields_mut().set(TRANSFER_ENCODING, coding);
+    }
     let mut asked = Asked::new(outgoing, route.hop, length != BodyLength::None, trace.clone());
     match ask(source, config, &mut client, &mut asked, destination, &rules).await {
         Ok(answered) => {
@@ -129,8 +130,8 @@ where
 }
 
 /// What of a request is refused before any upstream has received it.
-fn refusal(config: &RelayConfig, head: &request::Parts, length: BodyLength) -> Option<Rejection> {
-    if head.method == Method::TRACE && !config.allow_trace {
+fn refusal(config: &RelayConfig, head: &RequestHead, length: BodyLength) -> Option<Rejection> {
+    if *head.method() == Method::TRACE && !config.allow_trace {
         return Some(Rejection::Trace);
     }
     match (length, config.most_of_request_body()) {
@@ -224,6 +225,7 @@ where
         leg: &mut leg,
         gave_up: false,
         interim: 0,
+        head_by: None,
     };
     let asked_at = Stopwatch::start();
     let head = poll_fn(|cx| asking.poll(cx, asked)).await?;

@@ -54,6 +54,11 @@ impl Wait {
                 deadline
             }
         };
+        self.poll_until(cx, deadline)
+    }
+
+    /// Ready when this deadline has passed.
+    pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);

@@ -24,7 +24,7 @@ use crate::error::{Error, Phase};
 use crate::exchange::{self, Admission, Answer, Exchange, Outgoing};
 use crate::handshake::{BadSwitch, Declined, Rejection, UpgradeRequest, last_response};
 use crate::header::{HeaderRules, Hop};
-use crate::http1::{AnyFields, BodyLength, check_request_unlimited};
+use crate::http1::{AnyFields, BodyLength, RequestHead, check_request_unlimited};
 use crate::service::BoxError;
 use crate::service::body::ProxyBody;
 use crate::service::declined::DeclinedBody;
@@ -35,7 +35,7 @@ use crate::service::peer;
 use crate::service::relay::rejected;
 use crate::side::Side;
 use crate::telemetry::{self, Kind};
-use crate::tunnel::{Label, Tunnels};
+use crate::tunnel::{Label, Timer, Tunnels};
 use carry::{Carry, Report};
 pub use config::ServiceConfig;
 pub use layer::{Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer};
@@ -183,7 +183,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         } = asked;
         let length = upgrade.body_length();
         // hyper answers the expectation itself, when the body is first asked for.
-        upgrade.take_expectation(&mut parts);
+        upgrade.take_expectation(&mut parts.headers);
         let mut trace = parts.extensions.remove::<Trace>();
         let label = parts.extensions.get::<Label>().cloned();
         let interim = OfUpgrade::of(&parts.extensions);
@@ -200,16 +200,18 @@ impl<C: Connect + 'static> Upgrader<C> {
             None => &self.config.forwarding,
         };
         let located = forwarding.forwarded_rules().locate(hop, &parts.headers);
-        let tap = self.config.upgrade.tap_of(&mut upgrade, &mut parts, located);
-        let (head, pending) = upgrade.forward_to(parts, None, located, forwarding); // (4)
+        let mut head = Box::new(RequestHead::from(parts));
+        let tap = self.config.upgrade.tap_of(&mut upgrade, &mut head, located);
+        let pending = upgrade.forward_to(&mut head, None, located, forwarding); // (4)
         let outgoing = Outgoing::new(head, located, pending, trace.clone());
         let config = &self.config.upgrade;
         // (5) to (7)
         let mut answer = match length {
-            BodyLength::None => exchange::ask(&self.connect, &outgoing, config).await?,
+            BodyLength::None => exchange::ask(&self.connect, &outgoing, config, Timer::default()).await?,
             // Sent once, and to one upstream: it is not kept.
             length => {
-                let mut exchange = Exchange::start(&self.connect, &outgoing, config).await?;
+                let mut exchange =
+                    Exchange::start(&self.connect, &outgoing, config, Timer::default()).await?;
                 request_body::send(body, length, &mut exchange, config.read_timeout).await?;
                 exchange.next().await?
             }
@@ -265,7 +267,7 @@ impl<C: Connect + 'static> Upgrader<C> {
         early: &[u8],
         admission: Admission,
     ) -> Result<Response<ProxyBody>, Error> {
-        telemetry::declined(declined.response().status.as_u16());
+        telemetry::declined(declined.status().as_u16());
         let limit = self.config.upgrade.read_timeout;
         let body = DeclinedBody::new(upstream, declined.body_length(), early, limit, admission);
         let unusable = |bad: BadSwitch| Error::new(Phase::ResponseHead, Side::Upstream, bad);

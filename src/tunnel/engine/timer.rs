@@ -3,6 +3,7 @@
 //! A message moves the deadline by storing an instant; it never touches the timer. Knows nothing of why there is a
 //! deadline.
 
+use std::fmt;
 use std::future::Future;
 #[cfg(feature = "gateway")]
 use std::future::poll_fn;
@@ -20,6 +21,12 @@ use crate::tunnel::waker_key::WakerKey;
 pub(crate) struct Timer {
     // Boxed: a tunnel without deadlines does not pay for it, and the tunnel's future stays `Unpin`.
     armed: Option<Pin<Box<Armed>>>,
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Timer")
+    }
 }
 
 pin_project! {

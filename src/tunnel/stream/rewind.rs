@@ -10,6 +10,8 @@ use bytes::{Buf, Bytes};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::tunnel::engine::Timer;
+
 pin_project! {
     /// A stream with bytes put back in front of its reads.
     ///
@@ -41,29 +43,41 @@ pin_project! {
         front: Bytes,
         // How many of the bytes in front belong together, by those who have put them there. Zero if that is not known.
         measure: u32,
+        // For the deadlines of whoever reads next.
+        timer: Timer,
     }
 }
 
 impl<S> Rewind<S> {
     /// Puts `front` before what `stream` will give. It may be empty.
     pub fn new(stream: S, front: Bytes) -> Self {
-        let measure = 0;
         Rewind {
             stream,
             front,
-            measure,
+            measure: 0,
+            timer: Timer::default(),
         }
+    }
+
+    /// With the timer of those who have read before.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn timed(mut self, timer: Timer) -> Self {
+        self.timer = timer;
+        self
+    }
+
+    /// The timer of those who have read before.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn take_timer(&mut self) -> Timer {
+        std::mem::take(&mut self.timer)
     }
 
     /// As [`new`](Rewind::new), where so many of the bytes belong together.
     #[cfg(feature = "gateway")]
     pub(crate) fn measured(stream: S, front: Bytes, measure: usize) -> Self {
-        let measure = u32::try_from(measure).unwrap_or_default();
-        Rewind {
-            stream,
-            front,
-            measure,
-        }
+        let mut rewind = Rewind::new(stream, front);
+        rewind.measure = u32::try_from(measure).unwrap_or_default();
+        rewind
     }
 
     /// How many bytes in front belong together, as long as none of them has been read.
