@@ -166,3 +166,27 @@ impl Evacuation {
         self.tunnels.stay(&server.shared_name());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::Listing;
+    use crate::upstream::record::Member;
+    use crate::upstream::server::Server;
+
+    #[test]
+    fn one_that_was_on_its_way_to_a_server_that_nobody_has_any_more_ends() {
+        for leaves in [true, false] {
+            let tunnels = Tunnels::new();
+            let record = Member::new(Server::new("a", ()), &"".into(), 0, None).record;
+            let name = record.shared_name();
+            Evacuation::of(tunnels.clone()).begin(&record);
+            if leaves {
+                record.leave();
+                drop(record);
+            }
+            let tunnel = tunnels.list(Listing::default().upstream(name), false);
+            assert_eq!(tunnel.watch().is_to_end(), leaves);
+        }
+    }
+}

@@ -9,6 +9,19 @@ use tokio::time::{Instant, sleep};
 use crate::*;
 
 mirrored! {
+    virtual_time async fn a_flush_that_was_waited_for_is_activity(near: Side) {
+        // A write is accepted after eight seconds, and has left after eight more.
+        let slow = Faults::none().hold_until_flush().delay(seconds(8));
+        let mut table = Table::with_faults(1024, Faults::none(), slow);
+        let config = unlimited().idle_timeout(seconds(10));
+        let tunnel = tokio::spawn(seat(near, table.near, table.far).config(config).run());
+        table.near_peer.write_all(b"hello").await.unwrap();
+        let mut received = [0; 5];
+        table.far_peer.read_exact(&mut received).await.unwrap();
+        let traffic = tunnel.await.unwrap().unwrap();
+        assert_eq!((traffic.end(), traffic.duration().as_secs()), (End::Idle, 26));
+    }
+
     virtual_time async fn silence_ends_at_the_idle_limit(near: Side) {
         let mut table = Table::new(1024);
         let config = unlimited().idle_timeout(seconds(10));

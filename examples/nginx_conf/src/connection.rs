@@ -129,7 +129,14 @@ async fn requests(
             }
         };
         facts.requests += 1;
-        let request = Request::new(Box::new(head.into_parts()), hop, proxied, Arc::new(facts.clone()), index, worker.clone());
+        let request = Request::new(
+            Box::new(head.into_parts()),
+            hop,
+            proxied,
+            Arc::new(facts.clone()),
+            index,
+            worker.clone(),
+        );
         match Box::pin(request.serve(stream)).await {
             Served::Next(stream) => {
                 accepted = listener.acceptor.resume_until(stream, hop, drain.started()).await;

@@ -29,6 +29,10 @@ impl Outlet {
                 Ok(Turn::Wait)
             }
             Poll::Ready(Ok(())) => {
+                if self.flushing {
+                    // What was waited for has left: bytes that the writer had accepted before.
+                    self.progress(now);
+                }
                 self.unflushed = false;
                 self.flushing = false;
                 self.waiting = false;
