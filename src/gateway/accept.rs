@@ -1,6 +1,7 @@
 //! Steps (1) to (3) of the walk: a connection is read to the end of a request head within its deadline, and this file
 //! decides what the request is. It must not know upstreams.
 
+use std::fmt;
 use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,9 +30,21 @@ use crate::wire::{self, First};
 /// Where policies and deadlines depend on the route, the listener has an acceptor whose policy allows no protocol at all, and
 /// each route has one of its own. What the first returns as ordinary and [wants an upgrade](crate::handshake::wants_upgrade)
 /// goes to [`resume`](Acceptor::resume) of the route's: its stream begins with the head that has been read already.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Acceptor {
     config: Arc<GatewayConfig>,
+    on_rejection: Option<Arc<OnRejection>>,
+}
+
+/// Changes the answer to a request that is refused. The head is there if it was whole and sound.
+type OnRejection = dyn Fn(&Rejection, Option<&request::Parts>, &mut Response<String>) + Send + Sync;
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a connection turned out to ask for.
@@ -56,6 +69,42 @@ impl Acceptor {
     pub fn new(config: GatewayConfig) -> Self {
         Acceptor {
             config: Arc::new(config),
+            on_rejection: None,
+        }
+    }
+
+    /// Changes the answers to requests that are refused here: those that [`accept`](Acceptor::accept) and its like have
+    /// [answered](Accepted::Rejected), and those of [`reject`](Acceptor::reject). For fields that all answers of a server have, such as
+    /// `Strict-Transport-Security`, or for a page. Default: they are as [`Rejection`] makes them. A later function takes the place
+    /// of an earlier one.
+    ///
+    /// `change` is given the reason, the request's head if it was whole and sound, and the answer. It runs for each of them and must not
+    /// block. `Connection: close`, `Content-Length` and `Date` are set behind it.
+    ///
+    /// ```
+    /// use http::HeaderValue;
+    /// use switchover::gateway::{Acceptor, GatewayConfig};
+    ///
+    /// let acceptor = Acceptor::new(GatewayConfig::default()).on_rejection(|_, _, response| {
+    ///     let value = HeaderValue::from_static("max-age=31536000");
+    ///     response.headers_mut().insert("strict-transport-security", value);
+    /// });
+    /// ```
+    #[must_use]
+    pub fn on_rejection(
+        mut self,
+        change: impl Fn(&Rejection, Option<&request::Parts>, &mut Response<String>) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_rejection = Some(Arc::new(change));
+        self
+    }
+
+    /// The answer to a request that is refused.
+    fn refusal(&self, rejection: &Rejection, head: Option<&request::Parts>) -> answer::Refusal {
+        let refusal = answer::Refusal::from(rejection);
+        match &self.on_rejection {
+            Some(change) => refusal.changed(|response| change(rejection, head, response)),
+            None => refusal,
         }
     }
 
@@ -238,7 +287,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let refusal = answer::Refusal::from(&rejection);
+        let refusal = self.refusal(&rejection, Some(head));
         self.answer(stream, head, refusal).await.map(|()| rejection)
     }
 
@@ -308,7 +357,7 @@ impl Acceptor {
     {
         let (mut client, scan) = match undecided {
             Undecided::Partial(client, scan) => (client, scan),
-            Undecided::Refused(refused) => return refused.answer().await,
+            Undecided::Refused(refused) => return self.refuse(refused).await,
         };
         let limits = &self.config.request_limits;
         let deadline = || deadline.unwrap_or_else(|| Instant::now().after(self.config.header_timeout));
@@ -325,8 +374,19 @@ impl Acceptor {
         };
         match decided {
             Ok(accepted) => Ok(accepted),
-            Err(refused) => refused.answer().await,
+            Err(refused) => self.refuse(refused).await,
         }
+    }
+
+    /// Answers and closes.
+    async fn refuse<S>(&self, refused: Refused<S>) -> Result<Accepted<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Refused(client, rejection, head) = refused;
+        let refusal = self.refusal(&rejection, head.as_deref().map(|head| &**head));
+        client.refuse(refusal, Admission::default()).await?;
+        Ok(Accepted::Rejected(rejection, head))
     }
 
     /// Step (3): what the request is.
@@ -402,19 +462,6 @@ enum Undecided<S> {
 
 /// A client whose request is refused, and the head of that if it was whole and sound.
 struct Refused<S>(Client<S>, Rejection, Option<Box<RequestHead>>);
-
-impl<S> Refused<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    /// Answers and closes.
-    async fn answer(self) -> Result<Accepted<S>, Error> {
-        let Refused(client, rejection, head) = self;
-        let refusal = answer::Refusal::from(&rejection);
-        client.refuse(refusal, Admission::default()).await?;
-        Ok(Accepted::Rejected(rejection, head))
-    }
-}
 
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {

@@ -67,6 +67,12 @@ impl Refusal {
         Refusal(response)
     }
 
+    /// What the caller makes of it, framed as the last one on its connection.
+    pub(super) fn changed(mut self, change: impl FnOnce(&mut Response<String>)) -> Self {
+        change(&mut self.0);
+        Refusal::custom(self.0)
+    }
+
     /// The client's answer where the upstream leg has failed.
     pub(super) fn of(status: StatusCode, error: &Error) -> Self {
         Refusal(last_response(status, error.public_text()))

@@ -2,6 +2,7 @@
 
 use http::{Response, StatusCode};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
+use switchover::handshake::Rejection;
 use switchover::test_util::{ScriptedClient, UPGRADE_REQUEST};
 use switchover::tunnel::Cap;
 use tokio::net::{TcpListener, TcpStream};
@@ -113,4 +114,74 @@ async fn to_an_upgrade() {
         assert_eq!(head.headers["connection"], connection);
         assert_eq!(cap.open(), 0);
     }
+}
+
+/// What the function makes of the answer, and no more: how it is framed is for the acceptor to say.
+#[tokio::test]
+async fn to_a_request_that_is_refused() {
+    let changing = |acceptor: Acceptor| {
+        acceptor.on_rejection(|why, head, response| {
+            let target = head.map_or("none", |head| head.uri.path()).to_owned();
+            let headers = response.headers_mut();
+            for (name, value) in [
+                ("x-why", why.name()),
+                ("x-target", &*target),
+                ("connection", "keep-alive"),
+                ("transfer-encoding", "chunked"),
+                ("content-length", "99"),
+            ] {
+                headers.insert(name, value.parse().unwrap());
+            }
+            if *why == Rejection::KeyMissing {
+                *response.status_mut() = StatusCode::IM_A_TEAPOT;
+                "a page\n".clone_into(response.body_mut());
+            }
+        })
+    };
+    let acceptor = changing(Acceptor::new(GatewayConfig::default()));
+    let keyless = UPGRADE_REQUEST.replace("Sec-WebSocket-Key", "X-Key");
+    let old = UPGRADE_REQUEST.replace("Version: 13", "Version: 12");
+    let cases = [
+        ("GET / HTTP/1.1\r\n\r\n", 400, "host-missing", "none", "close"),
+        (&*keyless, 418, "key-missing", "/chat", "close"),
+        (&*old, 426, "version-unsupported", "/chat", "close, upgrade"),
+    ];
+    for (request, status, why, target, connection) in cases {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = ScriptedClient::connect(listener.local_addr().unwrap()).await;
+        client.send(request).await;
+        let (stream, peer) = listener.accept().await.unwrap();
+        let (accepted, (head, body)) = tokio::join!(acceptor.accept(stream, peer), async {
+            let answer = client.response().await;
+            client.ends().await;
+            drop(client);
+            answer
+        });
+        assert!(matches!(accepted.unwrap(), Accepted::Rejected(..)), "{request:?}");
+        let field = |name: &str| head.headers[name].to_str().unwrap().to_owned();
+        let given = (
+            head.status.as_u16(),
+            field("x-why"),
+            field("x-target"),
+            field("connection"),
+        );
+        let expected = (status, why.to_owned(), target.to_owned(), connection.to_owned());
+        assert_eq!(given, expected, "{request:?}");
+        assert_eq!(field("content-length"), body.len().to_string(), "{request:?}");
+        assert!(!head.headers.contains_key("transfer-encoding"), "{request:?}");
+        assert_eq!(status == 418, body == b"a page\n", "{request:?}");
+    }
+    // The caller's own refusal too.
+    let (mut client, accepted) = accept(&acceptor, "GET /own HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let Accepted::Ordinary(head, stream) = accepted else {
+        panic!("{accepted:?}")
+    };
+    let (rejected, (answer, _)) = tokio::join!(acceptor.reject(stream, &head, Rejection::NoRoute), async {
+        let answer = client.response().await;
+        drop(client);
+        answer
+    });
+    rejected.unwrap();
+    assert_eq!(answer.headers["x-why"], "no-route");
+    assert_eq!(answer.headers["x-target"], "/own");
 }

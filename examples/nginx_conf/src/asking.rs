@@ -83,9 +83,26 @@ impl Request {
                     body,
                     _permit: permit,
                     _places: places,
+                    length: None,
                 })
             }),
             false => response,
+        }
+    }
+
+    /// An upstream's answer whose length is counted as it comes, where a variable may be asked for it.
+    fn measured(&self, response: Response<ProxyBody>) -> Response<ProxyBody> {
+        let tries = self.state.lock().tries.clone();
+        match tries.filter(|_| self.worker.configuration.names.has_body_lengths()) {
+            Some(tries) => response.map(|body| {
+                ProxyBody::new(CountedBody {
+                    body,
+                    _permit: None,
+                    _places: Vec::new(),
+                    length: Some(tries),
+                })
+            }),
+            None => response,
         }
     }
 
@@ -183,7 +200,7 @@ impl Request {
             return Err(stop);
         }
         self.changed(response.headers_mut(), status, proxy, location);
-        Ok(self.filtered(response))
+        Ok(self.filtered(self.measured(response)))
     }
 
     /// What takes the place of an upstream's answer, where something does: what it asks for itself, or the page for its status.

@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt;
 use super::http2;
 use super::limiting::Place;
 use super::opening::{self, Facts, Opened};
+use super::refused::Refusing;
 use super::request::Request;
 use super::server::Listener;
 use super::worker::Worker;
@@ -102,13 +103,22 @@ async fn requests(
             }
         },
     };
+    let refusing = Refusing {
+        worker: worker.clone(),
+        facts: Arc::new(facts.clone()),
+        hop,
+        proxied,
+        index,
+    };
+    let acceptor = listener.acceptor.clone();
+    let acceptor = acceptor.on_rejection(move |why, head, response| refusing.answer(why, head, response));
     let mut accepted = match stream.front().is_empty() {
         true => {
             let (stream, _) = stream.into_parts();
-            listener.acceptor.accept_until(stream, hop, drain.started()).await
+            acceptor.accept_until(stream, hop, drain.started()).await
         }
         // A request has begun already.
-        false => listener.acceptor.resume_until(stream, hop, drain.started()).await,
+        false => acceptor.resume_until(stream, hop, drain.started()).await,
     };
     loop {
         let (head, stream) = match accepted {
@@ -139,7 +149,7 @@ async fn requests(
         );
         match Box::pin(request.serve(stream)).await {
             Served::Next(stream) => {
-                accepted = listener.acceptor.resume_until(stream, hop, drain.started()).await;
+                accepted = acceptor.resume_until(stream, hop, drain.started()).await;
             }
             Served::Tunnel(tunnel) => return Some(tunnel),
             Served::Ended => return None,

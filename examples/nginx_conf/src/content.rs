@@ -8,6 +8,7 @@ use http::{Method, Response, StatusCode};
 use switchover::service::ProxyBody;
 
 use super::files::{self, Named};
+use super::gzip::{Gzip, OfFile};
 use super::location::{Location, TryFiles};
 use super::phases::{Phase, Plan, Stop, location_field};
 use super::preconditions::{Since, Validators, Verdict};
@@ -133,6 +134,9 @@ impl Request {
             Some(Verdict::Send { ranges: true }) => self.head.headers.get(RANGE),
             Some(Verdict::Send { ranges: false }) | None => None,
         };
+        let length = std::fs::metadata(path).map_or(0, |file| file.len());
+        let compressed = handling.gzip.of_file(kind, length, &self.head);
+        let range = range.filter(|_| compressed != OfFile::Whole);
         let mut response = files::serve(path, method, range, kind).await;
         if validators != now() {
             // Another file has taken its place: whose content this is, and what the client's conditions say of it, is not known.
@@ -145,6 +149,10 @@ impl Request {
                 validators
                     .iter()
                     .for_each(|validators| validators.apply(response.headers_mut()));
+                // A whole file has it from those that would compress it.
+                if compressed == OfFile::Varies && response.status() != StatusCode::OK {
+                    Gzip::vary(response.headers_mut());
+                }
                 Ok(self.finished(response))
             }
         }

@@ -157,7 +157,9 @@ impl Request {
 
     /// The head that an origin receives.
     fn goes_up(&self, proxy: &Proxy, path: &str) -> Vec<String> {
-        let is_upgrade = wants_upgrade(&self.head) && self.with(|asked| proxy.fields.carry_upgrade(asked));
+        let is_named = proxy.is_named(&self.head.headers);
+        let is_upgrade =
+            wants_upgrade(&self.head) && self.with(|asked| proxy.fields.carry_upgrade(asked, is_named));
         let rules = self.with(|asked| proxy.fields.request_rules(asked));
         let mut headers = self.head.headers.clone();
         let _ = hop_by_hop::strip(&mut headers);

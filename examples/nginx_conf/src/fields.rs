@@ -4,7 +4,6 @@
 //! one thing, as in nginx: whether an upgrade that a client asks for is asked of the upstream.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, header};
@@ -136,10 +135,10 @@ impl Fields {
                 true => rules.add_on_request(&field.name, value),
             };
             // With bytes that no field may hold it is empty: what the client has sent does not take its place.
-            let applied = apply(rules.clone(), &value);
-            if let Ok(with) = applied.or_else(|_| apply(rules.clone(), "")) {
-                rules = with;
-            }
+            rules = match apply(HeaderRules::default(), &value) {
+                Ok(_) => with(rules, |rules| apply(rules, &value)),
+                Err(_) => with(rules, |rules| apply(rules, "")),
+            };
         }
         rules
     }
@@ -192,45 +191,48 @@ impl Fields {
     }
 
     /// Whether nginx would ask the upstream for the upgrade that this request asks for. In which version it asks is not looked
-    /// at: an upstream that switches although it was asked in HTTP/1.0 does so in 1.1 too.
-    pub(crate) fn carry_upgrade(&self, asked: &Asked<'_>) -> bool {
-        !self.upgrade.value(asked).trim().is_empty() && has_token(&self.connection.value(asked), "upgrade")
+    /// at: an upstream that switches although it was asked in HTTP/1.0 does so in 1.1 too. Nor is `Connection`, where the protocol is one
+    /// that a flag names: servers of such protocols look at `Upgrade` alone, and configurations for them say `keep-alive`.
+    pub(crate) fn carry_upgrade(&self, asked: &Asked<'_>, is_named: bool) -> bool {
+        let names_it = !self.upgrade.value(asked).trim().is_empty();
+        names_it && (is_named || has_token(&self.connection.value(asked), "upgrade"))
     }
 }
 
 /// The rules that make these fields of an answer those. What the library says itself it goes on to say.
 pub(crate) fn difference(before: &HeaderMap, after: &HeaderMap) -> HeaderRules {
     let mut rules = HeaderRules::default();
-    let lines = |headers: &HeaderMap, name: &HeaderName| -> Vec<HeaderValue> {
-        headers.get_all(name).iter().cloned().collect()
-    };
-    let names: BTreeSet<&str> = before
-        .keys()
-        .chain(after.keys())
-        .map(HeaderName::as_str)
-        .collect();
-    for name in names
-        .into_iter()
-        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
-    {
-        let now = lines(after, &name);
-        if lines(before, &name) == now {
+    let added = after.keys().filter(|name| !before.contains_key(*name));
+    for name in before.keys().chain(added) {
+        let now = after.get_all(name);
+        if before.get_all(name) == now {
             continue;
         }
-        let Ok(mut changed) = rules.clone().remove_on_response(name.as_str()) else {
+        if HeaderRules::default().remove_on_response(name.as_str()).is_err() {
             continue;
-        };
+        }
+        // What was not there costs nothing to remove, but to look for.
+        if before.contains_key(name) {
+            rules = with(rules, |rules| rules.remove_on_response(name.as_str()));
+        }
         for value in now.iter().filter_map(|value| value.to_str().ok()) {
             // A dollar sign is none of a variable.
             let value = value.replace('$', "$$");
-            let added = changed
-                .clone()
-                .add_on_response(name.as_str(), &value, Statuses::Always);
-            changed = added.unwrap_or(changed);
+            rules = with(rules, |rules| {
+                rules.add_on_response(name.as_str(), &value, Statuses::Always)
+            });
         }
-        rules = changed;
     }
     rules
+}
+
+/// Rules with one more, if it is one. It is tried apart: one that is none would take the others along, and a copy of them for each would
+/// cost as much as all of them.
+fn with(rules: HeaderRules, rule: impl Fn(HeaderRules) -> Result<HeaderRules, RuleError>) -> HeaderRules {
+    match rule(HeaderRules::default()) {
+        Ok(_) => rule(rules).unwrap_or_default(),
+        Err(_) => rules,
+    }
 }
 
 fn names(said: &[super::scope::At<String>], findings: &mut Findings) -> Vec<HeaderName> {
@@ -289,4 +291,53 @@ fn is_harmless(field: &Field) -> bool {
 pub(crate) fn has_token(list: &str, token: &str) -> bool {
     list.split(',')
         .any(|element| element.trim().eq_ignore_ascii_case(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use switchover::header::Hop;
+    use switchover::header::rules::Variables;
+
+    use super::*;
+
+    fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let lines = lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        lines.collect()
+    }
+
+    /// One made of the other by the rules.
+    fn made(before: &HeaderMap, after: &HeaderMap) -> HeaderMap {
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let hop = Hop::unknown();
+        let mut made = before.clone();
+        let rules = difference(before, after).prepare(&Variables::new(&parts, &hop));
+        rules.apply_to_response(&mut made, StatusCode::SWITCHING_PROTOCOLS);
+        made
+    }
+
+    #[test]
+    fn what_makes_these_fields_those() {
+        let before = fields(&[("a", "1"), ("b", "2"), ("b", "3"), ("gone", "x")]);
+        let after = fields(&[("a", "1"), ("b", "3"), ("b", "$host"), ("new", "$"), ("new", "n")]);
+        assert_eq!(made(&before, &after), after);
+        assert_eq!(made(&after, &before), before);
+        assert_eq!(difference(&after, &after), HeaderRules::default());
+        // Those are the library's own.
+        let own = fields(&[("connection", "close"), ("sec-websocket-accept", "x"), ("a", "2")]);
+        assert_eq!(made(&before, &own), fields(&[("a", "2")]));
+    }
+
+    /// As many as a head may have.
+    #[test]
+    fn every_field_of_a_large_head() {
+        let named = |prefix: &str| -> HeaderMap {
+            let names = (0..1_024).map(|number| format!("{prefix}-{number}"));
+            let names = names.map(|name| HeaderName::from_bytes(name.as_bytes()).unwrap());
+            names.map(|name| (name, HeaderValue::from_static("1"))).collect()
+        };
+        let (before, after) = (named("a"), named("b"));
+        assert_eq!(made(&before, &after), after);
+    }
 }

@@ -32,6 +32,16 @@ pub(crate) struct Gzip {
     disabled: Option<At<Vec<Regex>>>,
 }
 
+/// What becomes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfFile {
+    /// It is compressed, and no part of it is sent.
+    Whole,
+    /// For other clients it is.
+    Varies,
+    Plain,
+}
+
 /// What `gzip_proxied` knows.
 const PROXIED: [&str; 9] = [
     "off",
@@ -113,8 +123,7 @@ impl Gzip {
         }
         let (mut head, body) = response.into_parts();
         if is_on(&self.has_vary) {
-            head.headers
-                .append(VARY, HeaderValue::from_static("Accept-Encoding"));
+            Gzip::vary(&mut head.headers);
         }
         if !self.is_for_client(asked, &head.headers) {
             return Response::from_parts(head, body);
@@ -129,9 +138,29 @@ impl Gzip {
         Response::from_parts(head, ProxyBody::new(body))
     }
 
+    /// What is made of a file of which a client asks for a part. As in nginx, what is compressed is sent whole.
+    pub(crate) fn of_file(&self, kind: &str, length: u64, asked: &request::Parts) -> OfFile {
+        let is_of_it = is_on(&self.is_on) && length >= self.least() && self.is_of(kind);
+        match is_of_it {
+            true if self.is_for_client(asked, &HeaderMap::new()) => OfFile::Whole,
+            true if is_on(&self.has_vary) => OfFile::Varies,
+            _ => OfFile::Plain,
+        }
+    }
+
+    /// The shortest body that is compressed.
+    fn least(&self) -> u64 {
+        self.least.as_ref().map_or(20, |least| least.value)
+    }
+
     /// Whether an answer to this client may be compressed.
     pub(crate) fn may_be_for(&self, asked: &request::Parts) -> bool {
         is_on(&self.is_on) && self.is_for_client(asked, &HeaderMap::new())
+    }
+
+    /// `Vary`, of an answer that is compressed for some clients.
+    pub(crate) fn vary(headers: &mut HeaderMap) {
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
 
     fn is_for_answer(&self, response: &Response<ProxyBody>) -> bool {
@@ -146,16 +175,17 @@ impl Gzip {
         is_on(&self.is_on)
             && is_of_status
             && !is_encoded
-            && length(response)
-                .is_none_or(|length| length >= self.least.as_ref().map_or(20, |least| least.value))
+            && length(response).is_none_or(|length| length >= self.least())
             && self.is_of_type(headers)
     }
 
     fn is_of_type(&self, headers: &HeaderMap) -> bool {
         let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let Some(kind) = value.map(|value| value.split(';').next().unwrap_or_default().trim()) else {
-            return false;
-        };
+        value.is_some_and(|value| self.is_of(value))
+    }
+
+    fn is_of(&self, kind: &str) -> bool {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
         let is = |known: &String| known == "*" || known.eq_ignore_ascii_case(kind);
         // It is always one of them.
         kind.eq_ignore_ascii_case("text/html")

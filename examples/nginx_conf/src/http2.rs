@@ -21,6 +21,7 @@ use super::answer::NO_ANSWER;
 use super::connection::report;
 use super::opening::{Facts, Opened};
 use super::real_ip::Proxied;
+use super::refused::Refusing;
 use super::request::{CLIENT_LEFT, Request};
 use super::worker::Worker;
 
@@ -89,7 +90,16 @@ impl Answers {
         if let Err(why) = check_request(&mut head) {
             let why = Rejection::from(why);
             report(self.hop, format!("{} {why}. {}", why.status(), why.hint()));
-            return Ok(why.into_response().map(ProxyBody::from));
+            let refusing = Refusing {
+                worker: self.worker,
+                facts: Arc::new(self.facts),
+                hop: self.hop,
+                proxied: self.proxied,
+                index: self.index,
+            };
+            let mut response = why.clone().into_response();
+            refusing.answer(&why, Some(&head), &mut response);
+            return Ok(response.map(ProxyBody::from));
         }
         let extensions = std::mem::take(&mut head.extensions);
         let facts = Arc::new(self.facts);

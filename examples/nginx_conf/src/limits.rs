@@ -117,15 +117,20 @@ impl Limits {
             .max_head_fields(MANY_FIELDS)
     }
 
+    /// WebSocket, and what `--allow-upgrade` names.
+    pub(crate) fn policy(&self) -> HandshakePolicy {
+        let protocols = self.protocols.iter().cloned();
+        protocols.fold(HandshakePolicy::default(), HandshakePolicy::allow)
+    }
+
     /// For the upgrades of a location. Their heads have been accepted already.
     pub(crate) fn of_upgrades(&self, scope: &Scope) -> GatewayConfig {
         let read_timeout = or(&scope.upstream_read_timeout, MINUTE);
         let tunnel = TunnelConfig::default()
             .idle_timeout(read_timeout)
             .write_timeout(send_timeout(scope));
-        let protocols = self.protocols.iter().cloned();
         GatewayConfig::default()
-            .policy(protocols.fold(HandshakePolicy::default(), HandshakePolicy::allow))
+            .policy(self.policy())
             .forwarding(silent())
             .tunnel(Arc::new(tunnel))
             .request_limits(

@@ -74,6 +74,7 @@ mod real_ip;
 mod redirecting;
 mod redirects;
 mod referer;
+mod refused;
 mod regex;
 mod replies;
 mod request;

@@ -11,7 +11,11 @@ use super::tree::Directive;
 
 /// The names, in small letters. A variable has its place among them as its number.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names(Vec<String>);
+pub(crate) struct Names {
+    known: Vec<String>,
+    /// `$upstream_response_length` stands somewhere.
+    has_body_lengths: bool,
+}
 
 /// Where the value of a variable comes from, as long as a request has not been given one.
 #[derive(Clone, Debug)]
@@ -33,21 +37,30 @@ impl Names {
 
     pub(crate) fn number(&self, name: &str) -> Option<usize> {
         let lower = name.to_ascii_lowercase();
-        self.0.iter().position(|known| *known == lower)
+        self.known.iter().position(|known| *known == lower)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.known.len()
+    }
+
+    /// Whether a variable may be asked for the length of an upstream's answer.
+    pub(crate) fn has_body_lengths(&self) -> bool {
+        self.has_body_lengths
     }
 
     fn add(&mut self, name: &str) {
         if !name.is_empty() && self.number(name).is_none() {
-            self.0.push(name.to_ascii_lowercase());
+            self.known.push(name.to_ascii_lowercase());
         }
     }
 
     fn collect(&mut self, lines: &[Directive]) {
         for line in lines {
+            self.has_body_lengths |= line
+                .arguments
+                .iter()
+                .any(|argument| argument.to_ascii_lowercase().contains("upstream_response_length"));
             let defined = match &*line.name {
                 "map" | "split_clients" => line.argument(1),
                 "geo" => line.arguments.last().map_or("", String::as_str),

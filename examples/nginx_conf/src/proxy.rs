@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::uri::PathAndQuery;
 use switchover::gateway::Acceptor;
+use switchover::handshake::HandshakePolicy;
+use switchover::header::{Protocol, Protocols};
 use switchover::route::{Locations as Prefixes, PathPattern, PathReading};
 use switchover::service::RelayConfig;
 use switchover::upstream::Retry;
@@ -37,6 +40,8 @@ pub(crate) struct Proxy {
     pub(crate) fields: Fields,
     /// Decides on requests that ask for an upgrade, by what holds in this location.
     pub(crate) upgrades: Acceptor,
+    /// What it decides by.
+    pub(crate) policy: HandshakePolicy,
     pub(crate) relay: RelayConfig,
     /// By what the outcome is asked for again.
     retry: Retry,
@@ -140,6 +145,7 @@ impl Proxy {
             whom,
             fields,
             upgrades: Acceptor::new(around.limits.of_upgrades(scope)),
+            policy: around.limits.policy(),
             relay: around.limits.of_relay(scope),
             retry,
             tls,
@@ -157,6 +163,18 @@ impl Proxy {
         });
         around.proxies.push(proxy.clone());
         Some(proxy)
+    }
+
+    /// Whether what a request asks for in `Upgrade` is what a flag names: no WebSocket, and allowed all the same.
+    pub(crate) fn is_named(&self, headers: &HeaderMap) -> bool {
+        let Ok(protocols) = Protocols::of(headers) else {
+            return false;
+        };
+        let mut allowed = protocols
+            .iter()
+            .filter(|protocol| self.policy.allows(protocol))
+            .peekable();
+        allowed.peek().is_some() && allowed.all(|protocol| *protocol != Protocol::WEBSOCKET)
     }
 
     /// The same upstream, by the rules of a block within the location.
@@ -245,7 +263,7 @@ impl Proxy {
             }
             _ => uri::joined(&uri::escape(&uri), &args),
         };
-        uri::with_possible_query(made).parse().map(Some).map_err(drop)
+        uri::possible(made).parse().map(Some).map_err(drop)
     }
 }
 

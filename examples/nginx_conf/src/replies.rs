@@ -1,5 +1,7 @@
 //! What is said to a client without an upstream, and what is changed on every answer.
 
+use std::net::IpAddr;
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
@@ -202,6 +204,13 @@ impl Request {
         response
     }
 
+    /// What the server adds to all of its answers, to one that was given before there was a location.
+    pub(crate) fn complete(&self, status: StatusCode, headers: &mut HeaderMap) {
+        self.state.lock().sent = Some((status, headers.clone()));
+        self.with(|asked| self.server.own.fields.add(headers, status, asked));
+        self.state.lock().sent = Some((status, headers.clone()));
+    }
+
     fn addressing(&self) -> Addressing {
         let location = self.state.lock().location.clone();
         location.map_or(self.server.own.fields.addressing, |location| {
@@ -213,6 +222,11 @@ impl Request {
     fn absolute(&self, path: &str, addressing: Addressing) -> Option<HeaderValue> {
         let host = match addressing.has_server_name && !self.server.name.is_empty() {
             true => self.server.name.clone(),
+            // As in nginx: by the address to which it has come.
+            false if self.host_name().is_none_or(|host| host.is_empty()) => match self.facts.server? {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(address) => format!("[{address}]"),
+            },
             false => {
                 let host: Template = "$host".parse().ok()?;
                 let host = self.with(|asked| host.value(&asked.variables()))?;

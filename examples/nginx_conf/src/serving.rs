@@ -10,9 +10,9 @@ use http::StatusCode;
 use http_body_util::BodyExt;
 use switchover::connect::Trace;
 use switchover::gateway::{Accepted, Incoming, Negotiated, Unanswered};
-use switchover::handshake::wants_upgrade;
+use switchover::handshake::{UpgradeRequest, wants_upgrade};
 use switchover::header::HeaderRules;
-use switchover::service::{ClientBody, RelayConfig, answer_one};
+use switchover::service::{ClientBody, ProxyBody, RelayConfig, answer_one};
 use switchover::tunnel::{AnyStream, Rewind, Traffic};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::Notify;
@@ -110,7 +110,13 @@ impl Request {
     pub(crate) fn carries_upgrade(&self, proxy: &Proxy) -> bool {
         // Behind an `error_page` that keeps a status the answer has that one: nothing is switched.
         let is_answered = self.state.lock().kept_status.is_some();
-        !is_answered && wants_upgrade(&self.head) && self.with(|asked| proxy.fields.carry_upgrade(asked))
+        !is_answered
+            && wants_upgrade(&self.head)
+            && self.with(|asked| {
+                proxy
+                    .fields
+                    .carry_upgrade(asked, proxy.is_named(&self.head.headers))
+            })
     }
 
     /// Answers, and keeps the connection where it can go on.
@@ -155,6 +161,14 @@ impl Request {
             Ok(asks) => asks,
             Err(stop) => return self.serve_stop(stop, stream).await,
         };
+        // By what holds here, so that the answer has what this location adds, and may be a page.
+        if let Err(why) = UpgradeRequest::parse(&self.head, &proxy.policy) {
+            report(self.hop(), format!("{} {why}. {}", why.status(), why.hint()));
+            let refused = why.into_response().map(ProxyBody::from);
+            return self
+                .answer_instead(Stop::Answered(Box::new(refused)), stream)
+                .await;
+        }
         let length = head_length(stream.front());
         // For an answer that is not the upstream's.
         let head = Bytes::copy_from_slice(&stream.front()[..length]);
@@ -245,6 +259,7 @@ impl Request {
             }
             Ok(Negotiated::Declined(status)) => {
                 let (all, body) = (trace.bytes_sent(), trace.body_bytes_sent());
+                leads.tries.has_come(body);
                 self.end(status.as_u16(), Some(all), Some(body));
                 Served::Ended
             }

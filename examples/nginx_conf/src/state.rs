@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) location: Option<Arc<Location>>,
     /// The URI is the client's own still, and what goes up is the target as it came.
     pub(crate) is_unparsed: bool,
+    /// Its head could not be read: there is none of what variables ask of it.
+    pub(crate) is_unread: bool,
     /// The URI is the one by which the location was found: no `break` has kept another one since the last redirection within.
     pub(crate) is_of_location: bool,
     /// It came by a redirection of the configuration's own.

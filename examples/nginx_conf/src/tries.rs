@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub(crate) struct Tries {
     wanted: Option<String>,
     /// `proxy_bind`: the address to connect from.
     bound: Option<SocketAddr>,
+    /// How much of the body has come of the answer that came last, where somebody wants to know.
+    body_length: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -50,6 +53,8 @@ pub(crate) struct Try {
     /// When its answer began; none where it gave none.
     pub(crate) answered: Option<Duration>,
     pub(crate) took: Duration,
+    /// Of its answer's body.
+    pub(crate) body_length: u64,
     /// What came of it, as logs have it; none where nobody waited for it.
     pub(crate) status: Option<u16>,
     begun: Instant,
@@ -68,6 +73,7 @@ impl Tries {
             sticky,
             wanted,
             bound,
+            body_length: AtomicU64::default(),
             state: Mutex::default(),
         })
     }
@@ -80,6 +86,11 @@ impl Tries {
     /// What makes the request count at a server, for whatever lasts as long as its answer.
     pub(crate) fn counted(&self) -> Option<Permit> {
         self.state().counted.take()
+    }
+
+    /// So much more has come of the body.
+    pub(crate) fn has_come(&self, bytes: u64) {
+        self.body_length.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// `sticky`: the client learns which server it was.
@@ -96,6 +107,7 @@ impl Tries {
         let mut tries = self.state().tries.clone();
         if let Some(last) = tries.last_mut().filter(|last| last.answered.is_some()) {
             last.took = last.begun.elapsed();
+            last.body_length = self.body_length.load(Ordering::Relaxed);
         }
         tries
     }
@@ -113,6 +125,7 @@ impl Try {
             connected: None,
             answered: None,
             took: Duration::ZERO,
+            body_length: 0,
             status: Some(status),
             begun: Instant::now(),
         }
@@ -160,6 +173,7 @@ pub(crate) fn ended(attempted: &Attempted<'_>) {
             connected: made.or(answered.map(|_| Duration::ZERO)),
             answered,
             took: attempted.took,
+            body_length: 0,
             status,
             begun: Instant::now()
                 .checked_sub(attempted.took)

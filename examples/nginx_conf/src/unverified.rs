@@ -6,10 +6,19 @@ use switchover::tls::TlsClientConfig;
 use switchover::tls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
-use switchover::tls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use switchover::tls::rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
 use switchover::tls::rustls::pki_types::pem::PemObject;
-use switchover::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use switchover::tls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use switchover::tls::rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
+use switchover::tls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+};
+use webpki::RawPublicKeyEntity;
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 /// Believes every certificate. That its owner is the one who answers is proved all the same.
 #[derive(Debug)]
@@ -33,12 +42,11 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
+        let algorithms = &self.0.signature_verification_algorithms;
+        match key_of_version_1(certificate) {
+            None => verify_tls12_signature(message, certificate, signed, algorithms),
+            Some(key) => is_signed_by(&key, message, signed, algorithms),
+        }
     }
 
     fn verify_tls13_signature(
@@ -47,16 +55,45 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
+        let algorithms = &self.0.signature_verification_algorithms;
+        match key_of_version_1(certificate) {
+            None => verify_tls13_signature(message, certificate, signed, algorithms),
+            Some(key) => verify_tls13_signature_with_raw_key(message, &key, signed, algorithms),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The key in a certificate of version 1, which webpki does not read. Of another it finds the key itself.
+fn key_of_version_1<'a>(certificate: &'a CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'a>> {
+    let (_, read) = X509Certificate::from_der(certificate).ok()?;
+    let key = read.tbs_certificate.subject_pki.raw;
+    (read.version() == X509Version::V1).then(|| key.into())
+}
+
+/// As rustls judges it: by any of the algorithms that the scheme may stand for.
+fn is_signed_by(
+    key: &SubjectPublicKeyInfoDer<'_>,
+    message: &[u8],
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error> {
+    let wrong = |why| Error::InvalidCertificate(why);
+    let key = RawPublicKeyEntity::try_from(key).map_err(|_| wrong(CertificateError::BadEncoding))?;
+    let known = algorithms
+        .mapping
+        .iter()
+        .filter(|(scheme, _)| *scheme == signed.scheme);
+    let mut known = known.flat_map(|(_, algorithms)| algorithms.iter());
+    match known.any(|algorithm| {
+        key.verify_signature(*algorithm, message, signed.signature())
+            .is_ok()
+    }) {
+        true => Ok(HandshakeSignatureValid::assertion()),
+        false => Err(wrong(CertificateError::BadSignature)),
     }
 }
 

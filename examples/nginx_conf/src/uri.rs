@@ -120,17 +120,15 @@ pub(crate) fn joined(path: &str, args: &str) -> String {
     }
 }
 
-/// A target whose query has what no query can have, which a group may hold, with that encoded. nginx sends it as it is.
-pub(crate) fn with_possible_query(target: String) -> String {
+/// A target with what no target can hold, which a group may, encoded. nginx sends it as it is: a space ends the target there, and most
+/// servers refuse what stands behind it.
+pub(crate) fn possible(target: String) -> String {
     let is_impossible = |byte: u8| matches!(byte, 0..=0x20 | 0x7f | b'"' | b'#' | b'<' | b'>');
-    let Some((path, query)) = target.split_once('?') else {
-        return target;
-    };
-    if !query.bytes().any(is_impossible) {
+    if !target.bytes().any(is_impossible) {
         return target;
     }
-    let mut out = format!("{path}?");
-    for sign in query.chars() {
+    let mut out = String::with_capacity(target.len());
+    for sign in target.chars() {
         match u8::try_from(sign) {
             Ok(byte) if is_impossible(byte) => out.push_str(&format!("%{byte:02X}")),
             _ => out.push(sign),
@@ -169,17 +167,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_have_possible_queries() {
+    fn targets_are_possible() {
         for (target, expected) in [
-            ("/a\"b", "/a\"b"),
-            ("/a\"b?c", "/a\"b?c"),
+            ("/a\"b", "/a%22b"),
+            ("/a b#c?d", "/a%20b%23c?d"),
             ("/a?b=\"c\"", "/a?b=%22c%22"),
             ("/a?b<c>#d?e", "/a?b%3Cc%3E%23d?e"),
             ("/a?b c\r\n\u{7f}", "/a?b%20c%0D%0A%7F"),
             ("/a?%22{}|^`\\", "/a?%22{}|^`\\"),
             ("/a?\"\u{e9}", "/a?%22\u{e9}"),
         ] {
-            let made = with_possible_query(target.to_owned());
+            let made = possible(target.to_owned());
             assert_eq!(made, expected, "{target}");
             let parsed: http::uri::PathAndQuery = made.parse().unwrap();
             assert_eq!(parsed.as_str(), expected, "{target}");

@@ -54,6 +54,7 @@ pub(crate) enum Plain {
     UpstreamAddress,
     UpstreamConnectTime,
     UpstreamHeaderTime,
+    UpstreamResponseLength,
     UpstreamResponseTime,
     UpstreamStatus,
     Uri,
@@ -108,6 +109,7 @@ pub(crate) const PLAIN: &[(&str, Plain)] = &[
     ("upstream_addr", Plain::UpstreamAddress),
     ("upstream_connect_time", Plain::UpstreamConnectTime),
     ("upstream_header_time", Plain::UpstreamHeaderTime),
+    ("upstream_response_length", Plain::UpstreamResponseLength),
     ("upstream_response_time", Plain::UpstreamResponseTime),
     ("upstream_status", Plain::UpstreamStatus),
     ("uri", Plain::Uri),
@@ -155,7 +157,6 @@ const NOT_HERE: &[&str] = &[
     "upstream_cache_status",
     "upstream_last_server_name",
     "upstream_queue_time",
-    "upstream_response_length",
 ];
 
 /// Families of them.

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Version};
 
@@ -154,9 +155,16 @@ impl Plain {
             Plain::ProxyProtocolServerPort => port(asked.proxied.server),
             Plain::RealIpPort => asked.facts.port.map_or(String::new(), |port| port.to_string()),
             Plain::RemoteUser => remote_user(&head.headers).unwrap_or_default(),
+            Plain::Request | Plain::RequestMethod if asked.state.lock().is_unread => String::new(),
             Plain::Request => {
-                let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-                format!("{} {} {}", head.method, target, protocol(head.version))
+                let path = || head.uri.path_and_query().map_or("/", |target| target.as_str());
+                let target = match head.version {
+                    // Its authority is a field of its own.
+                    Version::HTTP_2 => path().to_owned(),
+                    // As it came, be it absolute or an authority.
+                    _ => head.uri.to_string(),
+                };
+                format!("{} {target} {}", head.method, protocol(head.version))
             }
             Plain::RequestFilename => files::filename(asked),
             Plain::RequestId => format!("{:032x}", asked.id),
@@ -206,6 +214,7 @@ impl Plain {
             Plain::UpstreamAddress => of_each(asked, |server| Some(server.server.clone())),
             Plain::UpstreamConnectTime => of_each(asked, |server| server.connected.map(seconds)),
             Plain::UpstreamHeaderTime => of_each(asked, |server| server.answered.map(seconds)),
+            Plain::UpstreamResponseLength => of_each(asked, |server| Some(server.body_length.to_string())),
             // One that is still answering has taken no time yet, as in nginx.
             Plain::UpstreamResponseTime => of_each(asked, |server| {
                 let is_over = asked.ending.is_some() || server.answered.is_none();
@@ -291,11 +300,19 @@ fn remote_user(headers: &HeaderMap) -> Option<String> {
     credentials(headers).map(|(name, _)| name)
 }
 
+/// As nginx reads it: the padding may be missing, and bits that are left over are of no interest.
+const BASIC: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
 /// Name and password in `Authorization: Basic`.
 pub(crate) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, credentials) = value.split_once(' ')?;
-    let decoded = STANDARD.decode(credentials.trim()).ok()?;
+    let decoded = BASIC.decode(credentials.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
     let (name, password) = text.split_once(':')?;
     scheme

@@ -2,7 +2,6 @@
 //!
 //! The list of what is harmless is the closed one: every line that the program does not do counts as a guard unless it is named here.
 
-use crate::directives::has_no_bearing;
 use crate::tree::Directive;
 
 use super::Level;
@@ -16,8 +15,6 @@ const KEEPS_NOBODY_OUT: &[&str] = &[
     "autoindex",
     "charset",
     "charset_types",
-    "client_body_timeout",
-    "client_header_buffer_size",
     "error_log",
     "error_page",
     "expires",
@@ -26,21 +23,20 @@ const KEEPS_NOBODY_OUT: &[&str] = &[
     "http2",
     "index",
     "limit_rate",
+    "log_format",
+    "resolver",
+    "resolver_timeout",
     "merge_slashes",
     "port_in_redirect",
-    "proxy_bind",
     "proxy_cache",
     "proxy_cookie_domain",
     "proxy_cookie_flags",
     "proxy_cookie_path",
     "proxy_intercept_errors",
-    "proxy_next_upstream_timeout",
-    "proxy_pass_header",
     "proxy_ignore_headers",
     "recursive_error_pages",
     "root",
     "server_name_in_redirect",
-    "ssl",
     "ssl_trusted_certificate",
     "ssl_verify_depth",
     "ssi",
@@ -55,16 +51,8 @@ const KEEPS_NOBODY_OUT: &[&str] = &[
     "limit_conn_status",
     "split_clients",
     "geo",
-    "proxy_ssl_verify",
-    "proxy_ssl_verify_depth",
-    "proxy_ssl_certificate",
-    "proxy_ssl_certificate_key",
     "set",
-    "set_real_ip_from",
-    "real_ip_header",
-    "real_ip_recursive",
     "ssl_protocols",
-    "underscores_in_headers",
     "worker_shutdown_timeout",
 ];
 
@@ -77,6 +65,6 @@ pub(super) fn guard<'a>(level: &Level<'a>) -> Option<&'a Directive> {
         "auth_basic" | "auth_request" if line.first() == "off" => false,
         "auth_basic_user_file" | "auth_request_set" => false,
         "satisfy" => false,
-        name => is_lost(name, &[]) && !KEEPS_NOBODY_OUT.contains(&name) && !has_no_bearing(name),
+        name => is_lost(line) && !KEEPS_NOBODY_OUT.contains(&name),
     })
 }

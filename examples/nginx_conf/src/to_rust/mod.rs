@@ -4,8 +4,11 @@
 //! The frame is the same for every configuration (`frame.txt`); the tables of it are made of the lines.
 
 mod guards;
+mod listener;
 mod location;
 mod names;
+mod proxy;
+mod rules;
 mod server;
 mod upstream;
 
@@ -53,8 +56,14 @@ pub(super) struct Program {
     text: String,
     /// By the name under which locations take them.
     upstreams: BTreeMap<String, String>,
-    /// Certificates of upstreams have to be believed.
-    has_tls: bool,
+}
+
+/// What stands around a location.
+pub(super) struct Around<'a> {
+    /// `$server_name`.
+    pub(super) server_name: &'a str,
+    /// Those of `upstream`.
+    pub(super) blocks: &'a [&'a Directive],
 }
 
 impl Program {
@@ -65,9 +74,10 @@ impl Program {
         }
     }
 
-    /// Names a line that has no equivalent.
+    /// Names a line that is not done, with what the library has in its place.
     pub(super) fn without(&mut self, depth: usize, line: &Directive, why: &str) {
-        let text = format!("// {}: {} has no equivalent here{why}", line.place, shown(line));
+        let lost = names::without(&line.name);
+        let text = format!("// {}: {} {lost}{why}", line.place, shown(line));
         self.line(depth, &text);
     }
 }
@@ -91,17 +101,52 @@ pub(super) fn quoted(text: &str) -> String {
     out + "\""
 }
 
+/// `worker_connections`, of which a tunnel has two, for all workers: the cap, as an expression.
+fn tunnels(all: &[Directive], program: &mut Program) -> String {
+    let workers = all.iter().find(|line| line.name == "worker_processes");
+    if let Some(line) = workers.filter(|line| line.first() != "auto") {
+        program.line(
+            0,
+            &format!(
+                "// {}: {}, and here a thread for each processor",
+                line.place,
+                shown(line)
+            ),
+        );
+    }
+    let is_auto = workers.is_some_and(|line| line.first() == "auto");
+    let workers = workers
+        .and_then(|line| line.first().parse::<usize>().ok())
+        .unwrap_or(1);
+    let events = all.iter().find(|line| line.name == "events");
+    let connections = events.iter().flat_map(|events| events.lines());
+    let mut connections = connections.filter(|line| line.name == "worker_connections");
+    let connections = connections
+        .next()
+        .and_then(|line| line.first().parse::<usize>().ok());
+    match connections {
+        Some(connections) if is_auto => {
+            format!(
+                "Cap::new({connections} * std::thread::available_parallelism().map_or(1, usize::from) / 2)"
+            )
+        }
+        Some(connections) => format!("Cap::new({})", connections.saturating_mul(workers) / 2),
+        None => "Cap::unlimited()".to_owned(),
+    }
+}
+
 /// The program of a configuration that has no errors.
 pub(super) fn program(flags: &Flags) -> String {
     let (all, _) = tree::read(&flags.file, &mut Findings::default());
     let mut tables = Program::default();
     let file = flags.file.file_name().unwrap_or_default().to_string_lossy();
     let http = all.iter().find(|line| line.name == "http");
-    for line in all.iter().filter(|line| names::is_lost(&line.name, &[])) {
+    for line in all.iter().filter(|line| names::is_lost(line)) {
         tables.without(0, line, "");
     }
+    let tunnels = tunnels(&all, &mut tables);
     if let Some(http) = http {
-        server::listeners(http, &mut tables);
+        server::listeners(http, &tunnels, &mut tables);
     }
     let mut upstreams = Program::default();
     upstream::table(&tables, &mut upstreams);
@@ -112,10 +157,11 @@ pub(super) fn program(flags: &Flags) -> String {
          //!\n\
          //! ```toml\n\
          //! http = \"1.4\"\n\
+         //! socket2 = \"0.6\"\n\
          //! switchover = {{ version = \"0.1\", features = [\"hyper\", \"ring\"] }}\n\
-         //! tokio = {{ version = \"1.50\", features = [\"macros\", \"net\", \"rt-multi-thread\"] }}\n\
+         //! tokio = {{ version = \"1.50\", features = [\"macros\", \"net\", \"rt-multi-thread\", \"time\"] }}\n\
          //! ```\n\
-         #![allow(unused_imports, unused_mut, dead_code, reason = \"not every configuration wants all of it\")]\n\n\
+         #![allow(unused_imports, unused_mut, unused_variables, dead_code, reason = \"not every configuration wants all of it\")]\n\n\
          {FRAME}\n{}\n{}",
         upstreams.text, tables.text
     )

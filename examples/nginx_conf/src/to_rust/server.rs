@@ -1,23 +1,21 @@
 //! `server`: its names, and the address with its certificate.
 
-use switchover::route::HostPattern;
+use switchover::route::{HostPattern, Hosts};
 
 use crate::findings::Findings;
 use crate::listen::{Address, Listen};
-use crate::measures;
 use crate::tree::Directive;
 
 use super::guards::guard;
 use super::names::is_lost;
-use super::upstream::duration;
-use super::{Level, Program, location, quoted, shown};
+use super::{Around, Level, Program, listener, location, quoted, shown};
 
 /// All addresses of a configuration, each with its servers.
-pub(super) fn listeners(http: &Directive, program: &mut Program) {
+pub(super) fn listeners(http: &Directive, tunnels: &str, program: &mut Program) {
     let level = Level::default().within(http.lines());
     for line in http.lines() {
         let is_of_an_upgrade = line.name == "map" && line.first() == "$http_upgrade";
-        if is_lost(&line.name, &[]) || line.name == "map" && !is_of_an_upgrade {
+        if is_lost(line) || line.name == "map" && !is_of_an_upgrade {
             program.without(0, line, "");
         }
     }
@@ -40,15 +38,13 @@ pub(super) fn listeners(http: &Directive, program: &mut Program) {
     }
     let mut made = Vec::new();
     for address in &addresses {
-        let Address::Tcp(socket) = address else {
-            program.line(0, &format!("// listen {address} has no equivalent here"));
-            continue;
-        };
         let index = made.len();
         program.line(0, &format!("\n/// `listen {address}`"));
         program.line(
             0,
-            &format!("fn listener_{index}(upstreams: &Upstreams) -> Result<Listener, Failure> {{"),
+            &format!(
+                "fn listener_{index}(upstreams: &Upstreams, tunnels: &Cap) -> Result<Listener, Failure> {{"
+            ),
         );
         program.line(1, "let mut servers = Servers::default();");
         let here: Vec<(&Directive, &Listen)> = servers
@@ -58,7 +54,7 @@ pub(super) fn listeners(http: &Directive, program: &mut Program) {
                 Some((*block, listen))
             })
             .collect();
-        let mut names = Vec::new();
+        let mut names = Hosts::default();
         for (block, listen) in &here {
             server(block, listen, &level, &blocks, &mut names, program);
         }
@@ -66,16 +62,16 @@ pub(super) fn listeners(http: &Directive, program: &mut Program) {
         let of_default = default
             .map(|(block, _)| level.within(block.lines()))
             .unwrap_or_default();
-        let is_tls = here.iter().any(|(_, listen)| listen.is_tls);
-        listener(&socket.to_string(), &of_default, is_tls, program);
+        listener::listener(address, &here, &level, &of_default, program);
         program.line(0, "}");
-        made.push(format!("listener_{index}(&upstreams)?"));
+        made.push(format!("listener_{index}(&upstreams, &tunnels)?"));
     }
     program.line(
         0,
         "\npub(crate) fn listeners() -> Result<Vec<Listener>, Failure> {",
     );
     program.line(1, "let upstreams = upstreams()?;");
+    program.line(1, &format!("let tunnels = {tunnels};"));
     program.line(1, &format!("Ok(vec![{}])", made.join(", ")));
     program.line(0, "}");
 }
@@ -102,7 +98,7 @@ fn server(
     listen: &Listen,
     http: &Level<'_>,
     blocks: &[&Directive],
-    taken: &mut Vec<String>,
+    taken: &mut Hosts<()>,
     program: &mut Program,
 ) {
     let level = http.within(block.lines());
@@ -110,15 +106,26 @@ fn server(
     let mut names = Vec::new();
     for line in block.lines() {
         match &*line.name {
-            "listen" if listen.is_proxied => program.without(1, line, ": the PROXY protocol is refused"),
+            "listen" if line.arguments.iter().any(|argument| argument == "http2") => {
+                let text = format!(
+                    "// {}: {}, and here HTTP/1.1; see http2::Http2Server",
+                    line.place,
+                    shown(line)
+                );
+                program.line(1, &text);
+            }
+            "listen" if line.arguments.iter().any(|argument| argument == "quic") => {
+                program.without(1, line, "")
+            }
             "server_name" => {
                 for name in &line.arguments {
-                    match name.parse::<HostPattern>() {
-                        Ok(_) if taken.contains(name) => {}
-                        Ok(_) => {
-                            taken.push(name.clone());
-                            names.push(format!("{}.parse()?", quoted(name)));
-                        }
+                    match name
+                        .parse::<HostPattern>()
+                        .map(|pattern| taken.add([pattern], ()))
+                    {
+                        // It is that of another server here.
+                        Ok(Err(_)) => {}
+                        Ok(Ok(())) => names.push(format!("{}.parse()?", quoted(name))),
                         Err(_) => program.line(
                             1,
                             &format!("// {}: server_name {name} has no equivalent here", line.place),
@@ -126,10 +133,12 @@ fn server(
                     }
                 }
             }
-            name if is_lost(name, &[]) => program.without(1, line, ""),
+            _ if is_lost(line) => program.without(1, line, ""),
             _ => {}
         }
     }
+    let server_name = server_name(block);
+    let around = Around { server_name, blocks };
     program.line(1, "let mut locations = Locations::default();");
     let is_location = |line: &&Directive| line.name == "location";
     // What is not found by a path here may be kept from somebody by a regular expression.
@@ -153,7 +162,7 @@ fn server(
                 );
                 "Content::Closed".to_owned()
             }
-            None => location::answer(line, &level, program),
+            None => location::answer(line, &level, &around, program),
         };
         program.line(
             1,
@@ -161,51 +170,17 @@ fn server(
         );
     } else {
         for inner in block.lines().iter().filter(is_location) {
-            location::add(inner, &level, blocks, before.or(by_regex), program);
+            location::add(inner, &level, &around, before.or(by_regex), program);
         }
     }
     let add = if listen.is_default { "add_default" } else { "add" };
-    program.line(1, &format!("servers.{add}([{}], locations)?;", names.join(", ")));
+    let site = format!("Site {{ name: {}, locations }}", quoted(server_name));
+    program.line(1, &format!("servers.{add}([{}], {site})?;", names.join(", ")));
 }
 
-fn listener(address: &str, level: &Level<'_>, is_tls: bool, program: &mut Program) {
-    let tls = match (
-        is_tls,
-        level.one("ssl_certificate"),
-        level.one("ssl_certificate_key"),
-    ) {
-        (false, ..) => "None".to_owned(),
-        (true, Some(chain), Some(key)) => {
-            program.line(
-                1,
-                "// One certificate for all servers of the address: that of the default server.",
-            );
-            format!(
-                "Some(TlsAcceptor::new(TlsServerConfig::from_pem(std::fs::read({})?, std::fs::read({})?)?))",
-                quoted(chain.first()),
-                quoted(key.first())
-            )
-        }
-        (true, ..) => "return Err(\"there is no certificate\".into())".to_owned(),
-    };
-    let time = |name: &str, default: u64| {
-        let said = level.one(name).and_then(|line| measures::time(line.first()).ok());
-        let said = said.filter(|time| !time.is_zero());
-        duration(said.unwrap_or(std::time::Duration::from_secs(default)))
-    };
-    let (header, keep) = (time("client_header_timeout", 60), time("keepalive_timeout", 75));
-    let heads = level.one("large_client_header_buffers").and_then(|line| {
-        let number: u64 = line.first().parse().ok()?;
-        number.checked_mul(measures::size(line.argument(1)).ok()?)
-    });
-    let heads = heads.unwrap_or(64 << 10);
-    program.line(
-        1,
-        &format!(
-            "\nlet config = no_upgrades()\n    .header_timeout({header})\n    .keep_alive_timeout({keep})\n    \
-             .request_limits(HeadLimits::default().max_bytes({heads}));\nOk(Listener {{\n    address: {},\n    tls: {tls},\n    \
-             acceptor: Acceptor::new(config),\n    servers,\n}})",
-            quoted(address)
-        ),
-    );
+/// `$server_name`: the first name, without the dot in front.
+fn server_name(block: &Directive) -> &str {
+    let line = block.lines().iter().find(|line| line.name == "server_name");
+    let name = line.map_or("", Directive::first);
+    name.strip_prefix('.').unwrap_or(name)
 }

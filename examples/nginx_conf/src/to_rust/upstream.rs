@@ -5,7 +5,8 @@ use std::fmt::Write;
 use crate::measures;
 use crate::tree::Directive;
 
-use super::{Level, Program, quoted, shown};
+use super::names;
+use super::{Around, Level, Program, quoted, shown};
 
 /// The URL of `proxy_pass`, taken apart.
 #[derive(Debug)]
@@ -48,144 +49,260 @@ impl Url {
     }
 }
 
+/// The block of the group that a URL names, if it names one.
+pub(super) fn block_of<'a>(url: &Url, around: &Around<'a>) -> Option<&'a Directive> {
+    let mut blocks = around.blocks.iter();
+    let found = blocks.find(|block| block.first().eq_ignore_ascii_case(&url.authority));
+    found.copied()
+}
+
 /// Puts a group down for a location, and returns the name under which it is found.
-pub(super) fn group(url: &Url, level: &Level<'_>, blocks: &[&Directive], program: &mut Program) -> String {
-    let name_of_tls = url.is_https.then(|| {
-        let said = level.one("proxy_ssl_name").map(Directive::first);
-        let name = said.filter(|name| !name.contains('$')).unwrap_or(url.host());
-        let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
-        name.to_owned()
-    });
-    let roots = level.one("proxy_ssl_trusted_certificate").map(Directive::first);
-    let roots = roots.filter(|_| url.is_https);
-    let key = match (&name_of_tls, roots) {
-        (None, _) => format!("http://{}", url.authority),
-        (Some(name), roots) => format!(
-            "https://{} as {name} by {}",
-            url.authority,
-            roots.unwrap_or("the system")
-        ),
-    };
-    let block = blocks
-        .iter()
-        .find(|block| block.first().eq_ignore_ascii_case(&url.authority));
+pub(super) fn group(url: &Url, level: &Level<'_>, around: &Around<'_>, program: &mut Program) -> String {
+    let block = block_of(url, around);
+    let mut key = format!(
+        "{}://{}",
+        if url.is_https { "https" } else { "http" },
+        url.authority
+    );
     let mut text = String::new();
-    let tls = name_of_tls.as_ref().map(|name| {
-        let config = match roots {
-            Some(file) => format!(
-                "TlsClientConfig::builder().only_roots(std::fs::read({})?).build()?",
-                quoted(file)
-            ),
-            None => "TlsClientConfig::system()?".to_owned(),
-        };
-        let _ = writeln!(text, "let tls = {config};");
-        name.clone()
-    });
+    let tls = url
+        .is_https
+        .then(|| tls(url, level, &mut key, &mut text, program));
+    let from = bound(level, program);
+    if let Some(from) = &from {
+        key += &format!(" from {from}");
+    }
+    let way = Way {
+        is_tls: tls.is_some(),
+        from,
+    };
     let _ = writeln!(text, "let group = Group::builder()");
     match block {
-        Some(block) => servers(block, tls.as_deref(), &mut text),
-        None => {
-            let server = server(&url.authority, tls.as_deref(), url.is_https);
-            let _ = writeln!(text, "    .server({server})");
-        }
+        Some(block) => servers(block, &way, &mut text),
+        // Whatever fails there, it is asked again.
+        None => added(&url.authority, &way, url.is_https, ".max_fails(0)", &mut text),
     }
     let _ = writeln!(text, "    .build();");
-    program.has_tls |= url.is_https;
     program.upstreams.insert(key.clone(), text);
     key
 }
 
-fn servers(block: &Directive, tls: Option<&str>, text: &mut String) {
-    for line in block.lines() {
-        match &*line.name {
-            "server" if line.arguments.iter().any(|argument| argument == "down") => {
-                let _ = writeln!(text, "    // {}: {}", line.place, shown(line));
-            }
-            "server" => {
-                let mut made = server(line.first(), tls, false);
-                for argument in line.arguments.iter().skip(1) {
-                    let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
-                    made += &match (name, value.parse::<u32>(), measures::time(value)) {
-                        ("weight", Ok(weight), _) => format!(".weight({weight})"),
-                        ("max_fails", Ok(fails), _) => format!(".max_fails({fails})"),
-                        ("max_conns", Ok(most @ 1..), _) => format!(".max_tunnels({most})"),
-                        ("fail_timeout", _, Ok(time)) if !time.is_zero() => {
-                            format!(".fail_timeout({})", duration(time))
-                        }
-                        ("backup", ..) => ".backup()".to_owned(),
-                        _ => String::new(),
-                    };
-                }
-                let _ = writeln!(text, "    .server({made})");
-            }
-            "least_conn" => text.push_str("    .balance(Balance::LeastTunnels)\n"),
-            "random" if line.arguments.is_empty() => text.push_str("    .balance(Balance::Random)\n"),
-            "random" => text.push_str("    .balance(Balance::PowerOfTwo)\n"),
-            "ip_hash" => text.push_str("    .balance(Balance::Hash(Key::Client))\n"),
-            "hash" => match (
-                line.first().strip_prefix("$arg_"),
-                line.first().strip_prefix("$cookie_"),
-            ) {
-                (Some(name), _) => {
-                    let _ = writeln!(
-                        text,
-                        "    .balance(Balance::Hash(Key::Query({}.into())))",
-                        quoted(name)
-                    );
-                }
-                (_, Some(name)) => {
-                    let _ = writeln!(
-                        text,
-                        "    .balance(Balance::Hash(Key::Cookie({}.into())))",
-                        quoted(name)
-                    );
-                }
-                _ if matches!(line.first(), "$remote_addr" | "$binary_remote_addr") => {
-                    text.push_str("    .balance(Balance::Hash(Key::Client))\n");
-                }
-                _ => {
-                    let _ = writeln!(
-                        text,
-                        "    // {}: {} has no equivalent here",
-                        line.place,
-                        shown(line)
-                    );
-                }
-            },
-            // Idle connections are kept anyway.
-            "keepalive" | "keepalive_timeout" | "keepalive_requests" | "keepalive_time" | "zone" => {}
-            _ => {
-                let _ = writeln!(
-                    text,
-                    "    // {}: {} has no equivalent here",
-                    line.place,
-                    shown(line)
-                );
-            }
+/// How the servers of a group are connected to.
+struct Way {
+    /// By the variable `secured`.
+    is_tls: bool,
+    /// `proxy_bind`.
+    from: Option<String>,
+}
+
+impl Way {
+    /// A connector over TCP to what this expression is.
+    fn tcp(&self, address: &str) -> String {
+        let from = self
+            .from
+            .as_ref()
+            .map(|from| format!(".local_address({}.parse()?)", quoted(from)));
+        self.secured(format!("TcpConnect::to({address}){}", from.unwrap_or_default()))
+    }
+
+    /// A connector to what the variable `address` is.
+    fn found(&self) -> String {
+        let from = self.from.as_ref().map(|_| ".local_address(from)");
+        self.secured(format!(
+            "TcpConnect::to(address.to_string()){}",
+            from.unwrap_or_default()
+        ))
+    }
+
+    fn secured(&self, connect: String) -> String {
+        match self.is_tls {
+            true => format!("AnyConnect::new(secured.over({connect}))"),
+            false => format!("AnyConnect::new({connect})"),
         }
     }
 }
 
-fn server(address: &str, tls: Option<&str>, is_https: bool) -> String {
-    let connect = match address.strip_prefix("unix:") {
-        Some(path) => format!("UnixConnect::to({})", quoted(path)),
-        None => {
-            let has_port = address
-                .rsplit_once(':')
-                .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-            let default = if is_https { 443 } else { 80 };
-            let address = match has_port {
-                true => address.to_owned(),
-                false => format!("{address}:{default}"),
-            };
-            format!("{}.parse::<TcpConnect>()?", quoted(&address))
+/// `proxy_bind` to an address.
+fn bound(level: &Level<'_>, program: &mut Program) -> Option<String> {
+    let line = level.one("proxy_bind").filter(|line| line.first() != "off")?;
+    match (line.first().parse::<std::net::IpAddr>(), line.argument(1)) {
+        (Ok(address), "") => Some(address.to_string()),
+        _ => {
+            program.without(1, line, "");
+            None
         }
+    }
+}
+
+/// Makes the variable `secured`, and adds to the name of the group what distinguishes it.
+fn tls(url: &Url, level: &Level<'_>, key: &mut String, text: &mut String, program: &mut Program) {
+    let one = |name: &str| level.one(name);
+    let named = one("proxy_ssl_name").filter(|line| {
+        let is_known = !line.first().contains('$');
+        if !is_known && line.first() != "$proxy_host" {
+            program.without(1, line, ": certificates have to be for the host in proxy_pass");
+        }
+        is_known
+    });
+    let name = named.map_or(url.host(), Directive::first);
+    let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
+    if let Some(line) = one("proxy_ssl_verify").filter(|line| line.first() == "off") {
+        program.without(
+            1,
+            line,
+            ": certificates are verified. Name one that nobody has signed with only_roots",
+        );
+    }
+    let mut config = String::from("TlsClientConfig::builder()");
+    if let Some(file) = one("proxy_ssl_trusted_certificate") {
+        config += &format!(".only_roots(std::fs::read({})?)", quoted(file.first()));
+    }
+    if let (Some(chain), Some(private)) = (one("proxy_ssl_certificate"), one("proxy_ssl_certificate_key")) {
+        let (chain, private) = (quoted(chain.first()), quoted(private.first()));
+        config += &format!(".client_certificate(std::fs::read({chain})?, std::fs::read({private})?)");
+    }
+    // Where nginx verifies, it has a limit of its own.
+    let depth = one("proxy_ssl_verify_depth").and_then(|line| measures::number(line.first()).ok());
+    let verifies = one("proxy_ssl_verify").is_some_and(|line| line.first() == "on");
+    if let Some(depth) = depth.or(verifies.then_some(1)) {
+        config += &format!(".max_intermediates({depth})");
+    }
+    let _ = writeln!(
+        text,
+        "let tls = {config}.build()?;\nlet secured = TlsConnect::new(TcpConnect::to(\"none:0\"), {}, tls)?;",
+        quoted(name)
+    );
+    *key += &format!(" as {name} by {config}");
+}
+
+fn servers(block: &Directive, way: &Way, text: &mut String) {
+    // As in nginx: ordinary requests count for `max_conns` and `least_conn` too.
+    text.push_str("    .count_requests()\n");
+    for line in block.lines() {
+        let mut without = |why: &str| {
+            let _ = writeln!(text, "    // {}: {} {why}", line.place, shown(line));
+        };
+        match &*line.name {
+            "server" if line.arguments.iter().any(|argument| argument == "down") => without("gets nothing"),
+            "server" => {
+                let mut settings = String::from(".keep_failures()");
+                for argument in line.arguments.iter().skip(1) {
+                    let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
+                    settings += &match (name, value.parse::<u32>(), measures::time(value)) {
+                        ("weight", Ok(weight), _) => format!(".weight({weight})"),
+                        ("max_fails", Ok(fails), _) => format!(".max_fails({fails})"),
+                        ("max_conns", Ok(most @ 1..), _) => format!(".max_tunnels({most})"),
+                        // No limit is written as 0.
+                        ("max_conns", Ok(0), _) => String::new(),
+                        ("fail_timeout", _, Ok(time)) if !time.is_zero() => {
+                            let time = duration(time);
+                            format!(".fail_timeout({time}).max_ejection({time})")
+                        }
+                        ("backup", ..) => ".backup()".to_owned(),
+                        // Names are asked for again in any case.
+                        ("resolve", ..) => String::new(),
+                        _ => {
+                            without(&format!("has no equivalent here for {argument}"));
+                            String::new()
+                        }
+                    };
+                }
+                if !settings.contains(".max_ejection") {
+                    settings.push_str(".max_ejection(Duration::from_secs(10))");
+                }
+                added(line.first(), way, false, &settings, text);
+            }
+            _ => match balance(line) {
+                Some(balance) => {
+                    let _ = writeln!(text, "    .balance({balance})");
+                }
+                // Of the relays of its locations.
+                None if line.name.starts_with("keepalive_") => {}
+                None if matches!(&*line.name, "keepalive" | "zone") => {}
+                None => without(&names::without(&line.name)),
+            },
+        }
+    }
+}
+
+/// By what rule requests are spread, as an expression.
+fn balance(line: &Directive) -> Option<String> {
+    let key = line.first();
+    Some(match &*line.name {
+        "least_conn" => "Balance::LeastTunnels".to_owned(),
+        "random" if line.arguments.is_empty() => "Balance::Random".to_owned(),
+        "random" => "Balance::PowerOfTwo".to_owned(),
+        "ip_hash" => "Balance::Hash(Key::Client)".to_owned(),
+        "hash" if matches!(key, "$remote_addr" | "$binary_remote_addr") => {
+            "Balance::Hash(Key::Client)".to_owned()
+        }
+        "hash" => {
+            let kinds = [("$arg_", "Query"), ("$cookie_", "Cookie"), ("$http_", "Header")];
+            let of_kind = |(prefix, kind): &(&str, &str)| {
+                Some((key.strip_prefix(prefix)?.to_owned(), kind.to_string()))
+            };
+            let (name, kind) = kinds.iter().find_map(of_kind)?;
+            let is_name = name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            match &*kind {
+                _ if !is_name => return None,
+                "Header" => format!(
+                    "Balance::Hash(Key::Header({}.parse()?))",
+                    quoted(&name.replace('_', "-"))
+                ),
+                kind => format!("Balance::Hash(Key::{kind}({}.into()))", quoted(&name)),
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// Adds a server, or all at the addresses of a name.
+fn added(address: &str, way: &Way, is_https: bool, settings: &str, text: &mut String) {
+    if let Some(path) = address.strip_prefix("unix:") {
+        let connect = way.secured(format!("UnixConnect::to({})", quoted(path)));
+        let _ = writeln!(
+            text,
+            "    .server(Server::new({}, {connect}){settings})",
+            quoted(address)
+        );
+        return;
+    }
+    let has_port = address
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let default = if is_https { 443 } else { 80 };
+    let whole = match has_port {
+        true => address.to_owned(),
+        false => format!("{address}:{default}"),
     };
-    let connect = match tls {
-        Some(name) => format!("TlsConnect::new({connect}, {}, tls.clone())?", quoted(name)),
-        None => connect,
-    };
-    format!("Server::new({}, AnyConnect::new({connect}))", quoted(address))
+    match whole.parse::<std::net::SocketAddr>() {
+        Ok(_) => {
+            let connect = way.tcp(&quoted(&whole));
+            let _ = writeln!(
+                text,
+                "    .server(Server::new({}, {connect}){settings})",
+                quoted(address)
+            );
+        }
+        // As in nginx: each address of a name is a server.
+        Err(_) => {
+            let mut own = String::new();
+            if way.is_tls {
+                own.push_str("let secured = secured.clone(); ");
+            }
+            if let Some(from) = &way.from {
+                let _ = write!(own, "let from = {}.parse()?; ", quoted(from));
+            }
+            let connect = way.found();
+            let _ = writeln!(
+                text,
+                "    .resolve({}, Duration::from_secs(30), {{ {own}move |address| Server::new(address.to_string(), {connect}){settings} }})",
+                quoted(&whole)
+            );
+        }
+    }
 }
 
 /// A time as an expression.

@@ -221,6 +221,33 @@ fn what_is_compressed_and_for_whom() {
     }
 }
 
+/// What is compressed is sent whole, and a part of what would be compressed for others says so.
+#[test]
+fn parts_of_files() {
+    let range = "\r\nRange: bytes=0-5";
+    let both = format!("{range}{TAKES}");
+    let cases = [
+        ("", range, "206   ", &TEXT[..6]),
+        ("gzip_vary on;", range, "206  Accept-Encoding ", &TEXT[..6]),
+        ("gzip_vary on; gzip_min_length 1000;", range, "206   ", &TEXT[..6]),
+        ("gzip_vary on;", &both, "200 gzip Accept-Encoding ", TEXT),
+        ("", &both, "200 gzip  ", TEXT),
+        ("gzip_min_length 1000;", &both, "206   ", &TEXT[..6]),
+    ];
+    for kind in kinds() {
+        for (lines, fields, expected, text) in cases {
+            let program = started(kind, lines, ([127, 0, 0, 1], 9).into());
+            let (given, content) = answer(&program, &format!("GET /file.html HTTP/1.1{fields}"));
+            let given = given.rsplit_once(' ').map_or(given.as_str(), |(given, _)| given);
+            assert_eq!(
+                (format!("{given} ").as_str(), content.as_str()),
+                (expected, text),
+                "{kind:?} {lines} {fields:?}"
+            );
+        }
+    }
+}
+
 /// What an upstream has sent arrives before it sends more.
 #[test]
 fn nothing_waits_in_the_compressor() {

@@ -330,3 +330,45 @@ fn lines_that_are_an_error() {
         }
     }
 }
+
+/// Credentials whose base64 lacks its padding, has bits left over, or has another alphabet.
+#[test]
+fn credentials_as_clients_write_them() {
+    let server = "location / { auth_basic realm; auth_basic_user_file FOLDER/users; root FOLDER; try_files /in.txt =404; }";
+    for kind in kinds() {
+        let text = format!(
+            "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;\n
+             server {{ listen LISTEN; {server} }} }}\n"
+        );
+        let folder = Folder::of(NOBODY, &text);
+        std::fs::write(folder.path.join("users"), "me:{PLAIN}pass\n").unwrap();
+        std::fs::write(folder.path.join("in.txt"), "in").unwrap();
+        let program = folder.start(kind, "test.conf", &[]);
+        // me:pass, and me:pas
+        for (credentials, status) in [
+            ("Basic bWU6cGFzcw==", 200),
+            ("Basic bWU6cGFzcw", 200),
+            ("Basic bWU6cGFzcw=", 200),
+            ("Basic bWU6cGFzcx", 200),
+            ("basic bWU6cGFzcw", 200),
+            ("Basic bWU6cGFz", 401),
+            ("Basic bWU6cGFzc", 401),
+            ("Basic bWU6cGFz!w==", 401),
+            ("Bearer bWU6cGFzcw==", 401),
+        ] {
+            let mut stream = TcpStream::connect(program.address).unwrap();
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+            let request = format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: {credentials}\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert_eq!(
+                answer[9..12],
+                status.to_string(),
+                "{kind:?} {credentials:?}: {answer}"
+            );
+        }
+    }
+}

@@ -7,7 +7,7 @@ use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQU
 use crate::program::{Folder, Kind, Program, has_nginx};
 
 /// Lines of a log, once there are as many as given.
-fn lines(program: &Program, count: usize) -> Vec<String> {
+pub(crate) fn lines(program: &Program, count: usize) -> Vec<String> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let text = program.folder.read("access.log");
@@ -143,5 +143,47 @@ async fn formats_conditions_and_places() {
             tunnel, "127.0.0.1 - - TIME ZONE \"GET /chat HTTP/1.1\" 101 9 \"-\" \"-\"",
             "{kind:?}"
         );
+    }
+}
+
+/// What has come of a body, as it was before anything was made of it; of a server that was of no use nothing has.
+#[tokio::test]
+async fn the_length_of_an_answer() {
+    for kind in [Kind::Ours, Kind::Nginx] {
+        if kind == Kind::Nginx && !has_nginx() {
+            continue;
+        }
+        let body = "x".repeat(1000);
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n{body}");
+        let origin = ScriptedOrigin::start(Script::answering(answer).close()).await;
+        let text = format!(
+            "events {{}}
+            http {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; gzip on;
+            log_format length '$status $upstream_status ${{upstream_response_length}}';
+            access_log FOLDER/access.log length;
+            upstream second {{ server 127.0.0.1:9 backup; server {}; }}
+            upstream two {{ server 127.0.0.1:9; server {} backup; }}
+            server {{ listen LISTEN; location / {{ proxy_pass http://second; }} location /two {{ proxy_pass http://two; }}
+                location /none {{ return 204; }} location /down {{ proxy_pass http://127.0.0.1:9; }} }} }}",
+            origin.address(),
+            origin.address()
+        );
+        let program = Folder::of(origin.address(), &text).start(kind, "test.conf", &["--strict"]);
+        let cases = [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200 200 1000"),
+            ("GET / HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n", "200 200 1000"),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept-Encoding: gzip\r\n\r\n",
+                "200 200 1000",
+            ),
+            ("GET /two HTTP/1.1\r\nHost: a\r\n\r\n", "200 502, 200 0, 1000"),
+            ("GET /none HTTP/1.0\r\n\r\n", "204 - -"),
+            ("GET /down HTTP/1.1\r\nHost: a\r\n\r\n", "502 502 0"),
+        ];
+        for (index, (request, line)) in cases.into_iter().enumerate() {
+            ask(&program, request).await;
+            assert_eq!(lines(&program, index + 1)[index], line, "{kind:?} {request:?}");
+        }
     }
 }

@@ -30,6 +30,7 @@ mod program;
 mod read_alike;
 mod real_ip;
 mod redirects;
+mod refused;
 mod reload;
 mod resolving;
 mod seen;

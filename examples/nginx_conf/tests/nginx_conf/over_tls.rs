@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::certificates::{Authority, NOW, VERSIONS};
-use crate::named::{Named, TO_SERVERS, WAYS, folder, kinds};
+use crate::named::{Named, TO_SERVERS, WAYS, Way, folder, kinds};
 use crate::program::{Folder, Kind, Program, has_nginx};
 
 const CARRIES: &str = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
@@ -345,6 +345,99 @@ async fn tls_to_upstreams_whose_certificates_are_not_verified() {
             let program = folder.start(kind, "test.conf", flags);
             let given = echoes(&program, &authority, "one.example").await;
             assert_eq!(given, expected, "{kind:?} {lines} {}", program.errors());
+        }
+    }
+}
+
+/// Of version 1, as `openssl x509 -req` makes it without extensions.
+pub(crate) const OLD_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
+MIIBGTCBvwIUXB0IfAFGFiv4XxxrypcVpHMHhwowCgYIKoZIzj0EAwIwDjEMMAoG\n\
+A1UEAwwDb2xkMCAXDTI2MTEyOTIyMTgxM1oYDzIxMjYxMTA1MjIxODEzWjAOMQww\n\
+CgYDVQQDDANvbGQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQG3MIsc1thmTmg\n\
+SNwFdVk4TlTebldN9HYRg+AoSygAClZZyKSGFwMDxtxhwnaBnnyaHAuHaAB0wnhe\n\
+gfIPw5fLMAoGCCqGSM49BAMCA0kAMEYCIQCBSsKg15jQVH2DNrhEhCE/uix+hrd2\n\
+5ydENOcD16aVogIhAO4D8qKmduXKmBll58rr6GSwqd4Heh3I8Vu1vKh/mrRh\n\
+-----END CERTIFICATE-----\n";
+
+pub(crate) const OLD_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQglr3DN5QAwI9YFMCc\n\
+AeNbz136qWq5LOij8aPg8Sw9ygChRANCAAQG3MIsc1thmTmgSNwFdVk4TlTebldN\n\
+9HYRg+AoSygAClZZyKSGFwMDxtxhwnaBnnyaHAuHaAB0wnhegfIPw5fL\n\
+-----END PRIVATE KEY-----\n";
+
+/// A certificate that no verifier reads is as good as any where none is verified, in both versions of TLS.
+#[test]
+fn an_upstream_with_a_certificate_of_version_1() {
+    let old = "ssl_certificate old.pem; ssl_certificate_key old.key.pem; location / { return 200 up; }";
+    let to = "proxy_ssl_verify off; proxy_ssl_protocols TLSv1.2 TLSv1.3; proxy_pass https://unix:FOLDER";
+    let text = format!(
+        "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;
+         server {{ listen unix:FOLDER/two ssl; ssl_protocols TLSv1.2; {old} }}
+         server {{ listen unix:FOLDER/three ssl; ssl_protocols TLSv1.3; {old} }}
+         server {{ listen LISTEN; location /two {{ {to}/two:/; }} location /three {{ {to}/three:/; }} }} }}\n"
+    );
+    for kind in kinds() {
+        let folder = Folder::of(([127, 0, 0, 1], 9).into(), &text);
+        std::fs::write(folder.path.join("old.pem"), OLD_CERTIFICATE).unwrap();
+        std::fs::write(folder.path.join("old.key.pem"), OLD_KEY).unwrap();
+        let program = folder.start(kind, "test.conf", &["--strict", "--no-hints"]);
+        for target in ["/two", "/three"] {
+            let mut stream = support::bounded::connect(program.address);
+            let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+            assert!(
+                answer.starts_with("HTTP/1.1 200 "),
+                "{kind:?} {target}: {answer} {}",
+                program.errors()
+            );
+        }
+    }
+}
+
+/// `proxy_ssl_verify_depth`: how many certificates may stand between that of the upstream and one that is believed. 1 where nothing is said.
+#[tokio::test]
+async fn upstreams_whose_certificates_are_far_from_their_root() {
+    let root = Authority::new();
+    let first = root.below("first");
+    let second = first.below("second");
+    for (lines, between, expected) in [
+        ("", 1, "200"),
+        ("", 2, "502"),
+        ("proxy_ssl_verify_depth 2;", 2, "200"),
+        ("proxy_ssl_verify_depth 1;", 2, "502"),
+        ("proxy_ssl_verify_depth 0;", 1, "502"),
+        ("proxy_ssl_verify_depth 0;", 0, "200"),
+    ] {
+        for kind in kinds() {
+            let mut identity = match between {
+                0 => root.localhost(),
+                1 => first.localhost(),
+                _ => second.localhost(),
+            };
+            identity.chain += &match between {
+                0 => String::new(),
+                1 => first.pem.clone(),
+                _ => format!("{}{}", second.pem, first.pem),
+            };
+            let acceptor = TlsAcceptor::from(Arc::new(identity.server(&VERSIONS, None, &[])));
+            let upstream = Named::over_tls("far", acceptor).await;
+            let locations = format!(
+                "location / {{ proxy_pass https://{}; proxy_ssl_verify on; proxy_ssl_trusted_certificate FOLDER/root.pem;
+                 proxy_ssl_name localhost; {lines} }}",
+                upstream.address
+            );
+            let folder = folder("", &locations);
+            std::fs::write(folder.path.join("root.pem"), &root.pem).unwrap();
+            let program = folder.start(kind, "test.conf", &["--strict", "--no-hints"]);
+            let (status, ..) = Way::Get.asks(&program, "/", "").await;
+            assert_eq!(
+                status.to_string(),
+                expected,
+                "{kind:?} {lines} {between} {}",
+                program.errors()
+            );
         }
     }
 }

@@ -68,3 +68,30 @@ fn a_path_as_nginx_reads_it() {
         assert_eq!(ask(program.address, target, "Host: a\r\n"), expected, "{target}");
     }
 }
+
+/// What a group holds is decoded, and may hold what no target can. nginx sends it so, and an nginx behind it answers 400, or another thing than was asked for.
+#[test]
+fn a_group_on_its_way_up() {
+    let upstream = "server { listen unix:FOLDER/up; return 200 $request_uri; }";
+    let locations =
+        "location ~ ^/group/(?<rest>.*) { proxy_pass http://unix:FOLDER/up:/base/$rest$is_args$args; }";
+    for kind in kinds() {
+        let program = folder(upstream, locations).start(kind, "test.conf", &["--strict"]);
+        for (target, theirs, ours) in [
+            ("/group/a/b?c=%20d", "/base/a/b?c=%20d", "/base/a/b?c=%20d"),
+            ("/group/a%20b", "400", "/base/a%20b"),
+            ("/group/a%23b", "/base/a#b", "/base/a%23b"),
+            // The expression ends before the line feed.
+            ("/group/a%0D%0Ab", "400", "/base/a%0D"),
+            ("/group/a%3Fb", "/base/a?b", "/base/a?b"),
+            ("/group/%22%3Ca%3E", "/base/\"<a>", "/base/%22%3Ca%3E"),
+        ] {
+            let expected = if kind == Kind::Nginx { theirs } else { ours };
+            let given = ask(program.address, target, "Host: a\r\n");
+            match expected {
+                "400" => assert!(!given.starts_with("200"), "{kind:?} {target}: {given}"),
+                expected => assert_eq!(given, format!("200  {expected:?}"), "{kind:?} {target}"),
+            }
+        }
+    }
+}

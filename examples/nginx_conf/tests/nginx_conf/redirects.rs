@@ -143,3 +143,29 @@ async fn a_location_whose_slashes_do_not_match() {
         );
     }
 }
+
+/// A client that does not say for which host is sent to the address to which it has come.
+#[tokio::test]
+async fn a_client_that_names_no_host() {
+    for kind in kinds() {
+        let program = configured(
+            kind,
+            "",
+            "server_name site.example; location / { return 302 /x; }",
+            &[],
+        );
+        for (request, host) in [
+            ("GET / HTTP/1.0\r\n\r\n", &*program.address.ip().to_string()),
+            ("GET / HTTP/1.0\r\nHost: other.example\r\n\r\n", "other.example"),
+        ] {
+            let mut client = ScriptedClient::connect(program.address).await;
+            client.send(request).await;
+            let expected = format!("http://{host}:{}/x", program.address.port());
+            assert_eq!(
+                client.head().await.headers["location"],
+                expected,
+                "{kind:?} {request:?}"
+            );
+        }
+    }
+}

@@ -9,7 +9,9 @@ use switchover::test_util::{ScriptedClient, UPGRADE_REQUEST, switching_protocols
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use crate::certificates::Authority;
 use crate::named::kinds;
+use crate::over_tls::{OLD_CERTIFICATE, OLD_KEY};
 use crate::program::{Folder, Kind};
 
 #[rustfmt::skip]
@@ -66,6 +68,7 @@ http {
     server {
         listen 127.201.7.1:8087; server_name moved.example; return 301 https://chat.example$request_uri;
     }
+    server { listen 127.201.7.1:8087; server_name .named.example; return 301 https://$server_name/x; }
     server {
         listen 127.201.7.1:8087; server_name chat.example *.chat.example;
         proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr;
@@ -262,6 +265,19 @@ const CASES: &[(&str, &str, &str, &str)] = &[
         "200 /plain/x 127.201.7.2:9087/-/only/-/- a \"b\" - 1 -",
     ),
     ("chat.example", "GET", "/ws/%2e%2e/x", "400 - - - - - -"),
+    ("chat.example", "GET", "/hi", "200 - - a \"b\" - - -"),
+    (
+        "chat.example",
+        "GET",
+        "/away",
+        "307 - - a \"b\" - - http://chat.example:8087/hi?",
+    ),
+    (
+        "named.example",
+        "GET",
+        "/",
+        "301 - - - - - https://named.example/x",
+    ),
 ];
 
 async fn answer(host: &str, method: &str, target: &str) -> String {
@@ -293,9 +309,10 @@ async fn answer(host: &str, method: &str, target: &str) -> String {
     let target = field("x-target");
     let target = target.split(' ').nth(1).unwrap_or("-").to_owned();
     let seen = field("x-seen").replace(' ', "/");
-    // To its own answers the printed program adds nothing.
-    let always = match &*target {
-        "-" => "-".to_owned(),
+    // What the program answers before it knows a location has nothing that a location adds.
+    let always = match (head.status.as_u16(), &*field("location")) {
+        (400, _) => "-".to_owned(),
+        (301, to) if to.ends_with("/ws/") => "-".to_owned(),
         _ => field("x-always"),
     };
     format!(
@@ -380,7 +397,7 @@ async fn what_may_keep_somebody_out_is_closed() {
         ("five.example", "/", false),
     ];
     for (host, target, is_closed) in cases {
-        let locations = listener.servers.find(Some(host)).unwrap();
+        let locations = &listener.servers.find(Some(host)).unwrap().locations;
         let found = locations.find(target).unwrap();
         let closed = matches!(found.value, guarded::Content::Closed);
         assert_eq!(closed, is_closed, "{host}{target}");
@@ -388,4 +405,224 @@ async fn what_may_keep_somebody_out_is_closed() {
     // What the client says in place of a value that is not known does not go up.
     let printed = include_str!("generated/guarded.rs");
     assert!(printed.contains("remove_on_request(\"X-User\")"), "{printed}");
+}
+
+/// A line for each directive that is carried out, and where it stands: `http`, `server`, `location`, `upstream`, `events` or `main`.
+const LINES: &[(&str, &str)] = &[
+    ("http", "absolute_redirect off;"),
+    ("http", "access_log FOLDER/log;"),
+    ("location", "add_header X-A b;"),
+    ("location", "allow 10.0.0.0/8; deny all;"),
+    ("location", "deny all;"),
+    ("location", "auth_basic realm;"),
+    ("location", "auth_basic realm; auth_basic_user_file FOLDER/users;"),
+    ("location", "auth_request /a;"),
+    ("location", "auth_request_set $a b;"),
+    ("location", "break;"),
+    ("location", "charset utf-8;"),
+    ("location", "charset_types text/x;"),
+    ("location", "client_body_timeout 7;"),
+    (
+        "server",
+        "large_client_header_buffers 4 8k; client_header_buffer_size 2k;",
+    ),
+    ("server", "client_header_timeout 7;"),
+    ("location", "client_max_body_size 7k;"),
+    ("server", "location /answer { default_type a/b; return 200 a; }"),
+    ("location", "error_page 404 /a;"),
+    ("location", "etag off;"),
+    ("location", "expires 1h;"),
+    ("http", "geo $a { default 1; }"),
+    ("location", "gzip on;"),
+    ("server", "http2 on;"),
+    ("location", "if ($http_a) { return 403; }"),
+    ("location", "if_modified_since off;"),
+    ("server", "ignore_invalid_headers off;"),
+    ("location", "index a;"),
+    ("location", "internal;"),
+    ("server", "keepalive_timeout 7;"),
+    ("server", "large_client_header_buffers 4 7k;"),
+    ("http", "limit_conn_zone $remote_addr zone=d:1m;"),
+    ("location", "limit_conn c 1;"),
+    ("location", "limit_conn_dry_run on;"),
+    ("location", "limit_conn_status 429;"),
+    ("location", "limit_except GET { deny all; }"),
+    ("http", "limit_req_zone $remote_addr zone=s:1m rate=1r/s;"),
+    ("location", "limit_req zone=r;"),
+    ("location", "limit_req_dry_run on;"),
+    ("location", "limit_req_status 429;"),
+    ("server", "listen 127.0.0.1:8098;"),
+    ("server", "listen 127.0.0.1:8098 http2;"),
+    ("server", "listen 127.0.0.1:8098 proxy_protocol;"),
+    ("server", "listen [::1]:8098 ipv6only=off;"),
+    ("server", "listen unix:FOLDER/socket;"),
+    ("server", "location /a { return 204; }"),
+    ("http", "log_format a b;"),
+    ("http", "map $host $a { default 1; }"),
+    ("server", "merge_slashes off;"),
+    ("http", "port_in_redirect off;"),
+    ("location", "proxy_bind 127.0.0.2;"),
+    ("location", "proxy_buffer_size 7k;"),
+    ("location", "proxy_connect_timeout 7;"),
+    ("location", "proxy_cookie_domain a b;"),
+    ("location", "proxy_cookie_flags a secure;"),
+    ("location", "proxy_cookie_path a b;"),
+    ("location", "proxy_hide_header X-A;"),
+    ("location", "proxy_ignore_client_abort on;"),
+    ("location", "proxy_ignore_headers X-Accel-Redirect;"),
+    ("location", "proxy_intercept_errors on;"),
+    ("location", "proxy_method PUT;"),
+    ("location", "proxy_next_upstream off;"),
+    ("location", "proxy_next_upstream error non_idempotent;"),
+    ("location", "proxy_next_upstream_timeout 7;"),
+    ("location", "proxy_next_upstream_tries 7;"),
+    ("server", "location /a { proxy_pass http://127.0.0.1:9; }"),
+    ("location", "proxy_pass_header X-Accel-Redirect;"),
+    ("location", "proxy_pass_request_body off;"),
+    ("location", "proxy_pass_request_headers off;"),
+    ("location", "proxy_read_timeout 7;"),
+    ("location", "proxy_redirect off;"),
+    ("location", "proxy_send_timeout 77;"),
+    ("location", "proxy_set_body a;"),
+    ("location", "proxy_set_header X-A b;"),
+    (
+        "location",
+        "proxy_ssl_certificate FOLDER/old.pem; proxy_ssl_certificate_key FOLDER/old.key.pem;",
+    ),
+    (
+        "location",
+        "proxy_ssl_certificate_key FOLDER/old.key.pem; proxy_ssl_certificate FOLDER/old.pem;",
+    ),
+    ("location", "proxy_ssl_name a;"),
+    ("location", "proxy_ssl_trusted_certificate FOLDER/old.pem;"),
+    ("location", "proxy_ssl_verify off;"),
+    ("location", "proxy_ssl_verify on;"),
+    ("location", "proxy_ssl_verify_depth 7;"),
+    ("http", "set_real_ip_from 10.0.0.0/8; real_ip_header X-A;"),
+    ("http", "set_real_ip_from 10.0.0.0/8; real_ip_recursive on;"),
+    ("location", "recursive_error_pages on;"),
+    ("http", "resolver 127.0.0.1;"),
+    ("http", "resolver_timeout 7;"),
+    ("server", "location /a { return 404; }"),
+    ("location", "rewrite a /b;"),
+    ("location", "root a;"),
+    ("server", "location /a { alias b; }"),
+    ("location", "satisfy any;"),
+    ("location", "send_timeout 77;"),
+    ("http", "server { listen 127.0.0.1:8098; }"),
+    (
+        "upstream",
+        "server 127.0.0.1:8 weight=2 max_fails=2 fail_timeout=7s max_conns=3 backup;",
+    ),
+    ("upstream", "server 127.0.0.1:8 down;"),
+    ("upstream", "server localhost:8;"),
+    ("upstream", "server 127.0.0.1:8 slow_start=7s;"),
+    ("upstream", "server localhost:8 service=a;"),
+    ("upstream", "hash $arg_a;"),
+    ("upstream", "hash $request_uri consistent;"),
+    ("upstream", "ip_hash;"),
+    ("upstream", "keepalive 8; keepalive_requests 7;"),
+    ("upstream", "keepalive 8; keepalive_time 7;"),
+    ("upstream", "keepalive 8; keepalive_timeout 7;"),
+    ("upstream", "least_conn;"),
+    ("upstream", "random;"),
+    ("upstream", "random two;"),
+    ("upstream", "resolver 127.0.0.1;"),
+    ("upstream", "resolver_timeout 7;"),
+    ("upstream", "sticky cookie a;"),
+    ("server", "server_name b;"),
+    ("http", "server_name_in_redirect on;"),
+    ("location", "set $a b;"),
+    ("http", "split_clients $remote_addr $a { * b; }"),
+    (
+        "server",
+        "ssl on; ssl_certificate FOLDER/old.pem; ssl_certificate_key FOLDER/old.key.pem;",
+    ),
+    (
+        "server",
+        "listen 127.0.0.1:8098 ssl; ssl_certificate FOLDER/old.pem; ssl_certificate_key FOLDER/old.key.pem;",
+    ),
+    ("server", "ssl_client_certificate FOLDER/old.pem;"),
+    ("server", "ssl_crl FOLDER/crl.pem;"),
+    ("server", "ssl_protocols TLSv1.3;"),
+    ("server", "listen 127.0.0.1:8098 ssl; ssl_reject_handshake on;"),
+    ("server", "ssl_trusted_certificate FOLDER/old.pem;"),
+    ("server", "ssl_verify_client optional_no_ca;"),
+    ("server", "ssl_verify_depth 7;"),
+    ("location", "try_files a =404;"),
+    ("location", "types { a/b c; }"),
+    ("server", "underscores_in_headers on;"),
+    (
+        "http",
+        "upstream other { server 127.0.0.1:7; } server { location / { proxy_pass http://other; } }",
+    ),
+    ("location", "valid_referers none a.example;"),
+    ("events", "worker_connections 7;"),
+    ("main", "worker_processes 7;"),
+    ("main", "worker_shutdown_timeout 7;"),
+];
+
+/// What the library does in any case, or what there is nothing to say of by itself.
+const NOTHING_BY_ITSELF: &[&str] = &[
+    "error_log",
+    "events",
+    "gzip_comp_level",
+    "gzip_disable",
+    "gzip_http_version",
+    "gzip_min_length",
+    "gzip_proxied",
+    "gzip_types",
+    "gzip_vary",
+    "http",
+    "proxy_buffers",
+    "proxy_http_version",
+    "zone",
+];
+
+/// What one line more makes of the program.
+fn with_line(context: &str, line: &str) -> String {
+    let at = |wanted: &str| if context == wanted { line } else { "" };
+    let zones = "limit_conn_zone $remote_addr zone=c:1m; limit_req_zone $remote_addr zone=r:1m rate=1r/s;";
+    let text = format!(
+        "{} events {{ {} }} http {{ include FOLDER/folders.conf; {zones} {} upstream u {{ server 127.0.0.1:9; {} }}
+         server {{ listen 127.0.0.1:8099; server_name a; {} location / {{ proxy_pass https://u; {} }} }} }}\n",
+        at("main"),
+        at("events"),
+        at("http"),
+        at("upstream"),
+        at("server"),
+        at("location")
+    );
+    let folder = Folder::of(([127, 0, 0, 1], 9).into(), &text);
+    std::fs::write(folder.path.join("old.pem"), OLD_CERTIFICATE).unwrap();
+    std::fs::write(folder.path.join("old.key.pem"), OLD_KEY).unwrap();
+    std::fs::write(folder.path.join("users"), "").unwrap();
+    let (_, list) = Authority::new().issue_revoked(&["a"]);
+    std::fs::write(folder.path.join("crl.pem"), list).unwrap();
+    printed(&folder, "test.conf")
+}
+
+/// The line is said in a comment, or the program does something for it.
+#[test]
+fn no_line_is_left_out_in_silence() {
+    let without = with_line("", "");
+    let mut silent = Vec::new();
+    for (context, line) in LINES {
+        if with_line(context, line) == without {
+            silent.push(*line);
+        }
+    }
+    assert_eq!(silent, Vec::<&str>::new());
+    // And there is a line for each directive that is carried out.
+    let known = include_str!("../../src/known.rs").lines();
+    let known = known.filter_map(|line| line.trim_start().strip_prefix("(\"")?.split_once('"'));
+    let is_there = |name: &str| {
+        let is_first = |line: &str| line.split(['{', ';', ' ']).any(|word| word == name);
+        LINES.iter().any(|(_, line)| is_first(line)) || NOTHING_BY_ITSELF.contains(&name)
+    };
+    let missing: Vec<&str> = known
+        .map(|(name, _)| name)
+        .filter(|name| !is_there(name))
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }

@@ -234,3 +234,32 @@ async fn another_protocol_that_is_allowed() {
         }
     }
 }
+
+/// A server of such a protocol looks at `Upgrade` alone, and configurations for it say `keep-alive`. nginx relays its 101.
+#[tokio::test]
+async fn another_protocol_whose_connection_is_kept_alive() {
+    let switches = "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: control\r\n\r\n";
+    for kind in kinds() {
+        let origin = ScriptedOrigin::start(Script::new().read_head().send(switches).echo()).await;
+        let locations = format!(
+            "location / {{ proxy_pass http://{}; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
+             proxy_set_header Connection $kept; }}",
+            origin.address()
+        );
+        let map = "map $http_upgrade $kept { default keep-alive; '' close; }";
+        let flags = ["--no-hints", "--allow-upgrade", "control"];
+        let program = configured(
+            kind,
+            map,
+            &locations,
+            if kind == Kind::Ours { &flags } else { &[] },
+        );
+        let mut client = ScriptedClient::connect(program.address).await;
+        client
+            .send("POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: control\r\nContent-Length: 0\r\n\r\n")
+            .await;
+        assert_eq!(client.head().await.status, 101, "{kind:?}");
+        client.send("hello").await;
+        client.receives(b"hello").await;
+    }
+}

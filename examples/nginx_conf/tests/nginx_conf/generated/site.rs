@@ -4,38 +4,54 @@
 //!
 //! ```toml
 //! http = "1.4"
+//! socket2 = "0.6"
 //! switchover = { version = "0.1", features = ["hyper", "ring"] }
-//! tokio = { version = "1.50", features = ["macros", "net", "rt-multi-thread"] }
+//! tokio = { version = "1.50", features = ["macros", "net", "rt-multi-thread", "time"] }
 //! ```
-#![allow(unused_imports, unused_mut, dead_code, reason = "not every configuration wants all of it")]
+#![allow(unused_imports, unused_mut, unused_variables, dead_code, reason = "not every configuration wants all of it")]
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HOST, LOCATION};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
+use socket2::{Domain, Socket, Type};
 use switchover::connect::{AnyConnect, TcpConnect, UnixConnect};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig, next_connection};
 use switchover::handshake::{HandshakePolicy, wants_upgrade};
 use switchover::header::rules::{Statuses, Template, Underscores, Variables};
-use switchover::header::{ForwardedRules, Forwarding, HeaderRules, Hop, Inbound};
+use switchover::header::{ForwardedRules, Forwarding, HeaderRules, Hop, Inbound, TrustedProxies};
 use switchover::http1::HeadLimits;
+use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::route::{Hosts, Locations, NoRoute, PathPattern};
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsConnect, TlsServerConfig};
-use switchover::tunnel::{AnyStream, TunnelConfig};
+use switchover::tunnel::{AnyStream, Cap, TunnelConfig};
 use switchover::upstream::{Balance, Group, Key, Retry, Server};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
-pub(crate) type Servers = Hosts<Locations<Content>>;
+pub(crate) type Servers = Hosts<Site>;
 type Upstreams = HashMap<&'static str, Group<AnyConnect>>;
+
+/// A `server`.
+pub(crate) struct Site {
+    /// `$server_name`.
+    pub(crate) name: &'static str,
+    pub(crate) locations: Locations<Content>,
+}
 
 /// An address, and what is served there.
 pub(crate) struct Listener {
+    /// Of a Unix socket, with `unix:` in front.
     pub(crate) address: &'static str,
+    /// One of IPv6 that is for IPv4 as well.
+    dual: bool,
+    /// Connections begin with the header of the PROXY protocol. Its client is believed of these.
+    announced: Option<TrustedProxies>,
     tls: Option<TlsAcceptor>,
     /// For the heads of requests. Their locations let upgrades through.
     acceptor: Acceptor,
@@ -46,7 +62,7 @@ pub(crate) struct Listener {
 pub(crate) enum Content {
     Proxy(Box<Proxy>),
     /// `return`: a text, or where the client is sent.
-    Answer { status: u16, text: &'static str, kind: &'static str },
+    Answer { status: u16, text: &'static str, kind: &'static str, rules: HeaderRules },
     /// It is guarded by what this program does not do. Write the guard, and put the content here.
     Closed,
 }
@@ -60,53 +76,118 @@ pub(crate) struct Proxy {
     /// Of a location that carries no upgrades, none.
     upgrades: Option<Acceptor>,
     relay: Relay<Group<AnyConnect>>,
+    real_ip: Option<RealIp>,
+}
+
+/// Who the client is behind proxies: what they say in a field.
+pub(crate) struct RealIp {
+    proxies: TrustedProxies,
+    field: &'static str,
+}
+
+impl RealIp {
+    fn locate(&self, hop: Hop, headers: &HeaderMap) -> Hop {
+        let mut said = HeaderMap::new();
+        for line in headers.get_all(self.field) {
+            said.append("x-forwarded-for", line.clone());
+        }
+        self.proxies.locate(hop, &said)
+    }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut listening = tokio::task::JoinSet::new();
     for listener in listeners()? {
-        let socket = TcpListener::bind(listener.address).await?;
-        println!("listening on {}", socket.local_addr()?);
-        listening.spawn(accept(socket, Arc::new(listener)));
+        let listener = Arc::new(listener);
+        match listener.address.strip_prefix("unix:") {
+            None => {
+                let socket = bind(listener.address.parse()?, listener.dual)?;
+                println!("listening on {}", socket.local_addr()?);
+                listening.spawn(accept(socket, listener));
+            }
+            Some(path) => {
+                let socket = UnixListener::bind(path)?;
+                println!("listening on {path}");
+                listening.spawn(accept_local(socket, listener));
+            }
+        }
     }
     while listening.join_next().await.is_some() {}
     Ok(())
 }
 
+/// As nginx: an address of IPv6 is for IPv6 alone, unless it says otherwise.
+fn bind(address: SocketAddr, dual: bool) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!dual)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(511)?;
+    TcpListener::from_std(socket.into())
+}
+
 pub(crate) async fn accept(socket: TcpListener, listener: Arc<Listener>) {
     loop {
         let (client, peer) = next_connection(&socket).await;
-        let listener = listener.clone();
         let port = client.local_addr().map_or(0, |address| address.port());
-        tokio::spawn(async move {
-            let hop = Hop::from(peer).at_port(port).tls(listener.tls.is_some());
-            let served = match &listener.tls {
-                None => serve(AnyStream::from(client), hop, &listener).await,
-                Some(tls) => match tls.accept(client).await {
-                    Ok(client) => serve(AnyStream::new(client), hop, &listener).await,
-                    Err(why) => Err(why.into()),
-                },
-            };
-            if let Err(why) = served {
-                eprintln!("{peer}: {why}");
+        let hop = Hop::from(peer).at_port(port);
+        tokio::spawn(open(AnyStream::from(client), hop, listener.clone()));
+    }
+}
+
+async fn accept_local(socket: UnixListener, listener: Arc<Listener>) {
+    loop {
+        match socket.accept().await {
+            Ok((client, _)) => drop(tokio::spawn(open(AnyStream::new(client), Hop::unknown(), listener.clone()))),
+            // Out of descriptors: what is open goes on, and some of it will end.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// What comes before the first request of a connection: whose it is, and TLS.
+async fn open(client: AnyStream, hop: Hop, listener: Arc<Listener>) {
+    let opened = async {
+        let (client, hop) = match &listener.announced {
+            None => (client, hop),
+            Some(balancers) => {
+                let everyone = ["0.0.0.0/0".parse()?, "::/0".parse()?];
+                let anyone = TrustedProxies::new(everyone).trust_unknown(true);
+                let announced = ProxyProtocolAcceptor::new(anyone).accept(client, hop).await?;
+                let is_believed = balancers.trusts(&hop);
+                (AnyStream::new(announced.stream), if is_believed { announced.hop } else { hop })
             }
-        });
+        };
+        match &listener.tls {
+            None => serve(client, hop, &listener).await,
+            Some(tls) => {
+                let client = tls.accept(client).await?;
+                serve(AnyStream::new(client), hop.tls(true), &listener).await
+            }
+        }
+    };
+    let served: Result<(), Failure> = opened.await;
+    if let Err(why) = served {
+        eprintln!("{:?}: {why}", hop.peer());
     }
 }
 
 /// Serves a connection: ordinary requests as long as they come, and at most one upgrade.
 async fn serve(client: AnyStream, hop: Hop, listener: &Listener) -> Result<(), Failure> {
-    let acceptor = &listener.acceptor;
-    let mut accepted = Box::pin(acceptor.accept(client, hop)).await?;
+    let (acceptor, connected) = (&listener.acceptor, hop);
+    let mut accepted = Box::pin(acceptor.accept(client, connected)).await?;
     while let Accepted::Ordinary(head, mut stream) = accepted {
         let in_target = head.uri.authority().map(|authority| authority.as_str());
         let host = in_target.or_else(|| head.headers.get(HOST)?.to_str().ok());
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let locations = listener.servers.find(host).ok_or("there is no server")?;
+        let Site { name, locations } = listener.servers.find(host).ok_or("there is no server")?;
+        let here = "$scheme://$http_host".parse::<Template>()?.value(&Variables::new(&head, &hop));
+        let here = here.as_ref().and_then(|here| here.to_str().ok()).unwrap_or_default();
         if let Some(path) = locations.redirect(target) {
-            let here = "$scheme://$http_host".parse::<Template>()?.value(&Variables::new(&head, &hop));
-            let here = here.as_ref().and_then(|here| here.to_str().ok()).unwrap_or_default();
             let to = format!("{here}{path}");
             return Ok(acceptor.respond(stream, &head, answer(301, "", "", Some(&to))).await?);
         }
@@ -122,15 +203,26 @@ async fn serve(client: AnyStream, hop: Hop, listener: &Listener) -> Result<(), F
             Content::Closed => {
                 return Ok(acceptor.respond(stream, &head, answer(503, "closed\n", "text/plain", None)).await?);
             }
-            Content::Answer { status, text, kind } => {
-                let text = text.parse::<Template>()?.value(&Variables::new(&head, &hop));
+            Content::Answer { status, text, kind, rules } => {
+                let variables = Variables::new(&head, &hop).server_name(name);
+                let text = text.parse::<Template>()?.value(&variables);
                 let text = text.as_ref().and_then(|text| text.to_str().ok()).unwrap_or_default();
-                let response = match status {
+                let mut response = match status {
+                    // A path is one of this server's.
+                    301 | 302 | 303 | 307 | 308 if text.starts_with('/') => {
+                        answer(*status, "", "", Some(&format!("{here}{text}")))
+                    }
                     301 | 302 | 303 | 307 | 308 => answer(*status, "", "", Some(text)),
                     status => answer(*status, text, kind, None),
                 };
+                let status = response.status();
+                rules.apply_to_response(response.headers_mut(), status, &variables);
                 return Ok(acceptor.respond(stream, &head, response).await?);
             }
+        };
+        let hop = match &proxy.real_ip {
+            Some(real_ip) => real_ip.locate(hop, &head.headers),
+            None => hop,
         };
         let replaced = match proxy.replacement {
             None => None,
@@ -161,7 +253,7 @@ async fn serve(client: AnyStream, hop: Hop, listener: &Listener) -> Result<(), F
         let Some(stream) = relayed.stream else {
             return Ok(());
         };
-        accepted = Box::pin(acceptor.resume(stream, hop)).await?;
+        accepted = Box::pin(acceptor.resume(stream, connected)).await?;
     }
     Ok(())
 }
@@ -188,10 +280,10 @@ fn forwarding() -> Forwarding {
     Forwarding::default().forwarded(nothing)
 }
 
-/// As in nginx: fields with an underscore end here, and the upstream's own name is its `Host`.
-fn plain_rules(upstream: &str) -> Result<HeaderRules, Failure> {
-    let rules = HeaderRules::default().underscores(Underscores::DropAll).upstream(upstream);
-    Ok(rules.host("$proxy_host".parse()?))
+/// As in nginx: fields with an underscore, or with names that are none of a variable, end here, and the upstream's own name is its `Host`.
+fn plain_rules(server: &str, upstream: &str) -> Result<HeaderRules, Failure> {
+    let rules = HeaderRules::default().underscores(Underscores::DropAll).only_plain_names(true);
+    Ok(rules.server_name(server).upstream(upstream).host("$proxy_host".parse()?))
 }
 
 fn no_upgrades() -> GatewayConfig {
@@ -201,54 +293,67 @@ fn no_upgrades() -> GatewayConfig {
 fn upstreams() -> Result<Upstreams, Failure> {
     let mut upstreams = Upstreams::new();
     let group = Group::builder()
-        .server(Server::new("127.201.7.2:9087", AnyConnect::new("127.201.7.2:9087".parse::<TcpConnect>()?)))
+        .server(Server::new("127.201.7.2:9087", AnyConnect::new(TcpConnect::to("127.201.7.2:9087"))).max_fails(0))
         .build();
     upstreams.insert("http://127.201.7.2:9087", group);
     let group = Group::builder()
+        .count_requests()
         .balance(Balance::LeastTunnels)
-        .server(Server::new("127.201.7.2:9087", AnyConnect::new("127.201.7.2:9087".parse::<TcpConnect>()?)).weight(2).max_fails(3).fail_timeout(Duration::from_secs(5)))
-        .server(Server::new("127.201.7.3:1", AnyConnect::new("127.201.7.3:1".parse::<TcpConnect>()?)).backup())
+        .server(Server::new("127.201.7.2:9087", AnyConnect::new(TcpConnect::to("127.201.7.2:9087"))).keep_failures().weight(2).max_fails(3).fail_timeout(Duration::from_secs(5)).max_ejection(Duration::from_secs(5)))
+        .server(Server::new("127.201.7.3:1", AnyConnect::new(TcpConnect::to("127.201.7.3:1"))).keep_failures().backup().max_ejection(Duration::from_secs(10)))
         .build();
     upstreams.insert("http://chat", group);
     Ok(upstreams)
 }
 
-// test.conf:3: access_log off has no equivalent here
 
 /// `listen 127.201.7.1:8087`
-fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
+fn listener_0(upstreams: &Upstreams, tunnels: &Cap) -> Result<Listener, Failure> {
     let mut servers = Servers::default();
 
     // test.conf:7: server
     let mut locations = Locations::default();
-    locations.add(PathPattern::prefix("/")?, Content::Answer { status: 404, text: "", kind: "text/plain" })?;
-    servers.add_default(["_".parse()?], locations)?;
+    locations.add(PathPattern::prefix("/")?, Content::Answer { status: 404, text: "", kind: "text/plain", rules: HeaderRules::default() })?;
+    servers.add_default(["_".parse()?], Site { name: "_", locations })?;
 
     // test.conf:8: server
     let mut locations = Locations::default();
-    locations.add(PathPattern::prefix("/")?, Content::Answer { status: 301, text: "https://chat.example$request_uri", kind: "text/plain" })?;
-    servers.add(["moved.example".parse()?], locations)?;
+    locations.add(PathPattern::prefix("/")?, Content::Answer { status: 301, text: "https://chat.example$request_uri", kind: "text/plain", rules: HeaderRules::default() })?;
+    servers.add(["moved.example".parse()?], Site { name: "moved.example", locations })?;
 
     // test.conf:11: server
     let mut locations = Locations::default();
-    // test.conf:16: location /ws/
+    locations.add(PathPattern::prefix("/")?, Content::Answer { status: 301, text: "https://$server_name/x", kind: "text/plain", rules: HeaderRules::default() })?;
+    servers.add([".named.example".parse()?], Site { name: "named.example", locations })?;
+
+    // test.conf:12: server
+    let mut locations = Locations::default();
+    // test.conf:17: location /ws/
     let backend = upstreams["http://chat"].clone();
     let backend = backend.retry(Retry::default().errors(true).timeouts(true).invalid_heads(false).statuses([StatusCode::from_u16(503)?]).max_attempts(2));
-    let mut rules = plain_rules("chat")?;
+    let mut rules = plain_rules("chat.example", "chat")?;
     rules = rules.host("$host".parse()?);
     rules = rules.set_on_request("X-Real-IP", "$remote_addr")?;
+    rules = rules.remove_on_response("X-Accel-Buffering")?;
+    rules = rules.remove_on_response("X-Accel-Charset")?;
+    rules = rules.remove_on_response("X-Accel-Expires")?;
+    rules = rules.remove_on_response("X-Accel-Limit-Rate")?;
+    rules = rules.remove_on_response("X-Accel-Redirect")?;
+    rules = rules.remove_on_response("X-Pad")?;
     rules = rules.redirect("http://chat/live/", "/ws/")?;
     rules = rules.add_on_response("X-Always", "a \"b\"", Statuses::Always)?;
     let relay = RelayConfig::default()
         .connect_timeout(Duration::from_secs(60))
         .read_timeout(Duration::from_secs(3600))
         .send_timeout(Duration::from_secs(60))
+        .request_body_timeout(Duration::from_secs(60))
         .max_request_body(4)
         .response_limits(HeadLimits::default().max_bytes(65536));
     let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(3600)).write_timeout(Duration::from_secs(60));
     let upgrades = GatewayConfig::default()
         .forwarding(forwarding())
         .tunnel(tunnel)
+        .cap(tunnels.clone())
         .connect_timeout(Duration::from_secs(60))
         .handshake_timeout(Duration::from_secs(3600))
         .read_timeout(Duration::from_secs(3600))
@@ -259,12 +364,20 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
         replacement: Some("/live/"),
         rules,
         upgrades: Some(Acceptor::new(upgrades)),
+        real_ip: None,
     })))?;
-    // test.conf:17: location = /ws/exact
+    // test.conf:18: location = /ws/exact
     let backend = upstreams["http://127.201.7.2:9087"].clone();
-    let mut rules = plain_rules("127.201.7.2:9087")?;
+    let backend = backend.retry(Retry::default().invalid_heads(false));
+    let mut rules = plain_rules("chat.example", "127.201.7.2:9087")?;
     rules = rules.host("$host".parse()?);
     rules = rules.set_on_request("X-Real-IP", "$remote_addr")?;
+    rules = rules.remove_on_response("X-Accel-Buffering")?;
+    rules = rules.remove_on_response("X-Accel-Charset")?;
+    rules = rules.remove_on_response("X-Accel-Expires")?;
+    rules = rules.remove_on_response("X-Accel-Limit-Rate")?;
+    rules = rules.remove_on_response("X-Accel-Redirect")?;
+    rules = rules.remove_on_response("X-Pad")?;
     rules = rules.remove_on_response("X-Origin")?;
     rules = rules.redirect("http://127.201.7.2:9087/", "/")?;
     rules = rules.add_on_response("X-Own", "own", Statuses::Usual)?;
@@ -272,12 +385,14 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
         .connect_timeout(Duration::from_secs(60))
         .read_timeout(Duration::from_secs(3600))
         .send_timeout(Duration::from_secs(60))
+        .request_body_timeout(Duration::from_secs(60))
         .max_request_body(4)
         .response_limits(HeadLimits::default().max_bytes(65536));
     let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(3600)).write_timeout(Duration::from_secs(60));
     let upgrades = GatewayConfig::default()
         .forwarding(forwarding())
         .tunnel(tunnel)
+        .cap(tunnels.clone())
         .connect_timeout(Duration::from_secs(60))
         .handshake_timeout(Duration::from_secs(3600))
         .read_timeout(Duration::from_secs(3600))
@@ -288,17 +403,26 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
         replacement: None,
         rules,
         upgrades: Some(Acceptor::new(upgrades)),
+        real_ip: None,
     })))?;
-    // test.conf:18: location /plain
+    // test.conf:19: location /plain
     let backend = upstreams["http://127.201.7.2:9087"].clone();
-    let mut rules = plain_rules("127.201.7.2:9087")?;
+    let backend = backend.retry(Retry::default().invalid_heads(false));
+    let mut rules = plain_rules("chat.example", "127.201.7.2:9087")?;
     rules = rules.set_on_request("X-Only", "only")?;
+    rules = rules.remove_on_response("X-Accel-Buffering")?;
+    rules = rules.remove_on_response("X-Accel-Charset")?;
+    rules = rules.remove_on_response("X-Accel-Expires")?;
+    rules = rules.remove_on_response("X-Accel-Limit-Rate")?;
+    rules = rules.remove_on_response("X-Accel-Redirect")?;
+    rules = rules.remove_on_response("X-Pad")?;
     rules = rules.redirect("http://127.201.7.2:9087/", "/")?;
     rules = rules.add_on_response("X-Always", "a \"b\"", Statuses::Always)?;
     let relay = RelayConfig::default()
         .connect_timeout(Duration::from_secs(60))
         .read_timeout(Duration::from_secs(3600))
         .send_timeout(Duration::from_secs(60))
+        .request_body_timeout(Duration::from_secs(60))
         .max_request_body(4)
         .response_limits(HeadLimits::default().max_bytes(65536));
     locations.add(PathPattern::prefix("/plain")?, Content::Proxy(Box::new(Proxy {
@@ -307,19 +431,27 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
         replacement: None,
         rules,
         upgrades: None,
+        real_ip: None,
     })))?;
-    // test.conf:19: location /hi
-    locations.add(PathPattern::prefix("/hi")?, Content::Answer { status: 200, text: "hello $host", kind: "text/x" })?;
-    // test.conf:20: location /away
-    locations.add(PathPattern::prefix("/away")?, Content::Answer { status: 307, text: "/hi?$args", kind: "text/plain" })?;
-    servers.add(["chat.example".parse()?, "*.chat.example".parse()?], locations)?;
+    // test.conf:20: location /hi
+    let mut rules = HeaderRules::default().server_name("chat.example");
+    rules = rules.add_on_response("X-Always", "a \"b\"", Statuses::Always)?;
+    locations.add(PathPattern::prefix("/hi")?, Content::Answer { status: 200, text: "hello $host", kind: "text/x", rules })?;
+    // test.conf:21: location /away
+    let mut rules = HeaderRules::default().server_name("chat.example");
+    rules = rules.add_on_response("X-Always", "a \"b\"", Statuses::Always)?;
+    locations.add(PathPattern::prefix("/away")?, Content::Answer { status: 307, text: "/hi?$args", kind: "text/plain", rules })?;
+    servers.add(["chat.example".parse()?, "*.chat.example".parse()?], Site { name: "chat.example", locations })?;
 
     let config = no_upgrades()
         .header_timeout(Duration::from_secs(60))
         .keep_alive_timeout(Duration::from_secs(75))
+        .send_timeout(Duration::from_secs(60))
         .request_limits(HeadLimits::default().max_bytes(65536));
     Ok(Listener {
         address: "127.201.7.1:8087",
+        dual: false,
+        announced: None,
         tls: None,
         acceptor: Acceptor::new(config),
         servers,
@@ -328,5 +460,6 @@ fn listener_0(upstreams: &Upstreams) -> Result<Listener, Failure> {
 
 pub(crate) fn listeners() -> Result<Vec<Listener>, Failure> {
     let upstreams = upstreams()?;
-    Ok(vec![listener_0(&upstreams)?])
+    let tunnels = Cap::unlimited();
+    Ok(vec![listener_0(&upstreams, &tunnels)?])
 }
