@@ -77,13 +77,13 @@ where
         connect: &C,
     ) -> impl Future<Output = Result<Negotiated<S, C::Stream>, Error>> {
         let observed = exchange::observed(Kind::Upgrade, &*self.head, self.head.version(), self.hop);
-        // No `async fn`, which would hold the client twice.
-        let negotiating = async move {
+        // No `async fn`, which would hold the client twice. Boxed before it is passed on: it is large, and moved at each hand.
+        let negotiating = Box::pin(async move {
             match self.try_ask(connect).await {
                 Ok(answered) => answered.relay().await,
                 Err(unanswered) => Err(unanswered.refuse().await),
             }
-        };
+        });
         let end = |negotiated: &Result<_, Error>| match negotiated {
             Ok(Negotiated::Switched(_)) => (Some(101), None),
             Ok(Negotiated::Declined(status)) => (Some(status.as_u16()), None),

@@ -226,12 +226,13 @@ impl<C: Connect + 'static> Relay<C> {
             hop,
         };
         let observed = exchange::observed(Kind::Request, head, head.version(), hop);
-        let serving = async {
+        // Boxed before it is passed on: it is large, and moved at each hand.
+        let serving = Box::pin(async {
             match &self.forwarder.sources {
                 Sources::Named(named) => serve::serve(named, config, stream, head, route).await,
                 Sources::Through(through) => serve::serve(through, config, stream, head, route).await,
             }
-        };
+        });
         let end = |served: &Result<Relayed<S>, Error>| match served {
             Ok(relayed) => {
                 let failure = relayed.failure.as_ref().map(|error| Error::reason(error).name());
