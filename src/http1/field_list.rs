@@ -8,12 +8,16 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::HeadError;
 use super::any_fields::AnyFields;
-use super::marks::Marks;
+use super::marks::{Marks, bit};
 
 /// Room for a value of a length that is common, and for those of what a proxy adds.
 const VALUE: usize = 24;
 const TEXT: usize = FieldList::ADDED * VALUE;
+
+/// The most bytes that a list holds.
+const MOST: usize = u32::MAX as usize;
 
 /// Field lines, each with a name and a value that are sound: no value holds a control byte but tabs.
 #[derive(Clone, Debug, Default)]
@@ -31,18 +35,34 @@ pub(crate) struct FieldList {
 struct Line {
     name: HeaderName,
     value: Place,
+    /// That of the name among the marks, which is compared faster.
+    bit: u8,
 }
 
-/// Where a value stands.
-#[derive(Clone, Debug)]
-enum Place {
-    Section(Range<usize>),
-    Text(Range<usize>),
+/// Where a value stands. In half the bytes that two lengths take: a list of a common head is then one of the small pieces of memory
+/// that are given out fast.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    begin: u32,
+    end: u32,
+    /// In the section that was received, or in the text.
+    is_received: bool,
+}
+
+impl Place {
+    /// None beyond 4 GiB.
+    fn at(range: Range<usize>, is_received: bool) -> Option<Self> {
+        Some(Place {
+            begin: u32::try_from(range.start).ok()?,
+            end: u32::try_from(range.end).ok()?,
+            is_received,
+        })
+    }
 }
 
 impl FieldList {
     /// Room for what a proxy adds to a request: the list does not grow again.
-    pub(super) const ADDED: usize = 8;
+    pub(super) const ADDED: usize = 6;
 
     /// An empty list, of lines whose values stand in these bytes.
     pub(super) fn within(section: Bytes, room: usize) -> Self {
@@ -54,10 +74,17 @@ impl FieldList {
         }
     }
 
-    /// A line as it was received.
-    pub(super) fn receive(&mut self, name: HeaderName, value: Range<usize>) {
-        let value = Place::Section(value);
-        self.lines.push(Line { name, value });
+    /// A line as it was received, with the bit of its name among the marks.
+    pub(super) fn receive(
+        &mut self,
+        name: HeaderName,
+        bit: u8,
+        value: Range<usize>,
+    ) -> Result<(), HeadError> {
+        let too_large = HeadError::TooLarge { limit: MOST };
+        let value = Place::at(value, true).ok_or(too_large)?;
+        self.lines.push(Line { name, value, bit });
+        Ok(())
     }
 
     /// All lines were received, and these are the marks of their names.
@@ -103,9 +130,9 @@ impl FieldList {
     /// A value by itself. That of a line that was received shares its bytes.
     fn value(&self, place: &Place) -> Option<HeaderValue> {
         let bytes = self.bytes(place);
-        let value = match place {
-            Place::Section(_) => HeaderValue::from_maybe_shared(self.section.slice_ref(bytes)),
-            Place::Text(_) => HeaderValue::from_bytes(bytes),
+        let value = match place.is_received {
+            true => HeaderValue::from_maybe_shared(self.section.slice_ref(bytes)),
+            false => HeaderValue::from_bytes(bytes),
         };
         value.ok()
     }
@@ -114,16 +141,18 @@ impl FieldList {
     #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
     pub(crate) fn add_in_front(&mut self, name: HeaderName, value: &HeaderValue) {
         let value = self.written(value.as_bytes());
-        self.marks.add(&name);
-        self.lines.insert(0, Line { name, value });
+        let bit = self.marks.add(&name);
+        self.lines.insert(0, Line { name, value, bit });
     }
 
     fn bytes(&self, place: &Place) -> &[u8] {
-        let bytes = match place {
-            Place::Section(range) => self.section.get(range.clone()),
-            Place::Text(range) => self.text.get(range.clone()),
+        let bytes = match place.is_received {
+            true => &self.section[..],
+            false => &self.text[..],
         };
-        bytes.unwrap_or_default()
+        bytes
+            .get(place.begin as usize..place.end as usize)
+            .unwrap_or_default()
     }
 
     fn written(&mut self, value: &[u8]) -> Place {
@@ -132,20 +161,27 @@ impl FieldList {
             self.text.reserve(TEXT.max(value.len()));
         }
         self.text.extend_from_slice(value);
-        Place::Text(begin..self.text.len())
+        // What is received is refused above 4 GiB, and what is written is of its size.
+        Place::at(begin..self.text.len(), false).unwrap_or(Place {
+            begin: 0,
+            end: 0,
+            is_received: false,
+        })
     }
 
     fn push(&mut self, name: HeaderName, value: &[u8]) {
         let value = self.written(value);
-        self.marks.add(&name);
-        self.lines.push(Line { name, value });
+        let bit = self.marks.add(&name);
+        self.lines.push(Line { name, value, bit });
     }
 
     fn position(&self, name: &HeaderName) -> Option<usize> {
-        if !self.marks.may_have(name) {
+        let bit = bit(name);
+        if !self.marks.has(bit) {
             return None;
         }
-        self.lines.iter().position(|line| line.name == *name)
+        let is_it = |line: &Line| line.bit == bit && line.name == *name;
+        self.lines.iter().position(is_it)
     }
 }
 
@@ -164,11 +200,14 @@ impl AnyFields for FieldList {
     }
 
     fn lines(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
-        let lines = match self.marks.may_have(name) {
+        let bit = bit(name);
+        let lines = match self.marks.has(bit) {
             true => &self.lines[..],
             false => &[],
         };
-        let of_field = lines.iter().filter(move |line| line.name == *name);
+        let of_field = lines
+            .iter()
+            .filter(move |line| line.bit == bit && line.name == *name);
         of_field.map(|line| self.bytes(&line.value))
     }
 
@@ -229,9 +268,9 @@ impl AnyFields for FieldList {
 
     fn copy_if_none(&mut self, from: &HeaderName, to: HeaderName) {
         if let (Some(at), None) = (self.position(from), self.position(&to)) {
-            let value = self.lines[at].value.clone();
-            self.marks.add(&to);
-            self.lines.push(Line { name: to, value });
+            let value = self.lines[at].value;
+            let bit = self.marks.add(&to);
+            self.lines.push(Line { name: to, value, bit });
         }
     }
 

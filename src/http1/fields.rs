@@ -24,7 +24,13 @@ pub(crate) trait Received: Sized {
     fn within(section: &Bytes, room: usize) -> Self;
 
     /// A line, with where its value stands in the section. It holds no control bytes but tabs.
-    fn receive(&mut self, section: &Bytes, name: HeaderName, value: Range<usize>) -> Result<(), HeadError>;
+    /// The number is the bit of the name among the marks.
+    fn receive(
+        &mut self,
+        section: &Bytes,
+        name: (HeaderName, u8),
+        value: Range<usize>,
+    ) -> Result<(), HeadError>;
 
     /// All lines are there, and these are the marks of their names.
     fn marked(&mut self, marks: Marks);
@@ -37,7 +43,12 @@ impl Received for HeaderMap {
         HeaderMap::with_capacity(room)
     }
 
-    fn receive(&mut self, section: &Bytes, name: HeaderName, value: Range<usize>) -> Result<(), HeadError> {
+    fn receive(
+        &mut self,
+        section: &Bytes,
+        (name, _): (HeaderName, u8),
+        value: Range<usize>,
+    ) -> Result<(), HeadError> {
         let value = HeaderValue::from_maybe_shared(section.slice(value));
         self.append(name, value.map_err(|_| HeadError::FieldValue)?);
         Ok(())
@@ -53,9 +64,13 @@ impl Received for FieldList {
         FieldList::within(section.clone(), room)
     }
 
-    fn receive(&mut self, _: &Bytes, name: HeaderName, value: Range<usize>) -> Result<(), HeadError> {
-        FieldList::receive(self, name, value);
-        Ok(())
+    fn receive(
+        &mut self,
+        _: &Bytes,
+        (name, bit): (HeaderName, u8),
+        value: Range<usize>,
+    ) -> Result<(), HeadError> {
+        FieldList::receive(self, name, bit, value)
     }
 
     fn marked(&mut self, marks: Marks) {
@@ -107,8 +122,8 @@ pub(super) fn field_lines<F: Received>(
         if !is_sound {
             return Err(HeadError::FieldValue);
         }
-        marks.add(&name);
-        fields.receive(section, name, at + begin..at + end)?;
+        let bit = marks.add(&name);
+        fields.receive(section, (name, bit), at + begin..at + end)?;
         at += line.len() + 2;
     }
 }

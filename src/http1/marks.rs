@@ -10,17 +10,25 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
+    /// Returns its bit.
     #[inline]
-    pub(super) fn add(&mut self, name: &HeaderName) {
-        let mark = mark(name);
-        self.may_repeat |= self.names & mark != 0;
-        self.names |= mark;
+    pub(super) fn add(&mut self, name: &HeaderName) -> u8 {
+        let bit = bit(name);
+        self.may_repeat |= self.has(bit);
+        self.names |= 1 << bit;
+        bit
+    }
+
+    /// False if no name with this bit was added.
+    #[inline]
+    pub(super) fn has(self, bit: u8) -> bool {
+        self.names & 1 << bit != 0
     }
 
     /// False if it was not added.
     #[inline]
     pub(crate) fn may_have(self, name: &HeaderName) -> bool {
-        self.names & mark(name) != 0
+        self.has(bit(name))
     }
 
     /// False if no name was added twice.
@@ -29,14 +37,15 @@ impl Marks {
     }
 }
 
+/// The bit of a name, below 64.
 #[inline]
-fn mark(name: &HeaderName) -> u64 {
+pub(super) fn bit(name: &HeaderName) -> u8 {
     let name = name.as_str().as_bytes();
     match name {
         // By these factors no two fields of a common message share a bit, and none shares one with those that every message is
         // asked for.
-        [first, .., last] => 1 << ((name.len() + 28 * usize::from(*first) + 24 * usize::from(*last)) % 64),
-        _ => 1,
+        [first, .., last] => ((name.len() + 28 * usize::from(*first) + 24 * usize::from(*last)) % 64) as u8,
+        _ => 0,
     }
 }
 

@@ -289,7 +289,8 @@ async fn ordinary(
         Ok(route) => route,
         Err(why) => {
             settings.failures.refused(peer, &why);
-            let rejected = settings.acceptor.reject(stream, &head, why).await;
+            // Boxed: it would set the size of what is common.
+            let rejected = Box::pin(settings.acceptor.reject(stream, &head, why)).await;
             match (story, rejected) {
                 (Some(story), Ok(why)) => story.refused(&why),
                 (Some(story), Err(error)) => story.failed(None, &error),
