@@ -26,8 +26,11 @@ use crate::clock::After;
 use crate::error::{Cause, Error, Phase};
 use crate::side::Side;
 
-/// The most bytes of a piece.
-const PIECE: usize = 64 * 1024;
+/// The most bytes of a piece: what a DATA frame takes, and more for HTTP/1. A client is seen to take bytes when it has taken a piece, so the
+/// slowest client takes this within the limit. Behind a socket whose buffer is full every client begins to be slow from one moment to the
+/// next, so no piece may be larger.
+const PIECE: usize = 16 * 1024;
+const HTTP1_PIECE: usize = 32 * 1024;
 
 /// How a response is paced.
 #[derive(Clone, Debug)]
@@ -130,7 +133,11 @@ impl Paced {
             Ok(data) => data,
             Err(other) => return Poll::Ready(Some(Ok(other))),
         };
-        state.rest = data.split_off(data.len().min(PIECE));
+        let most = match self.shared.is_one_at_a_time {
+            true => PIECE,
+            false => HTTP1_PIECE,
+        };
+        state.rest = data.split_off(data.len().min(most));
         state.wait();
         state.is_out = true;
         let is_last = state.rest.is_empty() && state.source.as_ref().is_some_and(Source::is_end_stream);

@@ -40,10 +40,9 @@ mod view;
 
 use std::time::{Duration, Instant};
 
-pub(super) use event::{Action, Event, Outcome, ShutdownMode};
+pub(super) use event::{Action, Due, Event, Outcome, ShutdownMode};
 pub(super) use view::{Direction, Frames, Limits, View};
 
-use event::Due;
 use state::{Closed, Closing, Draining, Failing, Settling, State};
 
 use super::end::{End, Operation};

@@ -1,20 +1,27 @@
 //! Clients that ask for much and take nothing, of a service in a server that has no deadline for them.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use switchover::TcpConnect;
+use switchover::connect::{Connect, ConnectError, ConnectRequest};
 use switchover::service::{RelayConfig, ReverseProxy, ServiceConfig};
 use switchover::test_util::{ScriptedClient, TIMEOUT};
 use switchover::{TunnelConfig, UpgradeConfig};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tower::util::MapRequest;
 
 use crate::servers::{Mounted, SERVERS, Server};
 
@@ -145,6 +152,119 @@ async fn over_http_1_the_upstream_is_let_go_and_the_connection_broken_off() {
                 received += count;
             }
             assert!(received < 1_000_000_000, "{server:?} {status}");
+        }
+    }
+}
+
+/// An origin in memory, with one answer of so many bytes, which it ends when the proxy has let go of it.
+#[derive(Clone)]
+struct InMemory {
+    length: usize,
+    let_go: mpsc::UnboundedSender<()>,
+}
+
+impl Connect for InMemory {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: ConnectRequest<'_>) -> Result<DuplexStream, ConnectError> {
+        let (stream, mut far) = duplex(64 * 1024);
+        let InMemory { length, let_go } = self.clone();
+        tokio::spawn(async move {
+            let _ = far.read(&mut [0; 4096]).await;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            let _ = far.write_all(head.as_bytes()).await;
+            let _ = far.write_all(&vec![b'x'; length]).await;
+            let _ = far.read(&mut [0; 1]).await;
+            let _ = let_go.send(());
+        });
+        Ok(stream)
+    }
+}
+
+/// Serves one connection, and returns the client's end of it.
+fn serve_in_memory(length: usize, is_http1: bool) -> (DuplexStream, mpsc::UnboundedReceiver<()>) {
+    let (let_go, is_let_go) = mpsc::unbounded_channel();
+    // The default deadline, a minute.
+    let proxy = ReverseProxy::new(InMemory { length, let_go });
+    let service = TowerToHyperService::new(MapRequest::new(proxy, |mut request: Request<Incoming>| {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        request.extensions_mut().insert(peer);
+        request
+    }));
+    let (client, near) = duplex(1024);
+    tokio::spawn(async move {
+        let near = TokioIo::new(near);
+        if is_http1 {
+            let _ = http1::Builder::new().serve_connection(near, service).await;
+        } else {
+            let builder = http2::Builder::new(TokioExecutor::new());
+            let _ = builder.serve_connection(near, service).await;
+        }
+    });
+    (client, is_let_go)
+}
+
+/// More than a piece of it takes longer than the deadline, at this rate.
+const LONG: usize = 1_000_000;
+const BYTES_A_SECOND: usize = 1000;
+/// Longer than any of these stories, whose time is simulated.
+const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[tokio::test(start_paused = true)]
+async fn over_http_2_a_client_that_takes_little_gets_it_all_and_one_that_stops_is_reset() {
+    for stops_after in [LONG, 100_000, 0] {
+        let (near, mut let_go) = serve_in_memory(LONG, false);
+        let mut builder = h2::client::Builder::new();
+        // It makes a window as large again when half of it is used up.
+        builder.initial_window_size(2 * BYTES_A_SECOND as u32);
+        let (mut send, connection) = builder.handshake::<_, Bytes>(near).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("http://a/").body(()).unwrap();
+        let response = send.send_request(request, true).unwrap().0.await.unwrap();
+        let mut body = response.into_body();
+        let mut taken = 0;
+        let mut is_reset = false;
+        while let Some(data) = timeout(FOR_EVER, body.data()).await.expect("an end") {
+            let Ok(data) = data else {
+                is_reset = true;
+                break;
+            };
+            taken += data.len();
+            if taken <= stops_after {
+                sleep(Duration::from_millis(data.len() as u64)).await;
+                body.flow_control().release_capacity(data.len()).unwrap();
+            }
+        }
+        assert_eq!(is_reset, stops_after < LONG, "{stops_after}: {taken} bytes");
+        assert_eq!(taken == LONG, stops_after == LONG, "{stops_after}: {taken} bytes");
+        if stops_after < LONG {
+            let is_let_go = timeout(FOR_EVER, let_go.recv()).await;
+            is_let_go.expect("a connection that is let go").unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_http_1_a_client_that_takes_little_gets_it_all_and_one_that_stops_is_cut_off() {
+    for stops_after in [LONG, 100_000, 0] {
+        let (mut client, mut let_go) = serve_in_memory(LONG, true);
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut taken = 0;
+        let mut space = [0; BYTES_A_SECOND];
+        while taken <= stops_after {
+            match timeout(FOR_EVER, client.read(&mut space)).await.expect("an end") {
+                Ok(count @ 1..) => taken += count,
+                _ => break,
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(taken > LONG, stops_after == LONG, "{stops_after}: {taken} bytes");
+        if stops_after < LONG {
+            let is_let_go = timeout(FOR_EVER, let_go.recv()).await;
+            is_let_go.expect("a connection that is let go").unwrap();
         }
     }
 }

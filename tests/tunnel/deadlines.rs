@@ -4,7 +4,8 @@ use std::pin::pin;
 
 use switchover::tunnel::End;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep};
+use tokio::task::yield_now;
+use tokio::time::{Instant, advance, pause, sleep};
 
 use crate::*;
 
@@ -186,6 +187,63 @@ mirrored! {
         let error = far_peer.read_to_end(&mut received).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "truncation is not visible");
     }
+
+    real_time async fn a_reader_that_is_slow_behind_a_full_socket_does_not_stall(near: Side) {
+        read_slowly(near, unlimited()).await;
+    }
+
+    real_time async fn a_reader_that_is_slow_behind_a_full_socket_does_not_stall_a_copy(near: Side) {
+        read_slowly(near, unlimited().splice(None)).await;
+    }
+}
+
+/// A sender of bulk, and a reader of so little that the kernel does not say within the limit that its socket has room again.
+async fn read_slowly(near: Side, config: TunnelConfig) {
+    let (near_peer, near_stream) = tcp_pair().await;
+    let (far_stream, far_peer) = tcp_pair().await;
+    // From here on the test yields where it waits: the clock would jump if it slept.
+    pause();
+    let config = config.write_timeout(seconds(4));
+    let tunnel = tokio::spawn(seat(near, near_stream, far_stream).config(config).run());
+    let piece = vec![7; 64 * 1024];
+    let fill = async || {
+        let mut waits = 0;
+        while waits < 200 {
+            match near_peer.try_write(&piece) {
+                Ok(_) => waits = 0,
+                Err(_) => waits += 1,
+            }
+            yield_now().await;
+        }
+    };
+    fill().await;
+    let mut space = vec![0; 64 * 1024];
+    for step in 0..10 {
+        let (mut taken, mut waits) = (0, 0);
+        while taken < 500_000 {
+            match far_peer.try_read(&mut space) {
+                Ok(0) => panic!("an end in step {step}"),
+                Ok(count) => taken += count,
+                Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => {
+                    panic!("step {step}: {error}")
+                }
+                Err(_) => waits += 1,
+            }
+            assert!(waits < 1_000_000, "{taken} bytes in step {step}");
+            yield_now().await;
+        }
+        fill().await;
+        advance(seconds(3)).await;
+        fill().await;
+        assert!(!tunnel.is_finished(), "ended in step {step}");
+    }
+    // And one that takes nothing is found out by the second limit at the latest.
+    for _ in 0..4 {
+        advance(seconds(3)).await;
+        fill().await;
+    }
+    let traffic = tunnel.await.unwrap().unwrap();
+    assert_eq!(traffic.end(), End::WriteTimeout { side: !near });
 }
 
 #[test]

@@ -150,6 +150,12 @@ where
                 limit
             }
         };
+        let stream = &self.leg.opened.connection.stream;
+        if waits_for == For::Sending && self.leg.upload.transfer.offer(stream) {
+            // The wait starts again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Err(match waits_for {
             For::Sending | For::Answer => Unanswered::Failed(Failure::late(limit)),
             For::Upload => Unanswered::Failed(of_request(Cause::TimedOut(limit))),

@@ -237,6 +237,11 @@ impl Asking<'_> {
         let interim = if prolongs { self.interim as u64 } else { 0 };
         let progress = upload.transfer.delivered().wrapping_add(interim);
         ready!(connection.wait.poll(cx, waits_for, progress, limit));
+        if waits_for == For::Sending && upload.transfer.offer(&connection.stream) {
+            // The wait starts again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Err(Failure::late(limit)))
     }
 }

@@ -239,6 +239,15 @@ where
             _ => download.progress().wrapping_add(upload.progress()),
         };
         ready!(connection.wait.poll(cx, waits_for, progress, limit));
+        let has_moved = match waits_for {
+            For::Client => download.transfer.offer(&self.stream),
+            _ => upload.transfer.offer(&connection.stream),
+        };
+        if has_moved {
+            // The wait starts again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         match waits_for {
             For::Client => failed(Side::Downstream, Cause::Io(io::ErrorKind::TimedOut.into())),
             _ => failed(Side::Upstream, Cause::TimedOut(limit)),

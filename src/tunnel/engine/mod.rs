@@ -5,6 +5,7 @@
 
 mod acting;
 pub(in crate::tunnel) mod half;
+mod late;
 pub(in crate::tunnel) mod outlet;
 #[cfg_attr(not(all(target_os = "linux", feature = "splice")), path = "pipe/absent.rs")]
 mod pipe;
@@ -147,6 +148,8 @@ impl Engine {
                 return Poll::Pending;
             }
             match deadline {
+                Some((_, due))
+                    if at == Some(next) && self.has_moved_after_all(due, now, downstream, upstream) => {}
                 Some((_, due)) if at == Some(next) => outcome = self.on(Event::Deadline(due), now).outcome,
                 _ => {
                     cx.waker().wake_by_ref();

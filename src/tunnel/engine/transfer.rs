@@ -14,6 +14,7 @@ use crate::tunnel::config::SpliceConfig;
 use crate::tunnel::engine::pipe::{self, Pipe};
 use crate::tunnel::engine::scratch::{SCRATCH_SIZE, Scratch};
 use crate::tunnel::engine::transfer_mode::Filled;
+use crate::tunnel::stream::socket;
 
 /// From how many bytes on a splice is tried at all.
 const BULK: usize = 64 * 1024;
@@ -121,6 +122,26 @@ impl Transfer {
         }
         self.empty_queue();
         Poll::Ready(Ok(()))
+    }
+
+    /// Offers what is queued to a plain socket, whether or not the runtime knows of room for it. True if it has taken some.
+    pub(crate) fn offer<W: Any>(&mut self, writer: &W) -> bool {
+        let queued = &self.queue[self.out..];
+        let count = match &mut self.pipe {
+            _ if !queued.is_empty() => {
+                let count = socket::write_now(writer, queued);
+                self.out += count;
+                count
+            }
+            Some(pipe) => {
+                let count = pipe.empty_now(writer);
+                self.spliced += count as u64;
+                count
+            }
+            None => 0,
+        };
+        self.delivered += count as u64;
+        count > 0
     }
 
     /// Writes bytes behind what is queued, as many as the writer takes now; the others are queued.

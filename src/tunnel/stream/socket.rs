@@ -12,6 +12,8 @@ use std::{
 };
 
 #[cfg(all(target_os = "linux", feature = "splice"))]
+use rustix::net::{SendFlags, send};
+#[cfg(all(target_os = "linux", feature = "splice"))]
 use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -119,6 +121,25 @@ pub(in crate::tunnel) fn is_behind_bytes<S: Any>(stream: &S) -> bool {
         || any
             .downcast_ref::<Rewind<UnixStream>>()
             .is_some_and(|rewind| !rewind.front().is_empty())
+}
+
+/// Writes to a plain socket, whether or not the runtime takes it for ready. The count is of the bytes that it has taken.
+///
+/// The kernel notifies the runtime of room when a third of the socket's buffer is free, which may be 1.4 MB. A reader of 20 KB a second takes
+/// bytes all the time, and needs more than a minute for that.
+#[cfg(all(target_os = "linux", feature = "splice"))]
+pub(in crate::tunnel) fn write_now<W: Any>(writer: &W, bytes: &[u8]) -> usize {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let socket = Socket::of(writer).filter(|_| !bytes.is_empty());
+    let sent = socket.map(|socket| socket.with_descriptor(|descriptor| send(descriptor, bytes, flags)));
+    // What has failed fails for the runtime too.
+    sent.and_then(Result::ok).unwrap_or(0)
+}
+
+/// It is not known here how: the stream takes what the runtime gives it.
+#[cfg(not(all(target_os = "linux", feature = "splice")))]
+pub(in crate::tunnel) fn write_now<W: Any>(_writer: &W, _bytes: &[u8]) -> usize {
+    0
 }
 
 /// A plain socket that may be read and written by its descriptor.

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::tunnel::end::Operation;
 use crate::tunnel::engine::pipe::{self, Pipe};
+use crate::tunnel::stream::socket;
 
 /// How often the bytes of one read are offered to a writer that takes them in small pieces, before that counts as a
 /// turn.
@@ -166,6 +167,31 @@ impl Outlet {
             Pending::Tail(tail) => self.write_tail(cx, now, writer, tail),
             Pending::Piped(pipe) => self.empty(cx, now, writer, pipe),
         }
+    }
+
+    /// Offers what is pending to a plain socket, whether or not the runtime knows of room for it. True if it has taken some.
+    pub(in crate::tunnel) fn offer<W: Any>(&mut self, now: Instant, writer: &W) -> bool {
+        let count = match &mut self.pending {
+            Pending::Tail(tail) => {
+                let count = socket::write_now(writer, tail);
+                tail.advance(count);
+                count
+            }
+            Pending::Piped(pipe) => {
+                let count = pipe.empty_now(writer);
+                self.spliced += count as u64;
+                count
+            }
+        };
+        if count == 0 {
+            return false;
+        }
+        if !self.has_pending() {
+            self.pending = Pending::NOTHING;
+        }
+        self.delivered += count as u64;
+        self.progress(now);
+        true
     }
 
     /// Splices out of the pipe; what the writer does not take stays in it.

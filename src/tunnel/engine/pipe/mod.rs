@@ -197,6 +197,21 @@ impl Pipe {
         }
     }
 
+    /// One splice out of the pipe, whether or not the runtime takes the writer for ready. The count is of the bytes that it has taken.
+    pub(in crate::tunnel) fn empty_now<W: Any>(&mut self, writer: &W) -> usize {
+        let Some(writer) = Socket::of(writer) else {
+            return 0;
+        };
+        let bytes = self.loan.bytes();
+        let ends = self.loan.ends();
+        let spliced =
+            writer.with_descriptor(|socket| splice(&ends.read, None, socket, None, bytes, NON_BLOCKING));
+        // What has failed fails for the runtime too.
+        let count = spliced.unwrap_or(0);
+        self.loan.set_bytes(bytes - count);
+        count
+    }
+
     /// Takes the bytes out of the pipe, where they cannot be spliced out of it.
     pub(in crate::tunnel) fn take_out(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.loan.bytes()];
