@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::config::{FRAME_BUDGET, Http2Config, RESET_STREAMS, RESETS_REMEMBERED};
+use super::driven::Driven;
 use super::failure::{closed, connection_failed};
 use super::link::Link;
 use super::liveness::silent;
@@ -93,6 +94,11 @@ pub(super) struct Driver<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+    /// What the task is to do for the streams.
+    pub(super) fn driven(&self, config: &Http2Config) -> Arc<Driven> {
+        Driven::new(self.turns.moved(), config.window)
+    }
+
     /// Runs until the connection has failed, or nothing has used it for long enough.
     pub(super) async fn run(self, link: Arc<Link>, config: Http2Config) {
         // First, to be dropped after the connection, whatever becomes of this task.
@@ -111,7 +117,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 if Pin::new(&mut connection).poll(cx).is_ready() {
                     return Poll::Ready(End::Closed);
                 }
-                link.0.unread().drain(cx);
+                link.0.driven().end_turn(cx);
                 if matches!(turns.poll_end(cx), Poll::Ready(Err(_))) {
                     return Poll::Ready(End::Closed);
                 }
@@ -131,12 +137,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 let closed = poll_fn(|cx| {
                     turns.begin();
                     let closed = Pin::new(&mut connection).poll(cx);
+                    link.0.driven().end_turn(cx);
                     match turns.poll_end(cx) {
                         Poll::Ready(Err(_)) => Poll::Ready(()),
                         _ => closed.map(drop),
                     }
                 });
-                let _ = timeout(LINGER, closed).await;
+                // They come behind what the upstream has not read yet.
+                let limit = LINGER.saturating_add(turns.moved().reading_time());
+                let _ = timeout(limit, closed).await;
             }
         }
     }

@@ -1,5 +1,5 @@
 //! The receiving half of a stream: what waits to be read waits as bytes, not as frames, and the upstream may send as
-//! much again when it has been read.
+//! much again when enough of it has been read.
 //!
 //! h2 keeps each DATA frame by itself, at some 256 bytes besides its own. An upstream that sends messages of a few bytes to
 //! a client that does not read would fill a window of 64 KiB with megabytes of them. So frames are taken out of h2 as they
@@ -15,17 +15,18 @@ use h2::RecvStream;
 use http::HeaderMap;
 use tokio::io::ReadBuf;
 
+use super::driven::Driven;
 use super::failure::stream_failed;
 
 /// The frames of one stream, on their way out of h2.
 #[derive(Debug)]
-struct Frames {
+pub(super) struct Frames {
     state: Mutex<State>,
     /// Who waits for bytes. Never held while h2 is called, for h2 calls in here.
     reader: Mutex<Option<Waker>>,
     /// h2 had nothing when it was last asked, and has not said that there is something since.
     is_quiet: AtomicBool,
-    unread: Arc<Unread>,
+    driven: Arc<Driven>,
 }
 
 #[derive(Debug)]
@@ -34,6 +35,9 @@ struct State {
     stream: Option<RecvStream>,
     bytes: BytesMut,
     end: Option<End>,
+    /// What has been read, and h2 has not been given back.
+    kept_back: usize,
+    most_kept_back: usize,
 }
 
 #[derive(Debug)]
@@ -47,7 +51,11 @@ enum End {
 
 /// The receiving half. Dropping it forgets what has not been read.
 #[derive(Debug)]
-pub(super) struct Inbox(Arc<Frames>);
+pub(super) struct Inbox {
+    frames: Arc<Frames>,
+    /// Calls in at the frames.
+    waker: Waker,
+}
 
 /// What comes next.
 pub(super) enum Next {
@@ -65,22 +73,26 @@ pub(super) enum Part {
 }
 
 impl Inbox {
-    pub(super) fn new(stream: RecvStream, unread: Arc<Unread>) -> Self {
+    pub(super) fn new(stream: RecvStream, driven: Arc<Driven>) -> Self {
         let state = State {
             stream: Some(stream),
             bytes: BytesMut::new(),
             end: None,
+            kept_back: 0,
+            most_kept_back: driven.most_kept_back(),
         };
-        Inbox(Arc::new(Frames {
+        let frames = Arc::new(Frames {
             state: Mutex::new(state),
             reader: Mutex::default(),
             is_quiet: AtomicBool::new(false),
-            unread,
-        }))
+            driven,
+        });
+        let waker = Waker::from(frames.clone());
+        Inbox { frames, waker }
     }
 
     pub(super) fn poll_read(&self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<Next>> {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.frames.state);
         let before = into.filled().len();
         if !state.bytes.is_empty() {
             state.hand_out(into);
@@ -110,7 +122,7 @@ impl Inbox {
 
     /// The next bytes of a body as they came, or its end.
     pub(super) fn poll_part(&self, cx: &mut Context<'_>) -> Poll<io::Result<Part>> {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.frames.state);
         let bytes = match state.bytes.is_empty() {
             true => self.next_frame(&mut state, cx, true),
             false => Some(state.bytes.split().freeze()),
@@ -129,7 +141,7 @@ impl Inbox {
 
     /// Whether nothing comes any more.
     pub(super) fn is_at_end(&self) -> bool {
-        let state = lock(&self.0.state);
+        let state = lock(&self.frames.state);
         let over = match &state.end {
             Some(End::InOrder) => true,
             Some(_) => false,
@@ -141,29 +153,35 @@ impl Inbox {
     /// A frame that is not empty. None at the end, or if there is none; if that is waited for, the task of this context is
     /// woken by the next.
     fn next_frame(&self, state: &mut State, cx: &mut Context<'_>, waits: bool) -> Option<Bytes> {
-        if waits {
-            // Before h2 is asked, so that nothing comes unnoticed in between.
-            match &mut *lock(&self.0.reader) {
+        let frames = &self.frames;
+        loop {
+            if !frames.is_quiet.load(Ordering::Relaxed) {
+                let frame = frames.next_frame(state, &self.waker);
+                if frame.is_some() {
+                    return frame;
+                }
+            }
+            if !waits || state.end.is_some() {
+                return None;
+            }
+            match &mut *lock(&frames.reader) {
                 Some(reader) => reader.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
             }
-        }
-        let frame = match self.0.is_quiet.load(Ordering::Relaxed) {
-            true => None,
-            false => self.0.next_frame(state),
-        };
-        if waits && (frame.is_some() || state.end.is_some()) {
+            // Behind the lock: h2 has called in before, which is seen here, or finds the waker.
+            if frames.is_quiet.load(Ordering::Relaxed) {
+                return None;
+            }
             // It is known while it waits, and no longer: a frame that wakes a task that does not read is drained by nobody.
-            *lock(&self.0.reader) = None;
+            *lock(&frames.reader) = None;
         }
-        frame
     }
 }
 
 impl Drop for Inbox {
     fn drop(&mut self) {
         // h2 keeps a waker that keeps the frames: the stream has to go by itself.
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.frames.state);
         let stream = state.stream.take();
         drop(state);
         drop(stream);
@@ -193,8 +211,14 @@ impl State {
         self.give_back(count);
     }
 
-    /// The other end may send as much again.
+    /// The other end may send as much again. h2 sends a WINDOW_UPDATE for a third of a window, so a small message need not be given
+    /// back by itself.
     fn give_back(&mut self, count: usize) {
+        self.kept_back += count;
+        if self.kept_back <= self.most_kept_back {
+            return;
+        }
+        let count = std::mem::take(&mut self.kept_back);
         if let Some(stream) = &mut self.stream {
             // It fails if more is given back than was taken, which is not so.
             let _ = stream.flow_control().release_capacity(count);
@@ -225,21 +249,28 @@ impl State {
 
 impl Frames {
     /// Takes one frame out of h2, unless there is none or the end has come.
-    fn next_frame(self: &Arc<Self>, state: &mut State) -> Option<Bytes> {
+    fn next_frame(&self, state: &mut State, waker: &Waker) -> Option<Bytes> {
         // Before h2 is asked: it may call in here as soon as it has the waker.
         self.is_quiet.store(true, Ordering::Relaxed);
-        let waker = Waker::from(self.clone());
-        let frame = state.next_frame(&mut Context::from_waker(&waker));
+        let frame = state.next_frame(&mut Context::from_waker(waker));
         if frame.is_some() {
             self.is_quiet.store(false, Ordering::Relaxed);
         }
         frame
     }
 
-    /// Takes out of h2 what is there, up to the end.
-    fn drain(self: &Arc<Self>, state: &mut State) {
-        while let Some(frame) = self.next_frame(state) {
+    /// Takes out of h2 what is there, up to the end, and wakes the reader if it waits.
+    pub(super) fn drain(self: &Arc<Self>) {
+        let waker = Waker::from(self.clone());
+        let mut state = lock(&self.state);
+        while let Some(frame) = self.next_frame(&mut state, &waker) {
             state.bytes.extend_from_slice(&frame);
+        }
+        drop(state);
+        // It may have begun to wait since.
+        let reader = lock(&self.reader).take();
+        if let Some(reader) = reader {
+            reader.wake();
         }
     }
 }
@@ -257,68 +288,8 @@ impl Wake for Frames {
         let reader = lock(&self.reader).take();
         match reader {
             Some(reader) => reader.wake(),
-            None => self.unread.clone().add(self),
+            None => self.driven.clone().drain_later(self),
         }
-    }
-}
-
-/// The streams of a connection that have frames which nobody waits for.
-#[derive(Debug, Default)]
-pub(super) struct Unread(Mutex<Waiting>);
-
-#[derive(Debug, Default)]
-struct Waiting {
-    streams: Vec<Arc<Frames>>,
-    driver: Option<Waker>,
-    closed: bool,
-}
-
-impl Unread {
-    fn add(self: Arc<Self>, frames: Arc<Frames>) {
-        let mut waiting = lock(&self.0);
-        if waiting.closed {
-            // Nothing comes any more; a reader finds what there is.
-            return;
-        }
-        waiting.streams.push(frames);
-        let driver = waiting.driver.take();
-        drop(waiting);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
-    }
-
-    /// Takes the frames that nobody waits for out of h2, and wakes the task of this context when there are more.
-    pub(super) fn drain(&self, cx: &mut Context<'_>) {
-        loop {
-            let mut waiting = lock(&self.0);
-            if waiting.streams.is_empty() {
-                match &mut waiting.driver {
-                    Some(driver) => driver.clone_from(cx.waker()),
-                    none => *none = Some(cx.waker().clone()),
-                }
-                return;
-            }
-            let streams = std::mem::take(&mut waiting.streams);
-            drop(waiting);
-            for frames in streams {
-                frames.drain(&mut lock(&frames.state));
-                // It may have begun to wait since.
-                let reader = lock(&frames.reader).take();
-                if let Some(reader) = reader {
-                    reader.wake();
-                }
-            }
-        }
-    }
-
-    /// The connection has ended.
-    pub(super) fn close(&self) {
-        let mut waiting = lock(&self.0);
-        waiting.closed = true;
-        let streams = std::mem::take(&mut waiting.streams);
-        drop(waiting);
-        drop(streams);
     }
 }
 

@@ -13,7 +13,7 @@ use h2::ext::Protocol;
 use http::{Request, request};
 use tokio::time::timeout;
 
-use super::inbox::Unread;
+use super::driven::Driven;
 use super::payload::Payload;
 use crate::handshake::extended_connect::PROTOCOL;
 
@@ -22,7 +22,7 @@ use crate::handshake::extended_connect::PROTOCOL;
 pub(super) struct Link {
     state: Mutex<State>,
     most: usize,
-    unread: Arc<Unread>,
+    driven: Arc<Driven>,
 }
 
 struct State {
@@ -55,7 +55,7 @@ impl State {
 
 impl Link {
     /// A connection with room for `most` tunnels, if the upstream does not want fewer.
-    pub(super) fn new(sender: SendRequest<Payload>, most: usize) -> Arc<Self> {
+    pub(super) fn new(sender: SendRequest<Payload>, most: usize, driven: Arc<Driven>) -> Arc<Self> {
         Arc::new(Link {
             state: Mutex::new(State {
                 sender: Some(sender),
@@ -65,7 +65,7 @@ impl Link {
                 cause: None,
             }),
             most,
-            unread: Arc::default(),
+            driven,
         })
     }
 
@@ -75,12 +75,12 @@ impl Link {
         state.sender = None;
         state.cause = state.cause.or(cause);
         drop(state);
-        self.unread.close();
+        self.driven.close();
     }
 
-    /// The streams whose frames nobody waits for.
-    pub(super) fn unread(&self) -> &Arc<Unread> {
-        &self.unread
+    /// What the task that drives it does for the streams.
+    pub(super) fn driven(&self) -> &Driven {
+        &self.driven
     }
 
     /// Completes when no tunnel has used the connection for so long, or none is left and none will come. It is closed
@@ -144,13 +144,11 @@ impl Member {
         if *tunnels >= self.0.most.min(sender.current_max_send_streams()) {
             return Err(NoPlace::Full);
         }
-        let place = Place {
-            sender: sender.clone(),
-            link: self.0.clone(),
-        };
+        let sender = sender.clone();
         *tunnels += 1;
         state.wake_driver();
-        Ok(place)
+        let hold = Hold(self.0.clone());
+        Ok(Place { sender, hold })
     }
 }
 
@@ -165,8 +163,11 @@ impl Drop for Member {
 /// One tunnel's place on a connection, given back when this is dropped. To be dropped after the tunnel's stream.
 pub(super) struct Place {
     sender: SendRequest<Payload>,
-    link: Arc<Link>,
+    hold: Hold,
 }
+
+/// A connection is not unused as long as this exists.
+pub(super) struct Hold(Arc<Link>);
 
 impl Place {
     /// Sends an extended CONNECT.
@@ -192,14 +193,20 @@ impl Place {
         }
     }
 
-    /// Where the frames of a stream go that nobody waits for.
-    pub(super) fn unread(&self) -> Arc<Unread> {
-        self.link.unread.clone()
+    /// What the task that drives the connection does for a stream.
+    pub(super) fn driven(&self) -> Arc<Driven> {
+        self.hold.0.driven.clone()
+    }
+
+    /// What keeps the connection when the place is given back.
+    pub(super) fn hold(&self) -> Hold {
+        self.hold.0.lock().tunnels += 1;
+        Hold(self.hold.0.clone())
     }
 
     /// A stream's failure, with what is known of the connection's.
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
-        match self.link.lock().cause {
+        match self.hold.0.lock().cause {
             Some(cause) if error.kind() == io::ErrorKind::ConnectionAborted => {
                 io::Error::new(error.kind(), cause)
             }
@@ -210,13 +217,20 @@ impl Place {
 
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Place").field(&self.link).finish()
+        f.debug_tuple("Place").field(&self.hold.0).finish()
     }
 }
 
-impl Drop for Place {
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The connection has a list of what is held.
+        f.debug_tuple("Hold").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Hold {
     fn drop(&mut self) {
-        let mut state = self.link.lock();
+        let mut state = self.0.lock();
         state.tunnels -= 1;
         if state.tunnels == 0 {
             state.wake_driver();

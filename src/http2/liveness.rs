@@ -65,6 +65,11 @@ impl Moved {
         }
     }
 
+    /// Whether the stream takes nothing for now, or has not sent all that it has taken.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed) > 0
+    }
+
     /// Changes whenever the stream goes on after it was blocked.
     pub(super) fn resumed(&self) -> u64 {
         self.resumed.load(Ordering::Relaxed)

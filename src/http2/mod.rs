@@ -39,6 +39,7 @@
 //! [group](crate::upstream).)
 
 mod config;
+mod driven;
 mod driver;
 mod failure;
 mod inbox;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use h2::SendStream;
 use http::HeaderMap;
 
+use super::driven::{Driven, Place};
 use super::failure;
 use super::payload::{Payload, Unsent};
 
@@ -26,16 +27,18 @@ pub(super) struct Outlet {
     unflushed: bool,
     /// How much has been reserved of the windows.
     reserved: usize,
+    driven: Arc<Driven>,
 }
 
 impl Outlet {
-    pub(super) fn new(stream: SendStream<Payload>) -> Self {
+    pub(super) fn new(stream: SendStream<Payload>, driven: Arc<Driven>) -> Self {
         Outlet {
             stream,
             unsent: Arc::default(),
             ended: false,
             unflushed: false,
             reserved: 0,
+            driven,
         }
     }
 
@@ -124,6 +127,22 @@ impl Outlet {
     /// Whether the connection has not taken all that it was given, which is never more than the windows have room for.
     pub(super) fn has_unsent(&self) -> bool {
         self.unsent.is_some()
+    }
+
+    /// Waits while the connection is held up. Otherwise it takes what it was given in its next turn, and a tunnel need not be woken for
+    /// each message to learn that: nothing overtakes what was written before the stream [leaves](Outlet::leave).
+    pub(super) fn poll_on_its_way(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.ended || self.driven.moved().is_blocked() {
+            true => self.poll_flush(cx),
+            false => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Nobody writes any more: a stream that has not ended is reset behind what was written, and has its place until then.
+    pub(super) fn leave<P: Place + 'static>(self, place: impl FnOnce() -> P) {
+        if !self.ended && self.unsent.is_some() {
+            self.driven.reset_later(self.stream, self.unsent, place());
+        }
     }
 
     /// Waits until the connection has taken everything: from then on a reset of the stream does not overtake it.

@@ -3,7 +3,7 @@
 //! h2 takes what it is given into a queue and says nothing of when it leaves. It does drop it then, and that is counted
 //! here.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -12,20 +12,17 @@ use bytes::{Buf, Bytes};
 /// What one stream has given to h2 and the connection has not taken, and how much it has taken.
 #[derive(Debug, Default)]
 pub(super) struct Unsent {
-    waiting: Mutex<Waiting>,
+    payloads: AtomicUsize,
+    /// There is a writer to be woken, perhaps.
+    is_awaited: AtomicBool,
+    writer: Mutex<Option<Waker>>,
     taken: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    payloads: usize,
-    writer: Option<Waker>,
 }
 
 impl Unsent {
     /// Bytes on their way to h2.
     pub(super) fn payload(self: &Arc<Self>, bytes: Bytes) -> Payload {
-        self.lock().payloads += 1;
+        self.payloads.fetch_add(1, Ordering::Relaxed);
         Payload {
             bytes,
             unsent: self.clone(),
@@ -34,17 +31,21 @@ impl Unsent {
 
     /// Ready when the connection has taken everything, or has dropped it.
     pub(super) fn poll_none(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut waiting = self.lock();
-        if waiting.payloads == 0 {
+        if !self.is_some() {
             return Poll::Ready(());
         }
-        waiting.writer = Some(cx.waker().clone());
-        Poll::Pending
+        *self.lock() = Some(cx.waker().clone());
+        self.is_awaited.store(true, Ordering::SeqCst);
+        // Again, behind that: the last payload has gone before, or its end finds the writer.
+        match self.is_some() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
     }
 
     /// Whether there is something that the connection has not taken.
     pub(super) fn is_some(&self) -> bool {
-        self.lock().payloads > 0
+        self.payloads.load(Ordering::SeqCst) > 0
     }
 
     /// How many bytes the connection has taken so far.
@@ -52,8 +53,8 @@ impl Unsent {
         self.taken.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,15 +82,16 @@ impl Buf for Payload {
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        let mut waiting = self.unsent.lock();
-        waiting.payloads -= 1;
-        let writer = match waiting.payloads {
-            0 => waiting.writer.take(),
-            _ => None,
-        };
-        drop(waiting);
-        if let Some(writer) = writer {
-            writer.wake();
+        let is_last = self.unsent.payloads.fetch_sub(1, Ordering::SeqCst) == 1;
+        // Most often nobody waits.
+        if is_last
+            && self.unsent.is_awaited.load(Ordering::SeqCst)
+            && self.unsent.is_awaited.swap(false, Ordering::SeqCst)
+        {
+            let writer = self.unsent.lock().take();
+            if let Some(writer) = writer {
+                writer.wake();
+            }
         }
     }
 }

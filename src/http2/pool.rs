@@ -137,7 +137,7 @@ impl<C: Connect> Http2Connect<C> {
     async fn open(&self, request: ConnectRequest<'_>) -> Result<(Member, Place), ConnectError> {
         let stream = self.inner.connect(request).await?;
         let Settled { sender, driver } = settle(stream, &self.config).await?;
-        let link = Link::new(sender, self.config.max_tunnels);
+        let link = Link::new(sender, self.config.max_tunnels, driver.driven(&self.config));
         let member = Member::new(link.clone());
         self.executor
             .execute(Box::pin(driver.run(link, self.config.clone())));

@@ -35,7 +35,9 @@ use crate::http1::{HeadLimits, HeadScan, encode_response, request_from_head};
 ///
 /// A RST_STREAM of the upstream's is [`ConnectionReset`](io::ErrorKind::ConnectionReset), whatever its reason; the end of
 /// the whole connection, [`ConnectionAborted`](io::ErrorKind::ConnectionAborted). Dropping it before both directions have
-/// ended sends RST_STREAM with CANCEL (RFC 8441, section 5), which overtakes what has been written and not flushed.
+/// ended sends RST_STREAM with CANCEL (RFC 8441, section 5), behind what was written and the upstream has room for.
+///
+/// A flush waits while the connection is held up. Otherwise what was written goes out in the next turn of the connection's task.
 #[derive(Debug)]
 pub struct Http2Stream {
     stage: Stage,
@@ -101,7 +103,7 @@ impl Http2Stream {
             .map_err(|error| invalid(error.to_string()))?;
         let (answer, stream) = self.place.ask(parts).map_err(stream_failed)?;
         let reader = reader.take();
-        self.outlet = Some(Outlet::new(stream));
+        self.outlet = Some(Outlet::new(stream, self.place.driven()));
         self.stage = Stage::Asked { answer, pending };
         if let Some(reader) = reader {
             reader.wake();
@@ -131,7 +133,7 @@ impl Http2Stream {
     fn take_answer(&mut self, pending: &PendingConnect, answer: Response<RecvStream>) -> io::Result<()> {
         let (parts, stream) = answer.into_parts();
         let agreed = parts.status.is_success();
-        let inbox = Inbox::new(stream, self.place.unread());
+        let inbox = Inbox::new(stream, self.place.driven());
         self.take_head(pending, parts)?;
         self.stage = match agreed {
             true => Stage::Tunnel(inbox),
@@ -189,6 +191,14 @@ impl Http2Stream {
     }
 }
 
+impl Drop for Http2Stream {
+    fn drop(&mut self) {
+        if let Some(outlet) = self.outlet.take() {
+            outlet.leave(|| self.place.hold());
+        }
+    }
+}
+
 impl AsyncRead for Http2Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -238,7 +248,9 @@ impl AsyncWrite for Http2Stream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         match &mut this.outlet {
-            Some(outlet) => outlet.poll_flush(cx).map_err(|error| this.place.explain(error)),
+            Some(outlet) => outlet
+                .poll_on_its_way(cx)
+                .map_err(|error| this.place.explain(error)),
             None => Poll::Ready(Ok(())),
         }
     }

@@ -520,9 +520,9 @@ async fn rfc_9113_6_frame_definitions() {
         "by 0, of a stream" => [post(1), window_update(1, 0)].concat() => Stream(1, &[PROTOCOL_ERROR]);
         "of 3 bytes" => frame(WINDOW_UPDATE, 0, 0, &zeros(3)) => Connection(WRONG_SIZE);
         "of 5 bytes" => frame(WINDOW_UPDATE, 0, 0, &zeros(5)) => Connection(WRONG_SIZE);
-        "beyond 2^31 - 1, of the connection" => [window_update(0, most), window_update(0, most)].concat() => Connection(BEYOND);
+        "beyond 2^31 - 1, of the connection" => [window_update(0, most), window_update(0, most)].concat() => Connection(&[FLOW_CONTROL_ERROR]);
         "beyond 2^31 - 1, of a stream" => [post(1), window_update(1, most), window_update(1, most)].concat() => Stream(1, &[FLOW_CONTROL_ERROR]);
-        "beyond 2^31 - 1, by SETTINGS" => [post(1), window_update(1, most - WINDOW as u32), setting(4, most)].concat() => Connection(BEYOND);
+        "beyond 2^31 - 1, by SETTINGS" => [post(1), window_update(1, most - WINDOW as u32), setting(4, most)].concat() => Connection(&[FLOW_CONTROL_ERROR]);
     })
     .await;
     let piece = vec![b'x'; 16_000];

@@ -4,6 +4,7 @@
 mod clients;
 mod conformance;
 mod connections;
+mod dropped;
 mod ends;
 mod extremes;
 mod flow;

@@ -35,27 +35,27 @@ const CLOSE: Duration = Duration::from_secs(3);
 /// What a peer has more for what may lie before a PING.
 const MOST_MORE: Duration = Duration::from_secs(256);
 /// Longer than any of these stories.
-const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
-const SIDES: [Side; 2] = [Side::Downstream, Side::Upstream];
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const SIDES: [Side; 2] = [Side::Downstream, Side::Upstream];
 
 /// How a link carries bytes.
 #[derive(Clone, Copy)]
-struct Link {
+pub(crate) struct Link {
     /// What waits in it, each way, before the sender has to.
-    buffer: usize,
+    pub(crate) buffer: usize,
     /// Bytes in a second.
-    to_peer: usize,
-    from_peer: usize,
+    pub(crate) to_peer: usize,
+    pub(crate) from_peer: usize,
 }
 
-const FAST: usize = 1 << 20;
+pub(crate) const FAST: usize = 1 << 20;
 
 /// Cuts a link: what is in it stays there.
-type Cut = watch::Sender<bool>;
+pub(crate) type Cut = watch::Sender<bool>;
 
 impl Link {
     /// The near end, the far end, and what cuts it.
-    fn lay(self) -> (DuplexStream, DuplexStream, Cut) {
+    pub(crate) fn lay(self) -> (DuplexStream, DuplexStream, Cut) {
         let (near, near_end) = duplex(self.buffer);
         let (far, far_end) = duplex(1024);
         let (cut, is_cut) = watch::channel(false);
@@ -105,19 +105,19 @@ async fn carry(
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A tunnel on a connection to a peer of the `h2` crate, which answers PINGs when it gets to them.
-struct Story {
+pub(crate) struct Story {
     /// This crate's end.
-    ours: Box<dyn Stream>,
-    peers: Tunnel,
+    pub(crate) ours: Box<dyn Stream>,
+    pub(crate) peers: Tunnel,
     cut: Cut,
 }
 
 impl Story {
-    async fn of(side: Side, link: Link) -> Story {
+    pub(crate) async fn of(side: Side, link: Link) -> Story {
         let (near, far, cut) = link.lay();
         let (ours, peers) = match side {
             Side::Downstream => of_client(near, far).await,

@@ -150,7 +150,7 @@ async fn a_connection_that_is_gone_before_anything_is_asked() {
 }
 
 #[tokio::test]
-async fn a_flush_waits_until_the_connection_has_taken_the_bytes() {
+async fn what_is_flushed_arrives() {
     let (mut upstream, mut stream) = connected().await;
     stream.write_all(UPGRADE_REQUEST.as_bytes()).await.unwrap();
     let mut tunnel = upstream.tunnel().await;
@@ -160,7 +160,7 @@ async fn a_flush_waits_until_the_connection_has_taken_the_bytes() {
         stream.flush().await.unwrap();
         tunnel.receives(&[round; 1_000]).await;
     }
-    // What has been flushed is not overtaken by the reset that dropping the stream is.
+    // The reset that dropping the stream is comes behind it.
     stream.write_all(&[0xff; 10_000]).await.unwrap();
     stream.flush().await.unwrap();
     drop(stream);

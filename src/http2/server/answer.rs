@@ -22,16 +22,16 @@ use super::stream::{ConnectStream, Http2ServerStream};
 use super::{BoxError, Paces};
 use crate::header::date;
 use crate::http1::AnyFields;
-use crate::http2::inbox::{Inbox, Unread};
-use crate::http2::liveness::{Moved, Quiet};
+use crate::http2::driven::Driven;
+use crate::http2::inbox::Inbox;
+use crate::http2::liveness::Quiet;
 use crate::http2::outlet::Outlet;
 use crate::http2::payload::Payload;
 
 /// What the requests of a connection share.
 pub(super) struct Shared {
     pub(super) config: Arc<Http2ServerConfig>,
-    pub(super) unread: Arc<Unread>,
-    pub(super) moved: Arc<Moved>,
+    pub(super) driven: Arc<Driven>,
 }
 
 /// Answers one request. A tunnel's stream is handed over.
@@ -68,11 +68,11 @@ pub(super) async fn answer<S, B>(
         Method::CONNECT => {
             let (handover, stream) = ConnectStream::new();
             parts.extensions.insert(stream);
-            let inbox = Inbox::new(receive, shared.unread.clone());
+            let inbox = Inbox::new(receive, shared.driven.clone());
             (RequestBody::none(), Some((handover, inbox)))
         }
         _ => {
-            let body = RequestBody::new(&parts.headers, receive, &shared.unread, &interim);
+            let body = RequestBody::new(&parts.headers, receive, &shared.driven, &interim);
             (body, None)
         }
     };
@@ -90,7 +90,11 @@ pub(super) async fn answer<S, B>(
                 return respond.send_reset(Reason::INTERNAL_ERROR);
             };
             open.set_answered();
-            let _ = handover.send(Http2ServerStream::new(inbox, Outlet::new(stream), open));
+            let _ = handover.send(Http2ServerStream::new(
+                inbox,
+                Outlet::new(stream, shared.driven.clone()),
+                open,
+            ));
         }
         _ => {
             send(parts, body, is_head, respond, (&mut open, &shared)).await;
@@ -171,9 +175,9 @@ async fn send<B>(
         return;
     }
     let mut sending = Sending {
-        outlet: Outlet::new(stream),
+        outlet: Outlet::new(stream, shared.driven.clone()),
         quiet: Quiet::new(shared.config.send_timeout),
-        moved: shared.moved.clone(),
+        driven: shared.driven.clone(),
     };
     if let Err(reason) = sending.send(pin!(body)).await {
         sending.outlet.reset(reason);
@@ -184,7 +188,7 @@ async fn send<B>(
 struct Sending {
     outlet: Outlet,
     quiet: Quiet,
-    moved: Arc<Moved>,
+    driven: Arc<Driven>,
 }
 
 impl Sending {
@@ -259,7 +263,7 @@ impl Sending {
     /// the connection: for them it counts, too, that the connection goes on.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
         let others = match self.outlet.has_unsent() {
-            true => self.moved.resumed(),
+            true => self.driven.moved().resumed(),
             false => 0,
         };
         let progress = self.outlet.taken().wrapping_add(others);

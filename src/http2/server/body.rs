@@ -12,7 +12,8 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::interim::InterimResponses;
-use crate::http2::inbox::{Inbox, Part, Unread};
+use crate::http2::driven::Driven;
+use crate::http2::inbox::{Inbox, Part};
 
 /// The body of a request that an [`Http2Server`](super::Http2Server) has taken in.
 ///
@@ -43,7 +44,7 @@ impl RequestBody {
     pub(super) fn new(
         headers: &HeaderMap,
         stream: RecvStream,
-        unread: &Arc<Unread>,
+        driven: &Arc<Driven>,
         interim: &InterimResponses,
     ) -> Self {
         if stream.is_end_stream() {
@@ -54,7 +55,7 @@ impl RequestBody {
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok());
         RequestBody {
-            inbox: Some(Inbox::new(stream, unread.clone())),
+            inbox: Some(Inbox::new(stream, driven.clone())),
             left: length.and_then(|length| length.parse().ok()),
             expects_continue: expects_continue(headers).then(|| interim.clone()),
         }

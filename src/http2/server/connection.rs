@@ -21,9 +21,9 @@ use super::config::Http2ServerConfig;
 use super::open::Streams;
 use super::{BoxError, Http2End, Http2Server};
 use crate::http2::config::{RESET_STREAMS, RESETS_REMEMBERED};
+use crate::http2::driven::Driven;
 use crate::http2::failure::connection_failed;
-use crate::http2::inbox::Unread;
-use crate::http2::liveness::{self, Moved};
+use crate::http2::liveness;
 use crate::http2::payload::Payload;
 use crate::http2::turn::{self, TurnStream, Turns};
 
@@ -56,11 +56,10 @@ where
     let (turns, stream) = turn::share(stream);
     let shared = Arc::new(Shared {
         config: config.clone(),
-        unread: Arc::default(),
-        moved: turns.moved(),
+        driven: Driven::new(turns.moved(), config.window),
     });
     // Whatever becomes of this future: nothing comes any more, and a reader finds what there is.
-    let _closing = Closing(shared.unread.clone());
+    let _closing = Closing(shared.driven.clone());
     let streams = Arc::<Streams>::default();
     let mut connection = Served {
         state: State::Opening(builder(config).handshake(stream)),
@@ -68,8 +67,7 @@ where
         clock: Clock::default(),
         stage: Stage::Opening,
         streams: streams.clone(),
-        unread: shared.unread.clone(),
-        moved: shared.moved.clone(),
+        driven: shared.driven.clone(),
         config,
     };
     let mut drain = pin!(drain);
@@ -92,7 +90,7 @@ where
         if let (None, State::Serving(connection)) = (&silent, &mut connection.state) {
             // They may be taken once, and this is the first time.
             let pings = connection.ping_pong();
-            let moved = shared.moved.clone();
+            let moved = shared.driven.moved().clone();
             let (interval, limit) = (config.ping_interval, config.ping_timeout);
             silent = pings.map(|pings| Box::pin(liveness::silent(pings, moved, interval, limit)));
         }
@@ -124,7 +122,7 @@ fn builder(config: &Http2ServerConfig) -> Builder {
     builder
 }
 
-struct Closing(Arc<Unread>);
+struct Closing(Arc<Driven>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -139,8 +137,7 @@ struct Served<'a, T> {
     clock: Clock,
     stage: Stage,
     streams: Arc<Streams>,
-    unread: Arc<Unread>,
-    moved: Arc<Moved>,
+    driven: Arc<Driven>,
     config: &'a Http2ServerConfig,
 }
 
@@ -182,7 +179,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<'_, T> {
                 Poll::Pending => break,
             }
         }
-        self.unread.drain(cx);
+        self.driven.end_turn(cx);
         if let Poll::Ready(Err(error)) = self.turns.poll_end(cx) {
             return Poll::Ready(Err(error));
         }
@@ -215,7 +212,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<'_, T> {
         loop {
             let watched = self.streams.watch(cx);
             // An answer to GOAWAY comes behind what has not been read yet.
-            let ahead = || self.moved.reading_time();
+            let ahead = || self.driven.moved().reading_time();
             if self
                 .clock
                 .poll(cx, self.stage, watched, self.config, ahead)

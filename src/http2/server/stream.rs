@@ -20,24 +20,33 @@ use crate::http2::outlet::Outlet;
 /// A shutdown of the write side is END_STREAM, and END_STREAM is the end of the read side. A RST_STREAM of the client's is
 /// [`ConnectionReset`](io::ErrorKind::ConnectionReset), whatever its reason; the end of the whole connection,
 /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted). Dropping it before both directions have ended sends RST_STREAM with
-/// CANCEL (RFC 8441, section 5), which overtakes what has been written and not flushed.
+/// CANCEL (RFC 8441, section 5), behind what was written and the client has room for.
 ///
 /// A write takes no more than the client's windows and the [send buffer](super::Http2ServerConfig::send_buffer) have room
-/// for. A flush waits until the connection has taken everything.
+/// for. A flush waits while the connection is held up. Otherwise what was written goes out in the next turn of the connection's task.
 #[derive(Debug)]
 pub struct Http2ServerStream {
     inbox: Inbox,
-    outlet: Outlet,
+    /// Until it is dropped.
+    outlet: Option<Outlet>,
     // Last: the connection may be idle when the stream is closed.
-    _open: Open,
+    open: Option<Open>,
 }
 
 impl Http2ServerStream {
     pub(super) fn new(inbox: Inbox, outlet: Outlet, open: Open) -> Self {
         Http2ServerStream {
             inbox,
-            outlet,
-            _open: open,
+            outlet: Some(outlet),
+            open: Some(open),
+        }
+    }
+}
+
+impl Drop for Http2ServerStream {
+    fn drop(&mut self) {
+        if let Some(outlet) = self.outlet.take() {
+            outlet.leave(|| self.open.take());
         }
     }
 }
@@ -55,7 +64,9 @@ impl AsyncRead for Http2ServerStream {
             Next::Bytes | Next::End => Poll::Ready(Ok(())),
             Next::Trailers => {
                 // RFC 9113, section 8.5: frames other than DATA on a connected stream are a stream error.
-                self.outlet.reset(Reason::PROTOCOL_ERROR);
+                if let Some(outlet) = &mut self.outlet {
+                    outlet.reset(Reason::PROTOCOL_ERROR);
+                }
                 let trailers = "trailers in a tunnel";
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, trailers)))
             }
@@ -65,15 +76,24 @@ impl AsyncRead for Http2ServerStream {
 
 impl AsyncWrite for Http2ServerStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.outlet.poll_write(cx, bytes)
+        match &mut self.outlet {
+            Some(outlet) => outlet.poll_write(cx, bytes),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outlet.poll_flush(cx)
+        match &mut self.outlet {
+            Some(outlet) => outlet.poll_on_its_way(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outlet.poll_end(cx)
+        match &mut self.outlet {
+            Some(outlet) => outlet.poll_end(cx),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 }
 
