@@ -246,6 +246,7 @@ impl<'a> ConnectRequest<'a> {
     }
 
     /// The same, of a request that is no upgrade. Its connection is no tunnel.
+    #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
     pub(crate) fn ordinary(mut self) -> Self {
         self.is_ordinary = true;
         self

@@ -53,7 +53,7 @@ pub use policy::HandshakePolicy;
 pub use rejection::Rejection;
 #[cfg(feature = "gateway")]
 pub(crate) use rejection::last_response;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "hyper")]
 pub(crate) use request::asks_for_upgrade;
 #[cfg(feature = "hyper")]
 pub(crate) use request::not_an_upgrade;

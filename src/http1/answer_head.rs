@@ -16,6 +16,7 @@ pub(crate) enum AnswerHead {
     Lines(ResponseHead<FieldList>, OnceLock<Box<response::Parts>>),
 }
 
+#[cfg_attr(not(feature = "gateway"), allow(dead_code))]
 impl AnswerHead {
     pub(crate) fn status(&self) -> StatusCode {
         match self {

@@ -5,6 +5,7 @@ use http::{Method, Uri, Version, request};
 use super::any_fields::AnyFields;
 
 /// A request head.
+#[cfg_attr(not(feature = "gateway"), allow(dead_code))]
 pub(crate) trait AnyRequest {
     /// What holds its fields.
     type Fields: AnyFields;

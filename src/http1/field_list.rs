@@ -116,6 +116,7 @@ impl FieldList {
     }
 
     /// A copy with room for what a proxy adds.
+    #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
     pub(super) fn copied(&self) -> Self {
         let mut lines = Vec::with_capacity(self.lines.len() + FieldList::ADDED);
         lines.extend_from_slice(&self.lines);

@@ -72,7 +72,7 @@ pub(crate) use scan::end_of_head;
 pub(crate) use encode::encode_fields;
 #[cfg(feature = "gateway")]
 pub(crate) use host::host_and_port;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "gateway")]
 pub(crate) use parse::ResponseHead;
 #[cfg(feature = "gateway")]
 pub(crate) use parse::{request_from_head, response_from_head, trailer_fields};

@@ -75,6 +75,7 @@ pub(crate) struct ReadRequest<F> {
     pub(crate) version: Version,
     pub(crate) fields: F,
     /// How long the body is, which has to be asked to check the framing.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code))]
     pub(crate) body: BodyLength,
 }
 

@@ -39,6 +39,7 @@ pub struct RequestHead {
     parts: OnceLock<Box<request::Parts>>,
 }
 
+#[cfg_attr(not(feature = "hyper"), allow(dead_code))]
 impl RequestHead {
     /// The method.
     pub fn method(&self) -> &Method {

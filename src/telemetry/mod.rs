@@ -41,6 +41,7 @@ pub(crate) struct Stopwatch {
 #[cfg(feature = "gateway")]
 impl Stopwatch {
     /// The step begins.
+    #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
     pub(crate) fn start() -> Self {
         Stopwatch {
             #[cfg(any(feature = "metrics", feature = "tracing"))]

@@ -47,6 +47,7 @@ impl<'a> Variables<'a> {
     }
 
     /// As [`new`](Variables::new), of a head whose map of fields is made if a rule asks for one of them.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code))]
     pub(crate) fn of_head(head: &'a RequestHead, hop: &'a Hop) -> Self {
         Variables {
             method: head.method(),
@@ -109,6 +110,7 @@ impl<'a> Variables<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Headers<'a> {
     Map(&'a HeaderMap),
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code))]
     Of(&'a RequestHead),
 }
 
