@@ -1,10 +1,12 @@
 //! Proxies in a process of their own, started by the bench with a word of its own on the command line: what people
 //! write today, hyper on both sides and `tokio::io::copy_bidirectional` between the two upgraded connections, and an
-//! axum application that asks by hyper-util's client; an axum application with the crate's service mounted in it; and relays without HTTP,
-//! which are the least that a proxy on tokio can cost.
+//! axum application that asks by hyper-util's client; an axum application with the crate's service mounted in it; the crate's gateway in
+//! front of an upstream that speaks HTTP/2; and relays without HTTP, which are the least that a proxy on tokio can cost.
 
+use std::env;
 use std::io;
 use std::net::SocketAddr;
+use std::process::Command;
 
 use axum::body::Body;
 use http_body_util::Empty;
@@ -18,6 +20,8 @@ use switchover::service::ReverseProxy;
 use switchover::{TcpConnect, Tunnel};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::http2_upstream;
+
 /// Who serves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Baseline {
@@ -28,6 +32,7 @@ pub(crate) enum Baseline {
     Copy,
     /// The same with a tunnel of the crate's.
     Tunnel,
+    Http2Upstream,
 }
 
 type Pool = Client<HttpConnector, Body>;
@@ -35,8 +40,8 @@ type Pool = Client<HttpConnector, Body>;
 impl Baseline {
     /// By the word for it.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        use Baseline::{Axum, AxumClient, Copy, Hyper, Tunnel};
-        [Hyper, Axum, AxumClient, Copy, Tunnel]
+        use Baseline::{Axum, AxumClient, Copy, Http2Upstream, Hyper, Tunnel};
+        [Hyper, Axum, AxumClient, Copy, Tunnel, Http2Upstream]
             .into_iter()
             .find(|baseline| baseline.name() == name)
     }
@@ -48,7 +53,15 @@ impl Baseline {
             Baseline::AxumClient => "axum-client",
             Baseline::Copy => "tokio-copy",
             Baseline::Tunnel => "tunnel-alone",
+            Baseline::Http2Upstream => "http2-upstream",
         }
+    }
+
+    /// What starts it in a process of its own.
+    pub(crate) fn command(self, listen: &str, upstream: SocketAddr) -> io::Result<Command> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["baseline", self.name(), listen, &upstream.to_string()]);
+        Ok(command)
     }
 
     /// Serves until it is killed.
@@ -69,6 +82,7 @@ impl Baseline {
                 Baseline::AxumClient => ask(listener, upstream).await,
                 Baseline::Copy => carry(listener, upstream, copy).await,
                 Baseline::Tunnel => carry(listener, upstream, tunnel).await,
+                Baseline::Http2Upstream => http2_upstream::relay(listener, upstream).await,
             }
         })
     }

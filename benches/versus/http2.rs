@@ -66,6 +66,25 @@ struct Tunnel {
     receive: RecvStream,
 }
 
+impl Tunnel {
+    fn send(&mut self, message: &Bytes) -> io::Result<()> {
+        let sent = self.send.send_data(message.clone(), false);
+        sent.map_err(io::Error::other)
+    }
+
+    async fn receive(&mut self, mut awaited: usize) -> io::Result<()> {
+        while awaited > 0 {
+            let data = self.receive.data().await;
+            let data = data.ok_or_else(|| io::Error::other("closed in the middle of an echo"))?;
+            let count = data.map_err(io::Error::other)?.len();
+            let released = self.receive.flow_control().release_capacity(count);
+            released.map_err(io::Error::other)?;
+            awaited = awaited.saturating_sub(count);
+        }
+        Ok(())
+    }
+}
+
 /// Runs for `duration`, after a fifth of that to warm up.
 pub(crate) async fn measure(
     proxy: SocketAddr,
@@ -93,6 +112,50 @@ pub(crate) async fn measure(
         measured.push((Metric::RoundTripCpu, each));
     }
     Ok(measured)
+}
+
+/// Tunnels on one connection, for messages that are counted.
+pub(crate) struct Tunnels {
+    tunnels: Vec<Tunnel>,
+    message: Bytes,
+    answer: usize,
+    _driving: JoinSet<()>,
+}
+
+impl Tunnels {
+    pub(crate) async fn open(
+        proxy: SocketAddr,
+        certificate: &Certificate,
+        (payload, streams): (usize, usize),
+    ) -> io::Result<Tunnels> {
+        let mut driving = JoinSet::new();
+        let mut sender = connect(proxy, certificate, &mut driving).await?;
+        let mut tunnels = Vec::new();
+        for _ in 0..streams {
+            tunnels.push(open(&mut sender, proxy, payload).await?);
+        }
+        Ok(Tunnels {
+            tunnels,
+            message: Bytes::from(frames::from_client(payload)),
+            answer: frames::from_server(payload).len(),
+            _driving: driving,
+        })
+    }
+
+    /// So many messages at least, one on each tunnel at the same time. Returns how many.
+    pub(crate) async fn exchange(&mut self, messages: u64) -> io::Result<u64> {
+        let mut done = 0;
+        while done < messages {
+            for tunnel in &mut self.tunnels {
+                tunnel.send(&self.message)?;
+            }
+            for tunnel in &mut self.tunnels {
+                tunnel.receive(self.answer).await?;
+                done += 1;
+            }
+        }
+        Ok(done)
+    }
 }
 
 async fn connect(
@@ -175,19 +238,8 @@ async fn converse(
 ) -> io::Result<(Tunnel, u64)> {
     let mut round_trips = 0;
     while !stop.load(Ordering::Relaxed) {
-        tunnel
-            .send
-            .send_data(message.clone(), false)
-            .map_err(io::Error::other)?;
-        let mut awaited = answer;
-        while awaited > 0 {
-            let data = tunnel.receive.data().await;
-            let data = data.ok_or_else(|| io::Error::other("closed in the middle of an echo"))?;
-            let count = data.map_err(io::Error::other)?.len();
-            let released = tunnel.receive.flow_control().release_capacity(count);
-            released.map_err(io::Error::other)?;
-            awaited = awaited.saturating_sub(count);
-        }
+        tunnel.send(&message)?;
+        tunnel.receive(answer).await?;
         round_trips += 1;
     }
     Ok((tunnel, round_trips))

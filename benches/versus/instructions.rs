@@ -11,8 +11,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use super::peers::Peer;
+use super::http2::{Certificate, Tunnels};
+use super::http2_upstream::{self, Http2Upstream};
+use super::peers::{Around, Peer};
 use super::process::Process;
 use super::requests::{self, Exchange};
 use super::run::Bench;
@@ -31,6 +34,10 @@ struct Unit {
 enum Work {
     /// A message of 64 bytes, there and back.
     RoundTrip,
+    /// The same over HTTP/2, on so many tunnels of a connection at once.
+    Http2 { streams: usize },
+    /// The same on so many tunnels to an upstream that speaks HTTP/2.
+    Http2Upstream { tunnels: usize },
     /// A request on a kept connection, answered by 100 bytes.
     Request,
     /// From accept to close.
@@ -39,7 +46,7 @@ enum Work {
     Tunnel,
 }
 
-const UNITS: [Unit; 4] = [
+const UNITS: [Unit; 7] = [
     Unit {
         name: "echo",
         work: Work::RoundTrip,
@@ -48,6 +55,21 @@ const UNITS: [Unit; 4] = [
             ("axum", 6_850.0),
             ("gateway-frames", 6_390.0),
         ],
+    },
+    Unit {
+        name: "h2-1",
+        work: Work::Http2 { streams: 1 },
+        bounds: &[("gateway", 21_480.0)],
+    },
+    Unit {
+        name: "h2-64",
+        work: Work::Http2 { streams: 64 },
+        bounds: &[("gateway", 10_250.0)],
+    },
+    Unit {
+        name: "h2-up-64",
+        work: Work::Http2Upstream { tunnels: 64 },
+        bounds: &[],
     },
     Unit {
         name: "request",
@@ -66,8 +88,27 @@ const UNITS: [Unit; 4] = [
     },
 ];
 
+impl Work {
+    fn is_for(self, peer: &Peer) -> bool {
+        match self {
+            Work::Http2 { .. } => peer.speaks_http2(),
+            Work::Http2Upstream { .. } => peer.asks_http2(),
+            _ => true,
+        }
+    }
+
+    fn few(self) -> u64 {
+        match self {
+            Work::Http2 { .. } | Work::Http2Upstream { .. } => FEW_AT_ONCE,
+            _ => FEW,
+        }
+    }
+}
+
 /// How many units the shorter run has.
 const FEW: u64 = 300;
+/// And that of messages on tunnels that share a connection, ten or fifty on each of 64. They come in bunches of other sizes each time.
+const FEW_AT_ONCE: u64 = 3200;
 
 /// Counts for every peer. False if a bound is exceeded that was asked for.
 pub(crate) async fn count(bench: &Bench) -> io::Result<bool> {
@@ -82,6 +123,9 @@ pub(crate) async fn count(bench: &Bench) -> io::Result<bool> {
     let mut holds = true;
     for peer in &bench.peers {
         for unit in UNITS.iter().filter(|unit| bench.options.counts(unit.name)) {
+            if !unit.work.is_for(peer) {
+                continue;
+            }
             let is_gate = bench.options.gates.iter().any(|gate| gate == unit.name);
             let each = match each(bench, peer, unit.work).await {
                 Ok(each) => each,
@@ -105,16 +149,31 @@ pub(crate) async fn count(bench: &Bench) -> io::Result<bool> {
 }
 
 async fn each(bench: &Bench, peer: &Peer, work: Work) -> io::Result<f64> {
-    let few = total(bench, peer, work, FEW).await?;
-    let many = total(bench, peer, work, 2 * FEW).await?;
-    Ok((many - few) / FEW as f64)
+    let units = work.few();
+    let few = total(bench, peer, work, units).await?;
+    let many = total(bench, peer, work, 2 * units).await?;
+    Ok((many - few) / units as f64)
 }
 
 /// The instructions of a proxy that has done so many units, or the most that its heap has held.
 async fn total(bench: &Bench, peer: &Peer, work: Work, units: u64) -> io::Result<f64> {
     let upstream = Upstream::start()?;
+    let http2_upstream = Http2Upstream::start().await?;
     let directory = bench.directory.path();
-    let (address, command) = peer.command(upstream.address, directory, None)?;
+    let certificate = match work {
+        Work::Http2 { .. } => Some(Certificate::create(directory)?),
+        _ => None,
+    };
+    let upstream_speaks_http2 = matches!(work, Work::Http2Upstream { .. });
+    let around = Around {
+        certificate: certificate.as_ref(),
+        upstream_speaks_http2,
+    };
+    let origin = match upstream_speaks_http2 {
+        true => http2_upstream.address,
+        false => upstream.address,
+    };
+    let (address, command) = peer.command(origin, directory, around)?;
     let command = command.ok_or(io::Error::other("there is no proxy"))?;
     let counts = directory.join("counts");
     let mut counted = Command::new("valgrind");
@@ -136,7 +195,7 @@ async fn total(bench: &Bench, peer: &Peer, work: Work, units: u64) -> io::Result
         .env("GLIBC_TUNABLES", "glibc.cpu.x86_rep_movsb_threshold=1073741824")
         .stderr(Stdio::null());
     let process = Process::start(counted, address, bench.cores)?;
-    let kept = do_units(work, address, units).await?;
+    let kept = do_units(work, address, certificate.as_ref(), units).await?;
     process.cpu_when_quiet().await;
     drop(kept);
     process.end().await?;
@@ -160,13 +219,29 @@ fn peak(report: &str) -> Option<f64> {
 }
 
 /// Does the work. Returns the tunnels that are to stay open.
-async fn do_units(work: Work, proxy: SocketAddr, units: u64) -> io::Result<Vec<TcpStream>> {
+async fn do_units(
+    work: Work,
+    proxy: SocketAddr,
+    certificate: Option<&Certificate>,
+    units: u64,
+) -> io::Result<Vec<TcpStream>> {
     const LIMIT: Duration = Duration::from_secs(600);
     let mut kept = Vec::new();
     let done = match work {
         Work::RoundTrip => {
             let streams = client::open_many(proxy, "/echo?64", 1).await?;
             echo::exchange(streams, 64, LIMIT, units).await?.1
+        }
+        Work::Http2 { streams } => {
+            let certificate = certificate.ok_or(io::ErrorKind::InvalidInput)?;
+            let mut tunnels = Tunnels::open(proxy, certificate, (64, streams)).await?;
+            timeout(LIMIT, tunnels.exchange(units)).await??
+        }
+        Work::Http2Upstream { tunnels } => {
+            http2_upstream::settle(proxy).await?;
+            let streams = client::open_many(proxy, "/echo?64", tunnels).await?;
+            let each = units / tunnels as u64;
+            echo::exchange(streams, 64, LIMIT, each).await?.1
         }
         Work::Request => {
             let exchange = Exchange {

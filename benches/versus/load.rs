@@ -14,6 +14,8 @@ pub(crate) enum Load {
     Fair { tunnels: usize },
     /// As `Echo`, in WebSockets over HTTP/2 and TLS: so many tunnels on each of so many connections.
     Http2 { connections: usize, streams: usize },
+    /// As `Echo`, to an upstream that speaks HTTP/2: so many tunnels on as few connections as the proxy makes of them.
+    Http2Upstream { tunnels: usize },
     /// TLS from the client, plain to the upstream.
     Tls(tls::Work),
     /// Ordinary requests, answered one by one.
@@ -66,6 +68,9 @@ pub(crate) fn all(connections: &[usize]) -> Vec<Load> {
         let streams = 64;
         loads.push(Load::Http2 { connections, streams });
     }
+    for tunnels in [64, 512] {
+        loads.push(Load::Http2Upstream { tunnels });
+    }
     loads.extend(tls::Work::ALL.map(Load::Tls));
     for (up, down, connections) in [
         (0, 100, 64),
@@ -92,6 +97,7 @@ impl Load {
             }
             Load::Fair { tunnels } => format!("fair-{tunnels}"),
             Load::Http2 { connections, streams } => format!("h2-{connections}-{streams}"),
+            Load::Http2Upstream { tunnels } => format!("h2-up-{tunnels}"),
             Load::Tls(work) => work.name(),
             Load::Requests(Exchange { up: 0, down, .. }) => format!("requests-{}", size(down)),
             Load::Requests(Exchange { up, .. }) => format!("requests-up-{}", size(up)),

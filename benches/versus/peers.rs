@@ -38,6 +38,15 @@ enum Kind {
     Baseline(Baseline),
 }
 
+/// What stands around a proxy.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Around<'a> {
+    /// For TLS and HTTP/2 from clients.
+    pub(crate) certificate: Option<&'a Certificate>,
+    /// It is asked by nothing else, without TLS.
+    pub(crate) upstream_speaks_http2: bool,
+}
+
 /// The gateway with something that it does not do by itself, by name. Only where it is asked for: it is the same program.
 const VARIANTS: [(&str, &[&str]); 3] = [
     (
@@ -191,21 +200,29 @@ impl Peer {
         matches!(self.kind, Kind::Gateway(..) | Kind::Haproxy { .. })
     }
 
+    /// Whether it asks an upstream that speaks HTTP/2 for WebSockets.
+    pub(crate) fn asks_http2(&self) -> bool {
+        match self.kind {
+            Kind::Gateway(_, flags) => flags.is_empty(),
+            Kind::Haproxy { splices } => !splices,
+            _ => false,
+        }
+    }
+
     /// Whether it takes TLS from clients.
     pub(crate) fn speaks_tls(&self) -> bool {
         !matches!(self.kind, Kind::Direct | Kind::Baseline(_))
     }
 
-    /// Starts the proxy in front of `upstream`, with TLS and HTTP/2 if there is a certificate. Returns where to connect, and
-    /// the process where there is one.
+    /// Starts the proxy in front of `upstream`. Returns where to connect, and the process where there is one.
     pub(crate) fn start(
         &self,
         upstream: SocketAddr,
         directory: &Path,
         cores: Cores,
-        certificate: Option<&Certificate>,
+        around: Around<'_>,
     ) -> io::Result<(SocketAddr, Option<Process>)> {
-        match self.command(upstream, directory, certificate)? {
+        match self.command(upstream, directory, around)? {
             (_, None) => Ok((upstream, None)),
             (address, Some(command)) => {
                 Process::start(command, address, cores).map(|process| (address, Some(process)))
@@ -218,13 +235,17 @@ impl Peer {
         &self,
         upstream: SocketAddr,
         directory: &Path,
-        certificate: Option<&Certificate>,
+        around: Around<'_>,
     ) -> io::Result<(SocketAddr, Option<Command>)> {
+        let certificate = around.certificate;
         // The port is free once this socket is closed; all of them are, until the kernel has gone round.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let listen = address.to_string();
         let command = match &self.kind {
             Kind::Direct => return Ok((upstream, None)),
+            Kind::Gateway(..) if around.upstream_speaks_http2 => {
+                Baseline::Http2Upstream.command(&listen, upstream)?
+            }
             Kind::Gateway(path, flags) => {
                 let mut command = Command::new(path);
                 command.args(["--listen", &listen, "--workers", "1"]).args(*flags);
@@ -256,16 +277,16 @@ impl Peer {
                 let tls = certificate.map_or_else(String::new, |certificate| {
                     format!("ssl crt {} alpn h2,http/1.1", certificate.both.display())
                 });
-                fs::write(&file, haproxy(address, upstream, *splices, &tls))?;
+                let server = match around.upstream_speaks_http2 {
+                    true => format!("{upstream} proto h2\n    http-reuse always"),
+                    false => upstream.to_string(),
+                };
+                fs::write(&file, haproxy(address, &server, *splices, &tls))?;
                 let mut command = Command::new("haproxy");
                 command.arg("-q").arg("-db").arg("-f").arg(file);
                 command
             }
-            Kind::Baseline(baseline) => {
-                let mut command = Command::new(env::current_exe()?);
-                command.args(["baseline", baseline.name(), &listen, &upstream.to_string()]);
-                command
-            }
+            Kind::Baseline(baseline) => baseline.command(&listen, upstream)?,
         };
         Ok((address, Some(command)))
     }
@@ -316,7 +337,7 @@ http {{
     )
 }
 
-fn haproxy(address: SocketAddr, upstream: SocketAddr, splices: bool, tls: &str) -> String {
+fn haproxy(address: SocketAddr, server: &str, splices: bool, tls: &str) -> String {
     // Not `splice-auto`: its guess at what is worth it never comes out in favour of a tunnel.
     let splice = if splices {
         "option splice-request\n    option splice-response"
@@ -343,7 +364,7 @@ frontend clients
     http-request set-header X-Forwarded-Proto http
     default_backend origin
 backend origin
-    server origin {upstream}
+    server origin {server}
 "
     )
 }

@@ -13,13 +13,14 @@ use tokio::time::timeout;
 
 use super::baseline::Baseline;
 use super::http2::Certificate;
+use super::http2_upstream::Http2Upstream;
 use super::load::{Load, Measured};
 use super::machine::{self, Cores};
 use super::options::{self, Options};
-use super::peers::{self, Peer};
+use super::peers::{self, Around, Peer};
 use super::report::{Report, Sample};
 use super::upstream::Upstream;
-use super::{bulk, echo, fair, http2, idle, instructions, plot, requests, syscalls, tls};
+use super::{bulk, echo, fair, http2, http2_upstream, idle, instructions, plot, requests, syscalls, tls};
 
 /// No single measurement takes longer: a proxy that hangs is a failure, not a wait.
 const AT_MOST: Duration = Duration::from_secs(120);
@@ -164,6 +165,9 @@ impl Bench {
 
     /// One load on one proxy, in a process of its own.
     async fn run(&self, load: Load, peer: &Peer) -> io::Result<Measured> {
+        if let Load::Http2Upstream { tunnels } = load {
+            return self.run_to_http2(tunnels, peer).await;
+        }
         let upstream = Upstream::start()?;
         let directory = self.directory.path();
         let certificate = match load {
@@ -172,7 +176,11 @@ impl Bench {
             Load::Http2 { .. } | Load::Tls(_) => Some(Certificate::create(directory)?),
             _ => None,
         };
-        let (proxy, process) = peer.start(upstream.address, directory, self.cores, certificate.as_ref())?;
+        let around = Around {
+            certificate: certificate.as_ref(),
+            ..Around::default()
+        };
+        let (proxy, process) = peer.start(upstream.address, directory, self.cores, around)?;
         let (process, duration) = (process.as_ref(), self.options.duration);
         match load {
             Load::Echo { payload, connections } => {
@@ -188,6 +196,8 @@ impl Bench {
                 }
                 None => Ok(Measured::new()),
             },
+            // Above.
+            Load::Http2Upstream { .. } => Ok(Measured::new()),
             Load::Tls(work) => match (&certificate, process) {
                 (Some(certificate), Some(process)) => {
                     let scene = tls::Scene {
@@ -208,6 +218,21 @@ impl Bench {
                 None => Ok(Measured::new()),
             },
         }
+    }
+
+    /// Messages on tunnels that are streams of HTTP/2 towards the upstream.
+    async fn run_to_http2(&self, tunnels: usize, peer: &Peer) -> io::Result<Measured> {
+        if !peer.asks_http2() {
+            return Ok(Measured::new());
+        }
+        let upstream = Http2Upstream::start().await?;
+        let around = Around {
+            upstream_speaks_http2: true,
+            ..Around::default()
+        };
+        let (proxy, process) = peer.start(upstream.address, self.directory.path(), self.cores, around)?;
+        http2_upstream::settle(proxy).await?;
+        echo::measure(proxy, process.as_ref(), 64, tunnels, self.options.duration).await
     }
 
     fn publish(&self, report: &Report) -> io::Result<()> {

@@ -12,8 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
 use super::bulk::Flow;
+use super::http2::{Certificate, Tunnels};
 use super::load::Direction;
-use super::peers::Peer;
+use super::peers::{Around, Peer};
 use super::process::{self, Process};
 use super::run::Bench;
 use super::upstream::Upstream;
@@ -29,14 +30,25 @@ struct Unit {
 
 #[derive(Clone, Copy)]
 enum Work {
-    RoundTrip { connections: usize },
-    Mebibyte { streams: usize, direction: Direction },
-    Handshake { at_a_time: usize },
+    RoundTrip {
+        connections: usize,
+    },
+    /// Over HTTP/2, on so many tunnels of a connection at once.
+    Http2 {
+        streams: usize,
+    },
+    Mebibyte {
+        streams: usize,
+        direction: Direction,
+    },
+    Handshake {
+        at_a_time: usize,
+    },
 }
 
 /// One connection pays for its own wake-up on each side; sixty-four share them. The bulk bounds are for splicing: of a frame of 64 KiB one
 /// look at its header, and one splice into a pipe that takes eight of them.
-const UNITS: [Unit; 6] = [
+const UNITS: [Unit; 8] = [
     Unit {
         name: "echo-1",
         work: Work::RoundTrip { connections: 1 },
@@ -46,6 +58,16 @@ const UNITS: [Unit; 6] = [
         name: "echo-64",
         work: Work::RoundTrip { connections: 64 },
         bounds: [4.1, 4.1],
+    },
+    Unit {
+        name: "h2-1",
+        work: Work::Http2 { streams: 1 },
+        bounds: [6.0, f64::INFINITY],
+    },
+    Unit {
+        name: "h2-64",
+        work: Work::Http2 { streams: 64 },
+        bounds: [2.3, f64::INFINITY],
     },
     Unit {
         name: "bulk",
@@ -144,10 +166,20 @@ impl Counted {
 async fn least(bench: &Bench, peer: &Peer, unit: Work, bound: Option<f64>) -> io::Result<Option<Counted>> {
     let mut least: Option<Counted> = None;
     for _ in 0..TRIES {
+        let directory = bench.directory.path();
         let upstream = Upstream::start()?;
-        let (proxy, process) = peer.start(upstream.address, bench.directory.path(), bench.cores, None)?;
+        let certificate = match unit {
+            Work::Http2 { .. } if !peer.speaks_http2() => return Ok(None),
+            Work::Http2 { .. } => Some(Certificate::create(directory)?),
+            _ => None,
+        };
+        let around = Around {
+            certificate: certificate.as_ref(),
+            ..Around::default()
+        };
+        let (proxy, process) = peer.start(upstream.address, directory, bench.cores, around)?;
         let Some(process) = process else { return Ok(None) };
-        let (calls, units) = work(unit, proxy, &process, &upstream, bench.directory.path()).await?;
+        let (calls, units) = work(unit, proxy, &process, &upstream, directory, certificate.as_ref()).await?;
         let counted = Counted { calls, units };
         let is_within = bound.is_none_or(|bound| counted.each() <= bound + SLACK);
         if least.as_ref().is_none_or(|least| counted.each() < least.each()) {
@@ -167,6 +199,7 @@ async fn work(
     process: &Process,
     upstream: &Upstream,
     directory: &Path,
+    certificate: Option<&Certificate>,
 ) -> io::Result<(Calls, f64)> {
     const LIMIT: Duration = Duration::from_secs(60);
     match work {
@@ -176,6 +209,14 @@ async fn work(
             let counter = Counter::attach(process, directory).await?;
             let (_streams, count) =
                 echo::exchange(streams, 64, LIMIT, 4000 / connections.min(20) as u64).await?;
+            Ok((counter.finish().await?, count as f64))
+        }
+        Work::Http2 { streams } => {
+            let certificate = certificate.ok_or(io::ErrorKind::InvalidInput)?;
+            let mut tunnels = Tunnels::open(proxy, certificate, (64, streams)).await?;
+            tunnels.exchange(streams as u64 * 20).await?;
+            let counter = Counter::attach(process, directory).await?;
+            let count = tunnels.exchange(4000).await?;
             Ok((counter.finish().await?, count as f64))
         }
         Work::Mebibyte { streams, direction } => {
