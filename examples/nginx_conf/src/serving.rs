@@ -12,6 +12,7 @@ use switchover::connect::Trace;
 use switchover::gateway::{Accepted, Incoming, Negotiated, Unanswered};
 use switchover::handshake::{UpgradeRequest, wants_upgrade};
 use switchover::header::HeaderRules;
+use switchover::http1::{HeadLimits, HeadScan};
 use switchover::service::{ClientBody, ProxyBody, RelayConfig, answer_one};
 use switchover::tunnel::{AnyStream, Rewind, Traffic};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -307,10 +308,12 @@ impl Request {
     }
 }
 
-/// The head of a request that has been read whole.
+/// The head of a request that has been read whole, with the empty lines in front of it (RFC 9112, section 2.2).
 fn head_length(front: &[u8]) -> usize {
-    let end = front.windows(4).position(|window| window == b"\r\n\r\n");
-    end.map_or(0, |at| at + 4)
+    // It is within the limits that it was read by.
+    let no_limits = HeadLimits::default().max_bytes(usize::MAX).max_fields(usize::MAX);
+    let whole = HeadScan::request().advance(front, &no_limits);
+    whole.ok().flatten().unwrap_or(front.len())
 }
 
 /// The body of a request; none of one without.

@@ -139,7 +139,8 @@ where
     let head_length = HeadScan::request()
         .advance(stream.front(), &no_limits)
         .map_err(refused)?
-        .unwrap_or_default();
+        // The caller's own stream, if it is not the one that the head came with: nothing would ever be read.
+        .ok_or_else(|| Error::new(Phase::RequestHead, Side::Downstream, Cause::HeadCutShort))?;
 
     let exchange = Arc::new(Exchange::default());
     let one_request = OneRequest::new(stream, head_length, length, exchange.clone(), config);

@@ -16,6 +16,7 @@ fn started(kind: Kind, origin: &ScriptedOrigin) -> Program {
             proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
             location / { proxy_pass http://UPSTREAM; }
             location /own/ { proxy_pass http://UPSTREAM; add_header X-Always \"$uri\" always; }
+            location /gone { proxy_pass http://unix:FOLDER/none.sock; }
             location /page/ { proxy_pass http://UPSTREAM; error_page 400 426 /instead; }
             location = /instead { internal; add_header X-Always \"instead $status\" always; return 200 page; } }
         server { listen LISTEN; server_name second; add_header X-Always second always; } }";
@@ -64,6 +65,20 @@ async fn before_any_location() {
         let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
         let program = started(kind, &origin);
         holds(&program, kind, cases).await;
+    }
+}
+
+/// RFC 9112, section 2.2: empty lines in front of a request are no request, and none waits for its head.
+#[tokio::test]
+async fn behind_empty_lines() {
+    let handshake = UPGRADE_REQUEST.replacen("/chat", "/gone", 1);
+    let handshakes = ["", "\r\n", "\r\n\r\n", "\r\n\r\n\r\n"].map(|lines| format!("{lines}{handshake}"));
+    let cases = handshakes
+        .each_ref()
+        .map(|handshake| (&**handshake, 502, "first", "GET /gone HTTP/1.1"));
+    for kind in kinds() {
+        let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+        holds(&started(kind, &origin), kind, &cases).await;
     }
 }
 
