@@ -74,12 +74,12 @@ const UNITS: [Unit; 7] = [
     Unit {
         name: "request",
         work: Work::Request,
-        bounds: &[("gateway", 36_300.0), ("axum", 46_000.0)],
+        bounds: &[("gateway", 33_400.0), ("axum", 46_000.0)],
     },
     Unit {
         name: "handshake",
         work: Work::Handshake,
-        bounds: &[("gateway", 72_500.0), ("axum", 90_100.0)],
+        bounds: &[("gateway", 63_100.0), ("axum", 90_100.0)],
     },
     Unit {
         name: "idle",
