@@ -213,7 +213,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "proxy_protocol/connector",
         &["connect", "header", "proxy_protocol"],
     ),
-    ("tls", &["clock", "connect", "token", "tunnel", "wire"]),
+    ("tls", &["clock", "connect", "token", "wire"]),
     ("upstream", &["clock", "connect", "telemetry", "tls", "tunnel"]),
     ("http2", &["clock", "connect", "handshake", "header", "http1"]),
     (

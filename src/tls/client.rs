@@ -2,18 +2,19 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::client::UnbufferedClientConnection;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::failure::{NoCommonProtocol, TlsFailure};
-use super::{HTTP_1_1, HTTP_2, TlsClientConfig, TlsConfigError};
+use super::stream::shake_hands;
+use super::{ClientStream, HTTP_1_1, HTTP_2, TlsClientConfig, TlsConfigError};
 use crate::connect::{Connect, ConnectError, ConnectRequest, PoolKey, Pooling, TcpConnect};
-
-/// TLS on a connection to an upstream.
-pub type ClientStream<S> = tokio_rustls::client::TlsStream<S>;
 
 /// Connects with another connector, and speaks TLS on the connection.
 ///
@@ -35,7 +36,7 @@ pub type ClientStream<S> = tokio_rustls::client::TlsStream<S>;
 pub struct TlsConnect<C = TcpConnect> {
     connect: C,
     name: ServerName<'static>,
-    connector: TlsConnector,
+    config: Arc<ClientConfig>,
     protocol: &'static [u8],
 }
 
@@ -86,7 +87,7 @@ impl<C> TlsConnect<C> {
         Ok(TlsConnect {
             connect,
             name: ServerName::try_from(bare.to_owned()).map_err(invalid)?,
-            connector: TlsConnector::from(config.rustls()),
+            config: config.asking(HTTP_1_1),
             protocol: HTTP_1_1,
         })
     }
@@ -97,7 +98,7 @@ impl<C> TlsConnect<C> {
         TlsConnect {
             connect,
             name: self.name.clone(),
-            connector: self.connector.clone(),
+            config: self.config.clone(),
             protocol: self.protocol,
         }
     }
@@ -107,17 +108,20 @@ impl<C> TlsConnect<C> {
     #[must_use]
     pub fn http2(mut self) -> Self {
         self.protocol = HTTP_2;
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![HTTP_2.to_vec()];
         self
     }
 
-    async fn handshake<S>(&self, stream: S) -> Result<ClientStream<S>, ConnectError>
+    async fn handshake<S>(&self, mut stream: S) -> Result<ClientStream<S>, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let connector = self.connector.with_alpn(vec![self.protocol.to_vec()]);
+        let connection = UnbufferedClientConnection::new(self.config.clone(), self.name.clone());
+        let connection = connection.map_err(|error| self.failed(io::Error::other(error)))?;
         // Boxed: it is ten times as large as anything beside it, and gone after the handshake.
-        let stream = Box::pin(connector.connect(self.name.clone(), stream)).await;
-        let stream = stream.map_err(|error| self.failed(error))?;
+        let shaking = Box::pin(shake_hands(&mut stream, connection, BytesMut::new()));
+        let established = shaking.await.map_err(|error| self.failed(error))?;
+        let stream = ClientStream::new(stream, established);
         let agreed = stream.get_ref().1.alpn_protocol();
         match agreed {
             Some(agreed) if agreed == self.protocol => Ok(stream),

@@ -49,13 +49,18 @@ impl TlsClientConfig {
         }
     }
 
-    /// A configuration of the caller's own, with everything that it says but the ALPN protocols.
+    /// A configuration of the caller's own, with everything that it says but the ALPN protocols and `enable_early_data`.
     pub fn from_rustls(config: impl Into<Arc<ClientConfig>>) -> Self {
         TlsClientConfig(config.into())
     }
 
-    pub(super) fn rustls(&self) -> Arc<ClientConfig> {
-        self.0.clone()
+    /// For connections on which this protocol is asked for. Their sessions resume each other's.
+    pub(super) fn asking(&self, protocol: &[u8]) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::clone(&self.0);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        // Early data can be sent again by whoever has recorded it (RFC 8446, section 8).
+        config.enable_early_data = false;
+        Arc::new(config)
     }
 }
 

@@ -18,8 +18,7 @@
 //! ```
 //!
 //! Towards the client, [`TlsAcceptor`] does the handshake, within a deadline. The stream that it gives goes to any door
-//! of the crate; [`Hop::tls`](crate::header::Hop::tls) reports it to the origin. It is large, and a future has several places
-//! for a stream: boxed, in an [`AnyStream`](crate::tunnel::AnyStream), an idle tunnel costs half.
+//! of the crate; [`Hop::tls`](crate::header::Hop::tls) reports it to the origin.
 //!
 //! ```no_run
 //! use switchover::gateway::next_connection;
@@ -86,6 +85,7 @@
 //! - **ALPN is set here**, whatever a configuration of the caller's own says: an upgrade is HTTP/1.1, and a peer that
 //!   agrees to `h2` could not understand it. `h2` is asked for or offered only where the caller says so:
 //!   [`TlsConnect::http2`], [`TlsServerConfig::http2`].
+//! - **An idle connection holds no buffer.** All of TLS is rustls', by its interface without buffers of its own.
 //! - **No global is installed**, and none is needed: the provider of cryptography is named in each configuration.
 //! - **A mistaken port is reported as such**: plain HTTP to a TLS port, TLS to a plain one, from either side.
 //! - **A tunnel never splices TLS**, and passes the end of one direction on as `close_notify`, while the other goes on.
@@ -100,15 +100,18 @@ mod pem;
 mod provider;
 mod server;
 mod server_config;
+mod stream;
+mod streams;
 mod tickets;
 
 pub use certified_key::certified_key;
-pub use client::{ClientStream, TlsConnect};
+pub use client::TlsConnect;
 pub use client_config::{TlsClientBuilder, TlsClientConfig};
 pub use config_error::TlsConfigError;
 pub use failure::TlsFailure;
-pub use server::{ServerStream, TlsAcceptError, TlsAcceptor};
+pub use server::{TlsAcceptError, TlsAcceptor};
 pub use server_config::{TlsServerBuilder, TlsServerConfig};
+pub use streams::{ClientStream, ServerStream};
 /// The rustls that configurations of one's own are made with.
 pub use tokio_rustls::rustls;
 

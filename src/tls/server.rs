@@ -10,19 +10,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::rustls::server::{Acceptor, ClientHello};
+use tokio_rustls::rustls::server::{Accepted, ClientHello, UnbufferedServerConnection};
 
-use super::{TlsFailure, TlsServerConfig};
+use super::stream::{Established, read_hello, shake_hands};
+use super::{ServerStream, TlsFailure, TlsServerConfig};
 use crate::clock::After;
 use crate::token;
-use crate::tunnel::Rewind;
 use crate::wire;
-
-/// TLS on a connection from a client.
-///
-/// The bytes in front are those that were looked at to distinguish TLS from plain HTTP. They are read once, in the handshake.
-pub type ServerStream<S> = tokio_rustls::server::TlsStream<Rewind<S>>;
 
 /// How long a client may take to receive the reason of a refusal.
 const LAST_WRITE_LIMIT: Duration = Duration::from_secs(2);
@@ -175,65 +169,62 @@ impl TlsAcceptor {
     /// Goes on with a client whose first bytes have been read.
     async fn accept_begun<S>(
         &self,
-        stream: S,
+        mut stream: S,
         first: BytesMut,
         deadline: Instant,
     ) -> Result<ServerStream<S>, TlsAcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        match timeout_at(deadline, self.handshake(stream, first)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err((error, stream))) => {
-                if let Some(mut stream) = stream {
-                    take_leave(&mut stream, &error).await;
-                }
+        match timeout_at(deadline, self.handshake(&mut stream, first)).await {
+            Ok(Ok((established, server_name))) => Ok(ServerStream::new(stream, established, server_name)),
+            Ok(Err(error)) => {
+                take_leave(&mut stream, &error).await;
                 Err(error)
             }
             Err(_) => Err(TlsAcceptError::TimedOut(self.handshake_timeout)),
         }
     }
 
-    /// With an error comes the stream of a client that can be sent the reason.
     async fn handshake<S>(
         &self,
-        stream: S,
-        first: BytesMut,
-    ) -> Result<ServerStream<S>, (TlsAcceptError, Option<S>)>
+        stream: &mut S,
+        mut received: BytesMut,
+    ) -> Result<(Established<UnbufferedServerConnection>, Option<Box<str>>), TlsAcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        if speaks_http(&first) {
-            return Err((TlsAcceptError::PlainHttp, Some(stream)));
+        if speaks_http(&received) {
+            return Err(TlsAcceptError::PlainHttp);
         }
-        let stream = Rewind::new(stream, first.freeze());
-        let failed = |source: io::Error, stream: Option<Rewind<S>>| {
-            let hint = TlsFailure::of_handshake(&source).hint();
-            let error = TlsAcceptError::Handshake { error: source, hint };
-            (error, stream.map(|stream| stream.into_parts().0))
+        let hello = read_hello(stream, &mut received).await.map_err(failed)?;
+        let Some((config, server_name)) = self.configs.choose(hello) else {
+            // That it arrives is all that could be hoped for.
+            let _ = wire::write_all(stream, &UNRECOGNIZED_NAME, LAST_WRITE_LIMIT).await;
+            return Err(TlsAcceptError::UnknownName);
         };
-        let accepting = match &self.configs {
-            Configs::One(config) => tokio_rustls::TlsAcceptor::from(config.rustls()).accept(stream),
-            Configs::ByHello(choose) => {
-                let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
-                let start = match (&mut acceptor).await {
-                    Ok(start) => start,
-                    Err(source) => return Err(failed(source, acceptor.take_io())),
-                };
-                match choose(&start.client_hello()) {
-                    Some(config) => start.into_stream(config.rustls()),
-                    None => {
-                        let mut stream = start.io;
-                        // That it arrives is all that could be hoped for.
-                        let _ = wire::write_all(&mut stream, &UNRECOGNIZED_NAME, LAST_WRITE_LIMIT).await;
-                        return Err((TlsAcceptError::UnknownName, Some(stream.into_parts().0)));
-                    }
-                }
-            }
-        };
-        let accepted = accepting.into_fallible().await;
-        accepted.map_err(|(source, stream)| failed(source, Some(stream)))
+        let connection = UnbufferedServerConnection::new(config.rustls());
+        let connection = connection.map_err(|error| failed(io::Error::other(error)))?;
+        let established = shake_hands(stream, connection, received).await;
+        Ok((established.map_err(failed)?, server_name))
     }
+}
+
+impl Configs {
+    /// The configuration for a client, and the name that it has asked for.
+    fn choose(&self, hello: Accepted) -> Option<(TlsServerConfig, Option<Box<str>>)> {
+        let hello = hello.client_hello();
+        let config = match self {
+            Configs::One(config) => config.clone(),
+            Configs::ByHello(choose) => choose(&hello)?,
+        };
+        Some((config, hello.server_name().map(Box::from)))
+    }
+}
+
+fn failed(error: io::Error) -> TlsAcceptError {
+    let hint = TlsFailure::of_handshake(&error).hint();
+    TlsAcceptError::Handshake { error, hint }
 }
 
 impl fmt::Debug for TlsAcceptor {

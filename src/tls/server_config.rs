@@ -53,8 +53,8 @@ impl TlsServerConfig {
         }
     }
 
-    /// A configuration of the caller's own, with everything that it says but the ALPN protocols: for certificates
-    /// that are chosen by the client's SNI, for example, which [`certified_key`](super::certified_key()) reads.
+    /// A configuration of the caller's own, with everything that it says but the ALPN protocols and `max_early_data_size`: for
+    /// certificates that are chosen by the client's SNI, for example, which [`certified_key`](super::certified_key()) reads.
     ///
     /// How sessions resume is what it says, too. rustls' own default is the last 256 sessions, which is few:
     /// [`session_tickets`](Self::session_tickets) makes it as many as there are.
@@ -101,6 +101,8 @@ impl TlsServerConfig {
     fn offering(mut self, protocols: &[&[u8]]) -> Self {
         let config = Arc::make_mut(&mut self.0);
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        // Early data can be sent again by whoever has recorded it (RFC 8446, section 8).
+        config.max_early_data_size = 0;
         self
     }
 
@@ -128,7 +130,7 @@ impl TlsServerBuilder {
     /// Demands a certificate of every client, issued by one of these. Called again, adds to them. Default: none is
     /// asked for.
     ///
-    /// Who the client is stays with rustls: `stream.get_ref().1.peer_certificates()`. Nothing of it goes upstream.
+    /// Who the client is stays with the stream: `stream.get_ref().1.peer_certificates()`. Nothing of it goes upstream.
     pub fn client_roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.client_roots.push(pem.into());
         self

@@ -17,6 +17,7 @@ mod in_axum;
 mod kubernetes;
 #[cfg(target_os = "linux")]
 mod mistakes;
+mod openssl;
 mod over_tls;
 #[cfg(target_os = "linux")]
 mod podman;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use support::bounded::within;
 use switchover::Side;
 use switchover::test_util::TIMEOUT;
+use switchover::tls::{TlsAcceptor, TlsServerConfig};
 use switchover::tunnel::{AnyStream, End, Operation, Traffic, Tunnel, TunnelConfig, TunnelError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
 use crate::certificates::{Authority, VERSIONS};
 
@@ -32,7 +33,7 @@ async fn encrypted() -> (Encrypted, AnyStream) {
     let (peer, stream) = sockets().await;
     let connector = TlsConnector::from(Arc::new(authority.client(&VERSIONS, None)));
     let server = authority.localhost().server(&VERSIONS, None, &[]);
-    let acceptor = TlsAcceptor::from(Arc::new(server));
+    let acceptor = TlsAcceptor::new(TlsServerConfig::from_rustls(server));
     let (peer, stream) = tokio::join!(
         connector.connect("localhost".try_into().unwrap(), peer),
         acceptor.accept(stream)

@@ -7,6 +7,7 @@ mod http2;
 mod mounted;
 mod relayed;
 mod resumption;
+mod streams;
 mod upstream_failures;
 mod walks;
 

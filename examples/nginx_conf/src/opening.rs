@@ -158,7 +158,7 @@ where
     };
     match accepted {
         Ok(stream) => {
-            let facts = TlsFacts::of(stream.get_ref().1, &tls.certificates);
+            let facts = TlsFacts::of(&stream, &tls.certificates);
             Some((AnyStream::new(stream), facts))
         }
         Err(TlsAcceptError::Closed) => None,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
+use switchover::tls::ServerStream;
 use switchover::tls::rustls::pki_types::UnixTime;
-use switchover::tls::rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
+use switchover::tls::rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 
 use super::certificate::Certificate;
 use super::certificates::Certificates;
@@ -158,7 +159,8 @@ impl TlsFacts {
         }
     }
 
-    pub(crate) fn of(connection: &ServerConnection, certificates: &Certificates) -> TlsFacts {
+    pub(crate) fn of<S>(stream: &ServerStream<S>, certificates: &Certificates) -> TlsFacts {
+        let (_, connection) = stream.get_ref();
         let protocol = match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -170,7 +172,7 @@ impl TlsFacts {
             .negotiated_key_exchange_group()
             .map(|group| group.name());
         let shown = connection.peer_certificates();
-        let clients = certificates.clients(connection.server_name()).cloned();
+        let clients = certificates.clients(stream.server_name()).cloned();
         // A session may be older than its certificate is valid: each connection is judged by itself.
         let verdict = clients
             .as_ref()
@@ -180,7 +182,7 @@ impl TlsFacts {
             cipher: openssl_name(cipher),
             curve: curve.map_or(String::new(), curve_name),
             alpn: String::from_utf8_lossy(connection.alpn_protocol().unwrap_or_default()).into_owned(),
-            server_name: connection.server_name().unwrap_or_default().to_owned(),
+            server_name: stream.server_name().unwrap_or_default().to_owned(),
             is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
             verdict: verdict.unwrap_or_default(),
             clients,

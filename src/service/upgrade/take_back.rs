@@ -167,7 +167,7 @@ const KNOWN: &[Known] = &[
     #[cfg(feature = "rustls")]
     |upgraded| {
         unwrap_as(upgraded, |tls: &ServerStream<TcpStream>| {
-            without_delay(tls.get_ref().0.get_ref())
+            without_delay(tls.get_ref().0)
         })
     },
     |upgraded| unwrap_as(upgraded, |_: &AnyStream| ()),

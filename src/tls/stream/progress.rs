@@ -1,0 +1,137 @@
+//! What rustls is shown of what is received in a handshake: everything, and only when there is a whole record more.
+//!
+//! rustls keeps no place behind records that it skips, which are those of early data that was not accepted (RFC 8446, section 4.2.10): it tries to
+//! open each of them again whenever it is asked, as long as nothing has come behind them. Each try of a record that is not empty has a part of rustls'
+//! limit of 16 KiB. Empty ones would cost nothing of it, and are refused here, so there are never more than 16,384 tries.
+
+use bytes::BytesMut;
+use tokio_rustls::rustls::{Error, InvalidMessage};
+
+use super::JOINED;
+use super::connection::Connection;
+use super::driven::{Step, alert, step};
+use super::handshake::Established;
+use super::outgoing::Outgoing;
+use super::scratch::RECORD;
+use super::sink::{Sink, use_up};
+
+/// The first five bytes of what is no record of any version: rustls answers them with an alert, sealed if there are keys for it.
+const NO_RECORD: [u8; 5] = [0; 5];
+
+/// The types of records (RFC 8446, section 5.1).
+const TYPES: std::ops::RangeInclusive<u8> = 20..=23;
+const APPLICATION_DATA: u8 = 23;
+
+pub(super) struct Handshake<C> {
+    connection: C,
+    pub(super) received: BytesMut,
+    opened: BytesMut,
+    /// The end of the last whole record that rustls has been shown.
+    seen: usize,
+    is_begun: bool,
+    /// How often rustls was asked.
+    #[cfg(test)]
+    pub(super) steps: usize,
+}
+
+impl<C: Connection> Handshake<C> {
+    pub(super) fn new(connection: C, received: BytesMut) -> Self {
+        Handshake {
+            connection,
+            received,
+            opened: BytesMut::new(),
+            seen: 0,
+            is_begun: false,
+            #[cfg(test)]
+            steps: 0,
+        }
+    }
+
+    /// Goes on with what has been received. True when the handshake is done.
+    pub(super) fn advance(&mut self, outgoing: &mut Outgoing) -> Result<bool, Error> {
+        match self.look() {
+            Ok(has_more) if has_more || !self.is_begun => {}
+            Ok(_) => return Ok(!self.connection.is_handshaking()),
+            Err(error) => return Err(self.refuse(error, outgoing)),
+        }
+        self.is_begun = true;
+        loop {
+            match self.step(outgoing) {
+                Step::More | Step::Payload => {}
+                Step::Rest | Step::Taken if !self.connection.is_handshaking() => return Ok(true),
+                // rustls limits the length of a message, and not what its pieces take.
+                Step::Rest | Step::Taken if self.seen > JOINED => {
+                    let error = InvalidMessage::HandshakePayloadTooLarge.into();
+                    return Err(self.refuse(error, outgoing));
+                }
+                // Not asked again: it would try to open once more what it skips.
+                Step::Rest | Step::Taken => return Ok(false),
+                Step::Closed => {
+                    return Err(Error::General("closed in the middle of the handshake".into()));
+                }
+                Step::Failed(error) => {
+                    alert(&mut self.connection, &mut self.received, outgoing);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, outgoing: &mut Outgoing) -> Step {
+        #[cfg(test)]
+        (self.steps += 1);
+        let mut sink = Sink {
+            into: None,
+            opened: &mut self.opened,
+            outgoing,
+        };
+        let (used, step) = step(&mut self.connection, &mut self.received, &mut sink, |_| {});
+        use_up(&mut self.received, used);
+        self.seen = self.seen.saturating_sub(used);
+        step
+    }
+
+    /// Whether there is something that rustls has not seen and can judge: a whole record, or the header of what can be none.
+    fn look(&mut self) -> Result<bool, Error> {
+        let before = self.seen;
+        while let Some(&[kind, major, _, high, low]) = self.received[self.seen..].first_chunk() {
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            if !TYPES.contains(&kind) || major != 3 || 5 + length > RECORD {
+                return Ok(true);
+            }
+            let end = self.seen + 5 + length;
+            if end > self.received.len() {
+                break;
+            }
+            if kind == APPLICATION_DATA && length == 0 {
+                return Err(InvalidMessage::InvalidEmptyPayload.into());
+            }
+            self.seen = end;
+        }
+        Ok(self.seen > before)
+    }
+
+    /// Breaks off. The alert is rustls' own, for something else that it cannot read.
+    fn refuse(&mut self, error: Error, outgoing: &mut Outgoing) -> Error {
+        self.received.truncate(self.seen);
+        self.received.extend_from_slice(&NO_RECORD);
+        loop {
+            match self.step(outgoing) {
+                Step::More | Step::Payload => {}
+                Step::Failed(_) => break,
+                Step::Rest | Step::Taken | Step::Closed => return error,
+            }
+        }
+        alert(&mut self.connection, &mut self.received, outgoing);
+        error
+    }
+
+    pub(super) fn into_established(self) -> Established<C> {
+        Established {
+            connection: self.connection,
+            // Copied: a few bytes must not hold on to a buffer of kilobytes.
+            received: BytesMut::from(&self.received[..]),
+            opened: self.opened,
+        }
+    }
+}
