@@ -28,6 +28,8 @@ pub(in crate::tls) struct Established<C> {
     /// What has been received behind it, and what has been opened of that.
     pub(super) received: BytesMut,
     pub(super) opened: BytesMut,
+    /// The peer sends no more, and has said so.
+    pub(super) is_closed: bool,
 }
 
 /// Reads a whole hello of a client, with whatever comes in one read with it. It is read again in the handshake.

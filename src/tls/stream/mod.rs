@@ -26,12 +26,15 @@ use tokio_rustls::rustls::{CommonState, Error};
 
 use self::connection::Connection;
 pub(super) use self::handshake::{Established, read_hello, shake_hands};
-use self::scratch::{PAYLOAD, RECORDS, Sealing};
+use self::scratch::{PAYLOAD, RECORDS, Receiving, Sealing};
 use self::sink::use_up;
 use self::state::{State, WriteEnd};
 
 /// What is held of handshake messages that come in pieces. rustls refuses those that are longer.
 const JOINED: usize = 64 * 1024;
+
+/// The payload that one write takes at most.
+const MOST: usize = RECORDS * PAYLOAD;
 
 /// One side of a connection, behind the handshake. Small, because a future has several places for a stream.
 pub(super) struct Secured<S, C> {
@@ -101,18 +104,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Connection> AsyncWrite for Secured<S,
     ) -> Poll<io::Result<usize>> {
         let Secured { stream, state } = self.get_mut();
         state.check_write()?;
-        if slices.iter().all(|slice| slice.is_empty()) {
+        let mut filled = slices.iter().filter(|slice| !slice.is_empty());
+        let (first, second) = (filled.next(), filled.next());
+        let Some(first) = first else {
             return Poll::Ready(Ok(0));
-        }
+        };
         ready!(state.poll_send(cx, stream))?;
-        let joined;
-        let payload = match slices {
-            [slice] => &slice[..slice.len().min(RECORDS * PAYLOAD)],
-            // rustls seals what stands together.
-            slices => {
-                joined = join(slices);
-                &joined[..]
+        // rustls seals what stands together.
+        let mut joining = Receiving::default();
+        let mut joined;
+        let payload = match second {
+            Some(_) if first.len() < MOST => {
+                joined = ReadBuf::uninit(&mut joining.space()[..MOST]);
+                join(slices, &mut joined);
+                joined.filled()
             }
+            _ => &first[..first.len().min(MOST)],
         };
         let mut sealed = Sealing::borrow();
         match state.seal(payload, &mut sealed.0) {
@@ -153,15 +160,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Connection> AsyncWrite for Secured<S,
     }
 }
 
-/// As much as goes into one write.
-fn join(slices: &[IoSlice<'_>]) -> Vec<u8> {
-    let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
-    let mut joined = Vec::with_capacity(length.min(RECORDS * PAYLOAD));
+/// As much as there is room for.
+fn join(slices: &[IoSlice<'_>], joined: &mut ReadBuf<'_>) {
     for slice in slices {
-        let room = RECORDS * PAYLOAD - joined.len();
-        joined.extend_from_slice(&slice[..slice.len().min(room)]);
+        joined.put_slice(&slice[..slice.len().min(joined.remaining())]);
     }
-    joined
 }
 
 /// As an error of a stream. [`TlsFailure`](super::TlsFailure) reads it there.

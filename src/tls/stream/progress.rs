@@ -12,11 +12,11 @@ use super::connection::Connection;
 use super::driven::{Step, alert, step};
 use super::handshake::Established;
 use super::outgoing::Outgoing;
-use super::scratch::RECORD;
+use super::scratch::{HEADER, RECORD};
 use super::sink::{Sink, use_up};
 
-/// The first five bytes of what is no record of any version: rustls answers them with an alert, sealed if there are keys for it.
-const NO_RECORD: [u8; 5] = [0; 5];
+/// The header of what is no record of any version: rustls answers it with an alert, sealed if there are keys for it.
+const NO_RECORD: [u8; HEADER] = [0; HEADER];
 
 /// The types of records (RFC 8446, section 5.1).
 const TYPES: std::ops::RangeInclusive<u8> = 20..=23;
@@ -29,6 +29,7 @@ pub(super) struct Handshake<C> {
     /// The end of the last whole record that rustls has been shown.
     seen: usize,
     is_begun: bool,
+    is_closed: bool,
     /// How often rustls was asked.
     #[cfg(test)]
     pub(super) steps: usize,
@@ -42,6 +43,7 @@ impl<C: Connection> Handshake<C> {
             opened: BytesMut::new(),
             seen: 0,
             is_begun: false,
+            is_closed: false,
             #[cfg(test)]
             steps: 0,
         }
@@ -66,8 +68,13 @@ impl<C: Connection> Handshake<C> {
                 }
                 // Not asked again: it would try to open once more what it skips.
                 Step::Rest | Step::Taken => return Ok(false),
-                Step::Closed => {
+                Step::Closed if self.connection.is_handshaking() => {
                     return Err(Error::General("closed in the middle of the handshake".into()));
+                }
+                // rustls says it once. It may come with the last of the handshake, behind all that the peer has to say.
+                Step::Closed => {
+                    self.is_closed = true;
+                    return Ok(true);
                 }
                 Step::Failed(error) => {
                     alert(&mut self.connection, &mut self.received, outgoing);
@@ -96,10 +103,10 @@ impl<C: Connection> Handshake<C> {
         let before = self.seen;
         while let Some(&[kind, major, _, high, low]) = self.received[self.seen..].first_chunk() {
             let length = usize::from(u16::from_be_bytes([high, low]));
-            if !TYPES.contains(&kind) || major != 3 || 5 + length > RECORD {
+            if !TYPES.contains(&kind) || major != 3 || HEADER + length > RECORD {
                 return Ok(true);
             }
-            let end = self.seen + 5 + length;
+            let end = self.seen + HEADER + length;
             if end > self.received.len() {
                 break;
             }
@@ -132,6 +139,7 @@ impl<C: Connection> Handshake<C> {
             // Copied: a few bytes must not hold on to a buffer of kilobytes.
             received: BytesMut::from(&self.received[..]),
             opened: self.opened,
+            is_closed: self.is_closed,
         }
     }
 }

@@ -1,16 +1,19 @@
-//! The two buffers of a thread: records are received into one and opened there, and sealed into the other. A connection owns neither,
-//! and holds nothing while nothing of a record waits.
+//! The two buffers of a thread: records are received into one and opened there, and sealed into the other. Payload that comes in several
+//! pieces is put together in the first. A connection owns neither, and holds nothing while nothing of a record waits.
 //!
 //! Knows nothing of records or streams.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 
+/// Of each record (RFC 8446, section 5.1): its type, a version and its length.
+pub(super) const HEADER: usize = 5;
+
 /// The payload of a record at most (RFC 8446, section 5.1).
 pub(super) const PAYLOAD: usize = 16 * 1024;
 
 /// A record at most: the header, and what TLS 1.2 permits beside the payload (RFC 5246, section 6.2.3), which is more than TLS 1.3 does.
-pub(super) const RECORD: usize = 5 + PAYLOAD + 2048;
+pub(super) const RECORD: usize = HEADER + PAYLOAD + 2048;
 
 /// The records of one read or write at most: as much payload as a tunnel's own buffer takes in one.
 pub(super) const RECORDS: usize = 4;
@@ -26,7 +29,7 @@ thread_local! {
     static SEALING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// This thread's buffer for records that are received, on loan until dropped.
+/// This thread's buffer for what is received, or put together, on loan until dropped.
 ///
 /// Taken out of its place while in use: a stream below that is itself encrypted finds the place empty, and makes a buffer of
 /// its own. The payload of other connections that it has held is to no reader: it is lent as memory that holds nothing.

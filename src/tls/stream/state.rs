@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{Error, InvalidMessage, ProtocolVersion};
 use super::connection::Connection;
 use super::handshake::Established;
 use super::outgoing::{Outgoing, poll_some};
-use super::scratch::{self, PAYLOAD, RECORD, RECORDS, Receiving};
+use super::scratch::{self, HEADER, PAYLOAD, RECORD, RECORDS, Receiving};
 use super::sink::{Come, Sink, use_up};
 use super::{driven, failure};
 
@@ -52,6 +52,7 @@ impl<C: Connection> State<C> {
             connection,
             received,
             opened,
+            is_closed,
         } = established;
         State {
             connection,
@@ -60,7 +61,7 @@ impl<C: Connection> State<C> {
             received,
             opened,
             outgoing: Outgoing::default(),
-            read_end: None,
+            read_end: is_closed.then_some(ReadEnd::Closed),
             write_end: WriteEnd::Open,
             writer: None,
         }
@@ -82,13 +83,13 @@ impl<C: Connection> State<C> {
         }
     }
 
-    /// How much there may be in front of the next byte of payload for a reader with that much room, and behind it: whole records,
-    /// because each part of one costs a copy.
+    /// How much is held and read at once at most, for a reader with that much room: whole records, because each part of one costs
+    /// a copy.
     fn read_limit(&self, room: usize) -> usize {
         // What a cipher adds to a record (RFC 8446, section 5.2; RFC 5288, section 3).
         let added = match self.connection.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => 5 + 1 + 16,
-            _ => 5 + 8 + 16,
+            Some(ProtocolVersion::TLSv1_3) => HEADER + 1 + 16,
+            _ => HEADER + 8 + 16,
         };
         let records = room.div_ceil(PAYLOAD).min(RECORDS);
         (records * (PAYLOAD + added))
@@ -115,37 +116,47 @@ impl<C: Connection> State<C> {
         stream: &mut S,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<Come>> {
-        let (held, limit) = (self.received.len(), self.read_limit(into.remaining()));
-        let mut scratch = Receiving::default();
-        let Some(space) = scratch.space().get_mut(..limit).filter(|_| held < limit) else {
+        let limit = self.read_limit(into.remaining());
+        let Some(count) = limit.checked_sub(self.received.len()).filter(|count| *count > 0) else {
             // Pieces of one message that take far more than the message. rustls has no alert for it.
             let error = InvalidMessage::HandshakePayloadTooLarge.into();
             return Poll::Ready(Ok(Come::Failed(error)));
         };
-        let mut read = ReadBuf::uninit(space);
-        read.put_slice(&self.received);
+        let mut scratch = Receiving::default();
+        let space = scratch.space();
+        let count = count.min(space.len());
+        let mut read = ReadBuf::uninit(&mut space[..count]);
         ready!(Pin::new(stream).poll_read(cx, &mut read))?;
-        if read.filled().len() <= held {
+        if read.filled().is_empty() {
             // To a tunnel it is an end like any other: it comes from peers that have sent everything.
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the peer has closed the connection without the closing words of TLS (close_notify)",
             )));
         }
-        let bytes = read.filled_mut();
+        let mut rest = read.filled_mut();
+        // First the record that has come in part: no byte of it is copied twice, however small the parts are.
+        while !self.received.is_empty() && !rest.is_empty() {
+            let (now, later) = rest.split_at_mut(missing(&self.received).min(rest.len()));
+            self.received.extend_from_slice(now);
+            rest = later;
+            let come = self.open_received(into);
+            if !matches!(come, Come::Incomplete) {
+                self.received.extend_from_slice(rest);
+                return Poll::Ready(Ok(come));
+            }
+        }
+        // rustls is always shown what it has joined, and nothing without it.
+        if !self.received.is_empty() {
+            return Poll::Ready(Ok(Come::Incomplete));
+        }
         let mut sink = Sink {
             into: Some(into),
             opened: &mut self.opened,
             outgoing: &mut self.outgoing,
         };
-        let (used, come) = driven::open(&mut self.connection, bytes, &mut sink);
-        let rest = &bytes[used..];
-        if rest.is_empty() {
-            self.received = BytesMut::new();
-        } else {
-            self.received.clear();
-            self.received.extend_from_slice(rest);
-        }
+        let (used, come) = driven::open(&mut self.connection, rest, &mut sink);
+        self.received.extend_from_slice(&rest[used..]);
         Poll::Ready(Ok(come))
     }
 
@@ -239,5 +250,19 @@ impl<C: Connection> State<C> {
             }
         }
         Ok(())
+    }
+}
+
+/// How many bytes there are still to come of the header, or else of the record, that these begin with. Where that record is whole, it is
+/// a piece of a message that rustls joins where it stands: everything has its place behind it.
+fn missing(begun: &[u8]) -> usize {
+    match begun.first_chunk() {
+        Some(&[_, _, _, high, low]) => {
+            let end = HEADER + usize::from(u16::from_be_bytes([high, low]));
+            end.checked_sub(begun.len())
+                .filter(|count| *count > 0)
+                .unwrap_or(usize::MAX)
+        }
+        None => HEADER - begun.len(),
     }
 }

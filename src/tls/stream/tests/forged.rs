@@ -1,11 +1,16 @@
 //! Records behind the handshake that a peer should not send: what they come to, and the alert that answers them.
 
+use std::pin::Pin;
+use std::task::Poll;
+
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio_rustls::rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundPlainMessage,
 };
 use tokio_rustls::rustls::{ConnectionTrafficSecrets, ContentType, ProtocolVersion, SupportedCipherSuite};
 
 use super::*;
+use crate::tls::stream::{JOINED, Secured, scratch};
 
 /// A client that seals whatever it is told to.
 struct Forger {
@@ -141,6 +146,36 @@ fn what_is_no_payload() {
             assert_eq!(server.opened, if has_payload { &b"x"[..] } else { b"" });
         }
     }
+}
+
+/// The message that a peer begins and never ends, a byte in each record: its records would take twenty times as much.
+#[tokio::test]
+async fn a_message_without_end_is_not_kept() {
+    let (server, mut forger) = Forger::new();
+    let (near, mut far) = tokio::io::duplex(1 << 20);
+    let mut near = Secured::new(near, server.into_established());
+    let mut sent = forger.seal(ContentType::Handshake, &[1, 0, 0xfd, 0xe8]);
+    for _ in 0..20_000 {
+        sent.extend_from_slice(&forger.seal(ContentType::Handshake, &[0]));
+    }
+    let (mut cx, mut read) = (Context::from_waker(Waker::noop()), 0);
+    // More at once where there is more: each try costs as much as is held.
+    let error = loop {
+        let piece = &sent[read..sent.len().min(read + 5000)];
+        assert!(!piece.is_empty(), "nothing is refused");
+        far.write_all(piece).await.unwrap();
+        read += piece.len();
+        match Pin::new(&mut near).poll_read(&mut cx, &mut ReadBuf::new(&mut [0; 10])) {
+            Poll::Pending => assert!(near.state.received.capacity() <= 2 * scratch::SIZE),
+            Poll::Ready(done) => break done.unwrap_err(),
+        }
+    };
+    assert!(
+        error.to_string().contains("HandshakePayloadTooLarge"),
+        "{error}"
+    );
+    assert!((JOINED..2 * scratch::SIZE).contains(&read), "{read}");
+    assert!(near.state.received.is_empty());
 }
 
 #[test]

@@ -97,13 +97,24 @@ impl<C: Connection> End<C> {
             connection,
             received,
             opened,
+            is_closed,
         } = handshake.into_established();
+        assert!(!is_closed);
         End {
             connection,
             received,
             outgoing: Outgoing::default(),
             opened: opened.to_vec(),
             steps,
+        }
+    }
+
+    fn into_established(self) -> Established<C> {
+        Established {
+            connection: self.connection,
+            received: self.received,
+            opened: BytesMut::from(&self.opened[..]),
+            is_closed: false,
         }
     }
 

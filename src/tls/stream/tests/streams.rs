@@ -163,6 +163,175 @@ async fn a_writer_that_waits_learns_that_reading_has_failed() {
     }
 }
 
+/// Behind the last of its handshake, in the same flight.
+fn last_words<C: Connection>(done: Handshake<C>, flight: &mut Outgoing) {
+    let mut end = End::of(done);
+    end.seal(b"last words").unwrap();
+    end.close();
+    flight.push(&end.wire());
+}
+
+/// Over a connection on which nothing more comes.
+async fn understood<C: Connection>(mut handshake: Handshake<C>, flight: &mut Outgoing) -> Vec<u8> {
+    let mut answer = Outgoing::default();
+    handshake.received.extend_from_slice(&wire(flight));
+    assert!(handshake.advance(&mut answer).unwrap());
+    let (near, _) = tokio::io::duplex(1);
+    let mut read = Vec::new();
+    let mut stream = Secured::new(near, handshake.into_established());
+    stream.read_to_end(&mut read).await.unwrap();
+    read
+}
+
+#[tokio::test]
+async fn everything_that_a_peer_has_to_say_may_come_with_the_last_of_its_handshake() {
+    for version in VERSIONS {
+        for tickets in [0, 2] {
+            let mut configs = Configs::new(version, ring::default_provider());
+            configs.server.send_tls13_tickets = tickets;
+            // The second time, TLS 1.2 resumes, and its last word is the client's.
+            for turn in 0..2 {
+                let mut server = Handshake::new(configs.server(), BytesMut::new());
+                let mut client = Handshake::new(configs.client(), BytesMut::new());
+                let (mut up, mut down) = (Outgoing::default(), Outgoing::default());
+                assert!(!client.advance(&mut up).unwrap());
+                server.received.extend_from_slice(&wire(&mut up));
+                assert!(!server.advance(&mut down).unwrap());
+                client.received.extend_from_slice(&wire(&mut down));
+                let read = match client.advance(&mut up).unwrap() {
+                    true => {
+                        last_words(client, &mut up);
+                        understood(server, &mut up).await
+                    }
+                    false => {
+                        assert_eq!((version.version, turn), (TLS12.version, 0));
+                        server.received.extend_from_slice(&wire(&mut up));
+                        assert!(server.advance(&mut down).unwrap());
+                        last_words(server, &mut down);
+                        understood(client, &mut down).await
+                    }
+                };
+                assert_eq!(read, b"last words", "{version:?} {tickets} {turn}");
+            }
+        }
+    }
+}
+
+/// They are sealed together, as far as one write goes.
+#[tokio::test]
+async fn a_write_of_several_pieces() {
+    let most = 65_536;
+    let configs = Configs::new(&TLS13, ring::default_provider());
+    let (near, far) = tokio::io::duplex(200_000);
+    let (mut near, mut far) = streams(&configs, near, far).await;
+    for (lengths, written) in [
+        (&[][..], 0),
+        (&[0, 0], 0),
+        (&[5], 5),
+        (&[0, 5, 0], 5),
+        (&[9, 16_384], 16_393),
+        (&[1; 100], 100),
+        (&[9, most], most),
+        (&[most - 1, 1, 1], most),
+        (&[most, 1], most),
+        (&[most + 1], most),
+        (&[most - 1, 0, 0], most - 1),
+    ] {
+        let total = lengths.iter().sum::<usize>();
+        let payload: Vec<u8> = (0..total).map(|number| (number % 251) as u8).collect();
+        let (mut slices, mut rest) = (Vec::new(), &payload[..]);
+        for length in lengths {
+            let (now, later) = rest.split_at(*length);
+            slices.push(io::IoSlice::new(now));
+            rest = later;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut near).poll_write_vectored(&mut cx, &slices) {
+            Poll::Ready(count) => assert_eq!(count.unwrap(), written, "{lengths:?}"),
+            Poll::Pending => panic!("there is room"),
+        }
+        let mut read = vec![0; written];
+        far.read_exact(&mut read).await.unwrap();
+        assert!(read == payload[..written], "{lengths:?}");
+        assert_eq!((held(&near), held(&far)), (0, 0));
+    }
+}
+
+/// What is held of a record is as much as has come of it, and twice that in memory at most.
+#[tokio::test]
+async fn a_record_that_comes_byte_by_byte() {
+    for version in VERSIONS {
+        let (near, far) = tokio::io::duplex(100_000);
+        let configs = Configs::new(version, ring::default_provider());
+        let (mut near, mut far) = streams(&configs, near, far).await;
+        let sent: Vec<u8> = (0..3000_u32).map(|number| (number % 251) as u8).collect();
+        let mut sealed = Vec::new();
+        for piece in sent.chunks(1000) {
+            let count = far.state.seal(piece, &mut sealed).unwrap();
+            far.state.outgoing.push(&sealed[..count]);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut read, mut space) = (Vec::new(), [0; 500]);
+        for (at, byte) in wire(&mut far.state.outgoing).into_iter().enumerate() {
+            far.stream.write_u8(byte).await.unwrap();
+            loop {
+                let mut into = ReadBuf::new(&mut space);
+                match Pin::new(&mut near).poll_read(&mut cx, &mut into) {
+                    Poll::Ready(done) => done.unwrap(),
+                    Poll::Pending => break,
+                }
+                read.extend_from_slice(into.filled());
+            }
+            let held = near.state.received.len();
+            assert!(held <= 1000 + 30 && held <= at + 1, "{held}");
+            assert!(near.state.received.capacity() <= 64.max(2 * held), "{held}");
+        }
+        assert_eq!(held(&near), 0);
+        assert!(read == sent, "{version:?}");
+    }
+}
+
+/// Behind the handshake, rustls joins them where they stand, and payload follows.
+#[tokio::test]
+async fn messages_that_come_in_pieces_behind_the_handshake() {
+    for step in [1, 7, 70, 300, usize::MAX] {
+        let mut configs = Configs::new(&TLS13, ring::default_provider());
+        // A ticket takes several records.
+        configs.server.max_fragment_size = Some(64);
+        let mut server = Handshake::new(configs.server(), BytesMut::new());
+        let mut client = Handshake::new(configs.client(), BytesMut::new());
+        let (mut up, mut down) = (Outgoing::default(), Outgoing::default());
+        assert!(!client.advance(&mut up).unwrap());
+        server.received.extend_from_slice(&wire(&mut up));
+        assert!(!server.advance(&mut down).unwrap());
+        client.received.extend_from_slice(&wire(&mut down));
+        assert!(client.advance(&mut up).unwrap());
+        server.received.extend_from_slice(&wire(&mut up));
+        assert!(server.advance(&mut down).unwrap());
+        let tickets = down.waiting().len();
+        assert!(tickets > 300, "{tickets}");
+        last_words(server, &mut down);
+
+        let (near, mut far) = tokio::io::duplex(10_000);
+        let mut near = Secured::new(near, client.into_established());
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut read, mut space) = (Vec::new(), [0; 500]);
+        for piece in wire(&mut down).chunks(step) {
+            far.write_all(piece).await.unwrap();
+            while near.state.read_end.is_none() {
+                let mut into = ReadBuf::new(&mut space);
+                match Pin::new(&mut near).poll_read(&mut cx, &mut into) {
+                    Poll::Ready(done) => done.unwrap(),
+                    Poll::Pending => break,
+                }
+                read.extend_from_slice(into.filled());
+            }
+        }
+        assert!(near.state.read_end.is_some() && held(&near) == 0, "{step}");
+        assert_eq!(read, b"last words", "{step}");
+    }
+}
+
 #[test]
 fn what_a_stream_is() {
     assert!(size_of::<Secured<(), UnbufferedServerConnection>>() <= 8);

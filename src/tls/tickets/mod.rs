@@ -2,24 +2,22 @@
 //! with keys that only this configuration has, and that change.
 //!
 //! A ticket is the name of a key, a nonce, and the session under the provider's own cipher. So every provider has tickets, and
-//! none computes with another's code.
+//! none computes with another's code. When keys change is `keys.rs`.
+
+mod keys;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use tokio_rustls::rustls::crypto::cipher::{
-    AeadKey, InboundOpaqueMessage, Iv, NONCE_LEN, OutboundPlainMessage, Tls13AeadAlgorithm,
+    InboundOpaqueMessage, Iv, NONCE_LEN, OutboundPlainMessage, Tls13AeadAlgorithm,
 };
 use tokio_rustls::rustls::crypto::{CryptoProvider, SecureRandom};
 use tokio_rustls::rustls::server::ProducesTickets;
 use tokio_rustls::rustls::{ContentType, ProtocolVersion};
 
-use crate::clock::After;
-
-/// How long a key seals tickets. It opens them for as long again.
-const KEY_LIFETIME: Duration = Duration::from_secs(6 * 60 * 60);
+use self::keys::{Keys, NAME, SECRET};
 
 /// The largest session that is sealed: what one record of TLS holds (RFC 8446, section 5.1). Only a client with an uncommonly long
 /// chain of certificates has a larger one.
@@ -28,27 +26,11 @@ const MOST: usize = 16 * 1024;
 /// Every cipher of TLS 1.3 has a tag of 16 bytes (RFC 8446, section 5.2), but for one that no provider of rustls has.
 const TAG: usize = 16;
 
-const NAME: usize = 16;
-const SECRET: usize = 32;
-
 /// Seals and opens tickets. Shared by all connections of a configuration, on whichever thread.
 pub(super) struct Tickets {
     cipher: &'static dyn Tls13AeadAlgorithm,
     random: &'static dyn SecureRandom,
-    keys: RwLock<Keys>,
-}
-
-struct Keys {
-    current: Key,
-    /// Seals no more, and still opens: until the current key ends.
-    previous: Option<Key>,
-}
-
-struct Key {
-    name: [u8; NAME],
-    /// Overwritten when it is dropped.
-    secret: AeadKey,
-    seals_until: Instant,
+    keys: Keys,
 }
 
 impl Tickets {
@@ -59,53 +41,29 @@ impl Tickets {
             .map(|suite| suite.aead_alg)
             .find(|cipher| cipher.key_len() == SECRET)?;
         let random = provider.secure_random;
-        let keys = Keys {
-            current: Key::new(random, now.after(KEY_LIFETIME))?,
-            previous: None,
-        };
         Some(Arc::new(Tickets {
             cipher,
             random,
-            keys: RwLock::new(keys),
+            keys: Keys::new(random, now)?,
         }))
-    }
-
-    /// Changes keys when it is time. None where there is no randomness for a new one: then nothing is sealed or opened.
-    fn rotate(&self, now: Instant) -> Option<()> {
-        let ends = |keys: &Keys| keys.current.seals_until;
-        if now < ends(&self.keys.read().unwrap_or_else(PoisonError::into_inner)) {
-            return Some(());
-        }
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        let ended = ends(&keys);
-        // Another thread may have been here in between.
-        if now >= ended {
-            let is_recent = now < ended.after(KEY_LIFETIME);
-            let since = if is_recent { ended } else { now };
-            let next = Key::new(self.random, since.after(KEY_LIFETIME))?;
-            let last = std::mem::replace(&mut keys.current, next);
-            keys.previous = is_recent.then_some(last);
-        }
-        Some(())
     }
 
     fn seal(&self, session: &[u8], now: Instant) -> Option<Vec<u8>> {
         if session.len() > MOST {
             return None;
         }
-        self.rotate(now)?;
+        let (name, key) = self.keys.current(now)?;
         // Nonces by chance do for 2^32 tickets of one key (NIST SP 800-38D, section 8.3): for 198,000 a second.
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let mut sealing = self.cipher.encrypter(keys.current.secret()?, Iv::from(nonce));
+        let mut sealing = self.cipher.encrypter(key, Iv::from(nonce));
         let message = OutboundPlainMessage {
             typ: ContentType::ApplicationData,
             version: ProtocolVersion::TLSv1_3,
             payload: session.into(),
         };
         let sealed = sealing.encrypt(message, 0).ok()?;
-        Some([&keys.current.name, &nonce[..], sealed.payload.as_ref()].concat())
+        Some([&name, &nonce[..], sealed.payload.as_ref()].concat())
     }
 
     fn open(&self, ticket: &[u8], now: Instant) -> Option<Vec<u8>> {
@@ -113,14 +71,10 @@ impl Tickets {
         if !(NAME + NONCE_LEN + TAG + 1..=NAME + NONCE_LEN + MOST + 1 + TAG).contains(&ticket.len()) {
             return None;
         }
-        self.rotate(now)?;
         let (name, rest) = ticket.split_first_chunk::<NAME>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let known = [Some(&keys.current), keys.previous.as_ref()];
-        // Names are public: every ticket shows its key's.
-        let key = known.into_iter().flatten().find(|key| key.name == *name)?;
-        let mut opening = self.cipher.decrypter(key.secret()?, Iv::from(*nonce));
+        let key = self.keys.named(name, now)?;
+        let mut opening = self.cipher.decrypter(key, Iv::from(*nonce));
         let mut sealed = sealed.to_vec();
         let message = InboundOpaqueMessage::new(
             ContentType::ApplicationData,
@@ -132,24 +86,6 @@ impl Tickets {
     }
 }
 
-impl Key {
-    fn new(random: &dyn SecureRandom, seals_until: Instant) -> Option<Key> {
-        let (mut name, mut secret) = ([0; NAME], [0; SECRET]);
-        random.fill(&mut name).ok()?;
-        random.fill(&mut secret).ok()?;
-        Some(Key {
-            name,
-            secret: AeadKey::from(secret),
-            seals_until,
-        })
-    }
-
-    fn secret(&self) -> Option<AeadKey> {
-        let secret: [u8; SECRET] = self.secret.as_ref().try_into().ok()?;
-        Some(AeadKey::from(secret))
-    }
-}
-
 impl ProducesTickets for Tickets {
     fn enabled(&self) -> bool {
         true
@@ -157,7 +93,7 @@ impl ProducesTickets for Tickets {
 
     /// In seconds: as long as the last ticket that a key has sealed can be opened at all.
     fn lifetime(&self) -> u32 {
-        2 * KEY_LIFETIME.as_secs() as u32
+        2 * keys::LIFETIME.as_secs() as u32
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
@@ -249,60 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_seals_for_six_hours_and_opens_for_six_more() {
-        const HOUR: Duration = Duration::from_secs(3600);
-        let second = Duration::from_secs(1);
-        // When it is sealed, when it is looked at first, when it is opened; and whether it is.
-        for (sealed, between, opened, opens) in [
-            (Duration::ZERO, None, HOUR * 6 - second, true),
-            (Duration::ZERO, None, HOUR * 6, true),
-            (Duration::ZERO, None, HOUR * 12 - second, true),
-            (Duration::ZERO, None, HOUR * 12, false),
-            (HOUR * 6 - second, None, HOUR * 12 - second, true),
-            (HOUR * 6 - second, None, HOUR * 12, false),
-            (HOUR * 6, None, HOUR * 18 - second, true),
-            (HOUR * 6, None, HOUR * 18, false),
-            (Duration::ZERO, Some(HOUR * 9), HOUR * 12 - second, true),
-            (Duration::ZERO, Some(HOUR * 9), HOUR * 12, false),
-            (Duration::ZERO, None, HOUR * 1000, false),
-        ] {
-            each(|tickets, start| {
-                let ticket = tickets.seal(b"a session", start + sealed).unwrap();
-                if let Some(between) = between {
-                    assert!(tickets.open(&ticket, start + between).is_some());
-                }
-                let found = tickets.open(&ticket, start + opened).is_some();
-                assert_eq!(
-                    found, opens,
-                    "sealed at {sealed:?}, {between:?}, opened at {opened:?}"
-                );
-            });
-        }
-    }
-
-    #[test]
-    fn a_key_that_has_ended_is_not_kept() {
-        each(|tickets, start| {
-            let names = || {
-                let keys = tickets.keys.read().unwrap();
-                (keys.current.name, keys.previous.as_ref().map(|key| key.name))
-            };
-            let (first, none) = names();
-            assert_eq!(none, None);
-            tickets.rotate(start + KEY_LIFETIME).unwrap();
-            let (second, previous) = names();
-            assert!(second != first && previous == Some(first));
-            tickets.rotate(start + KEY_LIFETIME * 2).unwrap();
-            let (third, previous) = names();
-            assert!(third != second && previous == Some(second));
-            tickets.rotate(start + KEY_LIFETIME * 9).unwrap();
-            let (fourth, previous) = names();
-            assert!(fourth != third && previous.is_none());
-        });
-    }
-
-    #[test]
-    fn without_a_fresh_key_there_are_no_tickets() {
+    fn without_randomness_there_are_no_tickets() {
         #[derive(Debug)]
         struct Nothing;
         impl SecureRandom for Nothing {
@@ -310,25 +193,21 @@ mod tests {
                 Err(GetRandomFailed)
             }
         }
-        each(|tickets, start| {
-            let ticket = tickets.seal(b"a session", start).unwrap();
-            let keys = std::mem::replace(&mut *tickets.keys.write().unwrap(), unused(start));
+        for provider in providers() {
+            let now = Instant::now();
+            let tickets = Arc::into_inner(Tickets::new(&provider, now).unwrap()).unwrap();
+            let ticket = tickets.seal(b"a session", now).unwrap();
             let tickets = Tickets {
-                cipher: tickets.cipher,
                 random: &Nothing,
-                keys: RwLock::new(keys),
+                ..tickets
             };
-            assert_eq!(tickets.open(&ticket, start).as_deref(), Some(&b"a session"[..]));
-            assert_eq!(tickets.seal(b"a session", start), None, "there is no nonce");
-            assert_eq!(tickets.open(&ticket, start + KEY_LIFETIME), None);
-        });
-    }
-
-    fn unused(now: Instant) -> Keys {
-        let key = Key::new(providers()[0].secure_random, now).unwrap();
-        Keys {
-            current: key,
-            previous: None,
+            assert_eq!(tickets.open(&ticket, now).as_deref(), Some(&b"a session"[..]));
+            assert_eq!(tickets.seal(b"a session", now), None, "there is no nonce");
+            let none = CryptoProvider {
+                secure_random: &Nothing,
+                ..provider
+            };
+            assert!(Tickets::new(&none, now).is_none());
         }
     }
 
