@@ -13,7 +13,6 @@ use std::fs::read;
 use switchover::gateway::next_connection;
 use switchover::header::Hop;
 use switchover::tls::{TlsAcceptError, TlsAcceptor, TlsClientConfig, TlsConnect, TlsServerConfig};
-use switchover::tunnel::AnyStream;
 use switchover::{Connect, Gateway, Outcome, TcpConnect};
 use tokio::net::TcpListener;
 
@@ -51,8 +50,7 @@ async fn serve(
         // The handshake is in the task too: a client that dawdles over it holds up no other.
         tokio::spawn(async move {
             let stream = match acceptor.accept(client).await {
-                // Boxed: what TLS keeps is large, and the future below has several places for its stream.
-                Ok(stream) => AnyStream::new(stream),
+                Ok(stream) => stream,
                 Err(TlsAcceptError::Closed) => return,
                 Err(error) => return println!("{peer}: {error}"),
             };

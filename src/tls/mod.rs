@@ -24,7 +24,6 @@
 //! use switchover::gateway::next_connection;
 //! use switchover::header::Hop;
 //! use switchover::tls::{TlsAcceptor, TlsServerConfig};
-//! use switchover::tunnel::AnyStream;
 //! use switchover::{Gateway, TcpConnect};
 //!
 //! # async fn run(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
@@ -37,7 +36,7 @@
 //!     // In a task of its own: a client that dawdles over its handshake holds up no other.
 //!     tokio::spawn(async move {
 //!         match acceptor.accept(stream).await {
-//!             Ok(stream) => drop(gateway.serve(AnyStream::new(stream), Hop::from(peer).tls(true)).await),
+//!             Ok(stream) => drop(gateway.serve(stream, Hop::from(peer).tls(true)).await),
 //!             Err(error) => eprintln!("{peer}: {error}"),
 //!         }
 //!     });
