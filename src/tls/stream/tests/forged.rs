@@ -35,7 +35,7 @@ impl Forger {
         let Some(SupportedCipherSuite::Tls13(suite)) = client.connection.negotiated_cipher_suite() else {
             panic!("not TLS 1.3")
         };
-        let secrets = client.connection.dangerous_extract_secrets().unwrap();
+        let (secrets, _) = client.connection.dangerous_into_kernel_connection().unwrap();
         let ((sent, tx), (received, rx)) = (secrets.tx, secrets.rx);
         let ((tx, tx_iv), (rx, rx_iv)) = (key(tx), key(rx));
         let forger = Forger {

@@ -121,9 +121,9 @@ fn keys_that_are_used_up() {
             accepted += 1;
             assert!(matches!(server.open(&mut client.wire(), 100), Come::Incomplete));
             // Its answer has the key that was asked for.
-            server.seal(&[turn]).map_or((), |()| {
-                assert!(matches!(client.open(&mut server.wire(), 9), Come::Incomplete))
-            });
+            if server.seal(&[turn]).is_ok() {
+                assert!(matches!(client.open(&mut server.wire(), 9), Come::Incomplete));
+            }
         }
         assert_eq!(server.opened.len(), accepted, "{version:?}");
         match version.version == TLS13.version {
