@@ -170,10 +170,7 @@ async fn a_message_without_end_is_not_kept() {
             Poll::Ready(done) => break done.unwrap_err(),
         }
     };
-    assert!(
-        error.to_string().contains("HandshakePayloadTooLarge"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("HandshakePayloadTooLarge"), "{error}");
     assert!((JOINED..2 * scratch::SIZE).contains(&read), "{read}");
     assert!(near.state.received.is_empty());
 }

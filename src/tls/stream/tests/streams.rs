@@ -141,11 +141,8 @@ async fn a_writer_that_waits_learns_that_reading_has_failed() {
         let waker = Waker::from(writer.clone());
         let mut writing = Context::from_waker(&waker);
         let mut reading = Context::from_waker(reader);
-        loop {
-            match Pin::new(&mut near).poll_write(&mut writing, &[7; 5000]) {
-                Poll::Ready(written) => assert_eq!(written.unwrap(), 5000),
-                Poll::Pending => break,
-            }
+        while let Poll::Ready(written) = Pin::new(&mut near).poll_write(&mut writing, &[7; 5000]) {
+            assert_eq!(written.unwrap(), 5000);
         }
         let mut socket = far.stream;
         socket.write_all(b"\x17\x03\x03\0\x20").await.unwrap();
