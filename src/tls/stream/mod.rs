@@ -74,15 +74,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Connection> AsyncRead for Secured<S, 
             if state.read_end.is_some() {
                 break;
             }
+            let had_outgoing = !state.outgoing.is_empty();
             let come = match state.may_open {
                 true => state.open_received(into),
                 false => ready!(state.poll_receive(cx, stream, into))?,
             };
             state.settle(come);
-            if state.check().is_err() {
-                // One try for the alert: the error must not wait for it. The writer's waker is no longer with the stream below.
+            // An alert, or another answer of TLS itself, which waits for no write of the reader's.
+            if state.check().is_err() || !had_outgoing && !state.outgoing.is_empty() {
+                // The writer's waker is no longer with the stream below.
                 let writer = state.writer.take();
-                let _ = state.poll_send(cx, stream);
+                state.try_send(cx, stream);
                 writer.into_iter().for_each(Waker::wake);
             }
         }
@@ -125,8 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Connection> AsyncWrite for Secured<S,
         match state.seal(payload, &mut sealed.0) {
             Ok(count) => state.send(cx, stream, &sealed.0[..count])?,
             Err(error) => {
-                // One try for the alert.
-                let _ = state.poll_send(cx, stream);
+                state.try_send(cx, stream);
                 return Poll::Ready(Err(state.fail_write(error)));
             }
         }

@@ -104,14 +104,19 @@ pub(super) fn fill(
     }
 }
 
-/// Writes at least a byte of them.
+/// Writes at least a byte of them. An interruption is no end: what was not written is written later.
 pub(super) fn poll_some<W>(cx: &mut Context<'_>, writer: &mut W, bytes: &[u8]) -> Poll<io::Result<usize>>
 where
     W: AsyncWrite + Unpin,
 {
-    Poll::Ready(match ready!(Pin::new(writer).poll_write(cx, bytes))? {
-        0 => Err(io::ErrorKind::WriteZero.into()),
+    Poll::Ready(match ready!(Pin::new(writer).poll_write(cx, bytes)) {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
         // A writer that says it has written more than it was given is not believed.
-        count => Ok(count.min(bytes.len())),
+        Ok(count) => Ok(count.min(bytes.len())),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Err(error) => Err(error),
     })
 }

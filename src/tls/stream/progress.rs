@@ -1,4 +1,7 @@
-//! What rustls is shown of what is received in a handshake: everything, and only when there is a whole record more.
+//! What rustls is shown of what is received in a handshake: whole records, and only when there is one more.
+//!
+//! Headers are judged here. rustls takes records of SSL 2 and DTLS, and the type 24, for others: it would join them, skip them, and keep a place
+//! behind them, without a limit that holds for them.
 //!
 //! rustls keeps no place behind records that it skips, which are those of early data that was not accepted (RFC 8446, section 4.2.10): it tries to
 //! open each of them again whenever it is asked, as long as nothing has come behind them. Each try of a record that is not empty has a part of rustls'
@@ -26,7 +29,7 @@ pub(super) struct Handshake<C> {
     connection: C,
     pub(super) received: BytesMut,
     opened: BytesMut,
-    /// The end of the last whole record that rustls has been shown.
+    /// The end of the last whole record. rustls is shown nothing behind it.
     seen: usize,
     is_begun: bool,
     is_closed: bool,
@@ -77,7 +80,7 @@ impl<C: Connection> Handshake<C> {
                     return Ok(true);
                 }
                 Step::Failed(error) => {
-                    alert(&mut self.connection, &mut self.received, outgoing);
+                    self.alert(outgoing);
                     return Err(error);
                 }
             }
@@ -92,19 +95,26 @@ impl<C: Connection> Handshake<C> {
             opened: &mut self.opened,
             outgoing,
         };
-        let (used, step) = step(&mut self.connection, &mut self.received, &mut sink, |_| {});
+        let records = &mut self.received[..self.seen];
+        let (used, step) = step(&mut self.connection, records, &mut sink, |_| {});
         use_up(&mut self.received, used);
         self.seen = self.seen.saturating_sub(used);
         step
     }
 
-    /// Whether there is something that rustls has not seen and can judge: a whole record, or the header of what can be none.
+    /// Whether there is a whole record more. Where a header stands that no record of these versions has, that is the end.
     fn look(&mut self) -> Result<bool, Error> {
         let before = self.seen;
         while let Some(&[kind, major, _, high, low]) = self.received[self.seen..].first_chunk() {
             let length = usize::from(u16::from_be_bytes([high, low]));
-            if !TYPES.contains(&kind) || major != 3 || HEADER + length > RECORD {
-                return Ok(true);
+            if !TYPES.contains(&kind) {
+                return Err(InvalidMessage::InvalidContentType.into());
+            }
+            if major != 3 {
+                return Err(InvalidMessage::UnknownProtocolVersion.into());
+            }
+            if HEADER + length > RECORD {
+                return Err(InvalidMessage::MessageTooLarge.into());
             }
             let end = self.seen + HEADER + length;
             if end > self.received.len() {
@@ -120,17 +130,35 @@ impl<C: Connection> Handshake<C> {
 
     /// Breaks off. The alert is rustls' own, for something else that it cannot read.
     fn refuse(&mut self, error: Error, outgoing: &mut Outgoing) -> Error {
+        // What is in front of it may have an error of its own.
+        match self.rest(outgoing) {
+            Step::Failed(error) => {
+                self.alert(outgoing);
+                return error;
+            }
+            Step::Closed => return error,
+            _ => {}
+        }
         self.received.truncate(self.seen);
         self.received.extend_from_slice(&NO_RECORD);
+        self.seen += NO_RECORD.len();
+        self.rest(outgoing);
+        self.alert(outgoing);
+        error
+    }
+
+    /// Takes all steps that are left.
+    fn rest(&mut self, outgoing: &mut Outgoing) -> Step {
         loop {
             match self.step(outgoing) {
                 Step::More | Step::Payload => {}
-                Step::Failed(_) => break,
-                Step::Rest | Step::Taken | Step::Closed => return error,
+                last => return last,
             }
         }
-        alert(&mut self.connection, &mut self.received, outgoing);
-        error
+    }
+
+    fn alert(&mut self, outgoing: &mut Outgoing) {
+        alert(&mut self.connection, &mut self.received[..self.seen], outgoing);
     }
 
     pub(super) fn into_established(self) -> Established<C> {

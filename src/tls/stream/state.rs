@@ -222,6 +222,13 @@ impl<C: Connection> State<C> {
         Poll::Ready(sent.map_err(|error| self.fail_write(error)))
     }
 
+    /// One try for an alert: the error that it stands for must not wait for it.
+    pub(super) fn try_send<S: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, stream: &mut S) {
+        if let Poll::Ready(Ok(())) = self.poll_send(cx, stream) {
+            let _ = Pin::new(stream).poll_flush(cx);
+        }
+    }
+
     pub(super) fn fail_write(&mut self, error: io::Error) -> io::Error {
         self.write_end = WriteEnd::Failed(error.kind());
         self.outgoing = Outgoing::default();

@@ -146,6 +146,23 @@ fn records_without_a_byte_are_refused() {
     }
 }
 
+/// Nor what rustls would skip without a count because it knows the type or the version of it.
+#[test]
+fn records_of_other_versions_are_refused() {
+    for header in [[23, 0xfe, 0xff, 0, 0], [23, 0, 2, 0, 0], [24, 3, 3, 0, 0]] {
+        let stale = Stale::new();
+        let (_, mut bytes) = stale.hello(1, 1);
+        let before = bytes.len();
+        bytes.extend(header.repeat(1000));
+        let mut server = Handshake::new(stale.now.server(), BytesMut::new());
+        let mut down = Outgoing::default();
+        let refused = show(&mut server, &bytes, 1, &mut down);
+        assert!(refused.is_err(), "{header:?}");
+        assert!(server.received.len() < before);
+        assert!(server.steps < 40, "{}", server.steps);
+    }
+}
+
 /// The work for records that come one by one is that of as many as rustls' limit permits, whatever they are and however they come.
 #[test]
 fn tiny_records_end_at_the_limit() {

@@ -154,6 +154,37 @@ fn a_hello_without_end_is_refused_with_an_alert() {
     }
 }
 
+/// rustls knows the type 24 and the versions of SSL 2 and DTLS, and takes their records for others: they count like all that is held.
+#[test]
+fn records_that_only_rustls_knows_are_refused() {
+    let configs = Configs::new(&TLS13, ring::default_provider());
+    let begun = b"\x16\x03\x01\0\x04\x01\0\xfd\xe8".to_vec();
+    for header in [
+        [22, 0xfe, 0xff],
+        [22, 0xfe, 0xfd],
+        [22, 0xfe, 0xfc],
+        [22, 0, 2],
+        [24, 3, 3],
+    ] {
+        for many in [0, 1, 10_000, 10_922] {
+            for step in [1000, usize::MAX] {
+                let mut bytes = begun.clone();
+                bytes.extend(b"\x16\x03\x01\0\x01\0".repeat(many));
+                bytes.extend(header);
+                bytes.extend([0, 100]);
+                bytes.extend([0; 100]);
+                let (error, answer, _) = refused(&configs, &bytes, step);
+                let error = format!("{error:?}");
+                assert!(
+                    error.contains("InvalidMessage"),
+                    "{header:?} {many} {step}: {error}"
+                );
+                assert_eq!(answer, [21, 3, 3, 0, 2, 2, 50]);
+            }
+        }
+    }
+}
+
 /// A server that is no server: what a client makes of it.
 #[test]
 fn a_client_answers_what_is_no_server() {

@@ -3,6 +3,7 @@
 mod early_data;
 mod forged;
 mod handshakes;
+mod mutated;
 mod payload;
 mod streams;
 

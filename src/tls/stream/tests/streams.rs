@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Poll, Wake};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
@@ -252,6 +253,66 @@ async fn a_write_of_several_pieces() {
         assert!(read == payload[..written], "{lengths:?}");
         assert_eq!((held(&near), held(&far)), (0, 0));
     }
+}
+
+/// Is interrupted at every second write, as a socket may be by a signal.
+struct Interrupted {
+    stream: DuplexStream,
+    is_next: bool,
+}
+
+impl AsyncRead for Interrupted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Interrupted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.is_next = !self.is_next;
+        match self.is_next {
+            true => Poll::Ready(Err(io::ErrorKind::Interrupted.into())),
+            false => Pin::new(&mut self.stream).poll_write(cx, &bytes[..bytes.len().min(1000)]),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_is_interrupted_is_made_again() {
+    let configs = Configs::new(&TLS13, ring::default_provider());
+    let (stream, far) = tokio::io::duplex(10_000);
+    let near = Interrupted {
+        stream,
+        is_next: false,
+    };
+    let sent = vec![7; 100_000];
+    let passing = async {
+        let (mut near, mut far) = streams(&configs, near, far).await;
+        let mut read = Vec::new();
+        let writing = async {
+            near.write_all(&sent).await?;
+            near.shutdown().await
+        };
+        let (written, ended) = tokio::join!(writing, far.read_to_end(&mut read));
+        written.unwrap();
+        ended.unwrap();
+        read
+    };
+    // Without the second try there is no end of the handshake.
+    let read = tokio::time::timeout(Duration::from_secs(20), passing).await.expect("an end");
+    assert!(read == sent);
 }
 
 /// What is held of a record is as much as has come of it, and twice that in memory at most.
