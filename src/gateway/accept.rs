@@ -100,10 +100,14 @@ impl Acceptor {
     }
 
     /// The answer to a request that is refused.
-    fn refusal(&self, rejection: &Rejection, head: Option<&request::Parts>) -> answer::Refusal {
+    fn refusal<'a>(
+        &self,
+        rejection: &Rejection,
+        head: impl FnOnce() -> Option<&'a request::Parts>,
+    ) -> answer::Refusal {
         let refusal = answer::Refusal::from(rejection);
         match &self.on_rejection {
-            Some(change) => refusal.changed(|response| change(rejection, head, response)),
+            Some(change) => refusal.changed(|response| change(rejection, head(), response)),
             None => refusal,
         }
     }
@@ -287,7 +291,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let refusal = self.refusal(&rejection, Some(head));
+        let refusal = self.refusal(&rejection, || Some(head));
         self.answer(stream, head, refusal).await.map(|()| rejection)
     }
 
@@ -384,7 +388,7 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let Refused(client, rejection, head) = refused;
-        let refusal = self.refusal(&rejection, head.as_deref().map(|head| &**head));
+        let refusal = self.refusal(&rejection, || head.as_deref().map(|head| &**head));
         client.refuse(refusal, Admission::default()).await?;
         Ok(Accepted::Rejected(rejection, head))
     }

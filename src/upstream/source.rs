@@ -13,8 +13,8 @@ use super::Server;
 use crate::clock::After;
 use crate::connect::ConnectError;
 
-/// How long a request waits for a new answer where there is an old one.
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a request waits for an answer where there are servers without it.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How soon it is asked again after a failure, if not sooner by itself.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub(super) struct Source<C> {
 
 #[derive(Default)]
 struct State {
-    /// When to ask again; none before the first answer.
+    /// When to ask again; none before it was asked with an end.
     due: Option<Instant>,
     /// A request is asking.
     is_asking: bool,
@@ -80,30 +80,34 @@ impl<C> Source<C> {
         }
     }
 
-    /// When to ask again; none before the first answer.
+    /// When to ask again; none before it was asked with an end.
     pub(super) fn due(&self) -> Option<Instant> {
         self.state().due
     }
 
     /// Asks for the addresses if it is time to, and hands them over. One request asks; the others go on with what there is,
-    /// if there is anything.
+    /// if there is anything: an answer from before, or servers of another source.
     ///
     /// # Errors
     ///
-    /// There is no answer, and there has been none before.
-    pub(super) async fn refresh(&self, found: impl FnOnce(&[SocketAddr])) -> Result<(), ConnectError> {
-        let has_answer = {
+    /// There is no answer, and nothing to go on with.
+    pub(super) async fn refresh(
+        &self,
+        has_servers: bool,
+        found: impl FnOnce(&[SocketAddr]),
+    ) -> Result<(), ConnectError> {
+        let may_go_on = {
             let mut state = self.state();
-            let has_answer = state.due.is_some();
+            let may_go_on = has_servers || state.due.is_some();
             let is_due = state.due.is_none_or(|due| due <= Instant::now());
-            if !is_due || has_answer && state.is_asking {
+            if !is_due || may_go_on && state.is_asking {
                 return Ok(());
             }
             state.is_asking = true;
-            has_answer
+            may_go_on
         };
         let _asking = Asking(&self.state);
-        let answer = match has_answer {
+        let answer = match may_go_on {
             false => (self.find)().await,
             true => timeout(TIMEOUT, (self.find)()).await.unwrap_or_else(|_| {
                 Err(ConnectError::Resolve {
@@ -125,7 +129,7 @@ impl<C> Source<C> {
         let mut state = self.state();
         state.failure = failure.as_ref().map(ConnectError::to_string);
         match failure {
-            Some(error) if !has_answer => Err(error),
+            Some(error) if !may_go_on => Err(error),
             _ => {
                 state.due = Some(Instant::now().after(again));
                 Ok(())

@@ -15,7 +15,7 @@ use switchover::tunnel::{End, Tunnels};
 use switchover::upstream::{Evacuation, Group, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{milliseconds, seconds};
 
@@ -346,7 +346,7 @@ async fn a_request_that_waits_for_a_name_has_ended_the_tunnels_of_other_servers(
         with_a_name_that_is_not_answered(&tunnels, &failing, &other),
     );
     // The first time it is given up.
-    assert!(timeout(seconds(1), proxy.opened()).await.is_err());
+    assert!(timeout(milliseconds(500), proxy.opened()).await.is_err());
     let clients = proxy.filled(2).await;
     failing.refuses.store(true, Ordering::Relaxed);
     let _third = proxy.filled(1).await;
@@ -377,6 +377,30 @@ async fn a_name_that_is_not_answered_holds_up_no_other_name() {
     sleep(milliseconds(1)).await;
     assert_eq!(proxy.group.servers().len(), 1);
     maintained.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_never_answered_holds_up_no_request_for_long() {
+    for has_server in [true, false] {
+        let tunnels = Tunnels::new();
+        let answers = || std::future::ready(Ok(vec![FIRST]));
+        let never = || std::future::pending::<std::io::Result<Vec<SocketAddr>>>();
+        let made = |address: SocketAddr| Server::new(address.to_string(), Origin::default());
+        let group = Group::builder().discover("never", never, seconds(10), made);
+        let group = match has_server {
+            true => group.server(Server::new("a", Origin::default())),
+            false => group.discover("chat", answers, seconds(10), made),
+        };
+        let proxy = Proxy::to(&tunnels, group.build());
+        let began = Instant::now();
+        let _first = proxy.opened().await;
+        assert!(began.elapsed() <= milliseconds(1100), "{:?}", began.elapsed());
+        // One more may ask for the answer that there was not; then the others go on at once for a second.
+        let _second = proxy.opened().await;
+        let began = Instant::now();
+        let _third = proxy.opened().await;
+        assert!(began.elapsed() < milliseconds(100), "{:?}", began.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]

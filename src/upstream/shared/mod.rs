@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::After;
 use crate::connect::{Attempts, ConnectError, ConnectRequest, PoolKey, Pooling};
@@ -22,7 +22,7 @@ use crate::upstream::evacuation::Evacuation;
 use crate::upstream::members::Members;
 use crate::upstream::record::{Member, Record};
 use crate::upstream::server::Server;
-use crate::upstream::source::{Source, SourceStatus};
+use crate::upstream::source::{Source, SourceStatus, TIMEOUT};
 use crate::upstream::view::{Policy, ServerConnector, Trial};
 pub(in crate::upstream) use looking_after::LOOK;
 
@@ -76,6 +76,10 @@ impl<C> Shared<C> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn has_servers(&self) -> bool {
+        self.members().iter().next().is_some()
+    }
+
     /// How many servers there are, now and later.
     pub(in crate::upstream) fn count(&self) -> Arc<AtomicUsize> {
         self.count.clone()
@@ -102,12 +106,17 @@ impl<C> Shared<C> {
             // Whoever answers late holds up no other server's tunnels, and no other name.
             self.look_after();
             let sources = self.sources.iter().enumerate();
+            let has_servers = self.has_servers();
             // Boxed: most groups have no sources, and it would set the size of all that is asked of them.
             let mut asked: Vec<_> = sources
                 .map(|(index, source)| {
-                    Box::pin(source.refresh(move |addresses| self.found(index, source, addresses)))
+                    Box::pin(source.refresh(has_servers, move |addresses| {
+                        self.found(index, source, addresses);
+                    }))
                 })
                 .collect();
+            // Once one name has an answer, the others are not waited for without end.
+            let mut others = None;
             poll_fn(|cx| {
                 asked.retain_mut(|refreshed| match refreshed.as_mut().poll(cx) {
                     Poll::Ready(answered) => {
@@ -116,16 +125,20 @@ impl<C> Shared<C> {
                     }
                     Poll::Pending => true,
                 });
-                match asked.is_empty() {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
+                if asked.is_empty() {
+                    return Poll::Ready(());
                 }
+                if !self.has_servers() {
+                    return Poll::Pending;
+                }
+                let others = others.get_or_insert_with(|| Box::pin(sleep(TIMEOUT)));
+                others.as_mut().poll(cx)
             })
             .await;
         }
         self.look_after();
         match failure {
-            Some(error) if self.members().iter().next().is_none() => Err(error),
+            Some(error) if !self.has_servers() => Err(error),
             _ => Ok(()),
         }
     }

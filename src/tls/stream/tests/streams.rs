@@ -311,7 +311,9 @@ async fn a_write_that_is_interrupted_is_made_again() {
         read
     };
     // Without the second try there is no end of the handshake.
-    let read = tokio::time::timeout(Duration::from_secs(20), passing).await.expect("an end");
+    let read = tokio::time::timeout(Duration::from_secs(20), passing)
+        .await
+        .expect("an end");
     assert!(read == sent);
 }
 
