@@ -197,6 +197,11 @@ impl Cause {
             let hint = failure.hint();
             return Cause::Tls { error: source, hint };
         }
+        // An HTTP/2 upstream's stream judges the heads of answers itself.
+        let inner = source.get_ref();
+        if let Some(bad) = inner.and_then(|inner| inner.downcast_ref::<BadSwitch>()) {
+            return Cause::Switch(*bad);
+        }
         Cause::Io(source)
     }
 }
@@ -291,6 +296,8 @@ impl Error {
     pub(crate) fn outcome(&self) -> AttemptOutcome {
         match &self.cause {
             _ if self.side == Side::Downstream => AttemptOutcome::GivenUp,
+            #[cfg(feature = "http2")]
+            Cause::Io(error) if crate::http2::is_unprocessed(error) => AttemptOutcome::Stale,
             Cause::Io(error) => Shortage::of(error).map_or(AttemptOutcome::Failed, AttemptOutcome::Shortage),
             Cause::Connect(error) => error.outcome(),
             Cause::TimedOut(_) => AttemptOutcome::TimedOut,

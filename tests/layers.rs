@@ -222,6 +222,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "connect",
             "handshake",
             "http1",
+            "http2",
             "side",
             "telemetry",
             "tls",

@@ -28,7 +28,8 @@ pub enum AttemptOutcome {
     TimedOut,
     /// With bytes that are no acceptable head.
     Invalid,
-    /// On a pooled connection that the server had closed meanwhile. That is no fault of the server's.
+    /// On a pooled connection that the server had closed meanwhile, or over HTTP/2 with word that the server has not processed the
+    /// request: a GOAWAY without an error, or REFUSED_STREAM (RFC 9113, sections 6.8 and 8.7). That is no fault of the server's.
     Stale,
     /// For want of resources of this host. It says nothing about the upstream.
     Shortage(Shortage),

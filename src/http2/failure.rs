@@ -15,6 +15,21 @@ pub(super) fn stream_failed(error: h2::Error) -> io::Error {
     io::Error::new(kind, error)
 }
 
+/// Whether the upstream has said that it did not process the request (RFC 9113, sections 6.8 and 8.7): it closes this connection for no
+/// fault, or has no room for another stream. It is as good as it was.
+pub(crate) fn is_unprocessed(error: &io::Error) -> bool {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<h2::Error>());
+    // h2 gives the reason of a GOAWAY only to streams behind the last that the upstream may have processed.
+    inner.is_some_and(|error| {
+        let reason = error.reason();
+        let refused = error.is_reset() && reason == Some(Reason::REFUSED_STREAM);
+        let crossed = error.is_go_away() && reason == Some(Reason::NO_ERROR);
+        error.is_remote() && (refused || crossed)
+    })
+}
+
 /// RFC 8441, section 5: RST_STREAM stands for a TCP reset, with whichever reason.
 pub(super) fn stream_reset(reason: Reason) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, h2::Error::from(reason))

@@ -36,7 +36,7 @@
 //!
 //! An extended CONNECT that crosses a GOAWAY on its way, or that the upstream refuses for having too many streams, is a
 //! 502: it is not asked again on another connection. (It is asked of another server, where this is one of a
-//! [group](crate::upstream).)
+//! [group](crate::upstream), and does not count against the server that has said so.)
 
 mod config;
 mod driven;
@@ -53,6 +53,7 @@ mod stream;
 mod turn;
 
 pub use config::Http2Config;
+pub(crate) use failure::is_unprocessed;
 pub use pool::{Http2Connect, Task};
 pub use server::{ConnectStream, Http2End, Http2Server, Http2ServerConfig, Http2ServerStream, RequestBody};
 pub(crate) use server::{InterimResponses, Paces};

@@ -506,6 +506,15 @@ async fn a_head_with_more_fields_than_the_limit_is_refused() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_too_many_fields_is_an_answer_and_not_cancelled() {
+    let count = 1500;
+    let head = [GET, b"\x00\x01x\x011"].concat();
+    let refused = (0..count).map(|index| frame(HEADERS, END_STREAM | END_HEADERS, 2 * index + 1, &head));
+    let sent: Vec<_> = refused.collect();
+    assert!(is_answered_after(config().max_head_fields(0), &sent, 2 * count + 1).await);
+}
+
 /// A browser makes its WebSockets this way where it is offered, and not by HTTP/1.1 when they are refused.
 #[tokio::test(start_paused = true)]
 async fn extended_connect_is_offered_where_it_is_wanted() {

@@ -2,19 +2,29 @@
 
 use std::time::Duration;
 
+use h2::Reason;
 use http::{HeaderMap, Response};
-use switchover::connect::{Connect, ConnectError, ConnectRequest};
+use switchover::connect::{AttemptOutcome, Connect, ConnectError, ConnectRequest};
 use switchover::gateway::GatewayConfig;
-use switchover::handshake::HandshakePolicy;
+use switchover::handshake::{BadSwitch, HandshakePolicy};
 use switchover::header::Hop;
 use switchover::http2::{Http2Config, Http2Connect};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
-use switchover::{TcpConnect, UpgradeConfig};
+use switchover::upstream::{Group, Health, Server};
+use switchover::{Cause, Phase, Side, TcpConnect, UpgradeConfig};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::mpsc;
 
-use crate::frames::{FramedPeer, HEADERS, RST_STREAM};
+use crate::frames::{FramedPeer, GOAWAY, HEADERS, RST_STREAM};
 use crate::running_gateway::{RunningGateway, refused};
 use crate::upstream::{Upstream, within};
+
+/// A listener for an upstream that speaks frame by frame, and what connects to it.
+async fn framed() -> (TcpListener, Http2Connect<TcpConnect>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let connect = Http2Connect::new(TcpConnect::to(listener.local_addr().unwrap().to_string()));
+    (listener, connect)
+}
 
 /// The status that a client gets, and where and why it failed.
 async fn failure(connect: impl Connect + 'static, request: &str) -> (u16, String, String) {
@@ -127,18 +137,72 @@ async fn a_200_that_selects_what_was_not_offered() {
 
 #[tokio::test]
 async fn a_101_over_http_2() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connect = Http2Connect::new(TcpConnect::to(listener.local_addr().unwrap().to_string()));
+    let (listener, connect) = framed().await;
     let upstream = tokio::spawn(async move {
         let mut peer = FramedPeer::settled(listener.accept().await.unwrap().0).await;
         let stream = peer.read_kind(HEADERS).await.stream;
         peer.send_status("101", stream).await;
         peer.read_kind(RST_STREAM).await.stream == stream
     });
-    let (status, place, error) = failure(connect, UPGRADE_REQUEST).await;
-    assert_eq!((status, place.as_str()), (502, "response head upstream"));
-    assert!(error.contains("a 101 in HTTP/2"), "{error}");
+    let mut gateway = RunningGateway::connecting(GatewayConfig::default(), connect).await;
+    let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
+    let answer = refused(&mut client, 502).await;
+    assert!(answer.contains(BadSwitch::InHttp2.hint()), "{answer}");
+    let error = gateway.served().await.unwrap_err();
+    assert_eq!(
+        (error.phase(), error.side()),
+        (Phase::ResponseHead, Side::Upstream)
+    );
+    assert!(
+        matches!(error.reason(), Cause::Switch(BadSwitch::InHttp2)),
+        "{error:?}"
+    );
     assert!(within("a reset", upstream).await.unwrap());
+}
+
+/// RFC 9113, sections 6.8 and 8.7: of some ends the upstream says that it has not processed the request.
+#[tokio::test]
+async fn what_an_upstream_has_not_processed_is_no_failure_of_its_own() {
+    let reset = |reason: Reason| (RST_STREAM, 1, u32::from(reason).to_be_bytes().to_vec());
+    let goaway = |last: u32, reason: Reason| {
+        let payload = [last.to_be_bytes(), u32::from(reason).to_be_bytes()].concat();
+        (GOAWAY, 0, payload)
+    };
+    for ((kind, stream, payload), closes, outcome) in [
+        (reset(Reason::REFUSED_STREAM), false, AttemptOutcome::Stale),
+        (goaway(0, Reason::NO_ERROR), false, AttemptOutcome::Stale),
+        (reset(Reason::INTERNAL_ERROR), false, AttemptOutcome::Failed),
+        (reset(Reason::NO_ERROR), false, AttemptOutcome::Failed),
+        (goaway(0, Reason::INTERNAL_ERROR), false, AttemptOutcome::Failed),
+        // It may have been processed.
+        (goaway(1, Reason::NO_ERROR), true, AttemptOutcome::Failed),
+    ] {
+        let described = format!("{kind} {payload:?}");
+        let (listener, connect) = framed().await;
+        let upstream = tokio::spawn(async move {
+            let mut peer = FramedPeer::settled(listener.accept().await.unwrap().0).await;
+            assert_eq!(peer.read_kind(HEADERS).await.stream, 1);
+            peer.send(kind, 0, stream, &payload).await;
+            // A connection that is kept open, unless its end is what is to be met.
+            (!closes).then_some(peer)
+        });
+        let (report, mut reported) = mpsc::unbounded_channel();
+        let group = Group::of([Server::new("one", connect)]);
+        let observed = group.on_attempt(move |attempted| report.send(attempted.outcome).unwrap());
+        let mut gateway = RunningGateway::connecting(GatewayConfig::default(), observed).await;
+        let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
+        let peer = within("the upstream", upstream).await.unwrap();
+        refused(&mut client, 502).await;
+        assert!(gateway.served().await.is_err(), "{described}");
+        assert_eq!(
+            within("a report", reported.recv()).await,
+            Some(outcome),
+            "{described}"
+        );
+        let is_out = matches!(group.servers()[0].health, Health::Ejected { .. });
+        assert_eq!(is_out, outcome == AttemptOutcome::Failed, "{described}");
+        drop(peer);
+    }
 }
 
 #[tokio::test]

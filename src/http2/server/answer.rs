@@ -54,7 +54,9 @@ pub(super) async fn answer<S, B>(
     if parts.headers.len() - crumbs.saturating_sub(1) > shared.config.max_head_fields {
         let mut refusal = Response::new(());
         *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        let _ = respond.send_response(refusal, true);
+        if respond.send_response(refusal, true).is_ok() {
+            open.set_answered();
+        }
         return;
     }
     if let Some(protocol) = parts.extensions.remove::<h2::ext::Protocol>() {
