@@ -148,6 +148,7 @@ async fn a_101_over_http_2() {
     let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
     let answer = refused(&mut client, 502).await;
     assert!(answer.contains(BadSwitch::InHttp2.hint()), "{answer}");
+    drop(client);
     let error = gateway.served().await.unwrap_err();
     assert_eq!(
         (error.phase(), error.side()),
@@ -193,6 +194,7 @@ async fn what_an_upstream_has_not_processed_is_no_failure_of_its_own() {
         let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
         let peer = within("the upstream", upstream).await.unwrap();
         refused(&mut client, 502).await;
+        drop(client);
         assert!(gateway.served().await.is_err(), "{described}");
         assert_eq!(
             within("a report", reported.recv()).await,
