@@ -38,6 +38,8 @@ pub(crate) struct Transfer {
     delivered: u64,
     spliced: u64,
     is_unflushed: bool,
+    /// A plain socket has taken what it was offered: until it takes nothing it is asked itself, because the runtime knows of no room.
+    has_room: bool,
 }
 
 /// What a splice has come to.
@@ -63,6 +65,7 @@ impl Transfer {
             delivered: 0,
             spliced: 0,
             is_unflushed: false,
+            has_room: false,
         }
     }
 
@@ -96,7 +99,10 @@ impl Transfer {
             match pipe.poll_empty_into(cx, writer) {
                 Poll::Pending => {
                     self.pipe = Some(pipe);
-                    return Poll::Pending;
+                    if !(self.has_room && self.offer(writer)) {
+                        self.has_room = false;
+                        return Poll::Pending;
+                    }
                 }
                 Poll::Ready(Ok(count)) => {
                     self.delivered += count as u64;
@@ -117,31 +123,40 @@ impl Transfer {
         }
         self.pipe = None;
         while self.out < self.queue.len() {
-            let count = ready!(Pin::new(&mut *writer).poll_write(cx, &self.queue[self.out..]))?;
-            self.took(count)?;
+            match Pin::new(&mut *writer).poll_write(cx, &self.queue[self.out..])? {
+                Poll::Ready(count) => self.took(count)?,
+                Poll::Pending if self.has_room && self.offer(writer) => {}
+                Poll::Pending => {
+                    self.has_room = false;
+                    return Poll::Pending;
+                }
+            }
         }
         self.empty_queue();
         Poll::Ready(Ok(()))
     }
 
     /// Offers what is queued to a plain socket, whether or not the runtime knows of room for it. True if it has taken some.
+    ///
+    /// Until it takes nothing, what comes next is offered as well where the runtime has it wait, so that a peer that takes nothing is
+    /// found by the next deadline: the kernel may have room for much.
     pub(crate) fn offer<W: Any>(&mut self, writer: &W) -> bool {
-        let queued = &self.queue[self.out..];
-        let count = match &mut self.pipe {
-            _ if !queued.is_empty() => {
-                let count = socket::write_now(writer, queued);
-                self.out += count;
-                count
-            }
+        // What was queued since came later than what is in the pipe.
+        let count = match self.pipe.as_mut().filter(|pipe| !pipe.is_empty()) {
             Some(pipe) => {
                 let count = pipe.empty_now(writer);
                 self.spliced += count as u64;
                 count
             }
-            None => 0,
+            None => {
+                let count = socket::write_now(writer, &self.queue[self.out..]);
+                self.out += count;
+                count
+            }
         };
         self.delivered += count as u64;
-        count > 0
+        self.has_room = count > 0;
+        self.has_room
     }
 
     /// Writes bytes behind what is queued, as many as the writer takes now; the others are queued.

@@ -2,6 +2,7 @@
 //!
 //! Of a direction of bytes it knows only that there is nothing to be done.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -74,7 +75,7 @@ impl Half {
         read: &[u8],
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         let Some(framed) = &mut self.framed else {
             return Ok(Turn::Again);
@@ -164,7 +165,7 @@ impl Half {
         writer: &mut W,
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         match self.waits_until() {
             Some(at) if now < at => self.flush_and_wait(cx, now, writer),
@@ -180,7 +181,7 @@ impl Half {
         writer: &mut W,
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         if !self.outlet.is_unflushed() {
             return Ok(Turn::Wait);
@@ -199,7 +200,7 @@ impl Half {
         writer: &mut W,
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         let frame = self.framed.as_mut().map(|framed| framed.inject(now).into());
         self.write_injected(cx, now, writer, frame)
@@ -213,7 +214,7 @@ impl Half {
         writer: &mut W,
     ) -> Result<Option<Turn>, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         let Some(framed) = &mut self.framed else {
             return Ok(None);
@@ -261,7 +262,7 @@ impl Half {
         writer: &mut W,
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         let held = self.framed.as_mut().map(|framed| framed.release());
         self.write_injected(cx, now, writer, held)
@@ -315,7 +316,7 @@ impl Half {
         bytes: Option<Bytes>,
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         match bytes {
             Some(bytes) if !bytes.is_empty() => self.outlet.write_owned(cx, now, writer, bytes),

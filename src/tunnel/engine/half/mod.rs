@@ -205,7 +205,7 @@ impl Half {
     ) -> Result<Turn, Failure>
     where
         R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         let room = self.room();
         let space = &mut scratch.bytes()[..room];
@@ -274,7 +274,7 @@ impl Half {
         shutdown: ShutdownMode,
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         // A Close says how it ended, so nothing looks complete that is not.
         let has_injected_close = self.framed().is_some_and(Framed::has_injected_close);

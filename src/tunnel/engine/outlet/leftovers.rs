@@ -1,5 +1,6 @@
 //! A tunnel's first write: bytes that came early and bytes that come now go out in one call.
 
+use std::any::Any;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -26,7 +27,7 @@ impl Outlet {
         bytes: &[u8],
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         self.fresh = false;
         let mut tail = match std::mem::replace(&mut self.pending, Pending::NOTHING) {

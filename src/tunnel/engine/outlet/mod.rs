@@ -37,6 +37,8 @@ pub(in crate::tunnel) struct Outlet {
     flushing: bool,
     /// The tail was there before the tunnel, and has not been offered to the writer yet.
     fresh: bool,
+    /// A plain socket has taken what it was offered: until it takes nothing it is asked itself, because the runtime knows of no room.
+    has_room: bool,
     /// The writer lets us wait: it takes no bytes, or does not complete a flush or a shutdown.
     waiting: bool,
     /// Bytes that were read will never be taken.
@@ -80,6 +82,7 @@ impl Outlet {
             unflushed: false,
             flushing: false,
             fresh: false,
+            has_room: false,
             waiting: false,
             lost: false,
         }
@@ -170,24 +173,28 @@ impl Outlet {
     }
 
     /// Offers what is pending to a plain socket, whether or not the runtime knows of room for it. True if it has taken some.
+    ///
+    /// If that was all, what is read next is offered as well where the runtime has it wait, so that a peer that takes nothing is found
+    /// by the next deadline: the kernel may have room for many reads.
     pub(in crate::tunnel) fn offer<W: Any>(&mut self, now: Instant, writer: &W) -> bool {
-        let count = match &mut self.pending {
+        let (count, is_all) = match &mut self.pending {
             Pending::Tail(tail) => {
                 let count = socket::write_now(writer, tail);
                 tail.advance(count);
-                count
+                (count, tail.is_empty())
             }
             Pending::Piped(pipe) => {
                 let count = pipe.empty_now(writer);
                 self.spliced += count as u64;
-                count
+                (count, pipe.is_empty())
             }
         };
         if count == 0 {
             return false;
         }
-        if !self.has_pending() {
+        if is_all {
             self.pending = Pending::NOTHING;
+            self.has_room = true;
         }
         self.delivered += count as u64;
         self.progress(now);
@@ -208,9 +215,18 @@ impl Outlet {
         while !pipe.is_empty() {
             match pipe.poll_empty_into(cx, writer) {
                 Poll::Pending => {
-                    self.pending = Pending::Piped(pipe);
-                    self.wait(now);
-                    return Ok(Turn::Wait);
+                    let count = match self.has_room {
+                        true => pipe.empty_now(writer),
+                        false => 0,
+                    };
+                    if count == 0 {
+                        self.pending = Pending::Piped(pipe);
+                        self.wait(now);
+                        return Ok(Turn::Wait);
+                    }
+                    self.delivered += count as u64;
+                    self.spliced += count as u64;
+                    self.progress(now);
                 }
                 Poll::Ready(Ok(count)) => {
                     self.delivered += count as u64;
@@ -243,7 +259,7 @@ impl Outlet {
         mut bytes: &[u8],
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         let mut turn = Turn::Again;
         for _ in 0..WRITES_PER_TURN {
@@ -271,7 +287,7 @@ impl Outlet {
         mut bytes: Bytes,
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         let mut turn = Turn::Again;
         for _ in 0..WRITES_PER_TURN {
@@ -298,7 +314,7 @@ impl Outlet {
         mut tail: Bytes,
     ) -> Result<Turn, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
         let turn = match self.write(cx, now, writer, &tail)? {
             Poll::Ready(count) => {
@@ -320,12 +336,21 @@ impl Outlet {
         bytes: &[u8],
     ) -> Result<Poll<usize>, Failure>
     where
-        W: AsyncWrite + Unpin,
+        W: AsyncWrite + Unpin + Any,
     {
-        let source = match Pin::new(writer).poll_write(cx, bytes) {
+        let source = match Pin::new(&mut *writer).poll_write(cx, bytes) {
             Poll::Pending => {
-                self.wait(now);
-                return Ok(Poll::Pending);
+                let count = match self.has_room {
+                    true => socket::write_now(writer, bytes),
+                    false => 0,
+                };
+                if count == 0 {
+                    self.wait(now);
+                    return Ok(Poll::Pending);
+                }
+                self.delivered += count as u64;
+                self.progress(now);
+                return Ok(Poll::Ready(count));
             }
             Poll::Ready(Ok(0)) => io::ErrorKind::WriteZero.into(),
             Poll::Ready(Ok(count)) => {
@@ -340,6 +365,7 @@ impl Outlet {
     }
 
     fn wait(&mut self, now: Instant) {
+        self.has_room = false;
         if !self.waiting {
             self.waiting = true;
             self.moved_at = now;
