@@ -302,7 +302,7 @@ fn nginx(
     let (ssl, tls) = certificate.map_or_else(Default::default, |certificate| {
         let (chain, key) = (certificate.chain.display(), certificate.key.display());
         let tls =
-            format!("ssl_certificate {chain}; ssl_certificate_key {key}; ssl_session_cache shared:tls:10m;");
+            format!("ssl_certificate {chain}; ssl_certificate_key {key}; ssl_session_cache shared:tls:10m; ssl_protocols TLSv1.3;");
         ("ssl", tls)
     });
     let directory = directory.display();
