@@ -1,5 +1,5 @@
 //! Steps (1) to (3) of the walk: a connection is read to the end of a request head within its deadline, and this file
-//! decides what the request is. It must not know upstreams.
+//! decides what the request is. It must not know upstreams, nor how a request is answered that is refused.
 
 use std::fmt;
 use std::future::{Future, pending};
@@ -7,17 +7,17 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use http::{Method, Response, request};
+use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::answer::{self, Client};
+use super::answer::Client;
 use super::config::GatewayConfig;
 use super::incoming::Incoming;
+use super::refused::{OnRejection, Refused};
 use super::request_head::{HeadFailure, ReadHead, read_head, take_head};
 use crate::clock::After;
 use crate::error::{Error, Phase};
-use crate::exchange::Admission;
 use crate::handshake::{Rejection, UpgradeRequest};
 use crate::header::{Forwarding, Hop};
 use crate::http1::{HeadScan, RequestHead};
@@ -32,12 +32,9 @@ use crate::wire::{self, First};
 /// goes to [`resume`](Acceptor::resume) of the route's: its stream begins with the head that has been read already.
 #[derive(Clone)]
 pub struct Acceptor {
-    config: Arc<GatewayConfig>,
-    on_rejection: Option<Arc<OnRejection>>,
+    pub(super) config: Arc<GatewayConfig>,
+    pub(super) on_rejection: Option<Arc<OnRejection>>,
 }
-
-/// Changes the answer to a request that is refused. The head is there if it was whole and sound.
-type OnRejection = dyn Fn(&Rejection, Option<&request::Parts>, &mut Response<String>) + Send + Sync;
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,45 +67,6 @@ impl Acceptor {
         Acceptor {
             config: Arc::new(config),
             on_rejection: None,
-        }
-    }
-
-    /// Changes the answers to requests that are refused here: those that [`accept`](Acceptor::accept) and its like have
-    /// [answered](Accepted::Rejected), and those of [`reject`](Acceptor::reject). For fields that all answers of a server have, such as
-    /// `Strict-Transport-Security`, or for a page. Default: they are as [`Rejection`] makes them. A later function takes the place
-    /// of an earlier one.
-    ///
-    /// `change` is given the reason, the request's head if it was whole and sound, and the answer. It runs for each of them and must not
-    /// block. `Connection: close`, `Content-Length` and `Date` are set behind it.
-    ///
-    /// ```
-    /// use http::HeaderValue;
-    /// use switchover::gateway::{Acceptor, GatewayConfig};
-    ///
-    /// let acceptor = Acceptor::new(GatewayConfig::default()).on_rejection(|_, _, response| {
-    ///     let value = HeaderValue::from_static("max-age=31536000");
-    ///     response.headers_mut().insert("strict-transport-security", value);
-    /// });
-    /// ```
-    #[must_use]
-    pub fn on_rejection(
-        mut self,
-        change: impl Fn(&Rejection, Option<&request::Parts>, &mut Response<String>) + Send + Sync + 'static,
-    ) -> Self {
-        self.on_rejection = Some(Arc::new(change));
-        self
-    }
-
-    /// The answer to a request that is refused.
-    fn refusal<'a>(
-        &self,
-        rejection: &Rejection,
-        head: impl FnOnce() -> Option<&'a request::Parts>,
-    ) -> answer::Refusal {
-        let refusal = answer::Refusal::from(rejection);
-        match &self.on_rejection {
-            Some(change) => refusal.changed(|response| change(rejection, head(), response)),
-            None => refusal,
         }
     }
 
@@ -273,82 +231,6 @@ impl Acceptor {
         self.resume_until(stream, hop, pending())
     }
 
-    /// Refuses an ordinary request that came from [`accept`](Acceptor::accept): answers and closes.
-    ///
-    /// # Errors
-    ///
-    /// The answer cannot be written.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes the connection.
-    pub async fn reject<S>(
-        &self,
-        stream: Rewind<S>,
-        head: &request::Parts,
-        rejection: Rejection,
-    ) -> Result<Rejection, Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let refusal = self.refusal(&rejection, || Some(head));
-        self.answer(stream, head, refusal).await.map(|()| rejection)
-    }
-
-    /// Answers an ordinary request that came from [`accept`](Acceptor::accept) with a final response of the caller's own,
-    /// and closes: a health check, a redirect, a page that says that only WebSocket is spoken here.
-    ///
-    /// `Connection: close` and `Content-Length` are set here, and a HEAD gets no body. The request's own body is not
-    /// waited for.
-    ///
-    /// # Errors
-    ///
-    /// The answer cannot be written.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes the connection.
-    ///
-    /// ```
-    /// use http::Response;
-    /// use switchover::gateway::{Accepted, Acceptor};
-    ///
-    /// # async fn serve(acceptor: Acceptor, client: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
-    /// let peer = client.peer_addr()?;
-    /// if let Accepted::Ordinary(head, stream) = acceptor.accept(client, peer).await? {
-    ///     let mut response = Response::new("only WebSocket is spoken here\n".to_owned());
-    ///     *response.status_mut() = http::StatusCode::NOT_FOUND;
-    ///     acceptor.respond(stream, &head, response).await?;
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn respond<S>(
-        &self,
-        stream: Rewind<S>,
-        head: &request::Parts,
-        response: Response<String>,
-    ) -> Result<(), Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        self.answer(stream, head, answer::Refusal::custom(response)).await
-    }
-
-    async fn answer<S>(
-        &self,
-        stream: Rewind<S>,
-        head: &request::Parts,
-        refusal: answer::Refusal,
-    ) -> Result<(), Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut client = Client::new(stream.into_parts().0, self.config.send_timeout);
-        client.head_only = head.method == Method::HEAD;
-        client.refuse(refusal, Admission::default()).await
-    }
-
     /// Reads the rest of a head, and answers a request that is refused.
     async fn finish<S>(
         &self,
@@ -380,17 +262,6 @@ impl Acceptor {
             Ok(accepted) => Ok(accepted),
             Err(refused) => self.refuse(refused).await,
         }
-    }
-
-    /// Answers and closes.
-    async fn refuse<S>(&self, refused: Refused<S>) -> Result<Accepted<S>, Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let Refused(client, rejection, head) = refused;
-        let refusal = self.refusal(&rejection, || head.as_deref().map(|head| &**head));
-        client.refuse(refusal, Admission::default()).await?;
-        Ok(Accepted::Rejected(rejection, head))
     }
 
     /// Step (3): what the request is.
@@ -463,9 +334,6 @@ enum Undecided<S> {
     Partial(Client<S>, HeadScan),
     Refused(Refused<S>),
 }
-
-/// A client whose request is refused, and the head of that if it was whole and sound.
-struct Refused<S>(Client<S>, Rejection, Option<Box<RequestHead>>);
 
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {

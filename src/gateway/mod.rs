@@ -42,6 +42,7 @@ mod established;
 mod incoming;
 mod listener;
 mod proxy;
+mod refused;
 mod relayed_body;
 mod request_head;
 

@@ -142,7 +142,8 @@ impl TlsAcceptor {
     ///
     /// # Errors
     ///
-    /// [`TlsAcceptError`]. A client gets up to two seconds beyond the deadline to receive the reason.
+    /// [`TlsAcceptError`]. A client gets two seconds beyond the deadline to receive the reason, and up to twelve as long as it goes
+    /// on sending.
     ///
     /// # Cancel safety
     ///
