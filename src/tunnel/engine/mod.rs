@@ -192,8 +192,10 @@ impl Engine {
         streams: (&mut R, &mut W),
         ownership: Ownership,
     ) -> bool {
+        let mut ping = None;
         if !self.half(side).is_plain() {
             self.pause_timers(side, now);
+            ping = self.queued_ping(side);
         }
         let is_dropped = ownership == Ownership::Dropped && socket::is_plain(streams.1);
         let mode = self
@@ -202,6 +204,10 @@ impl Engine {
         let splice = self.config.splice_config();
         let half = self.half_mut(side);
         let moved = half.poll(cx, now, scratch, streams, mode, splice);
+        if let Some(ping) = ping {
+            self.note_ping(side, ping);
+        }
+        let half = self.half(side);
         let special = half.framed().filter(|framed| !framed.is_plain());
         let (is_special, violation) = (special.is_some(), special.and_then(Framed::refusal));
         if half.has_stopped() && self.lifecycle.minds_stops() {

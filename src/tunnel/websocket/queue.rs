@@ -22,6 +22,11 @@ impl Framed {
         )
     }
 
+    /// Whether a ping waits for its place.
+    pub(super) fn has_queued_ping(&self) -> bool {
+        matches!(self.extra.queued.as_deref(), Some(Injected::Ping(_)))
+    }
+
     /// Whether a frame of the tunnel's own is to go out now.
     pub(in crate::tunnel) fn can_inject(&self) -> bool {
         self.extra.queued.is_some() && !self.awaits_place() && self.is_at_boundary() && !self.is_closed()

@@ -9,7 +9,7 @@ use std::time::Duration;
 ///
 /// A time runs from when the ping was written to when the pong was read. What the side was sent or had sent before is ahead of both, so
 /// this is how long a message takes there and back, and not the time of the network alone. An answer is not timed if its ping or
-/// the answer had to wait because the other side took no bytes, or for a rate.
+/// the answer had to wait because the other side took no bytes, or for a rate; nor if an earlier ping was still unanswered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoundTrips {
     pub(in crate::tunnel) count: u32,

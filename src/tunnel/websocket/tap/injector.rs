@@ -79,7 +79,8 @@ impl MessageInjector {
 
     /// Sends a ping to a side. Its answer does not go on to the other; the time that it takes is shown by
     /// [`TunnelWatch`](crate::tunnel::TunnelWatch). A side that stays silent for the
-    /// [pong timeout](crate::tunnel::WebSocketConfig::pong_timeout) ends the tunnel, as after a ping of the tunnel's own.
+    /// [pong timeout](crate::tunnel::WebSocketConfig::pong_timeout) ends the tunnel, as after a ping of the tunnel's own. The timeout
+    /// runs from the first ping that is not answered, however many follow.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! Messages and pings of the caller's own.
 
-use switchover::tunnel::{InjectError, Tunnel};
-use tokio::time::{sleep, timeout};
+use futures_util::FutureExt;
+use switchover::tunnel::{End, InjectError, Tunnel};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 
@@ -114,6 +115,55 @@ mirrored! {
         assert_eq!(talk.far.next().await, Some(part));
         injector.ping(!near).await.unwrap();
         talk.far.pong().await;
+    }
+
+    virtual_time async fn what_a_side_says_before_a_ping_is_no_answer_to_it(near: Side) {
+        let (mut talk, injector) = tapped(near, Table::new(1024), bare().pong_timeout(seconds(5)), None);
+        sleep(seconds(1)).await;
+        let asked_at = Instant::now();
+        // The tunnel reads the message and sends the ping in one poll.
+        talk.far.stream.write_all(&Frame::text("hello").bytes(!near)).now_or_never().unwrap().unwrap();
+        injector.ping(!near).now_or_never().unwrap().unwrap();
+        assert_eq!(talk.near.next().await, Some(Frame::text("hello")));
+        assert_eq!(talk.near.next().await, Some(Frame::close(CloseCode::GOING_AWAY, "no answer to a ping")));
+        assert_eq!(asked_at.elapsed(), seconds(5));
+        talk.near.send(&Frame::close(CloseCode::GOING_AWAY, "")).await;
+        assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::PingTimeout { side: !near });
+    }
+
+    virtual_time async fn an_answer_at_the_same_instant_is_one(near: Side) {
+        let (mut talk, injector) = tapped(near, Table::new(1024), bare().pong_timeout(seconds(5)), None);
+        for is_pong in [true, false] {
+            injector.ping(!near).await.unwrap();
+            let ping = talk.far.next().await.unwrap();
+            match is_pong {
+                true => talk.far.send(&Frame::new(OpCode::Pong, &ping.payload)).await,
+                false => {
+                    talk.far.send(&Frame::text("hello")).await;
+                    assert_eq!(talk.near.next().await, Some(Frame::text("hello")));
+                }
+            }
+            sleep(seconds(100)).await;
+            assert!(!talk.tunnel.is_finished(), "{is_pong}");
+        }
+    }
+
+    virtual_time async fn a_side_that_is_asked_again_and_again_has_no_more_time_to_answer(near: Side) {
+        let (mut talk, injector) = tapped(near, Table::new(1024), bare().pong_timeout(seconds(5)), None);
+        let asked_at = Instant::now();
+        let asking = tokio::spawn(async move {
+            for _ in 0..100 {
+                if injector.ping(!near).await.is_err() {
+                    break;
+                }
+                sleep(seconds(1)).await;
+            }
+        });
+        assert_eq!(talk.near.next().await, Some(Frame::close(CloseCode::GOING_AWAY, "no answer to a ping")));
+        assert_eq!(asked_at.elapsed(), seconds(5));
+        talk.near.send(&Frame::close(CloseCode::GOING_AWAY, "")).await;
+        assert_eq!(talk.tunnel.await.unwrap().unwrap().end(), End::PingTimeout { side: !near });
+        asking.await.unwrap();
     }
 
     virtual_time async fn who_reads_slowly_slows_the_caller_down(near: Side) {
