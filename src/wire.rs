@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -43,9 +43,21 @@ pub(crate) fn poll_read_some<S: AsyncRead + Unpin>(
 ) -> Poll<io::Result<usize>> {
     let mut space = [const { MaybeUninit::uninit() }; READ_SIZE];
     let mut read = ReadBuf::uninit(&mut space[..limit.min(READ_SIZE)]);
-    ready!(Pin::new(stream).poll_read(cx, &mut read))?;
+    let outcome = Pin::new(stream).poll_read(cx, &mut read);
+    ready!(again(cx, outcome))?;
     buffer.extend_from_slice(read.filled());
     Poll::Ready(Ok(read.filled().len()))
+}
+
+/// What a call of a stream has come to. One that a signal has interrupted has done nothing, and is made again at the task's next turn.
+pub(crate) fn again<T>(cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    match outcome {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        other => other,
+    }
 }
 
 /// What a stream has to say right now, without waiting: `None` where it is silent, else the count of bytes read.
@@ -85,12 +97,14 @@ pub(crate) fn poll_write_all<S: AsyncWrite + Unpin>(
     bytes: &mut &[u8],
 ) -> Poll<io::Result<()>> {
     while !bytes.is_empty() {
-        match ready!(Pin::new(&mut *stream).poll_write(cx, bytes))? {
+        let outcome = Pin::new(&mut *stream).poll_write(cx, bytes);
+        match ready!(again(cx, outcome))? {
             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             count => *bytes = &bytes[count..],
         }
     }
-    Pin::new(stream).poll_flush(cx)
+    let outcome = Pin::new(stream).poll_flush(cx);
+    again(cx, outcome)
 }
 
 /// Writes all bytes; `limit` is for each wait until the stream takes more of them.
@@ -100,12 +114,16 @@ pub(crate) async fn write_on<S: AsyncWrite + Unpin>(
     limit: Duration,
 ) -> io::Result<()> {
     while !bytes.is_empty() {
-        match within(limit, pin!(stream.write(bytes))).await? {
+        let written = pin!(poll_fn(|cx| {
+            let outcome = Pin::new(&mut *stream).poll_write(cx, bytes);
+            again(cx, outcome)
+        }));
+        match within(limit, written).await? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
             count => bytes = &bytes[count..],
         }
     }
-    within(limit, pin!(stream.flush())).await
+    write_all(stream, bytes, limit).await
 }
 
 async fn within<T>(
@@ -132,7 +150,11 @@ pub(crate) async fn at_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Outpu
 /// reads the answer when it has sent that.
 pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let closing = async {
-        stream.shutdown().await?;
+        poll_fn(|cx| {
+            let outcome = Pin::new(&mut *stream).poll_shutdown(cx);
+            again(cx, outcome)
+        })
+        .await?;
         let mut discarded = BytesMut::new();
         let mut left = LINGER_BYTES;
         while left > 0 {
@@ -168,4 +190,87 @@ pub(crate) fn first<A: Future, B: Future>(
         }
         right.as_mut().poll(cx).map(First::Right)
     })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+
+    /// Is interrupted at every second call of a kind, as a stream of a caller's own may be by a signal, and takes a little each time.
+    pub(crate) struct Signals {
+        stream: DuplexStream,
+        /// By what is to be done: to read, to write, to flush, to shut down. None: never.
+        is_next: [Option<bool>; 4],
+    }
+
+    impl Signals {
+        pub(crate) fn at_every_call(stream: DuplexStream, is_next: bool) -> Self {
+            let is_next = [Some(is_next); 4];
+            Signals { stream, is_next }
+        }
+
+        pub(crate) fn at_writes(stream: DuplexStream) -> Self {
+            let is_next = [None, Some(true), None, None];
+            Signals { stream, is_next }
+        }
+
+        fn call(&mut self, what: usize) -> io::Result<Pin<&mut DuplexStream>> {
+            let is_next = self.is_next[what];
+            self.is_next[what] = is_next.map(|is_next| !is_next);
+            match is_next {
+                Some(true) => Err(io::ErrorKind::Interrupted.into()),
+                _ => Ok(Pin::new(&mut self.stream)),
+            }
+        }
+    }
+
+    impl AsyncRead for Signals {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.call(0)?.poll_read(cx, into)
+        }
+    }
+
+    impl AsyncWrite for Signals {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.call(1)?.poll_write(cx, &bytes[..bytes.len().min(1000)])
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.call(2)?.poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.call(3)?.poll_shutdown(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_signal_interrupts_is_done_again() {
+        const LIMIT: Duration = Duration::from_secs(10);
+        for is_next in [false, true] {
+            let (stream, mut peer) = tokio::io::duplex(10_000);
+            let mut signals = Signals::at_every_call(stream, is_next);
+            write_all(&mut signals, b"one ", LIMIT).await.unwrap();
+            write_on(&mut signals, b"two", LIMIT).await.unwrap();
+            peer.write_all(b"three").await.unwrap();
+            peer.shutdown().await.unwrap();
+            let mut read = BytesMut::new();
+            assert_eq!(read_some(&mut signals, &mut read, usize::MAX).await.unwrap(), 5);
+            assert_eq!(read_some(&mut signals, &mut read, usize::MAX).await.unwrap(), 0);
+            close(&mut signals).await;
+            let mut written = Vec::new();
+            peer.read_to_end(&mut written).await.unwrap();
+            assert_eq!((&written[..], &read[..]), (&b"one two"[..], &b"three"[..]));
+        }
+    }
 }

@@ -15,6 +15,7 @@ use crate::error::{Cause, Error, Phase};
 use crate::exchange::Admission;
 use crate::http1::{BodyLength, BodyScanner};
 use crate::side::Side;
+use crate::wire;
 
 const READ_SIZE: usize = 16 * 1024;
 
@@ -100,7 +101,8 @@ impl DeclinedBody {
             };
             let mut space = [0; READ_SIZE];
             let mut read = ReadBuf::new(&mut space);
-            match Pin::new(&mut upstream.stream).poll_read(cx, &mut read) {
+            let outcome = Pin::new(&mut upstream.stream).poll_read(cx, &mut read);
+            match wire::again(cx, outcome) {
                 Poll::Ready(Ok(())) if read.filled().is_empty() => {
                     return Poll::Ready(match self.scanner.may_end_here() {
                         true => Ok(None),

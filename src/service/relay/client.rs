@@ -101,7 +101,8 @@ where
         while !self.has_ended && self.ahead.len() < AHEAD_LIMIT {
             let mut space = [const { MaybeUninit::uninit() }; 8 * 1024];
             let mut read = ReadBuf::uninit(&mut space);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
+            let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut read);
+            match ready!(wire::again(cx, outcome)) {
                 Ok(()) if read.filled().is_empty() => self.has_ended = true,
                 Ok(()) => self.ahead.extend_from_slice(read.filled()),
                 Err(error) => {

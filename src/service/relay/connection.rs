@@ -22,6 +22,7 @@ use crate::http1::{
 };
 use crate::service::config::Keeping;
 use crate::service::failure::Failure;
+use crate::wire;
 
 /// The most that one read of a head takes.
 const READ_SIZE: usize = 8 * 1024;
@@ -120,7 +121,8 @@ impl<S: AsyncRead + Unpin> Connection<S> {
             }
             let mut space = [const { MaybeUninit::uninit() }; READ_SIZE];
             let mut read = ReadBuf::uninit(&mut space);
-            if let Err(error) = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
+            let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut read);
+            if let Err(error) = ready!(wire::again(cx, outcome)) {
                 return Poll::Ready(Err(self.failure(error)));
             }
             let read = read.filled();

@@ -114,7 +114,8 @@ fn poll_send<S: AsyncWrite + Unpin>(
 ) -> Poll<io::Result<()>> {
     if !*is_flushed {
         ready!(outgoing.poll_write(cx, stream))?;
-        ready!(Pin::new(stream).poll_flush(cx))?;
+        let flushed = Pin::new(stream).poll_flush(cx);
+        ready!(wire::again(cx, flushed))?;
         *is_flushed = true;
     }
     Poll::Ready(Ok(()))

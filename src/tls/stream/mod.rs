@@ -141,7 +141,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Connection> AsyncWrite for Secured<S,
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Secured { stream, state } = self.get_mut();
         ready!(state.poll_send(cx, stream))?;
-        Pin::new(stream).poll_flush(cx)
+        let flushed = Pin::new(stream).poll_flush(cx);
+        state.keep_writer(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -153,7 +154,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Connection> AsyncWrite for Secured<S,
         if !matches!(state.write_end, WriteEnd::Failed(_)) {
             ready!(state.poll_send(cx, stream))?;
         }
-        match ready!(Pin::new(stream).poll_shutdown(cx)) {
+        let shut = Pin::new(stream).poll_shutdown(cx);
+        match ready!(state.keep_writer(cx, shut)) {
             // There is nobody to notify.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             done => Poll::Ready(done),

@@ -10,6 +10,8 @@ use tokio::io::AsyncWrite;
 use tokio_rustls::rustls::Error;
 use tokio_rustls::rustls::unbuffered::{EncodeError, EncryptError};
 
+use crate::wire;
+
 /// In the order in which they were sealed.
 #[derive(Default)]
 pub(super) struct Outgoing {
@@ -109,14 +111,11 @@ pub(super) fn poll_some<W>(cx: &mut Context<'_>, writer: &mut W, bytes: &[u8]) -
 where
     W: AsyncWrite + Unpin,
 {
-    Poll::Ready(match ready!(Pin::new(writer).poll_write(cx, bytes)) {
+    let outcome = Pin::new(writer).poll_write(cx, bytes);
+    Poll::Ready(match ready!(wire::again(cx, outcome)) {
         Ok(0) => Err(io::ErrorKind::WriteZero.into()),
         // A writer that says it has written more than it was given is not believed.
         Ok(count) => Ok(count.min(bytes.len())),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         Err(error) => Err(error),
     })
 }

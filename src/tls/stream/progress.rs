@@ -57,7 +57,7 @@ impl<C: Connection> Handshake<C> {
         match self.look() {
             Ok(has_more) if has_more || !self.is_begun => {}
             Ok(_) => return Ok(!self.connection.is_handshaking()),
-            Err(error) => return Err(self.refuse(error, outgoing)),
+            Err(error) => return self.end_before(error, outgoing),
         }
         self.is_begun = true;
         loop {
@@ -128,17 +128,25 @@ impl<C: Connection> Handshake<C> {
         Ok(self.seen > before)
     }
 
-    /// Breaks off. The alert is rustls' own, for something else that it cannot read.
-    fn refuse(&mut self, error: Error, outgoing: &mut Outgoing) -> Error {
-        // What is in front of it may have an error of its own.
+    /// What is received has an end in what is no record. What is in front of it counts: it may complete the handshake, and bring payload and
+    /// the peer's end, behind which nothing matters. It may have an error of its own, too.
+    fn end_before(&mut self, error: Error, outgoing: &mut Outgoing) -> Result<bool, Error> {
         match self.rest(outgoing) {
             Step::Failed(error) => {
                 self.alert(outgoing);
-                return error;
+                Err(error)
             }
-            Step::Closed => return error,
-            _ => {}
+            last if !self.connection.is_handshaking() => {
+                self.is_closed |= matches!(last, Step::Closed);
+                Ok(true)
+            }
+            Step::Closed => Err(error),
+            _ => Err(self.refuse(error, outgoing)),
         }
+    }
+
+    /// Breaks off. The alert is rustls' own, for something else that it cannot read.
+    fn refuse(&mut self, error: Error, outgoing: &mut Outgoing) -> Error {
         self.received.truncate(self.seen);
         self.received.extend_from_slice(&NO_RECORD);
         self.seen += NO_RECORD.len();

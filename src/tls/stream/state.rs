@@ -56,9 +56,9 @@ impl<C: Connection> State<C> {
         } = established;
         State {
             connection,
-            // The peer's end may have come with the last of the handshake.
-            may_open: true,
-            received,
+            // The peer's end may have come with the last of the handshake: nothing behind it counts.
+            may_open: !is_closed,
+            received: if is_closed { BytesMut::new() } else { received },
             opened,
             outgoing: Outgoing::default(),
             read_end: is_closed.then_some(ReadEnd::Closed),
@@ -211,15 +211,15 @@ impl<C: Connection> State<C> {
         if let WriteEnd::Failed(kind) = self.write_end {
             return Poll::Ready(Err(kind.into()));
         }
-        let sent = match self.outgoing.poll_write(cx, stream) {
-            Poll::Ready(sent) => sent,
-            Poll::Pending => {
-                self.writer = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-        };
-        self.writer = None;
+        let sent = self.outgoing.poll_write(cx, stream);
+        let sent = ready!(self.keep_writer(cx, sent));
         Poll::Ready(sent.map_err(|error| self.fail_write(error)))
+    }
+
+    /// Where the stream below is waited for: whoever waits is kept, and may be woken by what happens here.
+    pub(super) fn keep_writer<T>(&mut self, cx: &Context<'_>, outcome: Poll<T>) -> Poll<T> {
+        self.writer = outcome.is_pending().then(|| cx.waker().clone());
+        outcome
     }
 
     /// One try for an alert: the error that it stands for must not wait for it.

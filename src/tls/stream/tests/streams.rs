@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use super::*;
 use crate::tls::stream::state::State;
 use crate::tls::stream::{Secured, shake_hands};
+use crate::tls::{TlsAcceptor, TlsServerConfig};
+use crate::wire::tests::Signals;
 
 type Near<S> = Secured<S, UnbufferedServerConnection>;
 type Far = Secured<DuplexStream, UnbufferedClientConnection>;
@@ -161,56 +163,173 @@ async fn a_writer_that_waits_learns_that_reading_has_failed() {
     }
 }
 
-/// Behind the last of its handshake, in the same flight.
-fn last_words<C: Connection>(done: Handshake<C>, flight: &mut Outgoing) {
+/// Has more to do in a flush and in a shutdown, and notifies whoever has asked last.
+struct Slow {
+    stream: DuplexStream,
+    writer: Option<Waker>,
+}
+
+impl AsyncRead for Slow {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
+/// The two halves of a stream may be in two tasks.
+#[tokio::test]
+async fn who_waits_for_a_flush_or_a_shutdown_is_woken_where_an_alert_takes_its_place() {
+    type Wait = fn(Pin<&mut Near<Slow>>, &mut Context<'_>) -> Poll<io::Result<()>>;
+    let waits: [Wait; 2] = [AsyncWrite::poll_flush, AsyncWrite::poll_shutdown];
+    for version in VERSIONS {
+        for wait in waits {
+            let (near, far) = tokio::io::duplex(10_000);
+            let configs = Configs::new(version, ring::default_provider());
+            let (mut near, mut far) = streams(&configs, near, far).await;
+            // What far cannot open is answered by an alert.
+            near.stream.write_all(b"\x17\x03\x03\0\x20").await.unwrap();
+            near.stream.write_all(&[7; 32]).await.unwrap();
+            far.read_u8().await.unwrap_err();
+            let mut near = Secured {
+                stream: Slow {
+                    stream: near.stream,
+                    writer: None,
+                },
+                state: near.state,
+            };
+            let [writer, reader] = [(); 2].map(|()| Arc::new(Woken(AtomicBool::new(false))));
+            let wakers = [&writer, &reader].map(|woken| Waker::from(woken.clone()));
+            let [mut writing, mut reading] = [&wakers[0], &wakers[1]].map(Context::from_waker);
+            assert!(wait(Pin::new(&mut near), &mut writing).is_pending());
+            let mut space = [0; 10];
+            let read = Pin::new(&mut near).poll_read(&mut reading, &mut ReadBuf::new(&mut space));
+            assert!(matches!(read, Poll::Ready(Err(_))));
+            // Whose waker the connection below has now is woken by it, and the other was.
+            near.stream.writer.take().into_iter().for_each(Waker::wake);
+            assert!(writer.0.load(Ordering::Relaxed), "{version:?}");
+        }
+    }
+}
+
+/// Behind the last of its handshake, in the same flight, and perhaps its end.
+fn last_words<C: Connection>(done: Handshake<C>, flight: &mut Outgoing, closes: bool) {
     let mut end = End::of(done);
     end.seal(b"last words").unwrap();
-    end.close();
+    if closes {
+        end.close();
+    }
     flight.push(&end.wire());
 }
 
-/// Over a connection on which nothing more comes.
-async fn understood<C: Connection>(mut handshake: Handshake<C>, flight: &mut Outgoing) -> Vec<u8> {
-    let mut answer = Outgoing::default();
-    handshake.received.extend_from_slice(&wire(flight));
-    assert!(handshake.advance(&mut answer).unwrap());
-    let (near, _) = tokio::io::duplex(1);
+/// What is read of a flight that comes so many bytes at a time, and behind which nothing comes. It can be answered all the same.
+async fn understood<C: Connection>(
+    mut handshake: Handshake<C>,
+    flight: &mut Outgoing,
+    step: usize,
+) -> (Vec<u8>, io::Result<()>) {
+    let (mut answer, flight) = (Outgoing::default(), wire(flight));
+    let mut pieces = flight.chunks(step);
+    let mut is_done = false;
+    while !is_done {
+        let piece = pieces.next().expect("an end of the handshake");
+        handshake.received.extend_from_slice(piece);
+        is_done = handshake.advance(&mut answer).unwrap();
+    }
+    let (near, mut far) = tokio::io::duplex(10_000);
+    for piece in pieces {
+        far.write_all(piece).await.unwrap();
+    }
     let mut read = Vec::new();
     let mut stream = Secured::new(near, handshake.into_established());
-    stream.read_to_end(&mut read).await.unwrap();
-    read
+    let mut ended = stream.read_to_end(&mut read).await.map(drop);
+    assert!(stream.state.received.is_empty());
+    if ended.is_ok() {
+        ended = stream.write_all(b"and yet").await;
+    }
+    (read, ended)
+}
+
+/// What the side that reads the last flight of a handshake understands of it, and of this behind it.
+async fn last_flight(configs: &Configs, closes: bool, tail: &[u8], step: usize) -> (Vec<u8>, io::Result<()>) {
+    let mut server = Handshake::new(configs.server(), BytesMut::new());
+    let mut client = Handshake::new(configs.client(), BytesMut::new());
+    let (mut up, mut down) = (Outgoing::default(), Outgoing::default());
+    assert!(!client.advance(&mut up).unwrap());
+    server.received.extend_from_slice(&wire(&mut up));
+    assert!(!server.advance(&mut down).unwrap());
+    client.received.extend_from_slice(&wire(&mut down));
+    match client.advance(&mut up).unwrap() {
+        true => {
+            last_words(client, &mut up, closes);
+            up.push(tail);
+            understood(server, &mut up, step).await
+        }
+        false => {
+            server.received.extend_from_slice(&wire(&mut up));
+            assert!(server.advance(&mut down).unwrap());
+            last_words(server, &mut down, closes);
+            down.push(tail);
+            understood(client, &mut down, step).await
+        }
+    }
 }
 
 #[tokio::test]
 async fn everything_that_a_peer_has_to_say_may_come_with_the_last_of_its_handshake() {
+    // Behind the end it may be anything (RFC 8446, section 6.1).
+    let tails = [
+        &b""[..],
+        b"GET /",
+        b"\0\0\0\0\0 and more",
+        b"\x17\x03\x03\0\x20",
+        b"\x16\x03\x03\0\x01\0",
+    ];
     for version in VERSIONS {
         for tickets in [0, 2] {
             let mut configs = Configs::new(version, ring::default_provider());
             configs.server.send_tls13_tickets = tickets;
-            // The second time, TLS 1.2 resumes, and its last word is the client's.
-            for turn in 0..2 {
-                let mut server = Handshake::new(configs.server(), BytesMut::new());
-                let mut client = Handshake::new(configs.client(), BytesMut::new());
-                let (mut up, mut down) = (Outgoing::default(), Outgoing::default());
-                assert!(!client.advance(&mut up).unwrap());
-                server.received.extend_from_slice(&wire(&mut up));
-                assert!(!server.advance(&mut down).unwrap());
-                client.received.extend_from_slice(&wire(&mut down));
-                let read = match client.advance(&mut up).unwrap() {
-                    true => {
-                        last_words(client, &mut up);
-                        understood(server, &mut up).await
-                    }
-                    false => {
-                        assert_eq!((version.version, turn), (TLS12.version, 0));
-                        server.received.extend_from_slice(&wire(&mut up));
-                        assert!(server.advance(&mut down).unwrap());
-                        last_words(server, &mut down);
-                        understood(client, &mut down).await
-                    }
-                };
-                assert_eq!(read, b"last words", "{version:?} {tickets} {turn}");
+            // TLS 1.2 resumes from the second time on, and its last word is the client's.
+            for step in [usize::MAX, 1] {
+                for tail in tails {
+                    let (read, ended) = last_flight(&configs, true, tail, step).await;
+                    assert_eq!(read, b"last words", "{version:?} {tickets} {step} {tail:?}");
+                    assert!(ended.is_ok(), "{version:?} {tickets} {step} {tail:?}: {ended:?}");
+                }
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_record_is_an_error_behind_the_payload_before_it() {
+    for version in VERSIONS {
+        let configs = Configs::new(version, ring::default_provider());
+        for step in [usize::MAX, 1, 1, usize::MAX] {
+            let (read, ended) = last_flight(&configs, false, b"GET /", step).await;
+            assert_eq!(read, b"last words", "{version:?} {step}");
+            let error = ended.unwrap_err().to_string();
+            assert!(
+                error.contains("InvalidContentType"),
+                "{version:?} {step}: {error}"
+            );
         }
     }
 }
@@ -255,48 +374,11 @@ async fn a_write_of_several_pieces() {
     }
 }
 
-/// Is interrupted at every second write, as a socket may be by a signal.
-struct Interrupted {
-    stream: DuplexStream,
-    is_next: bool,
-}
-
-impl AsyncRead for Interrupted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
-    }
-}
-
-impl AsyncWrite for Interrupted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.is_next = !self.is_next;
-        match self.is_next {
-            true => Poll::Ready(Err(io::ErrorKind::Interrupted.into())),
-            false => Pin::new(&mut self.stream).poll_write(cx, &bytes[..bytes.len().min(1000)]),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[tokio::test]
 async fn a_write_that_is_interrupted_is_made_again() {
     let configs = Configs::new(&TLS13, ring::default_provider());
     let (stream, far) = tokio::io::duplex(10_000);
-    let near = Interrupted {
-        stream,
-        is_next: false,
-    };
+    let near = Signals::at_writes(stream);
     let sent = vec![7; 100_000];
     let passing = async {
         let (mut near, mut far) = streams(&configs, near, far).await;
@@ -315,6 +397,28 @@ async fn a_write_that_is_interrupted_is_made_again() {
         .await
         .expect("an end");
     assert!(read == sent);
+}
+
+/// Whichever call it is, of either side.
+#[tokio::test]
+async fn a_handshake_that_is_interrupted_goes_on() {
+    for version in VERSIONS {
+        for is_next in [false, true] {
+            let configs = Configs::new(version, ring::default_provider());
+            let (near, far) = tokio::io::duplex(10_000);
+            let acceptor = TlsAcceptor::new(TlsServerConfig::from_rustls(configs.server.clone()));
+            let mut far = Signals::at_every_call(far, is_next);
+            let (server, client) = tokio::join!(
+                acceptor.accept(Signals::at_every_call(near, is_next)),
+                shake_hands(&mut far, configs.client(), BytesMut::new()),
+            );
+            assert!(
+                server.is_ok() && client.is_ok(),
+                "{version:?} {is_next}: {:?}",
+                server.err()
+            );
+        }
+    }
 }
 
 /// What is held of a record is as much as has come of it, and twice that in memory at most.
@@ -370,7 +474,7 @@ async fn messages_that_come_in_pieces_behind_the_handshake() {
         assert!(server.advance(&mut down).unwrap());
         let tickets = down.waiting().len();
         assert!(tickets > 128, "{tickets}");
-        last_words(server, &mut down);
+        last_words(server, &mut down, true);
 
         let (near, mut far) = tokio::io::duplex(10_000);
         let mut near = Secured::new(near, client.into_established());
