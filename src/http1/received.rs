@@ -133,6 +133,10 @@ fn check_target(parts: &Parts) -> Result<(), HeadError> {
     if let Some(authority) = parts.uri.authority() {
         validate_host(authority.as_str().as_bytes()).map_err(|_| TargetError::Authority)?;
     }
+    // The same section of ":path". `http` shows one that is absent as "/".
+    if parts.method != Method::CONNECT && parts.uri.path().is_empty() {
+        return Err(TargetError::Form.into());
+    }
     match parts.uri.path_and_query().map(PathAndQuery::as_str) {
         Some(path) => Ok(check_path(&parts.method, path.as_bytes())?),
         // RFC 9112, section 3.2.3: the authority-form is for CONNECT alone.

@@ -138,9 +138,10 @@ impl Outlet {
         }
     }
 
-    /// Nobody writes any more: a stream that has not ended is reset behind what was written, and has its place until then.
+    /// Nobody writes any more: the stream is closed behind what was written, and has its place until then. Its end, too, waits behind
+    /// that: h2 throws away what waits on a stream that nobody holds and whose other direction is open.
     pub(super) fn leave<P: Place + 'static>(self, place: impl FnOnce() -> P) {
-        if !self.ended && self.unsent.is_some() {
+        if self.unsent.is_some() {
             self.driven.reset_later(self.stream, self.unsent, place());
         }
     }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, BytesMut};
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
+use http::header::CONTENT_LENGTH;
 use http::uri::Scheme;
 use http::{HeaderMap, Response, response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -133,6 +134,11 @@ impl Http2Stream {
     fn take_answer(&mut self, pending: &PendingConnect, answer: Response<RecvStream>) -> io::Result<()> {
         let (parts, stream) = answer.into_parts();
         let agreed = parts.status.is_success();
+        if agreed && parts.headers.contains_key(CONTENT_LENGTH) {
+            // RFC 9110, section 9.3.6, has it ignored. h2 does not: it would end the tunnel at its first bytes.
+            let why = "a Content-Length in the 2xx to a CONNECT";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
         let inbox = Inbox::new(stream, self.place.driven());
         self.take_head(pending, parts)?;
         self.stage = match agreed {

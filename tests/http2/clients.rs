@@ -410,6 +410,78 @@ async fn a_client_that_cancels_all_it_asks_for_is_ended() {
     assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::InvalidData);
 }
 
+/// A page that is left cancels what it has asked for, before the server's next turn.
+#[tokio::test(start_paused = true)]
+async fn as_many_requests_as_may_be_open_are_cancelled_in_one_read() {
+    for most in [1, 32, 128, 500] {
+        let asked = most.max(32);
+        let heads = (0..asked).map(|index| frame(HEADERS, END_HEADERS, 2 * index + 1, POST));
+        let resets = (0..asked).map(|index| frame(RST_STREAM, 0, 2 * index + 1, &8u32.to_be_bytes()));
+        let in_turn = heads
+            .clone()
+            .zip(resets.clone())
+            .flat_map(|(head, reset)| [head, reset]);
+        let mut orders = vec![in_turn.collect::<Vec<_>>().concat()];
+        if most >= asked {
+            orders.push(heads.chain(resets).collect::<Vec<_>>().concat());
+        }
+        for sent in orders {
+            let config = config().max_streams(most);
+            assert!(is_answered_after(config, &[sent], 2 * asked + 1).await, "{most}");
+        }
+    }
+}
+
+/// h2 takes requests after GOAWAY until the client answers its PING.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_on_after_goaway_is_served_no_longer_than_it_takes_to_read_that() {
+    let (client, stream) = duplex(1 << 20);
+    let (drain, drained) = tokio::sync::oneshot::channel::<()>();
+    let service =
+        service_fn(|_: Request<RequestBody>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+    let drained = async move {
+        let _ = drained.await;
+    };
+    let config = config().ping_interval(None);
+    let serving = tokio::spawn(async move { Http2Server::new(config).serve(stream, service, drained).await });
+    let (mut reader, mut writer) = tokio::io::split(client);
+    let (told, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut head = [0; 9];
+        while reader.read_exact(&mut head).await.is_ok() {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            reader.read_exact(&mut payload).await.unwrap();
+            if [HEADERS, RST_STREAM].contains(&head[3]) {
+                told.send((head[3], payload)).unwrap();
+            }
+        }
+    });
+    writer.write_all(&begun()).await.unwrap();
+    let mut drain = Some(drain);
+    let mut ended = Vec::new();
+    for asked in 0..60 {
+        let get = frame(HEADERS, END_STREAM | END_HEADERS, 2 * asked + 1, GET);
+        if writer.write_all(&get).await.is_err() {
+            break;
+        }
+        match answers.recv().await {
+            Some((RST_STREAM, reason)) => ended.push(reason == 7u32.to_be_bytes()),
+            Some(_) => assert!(ended.is_empty(), "served after it was refused"),
+            None => break,
+        }
+        if let Some(drain) = drain.take() {
+            drain.send(()).unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(
+        !ended.is_empty() && ended.iter().all(|is_refused| *is_refused),
+        "{ended:?}"
+    );
+    assert_eq!(serving.await.unwrap().unwrap(), Http2End::CloseTimeout);
+}
+
 /// Whether a client is answered that has sent all of this. Tunnels are dropped as soon as they are open.
 async fn is_answered_after(config: Http2ServerConfig, sent: &[Vec<u8>], next: u32) -> bool {
     let (client, stream) = duplex(1 << 20);

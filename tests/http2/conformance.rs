@@ -643,6 +643,7 @@ async fn rfc_9113_8_3_pseudo_header_fields() {
         "no :scheme" => without(":scheme") => Malformed;
         "no :path" => without(":path") => Malformed;
         "no :authority, but Host" => head(&[GET[0], GET[1], GET[3], ("host", "a.example")]) => Answer(1, 200);
+        "no :path and no :authority, but Host" => head(&[GET[0], GET[1], ("host", "a.example")]) => Answer(1, 400);
         "neither :authority nor Host" => without(":authority") => Answer(1, 400);
         "an empty :path" => replaced(":path", "") => Malformed;
         "an empty :scheme" => replaced(":scheme", "") => Malformed;

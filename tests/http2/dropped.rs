@@ -10,6 +10,7 @@ use h2::Reason;
 use h2::ext::Protocol;
 use http::{Request, Response};
 use switchover::http2::{ConnectStream, Http2Server, Http2ServerConfig, Http2ServerStream, RequestBody};
+use switchover::tunnel::{End, Tunnel, TunnelConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -68,6 +69,55 @@ async fn what_was_written_goes_out_before_the_reset() {
                 assert_eq!(ended, (written, Some(Reason::CANCEL)), "{side}, {}", link.buffer);
             }
         }
+    }
+}
+
+/// A direction that has ended, and whose end may wait behind bytes.
+#[tokio::test(start_paused = true)]
+async fn what_was_written_before_an_end_arrives_whenever_the_stream_is_dropped() {
+    for side in SIDES {
+        for link in LINKS {
+            let mut story = Story::of(side, link).await;
+            let written_all = story.ours.write_all(&[b'x'; 150_000]);
+            timeout(FOR_EVER, written_all).await.expect("room").unwrap();
+            // On a link that is held up it does not come to its end.
+            let _ = timeout(Duration::from_millis(1), story.ours.shutdown()).await;
+            story.ours = Box::new(tokio::io::empty());
+            let mut received = 0;
+            loop {
+                match timeout(FOR_EVER, story.peers.read()).await.expect("an end") {
+                    Ok(Some(bytes)) => received += bytes.len(),
+                    Ok(None) => break,
+                    Err(error) => panic!("{side}, {}: {error} behind {received}", link.buffer),
+                }
+            }
+            assert_eq!(received, 150_000, "{side}, {}", link.buffer);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_in_the_turn_of_a_deadline_is_delivered_as_it_is_counted() {
+    for side in SIDES {
+        let mut story = Story::of(side, LINKS[2]).await;
+        let ours = std::mem::replace(&mut story.ours, Box::new(tokio::io::empty()));
+        let (mut other, near) = tokio::io::duplex(1024);
+        let config = TunnelConfig::default().lifetime(Duration::from_secs(1));
+        let tunnel = tokio::spawn(Tunnel::new(near, ours).config(config).run());
+        tokio::task::yield_now().await;
+        other.write_all(b"hello").await.unwrap();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let traffic = timeout(FOR_EVER, tunnel).await.expect("an end").unwrap().unwrap();
+        let mut received = 0;
+        while let Ok(Some(bytes)) = timeout(FOR_EVER, story.peers.read()).await.expect("an end") {
+            received += bytes.len() as u64;
+        }
+        assert_eq!(
+            (traffic.from_downstream(), traffic.end()),
+            (received, End::Lifetime),
+            "{side}"
+        );
+        assert_eq!(received, 5, "{side}");
     }
 }
 

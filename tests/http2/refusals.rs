@@ -136,6 +136,25 @@ async fn a_200_that_selects_what_was_not_offered() {
 }
 
 #[tokio::test]
+async fn a_success_with_a_content_length() {
+    for length in ["0", "5"] {
+        let mut upstream = Upstream::start().await;
+        let mut gateway = RunningGateway::connecting(GatewayConfig::default(), upstream.connect()).await;
+        let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
+        let answer = Response::builder()
+            .header("content-length", length)
+            .body(())
+            .unwrap();
+        let mut stream = upstream.asked().await.answer(answer);
+        refused(&mut client, 502).await;
+        let (what, error) = gateway.failed().await;
+        assert_eq!(what, "response head upstream");
+        assert!(error.contains("Content-Length"), "{error}");
+        assert_eq!(stream.is_reset().await, h2::Reason::CANCEL);
+    }
+}
+
+#[tokio::test]
 async fn a_101_over_http_2() {
     let (listener, connect) = framed().await;
     let upstream = tokio::spawn(async move {

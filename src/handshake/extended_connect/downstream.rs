@@ -79,7 +79,9 @@ pub fn to_upgrade(
     }
     let path = target_path(&parts)?;
     check_fields(&parts.headers)?;
-    if BodyLength::of_request(&parts).map_err(HeadError::from)? != BodyLength::None {
+    // RFC 9110, section 9.3.6: it has no content. RFC 9113, section 8.1.1: what follows is counted against a length that it has, even 0.
+    BodyLength::of_request(&parts).map_err(HeadError::from)?;
+    if parts.headers.contains_key(CONTENT_LENGTH) {
         return Err(Rejection::Body);
     }
     check_request_unlimited(&mut parts)?;

@@ -84,6 +84,8 @@ impl Http2ServerConfig {
     /// How long a connection that was asked to end, and on which nothing is under way, may take to do so. Default 2 seconds.
     /// Then it is closed without another word. As for a [PING](Http2ServerConfig::ping_timeout), what may lie before the GOAWAY makes the
     /// time longer, by 256 seconds at most: the client has not read its last answers yet.
+    ///
+    /// What it asks for within that time is answered. Later requests are reset with REFUSED_STREAM, also beside tunnels that go on.
     #[must_use]
     pub fn close_timeout(mut self, limit: Duration) -> Self {
         self.close_timeout = limit;

@@ -12,6 +12,7 @@ use h2::{Reason, RecvStream};
 use http::{Request, Response};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::answer::{Shared, answer};
@@ -26,6 +27,10 @@ use crate::http2::failure::connection_failed;
 use crate::http2::liveness;
 use crate::http2::payload::Payload;
 use crate::http2::turn::{self, TurnStream, Turns};
+
+/// The fewest requests that a client may cancel before the server has seen them, as when many come in one read. Where it may have more
+/// streams open, it may cancel that many. Their heads are in memory until then, which bounds the number.
+const LEAST_UNSEEN_RESETS: usize = 32;
 
 /// How many frames of a client may come to streams that are closed and forgotten. h2 counts them over the life of a connection, and
 /// each is answered by a reset that waits in memory until the client reads it.
@@ -66,6 +71,7 @@ where
         turns,
         clock: Clock::default(),
         stage: Stage::Opening,
+        last_call: None,
         streams: streams.clone(),
         driven: shared.driven.clone(),
         config,
@@ -111,6 +117,7 @@ fn builder(config: &Http2ServerConfig) -> Builder {
         .initial_connection_window_size(config.connection_window())
         .data_frame_budget((config.connection_window() as usize / 2).max(LEAST_FRAME_BUDGET))
         .max_concurrent_streams(config.max_streams)
+        .max_pending_accept_reset_streams(LEAST_UNSEEN_RESETS.max(config.max_streams as usize))
         .max_header_list_size(config.max_head_bytes)
         .max_send_buffer_size(config.send_buffer)
         .max_concurrent_reset_streams(RESET_STREAMS)
@@ -136,6 +143,8 @@ struct Served<'a, T> {
     turns: Turns<T>,
     clock: Clock,
     stage: Stage,
+    /// Until when the requests of a client are taken that has been sent GOAWAY: it may have asked before it could read that.
+    last_call: Option<Instant>,
     streams: Arc<Streams>,
     driven: Arc<Driven>,
     config: &'a Http2ServerConfig,
@@ -159,6 +168,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<'_, T> {
         self.turns.begin();
         loop {
             match self.poll_next(cx) {
+                Poll::Ready(Some(Ok((_, mut respond)))) if self.is_over() => {
+                    // RFC 9113, section 8.7: it has not been processed, and may be asked again elsewhere.
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                }
                 Poll::Ready(Some(Ok(asked))) => {
                     if self.stage == Stage::Opening {
                         self.stage = Stage::Serving;
@@ -242,7 +255,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<'_, T> {
         if !matches!(self.stage, Stage::Closing(_)) {
             connection.graceful_shutdown();
             self.stage = Stage::Closing(why);
+            let reading = self.driven.moved().reading_time();
+            self.last_call = Instant::now().checked_add(self.config.close_timeout.saturating_add(reading));
         }
         false
+    }
+
+    /// Whether a client has had the time to read that it is to ask for nothing more. h2 takes its requests until it answers a PING.
+    fn is_over(&self) -> bool {
+        self.last_call.is_some_and(|until| Instant::now() > until)
     }
 }
