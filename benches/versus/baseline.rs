@@ -1,7 +1,8 @@
 //! Proxies in a process of their own, started by the bench with a word of its own on the command line: what people
 //! write today, hyper on both sides and `tokio::io::copy_bidirectional` between the two upgraded connections, and an
 //! axum application that asks by hyper-util's client; an axum application with the crate's service mounted in it; the crate's gateway in
-//! front of an upstream that speaks HTTP/2; and relays without HTTP, which are the least that a proxy on tokio can cost.
+//! front of an upstream that speaks HTTP/2; and what is the least that a proxy can cost: relays without HTTP on tokio, and an upgrade
+//! that axum takes in and nobody checks.
 
 use std::env;
 use std::io;
@@ -9,6 +10,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use axum::body::Body;
+use axum::response::IntoResponse;
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::UPGRADE;
@@ -18,6 +20,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use switchover::service::ReverseProxy;
 use switchover::{TcpConnect, Tunnel};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::http2_upstream;
@@ -28,6 +31,8 @@ pub(crate) enum Baseline {
     Hyper,
     Axum,
     AxumClient,
+    /// An upgrade that axum takes in, without a check of anything.
+    AxumBare,
     /// No HTTP: each connection is one to the upstream, and their bytes are copied.
     Copy,
     /// The same with a tunnel of the crate's.
@@ -40,8 +45,8 @@ type Pool = Client<HttpConnector, Body>;
 impl Baseline {
     /// By the word for it.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        use Baseline::{Axum, AxumClient, Copy, Http2Upstream, Hyper, Tunnel};
-        [Hyper, Axum, AxumClient, Copy, Tunnel, Http2Upstream]
+        use Baseline::{Axum, AxumBare, AxumClient, Copy, Http2Upstream, Hyper, Tunnel};
+        [Hyper, Axum, AxumBare, AxumClient, Copy, Tunnel, Http2Upstream]
             .into_iter()
             .find(|baseline| baseline.name() == name)
     }
@@ -51,6 +56,7 @@ impl Baseline {
             Baseline::Hyper => "hyper",
             Baseline::Axum => "axum",
             Baseline::AxumClient => "axum-client",
+            Baseline::AxumBare => "axum-bare",
             Baseline::Copy => "tokio-copy",
             Baseline::Tunnel => "tunnel-alone",
             Baseline::Http2Upstream => "http2-upstream",
@@ -80,6 +86,7 @@ impl Baseline {
                 Baseline::Hyper => relay(listener, upstream).await,
                 Baseline::Axum => mount(listener, upstream).await,
                 Baseline::AxumClient => ask(listener, upstream).await,
+                Baseline::AxumBare => switch(listener, upstream).await,
                 Baseline::Copy => carry(listener, upstream, copy).await,
                 Baseline::Tunnel => carry(listener, upstream, tunnel).await,
                 Baseline::Http2Upstream => http2_upstream::relay(listener, upstream).await,
@@ -122,6 +129,50 @@ async fn ask(listener: TcpListener, upstream: SocketAddr) -> io::Result<()> {
         }
     };
     axum::serve(listener, axum::Router::new().fallback(handler)).await
+}
+
+/// What an upgrade costs in axum by itself: the client's fields go up as they came, and whatever the upstream answers comes back.
+async fn switch(listener: TcpListener, upstream: SocketAddr) -> io::Result<()> {
+    let handler = move |request: Request<Body>| async move {
+        let answer = switch_one(request, upstream).await;
+        answer.unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
+    };
+    axum::serve(listener, axum::Router::new().fallback(handler)).await
+}
+
+async fn switch_one(mut request: Request<Body>, upstream: SocketAddr) -> io::Result<Response<Body>> {
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    let mut head = format!("GET {target} HTTP/1.1\r\n").into_bytes();
+    for (name, value) in request.headers() {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    let mut origin = TcpStream::connect(upstream).await?;
+    origin.set_nodelay(true)?;
+    origin.write_all(&head).await?;
+    head.clear();
+    while !head.ends_with(b"\r\n\r\n") {
+        if origin.read_buf(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let client = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        if let Ok(client) = client.await {
+            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut origin).await;
+        }
+    });
+    let mut answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+    let text = String::from_utf8(head).map_err(io::Error::other)?;
+    for (name, value) in text.lines().filter_map(|line| line.split_once(": ")) {
+        answer = answer.header(name, value);
+    }
+    answer.body(Body::empty()).map_err(io::Error::other)
 }
 
 /// What a gateway costs that reads nothing: for each connection a task, a connection to the upstream, and what moves the bytes.

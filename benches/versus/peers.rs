@@ -106,6 +106,10 @@ pub(crate) fn find(options: &Options) -> Vec<Peer> {
     for (baseline, what) in [
         (Baseline::Copy, "tokio's copy_bidirectional, without HTTP"),
         (Baseline::Tunnel, "a tunnel, without HTTP"),
+        (
+            Baseline::AxumBare,
+            "axum 0.8 and copy_bidirectional, without a check",
+        ),
     ] {
         if options.proxies.iter().any(|wanted| wanted == baseline.name()) {
             found(baseline.name(), Ok(what.to_owned()), Kind::Baseline(baseline));
