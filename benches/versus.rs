@@ -33,6 +33,9 @@ mod frames;
 #[path = "versus/http2.rs"]
 mod http2;
 #[cfg(target_os = "linux")]
+#[path = "versus/http2_bulk.rs"]
+mod http2_bulk;
+#[cfg(target_os = "linux")]
 #[path = "versus/http2_upstream.rs"]
 mod http2_upstream;
 #[cfg(target_os = "linux")]

@@ -74,12 +74,12 @@ pub(crate) async fn measure(
     (streams, direction): (usize, Direction),
     duration: Duration,
 ) -> io::Result<Measured> {
-    let flow = Flow::start(proxy, upstream, streams, direction).await?;
-    measure_flow(flow, process, duration).await
+    let mut flow = Flow::start(proxy, upstream, streams, direction).await?;
+    measure_flow(&mut flow, process, duration).await
 }
 
 pub(crate) async fn measure_flow(
-    mut flow: Flow,
+    flow: &mut Flow,
     process: Option<&Process>,
     duration: Duration,
 ) -> io::Result<Measured> {

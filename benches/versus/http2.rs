@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::client::{Builder, SendRequest};
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use http::Request;
@@ -61,9 +61,9 @@ impl Certificate {
 }
 
 /// A tunnel on a connection.
-struct Tunnel {
-    send: SendStream<Bytes>,
-    receive: RecvStream,
+pub(crate) struct Tunnel {
+    pub(crate) send: SendStream<Bytes>,
+    pub(crate) receive: RecvStream,
 }
 
 impl Tunnel {
@@ -96,9 +96,9 @@ pub(crate) async fn measure(
     let mut driving = JoinSet::new();
     let mut tunnels = Vec::new();
     for _ in 0..connections {
-        let mut sender = connect(proxy, certificate, &mut driving).await?;
+        let mut sender = connect(proxy, certificate, &Builder::new(), &mut driving).await?;
         for _ in 0..streams {
-            tunnels.push(open(&mut sender, proxy, payload).await?);
+            tunnels.push(open(&mut sender, proxy, &echo_of(payload)).await?);
         }
     }
     let (tunnels, _) = exchange(tunnels, payload, duration / 5).await?;
@@ -129,10 +129,10 @@ impl Tunnels {
         (payload, streams): (usize, usize),
     ) -> io::Result<Tunnels> {
         let mut driving = JoinSet::new();
-        let mut sender = connect(proxy, certificate, &mut driving).await?;
+        let mut sender = connect(proxy, certificate, &Builder::new(), &mut driving).await?;
         let mut tunnels = Vec::new();
         for _ in 0..streams {
-            tunnels.push(open(&mut sender, proxy, payload).await?);
+            tunnels.push(open(&mut sender, proxy, &echo_of(payload)).await?);
         }
         Ok(Tunnels {
             tunnels,
@@ -158,9 +158,10 @@ impl Tunnels {
     }
 }
 
-async fn connect(
+pub(crate) async fn connect(
     proxy: SocketAddr,
     certificate: &Certificate,
+    builder: &Builder,
     driving: &mut JoinSet<()>,
 ) -> io::Result<SendRequest<Bytes>> {
     let stream = TcpStream::connect(proxy).await?;
@@ -168,7 +169,7 @@ async fn connect(
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
     let connector = TlsConnector::from(certificate.client.clone());
     let stream = connector.connect(name, stream).await?;
-    let (sender, mut connection) = h2::client::handshake(stream).await.map_err(io::Error::other)?;
+    let (sender, mut connection) = builder.handshake(stream).await.map_err(io::Error::other)?;
     let pings = connection.ping_pong();
     driving.spawn(async move {
         let _ = connection.await;
@@ -183,8 +184,16 @@ async fn connect(
     Err(io::Error::other("it has no extended CONNECT"))
 }
 
-async fn open(sender: &mut SendRequest<Bytes>, proxy: SocketAddr, payload: usize) -> io::Result<Tunnel> {
-    let request = Request::connect(format!("https://localhost:{}/echo?{payload}", proxy.port()))
+fn echo_of(payload: usize) -> String {
+    format!("/echo?{payload}")
+}
+
+pub(crate) async fn open(
+    sender: &mut SendRequest<Bytes>,
+    proxy: SocketAddr,
+    path: &str,
+) -> io::Result<Tunnel> {
+    let request = Request::connect(format!("https://localhost:{}{path}", proxy.port()))
         .extension(Protocol::from_static("websocket"))
         .header("sec-websocket-version", "13")
         .body(())

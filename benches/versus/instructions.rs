@@ -15,12 +15,13 @@ use tokio::time::timeout;
 
 use super::http2::{Certificate, Tunnels};
 use super::http2_upstream::{self, Http2Upstream};
+use super::load::Direction;
 use super::peers::{Around, Peer};
 use super::process::Process;
 use super::requests::{self, Exchange};
 use super::run::Bench;
 use super::upstream::Upstream;
-use super::{client, echo, idle};
+use super::{client, echo, http2_bulk, idle};
 
 /// A unit of work, and the most that a proxy of the crate's may spend on one: what is measured, and a few in a hundred for another
 /// compiler.
@@ -36,7 +37,9 @@ enum Work {
     RoundTrip,
     /// The same over HTTP/2, on so many tunnels of a connection at once.
     Http2 { streams: usize },
-    /// The same on so many tunnels to an upstream that speaks HTTP/2.
+    /// A mebibyte over HTTP/2, on one tunnel.
+    Http2Bulk { direction: Direction },
+    /// As `Http2`, on so many tunnels to an upstream that speaks HTTP/2.
     Http2Upstream { tunnels: usize },
     /// A request on a kept connection, answered by 100 bytes.
     Request,
@@ -46,7 +49,7 @@ enum Work {
     Tunnel,
 }
 
-const UNITS: [Unit; 7] = [
+const UNITS: [Unit; 9] = [
     Unit {
         name: "echo",
         work: Work::RoundTrip,
@@ -65,6 +68,20 @@ const UNITS: [Unit; 7] = [
         name: "h2-64",
         work: Work::Http2 { streams: 64 },
         bounds: &[("gateway", 10_250.0)],
+    },
+    Unit {
+        name: "h2-bulk-down",
+        work: Work::Http2Bulk {
+            direction: Direction::Down,
+        },
+        bounds: &[("gateway", 3_640_000.0)],
+    },
+    Unit {
+        name: "h2-bulk-up",
+        work: Work::Http2Bulk {
+            direction: Direction::Up,
+        },
+        bounds: &[("gateway", 4_010_000.0)],
     },
     Unit {
         name: "h2-up-64",
@@ -91,7 +108,7 @@ const UNITS: [Unit; 7] = [
 impl Work {
     fn is_for(self, peer: &Peer) -> bool {
         match self {
-            Work::Http2 { .. } => peer.speaks_http2(),
+            Work::Http2 { .. } | Work::Http2Bulk { .. } => peer.speaks_http2(),
             Work::Http2Upstream { .. } => peer.asks_http2(),
             _ => true,
         }
@@ -100,6 +117,7 @@ impl Work {
     fn few(self) -> u64 {
         match self {
             Work::Http2 { .. } | Work::Http2Upstream { .. } => FEW_AT_ONCE,
+            Work::Http2Bulk { .. } => FEW_MEBIBYTES,
             _ => FEW,
         }
     }
@@ -109,6 +127,8 @@ impl Work {
 const FEW: u64 = 300;
 /// And that of messages on tunnels that share a connection, ten or fifty on each of 64. They come in bunches of other sizes each time.
 const FEW_AT_ONCE: u64 = 3200;
+
+const FEW_MEBIBYTES: u64 = 16;
 
 /// Counts for every peer. False if a bound is exceeded that was asked for.
 pub(crate) async fn count(bench: &Bench) -> io::Result<bool> {
@@ -161,7 +181,7 @@ async fn total(bench: &Bench, peer: &Peer, work: Work, units: u64) -> io::Result
     let http2_upstream = Http2Upstream::start().await?;
     let directory = bench.directory.path();
     let certificate = match work {
-        Work::Http2 { .. } => Some(Certificate::create(directory)?),
+        Work::Http2 { .. } | Work::Http2Bulk { .. } => Some(Certificate::create(directory)?),
         _ => None,
     };
     let upstream_speaks_http2 = matches!(work, Work::Http2Upstream { .. });
@@ -195,7 +215,7 @@ async fn total(bench: &Bench, peer: &Peer, work: Work, units: u64) -> io::Result
         .env("GLIBC_TUNABLES", "glibc.cpu.x86_rep_movsb_threshold=1073741824")
         .stderr(Stdio::null());
     let process = Process::start(counted, address, bench.cores)?;
-    let kept = do_units(work, address, certificate.as_ref(), units).await?;
+    let kept = do_units(work, address, (certificate.as_ref(), &upstream), units).await?;
     process.cpu_when_quiet().await;
     drop(kept);
     process.end().await?;
@@ -222,7 +242,7 @@ fn peak(report: &str) -> Option<f64> {
 async fn do_units(
     work: Work,
     proxy: SocketAddr,
-    certificate: Option<&Certificate>,
+    (certificate, upstream): (Option<&Certificate>, &Upstream),
     units: u64,
 ) -> io::Result<Vec<TcpStream>> {
     const LIMIT: Duration = Duration::from_secs(600);
@@ -236,6 +256,12 @@ async fn do_units(
             let certificate = certificate.ok_or(io::ErrorKind::InvalidInput)?;
             let mut tunnels = Tunnels::open(proxy, certificate, (64, streams)).await?;
             timeout(LIMIT, tunnels.exchange(units)).await??
+        }
+        Work::Http2Bulk { direction } => {
+            let certificate = certificate.ok_or(io::ErrorKind::InvalidInput)?;
+            let what = (1, direction, units << 20);
+            timeout(LIMIT, http2_bulk::carry(proxy, certificate, upstream, what)).await??;
+            units
         }
         Work::Http2Upstream { tunnels } => {
             http2_upstream::settle(proxy).await?;

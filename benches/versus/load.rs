@@ -14,6 +14,8 @@ pub(crate) enum Load {
     Fair { tunnels: usize },
     /// As `Echo`, in WebSockets over HTTP/2 and TLS: so many tunnels on each of so many connections.
     Http2 { connections: usize, streams: usize },
+    /// As `Bulk`, one way, in WebSockets over HTTP/2 and TLS: so many tunnels on one connection.
+    Http2Bulk { streams: usize, direction: Direction },
     /// As `Echo`, to an upstream that speaks HTTP/2: so many tunnels on as few connections as the proxy makes of them.
     Http2Upstream { tunnels: usize },
     /// TLS from the client, plain to the upstream.
@@ -68,6 +70,11 @@ pub(crate) fn all(connections: &[usize]) -> Vec<Load> {
         let streams = 64;
         loads.push(Load::Http2 { connections, streams });
     }
+    for streams in [1, 16] {
+        for direction in [Direction::Down, Direction::Up] {
+            loads.push(Load::Http2Bulk { streams, direction });
+        }
+    }
     for tunnels in [64, 512] {
         loads.push(Load::Http2Upstream { tunnels });
     }
@@ -97,6 +104,9 @@ impl Load {
             }
             Load::Fair { tunnels } => format!("fair-{tunnels}"),
             Load::Http2 { connections, streams } => format!("h2-{connections}-{streams}"),
+            Load::Http2Bulk { streams, direction } => {
+                format!("h2-bulk-{streams}-{}", direction.name())
+            }
             Load::Http2Upstream { tunnels } => format!("h2-up-{tunnels}"),
             Load::Tls(work) => work.name(),
             Load::Requests(Exchange { up: 0, down, .. }) => format!("requests-{}", size(down)),

@@ -10,10 +10,10 @@ pub(crate) const USAGE: &str = "\
 The gateway beside its peers: processor time and memory for the same work.
 
   --rounds N            every proxy does every load so many times (3)
-  --loads LIST          by name or beginning of a name: echo, echo-64, bulk, bulk-1-down, h2, h2-up, tls, requests, handshake, idle (all)
+  --loads LIST          by name or beginning of a name: echo, echo-64, bulk, bulk-1-down, h2, h2-bulk, h2-up, tls, requests, handshake, idle (all)
   --proxies LIST        gateway, nginx, nginx-64k, haproxy, haproxy-splice, hyper, axum, axum-client, direct (all that are found), and
                         gateway-frames, the gateway with --tunnel-mode websocket and pings; gateway-admin, with --admin; gateway-log,
-                        with --log info; tokio-copy and tunnel-alone, relays without HTTP
+                        with --log info; tokio-copy and tunnel-alone, relays without HTTP; axum-bare, an upgrade in axum that nobody checks
   --gateway NAME=PATH   one more executable of the gateway, to compare two builds; repeatable
   --seconds S           how long a load lasts (1)
   --connections LIST    connections of the echo loads (1,64,512)
@@ -24,8 +24,9 @@ The gateway beside its peers: processor time and memory for the same work.
   --syscalls            counts system calls instead, with strace
   --instructions        counts instructions outside of the kernel instead, with valgrind
   --units LIST          with --syscalls or --instructions: these units alone (all)
-  --gate LIST           with --syscalls or --instructions: fail if a bound of echo-1, echo-64, h2-1, h2-64, bulk, handshake; or of echo,
-                        h2-1, h2-64, request, handshake is exceeded
+  --gate LIST           with --syscalls or --instructions: fail if a bound of echo-1, echo-64, h2-1, h2-64, bulk, h2-bulk-down,
+                        request-1m, request-up-1m, handshake; or of echo, h2-1, h2-64, h2-bulk-down, h2-bulk-up, request,
+                        handshake is exceeded
 ";
 
 #[derive(Debug)]

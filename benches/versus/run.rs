@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::baseline::Baseline;
 use super::http2::Certificate;
+use super::http2_bulk::Http2Flow;
 use super::http2_upstream::Http2Upstream;
 use super::load::{Load, Measured};
 use super::machine::{self, Cores};
@@ -171,9 +172,13 @@ impl Bench {
         let upstream = Upstream::start()?;
         let directory = self.directory.path();
         let certificate = match load {
-            Load::Http2 { .. } if !peer.speaks_http2() => return Ok(Measured::new()),
+            Load::Http2 { .. } | Load::Http2Bulk { .. } if !peer.speaks_http2() => {
+                return Ok(Measured::new());
+            }
             Load::Tls(_) if !peer.speaks_tls() => return Ok(Measured::new()),
-            Load::Http2 { .. } | Load::Tls(_) => Some(Certificate::create(directory)?),
+            Load::Http2 { .. } | Load::Http2Bulk { .. } | Load::Tls(_) => {
+                Some(Certificate::create(directory)?)
+            }
             _ => None,
         };
         let around = Around {
@@ -193,6 +198,14 @@ impl Bench {
             Load::Http2 { connections, streams } => match &certificate {
                 Some(certificate) => {
                     http2::measure(proxy, process, certificate, (64, connections, streams), duration).await
+                }
+                None => Ok(Measured::new()),
+            },
+            Load::Http2Bulk { streams, direction } => match &certificate {
+                Some(certificate) => {
+                    let what = (streams, direction);
+                    let mut running = Http2Flow::start(proxy, certificate, &upstream, what).await?;
+                    bulk::measure_flow(&mut running.flow, process, duration).await
                 }
                 None => Ok(Measured::new()),
             },

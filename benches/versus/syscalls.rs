@@ -13,9 +13,11 @@ use tokio::time::sleep;
 
 use super::bulk::Flow;
 use super::http2::{Certificate, Tunnels};
+use super::http2_bulk::Http2Flow;
 use super::load::Direction;
 use super::peers::{Around, Peer};
 use super::process::{self, Process};
+use super::requests::{self, Exchange};
 use super::run::Bench;
 use super::upstream::Upstream;
 use super::{client, echo, idle};
@@ -41,6 +43,15 @@ enum Work {
         streams: usize,
         direction: Direction,
     },
+    /// The same over HTTP/2.
+    Http2Mebibyte {
+        direction: Direction,
+    },
+    /// An ordinary request on a kept connection, with so many bytes of a body up and down.
+    Request {
+        up: usize,
+        down: usize,
+    },
     Handshake {
         at_a_time: usize,
     },
@@ -48,7 +59,7 @@ enum Work {
 
 /// One connection pays for its own wake-up on each side; sixty-four share them. The bulk bounds are for splicing: of a frame of 64 KiB one
 /// look at its header, and one splice into a pipe that takes eight of them.
-const UNITS: [Unit; 8] = [
+const UNITS: [Unit; 12] = [
     Unit {
         name: "echo-1",
         work: Work::RoundTrip { connections: 1 },
@@ -84,6 +95,33 @@ const UNITS: [Unit; 8] = [
             direction: Direction::Both,
         },
         bounds: [f64::INFINITY, 42.0],
+    },
+    Unit {
+        name: "h2-bulk-down",
+        work: Work::Http2Mebibyte {
+            direction: Direction::Down,
+        },
+        bounds: [36.0, f64::INFINITY],
+    },
+    Unit {
+        name: "h2-bulk-up",
+        work: Work::Http2Mebibyte {
+            direction: Direction::Up,
+        },
+        bounds: [f64::INFINITY, f64::INFINITY],
+    },
+    Unit {
+        name: "request-1m",
+        work: Work::Request { up: 0, down: 1 << 20 },
+        bounds: [12.0, f64::INFINITY],
+    },
+    Unit {
+        name: "request-up-1m",
+        work: Work::Request {
+            up: 1 << 20,
+            down: 100,
+        },
+        bounds: [12.0, f64::INFINITY],
     },
     Unit {
         name: "handshake",
@@ -169,8 +207,8 @@ async fn least(bench: &Bench, peer: &Peer, unit: Work, bound: Option<f64>) -> io
         let directory = bench.directory.path();
         let upstream = Upstream::start()?;
         let certificate = match unit {
-            Work::Http2 { .. } if !peer.speaks_http2() => return Ok(None),
-            Work::Http2 { .. } => Some(Certificate::create(directory)?),
+            Work::Http2 { .. } | Work::Http2Mebibyte { .. } if !peer.speaks_http2() => return Ok(None),
+            Work::Http2 { .. } | Work::Http2Mebibyte { .. } => Some(Certificate::create(directory)?),
             _ => None,
         };
         let around = Around {
@@ -221,14 +259,25 @@ async fn work(
         }
         Work::Mebibyte { streams, direction } => {
             let mut flow = Flow::start(proxy, upstream, streams, direction).await?;
-            sleep(Duration::from_millis(300)).await;
+            count_mebibytes(&mut flow, process, directory).await
+        }
+        Work::Http2Mebibyte { direction } => {
+            let certificate = certificate.ok_or(io::ErrorKind::InvalidInput)?;
+            let mut running = Http2Flow::start(proxy, certificate, upstream, (1, direction)).await?;
+            count_mebibytes(&mut running.flow, process, directory).await
+        }
+        Work::Request { up, down } => {
+            let connections = 1;
+            let exchange = Exchange {
+                up,
+                down,
+                connections,
+            };
+            let streams = requests::connect(proxy, exchange).await?;
+            let (streams, _) = requests::run(streams, proxy, exchange, (LIMIT, 20)).await?;
             let counter = Counter::attach(process, directory).await?;
-            let bytes = flow.arrived();
-            sleep(Duration::from_secs(2)).await;
-            let bytes = flow.arrived() - bytes;
-            let calls = counter.finish().await?;
-            flow.check()?;
-            Ok((calls, bytes as f64 / (1024.0 * 1024.0)))
+            let (_streams, count) = requests::run(streams, proxy, exchange, (LIMIT, 400)).await?;
+            Ok((counter.finish().await?, count as f64))
         }
         Work::Handshake { at_a_time } => {
             idle::shake_hands(proxy, at_a_time, LIMIT, 20).await?;
@@ -239,6 +288,18 @@ async fn work(
             Ok((counter.finish().await?, count as f64))
         }
     }
+}
+
+/// The calls of two seconds of bulk, and how many mebibytes they were for.
+async fn count_mebibytes(flow: &mut Flow, process: &Process, directory: &Path) -> io::Result<(Calls, f64)> {
+    sleep(Duration::from_millis(300)).await;
+    let counter = Counter::attach(process, directory).await?;
+    let bytes = flow.arrived();
+    sleep(Duration::from_secs(2)).await;
+    let bytes = flow.arrived() - bytes;
+    let calls = counter.finish().await?;
+    flow.check()?;
+    Ok((calls, bytes as f64 / (1024.0 * 1024.0)))
 }
 
 fn breakdown(calls: &Calls, units: f64) -> String {

@@ -105,7 +105,7 @@ pub(crate) async fn measure(scene: &Scene<'_>, work: Work, duration: Duration) -
                 let down = flow.down.clone();
                 flow.add(run(stream, direction, down));
             }
-            bulk::measure_flow(flow, process, duration).await
+            bulk::measure_flow(&mut flow, process, duration).await
         }
         Work::Handshake { is_resumed } => {
             idle::measure_handshakes_by(|time| scene.shake_hands(time, is_resumed), process, duration).await
