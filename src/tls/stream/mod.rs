@@ -33,8 +33,9 @@ use self::state::{State, WriteEnd};
 /// What is held of handshake messages that come in pieces. rustls refuses those that are longer.
 const JOINED: usize = 64 * 1024;
 
-/// The payload that one write takes at most.
-const MOST: usize = RECORDS * PAYLOAD;
+/// The payload that one write takes at most: what a tunnel reads at once, and a record more for the frames that HTTP/2 makes of it. Without
+/// that a few bytes of headers would be a write of their own.
+const MOST: usize = (RECORDS + 1) * PAYLOAD;
 
 /// One side of a connection, behind the handshake. Small, because a future has several places for a stream.
 pub(super) struct Secured<S, C> {

@@ -337,7 +337,9 @@ async fn what_is_no_record_is_an_error_behind_the_payload_before_it() {
 /// They are sealed together, as far as one write goes.
 #[tokio::test]
 async fn a_write_of_several_pieces() {
-    let most = 65_536;
+    let most = 81_920;
+    // What a tunnel reads at once, as frames of HTTP/2.
+    let frames = 4 * (9 + 16_384);
     let configs = Configs::new(&TLS13, ring::default_provider());
     let (near, far) = tokio::io::duplex(200_000);
     let (mut near, mut far) = streams(&configs, near, far).await;
@@ -348,6 +350,7 @@ async fn a_write_of_several_pieces() {
         (&[0, 5, 0], 5),
         (&[9, 16_384], 16_393),
         (&[1; 100], 100),
+        (&[frames], frames),
         (&[9, most], most),
         (&[most - 1, 1, 1], most),
         (&[most, 1], most),
