@@ -48,6 +48,7 @@ mod liveness;
 mod outlet;
 mod payload;
 mod pool;
+mod read_ahead;
 mod server;
 mod stream;
 mod turn;

@@ -4,7 +4,7 @@
 //! h2 reads as long as there is something to read, and writes and flushes each larger frame by itself. Over TLS each of those
 //! writes is a record of its own, and each is a system call. So h2 is given a stream that stays in this crate's hands: what h2
 //! writes is collected here, and goes out when its turn has ended; and a turn ends when it has read enough, so that frames are
-//! taken out of h2 before there are too many of them.
+//! taken out of h2 before there are too many of them. What h2 has no room for waits in `read_ahead.rs`.
 //!
 //! Must not know frames.
 
@@ -16,9 +16,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::liveness::{Blocked, Moved};
+use super::read_ahead::ReadAhead;
 
 /// The most bytes that are read in one turn.
-const READ_LIMIT: usize = 64 * 1024;
+const READ_LIMIT: usize = ReadAhead::SIZE;
 
 /// How many bytes may wait for the stream before h2 has to.
 const WRITE_LIMIT: usize = 64 * 1024;
@@ -39,6 +40,7 @@ struct State<T> {
     stream: T,
     /// How much may still be read in this turn.
     left: usize,
+    ahead: ReadAhead,
     waiting: Vec<u8>,
     /// How much of it has gone out.
     gone: usize,
@@ -51,6 +53,7 @@ pub(super) fn share<T>(stream: T) -> (Turns<T>, TurnStream<T>) {
     let state = State {
         stream,
         left: READ_LIMIT,
+        ahead: ReadAhead::default(),
         waiting: Vec::new(),
         gone: 0,
         unflushed: false,
@@ -116,14 +119,16 @@ impl<T: AsyncWrite + Unpin> State<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TurnStream<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut state = lock(&self.0);
+        let mut locked = lock(&self.0);
+        let state = &mut *locked;
+        if state.ahead.hand_out(into) {
+            return Poll::Ready(Ok(()));
+        }
         if state.left == 0 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let before = into.filled().len();
-        ready!(Pin::new(&mut state.stream).poll_read(cx, into))?;
-        let count = into.filled().len() - before;
+        let count = ready!(state.ahead.poll_read(cx, &mut state.stream, into, state.left))?;
         state.left = state.left.saturating_sub(count);
         state.moved.receive(count);
         Poll::Ready(Ok(()))
