@@ -87,6 +87,8 @@ pub use registry::{
     Subscription, TunnelEvent, TunnelId, TunnelIdError, TunnelState, TunnelWatch, Tunnels, WaitEmpty,
 };
 pub use run::Run;
+#[cfg(feature = "hyper")]
+pub(crate) use stream::has_unread;
 pub use stream::{AnyStream, Counted, Rewind};
 #[cfg(feature = "gateway")]
 pub(crate) use stream::{read_closed, reset_on_drop};

@@ -15,6 +15,7 @@ mod shutdown;
 mod slow_clients;
 mod taking_back;
 mod tunnels;
+mod unasked;
 mod upgrades;
 
 use std::sync::mpsc;

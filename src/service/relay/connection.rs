@@ -3,6 +3,7 @@
 //! Only heads that the crate's parser has accepted leave here, each in answer to a request: what an upstream says without having
 //! been asked, on a connection that is kept, is never the answer to the next request.
 
+use std::any::Any;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use http::{StatusCode, Version};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
+use super::unread;
 use super::wait::Wait;
 use crate::error::{Cause, Phase};
 use crate::header::connection::has_option;
@@ -83,10 +85,17 @@ impl<S: AsyncRead + Unpin> Connection<S> {
     }
 
     /// Whether it can still be used, now that it has waited: the upstream has not ended it, and has said nothing.
-    pub(super) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
+    ///
+    /// A stream is not ready to be read until the runtime has been notified of what has arrived, and a busy runtime is late. What stands
+    /// there by then would be taken for the answer to the next request.
+    pub(super) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool
+    where
+        S: Any,
+    {
         let mut byte = [MaybeUninit::uninit()];
         let mut read = ReadBuf::uninit(&mut byte);
-        Pin::new(&mut self.stream).poll_read(cx, &mut read).is_pending()
+        let is_silent = Pin::new(&mut self.stream).poll_read(cx, &mut read).is_pending();
+        is_silent && !unread::has_unread(&self.stream)
     }
 
     /// Why it has failed. A kept one that the upstream has closed before it has begun to answer is no fault of its.

@@ -16,6 +16,7 @@ mod one_request;
 mod passage;
 mod serve;
 mod source;
+mod unread;
 mod upload;
 mod wait;
 

@@ -36,8 +36,17 @@ pub(in crate::tunnel) enum Kind {
     Other(Box<dyn Stream>),
 }
 
-pub(in crate::tunnel) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+pub(in crate::tunnel) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
+    #[cfg(feature = "rustls")]
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {
+    #[cfg(feature = "rustls")]
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
 
 impl AnyStream {
     /// Takes a stream. A [`TcpStream`], a `UnixStream` and an `AnyStream` are found out by their types, and stay what they
@@ -67,6 +76,15 @@ impl AnyStream {
     /// Whether it is a plain socket, which a tunnel may splice.
     pub fn is_plain(&self) -> bool {
         !matches!(self.0, Kind::Other(_))
+    }
+
+    /// The stream in the box, if it is no plain socket.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn boxed(&self) -> Option<&dyn Any> {
+        match &self.0 {
+            Kind::Other(other) => Some((**other).as_any()),
+            _ => None,
+        }
     }
 }
 

@@ -49,5 +49,7 @@ pub(in crate::tunnel) mod socket;
 pub use any::AnyStream;
 pub use counted::Counted;
 pub use rewind::Rewind;
+#[cfg(feature = "hyper")]
+pub(crate) use socket::has_unread;
 #[cfg(feature = "gateway")]
 pub(crate) use socket::{read_closed, reset_on_drop};

@@ -61,6 +61,25 @@ pub(crate) async fn read_closed<S: Any>(stream: &mut S) {
     std::future::pending().await
 }
 
+/// Whether something has arrived on a plain socket, bytes or its end, that nobody has read: by a call of the system, because the runtime
+/// may not have been notified yet. False for any other stream, of which that is not known.
+#[cfg(feature = "hyper")]
+pub(crate) fn has_unread<S: Any>(stream: &S) -> bool {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    let mut peek = |socket: socket2::SockRef<'_>| match socket.peek(&mut byte) {
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        Ok(_) => true,
+    };
+    if let Some(tcp) = tcp(stream) {
+        return peek(tcp.into());
+    }
+    #[cfg(unix)]
+    if let Some(unix) = unix(stream) {
+        return peek(unix.into());
+    }
+    false
+}
+
 /// The stream itself, where it is counted.
 fn uncounted<S: Any>(stream: &S) -> &dyn Any {
     let any: &dyn Any = stream;
