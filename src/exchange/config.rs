@@ -217,7 +217,11 @@ impl UpgradeConfig {
         is_framed: bool,
     ) -> Option<Watched> {
         let tunnels = self.tunnels.as_ref()?;
-        let mut listing = listing?.protocol(switched.protocol().to_string());
+        let protocol = switched.protocol();
+        let mut listing = match protocol.version() {
+            None => listing?.protocol(protocol.name()),
+            Some(_) => listing?.protocol(protocol.to_string()),
+        };
         if let Some(label) = label {
             listing = listing.label(label);
         }

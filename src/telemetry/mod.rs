@@ -357,7 +357,7 @@ impl ObservedTunnel {
 }
 
 #[cfg(feature = "metrics")]
-pub(crate) use meters::{ServersAt, moved, touch, touch_server};
+pub(crate) use meters::{ServersAt, moved, renew, touch_server};
 
 /// The side as a word for logs and metrics.
 #[cfg(any(feature = "metrics", feature = "tracing"))]

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use switchover::Error;
 use switchover::gateway::Carrying;
-use switchover::header::{Hop, Protocol};
+use switchover::header::Hop;
 use switchover::tunnel::{AnyStream, Counted, DrainSignal, Permit, Traffic};
 use tokio::net::TcpStream;
 
@@ -48,10 +48,10 @@ pub(crate) struct Carried {
     pub(crate) report: Option<Box<Report>>,
 }
 
+/// Small, because every tunnel has one where anybody looks.
 pub(crate) struct Report {
     pub(crate) settings: Arc<Settings>,
     pub(crate) peer: SocketAddr,
-    pub(crate) protocol: Protocol,
     pub(crate) story: Option<Story>,
 }
 
@@ -104,14 +104,14 @@ impl Future for Connection {
 impl Report {
     fn ended(&self, traffic: &Result<Traffic, Error>) {
         if let Some(story) = &self.story {
-            story.ended(&self.protocol, traffic);
+            story.ended(traffic);
         }
         if let Err(error) = traffic {
             self.settings.failures.failed(self.peer, error);
         }
         self.settings.report(self.peer, || match traffic {
-            Ok(traffic) => format!("{}: {traffic}", self.protocol),
-            Err(error) => format!("{}: {} {}: {error}", self.protocol, error.side(), error.phase()),
+            Ok(traffic) => format!("tunnel: {traffic}"),
+            Err(error) => format!("{} {}: {error}", error.side(), error.phase()),
         });
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn reporting(config: ServiceConfig, failures: Arc<Failures>) -> Servi
                 failures.failed(*peer, error);
             }
             if let Some(story) = ended.extensions.get::<Story>() {
-                story.ended(&ended.protocol, &ended.result);
+                story.ended(&ended.result);
             }
         })
 }
@@ -126,7 +126,9 @@ async fn answer(
     }
     if is_upgrade && worker.settings.failures.is_kept() {
         let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(Label::new(Asked::new(&parts)));
+        let host = parts.headers.get(HOST).map(HeaderValue::as_bytes);
+        let asked = Asked::new(&parts.uri, host);
+        parts.extensions.insert(Label::new(asked));
         parts.extensions.insert(Peer(peer));
         request = Request::from_parts(parts, body);
     }

@@ -40,8 +40,8 @@ struct Telling {
     wants_upgrade: bool,
     trace: Trace,
     stage: AtomicU8,
-    /// What the administration calls its tunnel, where there is one.
-    tunnel: OnceLock<TunnelId>,
+    /// What it has switched to, and what the administration calls its tunnel, where there is one.
+    opened: OnceLock<(Protocol, Option<TunnelId>)>,
 }
 
 /// Nothing has been recorded of it.
@@ -69,7 +69,7 @@ impl Story {
             wants_upgrade: wants_upgrade(head),
             trace: Trace::new(),
             stage: AtomicU8::new(UNTOLD),
-            tunnel: OnceLock::new(),
+            opened: OnceLock::new(),
             visit,
         }))
     }
@@ -142,9 +142,7 @@ impl Story {
     /// Both sides have agreed, and the client knows.
     pub(crate) fn opened(&self, protocol: &Protocol, tunnel: Option<TunnelId>) {
         let request = &self.0;
-        if let Some(tunnel) = tunnel {
-            let _ = request.tunnel.set(tunnel);
-        }
+        let _ = request.opened.set((protocol.clone(), tunnel));
         request.stage.store(OPEN, Ordering::Release);
         let record = request.record("opened").status(Some(request.switched()));
         let record = record.display("protocol", Some(protocol));
@@ -152,7 +150,7 @@ impl Story {
     }
 
     /// The tunnel has ended, or has not even begun.
-    pub(crate) fn ended(&self, protocol: &Protocol, result: &Result<Traffic, Error>) {
+    pub(crate) fn ended(&self, result: &Result<Traffic, Error>) {
         let traffic = match result {
             Ok(traffic) => Some(traffic),
             Err(error) => error.traffic(),
@@ -182,7 +180,7 @@ impl Story {
             };
             record
                 .status(status)
-                .display("protocol", Some(protocol).filter(|_| status.is_some()))
+                .display("protocol", self.0.protocol())
                 .why(Some(why))
                 .number("from_downstream", bytes(Traffic::from_downstream))
                 .number("from_upstream", bytes(Traffic::from_upstream))
@@ -208,6 +206,11 @@ impl Telling {
         self.stage.load(Ordering::Acquire) == OPEN
     }
 
+    /// What it has switched to.
+    fn protocol(&self) -> Option<&Protocol> {
+        Some(&self.opened.get()?.0)
+    }
+
     /// What the client was sent for its switch.
     fn switched(&self) -> StatusCode {
         match self.version {
@@ -226,7 +229,7 @@ impl Telling {
             .text("path", &self.target)
             .text("origin", &self.origin)
             .text("upgrade", &self.protocol)
-            .display("tunnel", self.tunnel.get())
+            .display("tunnel", self.opened.get().and_then(|(_, tunnel)| *tunnel))
             .tries(&self.trace.attempts())
     }
 
@@ -253,7 +256,10 @@ impl Drop for Telling {
             true => ("ended", Some(self.switched())),
             false => ("failed", None),
         };
-        self.end(event, |record| record.status(status).why(Some(Why::given_up())));
+        self.end(event, |record| {
+            let record = record.status(status).display("protocol", self.protocol());
+            record.why(Some(Why::given_up()))
+        });
     }
 }
 

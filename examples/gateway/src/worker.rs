@@ -234,7 +234,9 @@ async fn upgrade(
     }
     let is_kept = settings.failures.is_kept();
     if is_kept {
-        incoming.set_label(Label::new(Asked::new(incoming.head())));
+        let head = incoming.head();
+        // Not of the types of `http`, which would be made for it.
+        incoming.set_label(Label::new(Asked::new(head.uri(), head.field(&HOST))));
     }
     match incoming
         .negotiate(&upstream.group)
@@ -243,18 +245,16 @@ async fn upgrade(
         .ok()?
     {
         Negotiated::Switched(mut established) => {
-            let protocol = established.protocol().clone();
             if let Some(story) = &story {
                 let is_listed = settings.tunnels.is_some();
                 // One that is in no registry is not to be watched for this.
                 let tunnel = is_listed.then(|| established.watch().id()).flatten();
-                story.opened(&protocol, tunnel);
+                story.opened(established.protocol(), tunnel);
             }
             let report = (settings.talks || story.is_some() || is_kept).then(|| {
                 Box::new(Report {
                     settings: settings.clone(),
                     peer,
-                    protocol,
                     story,
                 })
             });

@@ -181,8 +181,9 @@ impl Tunnels {
             moved.add(&tunnel.entry.moved_by_mode());
         }
         let new = self.table().report(&moved);
+        // First: what moves is recorded with handles of now.
+        crate::telemetry::renew();
         crate::telemetry::moved(&new);
-        crate::telemetry::touch();
     }
 
     /// Ends the tunnels that the predicate selects, with [`End::Requested`](super::End::Requested), one after the other over a window:

@@ -3,7 +3,7 @@
 //! Knows places only. The lock around it is its owner's business, and so is everything that is called or dropped because of a change:
 //! what a method returns is dropped without the lock.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -40,8 +40,8 @@ pub(super) struct Table {
     /// How many tunnels there have been.
     opened: u64,
     ended: Ended,
-    /// What tunnels have in common.
-    kinds: HashMap<KindKey, Weak<Kind>>,
+    /// What tunnels have in common. A few, mostly: to compare costs less than to hash.
+    kinds: BTreeMap<KindKey, Weak<Kind>>,
     /// From so many on, those that nobody has any more are taken out.
     purged_from: usize,
     subscribers: Vec<Weak<Queue>>,

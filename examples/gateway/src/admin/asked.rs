@@ -1,7 +1,6 @@
 //! What a tunnel was asked for: the label of each in the registry.
 
-use http::header::HOST;
-use http::request::Parts;
+use http::Uri;
 
 /// The most bytes that are kept of a host or a path.
 pub(super) const MOST: usize = 256;
@@ -15,17 +14,17 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn new(head: &Parts) -> Asked {
-        let host = match (head.uri.authority(), head.headers.get(HOST)) {
+    /// Of a request with this target and this field `Host`.
+    pub(crate) fn new(uri: &Uri, host: Option<&[u8]>) -> Asked {
+        let host = match (uri.authority(), host) {
             (Some(authority), _) => authority.as_str().into(),
-            (None, Some(host)) => String::from_utf8_lossy(host.as_bytes()),
-            (None, None) => "".into(),
+            (None, host) => String::from_utf8_lossy(host.unwrap_or_default()),
         };
-        let (host, path) = (shortened(&host), shortened(head.uri.path()));
+        let (host, path) = (shortened(&host), shortened(uri.path()));
         Asked {
             text: [host, path].concat().into(),
             host: host.len() as u16,
-            is_whole: path.len() == head.uri.path().len(),
+            is_whole: path.len() == uri.path().len(),
         }
     }
 

@@ -62,12 +62,12 @@ impl Metrics {
     /// Until the process ends.
     pub(super) async fn tidy(self, tunnels: Tunnels, settings: Arc<Settings>) {
         loop {
+            // Series that are idle are forgotten where an answer is made. From the first one on the library keeps its handles of the others.
+            drop(self.text(&tunnels, &settings));
             for _ in 0..PRUNE {
                 tokio::time::sleep(TIDY).await;
                 self.0.run_upkeep();
             }
-            // Series that are idle are forgotten where an answer is made.
-            drop(self.text(&tunnels, &settings));
         }
     }
 }
