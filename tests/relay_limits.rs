@@ -10,7 +10,7 @@ use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::header::Hop;
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -279,7 +279,7 @@ impl Connect for Once {
 }
 
 /// Reads up to the end of a head.
-async fn read_head(stream: &mut DuplexStream) -> String {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
@@ -338,4 +338,93 @@ async fn interim_responses_that_are_taken_late_give_the_answer_no_more_time() {
         relayed.await.unwrap();
         answering.await.unwrap();
     }
+}
+
+/// An upstream that says every ten seconds that it is still there, and reads the body of its request or does not. Says when it is given
+/// up.
+async fn hinting(mut origin: DuplexStream, reads: bool) -> Instant {
+    read_head(&mut origin).await;
+    let (mut reading, mut writing) = tokio::io::split(origin);
+    let hints = async {
+        while writing
+            .write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            .await
+            .is_ok()
+        {
+            sleep(Duration::from_secs(10)).await;
+        }
+    };
+    let body = async { while reads && reading.read(&mut [0; 1000]).await.is_ok_and(|count| count > 0) {} };
+    tokio::join!(hints, body);
+    Instant::now()
+}
+
+const FORTY: Duration = Duration::from_secs(40);
+
+fn forty() -> RelayConfig {
+    RelayConfig::default()
+        .request_body_timeout(FORTY)
+        .send_timeout(FORTY)
+}
+
+/// A client that does not send the rest, and an upstream that does not take it, however fast the interim responses are taken.
+#[tokio::test(start_paused = true)]
+async fn interim_responses_give_a_request_no_more_time() {
+    let part = "hello".to_owned();
+    let all = "x".repeat(200_000);
+    for (body, reads, status) in [(part, true, "408"), (all, false, "504")] {
+        for taken_every in [0, 7, 25] {
+            let (client, near_client) = duplex(64);
+            let (origin, near_origin) = duplex(4096);
+            let start = Instant::now();
+            let relayed = tokio::spawn(async move {
+                let acceptor = Acceptor::new(GatewayConfig::default());
+                let Ok(Accepted::Ordinary(head, stream)) = acceptor.accept(near_client, Hop::unknown()).await
+                else {
+                    panic!("an ordinary request")
+                };
+                let relay = Relay::through(Once(Mutex::new(Some(near_origin))), forty());
+                let relayed = relay.serve(stream, &head, Destination::default(), Hop::unknown());
+                drop(relayed.await);
+            });
+            let hinting = tokio::spawn(hinting(origin, reads));
+            let (mut reading, mut writing) = tokio::io::split(client);
+            let request = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n{body}");
+            let sending = tokio::spawn(async move {
+                let _ = writing.write_all(request.as_bytes()).await;
+                writing
+            });
+            let answer = loop {
+                let head = read_head(&mut reading).await;
+                if !head.starts_with("HTTP/1.1 103 ") {
+                    break head;
+                }
+                sleep(Duration::from_secs(taken_every)).await;
+            };
+            assert_eq!(answer.get(9..12), Some(status), "{taken_every}: {answer}");
+            drop((reading, sending));
+            relayed.await.unwrap();
+            // It notices at its next hint.
+            let given_up = (hinting.await.unwrap() - start).as_secs();
+            assert!(matches!(given_up, 40 | 50), "{status} {taken_every}: {given_up}");
+        }
+    }
+}
+
+/// The same in a server of hyper's, which has taken the request in.
+#[tokio::test(start_paused = true)]
+async fn interim_responses_give_a_request_that_is_not_taken_no_more_time() {
+    let (origin, near_origin) = duplex(4096);
+    let start = Instant::now();
+    let hinting = tokio::spawn(hinting(origin, false));
+    let relay = Relay::through(Once(Mutex::new(Some(near_origin))), forty());
+    let body = http_body_util::Full::new(bytes::Bytes::from(vec![b'x'; 200_000]));
+    let request = http::Request::post("/").header("host", "a").body(body).unwrap();
+    let answer = relay
+        .respond(request, Destination::default(), Hop::unknown())
+        .await;
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(start.elapsed(), FORTY);
+    drop((answer, relay));
+    hinting.await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! The request goes up, and the head of its final answer is waited for, with the client watched meanwhile.
 
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -71,7 +71,7 @@ where
                 match client.interim.poll_send(cx, &mut client.stream) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(client_failed(error))),
-                    Poll::Pending => return self.poll_late(cx, For::Client),
+                    Poll::Pending => return self.poll_late(cx, Some(For::Client)),
                 }
             }
             match self.leg.opened.connection.poll_head(cx, &self.config.limits) {
@@ -88,18 +88,13 @@ where
                 Poll::Pending => break,
             }
         }
-        let upload = &self.leg.upload;
-        let waits_for = match self.is_asked() {
-            true => {
-                if let Poll::Ready(error) = self.client.poll_ahead(cx) {
-                    return Poll::Ready(Err(Unanswered::Client(error)));
-                }
-                For::Answer
-            }
-            false if upload.transfer.has_queued() || upload.is_read() => For::Sending,
-            false => For::Upload,
-        };
-        self.poll_late(cx, waits_for)
+        if !self.is_asked() {
+            return self.poll_late(cx, None);
+        }
+        if let Poll::Ready(error) = self.client.poll_ahead(cx) {
+            return Poll::Ready(Err(Unanswered::Client(error)));
+        }
+        self.poll_late(cx, Some(For::Answer))
     }
 
     /// Whether the upstream has the whole request, or takes no more of it.
@@ -127,29 +122,50 @@ where
         }
     }
 
-    /// Whether the side that is waited for takes too long.
+    /// Whether the request, or what is waited for besides, takes too long. No interim response gives the request more time.
     fn poll_late(
+        &mut self,
+        cx: &mut Context<'_>,
+        waits_for: Option<For>,
+    ) -> Poll<Result<ResponseHead<FieldList>, Unanswered>> {
+        if !self.is_asked() {
+            let upload = &self.leg.upload;
+            let waits_for = match upload.transfer.has_queued() || upload.is_read() {
+                true => For::Sending,
+                false => For::Upload,
+            };
+            if self.is_late(cx, waits_for, upload.progress()) {
+                return self.give_up(cx, waits_for);
+            }
+        }
+        let is_late = match (waits_for, self.head_by) {
+            (None, _) => false,
+            // Whatever was waited for meanwhile: a client that takes an interim response late gives the upstream no more time.
+            (Some(For::Answer), Some(head_by)) => {
+                let wait = &mut self.leg.opened.connection.wait;
+                wait.poll_until(cx, head_by).is_ready()
+            }
+            (Some(For::Answer), None) => self.is_late(cx, For::Answer, self.interim as u64),
+            (Some(other), _) => self.is_late(cx, other, self.client.interim.delivered()),
+        };
+        match waits_for.filter(|_| is_late) {
+            Some(waits_for) => self.give_up(cx, waits_for),
+            None => Poll::Pending,
+        }
+    }
+
+    fn is_late(&mut self, cx: &mut Context<'_>, waits_for: For, progress: u64) -> bool {
+        let limit = limit_of(self.config, waits_for);
+        let wait = &mut self.leg.opened.connection.wait;
+        wait.poll(cx, waits_for, progress, limit).is_ready()
+    }
+
+    fn give_up(
         &mut self,
         cx: &mut Context<'_>,
         waits_for: For,
     ) -> Poll<Result<ResponseHead<FieldList>, Unanswered>> {
-        let wait = &mut self.leg.opened.connection.wait;
-        let limit = match (waits_for, self.head_by) {
-            // Whatever was waited for meanwhile: a client that takes an interim response late gives the upstream no more time.
-            (For::Answer, Some(head_by)) => {
-                ready!(wait.poll_until(cx, head_by));
-                self.config.head_limit().0
-            }
-            _ => {
-                let limit = limit_of(self.config, waits_for);
-                let progress = self.leg.upload.progress();
-                let progress = progress
-                    .wrapping_add(self.client.interim.delivered())
-                    .wrapping_add(self.interim as u64);
-                ready!(wait.poll(cx, waits_for, progress, limit));
-                limit
-            }
-        };
+        let limit = limit_of(self.config, waits_for);
         let stream = &self.leg.opened.connection.stream;
         if waits_for == For::Sending && self.leg.upload.transfer.offer(stream) {
             // The wait starts again.
@@ -157,7 +173,8 @@ where
             return Poll::Pending;
         }
         Poll::Ready(Err(match waits_for {
-            For::Sending | For::Answer => Unanswered::Failed(Failure::late(limit)),
+            For::Sending => Unanswered::Failed(Failure::late(limit)),
+            For::Answer => Unanswered::Failed(Failure::late(self.config.head_limit().0)),
             For::Upload => Unanswered::Failed(of_request(Cause::TimedOut(limit))),
             For::Client => client_failed(io::ErrorKind::TimedOut.into()),
         }))

@@ -234,7 +234,11 @@ impl Asking<'_> {
             // The client's time is kept by the body itself.
             false => return Poll::Pending,
         };
-        let interim = if prolongs { self.interim as u64 } else { 0 };
+        // No interim response gives the request more time.
+        let interim = match waits_for {
+            For::Answer if prolongs => self.interim as u64,
+            _ => 0,
+        };
         let progress = upload.transfer.delivered().wrapping_add(interim);
         ready!(connection.wait.poll(cx, waits_for, progress, limit));
         if waits_for == For::Sending && upload.transfer.offer(&connection.stream) {

@@ -22,19 +22,32 @@ pub(super) enum For {
     Client,
 }
 
+impl For {
+    fn is_of_request(self) -> bool {
+        matches!(self, For::Sending | For::Upload)
+    }
+}
+
 /// A wait that starts again with each byte that moves.
 #[derive(Debug, Default)]
 pub(super) struct Wait {
     timer: Option<Pin<Box<Sleep>>>,
-    of: Option<(For, u64)>,
-    deadline: Option<Instant>,
+    /// For the request to get on, which goes on whatever is waited for besides.
+    of_request: Option<Started>,
+    of_answer: Option<Started>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Started {
+    of: (For, u64),
+    deadline: Instant,
 }
 
 impl Wait {
     /// What is waited for next is another message. The timer stays set: it is cheaper to let it fire once for nothing than to set one
     /// for each message.
     pub(super) fn start_again(&mut self) {
-        (self.of, self.deadline) = (None, None);
+        (self.of_request, self.of_answer) = (None, None);
     }
 
     /// Nothing has moved since `progress` was the same. Ready when that has lasted for too long.
@@ -45,16 +58,19 @@ impl Wait {
         progress: u64,
         limit: Duration,
     ) -> Poll<()> {
-        let of = Some((waits_for, progress));
-        let deadline = match self.deadline.filter(|_| self.of == of) {
-            Some(deadline) => deadline,
-            None => {
-                let deadline = Instant::now().after(limit);
-                (self.of, self.deadline) = (of, Some(deadline));
-                deadline
-            }
+        let of = (waits_for, progress);
+        let place = match waits_for.is_of_request() {
+            true => &mut self.of_request,
+            false => &mut self.of_answer,
         };
-        self.poll_until(cx, deadline)
+        let started = place
+            .filter(|started| started.of == of)
+            .unwrap_or_else(|| Started {
+                of,
+                deadline: Instant::now().after(limit),
+            });
+        *place = Some(started);
+        self.poll_until(cx, started.deadline)
     }
 
     /// Ready when this deadline has passed.
