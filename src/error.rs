@@ -70,6 +70,8 @@ pub struct Error {
     phase: Phase,
     side: Side,
     cause: Cause,
+    /// Nothing of a request has been sent.
+    is_unsent: bool,
 }
 
 impl fmt::Display for Error {
@@ -231,7 +233,22 @@ impl Error {
             phase,
             side,
             cause: cause.into(),
+            is_unsent: phase == Phase::Connect,
         }
+    }
+
+    /// Of an upstream to which nothing of the request was sent, although there was a connection.
+    pub(crate) fn unsent(cause: Cause) -> Self {
+        Error {
+            is_unsent: true,
+            ..Error::new(Phase::Request, Side::Upstream, cause)
+        }
+    }
+
+    /// Whether the upstream cannot have received anything of the request, which may go to another whatever it asks for (RFC 9110,
+    /// section 9.2.2).
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.is_unsent
     }
 
     /// Reports it to those who observe the crate: where it has ended the service of a request or of a tunnel.

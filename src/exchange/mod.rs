@@ -123,8 +123,8 @@ where
         outgoing.connected();
         telemetry::connected(Kind::Upgrade, began);
 
-        if let Some(cause) = unasked(&mut upstream).await {
-            return Err(Error::new(Phase::Request, Side::Upstream, cause));
+        if let Some(error) = unasked(&mut upstream).await {
+            return Err(error);
         }
         let now = Instant::now();
         let mut exchange = Exchange {

@@ -113,8 +113,8 @@ impl Outgoing {
     /// Whether another upstream may be asked after this error: the group wants it, and nothing can happen twice.
     pub(super) fn goes_on_after(&self, error: &Error) -> bool {
         // The time for connecting is over for all of them.
-        let connecting = error.phase() == Phase::Connect && !error.is_deadline();
-        self.attempts.may_retry() && (connecting || error.phase() != Phase::Connect && self.is_repeatable())
+        let has_no_time = error.phase() == Phase::Connect && error.is_deadline();
+        self.attempts.may_retry() && !has_no_time && (error.is_unsent() || self.is_repeatable())
     }
 
     /// Whether another upstream may be asked although this one has declined.

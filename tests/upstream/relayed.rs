@@ -2,19 +2,21 @@
 //! nothing can happen twice.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
 use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::service::{Destination, Relay, RelayConfig};
-use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::upstream::{Balance, Group, Health, Retry, Server, ServerConnector};
+use switchover::{HandshakePolicy, UpgradeConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::black_hole::BlackHole;
-use crate::door::Door;
+use crate::door::{DOORS, Door};
 use crate::{milliseconds, refusing, seconds, server};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: example.com\r\n\r\n";
@@ -71,6 +73,25 @@ impl ServerConnector<TcpConnect> for Slow {
         let stream = server.connect(request).await?;
         stream.readable().await.unwrap();
         Ok(stream)
+    }
+}
+
+/// The same for the first server alone.
+#[derive(Default)]
+struct SlowAtFirst(AtomicBool);
+
+impl ServerConnector<TcpConnect> for SlowAtFirst {
+    type Stream = TcpStream;
+
+    async fn connect(
+        &self,
+        server: &TcpConnect,
+        request: ConnectRequest<'_>,
+    ) -> Result<TcpStream, ConnectError> {
+        match self.0.swap(true, Ordering::Relaxed) {
+            false => Slow.connect(server, request).await,
+            true => Unpooled.connect(server, request).await,
+        }
     }
 }
 
@@ -338,6 +359,51 @@ async fn what_may_have_had_an_effect_is_not_asked_again() {
             let is_kept = *kind == "an interim response" && way == Way::ReverseProxy;
             let (expected, asked) = if is_kept { (200, 1) } else { (*expected, 0) };
             assert_eq!((status, good.requests()), (expected, asked), "{way:?} {kind}");
+        }
+    }
+}
+
+/// RFC 9110, section 9.2.2: what was not sent can have had no effect, whatever it asks for.
+#[tokio::test]
+async fn what_was_not_sent_goes_to_another_server() {
+    let empty = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    let upgrade =
+        UPGRADE_REQUEST
+            .replacen("GET ", "POST ", 1)
+            .replacen("Upgrade: websocket", "Upgrade: other", 1);
+    let early = [
+        ("an answer", Script::new().send(OK)),
+        ("rubbish", Script::new().send("220 mail.example ESMTP\r\n")),
+        ("its end", Script::new().close()),
+    ];
+    for (kind, script) in &early {
+        for way in WAYS {
+            for request in [GET, POST, empty] {
+                let bad = ScriptedOrigin::start(script.clone()).await;
+                let good = ScriptedOrigin::start(always(OK)).await;
+                let group = Group::of([server(&bad), server(&good)]);
+                let proxy = way.to(group.connect_with(SlowAtFirst::default())).await;
+                let answer = ask(&proxy, request).await;
+                assert_eq!(answer, (200, "hi".to_owned()), "{way:?} {kind} {request}");
+                assert_eq!(
+                    bad.connection(0).await.received(),
+                    b"",
+                    "{way:?} {kind} {request}"
+                );
+            }
+        }
+        for door in DOORS {
+            let bad = ScriptedOrigin::start(script.clone()).await;
+            let good = ScriptedOrigin::start(always(OK)).await;
+            let group = Group::of([server(&bad), server(&good)]);
+            let policy = HandshakePolicy::default().allow("other".parse().unwrap());
+            let config = UpgradeConfig::default().policy(policy);
+            let proxy = door
+                .with(group.connect_with(SlowAtFirst::default()), config)
+                .await;
+            let mut client = proxy.client_sending(&upgrade).await;
+            assert_eq!(client.head().await.status, 200, "{door:?} {kind}");
+            assert_eq!(bad.connection(0).await.received(), b"", "{door:?} {kind}");
         }
     }
 }

@@ -4,7 +4,6 @@
 use http::StatusCode;
 
 use crate::connect::{AttemptOutcome, Attempts, ConnectRequest, Trace};
-use crate::error::Phase;
 use crate::header::Hop;
 use crate::http1::RequestHead;
 use crate::service::failure::Failure;
@@ -77,7 +76,7 @@ impl Asked {
             Err(failure) => failure.report_to(&self.attempts),
         };
         let may = match answered {
-            Err(failure) if failure.error.phase() == Phase::Connect => !self.has_begun,
+            Err(failure) if failure.error.is_unsent() => !self.has_begun,
             _ => self.is_repeatable(),
         };
         again && may

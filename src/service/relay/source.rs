@@ -210,7 +210,7 @@ where
     telemetry::connected(Kind::Request, began);
     match unasked(&mut stream).await {
         None => Ok(stream),
-        Some(cause) => Err(Failure::new(Phase::Request, cause)),
+        Some(error) => Err(error.into()),
     }
 }
 
