@@ -6,7 +6,7 @@ use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,12 +14,13 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::ext::Protocol;
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
 use switchover::http2::{ConnectStream, Http2End, Http2Server, Http2ServerConfig, RequestBody};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use tower::service_fn;
+use tower::{Service, service_fn};
 
 const HEADER: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(30);
@@ -482,15 +483,75 @@ async fn a_client_that_goes_on_after_goaway_is_served_no_longer_than_it_takes_to
     assert_eq!(serving.await.unwrap().unwrap(), Http2End::CloseTimeout);
 }
 
+/// The client gives up what the service then fails at.
+#[tokio::test(start_paused = true)]
+async fn who_cancels_is_ended_although_the_service_fails_because_of_it() {
+    let (client, stream) = duplex(1 << 20);
+    let mut client = reading(client);
+    let service = service_fn(|request: Request<RequestBody>| async {
+        let body = request.into_body().collect().await?;
+        Ok::<_, io::Error>(Response::new(format!("{body:?}")))
+    });
+    let serving = tokio::spawn(async move {
+        let server = Http2Server::new(config());
+        server.serve(stream, service, pending()).await
+    });
+    client.write_all(&begun()).await.unwrap();
+    for index in 0..2000 {
+        let post = frame(HEADERS, END_HEADERS, 2 * index + 1, POST);
+        let reset = frame(RST_STREAM, 0, 2 * index + 1, &8u32.to_be_bytes());
+        if client.write_all(&post).await.is_err() {
+            break;
+        }
+        tokio::task::yield_now().await;
+        let _ = client.write_all(&reset).await;
+        tokio::task::yield_now().await;
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(1), serving).await;
+    let ended = ended.expect("it goes on").unwrap();
+    assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_service_fails_at_is_not_cancelled() {
+    let count = 1500;
+    for panics in [false, true] {
+        let asked = Arc::new(AtomicU32::new(0));
+        let service = service_fn(move |_: Request<RequestBody>| {
+            let is_last = asked.fetch_add(1, Ordering::Relaxed) == count;
+            async move {
+                assert!(is_last || !panics, "it fails");
+                match is_last {
+                    true => Ok(Response::new(String::new())),
+                    false => Err(io::Error::other("it fails")),
+                }
+            }
+        });
+        let gets = (0..count).map(|index| frame(HEADERS, END_STREAM | END_HEADERS, 2 * index + 1, GET));
+        let sent: Vec<_> = gets.collect();
+        let next = 2 * count + 1;
+        assert!(is_answered_by(service, config(), &sent, next).await, "{panics}");
+    }
+}
+
 /// Whether a client is answered that has sent all of this. Tunnels are dropped as soon as they are open.
 async fn is_answered_after(config: Http2ServerConfig, sent: &[Vec<u8>], next: u32) -> bool {
-    let (client, stream) = duplex(1 << 20);
     let service = service_fn(|mut request: Request<RequestBody>| {
         if let Some(stream) = request.extensions_mut().remove::<ConnectStream>() {
             tokio::spawn(async move { stream.await.map(drop) });
         }
         async { Ok::<_, Infallible>(Response::new(String::new())) }
     });
+    is_answered_by(service, config, sent, next).await
+}
+
+async fn is_answered_by<S>(service: S, config: Http2ServerConfig, sent: &[Vec<u8>], next: u32) -> bool
+where
+    S: Service<Request<RequestBody>, Response = Response<String>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (client, stream) = duplex(1 << 20);
     let server = Http2Server::new(config);
     let serving = tokio::spawn(async move { server.serve(stream, service, pending()).await });
     let (mut reader, mut writer) = tokio::io::split(client);

@@ -54,8 +54,9 @@ pub(super) async fn answer<S, B>(
     if parts.headers.len() - crumbs.saturating_sub(1) > shared.config.max_head_fields {
         let mut refusal = Response::new(());
         *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        if respond.send_response(refusal, true).is_ok() {
-            open.set_answered();
+        match respond.send_response(refusal, true) {
+            Ok(_) => open.set_answered(),
+            Err(_) => fail(&mut respond, &mut open).await,
         }
         return;
     }
@@ -81,7 +82,9 @@ pub(super) async fn answer<S, B>(
     let request = Request::from_parts(parts, body);
     let response = ask(service, request, &mut respond, &interim).await;
     interim.close();
-    let Some(response) = response else { return };
+    let Some(response) = response else {
+        return fail(&mut respond, &mut open).await;
+    };
     let (mut parts, body) = response.into_parts();
     clean(&mut parts.headers);
     match connect {
@@ -89,7 +92,7 @@ pub(super) async fn answer<S, B>(
             // RFC 9110, section 8.6.
             parts.headers.remove(CONTENT_LENGTH);
             let Ok(stream) = respond.send_response(Response::from_parts(parts, ()), false) else {
-                return respond.send_reset(Reason::INTERNAL_ERROR);
+                return fail(&mut respond, &mut open).await;
             };
             open.set_answered();
             let _ = handover.send(Http2ServerStream::new(
@@ -134,10 +137,15 @@ where
         })
         .await?
     };
-    if response.is_err() {
-        respond.send_reset(Reason::INTERNAL_ERROR);
-    }
     response.ok()
+}
+
+/// There is no response: the client has given up the request, whatever the service made of that, or it was not to be answered.
+async fn fail(respond: &mut SendResponse<Payload>, open: &mut Open) {
+    match poll_fn(|cx| Poll::Ready(respond.poll_reset(cx).is_ready())).await {
+        true => open.set_cancelled(),
+        false => respond.send_reset(Reason::INTERNAL_ERROR),
+    }
 }
 
 /// Removes what HTTP/2 forbids (RFC 9113, section 8.2.2), and says when the response was made.
@@ -170,7 +178,7 @@ async fn send<B>(
     }
     let ends = is_empty || !has_body;
     let Ok(stream) = respond.send_response(Response::from_parts(parts, ()), ends) else {
-        return respond.send_reset(Reason::INTERNAL_ERROR);
+        return fail(&mut respond, open).await;
     };
     open.set_answered();
     if ends {

@@ -24,7 +24,17 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Open {
     streams: Arc<Streams>,
-    cancelled: bool,
+    outcome: Outcome,
+}
+
+/// What has become of a request.
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    /// The service has failed, or has not answered yet: no merit of the client's, and no fault.
+    Unanswered,
+    Answered,
+    /// Its client has given it up before it was answered.
+    Cancelled,
 }
 
 impl Streams {
@@ -36,8 +46,7 @@ impl Streams {
         state.open += 1;
         Open {
             streams: self.clone(),
-            // Until it is answered.
-            cancelled: true,
+            outcome: Outcome::Unanswered,
         }
     }
 
@@ -65,7 +74,12 @@ impl Streams {
 impl Open {
     /// It has its answer.
     pub(super) fn set_answered(&mut self) {
-        self.cancelled = false;
+        self.outcome = Outcome::Answered;
+    }
+
+    /// Its client wants none.
+    pub(super) fn set_cancelled(&mut self) {
+        self.outcome = Outcome::Cancelled;
     }
 }
 
@@ -73,9 +87,10 @@ impl Drop for Open {
     fn drop(&mut self) {
         let mut state = self.streams.lock();
         state.open -= 1;
-        state.cancelled = match self.cancelled {
-            true => state.cancelled.saturating_add(1),
-            false => state.cancelled.saturating_sub(1),
+        state.cancelled = match self.outcome {
+            Outcome::Unanswered => state.cancelled,
+            Outcome::Answered => state.cancelled.saturating_sub(1),
+            Outcome::Cancelled => state.cancelled.saturating_add(1),
         };
         if state.open == 0 || state.cancelled > MOST_CANCELLED {
             if let Some(connection) = state.connection.take() {
