@@ -6,6 +6,7 @@ use crate::tree::Directive;
 
 use super::Level;
 use super::names::is_lost;
+use super::zones::Zones;
 
 /// Lost, but nobody is let in by that.
 const KEEPS_NOBODY_OUT: &[&str] = &[
@@ -20,7 +21,6 @@ const KEEPS_NOBODY_OUT: &[&str] = &[
     "expires",
     "gzip",
     "gzip_static",
-    "http2",
     "index",
     "limit_rate",
     "log_format",
@@ -46,18 +46,15 @@ const KEEPS_NOBODY_OUT: &[&str] = &[
     "sub_filter_types",
     "types",
     "limit_req_zone",
-    "limit_conn_zone",
     "limit_req_status",
-    "limit_conn_status",
     "split_clients",
     "geo",
     "set",
     "ssl_protocols",
-    "worker_shutdown_timeout",
 ];
 
 /// The line that closes a location, if one does.
-pub(super) fn guard<'a>(level: &Level<'a>) -> Option<&'a Directive> {
+pub(super) fn guard<'a>(level: &Level<'a>, zones: &Zones) -> Option<&'a Directive> {
     // `allow all` alone keeps nobody out.
     let has_deny = level.one("deny").is_some();
     level.0.iter().copied().find(|line| match &*line.name {
@@ -65,6 +62,7 @@ pub(super) fn guard<'a>(level: &Level<'a>) -> Option<&'a Directive> {
         "auth_basic" | "auth_request" if line.first() == "off" => false,
         "auth_basic_user_file" | "auth_request_set" => false,
         "satisfy" => false,
+        "limit_conn" => !zones.has(line),
         name => is_lost(line) && !KEEPS_NOBODY_OUT.contains(&name),
     })
 }

@@ -20,8 +20,13 @@ pub(super) fn listener(
     of_default: &Level<'_>,
     program: &mut Program,
 ) {
-    let tls = match here.iter().any(|(_, listen)| listen.is_tls) {
-        true => tls(here, http, program),
+    let is_http2 = here.iter().any(|(block, listen)| {
+        let line = http.within(block.lines()).one("http2");
+        listen.is_http2 || line.is_some_and(|line| line.first() == "on")
+    });
+    let is_tls = here.iter().any(|(_, listen)| listen.is_tls);
+    let tls = match is_tls {
+        true => tls(here, is_http2, http, program),
         false => "None",
     };
     let announced = match here.iter().any(|(_, listen)| listen.is_proxied) {
@@ -41,13 +46,26 @@ pub(super) fn listener(
         time("keepalive_timeout", 75),
         time("send_timeout", 60),
     );
+    let http2 = match is_tls && is_http2 {
+        true => {
+            program.line(
+                1,
+                &format!(
+                    "\n// As nginx: no WebSockets over HTTP/2.\nlet http2 = Http2ServerConfig::default()\n    \
+                     .extended_connect(false)\n    .header_timeout({header})\n    .idle_timeout({keep})\n    .send_timeout({send});"
+                ),
+            );
+            "Some(Http2Server::new(http2))"
+        }
+        false => "None",
+    };
     program.line(
         1,
         &format!(
             "\nlet config = no_upgrades()\n    .header_timeout({header})\n    .keep_alive_timeout({keep})\n    \
              .send_timeout({send})\n    .request_limits(HeadLimits::default().max_bytes({}));\nOk(Listener {{\n    \
              address: {},\n    dual: {is_dual},\n    announced: {announced},\n    tls: {tls},\n    \
-             acceptor: Acceptor::new(config),\n    servers,\n}})",
+             http2: {http2},\n    acceptor: Acceptor::new(config),\n    servers,\n}})",
             heads(of_default),
             quoted(&address.to_string())
         ),
@@ -82,7 +100,12 @@ fn balancers(level: &Level<'_>, program: &mut Program) -> String {
 }
 
 /// Certificates by the names of the servers, and what chooses among them.
-fn tls(here: &[(&Directive, &Listen)], http: &Level<'_>, program: &mut Program) -> &'static str {
+fn tls(
+    here: &[(&Directive, &Listen)],
+    is_http2: bool,
+    http: &Level<'_>,
+    program: &mut Program,
+) -> &'static str {
     program.line(
         1,
         "\nlet mut certificates: Hosts<Option<TlsServerConfig>> = Hosts::default();",
@@ -97,9 +120,10 @@ fn tls(here: &[(&Directive, &Listen)], http: &Level<'_>, program: &mut Program) 
         let config = match (is_refused, chains.next(), keys.next()) {
             (true, ..) => "None".to_owned(),
             (false, Some(chain), Some(key)) => format!(
-                "Some(TlsServerConfig::from_pem(std::fs::read({})?, std::fs::read({})?)?)",
+                "Some(TlsServerConfig::from_pem(std::fs::read({})?, std::fs::read({})?)?{})",
                 quoted(chain.first()),
-                quoted(key.first())
+                quoted(key.first()),
+                if is_http2 { ".http2()" } else { "" }
             ),
             // The names get the certificate of the default server, as every name does that is not here.
             _ => continue,

@@ -54,7 +54,7 @@ pub(super) fn add(
     for line in block.lines().iter().filter(|line| is_lost(line)) {
         program.without(1, line, "");
     }
-    let closed = why_closed.or_else(|| guard(&level));
+    let closed = why_closed.or_else(|| guard(&level, around.zones));
     let content = match closed {
         Some(line) => {
             program.line(

@@ -1,7 +1,7 @@
 //! `--to-rust`: a program on the library that does the same, for what has an equivalent there. What has none is named in a comment;
 //! where that may keep somebody out, the location is closed.
 //!
-//! The frame is the same for every configuration (`frame.txt`); the tables of it are made of the lines.
+//! The frame is the same for every configuration (`frame.txt`, `serving.txt`); the tables of it are made of the lines.
 
 mod guards;
 mod listener;
@@ -11,16 +11,22 @@ mod proxy;
 mod rules;
 mod server;
 mod upstream;
+mod zones;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::findings::Findings;
 use super::flags::Flags;
+use super::measures;
 use super::tree::{self, Directive};
+use zones::Zones;
 
 /// What is the same in every program.
 const FRAME: &str = include_str!("frame.txt");
+
+/// How it serves a request.
+const SERVING: &str = include_str!("serving.txt");
 
 /// The lines that hold on a level: its own, and those of the outer one whose names it does not have.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +70,7 @@ pub(super) struct Around<'a> {
     pub(super) server_name: &'a str,
     /// Those of `upstream`.
     pub(super) blocks: &'a [&'a Directive],
+    pub(super) zones: &'a Zones,
 }
 
 impl Program {
@@ -135,6 +142,33 @@ fn tunnels(all: &[Directive], program: &mut Program) -> String {
     }
 }
 
+/// `worker_shutdown_timeout`, as a constant.
+fn shutdown(all: &[Directive]) -> String {
+    let line = all.iter().find(|line| line.name == "worker_shutdown_timeout");
+    let said = line.and_then(|line| measures::time(line.first()).ok());
+    match said.filter(|time| !time.is_zero()) {
+        Some(time) => format!(
+            "/// `worker_shutdown_timeout`.\nconst SHUTDOWN: Duration = {};",
+            upstream::duration(time)
+        ),
+        None => "/// As nginx without `worker_shutdown_timeout`: as long as it takes.\n\
+                 const SHUTDOWN: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);"
+            .to_owned(),
+    }
+}
+
+/// The function that makes what all listeners share.
+fn shared(tunnels: &str, zones: &Zones, program: &mut Program) {
+    program.line(0, "\npub(crate) fn shared() -> Result<Shared, Failure> {");
+    program.line(1, "Ok(Shared {");
+    program.line(2, "upstreams: upstreams()?,");
+    program.line(2, &format!("tunnels: {tunnels},"));
+    program.line(2, &format!("zones: {},", zones.table()));
+    program.line(2, "drain: Drain::new(),\nconnections: Cap::unlimited(),");
+    program.line(1, "})");
+    program.line(0, "}");
+}
+
 /// The program of a configuration that has no errors.
 pub(super) fn program(flags: &Flags) -> String {
     let (all, _) = tree::read(&flags.file, &mut Findings::default());
@@ -145,9 +179,12 @@ pub(super) fn program(flags: &Flags) -> String {
         tables.without(0, line, "");
     }
     let tunnels = tunnels(&all, &mut tables);
+    let zones = http.map(Zones::of).unwrap_or_default();
+    tables.line(0, &shutdown(&all));
     if let Some(http) = http {
-        server::listeners(http, &tunnels, &mut tables);
+        server::listeners(http, &zones, &mut tables);
     }
+    shared(&tunnels, &zones, &mut tables);
     let mut upstreams = Program::default();
     upstream::table(&tables, &mut upstreams);
     format!(
@@ -157,12 +194,14 @@ pub(super) fn program(flags: &Flags) -> String {
          //!\n\
          //! ```toml\n\
          //! http = \"1.4\"\n\
+         //! http-body-util = \"0.1\"\n\
          //! socket2 = \"0.6\"\n\
-         //! switchover = {{ version = \"0.1\", features = [\"hyper\", \"ring\"] }}\n\
-         //! tokio = {{ version = \"1.50\", features = [\"macros\", \"net\", \"rt-multi-thread\", \"time\"] }}\n\
+         //! switchover = {{ version = \"0.1\", features = [\"http2\", \"hyper\", \"ring\"] }}\n\
+         //! tokio = {{ version = \"1.50\", features = [\"macros\", \"net\", \"rt-multi-thread\", \"signal\", \"time\"] }}\n\
+         //! tower-service = \"0.3\"\n\
          //! ```\n\
          #![allow(unused_imports, unused_mut, unused_variables, dead_code, reason = \"not every configuration wants all of it\")]\n\n\
-         {FRAME}\n{}\n{}",
+         {FRAME}\n{SERVING}\n{}\n{}",
         upstreams.text, tables.text
     )
 }

@@ -13,12 +13,16 @@ const DONE: &[&str] = &[
     "default_type",
     "events",
     "http",
+    "http2",
     "ignore_invalid_headers",
     "include",
     "keepalive_timeout",
     "large_client_header_buffers",
     "listen",
     "location",
+    "limit_conn",
+    "limit_conn_status",
+    "limit_conn_zone",
     "map",
     "proxy_bind",
     "proxy_buffer_size",
@@ -57,6 +61,7 @@ const DONE: &[&str] = &[
     "upstream",
     "worker_connections",
     "worker_processes",
+    "worker_shutdown_timeout",
 ];
 
 /// What is not done, though the library has a part for it: which, for whoever goes on with the program.
@@ -68,8 +73,6 @@ const PARTS: &[(&str, &str)] = &[
     ),
     ("expires", "header::HeaderRules::add_on_response"),
     ("hash", "upstream::CustomKey"),
-    ("http2", "http2::Http2Server"),
-    ("limit_conn", "tunnel::PeerCap"),
     ("limit_conn_zone", "tunnel::PeerCap"),
     ("log_format", "connect::Trace"),
     ("merge_slashes", "route::PathReading"),
@@ -93,10 +96,6 @@ const PARTS: &[(&str, &str)] = &[
     ("ssl_protocols", "tls::TlsServerConfig::from_rustls"),
     ("ssl_verify_client", "tls::TlsServerBuilder::client_roots"),
     ("sticky", "upstream::CustomBalance"),
-    (
-        "worker_shutdown_timeout",
-        "tunnel::Drain and tunnel::Schedule::grace",
-    ),
 ];
 
 /// Whether a line is lost, and the reader has to know.

@@ -19,7 +19,10 @@ pub(super) fn proxy(
     program: &mut Program,
 ) -> String {
     let key = group(url, level, around, program);
-    program.line(1, &format!("let backend = upstreams[{}].clone();", quoted(&key)));
+    program.line(
+        1,
+        &format!("let backend = shared.upstreams[{}].clone();", quoted(&key)),
+    );
     let retry = retry(level, program);
     program.line(1, &format!("let backend = backend.retry({retry});"));
     rules::of_proxy(url, level, path, around, program);
@@ -33,13 +36,15 @@ pub(super) fn proxy(
         false => "None",
     };
     let real_ip = real_ip(level, program);
+    let crowded = level.one("limit_conn_status").map_or("503", Directive::first);
     let replacement = match &url.replacement {
         Some(path) => format!("Some({})", quoted(path)),
         None => "None".to_owned(),
     };
     format!(
         "Content::Proxy(Box::new(Proxy {{\n    relay: Relay::through(backend.clone(), relay).forwarding(forwarding()),\n    backend,\n    \
-         replacement: {replacement},\n    rules,\n    upgrades: {upgrades},\n    real_ip: {real_ip},\n}}))"
+         replacement: {replacement},\n    rules,\n    upgrades: {upgrades},\n    real_ip: {real_ip},\n    places: {},\n    crowded: {crowded},\n}}))",
+        around.zones.places(level)
     )
 }
 
@@ -102,7 +107,7 @@ fn relay(limits: &Limits, url: &Url, around: &Around<'_>, program: &mut Program)
         1,
         &format!(
             "let relay = RelayConfig::default()\n    .connect_timeout({connect})\n    .read_timeout({read})\n    \
-             .send_timeout({send})\n    .request_body_timeout({of_bodies})\n    .max_request_body({largest_body}){}{kept}\n    \
+             .send_timeout({send})\n    .request_body_timeout({of_bodies})\n    .max_request_body({largest_body})\n    .drain(shared.drain.clone()){}{kept}\n    \
              .response_limits(HeadLimits::default().max_bytes({head}));",
             limits.half_close()
         ),
@@ -136,7 +141,7 @@ fn upgrades(limits: &Limits, program: &mut Program) {
         1,
         &format!(
             "let tunnel = TunnelConfig::default().idle_timeout({read}).write_timeout({send});\n\
-             let upgrades = GatewayConfig::default()\n    .forwarding(forwarding())\n    .tunnel(tunnel)\n    .cap(tunnels.clone())\n    \
+             let upgrades = GatewayConfig::default()\n    .forwarding(forwarding())\n    .tunnel(tunnel)\n    .cap(shared.tunnels.clone())\n    \
              .connect_timeout({connect})\n    .handshake_timeout({read})\n    .read_timeout({read}){}\n    \
              .response_limits(HeadLimits::default().max_bytes({head}));",
             limits.half_close()

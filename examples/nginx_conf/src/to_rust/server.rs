@@ -8,14 +8,17 @@ use crate::tree::Directive;
 
 use super::guards::guard;
 use super::names::is_lost;
+use super::zones::Zones;
 use super::{Around, Level, Program, listener, location, quoted, shown};
 
 /// All addresses of a configuration, each with its servers.
-pub(super) fn listeners(http: &Directive, tunnels: &str, program: &mut Program) {
+pub(super) fn listeners(http: &Directive, zones: &Zones, program: &mut Program) {
     let level = Level::default().within(http.lines());
     for line in http.lines() {
         let is_of_an_upgrade = line.name == "map" && line.first() == "$http_upgrade";
-        if is_lost(line) || line.name == "map" && !is_of_an_upgrade {
+        let is_map = line.name == "map" && !is_of_an_upgrade;
+        let is_zone = line.name == "limit_conn_zone" && !zones.counts(line);
+        if is_lost(line) || is_map || is_zone {
             program.without(0, line, "");
         }
     }
@@ -42,9 +45,7 @@ pub(super) fn listeners(http: &Directive, tunnels: &str, program: &mut Program) 
         program.line(0, &format!("\n/// `listen {address}`"));
         program.line(
             0,
-            &format!(
-                "fn listener_{index}(upstreams: &Upstreams, tunnels: &Cap) -> Result<Listener, Failure> {{"
-            ),
+            &format!("fn listener_{index}(shared: &Shared) -> Result<Listener, Failure> {{"),
         );
         program.line(1, "let mut servers = Servers::default();");
         let here: Vec<(&Directive, &Listen)> = servers
@@ -56,7 +57,12 @@ pub(super) fn listeners(http: &Directive, tunnels: &str, program: &mut Program) 
             .collect();
         let mut names = Hosts::default();
         for (block, listen) in &here {
-            server(block, listen, &level, &blocks, &mut names, program);
+            let around = Around {
+                server_name: server_name(block),
+                blocks: &blocks,
+                zones,
+            };
+            server(block, listen, &level, &around, &mut names, program);
         }
         let default = here.iter().find(|(_, listen)| listen.is_default).or(here.first());
         let of_default = default
@@ -64,14 +70,12 @@ pub(super) fn listeners(http: &Directive, tunnels: &str, program: &mut Program) 
             .unwrap_or_default();
         listener::listener(address, &here, &level, &of_default, program);
         program.line(0, "}");
-        made.push(format!("listener_{index}(&upstreams, &tunnels)?"));
+        made.push(format!("listener_{index}(shared)?"));
     }
     program.line(
         0,
-        "\npub(crate) fn listeners() -> Result<Vec<Listener>, Failure> {",
+        "\npub(crate) fn listeners(shared: &Shared) -> Result<Vec<Listener>, Failure> {",
     );
-    program.line(1, "let upstreams = upstreams()?;");
-    program.line(1, &format!("let tunnels = {tunnels};"));
     program.line(1, &format!("Ok(vec![{}])", made.join(", ")));
     program.line(0, "}");
 }
@@ -97,23 +101,28 @@ fn server(
     block: &Directive,
     listen: &Listen,
     http: &Level<'_>,
-    blocks: &[&Directive],
+    around: &Around<'_>,
     taken: &mut Hosts<()>,
     program: &mut Program,
 ) {
     let level = http.within(block.lines());
     program.line(1, &format!("\n// {}: server", block.place));
+    let said = level.one("http2").filter(|line| line.first() == "on");
+    let listens = block.lines().iter().filter(|line| line.name == "listen");
+    let mut said = said
+        .into_iter()
+        .chain(listens.filter(|line| line.arguments.iter().any(|word| word == "http2")));
+    if let Some(line) = said.next().filter(|_| !listen.is_tls) {
+        let text = format!(
+            "// {}: {}, and here HTTP/1.1 where there is no TLS; see http2::Http2Server",
+            line.place,
+            shown(line)
+        );
+        program.line(1, &text);
+    }
     let mut names = Vec::new();
     for line in block.lines() {
         match &*line.name {
-            "listen" if line.arguments.iter().any(|argument| argument == "http2") => {
-                let text = format!(
-                    "// {}: {}, and here HTTP/1.1; see http2::Http2Server",
-                    line.place,
-                    shown(line)
-                );
-                program.line(1, &text);
-            }
             "listen" if line.arguments.iter().any(|argument| argument == "quic") => {
                 program.without(1, line, "")
             }
@@ -137,8 +146,7 @@ fn server(
             _ => {}
         }
     }
-    let server_name = server_name(block);
-    let around = Around { server_name, blocks };
+    let server_name = around.server_name;
     program.line(1, "let mut locations = Locations::default();");
     let is_location = |line: &&Directive| line.name == "location";
     // What is not found by a path here may be kept from somebody by a regular expression.
@@ -147,12 +155,12 @@ fn server(
         .iter()
         .filter(is_location)
         .filter(|inner| location::pattern(inner).is_none() && !inner.first().starts_with('@'))
-        .find_map(|inner| guard(&level.within(inner.lines())).map(|_| inner));
+        .find_map(|inner| guard(&level.within(inner.lines()), around.zones).map(|_| inner));
     let before = block
         .lines()
         .iter()
         .find(|line| matches!(&*line.name, "if" | "rewrite"));
-    let closed = guard(&level).or(before).or(by_regex);
+    let closed = guard(&level, around.zones).or(before).or(by_regex);
     if let Some(line) = block.lines().iter().find(|line| line.name == "return") {
         let content = match closed {
             Some(why) => {
@@ -162,7 +170,7 @@ fn server(
                 );
                 "Content::Closed".to_owned()
             }
-            None => location::answer(line, &level, &around, program),
+            None => location::answer(line, &level, around, program),
         };
         program.line(
             1,
@@ -170,7 +178,7 @@ fn server(
         );
     } else {
         for inner in block.lines().iter().filter(is_location) {
-            location::add(inner, &level, &around, before.or(by_regex), program);
+            location::add(inner, &level, around, before.or(by_regex), program);
         }
     }
     let add = if listen.is_default { "add_default" } else { "add" };

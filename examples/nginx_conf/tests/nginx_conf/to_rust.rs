@@ -2,12 +2,17 @@
 //!
 //! The printed programs are kept in `generated`. With `SWITCHOVER_RECORD=1` in the environment they are written again.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use switchover::header::Hop;
+use switchover::http2::{Http2Server, Http2ServerConfig};
 use switchover::test_util::{ScriptedClient, UPGRADE_REQUEST, switching_protocols};
+use switchover::tunnel::Schedule;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::certificates::Authority;
 use crate::named::kinds;
@@ -29,6 +34,9 @@ mod location;
 #[rustfmt::skip]
 #[path = "generated/map.rs"]
 mod map;
+#[rustfmt::skip]
+#[path = "generated/secured.rs"]
+mod secured;
 #[rustfmt::skip]
 #[path = "generated/server_fixed.rs"]
 mod server_fixed;
@@ -61,6 +69,7 @@ const ORIGIN: &str = "127.201.7.2:9087";
 const SITE: &str = "events {}
 http {
     include FOLDER/folders.conf; access_log off;
+    limit_conn_zone $binary_remote_addr zone=each:1m;
     map $http_upgrade $connection_upgrade { default upgrade; '' close; }
     proxy_http_version 1.1;
     upstream chat { least_conn; server 127.201.7.2:9087 weight=2 max_fails=3 fail_timeout=5s; server 127.201.7.3:1 backup; keepalive 8; }
@@ -77,9 +86,26 @@ http {
         location /ws/ { proxy_pass http://chat/live/; proxy_next_upstream error timeout http_503; proxy_next_upstream_tries 2; }
         location = /ws/exact { proxy_pass http://127.201.7.2:9087; proxy_hide_header X-Origin; add_header X-Own own; }
         location /plain { proxy_pass http://127.201.7.2:9087; proxy_set_header X-Only only; }
+        location /few { limit_conn each 1; limit_conn_status 429; proxy_pass http://127.201.7.2:9087; }
         location /hi { default_type text/x; return 200 'hello $host'; }
         location /away { return 307 /hi?$args; }
     }
+}
+";
+
+/// TLS and HTTP/2 for some, and how it ends.
+const SECURED: &str = "worker_shutdown_timeout 90s;
+events {}
+http {
+    access_log off; http2 on;
+    limit_conn_zone $binary_remote_addr zone=each:1m; limit_conn_zone $host zone=host:1m;
+    ssl_certificate FOLDER/old.pem; ssl_certificate_key FOLDER/old.key.pem;
+    server {
+        listen 127.201.7.1:8089 ssl; listen 127.201.7.1:8090; server_name one.example;
+        location / { limit_conn each 8; proxy_pass http://127.201.7.2:9087; }
+        location /host { limit_conn host 8; proxy_pass http://127.201.7.2:9087; }
+    }
+    server { listen 127.201.7.1:8089 ssl; server_name two.example; location / { limit_conn each 8; proxy_pass http://127.201.7.2:9087; } }
 }
 ";
 
@@ -87,12 +113,15 @@ http {
 const GUARDED: &str = "events {}
 http {
     limit_req_zone $binary_remote_addr zone=one:1m rate=1r/s;
+    limit_conn_zone $binary_remote_addr zone=two:1m;
     server {
         listen 127.201.7.1:8088; server_name one.example;
         proxy_set_header X-User $request_id;
         location /basic { auth_basic realm; auth_basic_user_file nobody; proxy_pass http://127.201.7.2:9087; }
         location /denied { deny 10.0.0.0/8; allow all; proxy_pass http://127.201.7.2:9087; }
         location /limited { limit_req zone=one; proxy_pass http://127.201.7.2:9087; }
+        location /few { limit_conn two 1; proxy_pass http://127.201.7.2:9087; }
+        location /fewer { limit_conn two 2; proxy_pass http://127.201.7.2:9087; }
         location /asked { auth_request /auth; proxy_pass http://127.201.7.2:9087; }
         location = /auth { internal; proxy_pass http://127.201.7.2:9087; }
         location /if { if ($arg_a) { return 403; } proxy_pass http://127.201.7.2:9087; }
@@ -138,12 +167,18 @@ fn printed(folder: &Folder, file: &str) -> String {
 fn what_is_compiled_here_is_what_it_prints() {
     let origin: SocketAddr = ([127, 0, 0, 1], 9000).into();
     let kept = KEPT.map(|name| (name, None));
-    let own = [("site", Some(SITE)), ("guarded", Some(GUARDED))];
+    let own = [
+        ("site", Some(SITE)),
+        ("guarded", Some(GUARDED)),
+        ("secured", Some(SECURED)),
+    ];
     for (name, text) in kept.into_iter().chain(own) {
         let (folder, file) = match text {
             None => (Folder::kept(origin, str::to_owned), format!("{name}.conf")),
             Some(text) => (Folder::of(origin, text), "test.conf".to_owned()),
         };
+        std::fs::write(folder.path.join("old.pem"), OLD_CERTIFICATE).unwrap();
+        std::fs::write(folder.path.join("old.key.pem"), OLD_KEY).unwrap();
         let printed = printed(&folder, &file);
         let own = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/nginx_conf/generated")
@@ -350,11 +385,13 @@ async fn a_printed_program_serves_as_nginx_does() {
                 expected,
             );
         }
+        few_at_once(&format!("{kind:?}")).await;
         drop(program);
     }
-    let listener = site::listeners().unwrap().remove(0);
+    let shared = Arc::new(site::shared().unwrap());
+    let listener = Arc::new(site::listeners(&shared).unwrap().remove(0));
     let socket = TcpListener::bind(listener.address).await.unwrap();
-    let served = tokio::spawn(site::accept(socket, std::sync::Arc::new(listener)));
+    let served = tokio::spawn(site::accept(socket, listener.clone(), shared.clone()));
     for (host, method, target, expected) in CASES {
         all(
             "printed",
@@ -365,9 +402,76 @@ async fn a_printed_program_serves_as_nginx_does() {
             expected,
         );
     }
-    served.abort();
-    origin.abort();
     assert!(wrong.is_empty(), "{wrong:#?}");
+    few_at_once("printed").await;
+    over_http2(listener).await;
+    // Nobody is let in any more, and who is there has been served.
+    shared.drain.start(Schedule::default());
+    served.await.unwrap();
+    assert!(TcpStream::connect(LISTEN).await.is_err());
+    origin.abort();
+}
+
+/// `limit_conn`: a tunnel counts for its client until it has ended.
+async fn few_at_once(who: &str) {
+    let upgrade = UPGRADE_REQUEST.replacen("GET /chat", "GET /few", 1);
+    let upgrade = upgrade.replacen("example.com", "chat.example", 1);
+    let get = "GET /few HTTP/1.1\r\nHost: chat.example\r\nConnection: close\r\n\r\n";
+    let address = LISTEN.parse().unwrap();
+    let mut tunnel = ScriptedClient::connect(address).await;
+    tunnel.send(&*upgrade).await;
+    assert_eq!(tunnel.head().await.status, 101, "{who}");
+    for request in [get, &*upgrade] {
+        let mut other = ScriptedClient::connect(address).await;
+        other.send(request).await;
+        assert_eq!(other.head().await.status, 429, "{who} {request}");
+    }
+    drop(tunnel);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut other = ScriptedClient::connect(address).await;
+        other.send(get).await;
+        match other.head().await.status.as_u16() {
+            200 => break,
+            status => assert!(status == 429 && Instant::now() < deadline, "{who} {status}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The same locations, by requests of HTTP/2.
+async fn over_http2(listener: Arc<site::Listener>) {
+    let (client, stream) = tokio::io::duplex(1 << 16);
+    let hop = Hop::from(IpAddr::from([127, 0, 0, 9]));
+    let requests = site::Http2Requests { listener, hop };
+    let server = tokio::spawn(async move {
+        let server = Http2Server::new(Http2ServerConfig::default());
+        server.serve(stream, requests, std::future::pending()).await
+    });
+    let (mut client, connection) = h2::client::handshake(client).await.unwrap();
+    let connection = tokio::spawn(connection);
+    for (path, status, seen) in [
+        ("/plain/x", 200, Some("127.201.7.2:9087 - only - -")),
+        ("/ws/x", 200, Some("chat.example 127.0.0.9 - - -")),
+        ("/hi", 200, None),
+        ("/away", 307, None),
+        ("/none", 404, None),
+    ] {
+        let request = http::Request::get(format!("http://chat.example{path}"))
+            .body(())
+            .unwrap();
+        let (response, _) = client.send_request(request, true).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        let given = response
+            .headers()
+            .get("x-seen")
+            .map(|seen| seen.to_str().unwrap());
+        assert_eq!(given, seen, "{path}");
+    }
+    drop(client);
+    connection.abort();
+    server.abort();
 }
 
 async fn start_there(folder: Folder, kind: Kind) -> crate::program::Program {
@@ -377,11 +481,13 @@ async fn start_there(folder: Folder, kind: Kind) -> crate::program::Program {
 /// The locations that are closed answer 503, and no origin is asked.
 #[tokio::test]
 async fn what_may_keep_somebody_out_is_closed() {
-    let listener = guarded::listeners().unwrap().remove(0);
+    let listener = guarded::listeners(&guarded::shared().unwrap()).unwrap().remove(0);
     let cases = [
         ("one.example", "/basic", true),
         ("one.example", "/denied", true),
         ("one.example", "/limited", true),
+        ("one.example", "/few", true),
+        ("one.example", "/fewer", true),
         ("one.example", "/asked", true),
         ("one.example", "/auth", true),
         ("one.example", "/if", true),
@@ -401,6 +507,19 @@ async fn what_may_keep_somebody_out_is_closed() {
         let found = locations.find(target).unwrap();
         let closed = matches!(found.value, guarded::Content::Closed);
         assert_eq!(closed, is_closed, "{host}{target}");
+    }
+    let printed = include_str!("generated/secured.rs");
+    for (part, count) in [
+        ("TlsServerConfig::from_pem", 2),
+        ("?)?.http2())", 2),
+        ("Some(Http2Server::new(http2))", 1),
+        ("places: vec![shared.zones[\"each\"].clone()]", 3),
+        ("Closed: limit_conn host 8 (", 2),
+        ("limit_conn_zone $host zone=host:1m is not written here", 1),
+        ("const SHUTDOWN: Duration = Duration::from_secs(90);", 1),
+        ("and here HTTP/1.1 where there is no TLS", 1),
+    ] {
+        assert_eq!(printed.matches(part).count(), count, "{part}");
     }
     // What the client says in place of a value that is not known does not go up.
     let printed = include_str!("generated/guarded.rs");

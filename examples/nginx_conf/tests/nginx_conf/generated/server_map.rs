@@ -4,38 +4,62 @@
 //!
 //! ```toml
 //! http = "1.4"
+//! http-body-util = "0.1"
 //! socket2 = "0.6"
-//! switchover = { version = "0.1", features = ["hyper", "ring"] }
-//! tokio = { version = "1.50", features = ["macros", "net", "rt-multi-thread", "time"] }
+//! switchover = { version = "0.1", features = ["http2", "hyper", "ring"] }
+//! tokio = { version = "1.50", features = ["macros", "net", "rt-multi-thread", "signal", "time"] }
+//! tower-service = "0.3"
 //! ```
 #![allow(unused_imports, unused_mut, unused_variables, dead_code, reason = "not every configuration wants all of it")]
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, LOCATION};
-use http::{HeaderValue, Response, StatusCode};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::BodyExt;
 use socket2::{Domain, Socket, Type};
 use switchover::connect::{AnyConnect, TcpConnect, UnixConnect};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig, next_connection};
 use switchover::handshake::{HandshakePolicy, wants_upgrade};
 use switchover::header::rules::{Statuses, Template, Underscores, Variables};
 use switchover::header::{ForwardedRules, Forwarding, HeaderRules, Hop, Inbound, TrustedProxies};
-use switchover::http1::HeadLimits;
+use switchover::http1::{HeadLimits, check_request};
+use switchover::http2::{Http2Server, Http2ServerConfig, RequestBody};
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::route::{Hosts, Locations, NoRoute, PathPattern};
-use switchover::service::{Destination, Relay, RelayConfig};
+use switchover::service::{Destination, ProxyBody, Relay, RelayConfig};
 use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsConnect, TlsServerConfig};
-use switchover::tunnel::{AnyStream, Cap, TunnelConfig};
+use switchover::tunnel::{AnyStream, Cap, Drain, PeerCap, PeerPermit, Rewind, Schedule, TunnelConfig};
 use switchover::upstream::{Balance, Group, Key, Retry, Server};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tower_service::Service;
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 pub(crate) type Servers = Hosts<Site>;
 type Upstreams = HashMap<&'static str, Group<AnyConnect>>;
+
+/// What all listeners share.
+pub(crate) struct Shared {
+    upstreams: Upstreams,
+    /// `worker_connections`.
+    tunnels: Cap,
+    /// `limit_conn_zone`, with what `limit_conn` allows each client in it.
+    zones: HashMap<&'static str, PeerCap>,
+    /// Starts with SIGQUIT: nobody is let in any more.
+    pub(crate) drain: Drain,
+    /// The connections that are open.
+    connections: Cap,
+}
 
 /// A `server`.
 pub(crate) struct Site {
@@ -53,6 +77,8 @@ pub(crate) struct Listener {
     /// Connections begin with the header of the PROXY protocol. Its client is believed of these.
     announced: Option<TrustedProxies>,
     tls: Option<TlsAcceptor>,
+    /// Over TLS, for clients that choose it by ALPN.
+    http2: Option<Http2Server>,
     /// For the heads of requests. Their locations let upgrades through.
     acceptor: Acceptor,
     pub(crate) servers: Servers,
@@ -77,6 +103,20 @@ pub(crate) struct Proxy {
     upgrades: Option<Acceptor>,
     relay: Relay<Group<AnyConnect>>,
     real_ip: Option<RealIp>,
+    /// `limit_conn`: a request counts for its client until it has been answered, or its tunnel has ended.
+    places: Vec<PeerCap>,
+    /// `limit_conn_status`.
+    crowded: u16,
+}
+
+impl Proxy {
+    /// A place in each zone, if there is one.
+    fn admit(&self, hop: &Hop) -> Option<Vec<PeerPermit>> {
+        match hop.client() {
+            Some(client) => self.places.iter().map(|zone| zone.try_acquire(client)).collect(),
+            None => Some(Vec::new()),
+        }
+    }
 }
 
 /// Who the client is behind proxies: what they say in a field.
@@ -97,23 +137,28 @@ impl RealIp {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let mut listening = tokio::task::JoinSet::new();
-    for listener in listeners()? {
+    let shared = Arc::new(shared()?);
+    // Caught before anyone can know that it listens.
+    let mut quit = signal(SignalKind::quit())?;
+    for listener in listeners(&shared)? {
         let listener = Arc::new(listener);
         match listener.address.strip_prefix("unix:") {
             None => {
                 let socket = bind(listener.address.parse()?, listener.dual)?;
                 println!("listening on {}", socket.local_addr()?);
-                listening.spawn(accept(socket, listener));
+                tokio::spawn(accept(socket, listener, shared.clone()));
             }
             Some(path) => {
                 let socket = UnixListener::bind(path)?;
                 println!("listening on {path}");
-                listening.spawn(accept_local(socket, listener));
+                tokio::spawn(accept_local(socket, listener, shared.clone()));
             }
         }
     }
-    while listening.join_next().await.is_some() {}
+    // As nginx: requests are answered, and tunnels go on for as long as `worker_shutdown_timeout`.
+    quit.recv().await;
+    shared.drain.start(Schedule::default().grace(SHUTDOWN));
+    shared.connections.emptied().await;
     Ok(())
 }
 
@@ -130,19 +175,32 @@ fn bind(address: SocketAddr, dual: bool) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-pub(crate) async fn accept(socket: TcpListener, listener: Arc<Listener>) {
+pub(crate) async fn accept(socket: TcpListener, listener: Arc<Listener>, shared: Arc<Shared>) {
+    let mut ended = shared.drain.started();
     loop {
-        let (client, peer) = next_connection(&socket).await;
+        let (client, peer) = tokio::select! {
+            biased;
+            () = &mut ended => return,
+            accepted = next_connection(&socket) => accepted,
+        };
         let port = client.local_addr().map_or(0, |address| address.port());
         let hop = Hop::from(peer).at_port(port);
-        tokio::spawn(open(AnyStream::from(client), hop, listener.clone()));
+        tokio::spawn(open(AnyStream::from(client), hop, listener.clone(), shared.clone()));
     }
 }
 
-async fn accept_local(socket: UnixListener, listener: Arc<Listener>) {
+async fn accept_local(socket: UnixListener, listener: Arc<Listener>, shared: Arc<Shared>) {
+    let mut ended = shared.drain.started();
     loop {
-        match socket.accept().await {
-            Ok((client, _)) => drop(tokio::spawn(open(AnyStream::new(client), Hop::unknown(), listener.clone()))),
+        let accepted = tokio::select! {
+            biased;
+            () = &mut ended => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((client, _)) => {
+                drop(tokio::spawn(open(AnyStream::new(client), Hop::unknown(), listener.clone(), shared.clone())));
+            }
             // Out of descriptors: what is open goes on, and some of it will end.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
@@ -150,7 +208,9 @@ async fn accept_local(socket: UnixListener, listener: Arc<Listener>) {
 }
 
 /// What comes before the first request of a connection: whose it is, and TLS.
-async fn open(client: AnyStream, hop: Hop, listener: Arc<Listener>) {
+async fn open(client: AnyStream, hop: Hop, listener: Arc<Listener>, shared: Arc<Shared>) {
+    let _open = shared.connections.try_acquire();
+    let drain = &shared.drain;
     let opened = async {
         let (client, hop) = match &listener.announced {
             None => (client, hop),
@@ -162,112 +222,25 @@ async fn open(client: AnyStream, hop: Hop, listener: Arc<Listener>) {
                 (AnyStream::new(announced.stream), if is_believed { announced.hop } else { hop })
             }
         };
-        match &listener.tls {
-            None => serve(client, hop, &listener).await,
-            Some(tls) => {
-                let client = tls.accept(client).await?;
-                serve(AnyStream::new(client), hop.tls(true), &listener).await
+        let Some(tls) = &listener.tls else {
+            return serve(client, hop, &listener, drain).await;
+        };
+        let client = tls.accept(client).await?;
+        let is_http2 = client.get_ref().1.alpn_protocol() == Some(b"h2");
+        let (client, hop) = (AnyStream::new(client), hop.tls(true));
+        match &listener.http2 {
+            Some(server) if is_http2 => {
+                let requests = Http2Requests { listener: listener.clone(), hop: hop.version(Version::HTTP_2) };
+                server.serve(client, requests, drain.started()).await?;
+                Ok(())
             }
+            _ => serve(client, hop, &listener, drain).await,
         }
     };
     let served: Result<(), Failure> = opened.await;
     if let Err(why) = served {
         eprintln!("{:?}: {why}", hop.peer());
     }
-}
-
-/// Serves a connection: ordinary requests as long as they come, and at most one upgrade.
-async fn serve(client: AnyStream, hop: Hop, listener: &Listener) -> Result<(), Failure> {
-    let (acceptor, connected) = (&listener.acceptor, hop);
-    let mut accepted = Box::pin(acceptor.accept(client, connected)).await?;
-    while let Accepted::Ordinary(head, mut stream) = accepted {
-        let in_target = head.uri.authority().map(|authority| authority.as_str());
-        let host = in_target.or_else(|| head.headers.get(HOST)?.to_str().ok());
-        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let Site { name, locations } = listener.servers.find(host).ok_or("there is no server")?;
-        let here = "$scheme://$http_host".parse::<Template>()?.value(&Variables::new(&head, &hop));
-        let here = here.as_ref().and_then(|here| here.to_str().ok()).unwrap_or_default();
-        if let Some(path) = locations.redirect(target) {
-            let to = format!("{here}{path}");
-            return Ok(acceptor.respond(stream, &head, answer(301, "", "", Some(&to))).await?);
-        }
-        let found = match locations.find(target) {
-            Ok(found) => found,
-            Err(why) => {
-                let status = if why == NoRoute::Ambiguous { 400 } else { 404 };
-                return Ok(acceptor.respond(stream, &head, answer(status, "", "", None)).await?);
-            }
-        };
-        let proxy = match found.value {
-            Content::Proxy(proxy) => proxy,
-            Content::Closed => {
-                return Ok(acceptor.respond(stream, &head, answer(503, "closed\n", "text/plain", None)).await?);
-            }
-            Content::Answer { status, text, kind, rules } => {
-                let variables = Variables::new(&head, &hop).server_name(name);
-                let text = text.parse::<Template>()?.value(&variables);
-                let text = text.as_ref().and_then(|text| text.to_str().ok()).unwrap_or_default();
-                let mut response = match status {
-                    // A path is one of this server's.
-                    301 | 302 | 303 | 307 | 308 if text.starts_with('/') => {
-                        answer(*status, "", "", Some(&format!("{here}{text}")))
-                    }
-                    301 | 302 | 303 | 307 | 308 => answer(*status, "", "", Some(text)),
-                    status => answer(*status, text, kind, None),
-                };
-                let status = response.status();
-                rules.apply_to_response(response.headers_mut(), status, &variables);
-                return Ok(acceptor.respond(stream, &head, response).await?);
-            }
-        };
-        let hop = match &proxy.real_ip {
-            Some(real_ip) => real_ip.locate(hop, &head.headers),
-            None => hop,
-        };
-        let replaced = match proxy.replacement {
-            None => None,
-            Some(replacement) => match found.replace_prefix(replacement, target) {
-                Some(replaced) => Some(replaced),
-                None => return Ok(acceptor.respond(stream, &head, answer(400, "", "", None)).await?),
-            },
-        };
-        if let Some(upgrades) = proxy.upgrades.as_ref().filter(|_| wants_upgrade(&head)) {
-            match Box::pin(upgrades.resume(stream, hop)).await? {
-                Accepted::Upgrade(mut incoming) => {
-                    incoming.set_header_rules(proxy.rules.clone());
-                    if let Some(replaced) = replaced {
-                        incoming.set_target(replaced);
-                    }
-                    return Ok(incoming.proxy(&proxy.backend).await.map(drop)?);
-                }
-                // A protocol that does not pass.
-                Accepted::Ordinary(_, ordinary) => stream = ordinary,
-                _ => return Ok(()),
-            }
-        }
-        let mut destination = Destination::default().header_rules(proxy.rules.clone());
-        if let Some(replaced) = replaced {
-            destination = destination.target(replaced);
-        }
-        let relayed = Box::pin(proxy.relay.serve(stream, &head, destination, hop)).await?;
-        let Some(stream) = relayed.stream else {
-            return Ok(());
-        };
-        accepted = Box::pin(acceptor.resume(stream, connected)).await?;
-    }
-    Ok(())
-}
-
-fn answer(status: u16, text: &str, kind: &str, to: Option<&str>) -> Response<String> {
-    let mut response = Response::new(text.to_owned());
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let fields = [(CONTENT_TYPE, Some(kind).filter(|kind| !kind.is_empty())), (LOCATION, to)];
-    for (name, value) in fields {
-        if let Some(Ok(value)) = value.map(HeaderValue::from_str) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
 }
 
 /// As in nginx: no field beside those that the configuration names.
@@ -290,6 +263,175 @@ fn no_upgrades() -> GatewayConfig {
     GatewayConfig::default().policy(HandshakePolicy::default().allow_only([]))
 }
 
+/// What a request comes to.
+enum Step<'a> {
+    Answer(Response<String>),
+    Ask(Ask<'a>),
+}
+
+/// An upstream that is asked.
+struct Ask<'a> {
+    proxy: &'a Proxy,
+    /// What it is asked for; none is the client's target.
+    target: Option<PathAndQuery>,
+    hop: Hop,
+    /// As long as it lasts, the request counts for its client.
+    places: Vec<PeerPermit>,
+}
+
+impl Listener {
+    /// The location of a request, and what that says.
+    fn step(&self, head: &Parts, hop: Hop) -> Result<Step<'_>, Failure> {
+        let in_target = head.uri.authority().map(|authority| authority.as_str());
+        let host = in_target.or_else(|| head.headers.get(HOST)?.to_str().ok());
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let Site { name, locations } = self.servers.find(host).ok_or("there is no server")?;
+        let here = "$scheme://$http_host".parse::<Template>()?.value(&Variables::new(head, &hop));
+        let here = here.as_ref().and_then(|here| here.to_str().ok()).unwrap_or_default();
+        if let Some(path) = locations.redirect(target) {
+            return Ok(Step::Answer(answer(301, "", "", Some(&format!("{here}{path}")))));
+        }
+        let found = match locations.find(target) {
+            Ok(found) => found,
+            Err(NoRoute::Ambiguous) => return Ok(Step::Answer(answer(400, "", "", None))),
+            Err(_) => return Ok(Step::Answer(answer(404, "", "", None))),
+        };
+        let proxy = match found.value {
+            Content::Proxy(proxy) => proxy,
+            Content::Closed => return Ok(Step::Answer(answer(503, "closed\n", "text/plain", None))),
+            Content::Answer { status, text, kind, rules } => {
+                let variables = Variables::new(head, &hop).server_name(name);
+                let text = text.parse::<Template>()?.value(&variables);
+                let text = text.as_ref().and_then(|text| text.to_str().ok()).unwrap_or_default();
+                let mut response = match status {
+                    // A path is one of this server's.
+                    301 | 302 | 303 | 307 | 308 if text.starts_with('/') => {
+                        answer(*status, "", "", Some(&format!("{here}{text}")))
+                    }
+                    301 | 302 | 303 | 307 | 308 => answer(*status, "", "", Some(text)),
+                    status => answer(*status, text, kind, None),
+                };
+                let status = response.status();
+                rules.apply_to_response(response.headers_mut(), status, &variables);
+                return Ok(Step::Answer(response));
+            }
+        };
+        let hop = match &proxy.real_ip {
+            Some(real_ip) => real_ip.locate(hop, &head.headers),
+            None => hop,
+        };
+        let Some(places) = proxy.admit(&hop) else {
+            return Ok(Step::Answer(answer(proxy.crowded, "", "", None)));
+        };
+        let replaced = proxy.replacement.map(|replacement| found.replace_prefix(replacement, target));
+        Ok(match replaced {
+            Some(None) => Step::Answer(answer(400, "", "", None)),
+            replaced => Step::Ask(Ask { proxy, target: replaced.flatten(), hop, places }),
+        })
+    }
+}
+
+impl Ask<'_> {
+    fn destination(&self) -> Destination {
+        let destination = Destination::default().header_rules(self.proxy.rules.clone());
+        match self.target.clone() {
+            Some(target) => destination.target(target),
+            None => destination,
+        }
+    }
+
+    /// Asks for an upgrade, and carries what comes of it. The connection, where that is none of the protocols that pass.
+    async fn upgrade(&self, upgrades: &Acceptor, stream: Rewind<AnyStream>, drain: &Drain) -> Result<Option<Rewind<AnyStream>>, Failure> {
+        match Box::pin(upgrades.resume(stream, self.hop)).await? {
+            Accepted::Upgrade(mut incoming) => {
+                incoming.set_header_rules(self.proxy.rules.clone());
+                if let Some(target) = self.target.clone() {
+                    incoming.set_target(target);
+                }
+                incoming.proxy_until(&self.proxy.backend, drain.signal()).await?;
+                Ok(None)
+            }
+            Accepted::Ordinary(_, stream) => Ok(Some(stream)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Serves a connection: ordinary requests as long as they come, and at most one upgrade.
+async fn serve(client: AnyStream, hop: Hop, listener: &Listener, drain: &Drain) -> Result<(), Failure> {
+    let acceptor = &listener.acceptor;
+    let mut accepted = Box::pin(acceptor.accept_until(client, hop, drain.started())).await?;
+    while let Accepted::Ordinary(head, mut stream) = accepted {
+        let ask = match listener.step(&head, hop)? {
+            Step::Answer(response) => return Ok(acceptor.respond(stream, &head, response).await?),
+            Step::Ask(ask) => ask,
+        };
+        if let Some(upgrades) = ask.proxy.upgrades.as_ref().filter(|_| wants_upgrade(&head)) {
+            match ask.upgrade(upgrades, stream, drain).await? {
+                Some(ordinary) => stream = ordinary,
+                None => return Ok(()),
+            }
+        }
+        let relayed = Box::pin(ask.proxy.relay.serve(stream, &head, ask.destination(), ask.hop)).await?;
+        let Some(stream) = relayed.stream else {
+            return Ok(());
+        };
+        accepted = Box::pin(acceptor.resume_until(stream, hop, drain.started())).await?;
+    }
+    Ok(())
+}
+
+/// What answers the requests of a connection of HTTP/2. They are never upgrades, as in nginx.
+#[derive(Clone)]
+pub(crate) struct Http2Requests {
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) hop: Hop,
+}
+
+impl Service<Request<RequestBody>> for Http2Requests {
+    type Response = Response<ProxyBody>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ProxyBody>, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let (mut head, body) = request.into_parts();
+            if let Err(why) = check_request(&mut head) {
+                return Ok(answer(why.status().as_u16(), "", "", None).map(ProxyBody::from));
+            }
+            let ask = match this.listener.step(&head, this.hop)? {
+                Step::Answer(response) => return Ok(response.map(ProxyBody::from)),
+                Step::Ask(ask) => ask,
+            };
+            let response = ask.proxy.relay.respond(Request::from_parts(head, body), ask.destination(), ask.hop).await;
+            let places = ask.places;
+            // It counts until its body has been sent.
+            Ok(response.map(|body| ProxyBody::new(body.map_frame(move |frame| {
+                let _held = &places;
+                frame
+            }))))
+        })
+    }
+}
+
+fn answer(status: u16, text: &str, kind: &str, to: Option<&str>) -> Response<String> {
+    let mut response = Response::new(text.to_owned());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let fields = [(CONTENT_TYPE, Some(kind).filter(|kind| !kind.is_empty())), (LOCATION, to)];
+    for (name, value) in fields {
+        if let Some(Ok(value)) = value.map(HeaderValue::from_str) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+
 fn upstreams() -> Result<Upstreams, Failure> {
     let mut upstreams = Upstreams::new();
     let group = Group::builder()
@@ -301,19 +443,21 @@ fn upstreams() -> Result<Upstreams, Failure> {
 }
 
 // server_map.conf:2: error_log error.log has no equivalent here
+/// As nginx without `worker_shutdown_timeout`: as long as it takes.
+const SHUTDOWN: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 // mime.types:1: types has no equivalent here
 // server_map.conf:11: charset utf-8 has no equivalent here
 // server_map.conf:12: log_format proxy $http_x_real_ip - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http is not written here; see connect::Trace
 // server_map.conf:15: access_log access.log proxy is not written here; see connect::Trace
 
 /// `listen 127.0.0.1:8080`
-fn listener_0(upstreams: &Upstreams, tunnels: &Cap) -> Result<Listener, Failure> {
+fn listener_0(shared: &Shared) -> Result<Listener, Failure> {
     let mut servers = Servers::default();
 
     // conf.d/site.conf:5: server
     let mut locations = Locations::default();
     // conf.d/site.conf:13: location /
-    let backend = upstreams["http://myweb_backend"].clone();
+    let backend = shared.upstreams["http://myweb_backend"].clone();
     let backend = backend.retry(Retry::default().invalid_heads(false));
     let mut rules = plain_rules("site.example", "myweb_backend")?;
     rules = rules.remove_on_response("X-Accel-Buffering")?;
@@ -328,12 +472,13 @@ fn listener_0(upstreams: &Upstreams, tunnels: &Cap) -> Result<Listener, Failure>
         .send_timeout(Duration::from_secs(600))
         .request_body_timeout(Duration::from_secs(60))
         .max_request_body(1069547520000)
+        .drain(shared.drain.clone())
         .response_limits(HeadLimits::default().max_bytes(65536));
     let tunnel = TunnelConfig::default().idle_timeout(Duration::from_secs(600)).write_timeout(Duration::from_secs(600));
     let upgrades = GatewayConfig::default()
         .forwarding(forwarding())
         .tunnel(tunnel)
-        .cap(tunnels.clone())
+        .cap(shared.tunnels.clone())
         .connect_timeout(Duration::from_secs(60))
         .handshake_timeout(Duration::from_secs(600))
         .read_timeout(Duration::from_secs(600))
@@ -345,6 +490,8 @@ fn listener_0(upstreams: &Upstreams, tunnels: &Cap) -> Result<Listener, Failure>
         rules,
         upgrades: Some(Acceptor::new(upgrades)),
         real_ip: None,
+        places: Vec::new(),
+        crowded: 503,
     })))?;
     servers.add(["site.example".parse()?], Site { name: "site.example", locations })?;
 
@@ -358,13 +505,22 @@ fn listener_0(upstreams: &Upstreams, tunnels: &Cap) -> Result<Listener, Failure>
         dual: false,
         announced: None,
         tls: None,
+        http2: None,
         acceptor: Acceptor::new(config),
         servers,
     })
 }
 
-pub(crate) fn listeners() -> Result<Vec<Listener>, Failure> {
-    let upstreams = upstreams()?;
-    let tunnels = Cap::unlimited();
-    Ok(vec![listener_0(&upstreams, &tunnels)?])
+pub(crate) fn listeners(shared: &Shared) -> Result<Vec<Listener>, Failure> {
+    Ok(vec![listener_0(shared)?])
+}
+
+pub(crate) fn shared() -> Result<Shared, Failure> {
+    Ok(Shared {
+        upstreams: upstreams()?,
+        tunnels: Cap::unlimited(),
+        zones: HashMap::from([]),
+        drain: Drain::new(),
+        connections: Cap::unlimited(),
+    })
 }
