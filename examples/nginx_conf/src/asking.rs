@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TRANSFER_ENCODING};
 use http::{Extensions, HeaderMap, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
@@ -226,12 +226,16 @@ impl Request {
             }
         }
         if let Some(to) = asked("x-accel-redirect") {
-            let mut state = self.state.lock();
             // What the upstream has said of the file, as nginx keeps it.
-            for name in KEPT_OF_REDIRECT {
-                for value in headers.get_all(name) {
-                    state.fields.append(name, value.clone());
-                }
+            let kept = KEPT_OF_REDIRECT.iter().flat_map(|name| {
+                let values = headers.get_all(*name).iter();
+                values.map(|value| (HeaderName::from_static(name), value.clone()))
+            });
+            let mut kept: HeaderMap = kept.collect();
+            self.with(|asked| cookies::apply(&handling.cookie_rules, &mut kept, asked));
+            let mut state = self.state.lock();
+            for (name, value) in kept.iter() {
+                state.fields.append(name, value.clone());
             }
             drop(state);
             return Some(self.accelerated(to.as_bytes()));

@@ -1,6 +1,7 @@
 //! `charset`: which `Content-Type` is completed by one. Texts are not translated: nginx does that by `charset_map` alone, and without one
 //! `override_charset` changes nothing there either.
 
+use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::text::{Asked, Text};
@@ -33,8 +34,11 @@ impl Charset {
         }
     }
 
-    /// Completes the type of an answer.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap, asked: &Asked<'_>) {
+    /// Completes the type of an answer; as in nginx, not of one that sends its client elsewhere.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap, status: StatusCode, asked: &Asked<'_>) {
+        if matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND) {
+            return;
+        }
         let Some(name) = &self.name else {
             return;
         };

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::header::RANGE;
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, LAST_MODIFIED, RANGE};
 use http::{Method, Response, StatusCode};
 use switchover::service::ProxyBody;
 
@@ -143,8 +143,18 @@ impl Request {
             validators = None;
             response = files::serve(path, method, None, kind).await;
         }
-        match response.status().is_client_error() && response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
-            true => Err(response.status().into()),
+        match response.status().is_client_error() {
+            true => {
+                // What there is, where the client has asked for what is not.
+                let mut fields = HeaderMap::new();
+                fields.extend(
+                    response
+                        .headers_mut()
+                        .remove(CONTENT_RANGE)
+                        .map(|range| (CONTENT_RANGE, range)),
+                );
+                Err(Stop::Status(response.status(), fields))
+            }
             false => {
                 validators
                     .iter()
@@ -152,6 +162,11 @@ impl Request {
                 // A whole file has it from those that would compress it.
                 if compressed == OfFile::Varies && response.status() != StatusCode::OK {
                     Gzip::vary(response.headers_mut());
+                }
+                // A page with another status has no time, and no parts.
+                if !is_usual {
+                    response.headers_mut().remove(LAST_MODIFIED);
+                    response.headers_mut().remove(ACCEPT_RANGES);
                 }
                 Ok(self.finished(response))
             }

@@ -4,6 +4,7 @@ use super::findings::Findings;
 use super::harmless::{FAMILIES_OF_NO_BEARING, OF_NO_BEARING};
 use super::known::{ARGUMENTS, BLOCKS, CARRIED_OUT, OF_A_GROUP};
 use super::left_out::LEFT_OUT;
+use super::spelling::nearest;
 use super::tree::Directive;
 
 /// Where a directive stands.
@@ -68,9 +69,10 @@ fn is_carried_out(directive: &Directive, context: Context, findings: &mut Findin
             findings.warning(place, format!("{name} is not carried out: {meaning}"));
         }
     } else if !has_no_bearing(name) {
+        let meant = nearest(name).map_or(String::new(), |known| format!(". Is {known} meant?"));
         let text = format!(
             "{name} is not known here. nginx does not start on what it does not know either, and a module that is missing may \
-             be what keeps somebody out: nothing is served as long as it is there"
+             be what keeps somebody out: nothing is served as long as it is there{meant}"
         );
         findings.error(place, text);
     }

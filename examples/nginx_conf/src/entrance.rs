@@ -49,7 +49,7 @@ impl Request {
             return Err(StatusCode::BAD_REQUEST);
         }
         // As in nginx, whatever the configuration says: the one is for proxies of another kind, the other shows what was sent.
-        if matches!(self.head.method, Method::CONNECT | Method::TRACE) {
+        if self.head.method == Method::CONNECT {
             return Err(StatusCode::METHOD_NOT_ALLOWED);
         }
         let path = self.head.uri.path();
@@ -64,7 +64,10 @@ impl Request {
             false => uri::without_merging(path, uri),
         };
         self.state.lock().uri = merged;
-        Ok(())
+        match self.head.method {
+            Method::TRACE => Err(StatusCode::METHOD_NOT_ALLOWED),
+            _ => Ok(()),
+        }
     }
 
     /// Of the server that the handshake was about, else of the default one: the name in the request comes behind its path.

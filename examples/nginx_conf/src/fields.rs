@@ -143,6 +143,11 @@ impl Fields {
         rules
     }
 
+    /// Whether something is added to all answers, be they refusals.
+    pub(crate) fn adds_always(&self) -> bool {
+        self.added.iter().any(|field| field.always)
+    }
+
     /// Whether a name with an underscore is one, and what variables have of it.
     pub(crate) fn keeps_underscores(&self) -> bool {
         self.underscores == Underscores::Keep
@@ -165,7 +170,7 @@ impl Fields {
     /// `expires`, `add_header` and `charset`.
     pub(crate) fn add(&self, headers: &mut HeaderMap, status: StatusCode, asked: &Asked<'_>) {
         let is_usual = matches!(status.as_u16(), 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
-        self.charset.apply(headers, asked);
+        self.charset.apply(headers, status, asked);
         if let Some(expires) = self.expires.as_ref().filter(|_| is_usual) {
             expires.apply(headers, asked);
         }

@@ -133,6 +133,13 @@ impl Request {
                         refusal = Some(stop);
                     }
                 }
+                Err(Stop::Status(status, mut fields)) => {
+                    // How a guard before it asks for a password stands in this answer too.
+                    if let Some(Stop::Status(_, asking)) = refusal {
+                        fields.extend(asking);
+                    }
+                    return Err(Stop::Status(status, fields));
+                }
                 Err(stop) => return Err(stop),
             }
         }

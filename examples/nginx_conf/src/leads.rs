@@ -85,7 +85,11 @@ impl Request {
             .and_then(|sticky| self.with(|asked| sticky.wanted(asked)));
         self.has_its_values()?;
         let tries = Tries::new(key, sticky, wanted, bound);
-        self.state.lock().tries = Some(tries.clone());
+        {
+            let mut state = self.state.lock();
+            let before = state.tries.replace(tries.clone());
+            state.tries_before.extend(before);
+        }
         self.explain(|| {
             let path = path.as_ref().map_or(self.own_target(), |path| path.as_str());
             format!("proxy_pass ({}) to {} for {path}", proxy.place, target.authority)

@@ -15,6 +15,8 @@ pub(crate) struct Names {
     known: Vec<String>,
     /// `$upstream_response_length` stands somewhere.
     has_body_lengths: bool,
+    /// `$upstream_bytes_sent` or `$upstream_bytes_received` does.
+    has_byte_counts: bool,
 }
 
 /// Where the value of a variable comes from, as long as a request has not been given one.
@@ -49,6 +51,11 @@ impl Names {
         self.has_body_lengths
     }
 
+    /// Whether a variable may be asked for how many bytes an upstream was sent, or has sent.
+    pub(crate) fn has_byte_counts(&self) -> bool {
+        self.has_byte_counts
+    }
+
     fn add(&mut self, name: &str) {
         if !name.is_empty() && self.number(name).is_none() {
             self.known.push(name.to_ascii_lowercase());
@@ -57,10 +64,12 @@ impl Names {
 
     fn collect(&mut self, lines: &[Directive]) {
         for line in lines {
-            self.has_body_lengths |= line
-                .arguments
-                .iter()
-                .any(|argument| argument.to_ascii_lowercase().contains("upstream_response_length"));
+            let names = |name: &str| {
+                let mut arguments = line.arguments.iter();
+                arguments.any(|argument| argument.to_ascii_lowercase().contains(name))
+            };
+            self.has_body_lengths |= names("upstream_response_length");
+            self.has_byte_counts |= names("upstream_bytes_");
             let defined = match &*line.name {
                 "map" | "split_clients" => line.argument(1),
                 "geo" => line.arguments.last().map_or("", String::as_str),

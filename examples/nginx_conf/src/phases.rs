@@ -81,7 +81,12 @@ impl Request {
                         state.redirects > MOST + 1
                     };
                     match is_over {
-                        true => return self.page(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()),
+                        true => {
+                            let cycle = StatusCode::INTERNAL_SERVER_ERROR;
+                            // Whatever a page was to be answered with.
+                            self.state.lock().kept_status = Some(cycle);
+                            return self.page(cycle, HeaderMap::new());
+                        }
                         false => self.phases(entry).await.map_or_else(|stop| stop, Stop::Plan),
                     }
                 }

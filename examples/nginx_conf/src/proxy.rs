@@ -48,6 +48,8 @@ pub(crate) struct Proxy {
     /// How TLS is spoken; none where there is no need.
     tls: Option<UpstreamTls>,
     connect_timeout: Duration,
+    /// Whether the bytes of its connections are counted.
+    is_metered: bool,
     /// The matched prefix, where the target's own encoding stays behind it.
     prefix: Option<Prefixes<()>>,
     /// `--nginx-paths`.
@@ -115,7 +117,8 @@ impl Proxy {
                             limit_except; nginx does not start either";
                 wrong(around, text.to_owned());
             }
-            let route = route(tls.as_ref().filter(|_| target.https), &target, connect_timeout);
+            let tls = tls.as_ref().filter(|_| target.https);
+            let route = route(tls, &target, connect_timeout, around.names.has_byte_counts());
             let route = match route {
                 Ok(route) => route,
                 Err(why) => {
@@ -150,6 +153,7 @@ impl Proxy {
             retry,
             tls,
             connect_timeout,
+            is_metered: around.names.has_byte_counts(),
             prefix: prefix(pattern),
             reads_as_nginx: around.limits.reading == PathReading::Nginx,
             resolver: resolver(scope),
@@ -194,6 +198,7 @@ impl Proxy {
             self.tls.as_ref().filter(|_| target.https),
             target,
             self.connect_timeout,
+            self.is_metered,
         )?;
         let group = upstream.group.retry(self.retry.clone());
         Ok(group.on_attempt(tries::ended).connect_with(route))
@@ -289,10 +294,19 @@ fn prefix(pattern: &Pattern) -> Option<Prefixes<()>> {
     Some(prefixes)
 }
 
-fn route(tls: Option<&UpstreamTls>, target: &Target, connect_timeout: Duration) -> Result<Route, String> {
+fn route(
+    tls: Option<&UpstreamTls>,
+    target: &Target,
+    connect_timeout: Duration,
+    is_metered: bool,
+) -> Result<Route, String> {
     let tls = match tls {
         Some(tls) => Some(Tls::new(tls.config.clone(), tls.name_for(target)).map_err(|why| why.to_string())?),
         None => None,
     };
-    Ok(Route { tls, connect_timeout })
+    Ok(Route {
+        tls,
+        connect_timeout,
+        is_metered,
+    })
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use regex_automata::meta;
 use regex_automata::util::syntax;
 
+use super::linear;
 use super::pattern::{self, Form};
 
 /// How much an expression may backtrack on one text: as much as with PCRE.
@@ -174,7 +175,7 @@ impl Engine {
             return Engine::backtracking(source, ignores_case, end, Form::Signs);
         }
         let linear = pattern::translated(source, Form::Linear, end)?;
-        let readable = Some(&linear).filter(|linear| !pattern::is_possessive(linear));
+        let readable = Some(&linear).filter(|linear| !linear::is_possessive(linear));
         match readable.and_then(|linear| linear_of(linear, ignores_case)) {
             Some(regex) => Ok(Engine::Linear(regex)),
             None => Engine::backtracking(source, ignores_case, end, Form::Bytes),
@@ -202,7 +203,7 @@ impl Engine {
             true => None,
             false => pattern::translated(source, Form::Linear, end)
                 .ok()
-                .and_then(|linear| pattern::loosened(&linear))
+                .and_then(|linear| linear::loosened(&linear))
                 .and_then(|loose| linear_of(&loose, ignores_case)),
         };
         Ok(Engine::Backtracking {

@@ -43,10 +43,19 @@ pub(crate) fn shown(status: StatusCode) -> StatusCode {
     }
 }
 
+/// Those that have a page in nginx. Others have no content, and no type.
+fn has_page(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        301..=303 | 307 | 308 | 400..=407 | 409..=416 | 421 | 429 | 494..=497 | 500..=505 | 507
+    )
+}
+
 /// As nginx has it: programs that read pages know these.
 fn html(status: StatusCode) -> String {
     let reason = match status.as_u16() {
         302 => "Found",
+        401 => "Authorization Required",
         405 => "Not Allowed",
         413 => "Request Entity Too Large",
         414 => "Request-URI Too Large",
@@ -119,8 +128,12 @@ impl Request {
         let mut response = Response::new(ProxyBody::from(String::new()));
         *response.status_mut() = status;
         *response.headers_mut() = fields;
-        if !status.is_success() && status != StatusCode::NOT_MODIFIED {
+        if has_page(status) {
             *response.body_mut() = ProxyBody::from(html(status));
+            response
+                .headers_mut()
+                .entry(CONTENT_TYPE)
+                .or_insert(HeaderValue::from_static("text/html"));
         }
         // As in nginx: what else comes on the connection is not to be trusted, or not to be served.
         if matches!(status.as_u16(), 400 | 413 | 414 | 497 | 495 | 496 | 500 | 501) {
@@ -128,10 +141,6 @@ impl Request {
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
-            .headers_mut()
-            .entry(CONTENT_TYPE)
-            .or_insert(HeaderValue::from_static("text/html"));
         self.finished(response)
     }
 
@@ -172,7 +181,9 @@ impl Request {
 
     /// `absolute_redirect`, of a path to which the configuration sends a client.
     pub(crate) fn make_absolute(&self, headers: &mut HeaderMap) {
-        let to = headers.get(LOCATION).and_then(|to| to.to_str().ok());
+        let to = headers
+            .get(LOCATION)
+            .and_then(|to| std::str::from_utf8(to.as_bytes()).ok());
         let addressing = self.addressing();
         let path = to.filter(|to| addressing.is_absolute && to.starts_with('/'));
         if let Some(absolute) = path.and_then(|path| self.absolute(path, addressing)) {

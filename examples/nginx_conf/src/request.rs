@@ -31,6 +31,8 @@ pub(crate) const CLIENT_LEFT: u16 = 499;
 /// What a client has asked for.
 pub(crate) struct Request {
     pub(crate) head: Box<Parts>,
+    /// Over which it came, as long as nobody behind it is known.
+    connected: Hop,
     hop: Mutex<Hop>,
     pub(crate) proxied: Proxied,
     pub(crate) facts: Arc<Facts>,
@@ -59,9 +61,9 @@ impl Request {
     ) -> Self {
         // Without a host it is for the default server, whatever the handshake was about.
         let (server, by) = worker.listener(listener).server(host(&head));
-        let hop = match &server.real_ip {
-            Some(real_ip) => real_ip.locate(hop, &head.headers, proxied),
-            None => hop,
+        let (connected, hop) = match &server.real_ip {
+            Some(real_ip) => (hop, real_ip.locate(hop, &head.headers, proxied)),
+            None => (hop, hop),
         };
         let state = State {
             args: head.uri.query().unwrap_or_default().to_owned(),
@@ -74,6 +76,7 @@ impl Request {
         let request = Request {
             server,
             head,
+            connected,
             hop: Mutex::new(hop),
             proxied,
             facts,
@@ -111,6 +114,7 @@ impl Request {
         };
         Request {
             head: self.head.clone(),
+            connected: self.connected,
             hop: Mutex::new(self.hop()),
             proxied: self.proxied,
             facts: self.facts.clone(),
@@ -134,10 +138,10 @@ impl Request {
         *self.hop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who the client is behind proxies, unless that was found out before.
+    /// Who the client is behind proxies, unless that was found out before, be it the proxy itself.
     pub(crate) fn locate(&self, real_ip: &super::real_ip::RealIp) {
         let mut hop = self.hop.lock().unwrap_or_else(PoisonError::into_inner);
-        if hop.client() == hop.peer() {
+        if *hop == self.connected {
             *hop = real_ip.locate(*hop, &self.head.headers, self.proxied);
         }
     }

@@ -9,6 +9,7 @@ use switchover::tunnel::AnyStream;
 use switchover::upstream::{Group, ServerConnector};
 use tokio::time::timeout;
 
+use super::metered::Metered;
 use super::peer::Peer;
 use super::tries;
 
@@ -29,6 +30,8 @@ pub(crate) struct Route {
     pub(crate) tls: Option<Tls>,
     /// For each server, its TLS included.
     pub(crate) connect_timeout: Duration,
+    /// Whether its bytes are counted.
+    pub(crate) is_metered: bool,
 }
 
 impl Tls {
@@ -47,6 +50,7 @@ impl Route {
         Route {
             tls: None,
             connect_timeout: Duration::from_secs(60),
+            is_metered: false,
         }
     }
 
@@ -74,7 +78,10 @@ impl ServerConnector<Peer> for Route {
             })
         })?;
         tries::connected(since.elapsed());
-        Ok(stream)
+        Ok(match self.is_metered {
+            true => AnyStream::new(Metered::new(stream)),
+            false => stream,
+        })
     }
 
     fn pooling(&self, _: &Peer) -> Pooling {

@@ -158,8 +158,11 @@ impl Read {
         }
         let merges = scope.handling.merge_slashes.as_ref().is_none_or(|on| on.value);
         let server = Server {
-            // As in nginx: the dot in front is no part of it.
-            name: name.strip_prefix('.').unwrap_or(name).to_owned(),
+            // As in nginx: the dot in front is no part of it, and it has small letters, unless it is an expression.
+            name: match name.strip_prefix('.').unwrap_or(name) {
+                expression if expression.starts_with('~') => expression.to_owned(),
+                name => name.to_ascii_lowercase(),
+            },
             place: block.place.clone(),
             steps: blocks::server_steps(&lines, around),
             locations: location::read(&lines, &scope, &Pattern::None, around),
@@ -284,7 +287,10 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
         }
     }
     let pages = here().flat_map(|(read, _)| &read.server.own.handling.error_pages);
-    let has_page_for_plain = lacks_tls().is_some_and(|status| pages.clone().any(|page| page.is_for(status)));
+    let adds_always = here().any(|(read, _)| read.server.own.fields.adds_always());
+    // Without either, the library answers those without TLS.
+    let has_page_for_plain =
+        adds_always || lacks_tls().is_some_and(|status| pages.clone().any(|page| page.is_for(status)));
     let is_http2 = here().any(|(_, listen)| listen.is_http2);
     let mut tls = None;
     if is_tls {

@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) redirects: u8,
     /// The servers asked last, and what has come of it.
     pub(crate) tries: Option<Arc<Tries>>,
+    /// Those of the locations before, whose answers something has taken the place of.
+    pub(crate) tries_before: Vec<Arc<Tries>>,
     /// The answer of the upstream.
     pub(crate) upstream: Option<(StatusCode, HeaderMap)>,
     /// The answer that goes to the client.

@@ -32,6 +32,9 @@ pub(crate) struct Tries {
     bound: Option<SocketAddr>,
     /// How much of the body has come of the answer that came last, where somebody wants to know.
     body_length: AtomicU64,
+    /// How many bytes the server that is asked has been sent, and has sent, where somebody wants to know.
+    sent: AtomicU64,
+    received: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -55,6 +58,9 @@ pub(crate) struct Try {
     pub(crate) took: Duration,
     /// Of its answer's body.
     pub(crate) body_length: u64,
+    /// Of all that it was sent, and has sent.
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
     /// What came of it, as logs have it; none where nobody waited for it.
     pub(crate) status: Option<u16>,
     begun: Instant,
@@ -74,6 +80,8 @@ impl Tries {
             wanted,
             bound,
             body_length: AtomicU64::default(),
+            sent: AtomicU64::default(),
+            received: AtomicU64::default(),
             state: Mutex::default(),
         })
     }
@@ -93,6 +101,16 @@ impl Tries {
         self.body_length.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// So many bytes more have gone to the server.
+    pub(crate) fn has_sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// So many more have come from it.
+    pub(crate) fn has_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// `sticky`: the client learns which server it was.
     pub(crate) fn name_server(&self, headers: &mut HeaderMap, asked: &Asked<'_>) {
         let Some(sticky) = &self.sticky else { return };
@@ -105,6 +123,11 @@ impl Tries {
     /// All of them, when the request has ended. The last one has lasted until now if it has answered.
     pub(crate) fn all(&self) -> Vec<Try> {
         let mut tries = self.state().tries.clone();
+        if let Some(last) = tries.last_mut() {
+            // What has come and gone since it has begun to answer.
+            last.bytes_sent += self.sent.load(Ordering::Relaxed);
+            last.bytes_received += self.received.load(Ordering::Relaxed);
+        }
         if let Some(last) = tries.last_mut().filter(|last| last.answered.is_some()) {
             last.took = last.begun.elapsed();
             last.body_length = self.body_length.load(Ordering::Relaxed);
@@ -126,10 +149,17 @@ impl Try {
             answered: None,
             took: Duration::ZERO,
             body_length: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
             status: Some(status),
             begun: Instant::now(),
         }
     }
+}
+
+/// Those of the request that is served now.
+pub(crate) fn current() -> Option<Arc<Tries>> {
+    CURRENT.try_with(Arc::clone).ok()
 }
 
 /// The key of the request that is served now.
@@ -174,6 +204,8 @@ pub(crate) fn ended(attempted: &Attempted<'_>) {
             answered,
             took: attempted.took,
             body_length: 0,
+            bytes_sent: tries.sent.swap(0, Ordering::Relaxed),
+            bytes_received: tries.received.swap(0, Ordering::Relaxed),
             status,
             begun: Instant::now()
                 .checked_sub(attempted.took)

@@ -212,6 +212,8 @@ impl Plain {
             Plain::TimeIso8601 => Moment::of(now()).in_iso_8601(),
             Plain::TimeLocal => Moment::of(now()).as_in_logs(),
             Plain::UpstreamAddress => of_each(asked, |server| Some(server.server.clone())),
+            Plain::UpstreamBytesReceived => of_each(asked, |server| Some(server.bytes_received.to_string())),
+            Plain::UpstreamBytesSent => of_each(asked, |server| Some(server.bytes_sent.to_string())),
             Plain::UpstreamConnectTime => of_each(asked, |server| server.connected.map(seconds)),
             Plain::UpstreamHeaderTime => of_each(asked, |server| server.answered.map(seconds)),
             Plain::UpstreamResponseLength => of_each(asked, |server| Some(server.body_length.to_string())),
@@ -228,10 +230,14 @@ impl Plain {
 
 /// What there is to say of each server that was asked, as nginx writes it.
 fn of_each(asked: &Asked<'_>, what: impl Fn(&Try) -> Option<String>) -> String {
-    let Some(tries) = asked.state.lock().tries.clone() else {
+    let (before, last) = {
+        let state = asked.state.lock();
+        (state.tries_before.clone(), state.tries.clone())
+    };
+    let Some(last) = last else {
         return String::new();
     };
-    let mut tries = tries.all();
+    let mut tries = last.all();
     let sent = asked
         .state
         .lock()
@@ -248,8 +254,13 @@ fn of_each(asked: &Asked<'_>, what: impl Fn(&Try) -> Option<String>) -> String {
         let group = asked.target.map_or("", |target| &target.host);
         tries.push(Try::of_none(group, status));
     }
-    let each = tries.iter().map(|server| what(server).unwrap_or("-".to_owned()));
-    each.collect::<Vec<_>>().join(", ")
+    // Servers of one group, and then those of the location that the request was sent on to.
+    let groups = before.iter().map(|tries| tries.all()).chain([tries]);
+    let groups = groups.map(|tries| {
+        let each = tries.iter().map(|server| what(server).unwrap_or("-".to_owned()));
+        each.collect::<Vec<_>>().join(", ")
+    });
+    groups.collect::<Vec<_>>().join(" : ")
 }
 
 fn seconds(time: Duration) -> String {
@@ -312,7 +323,9 @@ const BASIC: GeneralPurpose = GeneralPurpose::new(
 pub(crate) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, credentials) = value.split_once(' ')?;
-    let decoded = BASIC.decode(credentials.trim()).ok()?;
+    // Behind the first padding nothing is read.
+    let credentials = credentials.trim().split('=').next()?;
+    let decoded = BASIC.decode(credentials).ok()?;
     let text = String::from_utf8(decoded).ok()?;
     let (name, password) = text.split_once(':')?;
     scheme

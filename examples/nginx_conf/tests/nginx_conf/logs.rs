@@ -187,3 +187,61 @@ async fn the_length_of_an_answer() {
         }
     }
 }
+
+/// What a server was sent, and has sent, heads and all: also over a connection that is kept, and in a tunnel.
+#[tokio::test]
+async fn the_bytes_of_an_upstream() {
+    for kind in [Kind::Ours, Kind::Nginx] {
+        if kind == Kind::Nginx && !has_nginx() {
+            continue;
+        }
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
+        let again = |script: Script, _| script.read_head().send(answer);
+        let page = ScriptedOrigin::start((0..8).fold(Script::new(), again)).await;
+        let echo = ScriptedOrigin::start(Script::websocket_echo()).await;
+        let text = format!(
+            "events {{}}
+            http {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy;
+            map $upstream_bytes_sent $sent {{ '' nothing; 0 none; ~^0,.[1-9] 'none, some'; ~^0.:.[1-9] 'none : some'; ~^[1-9] some; default $upstream_bytes_sent; }}
+            log_format bytes '$status $sent $upstream_bytes_received';
+            access_log FOLDER/access.log bytes;
+            upstream two {{ server 127.0.0.1:9; server {page} backup; }}
+            upstream kept {{ server {page}; keepalive 1; }}
+            server {{ listen LISTEN; proxy_http_version 1.1; location / {{ proxy_pass http://{page}; }}
+                location /two {{ proxy_pass http://two; }}
+                location /kept {{ proxy_set_header Connection ''; proxy_pass http://kept; }}
+                location /none {{ return 204; }} location /down {{ proxy_pass http://127.0.0.1:9; }}
+                location /instead {{ error_page 502 = /; proxy_pass http://127.0.0.1:9; }}
+                location /chat {{ proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+                    proxy_pass http://{echo}; }} }} }}",
+            page = page.address(),
+            echo = echo.address()
+        );
+        let program = Folder::of(page.address(), &text).start(kind, "test.conf", &["--strict"]);
+        let of_page = answer.len();
+        let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let cases = [
+            (get("/"), format!("200 some {of_page}")),
+            (get("/kept"), format!("200 some {of_page}")),
+            (get("/kept"), format!("200 some {of_page}")),
+            (get("/two"), format!("200 none, some 0, {of_page}")),
+            (get("/none"), "204 nothing -".to_owned()),
+            (get("/down"), "502 none 0".to_owned()),
+            (get("/instead"), format!("200 none : some 0 : {of_page}")),
+        ];
+        let mut count = 0;
+        for (request, line) in cases {
+            ask(&program, &request).await;
+            count += 1;
+            assert_eq!(lines(&program, count)[count - 1], line, "{kind:?} {request:?}");
+        }
+        tunnel(&program).await;
+        let all = lines(&program, count + 1);
+        let received = all[count].strip_prefix("101 some ").map(str::parse::<usize>);
+        let head = "HTTP/1.1 101 Switching Protocols\r\n\r\n".len();
+        assert!(
+            received.is_some_and(|bytes| bytes.unwrap() > head + "nine byte".len()),
+            "{kind:?} {all:?}"
+        );
+    }
+}

@@ -4,6 +4,7 @@
 //! `SWITCHOVER_PEERS=required` a skip is a failure.
 #![cfg(unix)]
 
+mod answers_alike;
 mod carried;
 mod client_certificates;
 mod closed;

@@ -483,6 +483,7 @@ fn plain_http_where_tls_is_spoken() {
         ),
         ("error_page 497 =200 /page;", "200  \"page\""),
         ("error_page 497 @named;", "403  \"\""),
+        ("add_header Location /added always;", "400 /added \"\""),
     ] {
         for kind in [Kind::Ours, Kind::Nginx] {
             if kind == Kind::Nginx && !has_nginx() {

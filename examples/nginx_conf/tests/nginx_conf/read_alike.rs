@@ -47,6 +47,7 @@ pub(crate) fn both_answer(http: &str, cases: &[(&str, &str, &str)]) {
             ("files/sub/two.txt", "two"),
             ("files/sub/other.html", "other"),
             ("nobody", ""),
+            ("users", "user:{PLAIN}secret"),
         ];
         std::fs::create_dir_all(folder.path.join("files/sub")).unwrap();
         for (name, text) in files {
