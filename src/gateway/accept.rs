@@ -206,7 +206,7 @@ impl Acceptor {
                 Err(refused) => Undecided::Refused(refused),
             },
             Ok(None) => Undecided::Partial(client, scan),
-            Err(rejection) => Undecided::Refused(Refused(client, rejection, None)),
+            Err(rejection) => Undecided::Refused(Refused::new(client, rejection, None)),
         };
         Err(Box::new(undecided))
     }
@@ -255,8 +255,8 @@ impl Acceptor {
                 error.observed();
                 return Err(error);
             }
-            Ok(Err(HeadFailure::Rejected(rejection))) => Err(Refused(client, rejection, None)),
-            Err(_) => Err(Refused(client, Rejection::HeadTimeout, None)),
+            Ok(Err(HeadFailure::Rejected(rejection))) => Err(Refused::new(client, rejection, None)),
+            Err(_) => Err(Refused::new(client, Rejection::HeadTimeout, None)),
         };
         match decided {
             Ok(accepted) => Ok(accepted),
@@ -265,7 +265,12 @@ impl Acceptor {
     }
 
     /// Step (3): what the request is.
-    fn decide<S>(&self, mut client: Client<S>, head: ReadHead, hop: Hop) -> Result<Accepted<S>, Refused<S>> {
+    fn decide<S>(
+        &self,
+        mut client: Client<S>,
+        head: ReadHead,
+        hop: Hop,
+    ) -> Result<Accepted<S>, Box<Refused<S>>> {
         let ReadHead {
             head,
             body,
@@ -273,7 +278,7 @@ impl Acceptor {
             length,
         } = head;
         if *head.method() == Method::CONNECT {
-            return Err(Refused(client, Rejection::Connect, Some(head)));
+            return Err(Refused::new(client, Rejection::Connect, Some(head)));
         }
         client.head_only = *head.method() == Method::HEAD;
         client.may_half_close = self.config.early_half_close;
@@ -284,7 +289,7 @@ impl Acceptor {
                 let stream = Rewind::measured(client.stream, read, length).timed(client.timer);
                 return Ok(Accepted::Ordinary(head, stream));
             }
-            Err(rejection) => return Err(Refused(client, rejection, Some(head))),
+            Err(rejection) => return Err(Refused::new(client, rejection, Some(head))),
         };
         let located = || {
             self.config
@@ -294,7 +299,7 @@ impl Acceptor {
         };
         let admission = match self.config.upgrade.admit(located) {
             Ok(admission) => admission,
-            Err(rejection) => return Err(Refused(client, rejection, Some(head))),
+            Err(rejection) => return Err(Refused::new(client, rejection, Some(head))),
         };
         // What has come behind the head is the client's early data: a copy, which does not hold on to the head.
         client.early = BytesMut::from(&read[length..]);
@@ -332,7 +337,7 @@ fn has_begun(early: &mut BytesMut) -> bool {
 enum Undecided<S> {
     /// The head is not whole.
     Partial(Client<S>, HeadScan),
-    Refused(Refused<S>),
+    Refused(Box<Refused<S>>),
 }
 
 #[cfg(all(test, target_pointer_width = "64"))]

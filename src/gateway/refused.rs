@@ -21,11 +21,14 @@ pub(super) type OnRejection =
     dyn Fn(&Rejection, Option<&request::Parts>, &mut Response<String>) + Send + Sync;
 
 /// A client whose request is refused, and the head of that if it was whole and sound.
-pub(super) struct Refused<S>(
-    pub(super) Client<S>,
-    pub(super) Rejection,
-    pub(super) Option<Box<RequestHead>>,
-);
+pub(super) struct Refused<S>(Client<S>, Rejection, Option<Box<RequestHead>>);
+
+impl<S> Refused<S> {
+    /// Boxed, as all that is rare.
+    pub(super) fn new(client: Client<S>, rejection: Rejection, head: Option<Box<RequestHead>>) -> Box<Self> {
+        Box::new(Refused(client, rejection, head))
+    }
+}
 
 impl Acceptor {
     /// Changes the answers to requests that are refused here: those that [`accept`](Acceptor::accept) and its like have
@@ -139,11 +142,11 @@ impl Acceptor {
     }
 
     /// Answers and closes.
-    pub(super) async fn refuse<S>(&self, refused: Refused<S>) -> Result<Accepted<S>, Error>
+    pub(super) async fn refuse<S>(&self, refused: Box<Refused<S>>) -> Result<Accepted<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Refused(client, rejection, head) = refused;
+        let Refused(client, rejection, head) = *refused;
         let refusal = self.refusal(&rejection, || head.as_deref().map(|head| &**head));
         client.refuse(refusal, Admission::default()).await?;
         Ok(Accepted::Rejected(rejection, head))

@@ -68,7 +68,7 @@ impl Engine {
             from_upstream: self.from_upstream.delivered(),
             spliced_from_downstream: self.from_downstream.outlet().spliced(),
             spliced_from_upstream: self.from_upstream.outlet().spliced(),
-            duration: now.duration_since(self.started),
+            duration: now.duration_since(self.started()),
             end,
             websocket: self.websocket_traffic(),
         };
@@ -88,7 +88,7 @@ impl Engine {
         let view = self.view();
         // Not by `limits`, which would borrow the lifecycle too.
         let limits = Limits {
-            started: self.started.into_std(),
+            started: self.started().into_std(),
             tunnel: &self.config,
             websocket: self.from_downstream.websocket(),
         };
@@ -135,7 +135,7 @@ impl Engine {
 
     pub(super) fn limits(&self) -> Limits<'_> {
         Limits {
-            started: self.started.into_std(),
+            started: self.started().into_std(),
             tunnel: &self.config,
             websocket: self.from_downstream.websocket(),
         }

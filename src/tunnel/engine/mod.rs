@@ -50,7 +50,6 @@ pub(in crate::tunnel) struct Engine {
     pub(in crate::tunnel) lifecycle: Lifecycle<Failure>,
     timer: Timer,
     config: Arc<TunnelConfig>,
-    pub(in crate::tunnel) started: Instant,
 }
 
 /// What becomes of the streams when the tunnel has ended.
@@ -71,8 +70,11 @@ impl Engine {
             lifecycle: Lifecycle::new(),
             timer: Timer::default(),
             config,
-            started: now,
         }
+    }
+
+    pub(in crate::tunnel) fn started(&self) -> Instant {
+        self.from_downstream.started
     }
 
     /// Its deadlines are waited for by this timer, which may be armed already.

@@ -10,7 +10,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep};
 
@@ -19,25 +18,18 @@ use crate::tunnel::waker_key::WakerKey;
 /// At most one registration with the runtime's clock, made when the first deadline appears, for one deadline after another.
 #[derive(Default)]
 pub(crate) struct Timer {
-    // Boxed: a tunnel without deadlines does not pay for it, and the tunnel's future stays `Unpin`.
-    armed: Option<Pin<Box<Armed>>>,
+    // Boxed: a tunnel without deadlines does not pay for it, and the tunnel's future stays `Unpin`. By itself, and of a tokio without
+    // the runtime of several threads, it fits a gap that the tunnel's task and sockets leave in the heap.
+    sleep: Option<Pin<Box<Sleep>>>,
+    // The clock has that waker until the deadline. None if the task had used up its cooperative budget: nothing is registered then.
+    registered: Option<WakerKey>,
+    // Since it was looked at last, what it waits for can only have become later.
+    can_only_wait: bool,
 }
 
 impl fmt::Debug for Timer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Timer")
-    }
-}
-
-pin_project! {
-    /// A registration, and whom it wakes.
-    struct Armed {
-        #[pin]
-        sleep: Sleep,
-        // The clock has that waker until the deadline. None if the task had used up its cooperative budget: nothing is registered then.
-        registered: Option<WakerKey>,
-        // Since it was looked at last, what it waits for can only have become later.
-        can_only_wait: bool,
     }
 }
 
@@ -54,33 +46,27 @@ impl Timer {
         if now >= deadline {
             return Poll::Ready(());
         }
-        match &self.armed {
-            // It is due in time, and it wakes this task. Nothing to be done, which is so for every message.
-            Some(armed)
-                if now < armed.sleep.deadline()
-                    && armed.sleep.deadline() <= deadline
-                    && armed.registered == Some(WakerKey::of(cx.waker())) =>
-            {
-                Poll::Pending
-            }
+        // It is due in time, and it wakes this task: nothing to be done, which is so for every message.
+        match self.sleeps_until(cx) {
+            Some(at) if now < at && at <= deadline => Poll::Pending,
             _ => self.arm(cx, deadline),
         }
     }
 
+    /// When it fires, if it wakes this task then.
+    fn sleeps_until(&self, cx: &Context<'_>) -> Option<Instant> {
+        let sleep = self.sleep.as_ref()?;
+        (self.registered == Some(WakerKey::of(cx.waker()))).then(|| sleep.deadline())
+    }
+
     /// Whether there is nothing to be looked at before it fires: it wakes this task, and what it waits for has only become later.
     pub(in crate::tunnel) fn can_only_wait(&self, cx: &Context<'_>, now: Instant) -> bool {
-        self.armed.as_ref().is_some_and(|armed| {
-            armed.can_only_wait
-                && now < armed.sleep.deadline()
-                && armed.registered == Some(WakerKey::of(cx.waker()))
-        })
+        self.can_only_wait && self.sleeps_until(cx).is_some_and(|at| now < at)
     }
 
     /// Whether what it waits for can only become later from now on.
     pub(in crate::tunnel) fn note_can_only_wait(&mut self, is_so: bool) {
-        if let Some(armed) = &mut self.armed {
-            *armed.as_mut().project().can_only_wait = is_so;
-        }
+        self.can_only_wait = is_so && self.sleep.is_some();
     }
 
     /// What the future comes to. `None`: the deadline has passed before.
@@ -100,33 +86,27 @@ impl Timer {
     #[cold]
     fn arm(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let key = WakerKey::of(cx.waker());
-        let armed = match &mut self.armed {
-            Some(armed) => {
-                let mut it = armed.as_mut().project();
-                if *it.registered != Some(key) {
+        let sleep = match &mut self.sleep {
+            Some(sleep) => {
+                if self.registered != Some(key) {
                     // Another task, perhaps of another runtime: that of the first may not turn its clock any more.
-                    *it.can_only_wait = false;
-                    it.sleep.set(tokio::time::sleep_until(deadline));
-                } else if it.sleep.deadline() > deadline {
-                    it.sleep.as_mut().reset(deadline);
+                    self.can_only_wait = false;
+                    sleep.set(tokio::time::sleep_until(deadline));
+                } else if sleep.deadline() > deadline {
+                    sleep.as_mut().reset(deadline);
                 }
-                armed
+                sleep
             }
-            none => none.insert(Box::pin(Armed {
-                sleep: tokio::time::sleep_until(deadline),
-                registered: None,
-                can_only_wait: false,
-            })),
+            none => none.insert(Box::pin(tokio::time::sleep_until(deadline))),
         };
-        let mut armed = armed.as_mut().project();
         let registered = || has_budget_remaining().then_some(key);
-        *armed.registered = registered();
-        while armed.sleep.as_mut().poll(cx).is_ready() {
-            if armed.sleep.deadline() >= deadline {
+        self.registered = registered();
+        while sleep.as_mut().poll(cx).is_ready() {
+            if sleep.deadline() >= deadline {
                 return Poll::Ready(());
             }
-            armed.sleep.as_mut().reset(deadline);
-            *armed.registered = registered();
+            sleep.as_mut().reset(deadline);
+            self.registered = registered();
         }
         Poll::Pending
     }
@@ -168,7 +148,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut timer = Timer::default();
         assert_eq!(timer.limit(at(1), pin!(async { 7 })).await, Some(7));
-        assert!(timer.armed.is_none(), "nobody has waited");
+        assert!(timer.sleep.is_none(), "nobody has waited");
         // (the deadline, when the future completes), each behind the one before.
         for (deadline, ends) in [
             (at(10), at(2)),
@@ -211,7 +191,7 @@ mod tests {
         let start = Instant::now();
         let [near, far] = [10, 20].map(|seconds| start + Duration::from_secs(seconds));
         let mut timer = Timer::default();
-        let armed = |timer: &Timer| timer.armed.as_ref().unwrap().sleep.deadline();
+        let armed = |timer: &Timer| timer.sleep.as_ref().unwrap().deadline();
 
         assert!(timer.poll(cx, start, near).is_pending());
         assert!(timer.poll(cx, start, far).is_pending());

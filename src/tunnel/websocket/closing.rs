@@ -12,7 +12,7 @@ impl Engine {
     /// From now on the tunnel knows its frames.
     pub(in crate::tunnel) fn frame(&mut self, config: &WebSocketConfig) {
         for side in [Side::Downstream, Side::Upstream] {
-            let now = self.started;
+            let now = self.started();
             self.half_mut(side).frame(side, now, config);
         }
     }

@@ -30,6 +30,7 @@ pub(in crate::tunnel) const TURNS: usize = 16;
 
 /// One direction of a tunnel.
 pub(in crate::tunnel) struct Half {
+    pub(in crate::tunnel) started: Instant,
     stage: Stage,
     pub(in crate::tunnel) mode: TransferMode,
     pub(in crate::tunnel) outlet: Outlet,
@@ -50,6 +51,7 @@ enum Stage {
 impl Half {
     pub(in crate::tunnel) fn new(now: Instant, splice: Option<SpliceConfig>) -> Self {
         Half {
+            started: now,
             stage: Stage::Moving,
             mode: TransferMode::new(pipe::is_possible(splice)),
             outlet: Outlet::new(now),
@@ -303,8 +305,10 @@ pub(in crate::tunnel) fn yield_to_the_thread(cx: &mut Context<'_>) {
 mod tests {
     use super::*;
 
+    /// The gaps are 112 bytes, 8 of which are the allocator's. One of 88 would take a piece of 96: then two are cut of the same free
+    /// piece, what they leave is of no use, and the next gap is of another size. It costs an idle tunnel 60 bytes.
     #[test]
     fn it_fits_the_gaps_that_the_streams_leave_in_the_heap() {
-        assert_eq!(size_of::<Half>(), 88);
+        assert_eq!(size_of::<Half>(), 104);
     }
 }
