@@ -136,7 +136,10 @@ impl fmt::Display for Protocol {
 
 /// The protocols of all `Upgrade` lines, in order of preference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Protocols(Vec<Protocol>);
+pub struct Protocols(Cow<'static, [Protocol]>);
+
+/// What nearly every upgrade asks for: no list has to be made of it.
+const ONLY_WEBSOCKET: &[Protocol] = &[Protocol::WEBSOCKET];
 
 impl Protocols {
     /// The protocols that these fields name. None where there is no `Upgrade`.
@@ -150,6 +153,12 @@ impl Protocols {
 
     /// As [`of`](Protocols::of), whatever holds the fields.
     pub(crate) fn named_by(fields: &impl AnyFields) -> Result<Self, ProtocolError> {
+        let mut lines = fields.lines(&UPGRADE);
+        if let (Some(only), None) = (lines.next(), lines.next()) {
+            if only.eq_ignore_ascii_case(b"websocket") {
+                return Ok(Protocols(Cow::Borrowed(ONLY_WEBSOCKET)));
+            }
+        }
         let mut protocols = Vec::new();
         for line in fields.lines(&UPGRADE) {
             for element in token::unquoted_elements(line) {
@@ -159,7 +168,7 @@ impl Protocols {
                 protocols.push(Protocol::parse(element)?);
             }
         }
-        Ok(Protocols(protocols))
+        Ok(Protocols(protocols.into()))
     }
 
     /// Whether a protocol is among them.
@@ -187,10 +196,12 @@ impl Protocols {
 
     /// The ones for which `keep` says so, each once, in their order.
     pub(crate) fn filtered(mut self, keep: impl Fn(&Protocol) -> bool) -> Protocols {
-        self.0.retain(keep);
+        if !self.0.iter().all(&keep) {
+            self.0.to_mut().retain(keep);
+        }
         if self.0.len() > 1 {
             let mut seen = HashSet::new();
-            self.0.retain(|protocol| {
+            self.0.to_mut().retain(|protocol| {
                 seen.insert((protocol.name.to_ascii_lowercase(), protocol.version.clone()))
             });
         }
@@ -200,7 +211,7 @@ impl Protocols {
     /// Adds a protocol at the end, unless it is there.
     pub fn add(&mut self, protocol: Protocol) {
         if !self.contains(&protocol) {
-            self.0.push(protocol);
+            self.0.to_mut().push(protocol);
         }
     }
 
