@@ -62,6 +62,7 @@
 mod address;
 mod attempts;
 mod boxed;
+mod dial;
 mod error;
 mod shortage;
 mod staggered;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
+use super::dial::dial;
 use super::{AddressError, Connect, ConnectError, ConnectRequest, Pooling, Shortage, address, staggered};
 
 /// Connects over TCP, with `TCP_NODELAY` set: a tunnel carries messages, and must not hold one back for the next.
@@ -163,7 +164,7 @@ impl TcpConnect {
     /// Dropping the future gives up the attempt.
     pub async fn stream(&self) -> Result<TcpStream, ConnectError> {
         let connected = match (self.address, &self.options) {
-            (Some(address), None) => TcpStream::connect(address).await,
+            (Some(address), None) => dial(address).await,
             // Boxed: a literal address must not cost what these do.
             (Some(address), Some(options)) => Box::pin(options.connect(address)).await,
             (None, _) => Box::pin(self.resolved()).await?,
@@ -192,7 +193,7 @@ impl TcpConnect {
         };
         let connect = |address| async move {
             match &self.options {
-                None => TcpStream::connect(address).await,
+                None => dial(address).await,
                 Some(options) => options.connect(address).await,
             }
         };
