@@ -49,6 +49,15 @@ pub(super) enum Final<U> {
     Switched(Box<Switched>, U, Bytes, Timer),
 }
 
+impl<U> Final<U> {
+    /// What is reported of it.
+    pub(super) fn observed(&self) {
+        if let Final::Declined(declined, ..) = self {
+            telemetry::declined(declined.status().as_u16());
+        }
+    }
+}
+
 impl<S, U> fmt::Debug for Answered<S, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answered")
@@ -137,26 +146,19 @@ where
                 // From here on not one more byte of HTTP goes to this client.
                 let (response, protocol) = switched.into_head();
                 client.send_head(&response).await?;
-                let tunnel = Tunnel::new(client.stream, upstream)
+                let mut tunnel = Tunnel::new(client.stream, upstream)
                     .config(config.upgrade.tunnel.clone())
                     .websocket(websocket)
                     .tap(tap)
-                    .watched(watched)
-                    .parent(parent.speaking(&protocol))
-                    .timer(timer)
                     .leftovers(client.early.freeze(), from_upstream);
+                tunnel.watched(watched);
+                tunnel.parent(parent.speaking(&protocol));
+                tunnel.timer(timer);
                 Ok(Negotiated::Switched(Established::new(
                     protocol, tunnel, admission,
                 )))
             }
         }
-    }
-
-    pub(super) fn observed(self) -> Self {
-        if let Final::Declined(declined, ..) = &self.answer {
-            telemetry::declined(declined.status().as_u16());
-        }
-        self
     }
 }
 

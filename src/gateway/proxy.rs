@@ -165,17 +165,19 @@ where
             Err(error) => Err(error),
         };
         match answer {
-            Ok(answer) => Ok(Answered {
-                client,
-                answer,
-                listing: config.upgrade.listing(&outgoing),
-                parent: outgoing.parent(),
-                label,
-                tap,
-                config,
-                admission,
+            Ok(answer) => {
+                answer.observed();
+                Ok(Answered {
+                    client,
+                    answer,
+                    listing: config.upgrade.listing(&outgoing),
+                    parent: outgoing.parent(),
+                    label,
+                    tap,
+                    config,
+                    admission,
+                })
             }
-            .observed()),
             Err(error) => {
                 error.observed();
                 Err(Box::new(Unanswered {

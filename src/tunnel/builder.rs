@@ -59,6 +59,7 @@ where
     U: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     /// A tunnel with the default [limits](TunnelConfig).
+    #[inline]
     pub fn new(downstream: D, upstream: U) -> Self {
         Tunnel {
             downstream,
@@ -84,6 +85,7 @@ where
     F: Future<Output = ()>,
 {
     /// Sets how long the tunnel waits for what. Tunnels may share one configuration, in an `Arc`.
+    #[inline]
     pub fn config(mut self, config: impl Into<Arc<TunnelConfig>>) -> Self {
         self.config = Some(config.into());
         self
@@ -91,6 +93,7 @@ where
 
     /// Bytes that were already read from each side. They are delivered to the opposite side before any other, and
     /// counted as the others are.
+    #[inline]
     pub fn leftovers(mut self, from_downstream: Bytes, from_upstream: Bytes) -> Self {
         self.from_downstream = from_downstream;
         self.from_upstream = from_upstream;
@@ -126,6 +129,7 @@ where
     /// control frame is held back until it is whole, at most 130 bytes. The tunnel's own frames are not counted in [`Traffic`](super::Traffic).
     /// In bulk, frames of 48 KiB or more are spliced, several of them at once, after a look at each header where it lies; smaller ones are
     /// copied.
+    #[inline]
     pub fn websocket(mut self, config: impl Into<Option<WebSocketConfig>>) -> Self {
         self.websocket = config.into();
         self
@@ -176,6 +180,7 @@ where
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn tap(mut self, tap: impl Into<Option<Tap>>) -> Self {
         let tap = tap.into();
         if tap.is_some() || self.own.is_some() {
@@ -226,23 +231,20 @@ where
 
     /// What [`list_in`](Tunnel::list_in) does, where it has been listed already.
     #[cfg(feature = "gateway")]
-    pub(crate) fn watched(mut self, watched: Option<Watched>) -> Self {
+    pub(crate) fn watched(&mut self, watched: Option<Watched>) {
         self.watched = watched;
-        self
     }
 
     /// Its deadlines are waited for by this timer: the one by which those of its handshake were.
     #[cfg(feature = "gateway")]
-    pub(crate) fn timer(mut self, timer: Timer) -> Self {
+    pub(crate) fn timer(&mut self, timer: Timer) {
         self.timer = timer;
-        self
     }
 
     /// The span that it comes from, and what is known of it, where that is not only the span that it is made in.
     #[cfg(feature = "gateway")]
-    pub(crate) fn parent(mut self, parent: Parent) -> Self {
+    pub(crate) fn parent(&mut self, parent: Parent) {
         self.parent = parent;
-        self
     }
 
     /// The same, without a drain where there is none.

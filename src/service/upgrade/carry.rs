@@ -105,15 +105,15 @@ where
             report.plain = client.stream.is_plain();
             report.report_start(self.watched.as_ref().map(Watched::watch));
         }
-        let tunnel = Tunnel::new(client.stream, self.upstream)
+        let mut tunnel = Tunnel::new(client.stream, self.upstream)
             .config(self.config)
             .websocket(self.websocket)
             .tap(self.tap)
-            .leftovers(client.read, self.from_upstream)
-            .watched(self.watched)
-            .parent(self.parent)
-            .timer(self.timer)
-            .drain_if(self.drain);
+            .leftovers(client.read, self.from_upstream);
+        tunnel.watched(self.watched);
+        tunnel.parent(self.parent);
+        tunnel.timer(self.timer);
+        let tunnel = tunnel.drain_if(self.drain);
         Some((tunnel.run(), self.admission, report))
     }
 }
