@@ -77,8 +77,11 @@ impl UpgradeRequest {
         } = rewriting;
         let inbound = forwarded.inbound_of(&hop);
         let without_body = self.body == BodyLength::None;
+        let may_drop = rules.may_drop(fields);
         let also = |name: &HeaderName| {
-            without_body && name == CONTENT_LENGTH || forwarded.removes(inbound, name) || rules.drops(name)
+            without_body && name == CONTENT_LENGTH
+                || forwarded.removes(inbound, name)
+                || may_drop && rules.drops(name)
         };
         // `parse` has counted the options, which is the only thing that this could refuse.
         let _ = hop_by_hop::strip_for_switch(fields, self.protocols.to_value(), also);

@@ -5,6 +5,8 @@
 
 use http::header::{Entry, HeaderMap, HeaderName, HeaderValue};
 
+use super::encode::encode_line;
+
 /// The fields of a message. The lines of one field keep their order in all that is done here, and so do the fields.
 pub(crate) trait AnyFields {
     /// How many lines there are.
@@ -12,6 +14,11 @@ pub(crate) trait AnyFields {
 
     /// Whether it is known without a search that each field has one line.
     fn repeats_nothing(&self) -> bool;
+
+    /// False if no name has an underscore.
+    fn may_have_underscores(&self) -> bool {
+        true
+    }
 
     /// The value of the first line of a field.
     fn first(&self, name: &HeaderName) -> Option<&[u8]>;
@@ -30,6 +37,11 @@ pub(crate) trait AnyFields {
 
     /// Each line, with the name of its field.
     fn each(&self, each: impl FnMut(&HeaderName, &[u8]));
+
+    /// Appends all lines as they are sent, without the empty line behind them.
+    fn encode(&self, into: &mut Vec<u8>) {
+        self.each(|name, value| encode_line(name, value, into));
+    }
 
     /// Makes room for so many lines more.
     fn make_room(&mut self, lines: usize);

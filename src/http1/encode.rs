@@ -6,6 +6,8 @@ use http::{Method, StatusCode, Uri, request, response};
 use super::any_fields::AnyFields;
 use super::names::line_start;
 
+pub(super) const LINE_END: &[u8] = b"\r\n";
+
 /// Appends a request head, ending with the empty line. The version written is always HTTP/1.1.
 ///
 /// The target is the URI's path and query (`/` where it has none), which is what an origin expects
@@ -75,12 +77,15 @@ fn reserve(fields: &impl AnyFields, into: &mut Vec<u8>) {
 
 /// Appends field lines, ending with the empty line.
 pub(crate) fn encode_fields(fields: &impl AnyFields, into: &mut Vec<u8>) {
-    fields.each(|name, value| {
-        encode_line_start(name, into);
-        into.extend_from_slice(value);
-        into.extend_from_slice(b"\r\n");
-    });
+    fields.encode(into);
     into.extend_from_slice(b"\r\n");
+}
+
+/// Appends one field line.
+pub(super) fn encode_line(name: &HeaderName, value: &[u8], into: &mut Vec<u8>) {
+    encode_line_start(name, into);
+    into.extend_from_slice(value);
+    into.extend_from_slice(LINE_END);
 }
 
 fn encode_line_start(name: &HeaderName, into: &mut Vec<u8>) {

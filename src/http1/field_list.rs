@@ -3,61 +3,32 @@
 //! A map hashes each name, holds each value by itself, and is cheap where it is asked often. The fields of a request that is forwarded
 //! are asked a few times, changed once and written. Where somebody wants the map, it is made of the list.
 
-use std::ops::Range;
+mod line;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use self::line::{COMMON, Line, Piece, Place};
 use super::HeadError;
 use super::any_fields::AnyFields;
+use super::encode::{LINE_END, encode_line};
+use super::fields::ReceivedLine;
 use super::marks::{Marks, bit};
-
-/// Room for a value of a length that is common, and for those of what a proxy adds.
-const VALUE: usize = 24;
-const TEXT: usize = FieldList::ADDED * VALUE;
 
 /// The most bytes that a list holds.
 const MOST: usize = u32::MAX as usize;
 
-/// Field lines, each with a name and a value that are sound: no value holds a control byte but tabs.
+/// Field lines, each with a name and a value that are sound: no value holds a control byte but tabs. Nearly all of them stand somewhere
+/// as they are sent, those that were received and those that were added, so that several go out in one piece.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FieldList {
-    /// The bytes that values were received in.
+    /// The bytes that lines were received in.
     section: Bytes,
-    /// Those of all other values.
+    /// Those of all other lines.
     text: Vec<u8>,
     lines: Vec<Line>,
     /// The marks of all names that were ever here: most questions are about fields that are not.
     marks: Marks,
-}
-
-#[derive(Clone, Debug)]
-struct Line {
-    name: HeaderName,
-    value: Place,
-    /// That of the name among the marks, which is compared faster.
-    bit: u8,
-}
-
-/// Where a value stands. In half the bytes that two lengths take: a list of a common head is then one of the small pieces of memory
-/// that are given out fast.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    begin: u32,
-    end: u32,
-    /// In the section that was received, or in the text.
-    is_received: bool,
-}
-
-impl Place {
-    /// None beyond 4 GiB.
-    fn at(range: Range<usize>, is_received: bool) -> Option<Self> {
-        Some(Place {
-            begin: u32::try_from(range.start).ok()?,
-            end: u32::try_from(range.end).ok()?,
-            is_received,
-        })
-    }
 }
 
 impl FieldList {
@@ -74,16 +45,21 @@ impl FieldList {
         }
     }
 
-    /// A line as it was received, with the bit of its name among the marks.
-    pub(super) fn receive(
-        &mut self,
-        name: HeaderName,
-        bit: u8,
-        value: Range<usize>,
-    ) -> Result<(), HeadError> {
-        let too_large = HeadError::TooLarge { limit: MOST };
-        let value = Place::at(value, true).ok_or(too_large)?;
-        self.lines.push(Line { name, value, bit });
+    /// A line as it was received.
+    pub(super) fn receive(&mut self, line: ReceivedLine) -> Result<(), HeadError> {
+        let ReceivedLine {
+            name,
+            bit,
+            value,
+            lead,
+        } = line;
+        let value = Place::at(value, true).ok_or(HeadError::TooLarge { limit: MOST })?;
+        self.lines.push(Line {
+            name,
+            value,
+            bit,
+            lead,
+        });
         Ok(())
     }
 
@@ -96,7 +72,7 @@ impl FieldList {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let room = headers.len() + FieldList::ADDED;
         let mut list = FieldList::within(Bytes::new(), room);
-        list.text.reserve(room * VALUE);
+        list.text.reserve(room * COMMON);
         for (name, value) in headers {
             list.push(name.clone(), value.as_bytes());
         }
@@ -141,39 +117,34 @@ impl FieldList {
     /// A line in front of all others.
     #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
     pub(crate) fn add_in_front(&mut self, name: HeaderName, value: &HeaderValue) {
-        let value = self.written(value.as_bytes());
         let bit = self.marks.add(&name);
-        self.lines.insert(0, Line { name, value, bit });
+        let line = Line::written(&mut self.text, name, bit, value.as_bytes());
+        self.lines.insert(0, line);
     }
 
     fn bytes(&self, place: &Place) -> &[u8] {
-        let bytes = match place.is_received {
-            true => &self.section[..],
-            false => &self.text[..],
-        };
-        bytes
-            .get(place.begin as usize..place.end as usize)
-            .unwrap_or_default()
+        let bytes = self.source(place.is_received).get(place.range());
+        bytes.unwrap_or_default()
     }
 
-    fn written(&mut self, value: &[u8]) -> Place {
-        let begin = self.text.len();
-        if begin == 0 {
-            self.text.reserve(TEXT.max(value.len()));
+    fn source(&self, is_received: bool) -> &[u8] {
+        match is_received {
+            true => &self.section,
+            false => &self.text,
         }
-        self.text.extend_from_slice(value);
-        // What is received is refused above 4 GiB, and what is written is of its size.
-        Place::at(begin..self.text.len(), false).unwrap_or(Place {
-            begin: 0,
-            end: 0,
-            is_received: false,
-        })
     }
 
     fn push(&mut self, name: HeaderName, value: &[u8]) {
-        let value = self.written(value);
         let bit = self.marks.add(&name);
-        self.lines.push(Line { name, value, bit });
+        let line = Line::written(&mut self.text, name, bit, value);
+        self.lines.push(line);
+    }
+
+    fn append(&self, piece: Piece, into: &mut Vec<u8>) {
+        if piece.begin < piece.end {
+            let bytes = self.source(piece.is_received).get(piece.begin..piece.end);
+            into.extend_from_slice(bytes.unwrap_or_default());
+        }
     }
 
     fn position(&self, name: &HeaderName) -> Option<usize> {
@@ -195,6 +166,10 @@ impl AnyFields for FieldList {
         !self.marks.may_repeat()
     }
 
+    fn may_have_underscores(&self) -> bool {
+        self.marks.may_have_underscores()
+    }
+
     fn first(&self, name: &HeaderName) -> Option<&[u8]> {
         let at = self.position(name)?;
         Some(self.bytes(&self.lines[at].value))
@@ -209,7 +184,9 @@ impl AnyFields for FieldList {
         let of_field = lines
             .iter()
             .filter(move |line| line.bit == bit && line.name == *name);
-        of_field.map(|line| self.bytes(&line.value))
+        // Where no field is repeated, nobody looks for a second line.
+        let most = if self.repeats_nothing() { 1 } else { usize::MAX };
+        of_field.take(most).map(|line| self.bytes(&line.value))
     }
 
     fn values(&self, name: &HeaderName) -> Vec<HeaderValue> {
@@ -234,6 +211,25 @@ impl AnyFields for FieldList {
         }
     }
 
+    fn encode(&self, into: &mut Vec<u8>) {
+        let mut piece = Piece::default();
+        for line in &self.lines {
+            let (value, lead) = (&line.value, usize::from(line.lead));
+            let begin = (value.begin as usize).saturating_sub(lead);
+            if lead == 0 || begin != piece.end || value.is_received != piece.is_received {
+                self.append(std::mem::take(&mut piece), into);
+                if lead == 0 {
+                    encode_line(&line.name, self.bytes(value), into);
+                    continue;
+                }
+                piece.begin = begin;
+                piece.is_received = value.is_received;
+            }
+            piece.end = value.end as usize + LINE_END.len();
+        }
+        self.append(piece, into);
+    }
+
     fn make_room(&mut self, lines: usize) {
         self.lines.reserve(lines);
     }
@@ -246,13 +242,13 @@ impl AnyFields for FieldList {
         let Some(at) = self.position(&name) else {
             return self.push(name, value);
         };
-        self.lines[at].value = self.written(value);
-        if self.repeats_nothing() {
-            return;
+        if !self.repeats_nothing() {
+            let mut is_first = true;
+            self.lines
+                .retain(|line| line.name != name || std::mem::take(&mut is_first));
         }
-        let mut is_first = true;
-        self.lines
-            .retain(|line| line.name != name || std::mem::take(&mut is_first));
+        let bit = self.lines[at].bit;
+        self.lines[at] = Line::written(&mut self.text, name, bit, value);
     }
 
     fn add(&mut self, name: HeaderName, value: HeaderValue) {
@@ -269,15 +265,25 @@ impl AnyFields for FieldList {
 
     fn copy_if_none(&mut self, from: &HeaderName, to: HeaderName) {
         if let (Some(at), None) = (self.position(from), self.position(&to)) {
-            let value = self.lines[at].value;
-            let bit = self.marks.add(&to);
-            self.lines.push(Line { name: to, value, bit });
+            let (value, bit) = (self.lines[at].value, self.marks.add(&to));
+            let line = match self.section.get(value.range()) {
+                Some(value_text) if value.is_received => Line::written(&mut self.text, to, bit, value_text),
+                // The line that stands there has the other name.
+                _ => Line {
+                    name: to,
+                    value,
+                    bit,
+                    lead: 0,
+                },
+            };
+            self.lines.push(line);
         }
     }
 
     fn change_first(&mut self, name: &HeaderName, value: HeaderValue) {
         if let Some(at) = self.position(name) {
-            self.lines[at].value = self.written(value.as_bytes());
+            let bit = self.lines[at].bit;
+            self.lines[at] = Line::written(&mut self.text, name.clone(), bit, value.as_bytes());
         }
     }
 
@@ -294,12 +300,26 @@ mod tests {
     use super::super::fields::field_lines;
     use super::*;
 
-    const NAMES: [HeaderName; 4] = [
+    const NAMES: [HeaderName; 5] = [
         HOST,
         ACCEPT,
         HeaderName::from_static("x-a"),
         HeaderName::from_static("x-b"),
+        HeaderName::from_static("x_b"),
     ];
+
+    /// A line as somebody may send it.
+    fn spelled(name: usize, spelling: usize, value: &str) -> String {
+        let usual = ["Host", "Accept", "X-A", "X-B", "X_b"][name];
+        match spelling {
+            0 => format!("{usual}: {value}\r\n"),
+            1 => format!("{}: {value}\r\n", NAMES[name]),
+            2 => format!("{usual}:{value}\r\n"),
+            3 => format!("{usual}:\t{value}\r\n"),
+            4 => format!("{usual}:  {value}\r\n"),
+            _ => format!("{usual}: {value} \r\n"),
+        }
+    }
 
     #[derive(Clone, Copy, Debug)]
     enum Change {
@@ -341,8 +361,13 @@ mod tests {
             }
         });
         let mut found = vec![format!("{} {names:?}", fields.count())];
+        let (mut encoded, mut by_line) = (Vec::new(), Vec::new());
+        fields.encode(&mut encoded);
+        fields.each(|name, value| encode_line(name, value, &mut by_line));
+        assert_eq!(String::from_utf8(encoded), String::from_utf8(by_line));
         for name in &NAMES {
             let lines: Vec<&[u8]> = fields.lines(name).collect();
+            assert!(fields.may_have_underscores() || lines.is_empty() || !name.as_str().contains('_'));
             assert_eq!(fields.contains(name), !lines.is_empty());
             assert_eq!(fields.has_any(std::slice::from_ref(name)), !lines.is_empty());
             assert!(
@@ -378,10 +403,10 @@ mod tests {
         /// Whatever happens to both, a list and a map have the same fields in the same order, each with the same lines in theirs.
         #[test]
         fn a_list_is_changed_as_a_map_is(
-            received in prop::collection::vec((0..4usize, "[a-z]{0,2}"), 0..6),
-            changes in prop::collection::vec((any_change(), 0..4usize, "[a-z]{0,2}"), 0..8),
+            received in prop::collection::vec((0..5usize, prop_oneof![Just(0usize), 0..6usize], "[a-z]{0,2}"), 0..6),
+            changes in prop::collection::vec((any_change(), 0..5usize, "[a-z]{0,2}"), 0..8),
         ) {
-            let lines = received.iter().map(|(name, value)| format!("{}: {value}\r\n", NAMES[*name]));
+            let lines = received.iter().map(|(name, spelling, value)| spelled(*name, *spelling, value));
             let section = Bytes::from(lines.collect::<String>() + "\r\n");
             let (mut list, _) = field_lines::<FieldList>(&section, 0, 0, &[]).unwrap();
             let (mut map, _) = field_lines::<HeaderMap>(&section, 0, 0, &[]).unwrap();

@@ -10,7 +10,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::HeadError;
 use super::field_list::FieldList;
-use super::marks::Marks;
+use super::marks::{Marks, bit};
 use super::names::named;
 use super::scan::first_control;
 use crate::token;
@@ -23,17 +23,23 @@ pub(crate) trait Received: Sized {
     /// Nothing yet, of this section, with room for so many lines.
     fn within(section: &Bytes, room: usize) -> Self;
 
-    /// A line, with where its value stands in the section. It holds no control bytes but tabs.
-    /// The number is the bit of the name among the marks.
-    fn receive(
-        &mut self,
-        section: &Bytes,
-        name: (HeaderName, u8),
-        value: Range<usize>,
-    ) -> Result<(), HeadError>;
+    /// One more line.
+    fn receive(&mut self, section: &Bytes, line: ReceivedLine) -> Result<(), HeadError>;
 
     /// All lines are there, and these are the marks of their names.
     fn marked(&mut self, marks: Marks);
+}
+
+/// A line of a section.
+pub(crate) struct ReceivedLine {
+    pub(super) name: HeaderName,
+    /// That of the name among the marks.
+    pub(super) bit: u8,
+    /// Where the value stands. It holds no control bytes but tabs.
+    pub(super) value: Range<usize>,
+    /// How many bytes before the value the line begins, if the name is spelled as is usual, one space stands before the value and none
+    /// behind it: the line is what would be sent of it. Otherwise zero.
+    pub(super) lead: u16,
 }
 
 impl Received for HeaderMap {
@@ -43,14 +49,9 @@ impl Received for HeaderMap {
         HeaderMap::with_capacity(room)
     }
 
-    fn receive(
-        &mut self,
-        section: &Bytes,
-        (name, _): (HeaderName, u8),
-        value: Range<usize>,
-    ) -> Result<(), HeadError> {
-        let value = HeaderValue::from_maybe_shared(section.slice(value));
-        self.append(name, value.map_err(|_| HeadError::FieldValue)?);
+    fn receive(&mut self, section: &Bytes, line: ReceivedLine) -> Result<(), HeadError> {
+        let value = HeaderValue::from_maybe_shared(section.slice(line.value));
+        self.append(line.name, value.map_err(|_| HeadError::FieldValue)?);
         Ok(())
     }
 
@@ -64,13 +65,8 @@ impl Received for FieldList {
         FieldList::within(section.clone(), room)
     }
 
-    fn receive(
-        &mut self,
-        _: &Bytes,
-        (name, bit): (HeaderName, u8),
-        value: Range<usize>,
-    ) -> Result<(), HeadError> {
-        FieldList::receive(self, name, bit, value)
+    fn receive(&mut self, _: &Bytes, line: ReceivedLine) -> Result<(), HeadError> {
+        FieldList::receive(self, line)
     }
 
     fn marked(&mut self, marks: Marks) {
@@ -106,9 +102,16 @@ pub(super) fn field_lines<F: Received>(
             return Ok((fields, marks));
         }
         let colon = token::find(line, b':').ok_or(HeadError::FieldName)?;
-        let name = match named(&line[..colon]) {
-            Some(name) => name,
-            None => HeaderName::from_bytes(&line[..colon]).map_err(|_| HeadError::FieldName)?,
+        let usual = named(&line[..colon]);
+        let is_usual = usual.is_some();
+        let (name, bit) = match usual {
+            Some(named) => named,
+            None => {
+                let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| HeadError::FieldName)?;
+                marks.note_underscores(&line[..colon]);
+                let bit = bit(&name);
+                (name, bit)
+            }
         };
         let is_space = |byte: u8| matches!(byte, b' ' | b'\t');
         let (mut begin, mut end) = (colon + 1, line.len());
@@ -122,8 +125,17 @@ pub(super) fn field_lines<F: Received>(
         if !is_sound {
             return Err(HeadError::FieldValue);
         }
-        let bit = marks.add(&name);
-        fields.receive(section, (name, bit), at + begin..at + end)?;
+        marks.add_bit(bit);
+        let is_as_sent = is_usual && end == line.len() && line[colon + 1..begin] == *b" ";
+        // A name that is usual is short.
+        let lead = is_as_sent.then(|| u16::try_from(begin).ok()).flatten();
+        let received = ReceivedLine {
+            name,
+            bit,
+            value: at + begin..at + end,
+            lead: lead.unwrap_or_default(),
+        };
+        fields.receive(section, received)?;
         at += line.len() + 2;
     }
 }

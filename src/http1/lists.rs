@@ -8,7 +8,7 @@ use super::HeadError;
 use super::any_fields::AnyFields;
 use crate::token::{self, MAX_ELEMENTS};
 
-const LISTS: [HeaderName; 5] = [
+pub(super) const LISTS: [HeaderName; 5] = [
     FORWARDED,
     TE,
     TRAILER,

@@ -2,11 +2,14 @@
 
 use http::header::HeaderName;
 
+use crate::token;
+
 /// A bit for each name that was added, which other names may share.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Marks {
     names: u64,
     may_repeat: bool,
+    may_have_underscores: bool,
 }
 
 impl Marks {
@@ -14,15 +17,37 @@ impl Marks {
     #[inline]
     pub(super) fn add(&mut self, name: &HeaderName) -> u8 {
         let bit = bit(name);
+        self.add_bit(bit);
+        // Nobody asks after the client's fields are checked, so this is not looked for.
+        self.may_have_underscores = true;
+        bit
+    }
+
+    /// Adds a name by its bit. Whether it has an underscore is [noted](Marks::note_underscores) by itself.
+    #[inline]
+    pub(super) fn add_bit(&mut self, bit: u8) {
         self.may_repeat |= self.has(bit);
         self.names |= 1 << bit;
-        bit
+    }
+
+    pub(super) fn note_underscores(&mut self, name: &[u8]) {
+        self.may_have_underscores |= token::contains(name, b'_');
+    }
+
+    /// False if no name has one.
+    pub(super) fn may_have_underscores(self) -> bool {
+        self.may_have_underscores
     }
 
     /// False if no name with this bit was added.
     #[inline]
     pub(super) fn has(self, bit: u8) -> bool {
         self.names & 1 << bit != 0
+    }
+
+    /// False if no name with one of these bits was added.
+    pub(super) fn may_have_any(self, mask: u64) -> bool {
+        self.names & mask != 0
     }
 
     /// False if it was not added.
@@ -40,13 +65,41 @@ impl Marks {
 /// The bit of a name, below 64.
 #[inline]
 pub(super) fn bit(name: &HeaderName) -> u8 {
-    let name = name.as_str().as_bytes();
+    bit_of(name.as_str().as_bytes())
+}
+
+/// The bit of a name in lower case.
+#[inline]
+const fn bit_of(name: &[u8]) -> u8 {
     match name {
-        // By these factors no two fields of a common message share a bit, and none shares one with those that every message is
-        // asked for.
-        [first, .., last] => ((name.len() + 28 * usize::from(*first) + 24 * usize::from(*last)) % 64) as u8,
+        [first, .., last] => combined(name.len(), *first, *last),
         _ => 0,
     }
+}
+
+/// The bit of a name in whatever case.
+pub(super) const fn bit_of_spelling(name: &[u8]) -> u8 {
+    match name {
+        [first, .., last] => combined(name.len(), first.to_ascii_lowercase(), last.to_ascii_lowercase()),
+        _ => 0,
+    }
+}
+
+#[inline]
+const fn combined(length: usize, first: u8, last: u8) -> u8 {
+    // By these factors no two fields of a common message share a bit, and none shares one with those that every message is
+    // asked for.
+    ((length + 28 * first as usize + 24 * last as usize) % 64) as u8
+}
+
+/// All bits of names in lower case.
+pub(super) const fn mask_of(names: &[&str]) -> u64 {
+    let (mut mask, mut at) = (0, 0);
+    while at < names.len() {
+        mask |= 1 << bit_of(names[at].as_bytes());
+        at += 1;
+    }
+    mask
 }
 
 #[cfg(test)]

@@ -3,17 +3,19 @@
 
 use http::header::{self, HeaderName};
 
+use super::marks::bit_of_spelling;
+
 /// Makes both directions of one table. Both choose by the length first, so the rows are ordered by it.
 macro_rules! names {
     ($($length:literal: $($spelling:literal => $name:expr),+;)+) => {
-        /// The name that is usually spelled like this.
+        /// The name that is usually spelled like this, and its bit among the marks.
         #[allow(clippy::collapsible_match, reason = "a length may have several spellings")]
-        pub(super) fn named(spelling: &[u8]) -> Option<HeaderName> {
+        pub(super) fn named(spelling: &[u8]) -> Option<(HeaderName, u8)> {
             match spelling.len() {
                 $($length => {
                     $(if spelling == $spelling.as_bytes() {
-                        const NAME: HeaderName = $name;
-                        return Some(NAME);
+                        const NAMED: (HeaderName, u8) = ($name, bit_of_spelling($spelling.as_bytes()));
+                        return Some(NAMED);
                     })+
                 })+
                 _ => {}
@@ -69,6 +71,7 @@ names! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::marks::bit;
     use super::*;
 
     #[test]
@@ -76,7 +79,7 @@ mod tests {
         for (length, usual, name) in all() {
             assert_eq!(length, usual.len(), "{usual}");
             assert_eq!(HeaderName::from_bytes(usual.as_bytes()).unwrap(), name);
-            assert_eq!(named(usual.as_bytes()).as_ref(), Some(&name));
+            assert_eq!(named(usual.as_bytes()), Some((name.clone(), bit(&name))));
             assert_eq!(line_start(&name), Some(&*format!("{usual}: ")));
             // Spelled in another way it is looked up by others.
             assert_eq!(named(name.as_str().as_bytes()), None);

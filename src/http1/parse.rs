@@ -1,7 +1,7 @@
 //! What the lines of a head mean. The scan has said where it ends and that its bytes are sound.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Uri, Version, request, response};
 
 #[cfg(feature = "gateway")]
@@ -10,10 +10,15 @@ use super::any_fields::AnyFields;
 use super::fields::{Received, field_lines};
 use super::host::{check_host_of, check_replaced_host};
 use super::lists::check_request_lists;
+use super::marks::mask_of;
 use super::request_line::{RequestLine, RequestLineError};
 use super::singleton::{check_request_singletons, check_response_singletons};
 use super::{BodyLength, HeadError, HeadLimits, HeadScan, RequestTarget, TargetError};
 use crate::token;
+
+/// The marks of the lists that are counted, and of the fields that frame a body: most heads have none of them.
+const LISTS_MASK: u64 = mask_of(&["forwarded", "te", "trailer", "via", "x-forwarded-for"]);
+const FRAMING_MASK: u64 = mask_of(&["content-length", "transfer-encoding"]);
 
 /// What there is so far of a head.
 #[derive(Debug)]
@@ -116,14 +121,15 @@ where
         _ => check_host_of(version, &fields)?,
     }
     check_request_singletons(&fields)?;
-    check_request_lists(&fields)?;
+    if marks.may_have_any(LISTS_MASK) {
+        check_request_lists(&fields)?;
+    }
     if let RequestTarget::Absolute { authority, .. } = &target {
         // RFC 9112, section 3.2.2: a proxy ignores the Host received and replaces it by the target's.
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Authority)?;
         fields.set(HOST, host);
     }
-    let is_framed = marks.may_have(&CONTENT_LENGTH) || marks.may_have(&TRANSFER_ENCODING);
-    let body = match is_framed {
+    let body = match marks.may_have_any(FRAMING_MASK) {
         true => BodyLength::of_asked(version, &fields)?,
         false => BodyLength::None,
     };
@@ -197,4 +203,27 @@ pub(crate) fn trailer_fields(section: &[u8]) -> Result<HeaderMap, ChunkedError> 
     parsed
         .map(|(fields, _)| fields)
         .map_err(|_| ChunkedError::TrailerName)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+    use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+
+    use super::super::lists::LISTS;
+    use super::super::marks::Marks;
+    use super::*;
+
+    #[test]
+    fn a_mask_has_the_marks_of_its_names() {
+        let marked = |name: &HeaderName| {
+            let mut marks = Marks::default();
+            marks.add(name);
+            marks
+        };
+        assert!(LISTS.iter().all(|name| marked(name).may_have_any(LISTS_MASK)));
+        let framing = [CONTENT_LENGTH, TRANSFER_ENCODING];
+        assert!(framing.iter().all(|name| marked(name).may_have_any(FRAMING_MASK)));
+        assert!(!marked(&HOST).may_have_any(LISTS_MASK | FRAMING_MASK));
+    }
 }

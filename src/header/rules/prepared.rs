@@ -26,6 +26,11 @@ impl PreparedRules {
         self.set_on_request(headers);
     }
 
+    /// False if it [drops](Self::drops) none of these fields.
+    pub(crate) fn may_drop(&self, fields: &impl AnyFields) -> bool {
+        self.rules.may_drop(fields)
+    }
+
     /// Whether a field of the client's ends here for its name.
     pub(crate) fn drops(&self, name: &HeaderName) -> bool {
         self.rules.drops(name)

@@ -3,6 +3,7 @@
 use http::header::HeaderName;
 
 use super::{Action, HeaderRules, owned};
+use crate::http1::AnyFields;
 use crate::token;
 
 /// What becomes of a client's fields whose names have an underscore.
@@ -52,6 +53,13 @@ impl HeaderRules {
         self
     }
 
+    /// False if it drops none of these fields, which is so for most requests: then no name has to be looked at.
+    pub(super) fn may_drop(&self, fields: &impl AnyFields) -> bool {
+        let has_rules = self.0.only_plain_names || !self.0.request.is_empty();
+        has_rules || fields.may_have_underscores()
+    }
+
+    /// Whether a client's field is dropped for its name.
     pub(super) fn drops(&self, name: &HeaderName) -> bool {
         if self.0.only_plain_names && !is_plain(name) {
             return true;
@@ -77,6 +85,49 @@ impl HeaderRules {
             Underscores::Keep => false,
             Underscores::DropAll => underscored || replaced(),
             Underscores::DropLookAlikes => replaced() || underscored && owned::looks_owned(name),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "gateway"))]
+mod tests {
+    use bytes::Bytes;
+    use http::header::HeaderMap;
+
+    use super::*;
+    use crate::http1::{FieldList, HeadLimits, HeadScan, RequestHead, request_from_head};
+
+    fn received(lines: &str) -> RequestHead {
+        let head = Bytes::from(format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+        let mut scan = HeadScan::request();
+        scan.advance(&head, &HeadLimits::default()).unwrap();
+        request_from_head::<FieldList>(head, &scan).unwrap().into()
+    }
+
+    #[test]
+    fn names_are_looked_at_where_one_may_be_dropped() {
+        let none = HeaderRules::default;
+        let rules = none().set_on_request("X-User", "a").unwrap();
+        let cases = [
+            ("X-User: 1\r\n", none(), false),
+            ("X-User: 1\r\n", none().underscores(Underscores::DropAll), false),
+            ("X.User: 1\r\n", none().only_plain_names(true), true),
+            ("X_User: 1\r\n", none(), true),
+            (
+                "X_User: 1\r\nAccept: */*\r\n",
+                none().underscores(Underscores::DropAll),
+                true,
+            ),
+            ("Content_Length: 1\r\n", none(), true),
+            ("X_User: 1\r\n", rules.clone(), true),
+            ("X-User: 1\r\n", rules, true),
+        ];
+        for (lines, rules, expected) in cases {
+            let head = received(lines);
+            assert_eq!(rules.may_drop(head.fields()), expected, "{lines}");
+            let map: HeaderMap = head.fields().to_map();
+            assert!(rules.may_drop(&map), "nobody has looked at the names of a map");
+            assert!(expected || !map.keys().any(|name| rules.drops(name)), "{lines}");
         }
     }
 }

@@ -256,8 +256,10 @@ impl Route<'_> {
         let forwarded = self.forwarding.forwarded_rules();
         let inbound = forwarded.inbound_of(&self.hop);
         // hyper's server answers the expectation itself, when the body is first asked for.
-        let also =
-            |name: &HeaderName| *name == EXPECT || forwarded.removes(inbound, name) || rules.drops(name);
+        let may_drop = rules.may_drop(fields);
+        let also = |name: &HeaderName| {
+            *name == EXPECT || forwarded.removes(inbound, name) || may_drop && rules.drops(name)
+        };
         let trailers = hop_by_hop::strip_and(fields, also)?.trailers;
         max_forwards::count(method, fields);
         if let Some(host) = replaced {
