@@ -177,9 +177,9 @@ impl UpgradeRequest {
             return Ok(None);
         }
         if protocols.is_empty() {
-            return match lost_upgrade(head) {
-                Some(rejection) if !policy.allows_incomplete_handshakes() => Err(rejection),
-                _ => Ok(None),
+            return match policy.allows_incomplete_handshakes() {
+                true => Ok(None),
+                false => lost_upgrade(head).map_or(Ok(None), Err),
             };
         }
         if *head.method() == Method::TRACE {

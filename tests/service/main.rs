@@ -7,6 +7,7 @@ mod declined;
 mod extended_connect;
 mod layer;
 mod peers;
+mod policies;
 mod refusals;
 mod relayed;
 mod rooms;

@@ -51,8 +51,9 @@ pub(super) struct OnStream(pub(super) Arc<Exchange>);
 /// ([`ProxyBody::new`]). A relay that is given the request itself passes interim responses on to the client. The head counts
 /// as checked: it must be one that an [`Acceptor`](crate::gateway::Acceptor) has handed back.
 ///
-/// Of the configuration the [request body timeout](RelayConfig::request_body_timeout) and the
-/// [send timeout](RelayConfig::send_timeout) hold. The connection closes after a request that asks for an upgrade (RFC 9931).
+/// Of the configuration the [request body timeout](RelayConfig::request_body_timeout), the
+/// [send timeout](RelayConfig::send_timeout), the [drain](RelayConfig::drain) and the [early end](RelayConfig::allow_early_half_close) of
+/// a client hold. The connection closes after a request that asks for an upgrade (RFC 9931).
 ///
 /// ```no_run
 /// use http::Response;

@@ -105,7 +105,11 @@ impl<C: Connect + 'static> Upgrader<C> {
     {
         let (mut parts, body) = request.into_parts();
         let Some(client) = Dialect::of(&parts) else {
-            return Begun::Ordinary(Request::from_parts(parts, body));
+            // It may be what is left of a handshake, which the policy can refuse.
+            return match UpgradeRequest::parse(&parts, &self.config.upgrade.policy) {
+                Ok(_) => Begun::Ordinary(Request::from_parts(parts, body)),
+                Err(rejection) => Begun::Answered(rejected(rejection)),
+            };
         };
         peer::name_host_in_test(&mut parts);
         let config = &self.config;
