@@ -354,6 +354,16 @@ impl ObservedTunnel {
         }
         let _ = end;
     }
+
+    /// The tunnel is dropped, maybe before its end: then `moved` is what no registry reports of it.
+    pub(crate) fn give_up(&self, moved: impl FnOnce() -> Moved) {
+        #[cfg(feature = "metrics")]
+        if self.open.is_some() {
+            meters::moved(&moved());
+        }
+        #[cfg(not(feature = "metrics"))]
+        let _ = moved;
+    }
 }
 
 #[cfg(feature = "metrics")]

@@ -28,6 +28,16 @@ pin_project! {
         watched: Option<Watched>,
         observed: ObservedTunnel,
     }
+
+    impl<D, U, F> PinnedDrop for Run<D, U, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if !this.watched.as_ref().is_some_and(Watched::is_listed) {
+                let engine = this.moving.as_mut().project().engine;
+                this.observed.give_up(|| engine.moved());
+            }
+        }
+    }
 }
 
 pin_project! {

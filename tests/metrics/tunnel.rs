@@ -149,6 +149,56 @@ async fn spliced_bytes_are_recorded_while_their_tunnel_is_open() {
     }
 }
 
+/// What nobody waits for any more has moved all the same: the bytes of a tunnel that is dropped are counted once, by its registry where
+/// it has one.
+#[tokio::test]
+async fn bytes_of_a_tunnel_that_is_dropped_are_recorded() {
+    for is_listed in [true, false] {
+        for has_ended in [true, false] {
+            let tunnels = Tunnels::new();
+            let recorded = recorded(async {
+                let ((mut client, mut origin), (downstream, upstream)) = ends();
+                let mut tunnel = Tunnel::new(downstream, upstream).websocket(WebSocketConfig::default());
+                if is_listed {
+                    tunnel.list_in(&tunnels, Listing::default());
+                }
+                let mut running = Box::pin(tunnel.run());
+                origin.write_all(b"\x81\x02hi").await.unwrap();
+                let received = async {
+                    client.read_exact(&mut [0; 4]).await.unwrap();
+                    if has_ended {
+                        client.write_all(&close(true, &[])).await.unwrap();
+                        origin.read_exact(&mut [0; 6]).await.unwrap();
+                        origin.write_all(&close(false, &[])).await.unwrap();
+                        client.read_exact(&mut [0; 2]).await.unwrap();
+                        drop((client, origin));
+                        std::future::pending().await
+                    }
+                };
+                let both = async {
+                    tokio::select! {
+                        ended = &mut running => drop(ended.unwrap()),
+                        () = received => {}
+                    }
+                };
+                within("the message", both).await;
+                drop(running);
+            })
+            .await;
+            let case = format!("listed: {is_listed}, ended: {has_ended}");
+            let (bytes, frames) = if has_ended { (4 + 2 + 6, 3) } else { (4, 1) };
+            assert_eq!(recorded.sum("switchover_tunnel_bytes_total"), bytes, "{case}");
+            assert_eq!(
+                recorded.sum("switchover_websocket_frames_total"),
+                frames,
+                "{case}"
+            );
+            let dropped = recorded.of("switchover_tunnels_ended_total{reason=dropped,side=none}");
+            assert_eq!(dropped, u64::from(!has_ended), "{case}");
+        }
+    }
+}
+
 /// A tunnel that knows its frames, and both its ends.
 fn framed<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     tunnels: &Tunnels,

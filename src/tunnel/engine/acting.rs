@@ -10,6 +10,7 @@ use super::half::Half;
 use super::outlet::Failure;
 use super::scratch::Scratch;
 use super::{Engine, pipe, shutdown};
+use crate::telemetry::{Bytes, Moved};
 use crate::tunnel::end::End;
 use crate::tunnel::lifecycle::{Action, Event, Limits, Outcome, View};
 use crate::tunnel::stream::socket::{self, Carried};
@@ -79,6 +80,24 @@ impl Engine {
                 operation: cause.operation,
                 traffic,
                 source: cause.source,
+            }),
+        }
+    }
+
+    /// What has moved so far.
+    pub(in crate::tunnel) fn moved(&self) -> Moved {
+        let bytes = |half: &Half| Bytes {
+            copied: half.delivered().saturating_sub(half.outlet().spliced()),
+            spliced: half.outlet().spliced(),
+        };
+        Moved {
+            from_downstream: bytes(&self.from_downstream),
+            from_upstream: bytes(&self.from_upstream),
+            frames: [&self.from_downstream, &self.from_upstream].map(|half| {
+                let framed = half.framed();
+                framed.map_or_else(Default::default, |framed| {
+                    *framed.counted().frame_counts().numbers()
+                })
             }),
         }
     }
