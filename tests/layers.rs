@@ -215,7 +215,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("tls", &["clock", "connect", "token", "wire"]),
     ("upstream", &["clock", "connect", "telemetry", "tls", "tunnel"]),
-    ("http2", &["clock", "connect", "handshake", "header", "http1"]),
+    (
+        "http2",
+        &["clock", "connect", "handshake", "header", "http1", "telemetry"],
+    ),
     (
         "error",
         &[

@@ -635,7 +635,9 @@ async fn a_head_with_more_fields_than_the_limit_is_refused() {
             request = request.header(format!("x-{index}"), "1");
         }
         let (response, _) = send.send_request(request.body(()).unwrap(), true).unwrap();
-        assert_eq!(response.await.unwrap().status(), status);
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), status);
+        assert!(response.headers().contains_key("date"), "{status}");
     }
 }
 
@@ -646,6 +648,34 @@ async fn a_refusal_for_too_many_fields_is_an_answer_and_not_cancelled() {
     let refused = (0..count).map(|index| frame(HEADERS, END_STREAM | END_HEADERS, 2 * index + 1, &head));
     let sent: Vec<_> = refused.collect();
     assert!(is_answered_after(config().max_head_fields(0), &sent, 2 * count + 1).await);
+}
+
+/// The body of a refusal may take long: that there is no stream is known when the status is.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_the_stream_of_a_connect_learns_at_once_that_it_was_refused() {
+    let (hand_over, mut handed_over) = tokio::sync::mpsc::unbounded_channel();
+    let service = service_fn(move |mut request: Request<RequestBody>| {
+        hand_over
+            .send(request.extensions_mut().remove::<ConnectStream>().unwrap())
+            .unwrap();
+        // More than the client's window has room for.
+        let mut response = Response::new("x".repeat(200_000));
+        *response.status_mut() = http::StatusCode::FORBIDDEN;
+        async { Ok::<_, Infallible>(response) }
+    });
+    let (near, far) = duplex(1 << 20);
+    let server = Http2Server::new(config());
+    tokio::spawn(async move { server.serve(far, service, pending()).await });
+    let (mut send, _driving) = client(near, 65_535, 1 << 20).await;
+    let request = Request::connect("http://a/live")
+        .extension(Protocol::from_static("websocket"))
+        .body(())
+        .unwrap();
+    let (response, _sending) = send.send_request(request, false).unwrap();
+    assert_eq!(response.await.unwrap().status(), 403);
+    let stream = handed_over.recv().await.unwrap();
+    let known = tokio::time::timeout(Duration::from_secs(1), stream).await;
+    assert!(known.expect("known before the body is out").is_none());
 }
 
 /// A browser makes its WebSockets this way where it is offered, and not by HTTP/1.1 when they are refused.

@@ -21,12 +21,13 @@ use super::open::Open;
 use super::stream::{ConnectStream, Http2ServerStream};
 use super::{BoxError, Paces};
 use crate::header::date;
-use crate::http1::AnyFields;
+use crate::http1::{AnyFields, HeadError};
 use crate::http2::driven::Driven;
 use crate::http2::inbox::Inbox;
 use crate::http2::liveness::Quiet;
 use crate::http2::outlet::Outlet;
 use crate::http2::payload::Payload;
+use crate::telemetry;
 
 /// What the requests of a connection share.
 pub(super) struct Shared {
@@ -51,9 +52,13 @@ pub(super) async fn answer<S, B>(
     let (mut parts, receive) = request.into_parts();
     // The crumbs of a Cookie are one field (RFC 9113, section 8.2.3).
     let crumbs = parts.headers.get_all(http::header::COOKIE).iter().count();
-    if parts.headers.len() - crumbs.saturating_sub(1) > shared.config.max_head_fields {
+    let limit = shared.config.max_head_fields;
+    if parts.headers.len() - crumbs.saturating_sub(1) > limit {
+        let why = HeadError::TooManyFields { limit };
+        telemetry::refused(why.name());
         let mut refusal = Response::new(());
-        *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        *refusal.status_mut() = why.status();
+        date::add(refusal.headers_mut());
         match respond.send_response(refusal, true) {
             Ok(_) => open.set_answered(),
             Err(_) => fail(&mut respond, &mut open).await,
@@ -101,7 +106,9 @@ pub(super) async fn answer<S, B>(
                 open,
             ));
         }
-        _ => {
+        declined => {
+            // Whoever waits for the stream learns now that there is none, however long the client takes over the body.
+            drop(declined);
             send(parts, body, is_head, respond, (&mut open, &shared)).await;
         }
     }

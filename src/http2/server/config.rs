@@ -151,14 +151,18 @@ impl Http2ServerConfig {
     }
 
     /// The most bytes of a request head, counted as HTTP/2 does: 32 for each field besides its name and value. Default
-    /// 65,536. A larger one is answered 431.
+    /// 65,536. A larger one is answered 431 within h2: the service does not see it, and nothing reports it.
     #[must_use]
     pub fn max_head_bytes(mut self, bytes: u32) -> Self {
         self.max_head_bytes = bytes;
         self
     }
 
-    /// The most fields of a request head. Default 128, as for HTTP/1.1. A head with more is answered 431.
+    /// The most fields of a request head. Default 128, as for HTTP/1.1. A head with more is answered 431, which the service does not see;
+    /// it is counted and reported as `too-many-fields`.
+    ///
+    /// `usize::MAX` leaves it to the service, which can log what it refuses: those of this crate have
+    /// [limits](crate::http1::HeadLimits) of their own. Within `max_head_bytes` there are 2,048 fields at most by its default.
     #[must_use]
     pub fn max_head_fields(mut self, most: usize) -> Self {
         self.max_head_fields = most;
