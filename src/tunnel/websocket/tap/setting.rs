@@ -25,6 +25,9 @@ pub enum Compression {
     #[cfg(feature = "deflate")]
     Inflate,
     /// All extensions are offered as they come. The tap gets compressed payload as it is.
+    ///
+    /// Danger: where the two ends have agreed on permessage-deflate without `no_context_takeover` for the sender, a compressed message that
+    /// is dropped or replaced leaves its receiver unable to read later ones of that sender: it closes with 1007, or reads another text.
     Opaque,
 }
 
