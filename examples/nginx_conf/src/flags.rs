@@ -45,7 +45,7 @@ Runs what a configuration of nginx says of proxying, upgrades above all.
 
 SIGHUP reads the configuration again: new workers take the listening sockets over, and the tunnels of those before go on.
 SIGUSR1 opens the logs again. SIGQUIT ends it in order, as in nginx: nobody is let in, requests are answered, tunnels go on for as long as
-worker_shutdown_timeout. SIGTERM and SIGINT end it at once.
+worker_shutdown_timeout. SIGTERM and SIGINT end it at once. SIGUSR2, which replaces the program of nginx, changes nothing.
 ";
 
 #[derive(Debug)]

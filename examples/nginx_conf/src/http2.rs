@@ -12,7 +12,7 @@ use http::Response;
 use http_body_util::BodyExt;
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
-use switchover::http1::check_request;
+use switchover::http1::check_request_within;
 use switchover::http2::RequestBody;
 use switchover::service::ProxyBody;
 use tower_service::Service;
@@ -87,7 +87,8 @@ impl Service<http::Request<RequestBody>> for Answers {
 impl Answers {
     async fn answer(self, request: http::Request<RequestBody>) -> Result<Response<ProxyBody>, NoAnswer> {
         let (mut head, body) = request.into_parts();
-        if let Err(why) = check_request(&mut head) {
+        let limits = &self.worker.listener(self.index).head_limits;
+        if let Err(why) = check_request_within(&mut head, limits) {
             let why = Rejection::from(why);
             report(self.hop, format!("{} {why}. {}", why.status(), why.hint()));
             let refusing = Refusing {

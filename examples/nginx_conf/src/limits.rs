@@ -161,7 +161,7 @@ impl Limits {
             .allow_early_half_close(or(&scope.ignores_abort, false))
     }
 
-    fn request_heads(&self, scope: &Scope) -> HeadLimits {
+    pub(crate) fn request_heads(&self, scope: &Scope) -> HeadLimits {
         limits(self.request_head_bytes(scope))
     }
 

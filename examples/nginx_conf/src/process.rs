@@ -103,12 +103,16 @@ impl Process<'_> {
         Ok(())
     }
 
-    /// nginx: HUP is another configuration, USR1 opens the logs again, QUIT is a graceful shutdown, TERM and INT a fast one.
+    /// nginx: HUP is another configuration, USR1 opens the logs again, USR2 is another program, QUIT is a graceful shutdown, TERM and INT a
+    /// fast one.
     async fn obey(&mut self, mut signals: Signals) {
         loop {
             tokio::select! {
                 _ = signals.reload.recv() => self.reload(),
                 _ = signals.reopen.recv() => self.reopen(),
+                _ = signals.replace.recv() => {
+                    said("nginx_conf: SIGUSR2: the program is not replaced while it runs, and all goes on");
+                }
                 _ = signals.quit.recv() => break,
                 _ = signals.terminate.recv() => return self.end_now(),
                 _ = signals.interrupt.recv() => return self.end_now(),
@@ -189,6 +193,7 @@ impl Generation {
 struct Signals {
     reload: Signal,
     reopen: Signal,
+    replace: Signal,
     quit: Signal,
     terminate: Signal,
     interrupt: Signal,
@@ -199,6 +204,7 @@ impl Signals {
         Ok(Signals {
             reload: signal(SignalKind::hangup())?,
             reopen: signal(SignalKind::user_defined1())?,
+            replace: signal(SignalKind::user_defined2())?,
             quit: signal(SignalKind::quit())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

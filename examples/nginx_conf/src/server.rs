@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchover::gateway::Acceptor;
+use switchover::http1::HeadLimits;
 use switchover::http2::Http2Server;
 use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::route::{HostPattern, Hosts, PathReading};
@@ -71,6 +72,8 @@ pub(crate) struct Listener {
     pub(crate) is_http2: bool,
     /// For whoever speaks it.
     pub(crate) http2: Http2Server,
+    /// Of requests over it too.
+    pub(crate) head_limits: HeadLimits,
     /// How long a client may take to say which of the two it speaks.
     pub(crate) header_timeout: Duration,
     /// `merge_slashes` of the default server: the path is read before it is known whose it is.
@@ -319,6 +322,7 @@ fn listener(address: &Address, servers: &[Read], around: &mut Surroundings<'_>) 
         has_page_for_plain,
         is_http2,
         http2: Http2Server::new(around.limits.of_http2(&default.scope)),
+        head_limits: around.limits.request_heads(&default.scope),
         header_timeout: limits::header_timeout(&default.scope),
         merges_slashes: default.server.merges_slashes,
     })

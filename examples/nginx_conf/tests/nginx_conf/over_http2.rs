@@ -90,3 +90,23 @@ async fn what_is_answered() {
         assert!(response.await.is_err(), "{kind:?}");
     }
 }
+
+/// The same limits as over HTTP/1.1.
+#[tokio::test]
+async fn heads_within_the_limits_of_the_configuration_are_answered() {
+    for kind in kinds() {
+        let program = program(kind, "large_client_header_buffers 8 64k;");
+        let stream = tokio::net::TcpStream::connect(program.address).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        for (fields, length) in [(200, 1), (3, 30_000)] {
+            let request = (0..fields).fold(http::Request::get("http://a/"), |request, index| {
+                request.header(format!("x-{index}"), "x".repeat(length))
+            });
+            let mut client = client.clone().ready().await.unwrap();
+            let (response, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
+            let status = response.await.unwrap().status();
+            assert_eq!(status, 200, "{kind:?}: {fields} of {length}");
+        }
+    }
+}

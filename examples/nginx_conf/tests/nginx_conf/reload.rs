@@ -98,6 +98,16 @@ fn logs_are_opened_again() {
     assert_eq!(lines("moved.log"), 1);
 }
 
+/// The programs that come with nginx send it where that is to be another version.
+#[test]
+fn the_signal_for_another_program_changes_nothing() {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+    let program = Folder::of(nobody, &text("one")).start(Kind::Ours, "test.conf", &[]);
+    signal(&program, "-USR2");
+    program.reports("SIGUSR2: the program is not replaced");
+    assert!(says(program.address, "one"));
+}
+
 /// The one that has started it may have closed its end of the pipe.
 #[test]
 fn nobody_reads_standard_error() {
