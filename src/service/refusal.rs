@@ -8,11 +8,13 @@ use http_body::Body;
 
 use super::BoxError;
 use super::body::ProxyBody;
+use super::relay::rejected;
+use crate::handshake::Rejection;
 
 /// The response of a closure that refuses a request: of [`UpgradeService::by`](super::UpgradeService::by) and
 /// [`ReverseProxy::by`](super::ReverseProxy::by).
 ///
-/// It is made from a status, from a status with a text, or from any response, so that `?` and `into` suffice:
+/// It is made from a status, from a status with a text, from a [`Rejection`], or from any response, so that `?` and `into` suffice:
 ///
 /// ```
 /// use http::{Response, StatusCode};
@@ -61,6 +63,14 @@ where
 {
     fn from(response: Response<B>) -> Self {
         Refusal(Box::new(response.map(ProxyBody::new)))
+    }
+}
+
+impl From<Rejection> for Refusal {
+    /// The answer that the proxy itself gives for this reason, which is among the response's extensions, and is counted and reported as
+    /// the proxy's own refusals are.
+    fn from(rejection: Rejection) -> Self {
+        Refusal(Box::new(rejected(rejection)))
     }
 }
 

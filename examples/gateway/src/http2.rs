@@ -11,9 +11,9 @@ use http::header::{HOST, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use switchover::handshake::Rejection;
 use switchover::header::Hop;
-use switchover::http1::check_request_within;
+use switchover::http1::{HeadLimits, check_request_within};
 use switchover::http2::{Http2Server, Http2ServerConfig, RequestBody};
-use switchover::service::{Destination, ProxyBody, ServiceConfig};
+use switchover::service::{Destination, ProxyBody, Refusal, ServiceConfig};
 use switchover::tunnel::{AnyStream, Label, TunnelWatch};
 use tower_service::Service;
 
@@ -81,12 +81,18 @@ impl Service<Request<RequestBody>> for Answers {
 
 /// How HTTP/2 is spoken to clients.
 pub(super) fn server(flags: &Flags) -> Http2Server {
-    let limit = u32::try_from(flags.max_header_bytes).unwrap_or(u32::MAX);
+    // HTTP/2 counts 32 bytes more for each field than HTTP/1.1 (RFC 9113, section 6.5.2): what is within the limit there is within it
+    // here.
+    let overhead = 32 * HeadLimits::default().fields();
+    let limit = flags.max_header_bytes.saturating_add(overhead);
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let config = Http2ServerConfig::default()
         .header_timeout(flags.header_timeout)
         .idle_timeout(flags.keep_alive_timeout)
         .send_timeout(flags.send_timeout)
-        .max_head_bytes(limit);
+        .max_head_bytes(limit)
+        // They are counted in `proxied`, whose refusals are logged.
+        .max_head_fields(usize::MAX);
     Http2Server::new(config)
 }
 
@@ -133,11 +139,7 @@ async fn answer(
         request = Request::from_parts(parts, body);
     }
     let response = proxied(request, hop, worker).await;
-    let response = response.unwrap_or_else(|why| {
-        let mut response = why.clone().into_response().map(ProxyBody::from);
-        response.extensions_mut().insert(why);
-        response
-    });
+    let response = response.unwrap_or_else(|why| Refusal::from(why).into());
     if let Some(why) = response.extensions().get::<Rejection>() {
         worker.settings.refused(peer, why);
     }

@@ -17,7 +17,7 @@ use tracing_core::{Event, Level, LevelFilter, Metadata, Subscriber};
 
 use super::access_log::{AccessLog, Writing};
 use super::log_spans::Spans;
-use super::record::is_plain;
+use super::record::{MOST_OF_A_TEXT, is_plain, start_of};
 use super::{decimal, moment};
 
 /// From now on, until the process ends. What hyper and others have to say is left out.
@@ -204,7 +204,13 @@ impl Visit for Fields<'_> {
                 text.push('"');
             }
             false => {
-                let _ = write!(text, "{value:?}");
+                // A span keeps it for as long as its tunnel is open.
+                let written = start_of(value, MOST_OF_A_TEXT);
+                let _ = write!(text, "{written:?}");
+                if written.len() < value.len() {
+                    text.pop();
+                    text.push_str("...\"");
+                }
             }
         }
     }

@@ -145,9 +145,11 @@ fn run(mut flags: Flags) -> io::Result<()> {
     // Before anyone can know that the gateway is there, and end it.
     let signals = {
         let _context = runtime.enter();
-        if let Some(log) = settings.log.clone() {
-            tokio::spawn(rotated(signal(SignalKind::user_defined1())?, log));
-        }
+        // Caught without a log too: a rule that moves the logs of all instances must not end one that has none.
+        tokio::spawn(rotated(
+            signal(SignalKind::user_defined1())?,
+            settings.log.clone(),
+        ));
         signals()?
     };
     let mut output = io::stdout().lock();
@@ -190,10 +192,12 @@ fn run(mut flags: Flags) -> io::Result<()> {
     Ok(())
 }
 
-/// At each of the signals, opens the access log again.
-async fn rotated(mut moved: Signal, log: AccessLog) {
+/// At each of the signals, opens the access log again, if there is one.
+async fn rotated(mut moved: Signal, log: Option<AccessLog>) {
     while moved.recv().await.is_some() {
-        log.reopen();
+        if let Some(log) = &log {
+            log.reopen();
+        }
     }
 }
 
@@ -212,18 +216,30 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// SIGTERM and SIGINT, caught from the call on.
-fn signals() -> io::Result<(Signal, Signal)> {
-    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+/// The signals that ask the gateway to end, caught from the call on. SIGQUIT is what images made for nginx are stopped with. SIGHUP is
+/// left as it is: where a terminal is closed the process ends with it, and behind `nohup` it goes on.
+fn signals() -> io::Result<[Signal; 3]> {
+    let [terminate, interrupt, quit] = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+    ]
+    .map(signal);
+    Ok([terminate?, interrupt?, quit?])
 }
 
 /// Starts the drain some time after the first of the signals, and ends it at the second. A drain that an operator has started by
 /// the administration goes on at the first one: who supervises the process sends that without knowing of the drain.
-async fn terminated((mut terminate, mut interrupt): (Signal, Signal), drain: Drain, settings: Arc<Settings>) {
+async fn terminated(
+    [mut terminate, mut interrupt, mut quit]: [Signal; 3],
+    drain: Drain,
+    settings: Arc<Settings>,
+) {
     let mut signalled = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
         }
     };
     signalled().await;

@@ -12,8 +12,8 @@ use switchover::{Cause, Error, Side};
 
 use super::{decimal, moment};
 
-/// The most characters of a text that a client or an upstream has written.
-const MOST_OF_A_TEXT: usize = 4096;
+/// The most bytes of a text that a client or an upstream has written.
+pub(crate) const MOST_OF_A_TEXT: usize = 4096;
 
 const OPCODES: [(&str, OpCode); 5] = [
     ("text", OpCode::Text),
@@ -252,8 +252,8 @@ fn quote(line: &mut String, text: &str) {
         line.push('"');
         return;
     }
-    let mut characters = text.chars();
-    for character in characters.by_ref().take(MOST_OF_A_TEXT) {
+    let written = start_of(text, MOST_OF_A_TEXT);
+    for character in written.chars() {
         match character {
             '"' | '\\' => line.extend(['\\', character]),
             ' '..='~' => line.push(character),
@@ -264,8 +264,22 @@ fn quote(line: &mut String, text: &str) {
             }
         }
     }
-    if characters.next().is_some() {
+    if written.len() < text.len() {
         line.push_str("...");
     }
     line.push('"');
+}
+
+/// The first whole characters of a text, in at most so many bytes.
+pub(crate) fn start_of(text: &str, most: usize) -> &str {
+    let mut ends = (0..=most.min(text.len())).rev();
+    let end = ends.find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or_default()]
+}
+
+/// What is kept of a text that a line is made of later: no more than the line has, and a character by which it can be seen that there
+/// was more.
+pub(crate) fn kept(text: String) -> Box<str> {
+    const LONGEST_CHARACTER: usize = 4;
+    start_of(&text, MOST_OF_A_TEXT + LONGEST_CHARACTER).into()
 }

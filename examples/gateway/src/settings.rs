@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) log: Option<AccessLog>,
     /// Where tunnels are listed, if an operator can see them or they may end because of their servers.
     pub(crate) tunnels: Option<Tunnels>,
+    /// Where all tunnels over HTTP/2 are listed: they may outlive their connections.
+    pub(crate) http2_tunnels: Tunnels,
     pub(crate) failures: Arc<Failures>,
 }
 
@@ -127,6 +129,7 @@ impl Settings {
             hurry: Drain::new(),
             log,
             tunnels,
+            http2_tunnels: listed,
             failures,
         })
     }

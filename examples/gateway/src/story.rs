@@ -18,7 +18,7 @@ use switchover::tunnel::{End, Traffic, TunnelId};
 use switchover::websocket::{CloseCode, CloseFrame};
 use switchover::{Error, Side};
 
-use super::record::{Record, Why};
+use super::record::{Record, Why, kept};
 use super::visit::Visit;
 
 /// One request, for the log. Cheap to clone; its outcome is recorded once.
@@ -31,12 +31,12 @@ struct Telling {
     begun: Instant,
     hop: Hop,
     version: Version,
-    method: String,
-    host: String,
-    target: String,
-    origin: String,
+    method: Box<str>,
+    host: Box<str>,
+    target: Box<str>,
+    origin: Box<str>,
     /// What it asks to switch to.
-    protocol: String,
+    protocol: Box<str>,
     wants_upgrade: bool,
     trace: Trace,
     stage: AtomicU8,
@@ -58,14 +58,14 @@ impl Story {
             begun: Instant::now(),
             hop,
             version: head.version,
-            method: head.method.as_str().to_owned(),
-            host: host(head),
-            target: target(head.uri.path_and_query(), visit.keeps_query()),
-            origin: lines(&head.headers, &ORIGIN),
-            protocol: match head.extensions.get::<hyper::ext::Protocol>() {
+            method: kept(head.method.as_str().to_owned()),
+            host: kept(host(head)),
+            target: kept(target(head.uri.path_and_query(), visit.keeps_query())),
+            origin: kept(lines(&head.headers, &ORIGIN)),
+            protocol: kept(match head.extensions.get::<hyper::ext::Protocol>() {
                 Some(protocol) => protocol.as_str().to_owned(),
                 None => lines(&head.headers, &UPGRADE),
-            },
+            }),
             wants_upgrade: wants_upgrade(head),
             trace: Trace::new(),
             stage: AtomicU8::new(UNTOLD),
@@ -300,6 +300,46 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::access_log::AccessLog;
+    use crate::record::MOST_OF_A_TEXT;
+
+    /// As long as its tunnel is open, a request is as large as its line, whatever the client has sent.
+    #[test]
+    fn of_a_long_text_no_more_is_kept_than_its_line_has() {
+        const LONG: usize = 60_000;
+        for (character, written, count) in [
+            ("a", "a", MOST_OF_A_TEXT),
+            // Two bytes each, and one that does not go up in the limit.
+            ("\u{e9}", "\\u00e9", MOST_OF_A_TEXT / 2),
+            ("\u{20ac}", "\\u20ac", MOST_OF_A_TEXT / 3),
+        ] {
+            let text = character.repeat(LONG / character.len());
+            let value = |text: &str| http::HeaderValue::from_bytes(text.as_bytes()).unwrap();
+            let mut request = Request::get(format!("/{}", "a".repeat(LONG))).method(&*"M".repeat(LONG));
+            for name in [HOST, ORIGIN, UPGRADE] {
+                request = request.header(name, value(&text));
+            }
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let (log, _writing) = AccessLog::open("/dev/null", false).unwrap();
+            let (listener, peer) = (([127, 0, 0, 1], 80).into(), ([127, 0, 0, 1], 5000).into());
+            let Story(telling) = Visit::new(&log, listener, peer).request(&head, Hop::unknown());
+            let of_client = [
+                &telling.method,
+                &telling.host,
+                &telling.target,
+                &telling.origin,
+                &telling.protocol,
+            ];
+            for kept in of_client {
+                assert!(kept.len() <= MOST_OF_A_TEXT + 4, "{} bytes", kept.len());
+            }
+            let line = String::from_utf8(telling.record("ended").line()).unwrap();
+            for name in ["host", "origin", "upgrade"] {
+                let expected = format!("\"{name}\":\"{}...\"", written.repeat(count));
+                assert!(line.contains(&expected), "{name} of {character}: {line}");
+            }
+        }
+    }
 
     #[test]
     fn of_user_information_is_known_that_it_was_there() {

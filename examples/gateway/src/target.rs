@@ -188,7 +188,7 @@ fn share(text: &str) -> Result<(&str, Share), String> {
         match name {
             "weight" => share.weight = u32::try_from(number()?).unwrap_or(u32::MAX),
             "max-tunnels" => share.max_tunnels = Some(number()?),
-            "backup" if value.is_empty() => share.backup = true,
+            "backup" if setting == name => share.backup = true,
             "resolve" => share.resolve = Some(duration(value).map_err(|why| format!("{setting}: {why}"))?),
             _ => {
                 return Err(format!(

@@ -51,7 +51,7 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Runs a worker until the drain starts, and then until its last connection has ended or the time for that has.
+/// Runs a worker until the drain starts, and then until its last connection and the last tunnel have ended or the time for that has.
 pub(crate) async fn run(
     listeners: Vec<TcpListener>,
     settings: Arc<Settings>,
@@ -78,8 +78,13 @@ pub(crate) async fn run(
         let _ = timeout(worker.settings.flags.drain_timeout, hurry).await;
         sleep(Duration::from_secs(2)).await;
     };
+    let all_ended = async {
+        worker.open.emptied().await;
+        // A tunnel over HTTP/2 is a task of its own: it closes its upstream, and leaves its line, after its client's connection.
+        worker.settings.http2_tunnels.finished().await;
+    };
     tokio::select! {
-        () = worker.open.emptied() => {}
+        () = all_ended => {}
         () = over => {}
     }
     Ok(())

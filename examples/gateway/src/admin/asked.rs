@@ -2,6 +2,8 @@
 
 use http::Uri;
 
+use crate::record::start_of;
+
 /// The most bytes that are kept of a host or a path.
 pub(super) const MOST: usize = 256;
 
@@ -20,7 +22,7 @@ impl Asked {
             (Some(authority), _) => authority.as_str().into(),
             (None, host) => String::from_utf8_lossy(host.unwrap_or_default()),
         };
-        let (host, path) = (shortened(&host), shortened(uri.path()));
+        let (host, path) = (start_of(&host, MOST), start_of(uri.path(), MOST));
         Asked {
             text: [host, path].concat().into(),
             host: host.len() as u16,
@@ -40,11 +42,4 @@ impl Asked {
     pub(crate) fn is_whole(&self) -> bool {
         self.is_whole
     }
-}
-
-fn shortened(text: &str) -> &str {
-    let end = (0..=MOST.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at));
-    &text[..end.unwrap_or(0)]
 }

@@ -1,7 +1,8 @@
 //! How the values of flags are read.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -23,13 +24,16 @@ pub(super) fn either(value: &str, no: &str, yes: &str) -> Result<bool, String> {
 /// Where to listen: the first address of a name, or a port. A port without an address is one of this host alone, so that nothing is
 /// public by accident.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+    if let Some(port) = digits::<u16>(text.strip_prefix(':').unwrap_or(text)) {
         return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
     }
+    let explained = || "an address is HOST:PORT, as in 127.0.0.1:8080, or a PORT of 127.0.0.1".to_owned();
+    // The standard library reads it as a part of the port.
+    if text.contains('+') {
+        return Err(explained());
+    }
     let mut addresses = text.to_socket_addrs().map_err(|why| match why.kind() {
-        ErrorKind::InvalidInput => {
-            "an address is HOST:PORT, as in 127.0.0.1:8080, or a PORT of 127.0.0.1".to_owned()
-        }
+        ErrorKind::InvalidInput => explained(),
         _ => format!("the host has no address: {why}"),
     })?;
     addresses
@@ -40,7 +44,11 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 /// A name or an address, without a port.
 pub(super) fn host_name(text: &str) -> Result<String, String> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let is_ip = text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_ip = match bracketed {
+        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
+        None => text.parse::<IpAddr>().is_ok(),
+    };
     match is_ip || !text.is_empty() && text.bytes().all(is_name) {
         true => Ok(text.to_owned()),
         false => Err("expected a host name or an address, without a scheme and without a port".to_owned()),
@@ -48,10 +56,16 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
 }
 
 pub(crate) fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number > 0 => Ok(number),
+    match digits(text) {
+        Some(number) if number > 0 => Ok(number),
         _ => Err("expected a whole number above zero".to_owned()),
     }
+}
+
+/// A number of digits alone: `parse` takes a plus sign too.
+fn digits<N: FromStr>(text: &str) -> Option<N> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| text.parse().ok()).flatten()
 }
 
 /// So many per second, and how many at once.
@@ -71,9 +85,7 @@ pub(super) fn rate(text: &str) -> Result<Rate, String> {
 /// A code and a text.
 pub(super) fn close(text: &str) -> Result<EndRequest, String> {
     let (code, reason) = text.split_once(' ').unwrap_or((text, ""));
-    let code = code
-        .parse()
-        .map_err(|_| "expected a code, or a code and a text, as in '1012 back in a minute'")?;
+    let code = digits(code).ok_or("expected a code, or a code and a text, as in '1012 back in a minute'")?;
     EndRequest::close(CloseCode(code), reason.trim()).map_err(|why| why.to_string())
 }
 
@@ -86,13 +98,23 @@ pub(super) fn close_or_none(text: &str) -> Result<Option<EndRequest>, String> {
 }
 
 pub(crate) fn duration_or_zero(text: &str) -> Result<Duration, String> {
-    match text.trim_end_matches(|byte: char| byte.is_ascii_lowercase()) {
+    match text {
         "0" => Ok(Duration::ZERO),
-        _ => duration(text),
+        _ => milliseconds(text)
+            .map(Duration::from_millis)
+            .ok_or_else(|| "expected a duration, as in 0s, 500ms, 2s, 10m or 1h".to_owned()),
     }
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match milliseconds(text) {
+        Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
+        _ => Err("expected a duration above zero, as in 500ms, 2s, 10m or 1h".to_owned()),
+    }
+}
+
+/// A number with its unit.
+fn milliseconds(text: &str) -> Option<u64> {
     let unit = text
         .find(|byte: char| !byte.is_ascii_digit())
         .unwrap_or(text.len());
@@ -102,13 +124,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1000,
         "m" => 60 * 1000,
         "h" => 60 * 60 * 1000,
-        _ => 0,
+        _ => return None,
     };
-    let number: u64 = number.parse().unwrap_or(0);
-    match number.checked_mul(milliseconds) {
-        Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
-        _ => Err("expected a duration above zero, as in 500ms, 2s, 10m or 1h".to_owned()),
-    }
+    number.parse::<u64>().ok()?.checked_mul(milliseconds)
 }
 
 /// A protocol that may be switched to.
@@ -144,4 +162,107 @@ fn names_a_server(value: &str) -> bool {
     let hop = Hop::unknown();
     let value = |name| template.value(&Variables::new(&parts, &hop).server_name(name));
     value("a") != value("b")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+
+    /// Reads each of the values as it is meant, and none of the others.
+    fn reads<T: PartialEq + Debug>(
+        read: impl Fn(&str) -> Result<T, String>,
+        sound: &[(&str, T)],
+        wrong: &[&str],
+    ) {
+        for (text, value) in sound {
+            assert_eq!(read(text).as_ref(), Ok(value), "{text:?}");
+        }
+        for text in wrong {
+            let value = read(text);
+            assert!(value.is_err(), "{text:?}: {value:?}");
+        }
+    }
+
+    const NO_DURATIONS: [&str; 17] = [
+        "", " ", "s", "ms", "5", "0x", "0abc", "00", "1x", "1d", "1S", "+1s", "-1s", "1.5s", "1 s", "1s ",
+        "1h30m",
+    ];
+
+    #[test]
+    fn a_value_is_read_as_it_is_meant_or_not_at_all() {
+        let milliseconds = Duration::from_millis;
+        let durations = [
+            ("1ms", milliseconds(1)),
+            ("007s", milliseconds(7000)),
+            ("10m", milliseconds(600_000)),
+            ("1h", milliseconds(3_600_000)),
+        ];
+        let too_long = ["18446744073709551616ms", "18446744073709551615h"];
+        let zeros = ["0", "0s", "0ms", "0m", "0h", "00s"];
+        reads(
+            duration,
+            &durations,
+            &[&NO_DURATIONS[..], &too_long, &zeros].concat(),
+        );
+        let zeros = zeros.map(|text| (text, Duration::ZERO));
+        let with_zeros = [&durations[..], &zeros].concat();
+        reads(
+            duration_or_zero,
+            &with_zeros,
+            &[&NO_DURATIONS[..], &too_long].concat(),
+        );
+
+        let no_numbers = [
+            "",
+            "0",
+            "+1",
+            "-1",
+            "1.0",
+            "1k",
+            "0x1",
+            " 1",
+            "1 ",
+            "18446744073709551616",
+        ];
+        reads(positive, &[("1", 1), ("010", 10)], &no_numbers);
+        let rates = [("5", Rate::per_second(5)), ("5,9", Rate::per_second(5).burst(9))];
+        let wrong = ["5,", ",5", "5,0", "5, 9", "5,9,1", "5,+9"];
+        reads(rate, &rates, &[&no_numbers[..], &wrong].concat());
+
+        let closes = [
+            ("1012", EndRequest::close(CloseCode(1012), "").unwrap()),
+            ("1012 a b", EndRequest::close(CloseCode(1012), "a b").unwrap()),
+        ];
+        reads(
+            close,
+            &closes,
+            &["", "+1012", "1012x", "999", "5000", "66548", "x 1012"],
+        );
+
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let addresses = [("80", local(80)), (":80", local(80)), ("127.0.0.1:80", local(80))];
+        reads(
+            address,
+            &addresses,
+            &["", ":", "+80", ":+80", "65536", "80x", "127.0.0.1", "127.0.0.1:"],
+        );
+        let names = ["a", "a-b.example", "127.0.0.1", "::1", "[::1]"].map(|name| (name, name.to_owned()));
+        reads(
+            host_name,
+            &names,
+            &[
+                "",
+                "a:80",
+                "[::1",
+                "::1]",
+                "]::1[",
+                "[[::1]]",
+                "[127.0.0.1]",
+                "http://a",
+                "a b",
+            ],
+        );
+    }
 }

@@ -86,6 +86,17 @@ async fn a_file_that_was_moved_is_opened_anew_at_the_signal() {
     assert_eq!((ids(&log, 1).await, ids(&old, 2).await), (vec![3], vec![1, 2]));
 }
 
+/// A rule that moves the logs of all instances signals also those that have none.
+#[tokio::test]
+async fn the_signal_ends_no_gateway_without_a_log() {
+    let route = format!("--route=/=http://{}", nobody().await);
+    let program = Program::start("gateway", &["--listen=127.0.0.1:0", &route]).await;
+    for _ in 0..2 {
+        program.signal("-USR1").await;
+        ask(&program).await;
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_cannot_be_opened_anew_is_tried_again() {
     let (log, old) = (place("in-the-way.log"), place("in-the-way.log.1"));

@@ -460,3 +460,21 @@ async fn the_handshake_timeout_is_for_all_requests_and_the_read_timeout_for_bodi
         }
     }
 }
+
+#[tokio::test]
+async fn each_signal_that_asks_it_to_end_starts_the_drain() {
+    for signal in ["-TERM", "-INT", "-QUIT"] {
+        let origin = ScriptedOrigin::start(Script::websocket_echo()).await;
+        let route = format!("--route=/=http://{}", origin.address());
+        let mut program = Program::start("gateway", &["--listen=127.0.0.1:0", &route]).await;
+        let mut client = program.client().await;
+        client.send(UPGRADE_REQUEST).await;
+        assert_eq!(client.head().await.status, 101, "{signal}");
+        program.signal(signal).await;
+        client.send("still").await;
+        client.receives(b"still").await;
+        client.end_writes().await;
+        client.ends().await;
+        assert!(program.ends().await.success(), "{signal}");
+    }
+}

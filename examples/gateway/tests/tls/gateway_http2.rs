@@ -156,12 +156,7 @@ async fn a_websocket_over_http_2_is_listed_and_ended_by_an_operator() {
     let files = Files::new("http2-admin");
     let more = ["--admin=0", "--tunnel-mode=websocket", "--access-log=-"];
     let (mut program, origin) = gateway(&files, &more).await;
-    let line = program.line().await.expect("where the administration is");
-    let admin = line
-        .strip_prefix("administration on http://")
-        .and_then(|line| line.strip_suffix('/'))
-        .unwrap_or_else(|| panic!("{line}"));
-    let admin: SocketAddr = admin.parse().unwrap();
+    let admin = administration(&mut program).await;
     let uri = format!("https://localhost:{}/live?token=x", program.address.port());
     let mut client = Client::connect(&program, &files).await;
     let (response, _send) = client.ask(websocket(uri)).await;
@@ -245,7 +240,96 @@ async fn a_head_beyond_the_limit_is_refused_and_the_connection_goes_on() {
     let large = Request::get(&uri).header("x-large", "x".repeat(6000));
     let (response, _) = client.ask(large.body(()).unwrap()).await;
     assert_eq!(response.status(), 431);
+    // By the count of HTTP/2, which has 32 bytes more for each field, it would be too large.
+    let many = (0..120).fold(Request::get(&uri), |request, index| {
+        request.header(format!("x-{index}"), "1")
+    });
+    let (response, _) = client.ask(many.body(()).unwrap()).await;
+    assert_eq!(response.status(), 200);
     assert_eq!(client.get(uri).await.0, 200);
+}
+
+/// Where the administration of a program is.
+async fn administration(program: &mut Program) -> SocketAddr {
+    let line = program.line().await.expect("where the administration is");
+    let admin = line
+        .strip_prefix("administration on http://")
+        .and_then(|line| line.strip_suffix('/'))
+        .unwrap_or_else(|| panic!("{line}"));
+    admin.parse().unwrap()
+}
+
+/// As over HTTP/1.1: with a date, and seen by the operator.
+#[tokio::test]
+async fn a_head_with_too_many_fields_is_refused_and_seen() {
+    let files = Files::new("http2-fields");
+    let (mut program, _origin) = gateway(&files, &["--admin=0", "--access-log=-"]).await;
+    let admin = administration(&mut program).await;
+    let uri = format!("https://localhost:{}/old", program.address.port());
+    let mut client = Client::connect(&program, &files).await;
+    let request = (0..130).fold(Request::get(&uri), |request, index| {
+        request.header(format!("x-{index}"), "1")
+    });
+    let (response, _) = client.ask(request.body(()).unwrap()).await;
+    assert_eq!(response.status(), 431);
+    assert!(response.headers().contains_key("date"));
+    let record = record(&mut program).await;
+    let reported = ["event", "status", "path", "reason"].map(|name| record[name].clone());
+    let expected = json!(["refused", 431, "/old", "too-many-fields"]);
+    assert_eq!(json!(reported), expected, "{record}");
+    let failures = asked(admin, "GET", "/failures").await;
+    assert_eq!(failures[0]["reason"], "too-many-fields", "{failures}");
+    let mut scraper = ScriptedClient::connect(admin).await;
+    scraper
+        .send(format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n"))
+        .await;
+    let metrics = String::from_utf8(scraper.response().await.1).unwrap();
+    let counted = "switchover_refused_total{reason=\"too-many-fields\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert_eq!(client.get(uri).await.0, 200, "the connection goes on");
+}
+
+/// A tunnel over HTTP/2 may end after its connection: its upstream still gets its Close, and the log its line.
+#[tokio::test]
+async fn the_end_of_a_drain_waits_for_a_tunnel_whose_connection_has_gone() {
+    let files = Files::new("http2-drain-last");
+    // Its Close comes when the gateway has long been able to end.
+    let origin = Script::new().read_head().switch().read(1);
+    let origin = origin
+        .pause(Duration::from_millis(300))
+        .send(b"\x88\x02\x03\xe9")
+        .echo();
+    let origin = ScriptedOrigin::start(origin).await;
+    let mut arguments: Vec<String> = files.listener().into();
+    arguments.push(format!("--route=/=ws://{}", origin.address()));
+    arguments.extend(["--tunnel-mode=websocket", "--access-log=-", "--drain-timeout=20s"].map(str::to_owned));
+    let mut program = Program::start(&arguments).await;
+    let uri = format!("https://localhost:{}/live", program.address.port());
+    let mut client = Client::connect(&program, &files).await;
+    let (response, send) = client.ask(websocket(uri)).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(record(&mut program).await["event"], "opened");
+    let pid = program.child.id().unwrap().to_string();
+    let reported = Command::new("kill").args(["-TERM", &pid]).status().await;
+    assert!(reported.unwrap().success());
+    let refused = async { while tokio::net::TcpStream::connect(program.address).await.is_ok() {} };
+    patiently("the drain", refused).await;
+    client.driving.abort();
+    drop((client, response, send));
+    let ended = async {
+        loop {
+            // There may be one of the connection, too.
+            let record = record(&mut program).await;
+            if record["event"] == "ended" {
+                break record;
+            }
+        }
+    };
+    let ended = ended.await;
+    let reported = ["reason", "close_to_upstream"].map(|name| ended[name].clone());
+    assert_eq!(json!(reported), json!(["reset", 1001]), "{ended}");
+    let status = patiently("its end", program.child.wait()).await.unwrap();
+    assert!(status.success());
 }
 
 /// The next record of the access log, without what is another each time.
