@@ -91,12 +91,12 @@ const UNITS: [Unit; 9] = [
     Unit {
         name: "request",
         work: Work::Request,
-        bounds: &[("gateway", 33_400.0), ("axum", 46_000.0)],
+        bounds: &[("gateway", 32_100.0), ("axum", 46_000.0)],
     },
     Unit {
         name: "handshake",
         work: Work::Handshake,
-        bounds: &[("gateway", 63_100.0), ("axum", 90_100.0)],
+        bounds: &[("gateway", 61_000.0), ("axum", 90_100.0)],
     },
     Unit {
         name: "idle",

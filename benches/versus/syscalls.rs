@@ -126,7 +126,7 @@ const UNITS: [Unit; 12] = [
     Unit {
         name: "handshake",
         work: Work::Handshake { at_a_time: 16 },
-        bounds: [18.8, 18.8],
+        bounds: [17.8, 17.8],
     },
     Unit {
         name: "handshake-alone",
