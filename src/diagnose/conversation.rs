@@ -197,6 +197,8 @@ impl Conversation {
                 let detail = "the ping that was sent at once after the 101";
                 findings.push(Finding::certain(Diagnosis::FirstFrameLost).detail(detail));
             }
+            // It ended while the answer could still come.
+            (Some(false), None) if self.end.is_some() => {}
             (Some(false), _) | (_, Some(false)) => {
                 findings.push(Finding::certain(Diagnosis::PingsUnanswered))
             }
@@ -329,6 +331,24 @@ mod tests {
                     .first_ping(false)
                     .ended(end(Ending::Closed(Some(CloseCode(1008))), 0, 0)),
                 &["closed-after-switch"],
+            ),
+            (
+                "closed by the application behind a greeting",
+                new().unprompted_frame().first_ping(false).ended(end(
+                    Ending::Closed(Some(CloseCode(4001))),
+                    0,
+                    0,
+                )),
+                &["closed-by-peer"],
+            ),
+            (
+                "pings are not answered, and an end later",
+                new()
+                    .unprompted_frame()
+                    .first_ping(false)
+                    .later_ping(false)
+                    .ended(end(Ending::Ended, 61, 60)),
+                &["pings-unanswered", "idle-timeout"],
             ),
             (
                 "no pong, but other frames",

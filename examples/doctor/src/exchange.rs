@@ -7,11 +7,13 @@ use switchover::diagnose::{Answer, Failure};
 use switchover::http1::{
     BodyLength, BodyScanner, HeadError, HeadLimits, HeadScan, Parsed, encode_request, parse_response,
 };
+use switchover::tls::TlsFailure;
 use switchover::tunnel::AnyStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::clock::is_past;
+use super::network;
 
 /// An error page, or the head that the origin reports, and no more.
 const MAX_BODY: usize = 64 * 1024;
@@ -45,7 +47,11 @@ pub(crate) async fn ask(
     request: &[u8],
     deadline: Instant,
 ) -> Result<Received, Failure> {
-    let of_error = |error: std::io::Error| Failure::of_exchange(error.kind());
+    // A server of TLS 1.3 refuses a client, one without a certificate for instance, when the client takes the handshake for done.
+    let of_error = |error: std::io::Error| match TlsFailure::of(&error) {
+        Some(failure) => network::of_tls(failure),
+        None => Failure::of_exchange(error.kind()),
+    };
     let sent = timeout_at(deadline, async {
         stream.write_all(request).await?;
         stream.flush().await

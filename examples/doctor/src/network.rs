@@ -88,14 +88,15 @@ fn meaning(error: &ConnectError) -> Failure {
     match error {
         ConnectError::Resolve { .. } => Failure::Unresolved,
         ConnectError::Failed { error: source, .. } => Failure::of_connecting(source.kind()),
-        ConnectError::Tls { error: source, .. } => {
-            let failure = TlsFailure::of_handshake(source);
-            Failure::Tls {
-                fault: fault(failure),
-                hint: Some(failure.hint()),
-            }
-        }
+        ConnectError::Tls { error: source, .. } => of_tls(TlsFailure::of_handshake(source)),
         _ => Failure::Unreachable,
+    }
+}
+
+pub(crate) fn of_tls(failure: TlsFailure) -> Failure {
+    Failure::Tls {
+        fault: fault(failure),
+        hint: Some(failure.hint()),
     }
 }
 

@@ -55,3 +55,27 @@ async fn a_front_of_http_2_alone() {
         .finds(&[&["alpn-without-http11"]]);
     front.abort();
 }
+
+/// In TLS 1.3 the server says so when the client takes the handshake for done.
+#[tokio::test]
+async fn a_front_that_demands_a_certificate() {
+    let identity = Authority::by_itself(&["localhost", "127.0.0.1"], NOW, false);
+    for version in VERSIONS {
+        let clients = Authority::new();
+        let config = identity.server(&[version], Some(&clients), &[]);
+        let acceptor = TlsAcceptor::from(std::sync::Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("there is a free port");
+        let address = listener.local_addr().expect("it has an address");
+        let front = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        examine(&format!("--insecure wss://{address}/"))
+            .await
+            .finds(&[&["client-certificate-required"]]);
+        front.abort();
+    }
+}

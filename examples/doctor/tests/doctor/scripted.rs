@@ -100,6 +100,13 @@ async fn connections_and_answers() {
             "first-frame-lost",
         ),
         (
+            "closes behind a greeting, as an application does that wants a token",
+            switched()
+                .send(b"\x81\x05hello\x88\x02\x0f\xa1".to_vec())
+                .pause(LONG),
+            "closed-by-peer",
+        ),
+        (
             "answers no ping but talks",
             switched().send(b"\x81\x05hello".to_vec()).pause(LONG),
             "pings-unanswered",
@@ -158,4 +165,17 @@ async fn an_application_that_refuses_what_has_arrived() {
     examine(&format!("ws://{}/", origin.address()))
         .await
         .finds(&[&["handshake-refused"]]);
+}
+
+/// It answers the first ping when the second has come.
+#[tokio::test]
+async fn a_slow_origin_has_lost_nothing() {
+    let pongs = b"\x8a\x05first\x8a\x06second".to_vec();
+    let script = Script::new().read_head().switch().read(11).read(12).send(pongs);
+    // The doctor's Close, and the answer to it.
+    let script = script.read(8).send(b"\x88\x02\x03\xe8".to_vec()).close();
+    let origin = ScriptedOrigin::start(script).await;
+    examine(&format!("--timeout 1500ms ws://{}/", origin.address()))
+        .await
+        .finds(&[&[]]);
 }
