@@ -107,45 +107,8 @@ fn server(
 ) {
     let level = http.within(block.lines());
     program.line(1, &format!("\n// {}: server", block.place));
-    let said = level.one("http2").filter(|line| line.first() == "on");
-    let listens = block.lines().iter().filter(|line| line.name == "listen");
-    let mut said = said
-        .into_iter()
-        .chain(listens.filter(|line| line.arguments.iter().any(|word| word == "http2")));
-    if let Some(line) = said.next().filter(|_| !listen.is_tls) {
-        let text = format!(
-            "// {}: {}, and here HTTP/1.1 where there is no TLS; see http2::Http2Server",
-            line.place,
-            shown(line)
-        );
-        program.line(1, &text);
-    }
-    let mut names = Vec::new();
-    for line in block.lines() {
-        match &*line.name {
-            "listen" if line.arguments.iter().any(|argument| argument == "quic") => {
-                program.without(1, line, "")
-            }
-            "server_name" => {
-                for name in &line.arguments {
-                    match name
-                        .parse::<HostPattern>()
-                        .map(|pattern| taken.add([pattern], ()))
-                    {
-                        // It is that of another server here.
-                        Ok(Err(_)) => {}
-                        Ok(Ok(())) => names.push(format!("{}.parse()?", quoted(name))),
-                        Err(_) => program.line(
-                            1,
-                            &format!("// {}: server_name {name} has no equivalent here", line.place),
-                        ),
-                    }
-                }
-            }
-            _ if is_lost(line) => program.without(1, line, ""),
-            _ => {}
-        }
-    }
+    without_http2(block, listen, &level, program);
+    let names = names(block, taken, program);
     let server_name = around.server_name;
     program.line(1, "let mut locations = Locations::default();");
     let is_location = |line: &&Directive| line.name == "location";
@@ -184,6 +147,54 @@ fn server(
     let add = if listen.is_default { "add_default" } else { "add" };
     let site = format!("Site {{ name: {}, locations }}", quoted(server_name));
     program.line(1, &format!("servers.{add}([{}], {site})?;", names.join(", ")));
+}
+
+/// Names the line that has HTTP/2 spoken, where there is no TLS to agree on it.
+fn without_http2(block: &Directive, listen: &Listen, level: &Level<'_>, program: &mut Program) {
+    let said = level.one("http2").filter(|line| line.first() == "on");
+    let listens = block.lines().iter().filter(|line| line.name == "listen");
+    let mut said = said
+        .into_iter()
+        .chain(listens.filter(|line| line.arguments.iter().any(|word| word == "http2")));
+    if let Some(line) = said.next().filter(|_| !listen.is_tls) {
+        let text = format!(
+            "// {}: {}, and here HTTP/1.1 where there is no TLS; see http2::Http2Server",
+            line.place,
+            shown(line)
+        );
+        program.line(1, &text);
+    }
+}
+
+/// The names that are not another server's, as expressions. What else is said in a server and is not done is named.
+fn names(block: &Directive, taken: &mut Hosts<()>, program: &mut Program) -> Vec<String> {
+    let mut names = Vec::new();
+    for line in block.lines() {
+        match &*line.name {
+            "listen" if line.arguments.iter().any(|argument| argument == "quic") => {
+                program.without(1, line, "")
+            }
+            "server_name" => {
+                for name in &line.arguments {
+                    match name
+                        .parse::<HostPattern>()
+                        .map(|pattern| taken.add([pattern], ()))
+                    {
+                        // It is that of another server here.
+                        Ok(Err(_)) => {}
+                        Ok(Ok(())) => names.push(format!("{}.parse()?", quoted(name))),
+                        Err(_) => program.line(
+                            1,
+                            &format!("// {}: server_name {name} has no equivalent here", line.place),
+                        ),
+                    }
+                }
+            }
+            _ if is_lost(line) => program.without(1, line, ""),
+            _ => {}
+        }
+    }
+    names
 }
 
 /// `$server_name`: the first name, without the dot in front.
