@@ -12,6 +12,7 @@ mod nginx_words;
 mod paths;
 mod proxy_protocol;
 mod templates;
+mod tls;
 mod tunnel;
 
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("chunked", heads::chunked),
     ("frames", frames::scanner),
     ("tunnel", tunnel::framed),
+    ("tls_handshake", tls::handshake),
     ("proxy_protocol", proxy_protocol::header),
     ("paths", paths::paths),
     ("templates", templates::templates),

@@ -29,5 +29,5 @@ macro_rules! targets {
 }
 
 targets! {
-    request_head response_head chunked frames tunnel proxy_protocol paths templates extended_connect nginx_words
+    request_head response_head chunked frames tunnel tls_handshake proxy_protocol paths templates extended_connect nginx_words
 }
