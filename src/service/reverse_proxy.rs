@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -167,7 +168,7 @@ where
             let (forwarder, upgrader) = (self.forwarder.clone(), self.upgrader.clone());
             Box::pin(async move {
                 let forwarding = &upgrader.config.forwarding;
-                forwarder.respond(request, destination, hop, forwarding).await
+                pin!(forwarder.respond(request, destination, hop, forwarding)).await
             })
         })
     }

@@ -2,6 +2,7 @@
 //! it, until the head of an answer is there.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -67,7 +68,7 @@ impl Call<'_> {
         let mut former = None;
         loop {
             let tries = asked.tries();
-            let mut answered = self.ask_one(source, asked, &mut body).await;
+            let mut answered = pin!(self.ask_one(source, asked, &mut body)).await;
             let mut goes_on = false;
             match (&answered, former.take()) {
                 (Err(failure), Some(before)) if failure.error.is_exhaustion() => answered = before,

@@ -1,5 +1,6 @@
 //! One ordinary request goes upstream and its response comes back, under the same header rules as an upgrade.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -45,13 +46,15 @@ pub(in crate::service) struct Forwarder<C: Connect> {
 
 impl<C: Connect + 'static> Forwarder<C> {
     /// The response to a request that a server has parsed which may be laxer than the crate's own parser.
-    pub(in crate::service) async fn respond<B>(
-        &self,
+    ///
+    /// No `async fn`, and what is awaited is pinned where it is: this is a large future, which would be moved at each hand.
+    pub(in crate::service) fn respond<'a, B>(
+        &'a self,
         request: Request<B>,
         destination: Destination,
         hop: Hop,
-        forwarding: &Forwarding,
-    ) -> Response<ProxyBody>
+        forwarding: &'a Forwarding,
+    ) -> impl Future<Output = Response<ProxyBody>> + use<'a, B, C>
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
@@ -66,7 +69,7 @@ impl<C: Connect + 'static> Forwarder<C> {
             let refused = extensions.get::<Rejection>().map(Rejection::name);
             (Some(response.status().as_u16()), failure.or(refused))
         };
-        observed.run(responding, end).await
+        observed.run(responding, end)
     }
 
     async fn respond_to<B>(
@@ -100,10 +103,8 @@ impl<C: Connect + 'static> Forwarder<C> {
             Some(OnStream(exchange)) => exchange,
             None => Arc::new(Exchange::of(&parts.extensions)),
         };
-        let request = Request::from_parts(parts, body);
-        let (mut response, failure) = self
-            .forward(request, destination, hop, forwarding, exchange)
-            .await;
+        let forwarded = pin!(self.forward((parts, body), destination, hop, forwarding, exchange));
+        let (mut response, failure) = forwarded.await;
         telemetry::request_answered(response.status().as_u16());
         if !paces {
             let pace = Pace {
@@ -120,9 +121,9 @@ impl<C: Connect + 'static> Forwarder<C> {
     }
 
     /// The response to one request, and the failure that it reports.
-    pub(in crate::service) async fn forward<B>(
+    async fn forward<B>(
         &self,
-        request: Request<B>,
+        (mut parts, body): (request::Parts, B),
         destination: Destination,
         hop: Hop,
         forwarding: &Forwarding,
@@ -132,7 +133,6 @@ impl<C: Connect + 'static> Forwarder<C> {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (mut parts, body) = request.into_parts();
         if parts.method == Method::TRACE && !self.config.allow_trace {
             return (own_rejection(Rejection::Trace, exchange, true), None);
         }
@@ -188,8 +188,8 @@ impl<C: Connect + 'static> Forwarder<C> {
         };
         let mut asked = Asked::new(head, hop, has_body, trace);
         let answered = match &self.sources {
-            Sources::Named(named) => call.ask(named, &mut asked, body).await,
-            Sources::Through(through) => call.ask(through, &mut asked, body).await,
+            Sources::Named(named) => pin!(call.ask(named, &mut asked, body)).await,
+            Sources::Through(through) => pin!(call.ask(through, &mut asked, body)).await,
         };
         match answered {
             Ok((head, body)) => (Response::from_parts(head, body), None),
