@@ -91,7 +91,7 @@ const UNITS: [Unit; 9] = [
     Unit {
         name: "request",
         work: Work::Request,
-        bounds: &[("gateway", 32_100.0), ("axum", 46_000.0)],
+        bounds: &[("gateway", 32_100.0), ("axum", 45_000.0)],
     },
     Unit {
         name: "handshake",
