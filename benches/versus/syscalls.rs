@@ -113,7 +113,7 @@ const UNITS: [Unit; 12] = [
     Unit {
         name: "request-1m",
         work: Work::Request { up: 0, down: 1 << 20 },
-        bounds: [12.0, f64::INFINITY],
+        bounds: [12.5, f64::INFINITY],
     },
     Unit {
         name: "request-up-1m",
@@ -121,7 +121,7 @@ const UNITS: [Unit; 12] = [
             up: 1 << 20,
             down: 100,
         },
-        bounds: [12.0, f64::INFINITY],
+        bounds: [12.5, f64::INFINITY],
     },
     Unit {
         name: "handshake",
