@@ -110,6 +110,7 @@ impl Work {
         match self {
             Work::Http2 { .. } | Work::Http2Bulk { .. } => peer.speaks_http2(),
             Work::Http2Upstream { .. } => peer.asks_http2(),
+            Work::Request => peer.serves_requests(),
             _ => true,
         }
     }

@@ -213,6 +213,11 @@ impl Peer {
         }
     }
 
+    /// Whether it answers requests that ask for no upgrade.
+    pub(crate) fn serves_requests(&self) -> bool {
+        !matches!(self.kind, Kind::Baseline(Baseline::AxumBare))
+    }
+
     /// Whether it takes TLS from clients.
     pub(crate) fn speaks_tls(&self) -> bool {
         !matches!(self.kind, Kind::Direct | Kind::Baseline(_))

@@ -176,6 +176,7 @@ impl Bench {
                 return Ok(Measured::new());
             }
             Load::Tls(_) if !peer.speaks_tls() => return Ok(Measured::new()),
+            Load::Requests(_) if !peer.serves_requests() => return Ok(Measured::new()),
             Load::Http2 { .. } | Load::Http2Bulk { .. } | Load::Tls(_) => {
                 Some(Certificate::create(directory)?)
             }

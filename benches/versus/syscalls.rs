@@ -208,6 +208,7 @@ async fn least(bench: &Bench, peer: &Peer, unit: Work, bound: Option<f64>) -> io
         let upstream = Upstream::start()?;
         let certificate = match unit {
             Work::Http2 { .. } | Work::Http2Mebibyte { .. } if !peer.speaks_http2() => return Ok(None),
+            Work::Request { .. } if !peer.serves_requests() => return Ok(None),
             Work::Http2 { .. } | Work::Http2Mebibyte { .. } => Some(Certificate::create(directory)?),
             _ => None,
         };
