@@ -368,3 +368,29 @@ async fn what_goes_wrong_with_them() {
     assert!(matches!(error, ConnectError::Resolve { .. }), "{error}");
     assert_eq!(origin.connections(), 0);
 }
+
+/// connect(2) says EAGAIN at once there, where it waits over TCP.
+#[tokio::test]
+async fn a_unix_server_whose_backlog_is_full_is_waited_for() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+
+    let path = std::env::temp_dir().join(format!("switchover-backlog-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let listening = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    bind(&listening, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    listen(&listening, 1).unwrap();
+    let listener = std::os::unix::net::UnixListener::from(listening);
+    let connect = UnixConnect::to(&path);
+
+    let mut waiting = Vec::new();
+    // Linux lets in one more than it was told.
+    while let Ok(stream) = timeout(Duration::from_millis(300), connect.stream()).await {
+        waiting.push(stream.unwrap());
+        assert!(waiting.len() < 8, "a backlog of one");
+    }
+    let connecting = tokio::spawn(async move { connect.stream().await });
+    drop(listener.accept().unwrap());
+    let connected = within("a connection", connecting).await.unwrap();
+    connected.unwrap();
+    std::fs::remove_file(&path).unwrap();
+}
