@@ -120,6 +120,12 @@ where
     ///
     /// Dropping the future closes both connections.
     pub async fn relay(self) -> Result<Negotiated<S, U>, Error> {
+        self.send().await.inspect_err(|error| {
+            error.observed();
+        })
+    }
+
+    async fn send(self) -> Result<Negotiated<S, U>, Error> {
         // First, to be dropped last: its place is free when its connections are closed, whatever happens before.
         let Answered {
             admission,

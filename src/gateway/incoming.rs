@@ -108,6 +108,8 @@ where
         let Incoming {
             admission, client, ..
         } = self;
-        client.refuse(refusal, admission).await
+        client.refuse(refusal, admission).await.inspect_err(|error| {
+            error.observed();
+        })
     }
 }

@@ -138,7 +138,10 @@ impl Acceptor {
     {
         let mut client = Client::new(stream.into_parts().0, self.config.send_timeout);
         client.head_only = head.method == Method::HEAD;
-        client.refuse(refusal, Admission::default()).await
+        let refused = client.refuse(refusal, Admission::default()).await;
+        refused.inspect_err(|error| {
+            error.observed();
+        })
     }
 
     /// Answers and closes.
@@ -148,7 +151,10 @@ impl Acceptor {
     {
         let Refused(client, rejection, head) = *refused;
         let refusal = self.refusal(&rejection, || head.as_deref().map(|head| &**head));
-        client.refuse(refusal, Admission::default()).await?;
+        let refused = client.refuse(refusal, Admission::default()).await;
+        refused.inspect_err(|error| {
+            error.observed();
+        })?;
         Ok(Accepted::Rejected(rejection, head))
     }
 }

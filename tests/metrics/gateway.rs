@@ -1,9 +1,11 @@
 //! What is reported to the recorder of the crate `metrics`, through the raw door.
 
+use std::time::Duration;
+
 use metrics_util::debugging::DebuggingRecorder;
 use support::bounded::within;
 use switchover::Side;
-use switchover::gateway::{Gateway, Outcome};
+use switchover::gateway::{Acceptor, Gateway, GatewayConfig, Outcome};
 use switchover::test_util::UPGRADE_REQUEST;
 use switchover::tunnel::{Listing, Tunnel, Tunnels, WebSocketConfig};
 use switchover::upstream::{Group, Server};
@@ -114,6 +116,31 @@ async fn each_event_is_recorded_with_the_words_of_its_type() {
         Outcome::Rejected(rejection) => rejection.name(),
         other => panic!("{other:?}"),
     };
+    // An answer that breaks off.
+    let (mut client, stream) = duplex(1024);
+    let served = serve(stream);
+    client.write_all(UPGRADE_REQUEST.as_bytes()).await.unwrap();
+    let (mut accepted, _) = within("a connection", origin.accept()).await.unwrap();
+    within("bytes", accepted.read(&mut head)).await.unwrap();
+    let answer = b"HTTP/1.1 403 x\r\nContent-Length: 9\r\n\r\nno";
+    accepted.write_all(answer).await.unwrap();
+    exchange(&mut client, "", "HTTP/1.1 403").await;
+    drop(accepted);
+    let broken = served.await.unwrap().unwrap_err();
+    assert_eq!(
+        (broken.phase().name(), broken.side()),
+        ("response", Side::Upstream)
+    );
+    // A client that takes no refusal.
+    let (mut client, stream) = duplex(8);
+    let acceptor = Acceptor::new(GatewayConfig::default().send_timeout(Duration::from_millis(50)));
+    let refusing = tokio::spawn(async move { acceptor.accept(stream, peer).await.map(|_| ()) });
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let untaken = within("the send timeout", refusing).await.unwrap().unwrap_err();
+    assert_eq!(
+        (untaken.phase().name(), untaken.side()),
+        ("response", Side::Downstream)
+    );
     // A server that is gone.
     drop(origin);
     let (mut client, stream) = duplex(1024);
@@ -123,11 +150,15 @@ async fn each_event_is_recorded_with_the_words_of_its_type() {
     let error = served.await.unwrap().unwrap_err();
 
     recorded.update(&snapshotter);
-    let failed = format!(
-        "switchover_failed_total{{phase={},side=upstream,reason={}}}",
-        error.phase().name(),
-        error.reason().name()
-    );
+    let of = |error: &switchover::Error| {
+        let side = match error.side() {
+            Side::Upstream => "upstream",
+            Side::Downstream => "downstream",
+        };
+        let (phase, reason) = (error.phase().name(), error.reason().name());
+        format!("switchover_failed_total{{phase={phase},side={side},reason={reason}}}")
+    };
+    let failed = of(&error);
     for (name, expected) in [
         ("switchover_tunnels_open{}", 0),
         ("switchover_tunnels_opened_total{}", 1),
@@ -136,6 +167,8 @@ async fn each_event_is_recorded_with_the_words_of_its_type() {
         ("switchover_tunnel_bytes_total{from=downstream,mode=copied}", 5),
         (&*format!("switchover_refused_total{{reason={reason}}}"), 1),
         (&*failed, 1),
+        (&*of(&broken), 1),
+        (&*of(&untaken), 1),
     ] {
         assert_eq!(recorded.of(name), expected, "{name}");
     }
