@@ -163,6 +163,8 @@ impl Candidate for Trial {
                 permit: &self.permit,
             });
         }
+        // Whoever made the attempt may hold this for as long as the body takes.
+        taken(&self.permit);
         goes_on
     }
 
