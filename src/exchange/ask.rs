@@ -29,6 +29,11 @@ pub(crate) async fn ask<'a, C: Connect>(
             Ok(Answer::Declined(..)) => outgoing.goes_on_after_decline(),
             Ok(Answer::Interim(..) | Answer::Switched(..)) => false,
         };
+        let answer = match (answer, former.take()) {
+            // An answer that another upstream was to better is the last word where no other has one.
+            (Err(_), Some(passed)) if passed.is_ok() => *passed,
+            (answer, _) => answer,
+        };
         // One that was tried is not tried again: this ends.
         if !goes_on || outgoing.tries() == tries {
             return answer;

@@ -96,7 +96,7 @@ impl Retry {
     /// After a response with one of these statuses, which then counts as a failure of its server too: not so what says
     /// something of the request, as 403 and 404, and any other below 500 but 429. Default: none.
     ///
-    /// Where no other server has an answer, the client gets this one.
+    /// Where no other server has an answer, because it fails, is full, or there is none, the client gets this one.
     #[must_use]
     pub fn statuses(mut self, statuses: impl IntoIterator<Item = StatusCode>) -> Self {
         self.statuses = statuses.into_iter().collect();

@@ -178,6 +178,18 @@ async fn where_all_fail_the_last_word_is_the_one_that_says_most() {
             "{door:?}"
         );
 
+        // Or if others have none.
+        let unavailable = ScriptedOrigin::start(Script::answering(SERVICE_UNAVAILABLE)).await;
+        let group = Group::builder().server(server(&unavailable)).retry(retry);
+        let group = group.server(refusing().await).server(refusing().await);
+        let proxy = door.to(group.build()).await;
+        let (head, body) = proxy.client_sending(UPGRADE_REQUEST).await.response().await;
+        assert_eq!(
+            (head.status.as_u16(), body.as_slice()),
+            (503, &b"later"[..]),
+            "{door:?}"
+        );
+
         let silent = ScriptedOrigin::start(Script::new()).await;
         let group = Group::of([refusing().await, server(&silent)]);
         let proxy = door.with(group, hasty()).await;
