@@ -4,16 +4,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
-use switchover::Error;
-use switchover::connect::{Connect, ConnectError, ConnectRequest};
+use switchover::connect::{Connect, ConnectError, ConnectRequest, TcpConnect};
 use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::header::Hop;
 use switchover::service::{Destination, Relay, RelayConfig};
-use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin};
+use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT};
+use switchover::{Cause, Error, Side};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// What is known of one relayed request when it has ended.
 #[derive(Debug)]
@@ -146,6 +146,47 @@ async fn a_body_has_a_deadline_of_its_own() {
     let (mut client, reported) = relaying(config, &origin, unfinished).await;
     assert_eq!(client.response().await.0.status, 408);
     assert_eq!(reported.await.unwrap().status, Some(StatusCode::REQUEST_TIMEOUT));
+}
+
+/// An upstream that has begun its answer may have to read the rest of the request before it goes on.
+#[tokio::test]
+async fn a_body_has_its_deadline_behind_an_early_head_too() {
+    let early = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n";
+    let unfinished = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello";
+    let limit = Duration::from_millis(100);
+    for (is_of_body, side) in [(true, Side::Downstream), (false, Side::Upstream)] {
+        // Silent behind what it has said.
+        let origin = ScriptedOrigin::start(Script::answering(early)).await;
+        let config = RelayConfig::default();
+        let config = match is_of_body {
+            true => config.request_body_timeout(limit),
+            false => config.read_timeout(limit),
+        };
+        let relay = Relay::through(TcpConnect::to(origin.address().to_string()), config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = ScriptedClient::connect(listener.local_addr().unwrap()).await;
+        let (stream, peer) = listener.accept().await.unwrap();
+        let request = match is_of_body {
+            true => unfinished,
+            false => "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        };
+        client.send(request).await;
+        let accepted = Acceptor::new(GatewayConfig::default()).accept(stream, peer).await;
+        let Ok(Accepted::Ordinary(head, stream)) = accepted else {
+            panic!("an ordinary request");
+        };
+        let served = relay.serve(stream, &head, Destination::default(), peer.into());
+        let error = timeout(TIMEOUT, served).await.unwrap().map(|_| ()).unwrap_err();
+        assert_eq!(
+            (error.phase().name(), error.side()),
+            ("response", side),
+            "{error}"
+        );
+        assert!(
+            matches!(error.reason(), Cause::TimedOut(of) if *of == limit),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -227,7 +227,7 @@ where
 
     async fn send_declined<U>(
         &mut self,
-        declined: Declined,
+        mut declined: Declined,
         mut upstream: U,
         early: Bytes,
         read_timeout: Duration,
@@ -237,9 +237,14 @@ where
         U: AsyncRead + AsyncWrite + Unpin,
     {
         let status = declined.status();
-        let mut scanner = RelayedBody::new(declined.body_length());
+        let mut scanner =
+            RelayedBody::new(declined.body_length(), declined.take_ending()).never_until_close();
         let mut pending = Vec::new();
         let mut head = declined.into_response();
+        if scanner.is_chunked_here() {
+            head.headers
+                .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         date::add(&mut head.headers);
         encode_response(&head, &mut pending);
         let mut head_length = Some(pending.len());
@@ -271,10 +276,10 @@ where
                 First::Right(error) => return Err(response_error(Side::Downstream)(error)),
             };
             match next {
-                Ok(Ok(0)) if scanner.may_end_here() => break Ok(()),
+                Ok(Ok(0)) if scanner.end(&mut pending) => break Ok(()),
                 Ok(Ok(0)) => break Err(Cause::Closed),
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => break Err(Cause::Io(error)),
+                Ok(Err(error)) => break Err(Cause::of_upstream(error)),
                 Err(_) => break Err(Cause::TimedOut(read_timeout)),
             }
         };
@@ -283,6 +288,12 @@ where
             // A body that was cut short must not look complete: a reset, not an orderly end.
             tunnel::reset_on_drop(&self.stream);
             return Err(Error::new(Phase::Response, Side::Upstream, cause));
+        }
+        if !pending.is_empty() {
+            self.write(&pending).await?;
+            if let Some(trace) = &self.trace {
+                trace.sent(pending.len() as u64, pending.len() as u64);
+            }
         }
         Ok(status)
     }

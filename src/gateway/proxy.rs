@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 
 use bytes::Buf;
 use http::{StatusCode, Uri};
@@ -15,6 +16,7 @@ use super::{Incoming, Outcome};
 use crate::connect::Connect;
 use crate::error::{Cause, Error, Phase};
 use crate::exchange::{self, Answer, Exchange, Outgoing};
+use crate::header::trailer::Ending;
 use crate::http1::{AnswerHead, BodyLength};
 use crate::side::Side;
 use crate::telemetry::Kind;
@@ -157,11 +159,15 @@ where
             None => &config.forwarding,
         };
         let hop = forwarding.forwarded_rules().locate_by(hop, head.fields());
+        let ending = match body {
+            BodyLength::Chunked => Some(Ending::of_request(head.fields(), forwarding.rules())),
+            _ => None,
+        };
         let tap = config.upgrade.tap_of(&mut request, &mut head, hop);
         let pending = request.forward_to(&mut head, target.map(Uri::from), hop, forwarding); // (4)
         let outgoing = Outgoing::new(head, hop, pending, client.trace.clone());
         let answer = match continued {
-            Ok(()) => ask(&mut client, connect, &outgoing, body, &config).await,
+            Ok(()) => ask(&mut client, connect, &outgoing, (body, ending), &config).await,
             Err(error) => Err(error),
         };
         match answer {
@@ -201,7 +207,7 @@ async fn ask<S, C>(
     client: &mut Client<S>,
     connect: &C,
     outgoing: &Outgoing,
-    body: BodyLength,
+    (body, ending): (BodyLength, Option<Arc<Ending>>),
     config: &super::GatewayConfig,
 ) -> Result<Final<C::Stream>, Error>
 where
@@ -220,7 +226,7 @@ where
                 let timer = std::mem::take(&mut client.timer);
                 let start = pin!(Exchange::start(connect, outgoing, &config.upgrade, timer));
                 let mut exchange = unless_left(start, client).await?;
-                send_body(client, &mut exchange, body, config).await?;
+                send_body(client, &mut exchange, (body, ending), config).await?;
                 unless_left(pin!(exchange.next()), client).await
             };
             Box::pin(asking).await?
@@ -264,7 +270,7 @@ where
 async fn send_body<S, U>(
     client: &mut Client<S>,
     exchange: &mut Exchange<'_, U>,
-    length: BodyLength,
+    (length, ending): (BodyLength, Option<Arc<Ending>>),
     config: &super::GatewayConfig,
 ) -> Result<(), Error>
 where
@@ -272,7 +278,7 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let failed = |cause: Cause| Error::new(Phase::Request, Side::Downstream, cause);
-    let mut scanner = RelayedBody::new(length);
+    let mut scanner = RelayedBody::new(length, ending);
     let mut body = Vec::new();
     loop {
         let count = scanner

@@ -2,22 +2,49 @@
 //!
 //! Chunks pass as they came. The trailer section, which the scanner bounds, waits until it is whole.
 
-use crate::header::trailer;
+use std::sync::Arc;
+
+use crate::header::trailer::{self, Ending};
 use crate::http1::{BodyLength, BodyScanner, ChunkedError, encode_fields, trailer_fields};
 
 /// A body in bytes that arrive in pieces.
 pub(super) struct RelayedBody {
     scanner: BodyScanner,
+    /// What comes without framing goes on in chunks.
+    is_chunked_here: bool,
     /// The trailer section so far.
     trailers: Vec<u8>,
+    /// What ends here of it, besides what ends in any.
+    ending: Option<Arc<Ending>>,
 }
 
 impl RelayedBody {
-    pub(super) fn new(length: BodyLength) -> Self {
+    pub(super) fn new(length: BodyLength, ending: Option<Arc<Ending>>) -> Self {
         RelayedBody {
             scanner: BodyScanner::new(length),
+            is_chunked_here: false,
             trailers: Vec::new(),
+            ending,
         }
+    }
+
+    /// In chunks, where its end would else be that of the connection.
+    pub(super) fn never_until_close(mut self) -> Self {
+        self.is_chunked_here = self.scanner.may_end_here() && !self.scanner.is_complete();
+        self
+    }
+
+    /// Whether the chunks are made here.
+    pub(super) fn is_chunked_here(&self) -> bool {
+        self.is_chunked_here
+    }
+
+    /// The sender has ended. Adds to `out` what says so. False where the body is not complete.
+    pub(super) fn end(&self, out: &mut Vec<u8>) -> bool {
+        if self.scanner.may_end_here() && self.is_chunked_here {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.scanner.may_end_here()
     }
 
     /// Looks at the next bytes, adds to `out` what goes on, and returns how many of them belong to the body.
@@ -26,6 +53,14 @@ impl RelayedBody {
     ///
     /// The rule of the chunked coding that the bytes break. What came before is in `out`.
     pub(super) fn advance(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, ChunkedError> {
+        if self.is_chunked_here {
+            if !bytes.is_empty() {
+                out.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+                out.extend_from_slice(bytes);
+                out.extend_from_slice(b"\r\n");
+            }
+            return Ok(bytes.len());
+        }
         let was_complete = self.scanner.is_complete();
         let mut before = 0;
         loop {
@@ -44,7 +79,10 @@ impl RelayedBody {
         self.trailers.extend_from_slice(&bytes[before..before + within]);
         if self.scanner.is_complete() {
             let mut fields = trailer_fields(&std::mem::take(&mut self.trailers))?;
-            trailer::strip(&mut fields);
+            match &self.ending {
+                Some(ending) => ending.strip(&mut fields),
+                None => trailer::strip(&mut fields),
+            }
             encode_fields(&fields, out);
         }
         Ok(before + within)
@@ -52,10 +90,6 @@ impl RelayedBody {
 
     pub(super) fn is_complete(&self) -> bool {
         self.scanner.is_complete()
-    }
-
-    pub(super) fn may_end_here(&self) -> bool {
-        self.scanner.may_end_here()
     }
 }
 
@@ -69,11 +103,11 @@ mod tests {
     fn relayed(trailers: &str) -> Result<String, ChunkedError> {
         let body = format!("{CHUNKS}{trailers}\r\n");
         let mut whole = Vec::new();
-        let mut relay = RelayedBody::new(BodyLength::Chunked);
+        let mut relay = RelayedBody::new(BodyLength::Chunked, None);
         let taken = relay.advance(body.as_bytes(), &mut whole);
 
         let mut single = Vec::new();
-        let mut relay = RelayedBody::new(BodyLength::Chunked);
+        let mut relay = RelayedBody::new(BodyLength::Chunked, None);
         let by_byte: Result<usize, ChunkedError> = body
             .as_bytes()
             .iter()
@@ -86,7 +120,7 @@ mod tests {
         assert_eq!(whole, single, "{body:?}");
 
         let mut tailed = Vec::new();
-        let mut relay = RelayedBody::new(BodyLength::Chunked);
+        let mut relay = RelayedBody::new(BodyLength::Chunked, None);
         let with_tail = format!("{body}GET / HTTP/1.1\r\n");
         assert_eq!(relay.advance(with_tail.as_bytes(), &mut tailed), Ok(taken));
         assert_eq!(whole, tailed);
@@ -160,7 +194,7 @@ mod tests {
             (BodyLength::None, "hello", 0),
         ] {
             let mut out = Vec::new();
-            let mut relay = RelayedBody::new(length);
+            let mut relay = RelayedBody::new(length, None);
             assert_eq!(relay.advance(body.as_bytes(), &mut out), Ok(taken), "{length:?}");
             assert_eq!(out, &body.as_bytes()[..taken]);
         }

@@ -2,6 +2,8 @@
 //! what was asked and what was answered, both.
 
 use std::collections::HashSet;
+#[cfg(feature = "gateway")]
+use std::sync::Arc;
 
 use http::header::{
     CONTENT_LENGTH, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
@@ -15,6 +17,8 @@ use super::request::WebSocketOffer;
 use super::{Repeated, bytes, extension_names, single, subprotocol_names};
 use crate::header::connection::has_option;
 use crate::header::rules::PreparedRules;
+#[cfg(feature = "gateway")]
+use crate::header::trailer::Ending;
 use crate::header::{Protocol, Protocols, final_answer, hop_by_hop};
 use crate::http1::{AnswerHead, AnyFields, BodyLength};
 use crate::token::MAX_ELEMENTS;
@@ -68,6 +72,9 @@ pub(crate) enum Judged {
 pub struct Declined {
     response: AnswerHead,
     body: BodyLength,
+    /// Of a trailer section, where there may be one.
+    #[cfg(feature = "gateway")]
+    ending: Option<Arc<Ending>>,
 }
 
 /// The proof that both sides have agreed on a protocol. Nothing but [`PendingUpgrade::judge`] makes one.
@@ -134,6 +141,8 @@ impl PendingUpgrade {
     /// Judges the head of a response, and can judge another: the next one, or that of another upstream which is asked the
     /// same.
     pub(crate) fn judge_one(&self, mut response: AnswerHead) -> Result<Judged, BadSwitch> {
+        #[cfg(feature = "gateway")]
+        let ending = self.ending_of(&response);
         let decided = match &mut response {
             AnswerHead::Parts(parts) => self.decide(parts.status, parts.version, &mut parts.headers),
             AnswerHead::Lines(head, _) => self.decide(head.status, head.version, &mut head.fields),
@@ -142,7 +151,12 @@ impl PendingUpgrade {
         response.set_version(Version::HTTP_11);
         Ok(match decided {
             Decided::Interim(is_wanted) => Judged::Interim(is_wanted.then_some(response)),
-            Decided::Declined(body) => Judged::Declined(Declined { response, body }),
+            Decided::Declined(body) => Judged::Declined(Declined {
+                response,
+                body,
+                #[cfg(feature = "gateway")]
+                ending,
+            }),
             Decided::Switched(agreed) => {
                 let switched = Switched {
                     protocol: agreed.protocol,
@@ -154,6 +168,21 @@ impl PendingUpgrade {
                 Judged::Switched(switched)
             }
         })
+    }
+
+    /// What ends here of the trailer section that a response may have. Of its head as it has come.
+    #[cfg(feature = "gateway")]
+    fn ending_of(&self, response: &AnswerHead) -> Option<Arc<Ending>> {
+        let rules = self.rules.as_deref().map(PreparedRules::rules);
+        match response {
+            AnswerHead::Parts(parts) if parts.headers.contains_key(TRANSFER_ENCODING) => {
+                Some(Ending::of_response(&parts.headers, rules, parts.status))
+            }
+            AnswerHead::Lines(head, _) if head.fields.contains(&TRANSFER_ENCODING) => {
+                Some(Ending::of_response(&head.fields, rules, head.status))
+            }
+            _ => None,
+        }
     }
 
     /// Decides what a response is, and makes its fields ready to be sent to the client.
@@ -343,6 +372,15 @@ impl Declined {
     #[cfg(feature = "gateway")]
     pub(crate) fn apply(&mut self, rules: &PreparedRules) {
         apply(rules, &mut self.response);
+        if let Some(ending) = &mut self.ending {
+            Arc::make_mut(ending).add(rules.rules());
+        }
+    }
+
+    /// What ends here of the body's trailer section.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn take_ending(&mut self) -> Option<Arc<Ending>> {
+        self.ending.take()
     }
 
     #[cfg(feature = "gateway")]

@@ -171,6 +171,14 @@ pub(crate) fn strip_for_switch(
     ends.map(|_| ())
 }
 
+/// The fields that a message has nominated, but for the [`PROTECTED`] ones. None where it has nominated too many, and is refused.
+#[cfg(feature = "gateway")]
+pub(crate) fn nominated(fields: &impl AnyFields) -> HashSet<HeaderName> {
+    let mut nominated = Ends::of(fields).map(|ends| ends.nominated).unwrap_or_default();
+    nominated.retain(|name| !is_protected(name.as_str()));
+    nominated
+}
+
 /// What a message says of the fields that end at this hop.
 struct Ends {
     /// By name and not by line: a field is looked up once, however long the `Connection` lines are.

@@ -101,7 +101,7 @@ impl RelayConfig {
     }
 
     /// How long the client may let the relay wait between two reads of its request's body; then 408, if no response has
-    /// begun. Default: as [`read_timeout`](RelayConfig::read_timeout).
+    /// begun, and else the response breaks off. Bytes of a response that has begun count as a read. Default: as [`read_timeout`](RelayConfig::read_timeout).
     #[must_use]
     pub fn request_body_timeout(mut self, limit: Duration) -> Self {
         self.request_body = Some(limit);

@@ -14,7 +14,7 @@ use super::erased::{Erased, ErasedBody};
 use super::failure::Failure;
 use super::interim::Exchange;
 use super::stall::Stall;
-use crate::header::trailer;
+use crate::header::trailer::Ending;
 
 /// The body of a relayed request, whatever server took it in.
 pub(super) struct RequestBody {
@@ -24,26 +24,25 @@ pub(super) struct RequestBody {
     /// How long the client may stop in the middle of it.
     stall: Stall,
     limit: BodyLimit,
+    ending: Arc<Ending>,
 }
 
 impl RequestBody {
-    pub(super) fn new<B>(body: B, exchange: Arc<Exchange>, config: &RelayConfig) -> Self
+    /// `ending`: the trailer fields that end here.
+    pub(super) fn new<B>(body: B, exchange: Arc<Exchange>, config: &RelayConfig, ending: Arc<Ending>) -> Self
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        RequestBody::of(Some(Box::pin(Erased { body })), exchange, config)
-    }
-
-    fn of(body: Option<Pin<Box<ErasedBody>>>, exchange: Arc<Exchange>, config: &RelayConfig) -> Self {
         RequestBody {
-            body,
+            body: Some(Box::pin(Erased { body })),
             exchange,
             stall: Stall::new(config.request_body_limit()),
             limit: BodyLimit {
                 limit: config.most_of_request_body(),
                 taken: 0,
             },
+            ending,
         }
     }
 }
@@ -77,7 +76,7 @@ impl Body for RequestBody {
         let frame = match body.as_mut().poll_frame(cx) {
             Poll::Ready(frame) => {
                 this.stall.progress();
-                frame.map(|frame| frame.map(with_allowed_trailers))
+                frame.map(|frame| frame.map(|frame| with_allowed_trailers(frame, &this.ending)))
             }
             Poll::Pending => {
                 let late = ready!(this.stall.poll_waiting(cx));
@@ -110,10 +109,10 @@ impl Body for RequestBody {
 }
 
 /// A frame without the trailer fields that end here.
-fn with_allowed_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+fn with_allowed_trailers(frame: Frame<Bytes>, ending: &Ending) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut fields) => {
-            trailer::strip(&mut fields);
+            ending.strip(&mut fields);
             Frame::trailers(fields)
         }
         Err(frame) => frame,

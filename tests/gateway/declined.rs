@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use switchover::gateway::{GatewayConfig, Outcome};
+use switchover::TcpConnect;
+use switchover::gateway::{Gateway, GatewayConfig, Outcome};
+use switchover::header::Hop;
+use switchover::http1::{BodyLength, BodyScanner};
 use switchover::test_util::{Script, ScriptedOrigin, UPGRADE_REQUEST};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use crate::running_gateway::RunningGateway;
 
@@ -46,7 +50,15 @@ async fn answers_are_relayed_whole() {
                 (status, &"close".parse().unwrap())
             );
             assert!(head.headers.contains_key("date"), "{head:?}");
-            let rest = client.rest().await;
+            let mut rest = client.rest().await;
+            // What ends with the upstream's connection does not end with the client's.
+            let has_length = ["Content-Length", "chunked", " 204 "]
+                .iter()
+                .any(|word| answer.contains(word));
+            if !has_length {
+                assert_eq!(head.headers["transfer-encoding"], "chunked", "{head:?}");
+                rest = unchunked(&rest);
+            }
             assert!(rest == body.as_bytes(), "{status}: {} bytes", rest.len());
             drop(client);
             let served = gateway.served().await;
@@ -56,6 +68,34 @@ async fn answers_are_relayed_whole() {
             );
         }
     }
+}
+
+/// The content of a chunked body, which is whole.
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    loop {
+        let line = body.iter().position(|byte| *byte == b'\r').unwrap();
+        let size = usize::from_str_radix(std::str::from_utf8(&body[..line]).unwrap(), 16).unwrap();
+        let (data, rest) = body[line + 2..].split_at(size);
+        content.extend_from_slice(data);
+        body = rest.strip_prefix(b"\r\n").unwrap();
+        if size == 0 {
+            assert!(body.is_empty());
+            return content;
+        }
+    }
+}
+
+/// RFC 9110, section 7.6.1.
+#[tokio::test]
+async fn trailer_fields_that_its_head_nominates_end_here() {
+    let answer = "HTTP/1.1 404 x\r\nConnection: x-checksum\r\nTransfer-Encoding: chunked\r\n\r\n\
+        2\r\nno\r\n0\r\nX-Checksum: 1\r\nX-Sum: 2\r\n\r\n";
+    let origin = ScriptedOrigin::start(Script::answering(answer)).await;
+    let gateway = RunningGateway::to(&origin).await;
+    let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
+    client.head().await;
+    assert_eq!(client.rest().await, b"2\r\nno\r\n0\r\nX-Sum: 2\r\n\r\n");
 }
 
 #[tokio::test]
@@ -139,6 +179,55 @@ async fn a_body_until_close_that_ends_in_a_reset_does_not_look_complete() {
     let mut client = gateway.client_sending(UPGRADE_REQUEST).await;
     assert_eq!(client.head().await.status, 200);
     client.rest_until_reset().await;
+}
+
+/// A client that cannot be sent a reset, as one on a Unix socket or behind TLS, sees it by the framing.
+#[tokio::test]
+async fn a_body_until_close_that_is_cut_short_is_incomplete_by_its_framing() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum End {
+        Reset,
+        Silence,
+        Dropped,
+    }
+    for end in [End::Reset, End::Silence, End::Dropped] {
+        let script = Script::answering("HTTP/1.1 200 x\r\n\r\nhello");
+        let script = match end {
+            End::Reset => script.pause(Duration::from_millis(20)).reset(),
+            End::Silence | End::Dropped => script,
+        };
+        let origin = ScriptedOrigin::start(script).await;
+        let config = GatewayConfig::default().read_timeout(Duration::from_millis(200));
+        let connect = TcpConnect::to(origin.address().to_string());
+        let gateway = Gateway::builder(connect).config(config).build();
+        let (mut client, stream) = duplex(64 * 1024);
+        let serving = tokio::spawn(async move { gateway.serve(stream, Hop::unknown()).await.map(|_| ()) });
+        client.write_all(UPGRADE_REQUEST.as_bytes()).await.unwrap();
+        let mut received = Vec::new();
+        while !received.ends_with(b"hello\r\n") {
+            assert!(client.read_buf(&mut received).await.unwrap() > 0, "{end:?}");
+        }
+        if end == End::Dropped {
+            serving.abort();
+        }
+        client.read_to_end(&mut received).await.unwrap();
+        let at = received
+            .windows(4)
+            .position(|bytes| bytes == b"\r\n\r\n")
+            .unwrap()
+            + 4;
+        let mut scanner = BodyScanner::new(BodyLength::Chunked);
+        assert_eq!(
+            scanner.advance(&received[at..]),
+            Ok(received.len() - at),
+            "{end:?}"
+        );
+        assert!(!scanner.is_complete(), "{end:?}: {}", received.escape_ascii());
+        if end != End::Dropped {
+            let error = serving.await.unwrap().unwrap_err();
+            assert_eq!(error.phase().name(), "response", "{end:?}");
+        }
+    }
 }
 
 #[tokio::test]

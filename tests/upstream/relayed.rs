@@ -462,6 +462,14 @@ async fn where_all_fail_the_last_word_goes_to_the_client() {
         let proxy = way.to(group).await;
         assert_eq!(ask(&proxy, GET).await, (503, "later".to_owned()), "{way:?}");
 
+        // An answer is better than none.
+        let retry = Retry::default().statuses([StatusCode::SERVICE_UNAVAILABLE]);
+        let group = Group::builder().server(server(&unavailable)).retry(retry);
+        let group = group.server(refusing().await).server(refusing().await).build();
+        let proxy = way.to(group.clone()).await;
+        assert_eq!(ask(&proxy, GET).await, (503, "later".to_owned()), "{way:?}");
+        assert!(group.servers().iter().all(|server| server.tried == 1), "{way:?}");
+
         let proxy = way.to(Group::of([refusing().await, refusing().await])).await;
         for request in [GET, POST] {
             assert_eq!(ask(&proxy, request).await.0, 502, "{way:?}");
@@ -487,5 +495,24 @@ async fn a_client_that_stops_in_its_body_says_nothing_of_the_server() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let status = &group.servers()[0];
         assert_eq!((status.failed, status.health), (0, Health::Healthy), "{way:?}");
+    }
+}
+
+/// The place is that of a request and not of its answer, however long the client takes for that.
+#[tokio::test]
+async fn a_request_that_counts_has_its_place_until_the_head_of_its_answer() {
+    for way in WAYS {
+        let slow = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab";
+        let origin = ScriptedOrigin::start(Script::answering(slow)).await;
+        let group = Group::builder()
+            .server(server(&origin).max_tunnels(1))
+            .count_requests()
+            .build();
+        let proxy = way.to(group.clone()).await;
+        let mut client = ScriptedClient::connect(proxy.address).await;
+        client.send(GET).await;
+        assert_eq!(client.head().await.status, 200);
+        client.receives(b"ab").await;
+        assert_eq!(group.servers()[0].tunnels, 0, "{way:?}");
     }
 }

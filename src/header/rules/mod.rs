@@ -90,7 +90,28 @@ enum Action {
     Remove,
 }
 
+impl Action {
+    /// Whether it leaves nothing of what the sender has sent.
+    fn replaces(&self) -> bool {
+        !matches!(self, Action::Add(_))
+    }
+}
+
 impl HeaderRules {
+    /// Whether a field of requests is not the client's to send: it is set, or removed.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn decides_on_request(&self, name: &HeaderName) -> bool {
+        let mut rules = self.0.request.iter();
+        self.drops(name) || rules.any(|(rule, action)| rule == name && action.replaces())
+    }
+
+    /// The same of responses with this status, and the upstream.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn decides_on_response(&self, name: &HeaderName, status: StatusCode) -> bool {
+        let mut rules = self.0.response.iter();
+        rules.any(|(rule, action, statuses)| rule == name && action.replaces() && statuses.contains(status))
+    }
+
     /// Sets a field on requests: nginx's `proxy_set_header`. All that the client has sent under the name goes, also
     /// where the value comes out empty and no field takes its place.
     ///

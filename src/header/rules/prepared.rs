@@ -52,6 +52,12 @@ impl PreparedRules {
         Some(&*self.rules.0.upstream).filter(|name| !name.is_empty())
     }
 
+    /// The rules without the values.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn rules(&self) -> &HeaderRules {
+        &self.rules
+    }
+
     /// Whether there are rules for requests.
     pub fn touches_requests(&self) -> bool {
         !self.request.is_empty()

@@ -2,7 +2,7 @@
 
 use http::header::HeaderName;
 
-use super::{Action, HeaderRules, owned};
+use super::{HeaderRules, owned};
 use crate::http1::AnyFields;
 use crate::token;
 
@@ -71,11 +71,7 @@ impl HeaderRules {
             if self.0.request.is_empty() {
                 return false;
             }
-            let replacing = self
-                .0
-                .request
-                .iter()
-                .filter(|(_, action)| !matches!(action, Action::Add(_)));
+            let replacing = self.0.request.iter().filter(|(_, action)| action.replaces());
             let mut names = replacing
                 .map(|(name, _)| name)
                 .filter(|rule| underscored || has_underscore(rule));

@@ -15,7 +15,7 @@ use super::passage::Broken;
 use super::source::{Opened, Source};
 use super::upload::Upload;
 use crate::error::{Cause, Error, Phase};
-use crate::header::trailer;
+use crate::header::trailer::{self, Ending};
 use crate::http1::{BodyLength, BodyScanner, trailer_fields};
 use crate::service::interim::Exchange;
 use crate::service::stall::Stall;
@@ -43,6 +43,8 @@ pub(super) struct AnswerBody<R: Source> {
     scanner: BodyScanner,
     /// The trailer section so far.
     section: Vec<u8>,
+    /// What ends here of it, besides what ends in any.
+    ending: Option<Arc<Ending>>,
     /// The upstream keeps its connection.
     is_kept: bool,
     stall: Stall,
@@ -54,7 +56,8 @@ impl<R: Source> AnswerBody<R> {
         opened: Opened<R::Place, R::Stream>,
         (upload, gave_up): (Upload, bool),
         exchange: Arc<Exchange>,
-        (length, is_kept): (BodyLength, bool),
+        (length, ending): (BodyLength, Option<Arc<Ending>>),
+        is_kept: bool,
         limit: Duration,
     ) -> Self {
         let mut body = AnswerBody {
@@ -65,6 +68,7 @@ impl<R: Source> AnswerBody<R> {
             exchange,
             scanner: BodyScanner::new(length),
             section: Vec::new(),
+            ending,
             is_kept,
             stall: Stall::new(limit),
         };
@@ -134,7 +138,10 @@ impl<R: Source> AnswerBody<R> {
             buffer.advance(count);
             if self.scanner.is_complete() {
                 let mut fields = trailer_fields(&std::mem::take(&mut self.section))?;
-                trailer::strip(&mut fields);
+                match &self.ending {
+                    Some(ending) => ending.strip(&mut fields),
+                    None => trailer::strip(&mut fields),
+                }
                 return Ok((!fields.is_empty()).then(|| Frame::trailers(fields)));
             }
         }

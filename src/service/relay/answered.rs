@@ -1,6 +1,8 @@
 //! What an upstream's answer becomes for a client on a raw connection: its head, the framing of its body, and whether either connection
 //! goes on after it.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 
@@ -10,6 +12,7 @@ use super::connection;
 use super::passage::Reframe;
 use crate::error::Phase;
 use crate::header::rules::PreparedRules;
+use crate::header::trailer::Ending;
 use crate::header::{date, final_answer};
 use crate::http1::{AnyFields, BodyLength, FieldList, HeadError, ResponseHead};
 use crate::service::config::RelayConfig;
@@ -21,6 +24,8 @@ pub(super) struct Answered<K, S> {
     pub(super) head: ResponseHead<FieldList>,
     pub(super) reframe: Reframe,
     pub(super) length: BodyLength,
+    /// Of a trailer section, where there may be one.
+    pub(super) ending: Option<Arc<Ending>>,
     /// The upstream keeps its connection.
     pub(super) is_kept: bool,
 }
@@ -52,6 +57,12 @@ pub(super) fn judge<S, K, U>(
     // not known, and it should know that nothing behind it will be read (section 9.6).
     let closes = client.closes || until_close || !leg.upload.is_read() || config.is_draining();
     let fields = &mut head.fields;
+    let ending = match (length, reframe) {
+        (BodyLength::Chunked, Reframe::Not) => {
+            Some(Ending::of_response(fields, Some(rules.rules()), head.status))
+        }
+        _ => None,
+    };
     final_answer::make_ready(fields, head.status, client.version, closes)
         .map_err(|error| Failure::unusable(error.into()))?;
     if matches!(length, BodyLength::Chunked | BodyLength::UntilClose) {
@@ -68,6 +79,7 @@ pub(super) fn judge<S, K, U>(
         head,
         reframe,
         length,
+        ending,
         is_kept,
     })
 }

@@ -22,6 +22,7 @@ use crate::error::{Cause, Error, Phase};
 use crate::exchange::MAX_INTERIM;
 use crate::header::final_answer;
 use crate::header::rules::PreparedRules;
+use crate::header::trailer::Ending;
 use crate::http1::{AnyFields, BodyLength, HeadError, ResponseHead};
 use crate::service::body::ProxyBody;
 use crate::service::config::RelayConfig;
@@ -51,7 +52,15 @@ struct Answered<K, S> {
     /// The upstream takes no more of the request.
     gave_up: bool,
     head: response::Parts,
+    rest: Rest,
+}
+
+/// What is to come behind the head of an answer.
+struct Rest {
     length: BodyLength,
+    /// Of a trailer section, where there may be one.
+    ending: Option<Arc<Ending>>,
+    /// The upstream keeps its connection.
     is_kept: bool,
 }
 
@@ -70,19 +79,23 @@ impl Call<'_> {
             let tries = asked.tries();
             let mut answered = pin!(self.ask_one(source, asked, &mut body)).await;
             let mut goes_on = false;
+            // An answer that another server was to better is the last word where no other has one.
+            let mut passed = None;
             match (&answered, former.take()) {
                 (Err(failure), Some(before)) if failure.error.is_exhaustion() => answered = before,
                 // One that was tried is not tried again: this ends.
-                _ => {
+                (_, before) => {
+                    passed = before.and_then(Result::ok);
                     let status = answered.as_ref().map(|answered| answered.head.status);
                     goes_on = asked.goes_on_after(status) && asked.tries() != tries;
                 }
             }
-            match answered {
-                answered if goes_on => former = Some(answered),
-                Err(failure) if asked.starts_afresh_after(&failure) => {}
-                Err(failure) => return Err(failure),
-                Ok(answered) => return Ok(self.finish(source, answered)),
+            match (answered, passed) {
+                (Err(_), passed @ Some(_)) if goes_on => former = passed.map(Ok),
+                (answered, _) if goes_on => former = Some(answered),
+                (Err(failure), _) if asked.starts_afresh_after(&failure) => {}
+                (Err(failure), None) => return Err(failure),
+                (Ok(answered), _) | (Err(_), Some(answered)) => return Ok(self.finish(source, answered)),
             }
         }
     }
@@ -108,13 +121,12 @@ impl Call<'_> {
         }
         asked.has_begun |= upload.has_begun();
         match head.and_then(|head| self.judge(head, upload.is_sent())) {
-            Ok((head, length, is_kept)) => Ok(Answered {
+            Ok((head, rest)) => Ok(Answered {
                 opened,
                 upload,
                 gave_up: asking.gave_up,
-                is_kept,
                 head,
-                length,
+                rest,
             }),
             Err(failure) => {
                 *body = upload.into_body();
@@ -123,13 +135,12 @@ impl Call<'_> {
         }
     }
 
-    /// Makes of the upstream's head the one that the client gets. With it, how long its body is, and whether the upstream keeps its
-    /// connection. `is_asked`: it has the request whole.
+    /// Makes of the upstream's head the one that the client gets, and says what is to come behind it. `is_asked`: it has the request whole.
     fn judge(
         &self,
         head: ResponseHead<HeaderMap>,
         is_asked: bool,
-    ) -> Result<(response::Parts, BodyLength, bool), Failure> {
+    ) -> Result<(response::Parts, Rest), Failure> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // Nobody has asked for a switch here. Status alone opens nothing.
             return Err(Failure::unasked_switch());
@@ -139,6 +150,14 @@ impl Call<'_> {
         let is_kept = connection::is_kept(&head, length, is_asked);
         let closes = self.closes || self.config.is_draining();
         let mut head = head.into_parts();
+        let ending = match length {
+            BodyLength::Chunked => Some(Ending::of_response(
+                &head.headers,
+                Some(self.rules.rules()),
+                head.status,
+            )),
+            _ => None,
+        };
         let was_chunked = head.headers.contains_key(TRANSFER_ENCODING);
         final_answer::make_ready(&mut head.headers, head.status, self.version, closes)
             .map_err(|error| Failure::unusable(error.into()))?;
@@ -147,7 +166,12 @@ impl Call<'_> {
         }
         self.rules.apply_to_response(&mut head.headers, head.status);
         head.version = Version::HTTP_11;
-        Ok((head, length, is_kept))
+        let rest = Rest {
+            length,
+            ending,
+            is_kept,
+        };
+        Ok((head, rest))
     }
 
     fn finish<R: Source>(
@@ -160,8 +184,7 @@ impl Call<'_> {
             upload,
             gave_up,
             mut head,
-            length,
-            is_kept,
+            rest,
         } = answered;
         if let Some(reason) = opened.connection.reason.take() {
             if let Ok(reason) = ReasonPhrase::try_from(&reason[..]) {
@@ -174,7 +197,8 @@ impl Call<'_> {
             opened,
             (upload, gave_up),
             exchange.clone(),
-            (length, is_kept),
+            (rest.length, rest.ending),
+            rest.is_kept,
             self.config.read_limit(),
         );
         (head, ProxyBody::relayed(Box::new(body)).of(exchange))

@@ -22,6 +22,7 @@ use super::wait::{For, Wait};
 use crate::connect::Trace;
 use crate::error::{Cause, Error, Phase};
 use crate::handshake::Rejection;
+use crate::header::trailer::Ending;
 use crate::header::{date, hop_by_hop};
 use crate::http1::{AnyFields, BodyLength, FieldList, ResponseHead, encode_answer, encode_response};
 use crate::service::config::RelayConfig;
@@ -48,6 +49,8 @@ pub(super) struct Client<S> {
     pub(super) version: Version,
     pub(super) method: Method,
     pub(super) length: BodyLength,
+    /// What ends here of its request's trailer section, where there may be one.
+    pub(super) ending: Option<Arc<Ending>>,
     pub(super) expects_continue: bool,
     /// The connection ends with the response.
     pub(super) closes: bool,
@@ -129,9 +132,10 @@ where
             head,
             reframe,
             length,
+            ending,
             is_kept,
         } = answered;
-        let mut download = Passage::new(length, reframe, Some(SpliceConfig::default()));
+        let mut download = Passage::new(length, reframe, Some(SpliceConfig::default())).without(ending);
         let reason = leg.opened.connection.reason.as_deref();
         encode_answer(head.status, reason, &head.fields, download.transfer.queue());
         let head_length = download.transfer.queue().len() as u64;
@@ -231,7 +235,10 @@ where
         }
         let waits_for = match download.transfer.has_queued() || download.is_read() {
             true => For::Client,
-            false => For::Answer,
+            false if upload.is_done() || *gave_up => For::Answer,
+            // The upstream may have to read the rest of the request before it goes on.
+            false if upload.transfer.has_queued() || upload.is_read() => For::Sending,
+            false => For::Upload,
         };
         let limit = limit_of(config, waits_for);
         let progress = match waits_for {
@@ -251,7 +258,8 @@ where
         }
         match waits_for {
             For::Client => failed(Side::Downstream, Cause::Io(io::ErrorKind::TimedOut.into())),
-            _ => failed(Side::Upstream, Cause::TimedOut(limit)),
+            For::Upload => failed(Side::Downstream, Cause::TimedOut(limit)),
+            For::Sending | For::Answer => failed(Side::Upstream, Cause::TimedOut(limit)),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::exchange::observed;
 use crate::handshake::{Rejection, last_response, wants_upgrade};
 use crate::header::connection::has_option;
 use crate::header::rules::{PreparedRules, Variables};
+use crate::header::trailer::Ending;
 use crate::header::{Forwarding, Hop, cookie, hop_by_hop, max_forwards};
 use crate::http1::{
     AnyFields, AnyRequest, BodyLength, FieldList, RequestHead, check_request_within, validate_host,
@@ -169,12 +170,13 @@ impl<C: Connect + 'static> Forwarder<C> {
             Sources::Named(named) => named.authority(),
             Sources::Through(through) => through.authority(),
         };
+        let has_body = !body.is_end_stream();
+        let ending = has_body.then(|| Ending::of_request(head.fields(), rules.rules()));
         if let Err(rejection) = route.rewrite(&mut head, &rules, leads_to) {
             return (own_rejection(rejection, exchange, closes), None);
         }
-        let has_body = !body.is_end_stream();
         let length = frame(head.fields_mut(), has_body);
-        let body = has_body.then(|| RequestBody::new(body, exchange.clone(), &self.config));
+        let body = ending.map(|ending| RequestBody::new(body, exchange.clone(), &self.config, ending));
         let call = Call {
             config: &self.config,
             destination: &destination,

@@ -4,13 +4,14 @@
 
 use std::any::Any;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::Cause;
-use crate::header::trailer;
+use crate::header::trailer::{self, Ending};
 use crate::http1::{BodyLength, BodyScanner, encode_fields, trailer_fields};
 use crate::tunnel::{Scratch, SpliceConfig, Spliced, Transfer};
 
@@ -37,6 +38,8 @@ pub(super) struct Passage {
     reframe: Reframe,
     /// The trailer section so far.
     section: Vec<u8>,
+    /// What ends here of it, besides what ends in any.
+    ending: Option<Arc<Ending>>,
     content: u64,
     most_content: Option<u64>,
     /// Nothing more is read.
@@ -61,11 +64,18 @@ impl Passage {
             scanner: BodyScanner::new(length),
             reframe,
             section: Vec::new(),
+            ending: None,
             content: 0,
             most_content: None,
             is_read: length == BodyLength::None,
             is_done: false,
         }
+    }
+
+    /// Without these of its trailer fields.
+    pub(super) fn without(mut self, ending: Option<Arc<Ending>>) -> Self {
+        self.ending = ending;
+        self
     }
 
     /// With no more content than this.
@@ -243,7 +253,10 @@ impl Passage {
             at += count;
             if self.scanner.is_complete() {
                 let mut fields = trailer_fields(&std::mem::take(&mut self.section)).map_err(invalid)?;
-                trailer::strip(&mut fields);
+                match &self.ending {
+                    Some(ending) => ending.strip(&mut fields),
+                    None => trailer::strip(&mut fields),
+                }
                 encode_fields(&fields, self.transfer.queue());
             }
         }

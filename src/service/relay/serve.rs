@@ -25,6 +25,7 @@ use crate::error::{Cause, Error, Phase};
 use crate::handshake::{Rejection, asks_for_upgrade, last_response};
 use crate::header::connection::has_option;
 use crate::header::rules::{PreparedRules, Variables};
+use crate::header::trailer::Ending;
 use crate::http1::{AnyFields, BodyLength, FieldList, HeadError, RequestHead, end_of_head};
 use crate::service::config::RelayConfig;
 use crate::side::Side;
@@ -67,6 +68,7 @@ where
         version: head.version(),
         method: head.method().clone(),
         length,
+        ending: None,
         expects_continue: expects_continue(head.version(), fields, length),
         closes: wants_switch || ends_with_its_response(head) || has_option(fields, "close"),
     };
@@ -92,6 +94,7 @@ where
         return Box::pin(client.refuse(rejection, config, trace)).await;
     }
     if length == BodyLength::Chunked {
+        client.ending = Some(Ending::of_request(fields, rules.rules()));
         let coding = HeaderValue::from_static("chunked");
         outgoing.fields_mut().set(TRANSFER_ENCODING, coding);
     }
@@ -172,19 +175,23 @@ where
             Err(client) => return Err(client),
         };
         let mut goes_on = false;
+        // An answer that another server was to better is the last word where no other has one.
+        let mut passed = None;
         match (&answered, former.take()) {
             (Err(failure), Some(before)) if failure.error.is_exhaustion() => answered = before,
             // One that was tried is not tried again: this ends.
-            _ => {
+            (_, before) => {
+                passed = before.and_then(Result::ok);
                 let status = answered.as_ref().map(|answered| answered.head.status);
                 goes_on = asked.goes_on_after(status) && asked.tries() != tries;
             }
         }
-        match answered {
-            answered if goes_on => former = Some(answered),
-            Err(failure) if asked.starts_afresh_after(&failure) => {}
-            Err(failure) => return Err(Unanswered::Failed(failure)),
-            Ok(answered) => return Ok(answered),
+        match (answered, passed) {
+            (Err(_), passed @ Some(_)) if goes_on => former = passed.map(Ok),
+            (answered, _) if goes_on => former = Some(answered),
+            (Err(failure), _) if asked.starts_afresh_after(&failure) => {}
+            (Err(failure), None) => return Err(Unanswered::Failed(failure)),
+            (Ok(answered), _) | (Err(_), Some(answered)) => return Ok(answered),
         }
     }
 }
@@ -212,7 +219,9 @@ where
         .await?
     };
     let splice = Some(SpliceConfig::default());
-    let upload = Passage::new(client.length, Reframe::Not, splice).at_most(config.most_of_request_body());
+    let upload = Passage::new(client.length, Reframe::Not, splice)
+        .without(client.ending.clone())
+        .at_most(config.most_of_request_body());
     let mut leg = Box::new(Leg { opened, upload });
     asked.head.encode(leg.upload.transfer.queue());
     if std::mem::take(&mut client.expects_continue) && client.ahead.is_empty() {
