@@ -1,6 +1,7 @@
 //! One line of the access log: a JSON object in ASCII. What has no value has no field.
 
 use std::fmt::{Display, Write};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
@@ -110,6 +111,14 @@ impl Record {
             self.0.truncate(before);
             self = self.text(name, &written);
         }
+        self
+    }
+
+    pub(crate) fn address(mut self, name: &str, address: SocketAddr) -> Record {
+        self.name(name);
+        self.0.push('"');
+        decimal::push_address(address, &mut self.0);
+        self.0.push('"');
         self
     }
 

@@ -80,24 +80,19 @@ impl Visit {
 
     /// What every record begins with.
     pub(super) fn record(&self, event: &str, id: Option<u64>, hop: Hop) -> Record {
-        Record::new(event)
+        let record = Record::new(event)
             .number("id", id)
             .number("connection", Some(self.connection))
-            .display("listener", Some(self.listener))
-            .display("peer", Some(self.peer))
-            .text("client", &client(hop))
+            .address("listener", self.listener)
+            .address("peer", self.peer);
+        // With its port where that is known.
+        match (hop.client(), hop.client_port()) {
+            (Some(address), Some(port)) => record.address("client", SocketAddr::new(address, port)),
+            (address, _) => record.display("client", address),
+        }
     }
 
     pub(super) fn leave(&self, record: Record) {
         self.log.leave(&record.line());
-    }
-}
-
-/// The client's address, with its port where that is known.
-fn client(hop: Hop) -> String {
-    match (hop.client(), hop.client_port()) {
-        (Some(address), Some(port)) => SocketAddr::new(address, port).to_string(),
-        (Some(address), None) => address.to_string(),
-        (None, _) => String::new(),
     }
 }
