@@ -57,3 +57,27 @@ async fn each_level_has_the_lines_of_those_above_it_and_no_query() {
         assert!(!text.contains("secret"), "{level}: {text}");
     }
 }
+
+/// A span holds what it says for as long as its tunnel is open: of a long text no more than the access log has.
+#[tokio::test]
+async fn long_texts_are_cut() {
+    let path = scratch("log").join(format!("{}.long", std::process::id()));
+    let errors = Stdio::from(File::create(&path).unwrap());
+    let arguments = [
+        "--listen=127.0.0.1:0",
+        "--route=/=http://127.0.0.1:1",
+        "--log=warn",
+    ];
+    let mut program = Program::start_complaining("gateway", &arguments, errors).await;
+    let mut client = program.client().await;
+    let target = format!("/{}", "a".repeat(50_000));
+    client.send(UPGRADE_REQUEST.replacen("/chat", &target, 1)).await;
+    assert_eq!(client.head().await.status, 502);
+    drop(client);
+    program.terminate().await;
+    assert!(program.ends().await.success());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    let expected = format!(" url.path=\"{}...\" ", &target[..4096]);
+    assert!(text.contains(&expected), "{text}");
+}
