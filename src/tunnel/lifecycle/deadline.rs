@@ -91,7 +91,7 @@ fn consider_ping(next: &mut Earliest, side: Side, config: &WebSocketSettings, vi
     let is_over = answerer.has_stopped || pinger.has_stopped || answers.is_closed || pings.is_closed;
     // What it says is not read, or what it is asked does not get through: that has limits of its own.
     let is_blocked = answerer.is_blocked || pinger.is_blocked || answers.waits_until.is_some();
-    if is_over || is_blocked || pings.has_queued {
+    if is_over || is_blocked {
         return;
     }
     match pings.pinged_at.filter(|at| *at > answers.last_read_at) {
@@ -101,6 +101,8 @@ fn consider_ping(next: &mut Earliest, side: Side, config: &WebSocketSettings, vi
                 .saturating_add(reading_time(pings.before_ping));
             next.consider(at, Some(limit), Due::PingTimeout(side));
         }
+        // It is asked already, as soon as there is a place for that.
+        None if pings.has_queued => {}
         None => next.consider(answers.last_read_at, config.ping_after(), Due::Ping(side)),
     }
 }

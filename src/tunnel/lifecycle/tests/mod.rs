@@ -171,6 +171,13 @@ fn what_is_due_and_when() {
         frames(&mut it[1]).pinged_at = Some(at);
     });
     assert_eq!(asked, Some((11, Due::PingTimeout(Downstream))));
+    // Another ping that waits for its place gives no more time.
+    let again = deadline(running(now), pinging, |it| {
+        let at = it[0].moved_at.after(seconds(1));
+        frames(&mut it[1]).pinged_at = Some(at);
+        frames(&mut it[1]).has_queued = true;
+    });
+    assert_eq!(again, asked);
     // What lies before the ping is read first.
     let behind = deadline(running(now), pinging, |it| {
         let at = it[0].moved_at.after(seconds(1));

@@ -166,6 +166,18 @@ mirrored! {
         asking.await.unwrap();
     }
 
+    virtual_time async fn a_ping_that_waits_for_its_place_gives_no_more_time_for_the_one_before(near: Side) {
+        let (mut talk, injector) = tapped(near, Table::new(1024), bare().pong_timeout(seconds(5)), None);
+        let asked_at = Instant::now();
+        injector.ping(!near).await.unwrap();
+        sleep(seconds(1)).await;
+        let bytes = Frame::text("cut in two").bytes(near);
+        talk.near.stream.write_all(&bytes[..8]).await.unwrap();
+        injector.ping(!near).await.unwrap();
+        assert_eq!(talk.near.next().await, Some(Frame::close(CloseCode::GOING_AWAY, "no answer to a ping")));
+        assert_eq!(asked_at.elapsed(), seconds(5));
+    }
+
     virtual_time async fn who_reads_slowly_slows_the_caller_down(near: Side) {
         let (mut talk, injector) = handled(near, 100);
         let message = pattern(1000);
