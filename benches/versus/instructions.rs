@@ -96,7 +96,7 @@ const UNITS: [Unit; 9] = [
     Unit {
         name: "handshake",
         work: Work::Handshake,
-        bounds: &[("gateway", 61_000.0), ("axum", 90_100.0)],
+        bounds: &[("gateway", 61_000.0), ("axum", 90_600.0)],
     },
     Unit {
         name: "idle",
