@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, LAST_MODIFIED, RANGE};
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, HeaderValue, LAST_MODIFIED, RANGE};
 use http::{Method, Response, StatusCode};
 use switchover::service::ProxyBody;
 
@@ -32,7 +32,7 @@ impl Request {
                 true => name,
                 false => format!("/{name}"),
             };
-            let found = self.with(|asked| files::look(location, asked, name.trim_end_matches('/')));
+            let found = self.with(|asked| files::look(location, asked, &name));
             let is_it = match found {
                 Named::Folder(_) => wants_folder,
                 Named::File(_) => !wants_folder,
@@ -131,7 +131,7 @@ impl Request {
                     .for_each(|validators| validators.apply(response.headers_mut()));
                 return Ok(self.finished(response));
             }
-            Some(Verdict::Send { ranges: true }) => self.head.headers.get(RANGE),
+            Some(Verdict::Send { ranges: true }) => self.head.headers.get(RANGE).filter(is_of_bytes),
             Some(Verdict::Send { ranges: false }) | None => None,
         };
         let length = std::fs::metadata(path).map_or(0, |file| file.len());
@@ -198,4 +198,9 @@ impl Request {
             _ => StatusCode::NOT_FOUND.into(),
         }
     }
+}
+
+/// RFC 9110, section 14.2: a server MUST ignore a Range with a unit that it does not understand.
+fn is_of_bytes(range: &&HeaderValue) -> bool {
+    range.as_bytes().starts_with(b"bytes=")
 }

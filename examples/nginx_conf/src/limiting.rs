@@ -1,6 +1,7 @@
 //! `limit_req` and `limit_conn`: how often, and how many at a time, by a key.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,12 @@ pub(crate) struct Zone {
     key: Text,
     /// Thousandths of a request in a second; 0 is a zone of connections.
     rate: u64,
-    state: Mutex<HashMap<String, Level>>,
+    levels: Levels,
+    hashers: [RandomState; 2],
 }
+
+/// By a hash of each key, which may be as long as a head. Nobody can choose keys with one hash: the hashers are seeded at random.
+type Levels = Mutex<HashMap<u128, Level>>;
 
 #[derive(Clone, Copy, Debug)]
 struct Level {
@@ -62,12 +67,12 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Place {
     zone: Arc<Zone>,
-    key: String,
+    key: u128,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut levels = self.zone.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut levels = self.zone.levels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(level) = levels.get_mut(&self.key) {
             level.open = level.open.saturating_sub(1);
             if level.open == 0 {
@@ -96,7 +101,8 @@ fn zone(line: &Directive, names: &Names, findings: &mut Findings) -> Result<(Str
         name: String::new(),
         key: Text::parse(line.first(), names, &line.place, findings),
         rate: 0,
-        state: Mutex::default(),
+        levels: Levels::default(),
+        hashers: Default::default(),
     };
     let mut name = None;
     for parameter in line.arguments.iter().skip(1) {
@@ -163,7 +169,7 @@ impl LimitReq {
     /// Whether it would reject a request with this key, which is not counted yet: as in nginx, one that any limit rejects counts for none.
     pub(crate) fn rejects(&self, key: &str) -> bool {
         let levels = self.zone.levels();
-        let level = levels.get(key).filter(|_| !key.is_empty());
+        let level = levels.get(&self.zone.hash(key)).filter(|_| !key.is_empty());
         level.is_some_and(|level| self.excess(level, Instant::now()) > self.burst)
     }
 
@@ -180,14 +186,15 @@ impl LimitReq {
             return Verdict::Passes;
         }
         let now = Instant::now();
+        let key = self.zone.hash(key);
         let mut levels = self.zone.levels();
-        let Some(level) = levels.get_mut(key) else {
+        let Some(level) = levels.get_mut(&key) else {
             let fresh = Level {
                 excess: 0,
                 last: now,
                 open: 0,
             };
-            levels.insert(key.to_owned(), fresh);
+            levels.insert(key, fresh);
             return Verdict::Passes;
         };
         let excess = self.excess(level, now);
@@ -230,12 +237,13 @@ impl LimitConn {
         if key.is_empty() {
             return Ok(None);
         }
+        let key = self.zone.hash(key);
         let mut levels = self.zone.levels();
         // Every key has a request open: nginx has no memory for another one then, and refuses.
-        if levels.len() >= MOST_KEYS && !levels.contains_key(key) {
+        if levels.len() >= MOST_KEYS && !levels.contains_key(&key) {
             return Err(());
         }
-        let level = levels.entry(key.to_owned()).or_insert(Level {
+        let level = levels.entry(key).or_insert(Level {
             excess: 0,
             last: Instant::now(),
             open: 0,
@@ -244,14 +252,19 @@ impl LimitConn {
             return Err(());
         }
         level.open += 1;
-        let (zone, key) = (self.zone.clone(), key.to_owned());
+        let zone = self.zone.clone();
         Ok(Some(Place { zone, key }))
     }
 }
 
 impl Zone {
-    fn levels(&self) -> std::sync::MutexGuard<'_, HashMap<String, Level>> {
-        let mut levels = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn hash(&self, key: &str) -> u128 {
+        let [high, low] = &self.hashers;
+        u128::from(high.hash_one(key)) << 64 | u128::from(low.hash_one(key))
+    }
+
+    fn levels(&self) -> std::sync::MutexGuard<'_, HashMap<u128, Level>> {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         if levels.len() >= MOST_KEYS {
             // Many at a time: so each key pays for a few looks, and not for one at all keys.
             let idle = levels.values().filter(|level| level.open == 0);
@@ -276,7 +289,8 @@ mod tests {
             name: "zone".to_owned(),
             key: Text::literal(""),
             rate,
-            state: Mutex::default(),
+            levels: Levels::default(),
+            hashers: Default::default(),
         })
     }
 
@@ -291,7 +305,7 @@ mod tests {
         };
         for number in 0..=MOST_KEYS {
             assert_eq!(limit.judge(&number.to_string()), Verdict::Passes, "{number}");
-            assert!(zone.state.lock().unwrap().len() <= MOST_KEYS);
+            assert!(zone.levels.lock().unwrap().len() <= MOST_KEYS);
         }
         assert!(limit.rejects(&MOST_KEYS.to_string()));
         assert_eq!(limit.judge(&MOST_KEYS.to_string()), Verdict::Rejected);
@@ -317,6 +331,6 @@ mod tests {
         assert!(another.is_some());
         assert!(limit.take("another").is_err());
         drop((places, another));
-        assert!(limit.zone.state.lock().unwrap().is_empty());
+        assert!(limit.zone.levels.lock().unwrap().is_empty());
     }
 }

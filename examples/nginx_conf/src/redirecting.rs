@@ -57,9 +57,9 @@ impl Request {
 
     /// The page that takes the place of an answer; none where there is none.
     pub(crate) fn error_page(&self, status: StatusCode) -> Option<Stop> {
-        let (location, is_page) = {
+        let (location, is_last) = {
             let state = self.state.lock();
-            (state.location.clone(), state.is_error_page)
+            (state.location.clone(), state.is_last_page)
         };
         let location = location.unwrap_or_else(|| self.server.own.clone());
         let is_recursive = location
@@ -68,11 +68,13 @@ impl Request {
             .as_ref()
             .is_some_and(|on| on.value);
         let mut pages = location.handling.error_pages.iter();
-        let page = pages.find(|page| page.is_for(status) && (!is_page || is_recursive))?;
+        let page = pages.find(|page| page.is_for(status) && !is_last)?;
         let to = self.with(|asked| page.to.value(asked));
         {
             let mut state = self.state.lock();
             state.is_error_page = true;
+            // What the location that sends there says holds for all that comes of it.
+            state.is_last_page |= !is_recursive;
             state.kept_status = match page.instead {
                 Instead::Kept => Some(replies::shown(status)),
                 Instead::OfPage => None,

@@ -31,8 +31,10 @@ pub(crate) struct State {
     pub(crate) is_of_location: bool,
     /// It came by a redirection of the configuration's own.
     pub(crate) is_internal: bool,
-    /// `error_page` has sent it here: it does so once.
+    /// `error_page` has sent it here.
     pub(crate) is_error_page: bool,
+    /// A location without `recursive_error_pages` has sent it to a page: no other page takes the place of that one.
+    pub(crate) is_last_page: bool,
     /// `try_files` has found a file by this URI: the target still goes up as it came, but it is no longer what a prefix is replaced in.
     pub(crate) is_found: bool,
     /// `try_files` has found a file by this URI in the `alias` of a location by a regular expression.

@@ -289,6 +289,88 @@ fn what_is_no_file_of_a_folder() {
     }
 }
 
+/// The path of a file with a slash behind it is none of a file: what guards by it keeps out.
+#[test]
+fn a_file_is_no_folder_for_try_files() {
+    statuses(
+        "",
+        "location / { try_files $uri =403; proxy_pass http://127.0.0.1:9; }
+         location /alias/ { alias FOLDER/files/; try_files $uri =403; proxy_pass http://127.0.0.1:9; }
+         location /folder/ { root FOLDER; try_files /files/img/ =403; return 204; }
+         location /slash/ { try_files /one.txt/ =403; proxy_pass http://127.0.0.1:9; }
+         location /named/ { alias FOLDER/files/; try_files $uri @else; }
+         location @else { return 418; }",
+        &[
+            ("/one.txt", "502"),
+            ("/one.txt/", "403"),
+            ("/one.txt//", "403"),
+            ("/img/", "403"),
+            ("/alias/one.txt", "502"),
+            ("/alias/one.txt/", "403"),
+            ("/slash/", "403"),
+            ("/named/one.txt", "200"),
+            ("/named/one.txt/", "418"),
+        ],
+    );
+}
+
+/// Whatever clients write, a key takes as much of a zone as any other.
+#[test]
+fn keys_as_long_as_a_head() {
+    let program = started(
+        Kind::Ours,
+        "limit_req_zone $http_k zone=often:1m rate=1r/m; limit_conn_zone $http_k zone=open:1m;",
+        "location / { limit_req zone=often; limit_conn open 1; try_files /one.txt =404; }",
+    );
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+    };
+    let long = "k".repeat(40_000);
+    let ask = |number: usize| {
+        let mut stream = support::bounded::connect(program.address);
+        write!(
+            stream,
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nK: {number}{long}\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer[9..12].to_owned()
+    };
+    // What the buffers of one connection at a time take is taken by now.
+    (0..100).for_each(|number| assert_eq!(ask(number), "200"));
+    let before = resident();
+    (100..700).for_each(|number| assert_eq!(ask(number), "200"));
+    assert_eq!(ask(100), "503");
+    let more = resident().saturating_sub(before);
+    assert!(more < 12_000, "{more} KiB for 600 keys of 40 KB");
+}
+
+/// Whether a page may have a page is asked of the location that sends there, not of the one that is sent to.
+#[test]
+fn pages_of_pages() {
+    statuses(
+        "",
+        "location = /off { error_page 403 = @on; deny all; }
+         location @on { recursive_error_pages on; error_page 403 = @last; deny all; }
+         location @last { return 204; }
+         location = /on { recursive_error_pages on; error_page 403 = @off; deny all; }
+         location @off { error_page 403 = @last; deny all; }
+         location = /on/off { recursive_error_pages on; error_page 403 = @twice; deny all; }
+         location @twice { error_page 403 = @on; deny all; }
+         location = /uri { error_page 403 /page; deny all; }
+         location = /page { recursive_error_pages on; error_page 403 = @last; deny all; }",
+        &[
+            ("/off", "403"),
+            ("/on", "204"),
+            ("/on/off", "403"),
+            ("/uri", "403"),
+        ],
+    );
+}
+
 /// What nginx does not start on either, where starting might leave something open.
 #[test]
 fn lines_that_are_an_error() {
@@ -327,6 +409,35 @@ fn lines_that_are_an_error() {
         assert!(!folder.tested("test.conf", &[]).status.success(), "{whole}");
         if crate::program::has_nginx() {
             assert!(!folder.tested_by_nginx("test.conf").status.success(), "{whole}");
+        }
+    }
+}
+
+/// What is no UTF-8 in a file of passwords is not what takes its place where such bytes are shown.
+#[test]
+fn a_password_of_other_bytes() {
+    let server =
+        "location / { auth_basic realm; auth_basic_user_file FOLDER/users; try_files /one.txt =404; }";
+    for kind in kinds() {
+        let text = format!(
+            "events {{}}\nhttp {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy; access_log off;\n
+             server {{ listen LISTEN; root FOLDER; {server} }} }}\n"
+        );
+        let folder = Folder::of(NOBODY, &text);
+        std::fs::write(folder.path.join("users"), b"me:{PLAIN}p\xe9\nshe:{PLAIN}pass\n").unwrap();
+        std::fs::write(folder.path.join("one.txt"), "in").unwrap();
+        let program = folder.start(kind, "test.conf", &[]);
+        // me:p with U+FFFD behind it, and she:pass
+        for (credentials, status) in [("bWU6cO+/vQ==", "401"), ("c2hlOnBhc3M=", "200")] {
+            let mut stream = support::bounded::connect(program.address);
+            write!(
+                stream,
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Basic {credentials}\r\n\r\n"
+            )
+            .unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert_eq!(&answer[9..12], status, "{kind:?} {credentials}");
         }
     }
 }

@@ -74,6 +74,7 @@ fn files_that_a_client_has() {
                 "412 - ",
             ),
             ("/one.txt", "Range: bytes=2-3\r\n", "206 TAG 23"),
+            ("/one.txt", "Range: items=2-3\r\n", "200 TAG 0123456789"),
             ("/one.txt", "Range: bytes=2-3\r\nIf-Range: TAG\r\n", "206 TAG 23"),
             ("/one.txt", "Range: bytes=2-3\r\nIf-Range: TIME\r\n", "206 TAG 23"),
             (
