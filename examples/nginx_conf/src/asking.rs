@@ -123,7 +123,7 @@ impl Request {
         if let Some(method) = self.with(|asked| handling.method_for(asked)) {
             head.method = method;
         }
-        if handling.passes_fields.as_ref().is_some_and(|on| !on.value) {
+        if !handling.passes_fields() {
             head.headers.retain_framing();
         }
         let own_body = handling

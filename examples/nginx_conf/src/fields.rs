@@ -27,6 +27,8 @@ pub(crate) struct Fields {
     pub(crate) omits_length: bool,
     /// `proxy_set_header`, but for the two that are no rules.
     set: Vec<Field>,
+    /// The names of all `proxy_set_header`, of those as well that are no rules.
+    named: Vec<String>,
     host: Option<Text>,
     expires: Option<Expires>,
     charset: Charset,
@@ -62,6 +64,7 @@ impl Fields {
             keeps_invalid,
             omits_length: first("Content-Length").is_some_and(|value| value.constant() == Some("")),
             set: Vec::new(),
+            named: scope.set.iter().map(|field| field.name.clone()).collect(),
             host: first("Host"),
             expires: scope.expires.as_ref().map(|said| said.value.clone()),
             charset: Charset {
@@ -141,6 +144,20 @@ impl Fields {
             };
         }
         rules
+    }
+
+    /// The rules with which none of the client's fields go up that no `proxy_set_header` names, but for those without which there is no
+    /// upgrade: `proxy_pass_request_headers off`.
+    pub(crate) fn without_others(&self, rules: HeaderRules, of_client: &HeaderMap) -> HeaderRules {
+        let is_named = |name: &HeaderName| {
+            self.named
+                .iter()
+                .any(|set| set.eq_ignore_ascii_case(name.as_str()))
+        };
+        let others = of_client.keys().filter(|name| !is_named(name));
+        others.fold(rules, |rules, name| {
+            with(rules, |rules| rules.remove_on_request(name.as_str()))
+        })
     }
 
     /// Whether something is added to all answers, be they refusals.

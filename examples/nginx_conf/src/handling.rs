@@ -73,6 +73,11 @@ pub(crate) struct Handling {
 }
 
 impl Handling {
+    /// `proxy_pass_request_headers`.
+    pub(crate) fn passes_fields(&self) -> bool {
+        self.passes_fields.as_ref().is_none_or(|on| on.value)
+    }
+
     /// A line of a list. None if it is of none.
     pub(crate) fn list(
         &mut self,

@@ -27,6 +27,7 @@ pub(crate) fn of_proxy(
         response_fields(scope, findings);
         host_and_origin(line, scope, proxy, findings);
         slash_of_location(line, pattern, findings);
+        own_fields_alone(scope, findings);
     }
     let name = scope.set.iter().find(|field| field.is("X-NginX-Proxy"));
     if let Some(field) = name {
@@ -59,6 +60,25 @@ pub(crate) fn never_reached(lines: &[&Directive], findings: &mut Findings) {
             );
             findings.hint(&pass.place, text);
         }
+    }
+}
+
+/// The one thing in which an upgrade without the client's fields departs from nginx, whose upstream would get a handshake that is none.
+fn own_fields_alone(scope: &Scope, findings: &mut Findings) {
+    let is_set = |name| scope.set.iter().any(|field| field.is(name));
+    let are_set = is_set("Sec-WebSocket-Key") && is_set("Sec-WebSocket-Version");
+    if let Some(said) = scope
+        .handling
+        .passes_fields
+        .as_ref()
+        .filter(|on| !on.value && !are_set)
+    {
+        findings.warning(
+            &said.place,
+            "Sec-WebSocket-Key and Sec-WebSocket-Version of an upgrade go up all the same: without them there is none. \
+             Write what is done: proxy_set_header Sec-WebSocket-Key $http_sec_websocket_key; \
+             proxy_set_header Sec-WebSocket-Version $http_sec_websocket_version;",
+        );
     }
 }
 

@@ -200,7 +200,11 @@ impl Request {
     /// Whom an upgrade is asked of, and with which fields.
     pub(crate) async fn asks(&self, proxy: &Arc<Proxy>) -> Result<(Leads, HeaderRules), Stop> {
         let leads = self.leads(proxy).await?;
-        let rules = self.with(|asked| proxy.fields.request_rules(asked));
+        let mut rules = self.with(|asked| proxy.fields.request_rules(asked));
+        let location = self.state.lock().location.clone();
+        if location.is_some_and(|location| !location.handling.passes_fields()) {
+            rules = proxy.fields.without_others(rules, &self.head.headers);
+        }
         self.has_its_values()?;
         Ok((leads, rules))
     }

@@ -175,6 +175,77 @@ async fn what_the_client_is_answered() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Without the client's fields an upgrade goes up with those that the configuration sets, of a guard's request too.
+#[tokio::test]
+async fn an_upgrade_without_the_fields_of_the_client() {
+    const OTHERS: [&str; 6] = [
+        "cookie",
+        "authorization",
+        "x-role",
+        "origin",
+        "sec-websocket-protocol",
+        "user-agent",
+    ];
+    let script = Script::new().read_head().answer(|head| {
+        let of_client = OTHERS.iter().filter(|name| head.headers.contains_key(**name));
+        let seen: Vec<&str> = of_client.copied().collect();
+        let user = head
+            .headers
+            .get("x-user")
+            .map_or("-", |value| value.to_str().unwrap());
+        let seen = format!("\r\nX-Seen: {user} {}\r\n", seen.join(","));
+        let head = match head.uri.path() {
+            "/auth" => "HTTP/1.1 204 In\r\n\r\n".to_owned(),
+            _ => String::from_utf8(switchover::test_util::switching_protocols(head)).unwrap(),
+        };
+        head.replacen("\r\n", &seen, 1).into_bytes()
+    });
+    let origin = ScriptedOrigin::start(script.echo()).await;
+    let lines = format!(
+        "proxy_pass http://{}; proxy_http_version 1.1; proxy_pass_request_headers off; proxy_set_header Upgrade $http_upgrade;
+         proxy_set_header Connection upgrade; proxy_set_header X-User own; proxy_set_header Sec-WebSocket-Key $http_sec_websocket_key;
+         proxy_set_header Sec-WebSocket-Version $http_sec_websocket_version;",
+        origin.address()
+    );
+    let offers = "proxy_set_header sec-websocket-protocol $http_sec_websocket_protocol; proxy_set_header Origin $http_origin;";
+    let locations = format!(
+        "location /none {{ {lines} }} location /offers {{ {lines} {offers} }}
+         location /guarded {{ auth_request /auth; auth_request_set $seen $upstream_http_x_seen; add_header X-Guard $seen always; {lines} }}
+         location /auth {{ internal; {lines} }}"
+    );
+    let fields = "Cookie: a=1\r\nAuthorization: Basic YTpi\r\nX-Role: admin\r\nX-User: theirs\r\nSec-WebSocket-Protocol: chat\r\n\
+         User-Agent: some\r\n";
+    for kind in kinds() {
+        let program = configured(kind, "", &locations, &["--strict", "--no-hints"]);
+        for (target, field, seen) in [
+            ("/none", "x-seen", "own"),
+            ("/offers", "x-seen", "own origin,sec-websocket-protocol"),
+            ("/guarded", "x-seen", "own"),
+            ("/guarded", "x-guard", "own"),
+        ] {
+            let mut client = ScriptedClient::connect(program.address).await;
+            let request = UPGRADE_REQUEST.replacen("GET /chat", &format!("GET {target}"), 1);
+            let origin = if request.contains("Origin:") {
+                ""
+            } else {
+                "Origin: http://a.example\r\n"
+            };
+            client
+                .send(request.replacen("\r\n", &format!("\r\n{fields}{origin}"), 1))
+                .await;
+            let head = client.head().await;
+            assert_eq!(head.status, 101, "{kind:?} {target}");
+            let given = head
+                .headers
+                .get(field)
+                .map(|value| value.to_str().unwrap().trim());
+            assert_eq!(given, Some(seen), "{kind:?} {target} {field}");
+            client.send("hello").await;
+            client.receives(b"hello").await;
+        }
+    }
+}
+
 /// What a request asks on its way is asked by GET; `$request_method` is that of the request.
 #[tokio::test]
 async fn the_method_that_a_guard_sees() {
