@@ -24,11 +24,14 @@ use super::server::{self, Listener};
 use super::sources::Sources;
 use super::tree::{self, Directive};
 use super::upstreams::Upstream;
+use super::user;
 
 /// What a configuration comes to.
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) workers: usize,
+    /// What is to be said of a process that is root without having been told so.
+    pub(crate) of_root: Option<String>,
     /// Where relative paths of passwords begin.
     pub(crate) folder: PathBuf,
     /// How long tunnels may go on when the workers are asked to end; none is for as long as they like.
@@ -52,6 +55,7 @@ impl Configuration {
         let workers = one(&main, "worker_processes").map_or(1, |line| workers(line, findings));
         let mut configuration = Configuration {
             workers,
+            of_root: user::look(one(&main, "user"), findings),
             folder: flags.folder().to_owned(),
             shutdown: one(&main, "worker_shutdown_timeout").and_then(|line| shutdown(line, findings)),
             listeners: Vec::new(),

@@ -106,7 +106,6 @@ pub(crate) const OF_NO_BEARING: &[&str] = &[
     "types_hash_max_size",
     "uninitialized_variable_warn",
     "use",
-    "user",
     "variables_hash_bucket_size",
     "variables_hash_max_size",
     "worker_aio_requests",

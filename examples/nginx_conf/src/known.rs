@@ -131,6 +131,7 @@ pub(crate) const CARRIED_OUT: &[(&str, &[Context])] = &[
     ("types", ANY_HTTP),
     ("underscores_in_headers", HTTP_OR_SERVER),
     ("upstream", &[Http]),
+    ("user", &[Main]),
     ("valid_referers", &[Server, Location]),
     ("worker_connections", &[Events]),
     ("worker_processes", &[Main]),
@@ -191,6 +192,7 @@ pub(crate) const ARGUMENTS: &[(&str, usize, usize)] = &[
     ("sticky", 0, MANY),
     ("try_files", 2, MANY),
     ("types", 0, 0),
+    ("user", 1, 2),
     ("valid_referers", 1, MANY),
     ("zone", 1, 2),
 ];

@@ -102,6 +102,7 @@ mod tries;
 mod unverified;
 mod upstreams;
 mod uri;
+mod user;
 mod variable_names;
 mod variables;
 mod version;
@@ -143,6 +144,9 @@ fn main() -> ExitCode {
             let _ = configuration.sources.write(&mut io::stdout().lock());
         }
         return ExitCode::SUCCESS;
+    }
+    if let Some(text) = &configuration.of_root {
+        said(&format!("nginx_conf: {text}"));
     }
     match process::run(&flags, configuration) {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Output;
 
-use crate::program::{Folder, has_nginx};
+use crate::program::{Folder, Kind, has_nginx};
 
 fn upstream() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 9))
@@ -201,6 +201,11 @@ fn what_is_not_carried_out() {
         ("add_header Connection x;", 11, "Connection is set by the proxy"),
         ("limit_rate 10k;", 11, "nothing is slowed down"),
         ("proxy_set_header TE \"\";", 11, "TE is set by the proxy"),
+        (
+            "proxy_pass_request_headers off;",
+            11,
+            "Sec-WebSocket-Key and Sec-WebSocket-Version of an upgrade go up all the same",
+        ),
     ];
     for (lines, line, words) in cases {
         let text = carrying(lines);
@@ -218,6 +223,35 @@ fn what_is_not_carried_out() {
             let theirs = folder.tested_by_nginx("test.conf");
             assert!(theirs.status.success(), "{}", said(&theirs));
         }
+    }
+}
+
+/// nginx's workers are another user than root. Whoever starts this program as root is told that it is not.
+#[test]
+fn who_the_process_is() {
+    use std::os::unix::fs::MetadataExt;
+
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let rest = format!("worker_processes 1; {}", carrying(""));
+    let told = |user: &str| {
+        let (_folder, output) = tested(&format!("{user}{rest}"), &["--no-hints"]);
+        assert!(output.status.success());
+        said(&output)
+    };
+    assert_eq!(
+        told("user nobody nogroup;").contains("user nobody nogroup is not carried out"),
+        is_root
+    );
+    assert_eq!(told("user root;"), "");
+    assert_eq!(told(""), "");
+    for (user, is_told) in [("", is_root), ("user root;", false)] {
+        let program = Folder::of(upstream(), &format!("{user}{rest}")).start(Kind::Ours, "test.conf", &[]);
+        let errors = program.errors();
+        assert_eq!(errors.contains("runs as root"), is_told, "{errors}");
+    }
+    for user in ["user;", "user a b c;", "user a; user b;"] {
+        let (_folder, output) = tested(&format!("{user}{rest}"), &[]);
+        assert!(!output.status.success(), "{user}");
     }
 }
 

@@ -677,6 +677,7 @@ const LINES: &[(&str, &str)] = &[
     ),
     ("location", "valid_referers none a.example;"),
     ("events", "worker_connections 7;"),
+    ("main", "user nobody;"),
     ("main", "worker_processes 7;"),
     ("main", "worker_shutdown_timeout 7;"),
 ];

@@ -442,6 +442,7 @@ fn upstreams() -> Result<Upstreams, Failure> {
     Ok(upstreams)
 }
 
+// whole.conf:1: user nobody nogroup has no equivalent here
 // whole.conf:6: error_log logs/error.log has no equivalent here
 // whole.conf:2: worker_processes 4, and here a thread for each processor
 /// As nginx without `worker_shutdown_timeout`: as long as it takes.
