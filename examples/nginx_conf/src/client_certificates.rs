@@ -9,6 +9,7 @@ use std::sync::Arc;
 use switchover::tls::rustls::client::danger::HandshakeSignatureValid;
 use switchover::tls::rustls::crypto::{
     WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
 };
 use switchover::tls::rustls::pki_types::pem::PemObject;
 use switchover::tls::rustls::pki_types::{
@@ -25,6 +26,7 @@ use super::certificate::Certificate;
 use super::location::Surroundings;
 use super::scope::{At, Scope};
 use super::tls::read_file;
+use super::unverified::{is_signed_by, key_of_version_1};
 
 /// `ssl_verify_client`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -345,7 +347,10 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        match key_of_version_1(certificate) {
+            None => verify_tls12_signature(message, certificate, signed, &self.algorithms),
+            Some(key) => is_signed_by(&key, message, signed, &self.algorithms),
+        }
     }
 
     fn verify_tls13_signature(
@@ -354,7 +359,10 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        match key_of_version_1(certificate) {
+            None => verify_tls13_signature(message, certificate, signed, &self.algorithms),
+            Some(key) => verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -68,14 +68,16 @@ impl ServerCertVerifier for Anyone {
 }
 
 /// The key in a certificate of version 1, which webpki does not read. Of another it finds the key itself.
-fn key_of_version_1<'a>(certificate: &'a CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'a>> {
+pub(crate) fn key_of_version_1<'a>(
+    certificate: &'a CertificateDer<'_>,
+) -> Option<SubjectPublicKeyInfoDer<'a>> {
     let (_, read) = X509Certificate::from_der(certificate).ok()?;
     let key = read.tbs_certificate.subject_pki.raw;
     (read.version() == X509Version::V1).then(|| key.into())
 }
 
 /// As rustls judges it: by any of the algorithms that the scheme may stand for.
-fn is_signed_by(
+pub(crate) fn is_signed_by(
     key: &SubjectPublicKeyInfoDer<'_>,
     message: &[u8],
     signed: &DigitallySignedStruct,

@@ -8,14 +8,18 @@ use support::bounded::within;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::certificates::{Authority, Identity, NOW, VERSIONS};
 use crate::named::kinds;
+use crate::over_tls::{OLD_CERTIFICATE, OLD_KEY};
 use crate::program::{Folder, Program};
 
 /// Each server by its name, with what it says of clients. All have the same certificate but the last, which has none of its own.
-const SERVERS: [(&str, &str); 14] = [
+const SERVERS: [(&str, &str); 15] = [
     ("default.example", "ssl_verify_client on; ssl_client_certificate known.pem;"),
     ("off.example", "ssl_client_certificate known.pem;"),
     ("optional.example", "ssl_verify_client optional; ssl_client_certificate known.pem;"),
@@ -39,6 +43,7 @@ const SERVERS: [(&str, &str); 14] = [
     ("both.example", "ssl_verify_client on; ssl_verify_depth 2; ssl_client_certificate both.pem;"),
     ("bare.example", "ssl_verify_client optional;"),
     ("past.example", "ssl_verify_client on; ssl_client_certificate past.pem;"),
+    ("old.example", "ssl_verify_client on; ssl_client_certificate old.pem;"),
     ("any-past.example", "ssl_verify_client optional_no_ca; ssl_client_certificate past.pem;"),
 ];
 
@@ -62,6 +67,14 @@ async fn answer(program: &Program, connector: &TlsConnector, name: &'static str,
         "200" | "418" => format!("{status} {body}"),
         status => status.to_owned(),
     }
+}
+
+/// A client that does not look at its own certificate, which is of version 1.
+fn shows_old() -> Arc<SingleCertAndKey> {
+    let certificate = CertificateDer::from_pem_slice(OLD_CERTIFICATE.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(OLD_KEY.as_bytes()).unwrap();
+    let key = any_supported_type(&key).unwrap();
+    Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key)))
 }
 
 struct Case {
@@ -94,7 +107,7 @@ const fn for_host(
     }
 }
 
-const CASES: [Case; 51] = [
+const CASES: [Case; 54] = [
     case("default.example", None, "400"),
     case("default.example", Some("known"), "200 SUCCESS CN="),
     case("default.example", Some("other"), "400"),
@@ -142,6 +155,14 @@ const CASES: [Case; 51] = [
     case("past.example", Some("of past"), "400"),
     case("any-past.example", Some("of past"), "400"),
     case("any-past.example", None, "200 NONE "),
+    // Of version 1, which signs the handshake as any other.
+    case("old.example", Some("old"), "200 SUCCESS CN="),
+    case(
+        "any.example",
+        Some("old"),
+        "200 FAILED:self-signed certificate CN=",
+    ),
+    case("default.example", Some("old"), "400"),
     // A key that signs nothing.
     case("default.example", Some("encryption"), "400"),
     case("any.example", Some("encryption"), "400"),
@@ -168,6 +189,10 @@ async fn certificates_that_clients_show_or_do_not() {
     let past = Authority::of("past", 2010..2011);
     let both = format!("{}{}", authority.pem, below.pem);
     let (revoked, list) = authority.issue_revoked(&["client.example"]);
+    let old = Identity {
+        chain: OLD_CERTIFICATE.to_owned(),
+        key: OLD_KEY.to_owned(),
+    };
     let identities = [
         ("known", authority.issue(&["client.example"], NOW)),
         ("other", other.issue(&["client.example"], NOW)),
@@ -176,6 +201,7 @@ async fn certificates_that_clients_show_or_do_not() {
         ("revoked", revoked),
         ("below", below.issue(&["client.example"], NOW)),
         ("of past", past.issue(&["client.example"], NOW)),
+        ("old", old),
         ("encryption", authority.issue_for_encryption(&["client.example"])),
     ];
     let identity =
@@ -211,6 +237,7 @@ async fn certificates_that_clients_show_or_do_not() {
             ("below", &below.pem),
             ("past", &past.pem),
             ("both", &both),
+            ("old", &OLD_CERTIFICATE.to_owned()),
         ] {
             std::fs::write(folder.path.join(format!("{name}.pem")), pem).unwrap();
         }
@@ -219,7 +246,11 @@ async fn certificates_that_clients_show_or_do_not() {
         for version in VERSIONS {
             for case in &CASES {
                 let shown = case.shown.map(identity);
-                let connector = TlsConnector::from(Arc::new(authority.client(&[version], shown)));
+                let mut config = authority.client(&[version], shown.filter(|_| case.shown != Some("old")));
+                if case.shown == Some("old") {
+                    config.client_auth_cert_resolver = shows_old();
+                }
+                let connector = TlsConnector::from(Arc::new(config));
                 let answer = answer(&program, &connector, case.name, case.host).await;
                 let said = format!(
                     "{kind:?} {version:?} {} for {} with {:?}",
