@@ -37,12 +37,12 @@ pub(in crate::tunnel) enum Kind {
 }
 
 pub(in crate::tunnel) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
-    #[cfg(feature = "rustls")]
+    #[cfg(all(feature = "hyper", feature = "rustls"))]
     fn as_any(&self) -> &dyn Any;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {
-    #[cfg(feature = "rustls")]
+    #[cfg(all(feature = "hyper", feature = "rustls"))]
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -79,7 +79,7 @@ impl AnyStream {
     }
 
     /// The stream in the box, if it is no plain socket.
-    #[cfg(feature = "rustls")]
+    #[cfg(all(feature = "hyper", feature = "rustls"))]
     pub(crate) fn boxed(&self) -> Option<&dyn Any> {
         match &self.0 {
             Kind::Other(other) => Some((**other).as_any()),
