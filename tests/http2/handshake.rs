@@ -142,7 +142,9 @@ async fn interim_answers_come_before_it() {
 
 #[tokio::test]
 async fn a_declined_upgrade_is_relayed_whole_and_closes() {
-    for length in [Some("5"), None] {
+    // Without a length it ends with the stream, and in chunks with a chunk.
+    let chunked: &[u8] = b"5\r\nsorry\r\n0\r\n\r\n";
+    for (length, expected) in [(Some("5"), &b"sorry"[..]), (None, chunked)] {
         let mut upstream = Upstream::start().await;
         let mut gateway = RunningGateway::connecting(GatewayConfig::default(), upstream.connect()).await;
         let mut client = gateway
@@ -158,7 +160,7 @@ async fn a_declined_upgrade_is_relayed_whole_and_closes() {
         let (head, body) = client.response().await;
         assert_eq!(
             (head.status.as_u16(), body.as_slice()),
-            (403, &b"sorry"[..]),
+            (403, expected),
             "{length:?}"
         );
         assert_eq!(
@@ -187,7 +189,7 @@ async fn a_declined_upgrade_whose_body_is_cut_short_does_not_look_complete() {
     let mut stream = upstream.asked().await.answer(answer);
     stream.send("half of i").await;
     assert_eq!(client.head().await.status, 503);
-    client.receives(b"half of i").await;
+    client.receives(b"9\r\nhalf of i\r\n").await;
     stream.reset(h2::Reason::INTERNAL_ERROR);
     assert_eq!(client.rest_until_reset().await, b"");
 }
@@ -204,6 +206,9 @@ async fn an_answer_without_a_body() {
         let head = client.head().await;
         // RFC 9110, section 9.3.6: every 2xx to a CONNECT is the tunnel.
         assert_eq!(head.status, if status == 204 { 101 } else { status });
+        if status == 404 {
+            client.receives(b"0\r\n\r\n").await;
+        }
         client.ends().await;
     }
 }

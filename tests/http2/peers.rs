@@ -229,7 +229,8 @@ async fn node() {
         .client_sending(UPGRADE_REQUEST.replacen("/chat", "/refused", 1))
         .await;
     let (head, body) = client.response().await;
-    assert_eq!((head.status.as_u16(), body.as_slice()), (403, &b"not you"[..]));
+    let chunked: &[u8] = b"7\r\nnot you\r\n0\r\n\r\n";
+    assert_eq!((head.status.as_u16(), body.as_slice()), (403, chunked));
 }
 
 #[tokio::test]
