@@ -12,8 +12,10 @@ use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, UPGRADE_REQUEST};
 use switchover::upstream::{Balance, Group, Health, Retry, Server, ServerConnector};
 use switchover::{HandshakePolicy, UpgradeConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::black_hole::BlackHole;
 use crate::door::{DOORS, Door};
@@ -476,6 +478,39 @@ async fn where_all_fail_the_last_word_goes_to_the_client() {
         }
         let proxy = way.to(Group::of(Vec::<Server>::new())).await;
         assert_eq!(ask(&proxy, GET).await.0, 502, "{way:?}");
+    }
+}
+
+/// It closes the connection that was kept, and is no more.
+#[tokio::test]
+async fn an_answer_is_better_than_none_behind_a_kept_connection_that_is_closed() {
+    for way in WAYS {
+        let unavailable = ScriptedOrigin::start(Script::answering(SERVICE_UNAVAILABLE)).await;
+        let once = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = once.local_addr().unwrap().to_string();
+        let leaving = tokio::spawn(async move {
+            let (mut stream, _) = once.accept().await.unwrap();
+            drop(once);
+            let mut request = [0; 1024];
+            assert_ne!(stream.read(&mut request).await.unwrap(), 0);
+            stream.write_all(OK.as_bytes()).await.unwrap();
+            assert_ne!(stream.read(&mut request).await.unwrap(), 0);
+        });
+        let retry = Retry::default()
+            .statuses([StatusCode::SERVICE_UNAVAILABLE])
+            .errors(false);
+        let group = Group::builder()
+            .server(Server::to(address))
+            .server(server(&unavailable))
+            .retry(retry)
+            .build();
+        let proxy = way.to(group).await;
+        assert_eq!(ask(&proxy, GET).await, (200, "hi".to_owned()), "{way:?}");
+        assert_eq!(ask(&proxy, GET).await, (503, "later".to_owned()), "{way:?}");
+        timeout(Duration::from_secs(10), leaving)
+            .await
+            .expect("it was asked")
+            .unwrap();
     }
 }
 

@@ -93,7 +93,7 @@ impl Call<'_> {
             match (answered, passed) {
                 (Err(_), passed @ Some(_)) if goes_on => former = passed.map(Ok),
                 (answered, _) if goes_on => former = Some(answered),
-                (Err(failure), _) if asked.starts_afresh_after(&failure) => {}
+                (Err(failure), passed) if asked.starts_afresh_after(&failure) => former = passed.map(Ok),
                 (Err(failure), None) => return Err(failure),
                 (Ok(answered), _) | (Err(_), Some(answered)) => return Ok(self.finish(source, answered)),
             }

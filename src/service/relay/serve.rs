@@ -189,9 +189,11 @@ where
         match (answered, passed) {
             (Err(_), passed @ Some(_)) if goes_on => former = passed.map(Ok),
             (answered, _) if goes_on => former = Some(answered),
-            (Err(failure), _) if asked.starts_afresh_after(&failure) => {}
-            (Err(failure), None) => return Err(Unanswered::Failed(failure)),
-            (Ok(answered), _) | (Err(_), Some(answered)) => return Ok(answered),
+            (Err(failure), passed) if asked.starts_afresh_after(&failure) => former = passed.map(Ok),
+            // The other server's interim response may have gone out in part, and is to be whole first.
+            (Err(_), Some(answered)) if !client.interim.has_unsent() => return Ok(answered),
+            (Err(failure), _) => return Err(Unanswered::Failed(failure)),
+            (Ok(answered), _) => return Ok(answered),
         }
     }
 }
