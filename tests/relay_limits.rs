@@ -9,6 +9,7 @@ use switchover::gateway::{Accepted, Acceptor, GatewayConfig};
 use switchover::header::Hop;
 use switchover::service::{Destination, Relay, RelayConfig};
 use switchover::test_util::{Script, ScriptedClient, ScriptedOrigin, TIMEOUT};
+use switchover::upstream::{Group, Retry, Server, ServerConnector};
 use switchover::{Cause, Error, Side};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
@@ -468,4 +469,55 @@ async fn interim_responses_give_a_request_that_is_not_taken_no_more_time() {
     assert_eq!(start.elapsed(), FORTY);
     drop((answer, relay));
     hinting.await.unwrap();
+}
+
+/// The connections of two servers, in their order.
+struct InTurn(Mutex<std::vec::IntoIter<DuplexStream>>);
+
+impl ServerConnector<TcpConnect> for InTurn {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: &TcpConnect, _: ConnectRequest<'_>) -> Result<DuplexStream, ConnectError> {
+        Ok(self.0.lock().unwrap().next().expect("a server for each"))
+    }
+}
+
+/// The first server's answer is passed over. The second one hints, takes no request, and the client is slow with the hint.
+#[tokio::test(start_paused = true)]
+async fn nothing_stands_in_the_middle_of_an_interim_response() {
+    let (mut client, near_client) = duplex(16);
+    let (mut first, near_first) = duplex(4096);
+    let (mut second, near_second) = duplex(1024);
+    let relayed = tokio::spawn(async move {
+        let acceptor = Acceptor::new(GatewayConfig::default());
+        let Ok(Accepted::Ordinary(head, stream)) = acceptor.accept(near_client, Hop::unknown()).await else {
+            panic!("an ordinary request")
+        };
+        let servers = ["a:1", "b:1"].map(Server::to);
+        let group = servers
+            .into_iter()
+            .fold(Group::builder(), |group, server| group.server(server));
+        let retry = Retry::default().statuses([StatusCode::SERVICE_UNAVAILABLE]);
+        let group = group.retry(retry).build();
+        let group = group.connect_with(InTurn(Mutex::new(vec![near_first, near_second].into_iter())));
+        let relay = Relay::through(group, forty());
+        let relayed = relay.serve(stream, &head, Destination::default(), Hop::unknown());
+        drop(relayed.await);
+    });
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(2000));
+    client.write_all(request.as_bytes()).await.unwrap();
+    read_head(&mut first).await;
+    let later = b"HTTP/1.1 503 x\r\nContent-Length: 5\r\n\r\nlater";
+    first.write_all(later).await.unwrap();
+    let hints = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(100));
+    // Who speaks before it is asked anything is not asked.
+    second.read_u8().await.unwrap();
+    second.write_all(hints.as_bytes()).await.unwrap();
+    // The request has not been sent in time.
+    sleep(FORTY + Duration::from_secs(1)).await;
+    assert_eq!(read_head(&mut client).await, hints);
+    let answer = read_head(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    drop(client);
+    relayed.await.unwrap();
 }
