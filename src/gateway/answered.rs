@@ -75,7 +75,8 @@ impl<S> fmt::Debug for Unanswered<S> {
 }
 
 impl<S, U> Answered<S, U> {
-    /// The head that the client is sent if nothing else is said: that of the upstream's answer, ready for this hop.
+    /// The head that the client is sent if nothing else is said: that of the upstream's answer, ready for this hop. Where the body of a
+    /// declined upgrade ends with the upstream's connection, it is sent with `Transfer-Encoding: chunked` besides.
     pub fn head(&self) -> &response::Parts {
         match &self.answer {
             Final::Declined(declined, ..) => declined.response(),
