@@ -1,5 +1,6 @@
 //! `geo`: a variable whose value is chosen by an address.
 
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 use switchover::header::{Network, TrustedProxies};
@@ -13,30 +14,16 @@ use super::tree::Directive;
 pub(crate) struct Geo {
     /// What the address is taken from; none is `$remote_addr`.
     pub(crate) source: Option<Text>,
-    places: Vec<(Place, String)>,
+    /// `ranges`: the later holds.
+    ranges: Vec<(IpAddr, IpAddr, String)>,
+    /// Of lists that are as long as the Internet has networks each look-up asks once for each length of a prefix.
+    networks: HashMap<Network, String>,
+    lengths: BTreeSet<u8>,
     default: String,
-    is_ranges: bool,
     /// `volatile`: looked up each time, because the address may be another by then.
     pub(crate) is_volatile: bool,
     /// `proxy`: clients that are believed what `X-Forwarded-For` says.
     pub(crate) proxies: Option<TrustedProxies>,
-}
-
-#[derive(Clone, Debug)]
-enum Place {
-    Network(Network),
-    Range(IpAddr, IpAddr),
-}
-
-impl Place {
-    fn holds(&self, address: IpAddr) -> bool {
-        match self {
-            Place::Network(network) => network.contains(address),
-            Place::Range(first, last) => {
-                first.is_ipv4() == address.is_ipv4() && *first <= address && address <= *last
-            }
-        }
-    }
 }
 
 impl Geo {
@@ -46,13 +33,20 @@ impl Geo {
         let address = address.map_or(IpAddr::from(Ipv4Addr::BROADCAST), |address| {
             address.to_canonical()
         });
-        let mut places = self.places.iter();
-        let found = match self.is_ranges {
-            // The later holds.
-            true => places.rev().find(|(place, _)| place.holds(address)),
-            false => places.find(|(place, _)| place.holds(address)),
+        let holds = |first: &IpAddr, last: &IpAddr| {
+            first.is_ipv4() == address.is_ipv4() && *first <= address && address <= *last
         };
-        found.map_or(&self.default, |(_, value)| value)
+        let mut latest = self.ranges.iter().rev();
+        let in_range = latest.find(|(first, last, _)| holds(first, last));
+        if let Some((_, _, value)) = in_range {
+            return value;
+        }
+        // A length that an address of this kind has not is of none of its networks.
+        let around = self.lengths.iter().rev();
+        let mut around = around.filter_map(|length| Network::new(address, *length).ok());
+        around
+            .find_map(|network| self.networks.get(&network))
+            .unwrap_or(&self.default)
     }
 }
 
@@ -70,15 +64,15 @@ pub(crate) fn read(
     let number = names::defined(variable, names)?;
     let mut geo = Geo {
         source,
-        places: Vec::new(),
+        ranges: Vec::new(),
+        networks: HashMap::new(),
+        lengths: BTreeSet::new(),
         default: String::new(),
-        is_ranges: block.lines().first().is_some_and(|line| line.name == "ranges"),
         is_volatile: false,
         proxies: None,
     };
     let (mut proxies, mut is_recursive) = (Vec::new(), false);
-    let is_ranges = geo.is_ranges;
-    let mut networks: Vec<(u8, Network, String)> = Vec::new();
+    let is_ranges = block.lines().first().is_some_and(|line| line.name == "ranges");
     for line in block.lines() {
         let wrong = |what: &str| format!("{}: {what}", line.shown());
         match (&*line.name, &line.arguments[..]) {
@@ -91,39 +85,39 @@ pub(crate) fn read(
                 Err(_) => findings.error(&line.place, wrong("it is not a network")),
             },
             ("delete", [range]) if is_ranges => match ends(range) {
-                Some((first, last)) => geo.places.push((Place::Range(first, last), geo.default.clone())),
+                Some((first, last)) => geo.ranges.push((first, last, geo.default.clone())),
                 None => findings.error(&line.place, wrong("it is not a range of addresses")),
             },
-            ("delete", [network]) => networks.retain(|(_, known, _)| known.to_string() != *network),
+            ("delete", [network]) => {
+                if let Some((_, network)) = length_and(network) {
+                    geo.networks.remove(&network);
+                }
+            }
             (range, [value]) if is_ranges => {
                 let ends = range.split_once('-');
                 let ends = ends.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
                 match ends {
-                    Some((first, last)) => geo.places.push((Place::Range(first, last), value.clone())),
+                    Some((first, last)) => geo.ranges.push((first, last, value.clone())),
                     None => findings.error(&line.place, wrong("it is not a range of addresses")),
                 }
             }
             (network, [value]) => match length_and(network) {
                 Some((length, network)) => {
-                    networks.retain(|(_, known, _)| *known != network);
-                    networks.push((length, network, value.clone()));
+                    geo.networks.insert(network, value.clone());
+                    geo.lengths.insert(length);
                 }
                 None => findings.error(&line.place, wrong("it is not a network")),
             },
             _ => findings.error(&line.place, wrong("a line of geo is a network and its value")),
         }
     }
-    networks.sort_by_key(|(length, ..)| std::cmp::Reverse(*length));
-    let networks = networks
-        .into_iter()
-        .map(|(_, network, value)| (Place::Network(network), value));
-    geo.places.extend(networks);
     if !proxies.is_empty() {
         geo.proxies = Some(TrustedProxies::new(proxies).recursive(is_recursive));
     }
     Ok((number, geo))
 }
 
+/// A network, and the length of its prefix: of one of IPv4 addresses within IPv6 that of IPv4.
 fn length_and(text: &str) -> Option<(u8, Network)> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address.parse::<IpAddr>().ok()?, Some(length.parse().ok()?)),
@@ -131,7 +125,9 @@ fn length_and(text: &str) -> Option<(u8, Network)> {
     };
     let whole = if address.is_ipv4() { 32 } else { 128 };
     let length = length.unwrap_or(whole);
-    Some((length, Network::new(address, length).ok()?))
+    let network = Network::new(address, length).ok()?;
+    let is_mapped = address.is_ipv6() && address.to_canonical().is_ipv4() && length >= 96;
+    Some((if is_mapped { length - 96 } else { length }, network))
 }
 
 /// Both ends of a range.

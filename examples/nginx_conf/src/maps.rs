@@ -1,5 +1,7 @@
 //! `map`: a variable whose value is chosen by another value.
 
+use std::collections::HashMap;
+
 use super::findings::Findings;
 use super::names::{self, Names};
 use super::regex::{Captures, GivenUp, Regex};
@@ -9,8 +11,8 @@ use super::tree::Directive;
 #[derive(Clone, Debug)]
 pub(crate) struct Map {
     pub(crate) source: Text,
-    /// In small letters.
-    exact: Vec<(String, Text)>,
+    /// In small letters. Of two the first holds.
+    exact: HashMap<String, Text>,
     /// `hostnames`: by what a name ends with, the longest first, and by what it begins with.
     ends: Vec<(String, Text)>,
     begins: Vec<(String, Text)>,
@@ -35,16 +37,17 @@ impl Map {
         if self.has_hostnames && small.ends_with('.') {
             small.pop();
         }
-        let exact = self.exact.iter().find(|(text, _)| *text == small);
+        let exact = self.exact.get(&small);
         let masked = || {
             let ends = self.ends.iter().find(|(suffix, _)| small.ends_with(&**suffix));
-            ends.or_else(|| {
+            let found = ends.or_else(|| {
                 self.begins
                     .iter()
                     .find(|(prefix, _)| small.starts_with(&**prefix))
-            })
+            });
+            found.map(|(_, value)| value)
         };
-        if let Some((_, value)) = exact.or_else(masked) {
+        if let Some(value) = exact.or_else(masked) {
             return Ok(Chosen { value, by: None });
         }
         for (regex, value) in &self.patterns {
@@ -61,24 +64,26 @@ impl Map {
 
     fn add(&mut self, case: &str, value: Text) -> Result<(), String> {
         if let Some(escaped) = case.strip_prefix('\\') {
-            self.exact.push((escaped.to_ascii_lowercase(), value));
+            self.exact.entry(escaped.to_ascii_lowercase()).or_insert(value);
             return Ok(());
         }
         let small = case.to_ascii_lowercase();
         match case {
             "default" => self.default = value,
             _ if case.starts_with('~') => self.patterns.push((Regex::behind_tilde(case)?, value)),
-            _ if !self.has_hostnames => self.exact.push((small, value)),
+            _ if !self.has_hostnames => {
+                self.exact.entry(small).or_insert(value);
+            }
             _ => {
                 if let Some(suffix) = small.strip_prefix('*').filter(|suffix| suffix.starts_with('.')) {
                     self.ends.push((suffix.to_owned(), value));
                 } else if let Some(bare) = small.strip_prefix('.') {
-                    self.exact.push((bare.to_owned(), value.clone()));
+                    self.exact.entry(bare.to_owned()).or_insert(value.clone());
                     self.ends.push((small, value));
                 } else if let Some(prefix) = small.strip_suffix('*').filter(|prefix| prefix.ends_with('.')) {
                     self.begins.push((prefix.to_owned(), value));
                 } else {
-                    self.exact.push((small, value));
+                    self.exact.entry(small).or_insert(value);
                 }
             }
         }
@@ -99,7 +104,7 @@ pub(crate) fn read(map: &Directive, names: &Names, findings: &mut Findings) -> R
     };
     let mut read = Map {
         source: Text::parse(source, names, &map.place, findings),
-        exact: Vec::new(),
+        exact: HashMap::new(),
         ends: Vec::new(),
         begins: Vec::new(),
         patterns: Vec::new(),

@@ -348,6 +348,26 @@ fn keys_as_long_as_a_head() {
     assert!(more < 12_000, "{more} KiB for 600 keys of 40 KB");
 }
 
+/// Lists of all the networks of a country, and of as many texts, are read in a time that grows with them, and no faster.
+#[test]
+fn long_lists_of_networks_and_texts() {
+    const MANY: u32 = 300_000;
+    let networks: String = (0..MANY)
+        .map(|number| format!("{}/32 {number};\n", std::net::Ipv4Addr::from_bits(number)))
+        .collect();
+    let texts: String = (0..MANY)
+        .map(|number| format!("text{number} {number};\n"))
+        .collect();
+    let http = format!("geo $place {{ 0.0.0.0/8 eight; {networks} }} map $arg_text $number {{ {texts} }}");
+    let folder = folder(&http, "location / { return 200 $place$number; }");
+    let tested = folder.tested("test.conf", &[]);
+    assert!(
+        tested.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tested.stderr)
+    );
+}
+
 /// Whether a page may have a page is asked of the location that sends there, not of the one that is sent to.
 #[test]
 fn pages_of_pages() {
