@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, what of it is not carried out, and what else is worth knowing: each with the file
 //! and the line that it is about.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// Where something stands.
@@ -14,9 +14,12 @@ pub(crate) struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A name may have a line break, and this is on one line wherever it is written.
+        let mut signs = self.file.chars().filter(|sign| !sign.is_control());
+        signs.try_for_each(|sign| f.write_char(sign))?;
         match self.line {
-            0 => f.write_str(&self.file),
-            line => write!(f, "{}:{line}", self.file),
+            0 => Ok(()),
+            line => write!(f, ":{line}"),
         }
     }
 }

@@ -91,7 +91,12 @@ impl Program {
 
 /// A directive on one line, in a comment.
 pub(super) fn shown(line: &Directive) -> String {
-    let text: String = line.shown().split_whitespace().collect::<Vec<_>>().join(" ");
+    commented(&line.shown())
+}
+
+/// A text on one line, in a comment.
+pub(super) fn commented(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     text.chars().filter(|sign| !sign.is_control()).take(120).collect()
 }
 
@@ -173,7 +178,7 @@ fn shared(tunnels: &str, zones: &Zones, program: &mut Program) {
 pub(super) fn program(flags: &Flags) -> String {
     let (all, _) = tree::read(&flags.file, &mut Findings::default());
     let mut tables = Program::default();
-    let file = flags.file.file_name().unwrap_or_default().to_string_lossy();
+    let file = commented(&flags.file.file_name().unwrap_or_default().to_string_lossy());
     let http = all.iter().find(|line| line.name == "http");
     for line in all.iter().filter(|line| names::is_lost(line)) {
         tables.without(0, line, "");

@@ -9,7 +9,7 @@ use crate::tree::Directive;
 use super::guards::guard;
 use super::names::is_lost;
 use super::zones::Zones;
-use super::{Around, Level, Program, listener, location, quoted, shown};
+use super::{Around, Level, Program, commented, listener, location, quoted, shown};
 
 /// All addresses of a configuration, each with its servers.
 pub(super) fn listeners(http: &Directive, zones: &Zones, program: &mut Program) {
@@ -42,7 +42,8 @@ pub(super) fn listeners(http: &Directive, zones: &Zones, program: &mut Program) 
     let mut made = Vec::new();
     for address in &addresses {
         let index = made.len();
-        program.line(0, &format!("\n/// `listen {address}`"));
+        let shown_address = commented(&address.to_string());
+        program.line(0, &format!("\n/// `listen {shown_address}`"));
         program.line(
             0,
             &format!("fn listener_{index}(shared: &Shared) -> Result<Listener, Failure> {{"),
@@ -112,13 +113,11 @@ fn server(
     let server_name = around.server_name;
     program.line(1, "let mut locations = Locations::default();");
     let is_location = |line: &&Directive| line.name == "location";
-    // What is not found by a path here may be kept from somebody by a regular expression.
-    let by_regex = block
-        .lines()
-        .iter()
-        .filter(is_location)
-        .filter(|inner| location::pattern(inner).is_none() && !inner.first().starts_with('@'))
-        .find_map(|inner| guard(&level.within(inner.lines()), around.zones).map(|_| inner));
+    let by_regex = match has_own_limit(block.lines()) {
+        // The path that is found in place of a location may have another limit.
+        true => unwritten_guard(block.lines(), &level, false, &Zones::default()),
+        false => unwritten_guard(block.lines(), &level, false, around.zones),
+    };
     let before = block
         .lines()
         .iter()
@@ -147,6 +146,33 @@ fn server(
     let add = if listen.is_default { "add_default" } else { "add" };
     let site = format!("Site {{ name: {}, locations }}", quoted(server_name));
     program.line(1, &format!("servers.{add}([{}], {site})?;", names.join(", ")));
+}
+
+/// Whether a location says a `limit_conn` of its own.
+fn has_own_limit(lines: &[Directive]) -> bool {
+    let mut locations = lines.iter().filter(|line| line.name == "location");
+    locations.any(|inner| {
+        let says = inner.lines().iter().any(|line| line.name == "limit_conn");
+        says || has_own_limit(inner.lines())
+    })
+}
+
+/// The location that is not written, because it is for no path, and that may keep somebody out: what would be found there is found by
+/// another path here. `is_within` is one that is not written itself.
+fn unwritten_guard<'a>(
+    lines: &'a [Directive],
+    outer: &Level<'a>,
+    is_within: bool,
+    zones: &Zones,
+) -> Option<&'a Directive> {
+    let locations = lines.iter().filter(|line| line.name == "location");
+    let mut found = locations.filter(|inner| !inner.first().starts_with('@'));
+    found.find_map(|inner| {
+        let level = outer.within(inner.lines());
+        let is_unwritten = is_within || location::pattern(inner).is_none();
+        let own = guard(&level, zones).filter(|_| is_unwritten).map(|_| inner);
+        own.or_else(|| unwritten_guard(inner.lines(), &level, is_unwritten, zones))
+    })
 }
 
 /// Names the line that has HTTP/2 spoken, where there is no TLS to agree on it.
@@ -185,7 +211,11 @@ fn names(block: &Directive, taken: &mut Hosts<()>, program: &mut Program) -> Vec
                         Ok(Ok(())) => names.push(format!("{}.parse()?", quoted(name))),
                         Err(_) => program.line(
                             1,
-                            &format!("// {}: server_name {name} has no equivalent here", line.place),
+                            &format!(
+                                "// {}: server_name {} has no equivalent here",
+                                line.place,
+                                commented(name)
+                            ),
                         ),
                     }
                 }

@@ -113,7 +113,8 @@ http {
 const GUARDED: &str = "events {}
 http {
     limit_req_zone $binary_remote_addr zone=one:1m rate=1r/s;
-    limit_conn_zone $binary_remote_addr zone=two:1m;
+    limit_conn_zone $binary_remote_addr zone=two:1m; limit_conn_zone $binary_remote_addr zone=three:1m;
+    limit_conn_zone $binary_remote_addr zone=four:1m;
     server {
         listen 127.201.7.1:8088; server_name one.example;
         proxy_set_header X-User $request_id;
@@ -149,6 +150,24 @@ http {
         listen 127.201.7.1:8088; server_name five.example;
         location / { proxy_pass http://127.201.7.2:9087; }
         location ~ \\.js$ { proxy_pass http://127.201.7.2:9087; }
+    }
+    server {
+        listen 127.201.7.1:8088; server_name six.example;
+        location / { proxy_pass http://127.201.7.2:9087; }
+        location ~ ^/api/ { limit_conn three 2; proxy_pass http://127.201.7.2:9087; }
+    }
+    server {
+        listen 127.201.7.1:8088; server_name seven.example; limit_conn three 2;
+        location / { limit_conn four 9; proxy_pass http://127.201.7.2:9087; }
+        location ~ ^/api/ { proxy_pass http://127.201.7.2:9087; }
+    }
+    server {
+        listen 127.201.7.1:8088; server_name eight.example; limit_conn three 2;
+        location / { proxy_pass http://127.201.7.2:9087; location ~ \\.js$ { proxy_pass http://127.201.7.2:9087; } }
+    }
+    server {
+        listen 127.201.7.1:8088; server_name nine.example;
+        location / { proxy_pass http://127.201.7.2:9087; location ~ \\.git { deny all; } }
     }
 }
 ";
@@ -412,7 +431,7 @@ async fn a_printed_program_serves_as_nginx_does() {
     origin.abort();
 }
 
-/// `limit_conn`: a tunnel counts for its client until it has ended.
+/// `limit_conn`: a tunnel counts for its client until it has ended, and a request until it has been answered.
 async fn few_at_once(who: &str) {
     let upgrade = UPGRADE_REQUEST.replacen("GET /chat", "GET /few", 1);
     let upgrade = upgrade.replacen("example.com", "chat.example", 1);
@@ -428,14 +447,21 @@ async fn few_at_once(who: &str) {
     }
     drop(tunnel);
     let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let mut other = ScriptedClient::connect(address).await;
-        other.send(get).await;
-        match other.head().await.status.as_u16() {
-            200 => break,
-            status => assert!(status == 429 && Instant::now() < deadline, "{who} {status}"),
+    // The first one is kept, and waits for its next request.
+    let mut kept = Vec::new();
+    for request in [get.replace("close", "keep-alive"), get.to_owned()] {
+        loop {
+            let mut other = ScriptedClient::connect(address).await;
+            other.send(&*request).await;
+            match other.response().await.0.status.as_u16() {
+                200 => break kept.push(other),
+                status => assert!(
+                    status == 429 && Instant::now() < deadline,
+                    "{who} {status} {request}"
+                ),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -501,6 +527,10 @@ async fn what_may_keep_somebody_out_is_closed() {
         ("three.example", "/deeper", true),
         ("four.example", "/", true),
         ("five.example", "/", false),
+        ("six.example", "/", true),
+        ("seven.example", "/", true),
+        ("eight.example", "/", false),
+        ("nine.example", "/", true),
     ];
     for (host, target, is_closed) in cases {
         let locations = &listener.servers.find(Some(host)).unwrap().locations;
@@ -524,6 +554,22 @@ async fn what_may_keep_somebody_out_is_closed() {
     // What the client says in place of a value that is not known does not go up.
     let printed = include_str!("generated/guarded.rs");
     assert!(printed.contains("remove_on_request(\"X-User\")"), "{printed}");
+}
+
+/// A name with a line break stays in its comment.
+#[test]
+fn a_comment_has_one_line() {
+    let text = "events {} http { server { listen 127.0.0.1:8099; listen \"unix:FOLDER/a\nOUT\";
+        server_name \"~a\nOUT\"; return 204; } }";
+    let folder = Folder::of(([127, 0, 0, 1], 9).into(), text);
+    let file = "test\nOUT.conf";
+    std::fs::rename(folder.path.join("test.conf"), folder.path.join(file)).unwrap();
+    let printed = printed(&folder, file);
+    assert!(printed.contains("OUT has no equivalent here"), "{printed}");
+    for line in printed.lines().filter(|line| line.contains("OUT")) {
+        let is_comment = line.trim_start().starts_with("//");
+        assert!(is_comment || line.contains("\\u{a}OUT"), "{line:?}");
+    }
 }
 
 /// A line for each directive that is carried out, and where it stands: `http`, `server`, `location`, `upstream`, `events` or `main`.

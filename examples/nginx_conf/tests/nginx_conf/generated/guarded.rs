@@ -376,6 +376,8 @@ async fn serve(client: AnyStream, hop: Hop, listener: &Listener, drain: &Drain) 
         let Some(stream) = relayed.stream else {
             return Ok(());
         };
+        // It has been answered: it does not count while the connection waits for the next one.
+        drop(ask);
         accepted = Box::pin(acceptor.resume_until(stream, hop, drain.started())).await?;
     }
     Ok(())
@@ -450,63 +452,63 @@ const SHUTDOWN: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 fn listener_0(shared: &Shared) -> Result<Listener, Failure> {
     let mut servers = Servers::default();
 
-    // test.conf:5: server
+    // test.conf:6: server
     let mut locations = Locations::default();
-    // test.conf:8: location /basic
-    // test.conf:8: auth_basic realm has no equivalent here
-    // test.conf:8: auth_basic_user_file nobody has no equivalent here
-    // Closed: auth_basic realm (test.conf:8) may keep somebody out.
+    // test.conf:9: location /basic
+    // test.conf:9: auth_basic realm has no equivalent here
+    // test.conf:9: auth_basic_user_file nobody has no equivalent here
+    // Closed: auth_basic realm (test.conf:9) may keep somebody out.
     locations.add(PathPattern::prefix("/basic")?, Content::Closed)?;
-    // test.conf:9: location /denied
-    // test.conf:9: deny 10.0.0.0/8 has no equivalent here
-    // test.conf:9: allow all has no equivalent here
-    // Closed: deny 10.0.0.0/8 (test.conf:9) may keep somebody out.
+    // test.conf:10: location /denied
+    // test.conf:10: deny 10.0.0.0/8 has no equivalent here
+    // test.conf:10: allow all has no equivalent here
+    // Closed: deny 10.0.0.0/8 (test.conf:10) may keep somebody out.
     locations.add(PathPattern::prefix("/denied")?, Content::Closed)?;
-    // test.conf:10: location /limited
-    // test.conf:10: limit_req zone=one has no equivalent here
-    // Closed: limit_req zone=one (test.conf:10) may keep somebody out.
+    // test.conf:11: location /limited
+    // test.conf:11: limit_req zone=one has no equivalent here
+    // Closed: limit_req zone=one (test.conf:11) may keep somebody out.
     locations.add(PathPattern::prefix("/limited")?, Content::Closed)?;
-    // test.conf:11: location /few
-    // Closed: limit_conn two 1 (test.conf:11) may keep somebody out.
+    // test.conf:12: location /few
+    // Closed: limit_conn two 1 (test.conf:12) may keep somebody out.
     locations.add(PathPattern::prefix("/few")?, Content::Closed)?;
-    // test.conf:12: location /fewer
-    // Closed: limit_conn two 2 (test.conf:12) may keep somebody out.
+    // test.conf:13: location /fewer
+    // Closed: limit_conn two 2 (test.conf:13) may keep somebody out.
     locations.add(PathPattern::prefix("/fewer")?, Content::Closed)?;
-    // test.conf:13: location /asked
-    // test.conf:13: auth_request /auth has no equivalent here
-    // Closed: auth_request /auth (test.conf:13) may keep somebody out.
+    // test.conf:14: location /asked
+    // test.conf:14: auth_request /auth has no equivalent here
+    // Closed: auth_request /auth (test.conf:14) may keep somebody out.
     locations.add(PathPattern::prefix("/asked")?, Content::Closed)?;
-    // test.conf:14: location = /auth
-    // test.conf:14: internal has no equivalent here
-    // Closed: internal (test.conf:14) may keep somebody out.
+    // test.conf:15: location = /auth
+    // test.conf:15: internal has no equivalent here
+    // Closed: internal (test.conf:15) may keep somebody out.
     locations.add(PathPattern::exact("/auth")?, Content::Closed)?;
-    // test.conf:15: location /if
-    // test.conf:15: if ($arg_a) has no equivalent here
-    // Closed: if ($arg_a) (test.conf:15) may keep somebody out.
+    // test.conf:16: location /if
+    // test.conf:16: if ($arg_a) has no equivalent here
+    // Closed: if ($arg_a) (test.conf:16) may keep somebody out.
     locations.add(PathPattern::prefix("/if")?, Content::Closed)?;
-    // test.conf:16: location /rewritten
-    // test.conf:16: rewrite ^/rewritten/(.*)$ /$1 break has no equivalent here
-    // Closed: rewrite ^/rewritten/(.*)$ /$1 break (test.conf:16) may keep somebody out.
+    // test.conf:17: location /rewritten
+    // test.conf:17: rewrite ^/rewritten/(.*)$ /$1 break has no equivalent here
+    // Closed: rewrite ^/rewritten/(.*)$ /$1 break (test.conf:17) may keep somebody out.
     locations.add(PathPattern::prefix("/rewritten")?, Content::Closed)?;
-    // test.conf:17: location /variable
-    // test.conf:17: set $up 127.201.7.2 has no equivalent here
-    // test.conf:17: proxy_pass http://$up:9087 has no equivalent here: closed
+    // test.conf:18: location /variable
+    // test.conf:18: set $up 127.201.7.2 has no equivalent here
+    // test.conf:18: proxy_pass http://$up:9087 has no equivalent here: closed
     locations.add(PathPattern::prefix("/variable")?, Content::Closed)?;
-    // test.conf:18: location /files
-    // test.conf:18: root /srv has no equivalent here
+    // test.conf:19: location /files
+    // test.conf:19: root /srv has no equivalent here
     // Closed: files have no equivalent here.
     locations.add(PathPattern::prefix("/files")?, Content::Closed)?;
-    // test.conf:19: location /methods
-    // test.conf:19: limit_except GET has no equivalent here
-    // Closed: limit_except GET (test.conf:19) may keep somebody out.
+    // test.conf:20: location /methods
+    // test.conf:20: limit_except GET has no equivalent here
+    // Closed: limit_except GET (test.conf:20) may keep somebody out.
     locations.add(PathPattern::prefix("/methods")?, Content::Closed)?;
-    // test.conf:20: location /open
-    // test.conf:20: allow all has no equivalent here
-    // test.conf:20: auth_basic off has no equivalent here
+    // test.conf:21: location /open
+    // test.conf:21: allow all has no equivalent here
+    // test.conf:21: auth_basic off has no equivalent here
     let backend = shared.upstreams["http://127.201.7.2:9087"].clone();
     let backend = backend.retry(Retry::default().invalid_heads(false));
     let mut rules = plain_rules("one.example", "127.201.7.2:9087")?;
-    // test.conf:7: proxy_set_header X-User $request_id has no equivalent here
+    // test.conf:8: proxy_set_header X-User $request_id has no equivalent here
     rules = rules.remove_on_request("X-User")?;
     rules = rules.remove_on_response("X-Accel-Buffering")?;
     rules = rules.remove_on_response("X-Accel-Charset")?;
@@ -535,37 +537,37 @@ fn listener_0(shared: &Shared) -> Result<Listener, Failure> {
     })))?;
     servers.add(["one.example".parse()?], Site { name: "one.example", locations })?;
 
-    // test.conf:22: server
+    // test.conf:23: server
     let mut locations = Locations::default();
-    // test.conf:24: location /
-    // Closed: location ~ /\.git (test.conf:25) may keep somebody out.
+    // test.conf:25: location /
+    // Closed: location ~ /\.git (test.conf:26) may keep somebody out.
     locations.add(PathPattern::prefix("/")?, Content::Closed)?;
-    // test.conf:25: location ~ /\.git has no equivalent here: the server is closed
+    // test.conf:26: location ~ /\.git has no equivalent here: the server is closed
     servers.add(["two.example".parse()?], Site { name: "two.example", locations })?;
 
-    // test.conf:27: server
-    // test.conf:28: satisfy any has no equivalent here
-    // test.conf:28: deny all has no equivalent here
+    // test.conf:28: server
+    // test.conf:29: satisfy any has no equivalent here
+    // test.conf:29: deny all has no equivalent here
     let mut locations = Locations::default();
-    // test.conf:29: location /
-    // Closed: deny all (test.conf:28) may keep somebody out.
+    // test.conf:30: location /
+    // Closed: deny all (test.conf:29) may keep somebody out.
     locations.add(PathPattern::prefix("/")?, Content::Closed)?;
-    // test.conf:29: location /deeper
-    // Closed: deny all (test.conf:28) may keep somebody out.
+    // test.conf:30: location /deeper
+    // Closed: deny all (test.conf:29) may keep somebody out.
     locations.add(PathPattern::prefix("/deeper")?, Content::Closed)?;
     servers.add(["three.example".parse()?], Site { name: "three.example", locations })?;
 
-    // test.conf:31: server
-    // test.conf:33: if ($http_x) has no equivalent here
+    // test.conf:32: server
+    // test.conf:34: if ($http_x) has no equivalent here
     let mut locations = Locations::default();
-    // test.conf:34: location /
-    // Closed: if ($http_x) (test.conf:33) may keep somebody out.
+    // test.conf:35: location /
+    // Closed: if ($http_x) (test.conf:34) may keep somebody out.
     locations.add(PathPattern::prefix("/")?, Content::Closed)?;
     servers.add(["four.example".parse()?], Site { name: "four.example", locations })?;
 
-    // test.conf:36: server
+    // test.conf:37: server
     let mut locations = Locations::default();
-    // test.conf:38: location /
+    // test.conf:39: location /
     let backend = shared.upstreams["http://127.201.7.2:9087"].clone();
     let backend = backend.retry(Retry::default().invalid_heads(false));
     let mut rules = plain_rules("five.example", "127.201.7.2:9087")?;
@@ -594,8 +596,66 @@ fn listener_0(shared: &Shared) -> Result<Listener, Failure> {
         places: Vec::new(),
         crowded: 503,
     })))?;
-    // test.conf:39: location ~ \.js$ has no equivalent here
+    // test.conf:40: location ~ \.js$ has no equivalent here
     servers.add(["five.example".parse()?], Site { name: "five.example", locations })?;
+
+    // test.conf:42: server
+    let mut locations = Locations::default();
+    // test.conf:44: location /
+    // Closed: location ~ ^/api/ (test.conf:45) may keep somebody out.
+    locations.add(PathPattern::prefix("/")?, Content::Closed)?;
+    // test.conf:45: location ~ ^/api/ has no equivalent here: the server is closed
+    servers.add(["six.example".parse()?], Site { name: "six.example", locations })?;
+
+    // test.conf:47: server
+    let mut locations = Locations::default();
+    // test.conf:49: location /
+    // Closed: location ~ ^/api/ (test.conf:50) may keep somebody out.
+    locations.add(PathPattern::prefix("/")?, Content::Closed)?;
+    // test.conf:50: location ~ ^/api/ has no equivalent here: the server is closed
+    servers.add(["seven.example".parse()?], Site { name: "seven.example", locations })?;
+
+    // test.conf:52: server
+    let mut locations = Locations::default();
+    // test.conf:54: location /
+    let backend = shared.upstreams["http://127.201.7.2:9087"].clone();
+    let backend = backend.retry(Retry::default().invalid_heads(false));
+    let mut rules = plain_rules("eight.example", "127.201.7.2:9087")?;
+    rules = rules.remove_on_response("X-Accel-Buffering")?;
+    rules = rules.remove_on_response("X-Accel-Charset")?;
+    rules = rules.remove_on_response("X-Accel-Expires")?;
+    rules = rules.remove_on_response("X-Accel-Limit-Rate")?;
+    rules = rules.remove_on_response("X-Accel-Redirect")?;
+    rules = rules.remove_on_response("X-Pad")?;
+    rules = rules.redirect("http://127.201.7.2:9087/", "/")?;
+    let relay = RelayConfig::default()
+        .connect_timeout(Duration::from_secs(60))
+        .read_timeout(Duration::from_secs(60))
+        .send_timeout(Duration::from_secs(60))
+        .request_body_timeout(Duration::from_secs(60))
+        .max_request_body(1048576)
+        .drain(shared.drain.clone())
+        .response_limits(HeadLimits::default().max_bytes(65536));
+    locations.add(PathPattern::prefix("/")?, Content::Proxy(Box::new(Proxy {
+        relay: Relay::through(backend.clone(), relay).forwarding(forwarding()),
+        backend,
+        replacement: None,
+        rules,
+        upgrades: None,
+        real_ip: None,
+        places: vec![shared.zones["three"].clone()],
+        crowded: 503,
+    })))?;
+    // test.conf:54: location ~ \.js$ has no equivalent here
+    servers.add(["eight.example".parse()?], Site { name: "eight.example", locations })?;
+
+    // test.conf:56: server
+    let mut locations = Locations::default();
+    // test.conf:58: location /
+    // Closed: location ~ \.git (test.conf:58) may keep somebody out.
+    locations.add(PathPattern::prefix("/")?, Content::Closed)?;
+    // test.conf:58: location ~ \.git has no equivalent here: the server is closed
+    servers.add(["nine.example".parse()?], Site { name: "nine.example", locations })?;
 
     let config = no_upgrades()
         .header_timeout(Duration::from_secs(60))
@@ -621,7 +681,7 @@ pub(crate) fn shared() -> Result<Shared, Failure> {
     Ok(Shared {
         upstreams: upstreams()?,
         tunnels: Cap::unlimited(),
-        zones: HashMap::from([]),
+        zones: HashMap::from([("four", PeerCap::new(9)), ("three", PeerCap::new(2))]),
         drain: Drain::new(),
         connections: Cap::unlimited(),
     })

@@ -376,6 +376,8 @@ async fn serve(client: AnyStream, hop: Hop, listener: &Listener, drain: &Drain) 
         let Some(stream) = relayed.stream else {
             return Ok(());
         };
+        // It has been answered: it does not count while the connection waits for the next one.
+        drop(ask);
         accepted = Box::pin(acceptor.resume_until(stream, hop, drain.started())).await?;
     }
     Ok(())
