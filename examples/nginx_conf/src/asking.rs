@@ -61,12 +61,7 @@ impl Request {
             };
             plan = match self.ask(&proxy, &location, &extensions, &mut body).await {
                 Ok(response) => return Some(self.counted(response)),
-                Err(stop) => {
-                    // The answer of this server goes to nobody: it does not count there for what comes in its place.
-                    let tries = self.state.lock().tries.clone();
-                    drop(tries.and_then(|tries| tries.counted()));
-                    self.go_on(stop).await
-                }
+                Err(stop) => self.go_on(stop).await,
             };
         }
     }

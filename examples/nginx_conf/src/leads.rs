@@ -33,6 +33,8 @@ impl Request {
             report(self.hop(), format!("proxy_pass ({}): {why}", proxy.place));
             Stop::from(StatusCode::BAD_GATEWAY)
         };
+        // Of what was to be asked before, and was not.
+        self.state.lock().tries = None;
         let (target, upstream, group, relay): (Arc<Target>, Arc<Upstream>, Leading, Relay<Leading>);
         let bound = self.bound(proxy);
         match &proxy.whom {
@@ -85,11 +87,7 @@ impl Request {
             .and_then(|sticky| self.with(|asked| sticky.wanted(asked)));
         self.has_its_values()?;
         let tries = Tries::new(key, sticky, wanted, bound);
-        {
-            let mut state = self.state.lock();
-            let before = state.tries.replace(tries.clone());
-            state.tries_before.extend(before);
-        }
+        self.state.lock().tries = Some(tries.clone());
         self.explain(|| {
             let path = path.as_ref().map_or(self.own_target(), |path| path.as_str());
             format!("proxy_pass ({}) to {} for {path}", proxy.place, target.authority)
@@ -103,6 +101,27 @@ impl Request {
             path,
             tries,
         })
+    }
+
+    /// The answer of the servers that were asked goes to nobody: nothing more comes of them, and the request does not count there for
+    /// what comes in their place.
+    pub(crate) fn pass_over(&self, stop: &Stop) {
+        let Some(tries) = self.state.lock().tries.take() else {
+            return;
+        };
+        drop(tries.counted());
+        let status = match stop {
+            Stop::Answered(response) => Some(response.status().as_u16()),
+            Stop::Status(status, _) => Some(status.as_u16()),
+            Stop::Go(_) | Stop::Plan(_) => None,
+        };
+        let mut all = self.with(|asked| {
+            let group = asked.target.map_or("", |target| &target.host);
+            tries.all(group, status)
+        });
+        all.iter_mut().for_each(|server| server.is_over = true);
+        let all = Some(all).filter(|all| !all.is_empty());
+        self.state.lock().tries_before.extend(all);
     }
 
     /// The servers that a URL with variables leads to, and the text by which they are known.

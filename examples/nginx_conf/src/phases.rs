@@ -71,6 +71,7 @@ impl Request {
 
     /// Goes through the phases until there is a plan.
     pub(crate) async fn go_on(&self, mut stop: Stop) -> Plan {
+        self.pass_over(&stop);
         loop {
             stop = match stop {
                 Stop::Plan(plan) => return plan,

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::location::Location;
 use super::regex::Captures;
-use super::tries::Tries;
+use super::tries::{Tries, Try};
 
 /// The state of one request.
 #[derive(Debug, Default)]
@@ -48,8 +48,8 @@ pub(crate) struct State {
     pub(crate) redirects: u8,
     /// The servers asked last, and what has come of it.
     pub(crate) tries: Option<Arc<Tries>>,
-    /// Those of the locations before, whose answers something has taken the place of.
-    pub(crate) tries_before: Vec<Arc<Tries>>,
+    /// What came of those of the locations before, whose answers something has taken the place of.
+    pub(crate) tries_before: Vec<Vec<Try>>,
     /// The answer of the upstream.
     pub(crate) upstream: Option<(StatusCode, HeaderMap)>,
     /// The answer that goes to the client.

@@ -45,6 +45,8 @@ struct State {
     tries: Vec<Try>,
     /// What makes it count at the server that has answered last, until it has ended.
     counted: Option<Permit>,
+    /// It has been sent to the group, whether there was a server or not.
+    is_asked: bool,
 }
 
 /// One server that was asked.
@@ -63,6 +65,8 @@ pub(crate) struct Try {
     pub(crate) bytes_received: u64,
     /// What came of it, as logs have it; none where nobody waited for it.
     pub(crate) status: Option<u16>,
+    /// Nothing more comes of it.
+    pub(crate) is_over: bool,
     begun: Instant,
 }
 
@@ -88,6 +92,7 @@ impl Tries {
 
     /// Whatever is tried by this future.
     pub(crate) async fn during<T>(self: &Arc<Self>, asking: impl Future<Output = T>) -> T {
+        self.state().is_asked = true;
         CURRENT.scope(self.clone(), asking).await
     }
 
@@ -120,9 +125,16 @@ impl Tries {
         }
     }
 
-    /// All of them, when the request has ended. The last one has lasted until now if it has answered.
-    pub(crate) fn all(&self) -> Vec<Try> {
-        let mut tries = self.state().tries.clone();
+    /// All of them. The last one has lasted until now if it has answered. Where no server of the group could be asked there is one
+    /// for the group, by the status that the client has for that, once it is known.
+    pub(crate) fn all(&self, group: &str, status: Option<u16>) -> Vec<Try> {
+        let (mut tries, is_asked) = {
+            let state = self.state();
+            (state.tries.clone(), state.is_asked)
+        };
+        if let Some(status) = status.filter(|_| is_asked && tries.is_empty()) {
+            return vec![Try::of_none(group, status)];
+        }
         if let Some(last) = tries.last_mut() {
             // What has come and gone since it has begun to answer.
             last.bytes_sent += self.sent.load(Ordering::Relaxed);
@@ -142,7 +154,7 @@ impl Tries {
 
 impl Try {
     /// What a log says of a group of which no server could be asked.
-    pub(crate) fn of_none(group: &str, status: u16) -> Try {
+    fn of_none(group: &str, status: u16) -> Try {
         Try {
             server: group.to_owned(),
             connected: None,
@@ -152,6 +164,7 @@ impl Try {
             bytes_sent: 0,
             bytes_received: 0,
             status: Some(status),
+            is_over: true,
             begun: Instant::now(),
         }
     }
@@ -207,6 +220,7 @@ pub(crate) fn ended(attempted: &Attempted<'_>) {
             bytes_sent: tries.sent.swap(0, Ordering::Relaxed),
             bytes_received: tries.received.swap(0, Ordering::Relaxed),
             status,
+            is_over: answered.is_none(),
             begun: Instant::now()
                 .checked_sub(attempted.took)
                 .unwrap_or_else(Instant::now),

@@ -219,7 +219,7 @@ impl Plain {
             Plain::UpstreamResponseLength => of_each(asked, |server| Some(server.body_length.to_string())),
             // One that is still answering has taken no time yet, as in nginx.
             Plain::UpstreamResponseTime => of_each(asked, |server| {
-                let is_over = asked.ending.is_some() || server.answered.is_none();
+                let is_over = asked.ending.is_some() || server.is_over;
                 is_over.then(|| seconds(server.took))
             }),
             Plain::UpstreamStatus => of_each(asked, |server| Some(format!("{:03}", server.status?))),
@@ -230,33 +230,17 @@ impl Plain {
 
 /// What there is to say of each server that was asked, as nginx writes it.
 fn of_each(asked: &Asked<'_>, what: impl Fn(&Try) -> Option<String>) -> String {
-    let (before, last) = {
+    let (mut groups, last, sent) = {
         let state = asked.state.lock();
-        (state.tries_before.clone(), state.tries.clone())
+        let sent = state.sent.as_ref().map(|(status, _)| status.as_u16());
+        (state.tries_before.clone(), state.tries.clone(), sent)
     };
-    let Some(last) = last else {
-        return String::new();
-    };
-    let mut tries = last.all();
-    let sent = asked
-        .state
-        .lock()
-        .sent
-        .as_ref()
-        .map(|(status, _)| status.as_u16());
-    // Once there is an answer, it was nobody's.
-    if let Some(status) = asked
-        .ending
-        .map(|ending| ending.status)
-        .or(sent)
-        .filter(|_| tries.is_empty())
-    {
-        let group = asked.target.map_or("", |target| &target.host);
-        tries.push(Try::of_none(group, status));
-    }
+    let group = asked.target.map_or("", |target| &target.host);
+    let status = asked.ending.map(|ending| ending.status).or(sent);
+    let last = last.map(|last| last.all(group, status)).unwrap_or_default();
     // Servers of one group, and then those of the location that the request was sent on to.
-    let groups = before.iter().map(|tries| tries.all()).chain([tries]);
-    let groups = groups.map(|tries| {
+    groups.extend(Some(last).filter(|last| !last.is_empty()));
+    let groups = groups.iter().map(|tries| {
         let each = tries.iter().map(|server| what(server).unwrap_or("-".to_owned()));
         each.collect::<Vec<_>>().join(", ")
     });

@@ -245,3 +245,72 @@ async fn the_bytes_of_an_upstream() {
         );
     }
 }
+
+/// Where something takes the place of an answer: what is said of the group before is what came of it, and a group that was not asked
+/// is none.
+#[tokio::test]
+async fn one_group_behind_another() {
+    for kind in [Kind::Ours, Kind::Nginx] {
+        if kind == Kind::Nginx && !has_nginx() {
+            continue;
+        }
+        let answer = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        let page = ScriptedOrigin::start(Script::answering(answer("200 OK")).close()).await;
+        let busy = ScriptedOrigin::start(Script::answering(answer("503 Busy")).close()).await;
+        let slow = Script::new().read_head().pause(Duration::from_millis(600));
+        let slow = ScriptedOrigin::start(slow.send(answer("200 OK")).close()).await;
+        let text = format!(
+            "events {{}}
+            http {{ include FOLDER/folders.conf; proxy_temp_path FOLDER/proxy;
+            log_format groups '$upstream_addr|$upstream_status|$upstream_response_time';
+            access_log FOLDER/access.log groups; add_header X-Times $upstream_response_time;
+            upstream nobody {{ server 127.0.0.1:9 down; }}
+            server {{ listen LISTEN; proxy_http_version 1.1;
+                location /chat {{ proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+                    proxy_pass http://{page}; }}
+                location /nobody {{ error_page 502 = @page; proxy_pass http://nobody; }}
+                location /nowhere {{ proxy_pass http://nobody; }}
+                location /busy {{ proxy_intercept_errors on; error_page 503 = @slow; proxy_pass http://{busy}; }}
+                location @page {{ proxy_pass http://{page}; }}
+                location @slow {{ proxy_pass http://{slow}; }} }} }}",
+            page = page.address(),
+            busy = busy.address(),
+            slow = slow.address(),
+        );
+        let program = Folder::of(page.address(), &text).start(kind, "test.conf", &["--strict"]);
+        let (page, busy, slow) = (page.address(), busy.address(), slow.address());
+        let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__";
+        let cases = [
+            (
+                format!("/chat HTTP/1.1\r\nHost: a\r\n{h2c}"),
+                format!("{page}|200"),
+            ),
+            (
+                "/nobody HTTP/1.1\r\nHost: a".to_owned(),
+                format!("nobody : {page}|502 : 200"),
+            ),
+            ("/nowhere HTTP/1.1\r\nHost: a".to_owned(), "nobody|502".to_owned()),
+            (
+                "/busy HTTP/1.1\r\nHost: a".to_owned(),
+                format!("{busy} : {slow}|503 : 200"),
+            ),
+        ];
+        for (index, (request, expected)) in cases.iter().enumerate() {
+            let mut client = ScriptedClient::connect(program.address).await;
+            client.send(format!("GET {request}\r\n\r\n")).await;
+            let (head, _) = client.response().await;
+            let line = lines(&program, index + 1).remove(index);
+            let (groups, times) = line.rsplit_once('|').unwrap();
+            assert_eq!(groups, expected, "{kind:?} {request}");
+            if groups.contains("503 : ") {
+                let times: Vec<f64> = times.split(" : ").map(|time| time.parse().unwrap()).collect();
+                assert!(times[0] < 0.5 && times[1] >= 0.5, "{kind:?} {line}");
+                let so_far = head.headers["x-times"].to_str().unwrap();
+                let is_known = so_far
+                    .strip_suffix(" : -")
+                    .is_some_and(|time| time.parse::<f64>().is_ok());
+                assert!(is_known, "{kind:?} {so_far}");
+            }
+        }
+    }
+}
