@@ -2,15 +2,17 @@
 //!
 //! The printed programs are kept in `generated`. With `SWITCHOVER_RECORD=1` in the environment they are written again.
 
+use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use switchover::header::Hop;
 use switchover::http2::{Http2Server, Http2ServerConfig};
 use switchover::test_util::{ScriptedClient, UPGRADE_REQUEST, switching_protocols};
-use switchover::tunnel::Schedule;
+use switchover::tunnel::{AnyStream, Schedule};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -423,6 +425,7 @@ async fn a_printed_program_serves_as_nginx_does() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     few_at_once("printed").await;
+    few_without_an_address(&listener, &shared).await;
     over_http2(listener).await;
     // Nobody is let in any more, and who is there has been served.
     shared.drain.start(Schedule::default());
@@ -463,6 +466,59 @@ async fn few_at_once(who: &str) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// As on a Unix socket, where nobody has an address: all are one client.
+async fn few_without_an_address(listener: &site::Listener, shared: &site::Shared) {
+    let upgrade = UPGRADE_REQUEST.replacen("GET /chat", "GET /few", 1);
+    let upgrade = upgrade.replacen("example.com", "chat.example", 1);
+    let (mut first, near) = tokio::io::duplex(1 << 16);
+    let (mut second, other) = tokio::io::duplex(1 << 16);
+    let served = |stream| site::serve(AnyStream::new(stream), Hop::unknown(), listener, &shared.drain);
+    let asked = async {
+        for (client, status) in [(&mut first, "101"), (&mut second, "429")] {
+            client.write_all(upgrade.as_bytes()).await.unwrap();
+            let mut line = [0; 12];
+            client.read_exact(&mut line).await.unwrap();
+            assert_eq!(line, *format!("HTTP/1.1 {status}").as_bytes());
+        }
+    };
+    let all = async { tokio::join!(served(near), served(other)) };
+    tokio::select! {
+        _ = all => panic!("the tunnel has ended"),
+        asked = tokio::time::timeout(Duration::from_secs(10), asked) => asked.unwrap(),
+    }
+}
+
+/// SIGQUIT: a connection that has just been accepted is waited for, before it has been looked at.
+#[tokio::test]
+async fn who_was_let_in_is_served() {
+    let shared = Arc::new(site::shared().unwrap());
+    let listener = Arc::new(site::listeners(&shared).unwrap().remove(0));
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = ScriptedClient::connect(socket.local_addr().unwrap()).await;
+    let mut accepting = Box::pin(site::accept(socket, listener, shared.clone()));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    // The connection has a task, which has not begun.
+    while tokio::runtime::Handle::current().metrics().num_alive_tasks() == 0 {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+        let is_over = poll_fn(|cx| Poll::Ready(accepting.as_mut().poll(cx).is_ready())).await;
+        assert!(!is_over);
+    }
+    shared.drain.start(Schedule::default());
+    let (is_over, is_empty) = {
+        let mut emptied = Box::pin(shared.connections.emptied());
+        poll_fn(|cx| {
+            let is_over = accepting.as_mut().poll(cx).is_ready();
+            Poll::Ready((is_over, emptied.as_mut().poll(cx).is_ready()))
+        })
+        .await
+    };
+    assert!(is_over && !is_empty, "{is_over} {is_empty}");
+    client.ends().await;
+    let emptied = tokio::time::timeout(Duration::from_secs(10), shared.connections.emptied());
+    emptied.await.unwrap();
 }
 
 /// The same locations, by requests of HTTP/2.

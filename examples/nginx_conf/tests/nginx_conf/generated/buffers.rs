@@ -15,7 +15,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -38,7 +38,7 @@ use switchover::proxy_protocol::ProxyProtocolAcceptor;
 use switchover::route::{Hosts, Locations, NoRoute, PathPattern};
 use switchover::service::{Destination, ProxyBody, Relay, RelayConfig};
 use switchover::tls::{TlsAcceptor, TlsClientConfig, TlsConnect, TlsServerConfig};
-use switchover::tunnel::{AnyStream, Cap, Drain, PeerCap, PeerPermit, Rewind, Schedule, TunnelConfig};
+use switchover::tunnel::{AnyStream, Cap, Drain, PeerCap, PeerPermit, Permit, Rewind, Schedule, TunnelConfig};
 use switchover::upstream::{Balance, Group, Key, Retry, Server};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,11 +54,12 @@ pub(crate) struct Shared {
     /// `worker_connections`.
     tunnels: Cap,
     /// `limit_conn_zone`, with what `limit_conn` allows each client in it.
+    /// A /64 of IPv6 is one client here, and each address is one in nginx.
     zones: HashMap<&'static str, PeerCap>,
     /// Starts with SIGQUIT: nobody is let in any more.
     pub(crate) drain: Drain,
-    /// The connections that are open.
-    connections: Cap,
+    /// The listeners that let somebody in, and the connections that are open.
+    pub(crate) connections: Cap,
 }
 
 /// A `server`.
@@ -112,10 +113,9 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// A place in each zone, if there is one.
     fn admit(&self, hop: &Hop) -> Option<Vec<PeerPermit>> {
-        match hop.client() {
-            Some(client) => self.places.iter().map(|zone| zone.try_acquire(client)).collect(),
-            None => Some(Vec::new()),
-        }
+        // As nginx: those without an address, as on a Unix socket, count as one client.
+        let client = hop.client().unwrap_or(IpAddr::from([0; 4]));
+        self.places.iter().map(|zone| zone.try_acquire(client)).collect()
     }
 }
 
@@ -176,6 +176,7 @@ fn bind(address: SocketAddr, dual: bool) -> std::io::Result<TcpListener> {
 }
 
 pub(crate) async fn accept(socket: TcpListener, listener: Arc<Listener>, shared: Arc<Shared>) {
+    let _listens = shared.connections.try_acquire();
     let mut ended = shared.drain.started();
     loop {
         let (client, peer) = tokio::select! {
@@ -185,11 +186,13 @@ pub(crate) async fn accept(socket: TcpListener, listener: Arc<Listener>, shared:
         };
         let port = client.local_addr().map_or(0, |address| address.port());
         let hop = Hop::from(peer).at_port(port);
-        tokio::spawn(open(AnyStream::from(client), hop, listener.clone(), shared.clone()));
+        let place = shared.connections.try_acquire();
+        tokio::spawn(open(AnyStream::from(client), hop, listener.clone(), shared.clone(), place));
     }
 }
 
 async fn accept_local(socket: UnixListener, listener: Arc<Listener>, shared: Arc<Shared>) {
+    let _listens = shared.connections.try_acquire();
     let mut ended = shared.drain.started();
     loop {
         let accepted = tokio::select! {
@@ -199,7 +202,8 @@ async fn accept_local(socket: UnixListener, listener: Arc<Listener>, shared: Arc
         };
         match accepted {
             Ok((client, _)) => {
-                drop(tokio::spawn(open(AnyStream::new(client), Hop::unknown(), listener.clone(), shared.clone())));
+                let place = shared.connections.try_acquire();
+                drop(tokio::spawn(open(AnyStream::new(client), Hop::unknown(), listener.clone(), shared.clone(), place)));
             }
             // Out of descriptors: what is open goes on, and some of it will end.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -208,8 +212,8 @@ async fn accept_local(socket: UnixListener, listener: Arc<Listener>, shared: Arc
 }
 
 /// What comes before the first request of a connection: whose it is, and TLS.
-async fn open(client: AnyStream, hop: Hop, listener: Arc<Listener>, shared: Arc<Shared>) {
-    let _open = shared.connections.try_acquire();
+/// Its place is taken before this begins, so that nothing ends in between.
+async fn open(client: AnyStream, hop: Hop, listener: Arc<Listener>, shared: Arc<Shared>, _place: Option<Permit>) {
     let drain = &shared.drain;
     let opened = async {
         let (client, hop) = match &listener.announced {
@@ -358,7 +362,7 @@ impl Ask<'_> {
 }
 
 /// Serves a connection: ordinary requests as long as they come, and at most one upgrade.
-async fn serve(client: AnyStream, hop: Hop, listener: &Listener, drain: &Drain) -> Result<(), Failure> {
+pub(crate) async fn serve(client: AnyStream, hop: Hop, listener: &Listener, drain: &Drain) -> Result<(), Failure> {
     let acceptor = &listener.acceptor;
     let mut accepted = Box::pin(acceptor.accept_until(client, hop, drain.started())).await?;
     while let Accepted::Ordinary(head, mut stream) = accepted {
