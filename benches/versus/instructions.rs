@@ -54,7 +54,7 @@ const UNITS: [Unit; 9] = [
         name: "echo",
         work: Work::RoundTrip,
         bounds: &[
-            ("gateway", 5_740.0),
+            ("gateway", 5_850.0),
             ("axum", 6_850.0),
             ("gateway-frames", 6_390.0),
         ],
@@ -91,12 +91,12 @@ const UNITS: [Unit; 9] = [
     Unit {
         name: "request",
         work: Work::Request,
-        bounds: &[("gateway", 32_100.0), ("axum", 45_000.0)],
+        bounds: &[("gateway", 33_000.0), ("axum", 46_000.0)],
     },
     Unit {
         name: "handshake",
         work: Work::Handshake,
-        bounds: &[("gateway", 61_000.0), ("axum", 90_600.0)],
+        bounds: &[("gateway", 62_500.0), ("axum", 92_500.0)],
     },
     Unit {
         name: "idle",

@@ -101,7 +101,7 @@ const UNITS: [Unit; 12] = [
         work: Work::Http2Mebibyte {
             direction: Direction::Down,
         },
-        bounds: [36.0, f64::INFINITY],
+        bounds: [38.0, f64::INFINITY],
     },
     Unit {
         name: "h2-bulk-up",
